@@ -1,0 +1,249 @@
+"""Settings from the environment and the project's file; the only reader of either.
+
+`Settings` comes from ``FEILUN_*`` variables. `ProjectConfig` comes from ``NAME/feilun.toml``. The
+file is input: the resolved copy kept in the catalog is what a run used. What belongs to a method
+or a task alone (``[training.lora]``, ``[task]``) stays raw here and is checked by `feilun.project`
+against the model that the method or task declares.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from feilun.errors import InvalidSettings, NotFound
+from feilun.messages import Language
+
+__all__ = [
+    "CompressionConfig",
+    "DataConfig",
+    "EvaluationConfig",
+    "FeedbackConfig",
+    "ProjectConfig",
+    "ProjectSection",
+    "ServingConfig",
+    "Settings",
+    "TrainingConfig",
+    "UpdateConfig",
+    "describe_faults",
+    "load_project",
+    "load_settings",
+]
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Section(BaseModel):
+    """A table of the project file: unknown keys are faults, values do not change after reading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ProjectSection(Section):
+    """``[project]``: what the project is."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$", description="name of the project")
+    task: str = Field(description="name of the task, such as text-classification")
+    base: str | None = Field(
+        None, description="base model: a starter's name, a folder, a hub id or modelscope:org/name"
+    )
+
+
+class DataConfig(Section):
+    """``[data]``: how rows are read and divided."""
+
+    columns: dict[str, str] = Field(
+        default_factory=dict, description="role = column; roles that are not named are guessed"
+    )
+    validation: Share = Field(0.1, description="share of new rows that choose between models")
+    test: Share = Field(0.1, description="share of new rows that only judge; never trained on")
+    seed: int = Field(0, description="seed of the division into splits")
+
+
+class TrainingConfig(Section):
+    """``[training]``: what holds for every method; ``[training.METHOD]`` holds a method's own."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    method: str = Field("auto", description="auto, or one method's name")
+    time_limit: float | None = Field(
+        None, gt=0, description="minutes that one run may train; auto plans within it"
+    )
+    memory_limit: float | None = Field(
+        None, gt=0, description="GiB that training may use; by default what the machine has free"
+    )
+    threads: int | None = Field(None, ge=1, description="CPU threads of training; by default all")
+    seed: int = Field(0, description="seed of every random choice in training")
+    trackers: tuple[str, ...] = Field(
+        (), description="tensorboard, mlflow, wandb or swanlab: sends live metrics there"
+    )
+
+    def for_method(self, method: str) -> dict[str, Any]:
+        """The raw ``[training.METHOD]`` table; empty when the file has none."""
+        raw = (self.model_extra or {}).get(method, {})
+        return dict(raw) if isinstance(raw, Mapping) else {"": raw}
+
+
+class EvaluationConfig(Section):
+    """``[evaluation]``: what the evidence must carry."""
+
+    margin: Share = Field(
+        0.01, description="points of the primary metric that a candidate may lose and still go live"
+    )
+    confidence: float = Field(0.95, gt=0.5, lt=1, description="coverage of intervals")
+    resamples: int = Field(1000, ge=100, le=100_000, description="bootstrap resamples")
+
+
+class CompressionConfig(Section):
+    """``[compression]``: how much may be lost for speed."""
+
+    max_loss: Share = Field(
+        0.005, description="share of accuracy that the cheapest variant may lose against the float"
+    )
+    variants: tuple[Literal["fp32", "bf16", "int8"], ...] = Field(
+        ("bf16", "int8"), description="variants to build and measure"
+    )
+    calibration_rows: int = Field(300, ge=10, description="training rows that calibrate int8")
+
+
+class ServingConfig(Section):
+    """``[serving]``: the project's endpoint."""
+
+    golden_requests: int = Field(
+        200, ge=200, description="requests replayed through the serving path before promotion"
+    )
+    max_inputs: int = Field(512, ge=1, description="inputs that one call may carry")
+    price_per_1000: float = Field(
+        0.0, ge=0, description="price of 1,000 answers in units of the currency"
+    )
+    currency: str = Field("USD", pattern="^[A-Z]{3}$", description="ISO 4217 code of the currency")
+    machine_per_hour: float = Field(
+        0.05, ge=0, description="what the machine costs an hour, for the cost per 1,000 answers"
+    )
+
+
+class FeedbackConfig(Section):
+    """``[feedback]``: how long inputs are kept for learning."""
+
+    store_inputs: int = Field(
+        30, ge=0, description="days that inputs are kept for feedback; 0 keeps none"
+    )
+
+
+class UpdateConfig(Section):
+    """``[update]``: learning from corrections."""
+
+    schedule: str | None = Field(
+        None, description="cron expression (minute hour day month weekday) for feilun worker"
+    )
+    min_corrections: int = Field(20, ge=1, description="new labels that an update waits for")
+    new_label_rows: int = Field(
+        10, ge=2, description="rows that a new label waits for before the model learns it"
+    )
+    replay: float = Field(
+        1.0, ge=0, description="old rows trained beside each new row when weights are continued"
+    )
+
+
+class ProjectConfig(Section):
+    """The whole project file."""
+
+    project: ProjectSection
+    task: dict[str, Any] = Field(default_factory=dict, description="the task's own settings")
+    data: DataConfig = DataConfig()
+    training: TrainingConfig = TrainingConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+    compression: CompressionConfig = CompressionConfig()
+    serving: ServingConfig = ServingConfig()
+    feedback: FeedbackConfig = FeedbackConfig()
+    update: UpdateConfig = UpdateConfig()
+
+
+class Settings(Section):
+    """What the environment sets, for every project of this process (``FEILUN_<NAME>``)."""
+
+    workspace: Path = Field(Path(), description="folder of the workspace")
+    lang: Language = Field("en", description="en or zh; by default the locale's")
+    database: str | None = Field(
+        None, description="SQLAlchemy URL of a PostgreSQL; by default SQLite files in .feilun"
+    )
+    artifacts: str | None = Field(
+        None, description="folder or fsspec URL of the artifacts; by default .feilun/artifacts"
+    )
+    key: str | None = Field(None, description="API key that feilun predict --url sends")
+    starters: Path | None = Field(
+        None, description="a folder of starter models, each a sub-folder, beside the installed ones"
+    )
+    debug: bool = Field(False, description="show tracebacks")
+
+
+def load_settings(environ: Mapping[str, str] | None = None, **overrides: Any) -> Settings:
+    """Settings of `environ` (default: the process's), with `overrides` that are not None on top.
+
+    Raises `InvalidSettings` naming every variable that does not fit.
+    """
+    env = os.environ if environ is None else environ
+    values: dict[str, Any] = {
+        name: env[f"FEILUN_{name.upper()}"]
+        for name in Settings.model_fields
+        if env.get(f"FEILUN_{name.upper()}")
+    }
+    values.setdefault("lang", _locale_language(env))
+    values |= {name: value for name, value in overrides.items() if value is not None}
+    try:
+        return Settings(**values)
+    except ValidationError as error:
+        faults = describe_faults(error, prefix="FEILUN_", upper=True)
+        raise InvalidSettings("config.environment", faults=faults) from None
+
+
+def _locale_language(env: Mapping[str, str]) -> Language:
+    locale = env.get("LC_ALL") or env.get("LC_MESSAGES") or env.get("LANG") or ""
+    return "zh" if locale.lower().startswith("zh") else "en"
+
+
+def load_project(file: Path, overrides: Mapping[str, Any] | None = None) -> ProjectConfig:
+    """The project file, with dotted `overrides` (``{"training.epochs": 2}``) on top.
+
+    Raises `NotFound` without the file, `InvalidSettings` when it is not TOML or does not fit; all
+    faults are reported together.
+    """
+    try:
+        text = file.read_text("utf-8-sig")
+    except FileNotFoundError:
+        raise NotFound("config.no_file", file=file) from None
+    except UnicodeDecodeError:
+        raise InvalidSettings("config.not_utf8", file=file, faults=()) from None
+    try:
+        raw = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise InvalidSettings("config.not_toml", file=file, faults=(str(error),)) from None
+    for dotted, value in (overrides or {}).items():
+        table = raw
+        *path, last = dotted.split(".")
+        for part in path:
+            table = table.setdefault(part, {})
+            if not isinstance(table, dict):
+                raise InvalidSettings("config.not_a_table", file=file, faults=(dotted,))
+        table[last] = value
+    try:
+        return ProjectConfig(**raw)
+    except (ValidationError, TypeError) as error:
+        faults = describe_faults(error) if isinstance(error, ValidationError) else [str(error)]
+        raise InvalidSettings("config.project", file=file, faults=faults) from None
+
+
+def describe_faults(error: ValidationError, prefix: str = "", upper: bool = False) -> list[str]:
+    """One line for each fault of a pydantic error: where, what was given, what is allowed."""
+    lines = []
+    for fault in error.errors(include_url=False):
+        where = ".".join(str(part) for part in fault["loc"])
+        where = prefix + (where.upper() if upper else where)
+        given = "" if fault["type"] == "missing" else f" ({fault['input']!r})"
+        lines.append(f"{where}{given}: {fault['msg']}")
+    return lines

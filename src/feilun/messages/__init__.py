@@ -1,0 +1,104 @@
+"""Every sentence that a user may read, in English and Chinese, side by side.
+
+One TOML file per room (``messages/data.toml``), one table per sentence::
+
+    [unknown_column]
+    en = "{file} has no column {column!r}; it has: {options}"
+    zh = "{file} 中没有列 {column!r}；现有的列：{options}"
+    hint.en = "name the column with --map text=COLUMN"
+    hint.zh = "用 --map text=列名 指定列"
+
+The key of that sentence is ``data.unknown_column``. This package imports nothing of feilun, so
+that errors can speak; which language is right is decided by ``config`` and told here by `use`.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from contextvars import ContextVar
+from functools import cache
+from importlib.resources import files
+from typing import Any, Literal, cast, get_args
+
+__all__ = ["LANGUAGES", "Language", "has", "hint", "keys", "language", "t", "use"]
+
+Language = Literal["en", "zh"]
+LANGUAGES: tuple[Language, ...] = get_args(Language)
+
+_default: Language = "en"
+_current: ContextVar[Language | None] = ContextVar("feilun_language", default=None)
+
+
+def use(lang: Language, *, here_only: bool = False) -> None:
+    """Speak `lang` from now on: in the whole process, or only in this context (a request)."""
+    global _default
+    if lang not in LANGUAGES:
+        raise ValueError(f"lang must be one of {', '.join(LANGUAGES)}, not {lang!r}")
+    if here_only:
+        _current.set(lang)
+    else:
+        _default = lang
+
+
+def language() -> Language:
+    """The language in force here: ``en`` or ``zh``."""
+    return _current.get() or _default
+
+
+def t(key: str, /, lang: Language | None = None, **params: Any) -> str:
+    """The sentence `key` (``room.name``) in `lang` (default: the one in force), filled with `params`.
+
+    Lists are joined the way the language joins them. Raises `KeyError` for an unknown key: a
+    missing sentence is a bug, held by a test that reads every key out of the source.
+    """
+    lang = lang or language()
+    return _fill(_sentence(key)[lang], params, lang)
+
+
+def hint(key: str, /, lang: Language | None = None, **params: Any) -> str:
+    """What to do next, for the sentence `key`; empty where it has no hint."""
+    lang = lang or language()
+    hints = _sentence(key).get("hint")
+    return _fill(cast(Mapping[str, str], hints)[lang], params, lang) if hints else ""
+
+
+def has(key: str) -> bool:
+    """Whether a sentence of this key exists."""
+    room, _, name = key.partition(".")
+    return name in _room(room)
+
+
+def keys() -> list[str]:
+    """Every key there is, sorted."""
+    rooms = (f.name.removesuffix(".toml") for f in files(__name__).iterdir())
+    return sorted(
+        f"{room}.{name}" for room in rooms if not room.startswith("_") for name in _room(room)
+    )
+
+
+def _sentence(key: str) -> Mapping[str, Any]:
+    room, _, name = key.partition(".")
+    try:
+        return cast(Mapping[str, Any], _room(room)[name])
+    except KeyError:
+        raise KeyError(f"no sentence {key!r} in messages/{room}.toml") from None
+
+
+@cache
+def _room(room: str) -> Mapping[str, Any]:
+    path = files(__name__) / f"{room}.toml"
+    if not path.is_file():
+        return {}
+    return tomllib.loads(path.read_text("utf-8"))
+
+
+def _fill(sentence: str, params: Mapping[str, Any], lang: Language) -> str:
+    shown = {name: _show(value, lang) for name, value in params.items()}
+    return sentence.format(**shown)
+
+
+def _show(value: Any, lang: Language) -> Any:
+    if isinstance(value, Iterable) and not isinstance(value, (str, bytes, Mapping)):
+        return ("、" if lang == "zh" else ", ").join(str(v) for v in value)
+    return value

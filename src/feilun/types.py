@@ -1,0 +1,130 @@
+"""What the steps exchange: frozen values, no behaviour, nothing heavy imported.
+
+References name immutable things in the store; steps are functions from references to references.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+__all__ = [
+    "Chunk",
+    "ColumnSample",
+    "EngineRequest",
+    "Example",
+    "Item",
+    "Output",
+    "Progress",
+    "Roles",
+    "Row",
+    "Scalar",
+    "Schema",
+    "Split",
+    "Usage",
+]
+
+Scalar = str | bytes | int | float | bool | None
+"""One value. On the wire bytes travel as ``{"$base64": "..."}``."""
+
+Item = Scalar | Mapping[str, Scalar]
+"""One input: a scalar, or ``{column: value}`` for rows of several columns or modalities."""
+
+Split = Literal["train", "validation", "test"]
+
+Output = dict[str, Any]
+"""One answer, shaped like a transformers pipeline's: ``{"label": str, "score": float, ...}``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Roles:
+    """Which column of the user's file plays which role of the task.
+
+    `inputs` maps the task's input column to the file's (``{"text": "review"}``); `label`, `id`,
+    `group` and `subject` name the file's columns, None where it has none.
+    """
+
+    inputs: Mapping[str, str]
+    label: str | None = None
+    id: str | None = None
+    group: str | None = None
+    subject: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnSample:
+    """What is known of a file's column before its role is: the name and up to 1,000 values."""
+
+    name: str
+    values: Sequence[Scalar]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One raw row of a source, before cleaning: `number` counts from 1 as the user counts."""
+
+    number: int
+    values: Mapping[str, Scalar]
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One row of a data version. `item` is what a caller would send; `label` None if unlabelled."""
+
+    row_id: str
+    item: Item
+    label: str | None
+    split: Split = "train"
+    group: str = ""
+    subject: str = ""
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """What a model of one data version answers: the task's name, its labels in the order of the
+    output columns, and the task's own settings (``max_length``, ``image_size``, ...)."""
+
+    task: str
+    labels: tuple[str, ...]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What an answer consumed. `tokens` counts real tokens (no padding), `pixels` input pixels."""
+
+    inputs: int = 0
+    tokens: int = 0
+    pixels: int = 0
+    engine_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class EngineRequest:
+    """A call as an engine sees it: decoded items and whether all class scores are wanted."""
+
+    items: Sequence[Item]
+    all_scores: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A piece of an engine's answer; the last one carries `usage`. A classifier yields just one."""
+
+    outputs: Sequence[Output]
+    usage: Usage | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """One sign of life of a long step: `done` of `total` in `unit`, with the figures of the moment
+    (``{"loss": 0.41, "accuracy": 0.83}``)."""
+
+    step: str
+    done: float
+    total: float
+    unit: str = ""
+    figures: Mapping[str, float] = field(default_factory=dict)
+    note: str = ""
