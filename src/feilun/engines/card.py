@@ -1,0 +1,56 @@
+"""``feilun.json``: what a folder of weights says of itself.
+
+Every folder that an engine can load (a trained version, a variant) holds one. It names the format
+and all that is needed to answer: task, schema, temperature. Times and metrics of a version live
+in the catalog, because hashes cover content alone.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from feilun.errors import CorruptArtifact
+from feilun.types import Schema
+
+__all__ = ["FILE", "Card", "read_card", "write_card"]
+
+FILE = "feilun.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """`format` is ``linear``, ``head``, ``transformers`` or ``openvino`` and decides the engine.
+
+    `temperature` divides the logits (1.0 before calibration). `method` trained it; `config` is that
+    method's resolved settings. `precision` is ``fp32``, ``bf16`` or ``int8``. `extra` holds what
+    only this format needs.
+    """
+
+    format: str
+    schema: Schema
+    method: str
+    temperature: float = 1.0
+    precision: str = "fp32"
+    config: Mapping[str, Any] = field(default_factory=dict)
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+def write_card(folder: Path, card: Card) -> None:
+    """Writes ``feilun.json`` with sorted keys, so that equal cards are equal bytes."""
+    text = json.dumps(asdict(card), ensure_ascii=False, indent=2, sort_keys=True)
+    (folder / FILE).write_text(text + "\n", "utf-8")
+
+
+def read_card(folder: Path) -> Card:
+    """The card of `folder`. Raises `CorruptArtifact` when it is missing or not one."""
+    try:
+        raw = json.loads((folder / FILE).read_text("utf-8"))
+        schema = raw.pop("schema")
+        schema["labels"] = tuple(schema["labels"])
+        return Card(schema=Schema(**schema), **raw)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CorruptArtifact("engines.bad_card", folder=folder, reason=repr(error)) from None

@@ -1,0 +1,156 @@
+"""What a task is. Each file of this package is one task; the file's name is the task's name.
+
+A task file defines ``class Task(TaskBase)``. `get` makes it under its file's name. What training
+and serving must agree on (encode, collate, decode) lives here once, in numpy; torch appears only
+inside `TaskBase.load`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from feilun import registry
+from feilun.types import ColumnSample, Example, Item, Output, Roles, Schema
+
+if TYPE_CHECKING:
+    import torch
+    from scipy.sparse import csr_matrix
+
+__all__ = [
+    "Column",
+    "Encoded",
+    "Features",
+    "Processor",
+    "TaskBase",
+    "TaskSettings",
+    "get",
+    "names",
+]
+
+Arrays = dict[str, np.ndarray]
+
+
+class TaskSettings(BaseModel):
+    """Base of a task's own settings, the ``[task]`` table of the project file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """An input column of a task: its role's name, what it holds, and names it often has."""
+
+    name: str
+    kind: Literal["text", "image", "number", "category"]
+    aliases: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """One item ready for a model: arrays without the batch axis, and the `cost` it adds to a batch
+    (tokens for text, pixels for images), by which batches are sorted and budgeted."""
+
+    arrays: Arrays
+    cost: int
+
+
+class Processor(Protocol):
+    """Turns items into arrays; the same object in training and serving, without torch."""
+
+    def encode(self, items: Sequence[Item]) -> list[Encoded]:
+        """Each item on its own. Raises `InvalidData` for an item that cannot be encoded."""
+        ...
+
+    def collate(self, batch: Sequence[Encoded]) -> Arrays:
+        """One batch, padded to its longest item; the first axis is the batch."""
+        ...
+
+    def save(self, folder: Path) -> None:
+        """Writes the files that `TaskBase.processor` reads back from `folder`."""
+        ...
+
+
+class Features(Protocol):
+    """Turns items into the sparse or dense rows of rung zero. Stateless: nothing is fitted."""
+
+    def transform(self, items: Sequence[Item]) -> csr_matrix | np.ndarray:
+        """Shape (len(items), size), float32."""
+        ...
+
+
+class TaskBase(ABC):
+    """One kind of question that a model answers."""
+
+    Settings: ClassVar[type[TaskSettings]]
+    columns: ClassVar[tuple[Column, ...]]
+    label_aliases: ClassVar[tuple[str, ...]] = ()
+    primary: ClassVar[str] = "accuracy"
+    higher_is_better: ClassVar[bool] = True
+    examples: ClassVar[tuple[Example, ...]]
+    """Three inline rows with labels, for documentation and the contract tests."""
+    default_base: ClassVar[str | None] = None
+    """Starter that `auto` climbs to when the project names no base; None: rung zero only."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    @abstractmethod
+    def recognise(self, columns: Sequence[ColumnSample]) -> Roles:
+        """Guesses the roles of a file's columns. Raises `InvalidData` naming the columns there are
+        when no input column can be told."""
+
+    @abstractmethod
+    def check(self, item: Item) -> Item:
+        """The item in the task's own form (a one-column mapping becomes its scalar, wire-tagged
+        bytes are bytes already). Raises `InvalidData` for what can never be answered."""
+
+    @abstractmethod
+    def processor(self, folder: Path, settings: Mapping[str, Any]) -> Processor:
+        """The processor kept in `folder`, a base model or a version."""
+
+    @abstractmethod
+    def features(self, settings: Mapping[str, Any]) -> Features:
+        """The features of rung zero and of the baseline."""
+
+    @abstractmethod
+    def load(self, base: Path | str | None, schema: Schema) -> torch.nn.Module:
+        """A torch module whose ``forward(**arrays)`` gives float logits (batch, labels).
+
+        `base` is a transformers folder: with a classifier of these labels its head is kept, else a
+        new head begins. A name such as ``scratch:vit`` (images) begins from nothing.
+        """
+
+    @abstractmethod
+    def encoder(self, base: Path) -> torch.nn.Module:
+        """The frozen body: ``forward(**arrays)`` gives one vector an item (batch, width)."""
+
+    @abstractmethod
+    def decode(
+        self, logits: np.ndarray, schema: Schema, temperature: float, all_scores: bool = False
+    ) -> list[Output]:
+        """Answers from logits (batch, labels): ``{"label", "score"}``, and with `all_scores` also
+        ``{"scores": {label: float}}``. float64 softmax of logits / temperature."""
+
+    def example_items(self) -> list[Item]:
+        """The items of the inline examples."""
+        return [example.item for example in self.examples]
+
+
+def names() -> list[str]:
+    """The names of all tasks, sorted."""
+    return registry.names("tasks")
+
+
+@cache
+def get(name: str) -> TaskBase:
+    """The task `name`. Raises `UsageError` listing the options for an unknown one."""
+    task: TaskBase = registry.load("tasks", name).Task(name)
+    return task
