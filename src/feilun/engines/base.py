@@ -1,0 +1,95 @@
+"""What loads a folder of weights and answers items. Each other file of this package is an engine.
+
+An engine file names the formats it loads (``FORMATS``) and defines ``load``. `open_engine` reads
+the folder's card and picks the file, so that no engine is imported which is not needed: the base
+installation serves without torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+import numpy as np
+
+from feilun import registry
+from feilun.engines.card import Card, read_card
+from feilun.errors import EnvironmentProblem
+from feilun.types import Chunk, EngineRequest, Item, Output, Usage
+
+__all__ = ["Engine", "formats", "open_engine"]
+
+
+class Engine(Protocol):
+    """A loaded version or variant. Safe to call from many threads and many event loops at once."""
+
+    @property
+    def card(self) -> Card:
+        """What the folder says of itself."""
+        ...
+
+    @property
+    def info(self) -> Mapping[str, Any]:
+        """How it runs: ``engine``, ``device``, ``precision``, ``streams``, ``threads``, batch
+        sizes, and ``waiting``, the items that wait for a batch now."""
+        ...
+
+    @property
+    def usage(self) -> Usage:
+        """What all answers so far consumed together."""
+        ...
+
+    def predict(self, items: Sequence[Item], all_scores: bool = False) -> list[Output]:
+        """Answers the whole list at once, in its order: sorted by cost into batches, all streams
+        in parallel. Raises `InvalidData` for an item that cannot be encoded."""
+        ...
+
+    def logits(self, items: Sequence[Item]) -> np.ndarray:
+        """Raw logits, float32 (len(items), labels), before the temperature."""
+        ...
+
+    def submit(self, request: EngineRequest) -> AsyncIterator[Chunk]:
+        """Answers one call among many that run now; batched with what else waits.
+
+        A classifier yields one chunk; the last chunk carries the call's usage. Raises `InvalidData`
+        for an item that cannot be encoded, `EnvironmentProblem` after `close`.
+        """
+        ...
+
+    def warm_up(self) -> None:
+        """Answers the task's examples once, so that no caller pays for the first call."""
+        ...
+
+    def close(self) -> None:
+        """Takes no more calls, finishes those it has, frees the threads. Twice is harmless."""
+        ...
+
+
+def open_engine(folder: Path, *, streams: int | None = None, threads: int | None = None) -> Engine:
+    """Loads the version or variant in `folder`.
+
+    `streams` is how many batches run at once, `threads` how many CPU threads they share; by
+    default the engine's choice for this machine. Raises `CorruptArtifact` for a folder without a
+    card, `EnvironmentProblem` when no installed engine loads its format.
+    """
+    folder = Path(folder)
+    card = read_card(folder)
+    for name in _candidates(card.format):
+        module = registry.load("engines", name)
+        if card.format in module.FORMATS:
+            return cast(Engine, module.load(folder, card, streams=streams, threads=threads))
+    raise EnvironmentProblem(
+        "engines.unknown_format", folder=folder, format=card.format, options=formats()
+    )
+
+
+def formats() -> list[str]:
+    """Every format that an installed engine loads, sorted."""
+    modules = (registry.load("engines", name) for name in registry.names("engines"))
+    return sorted({name for module in modules for name in module.FORMATS})
+
+
+def _candidates(wanted: str) -> list[str]:
+    """The engines' names, the one called like the format first: most often the only import."""
+    return sorted(registry.names("engines"), key=lambda name: name != wanted)
