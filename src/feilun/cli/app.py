@@ -1,0 +1,137 @@
+"""Finds the commands, runs one, and turns every failure into words and an exit code."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import pkgutil
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import typer
+from typer._click import exceptions as click_errors
+
+from feilun import messages
+from feilun.cli import commands
+from feilun.cli.shell import bind
+from feilun.config import load_settings
+from feilun.errors import FeilunError
+from feilun.messages import t
+
+__all__ = ["build", "command_names", "run"]
+
+BUG = 70
+
+
+def command_names() -> list[str]:
+    """Every command's words (``data add`` for ``data_add.py``), sorted."""
+    found = pkgutil.iter_modules(commands.__path__)
+    return sorted(m.name.replace("_", " ") for m in found if not m.name.startswith("_"))
+
+
+def build() -> typer.Typer:
+    """The application with all commands; a two-word command belongs to the group of its first."""
+    app = typer.Typer(
+        name="feilun",
+        help=t("cli.help"),
+        no_args_is_help=True,
+        add_completion=False,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+    )
+    app.callback()(_root)
+    groups: dict[str, typer.Typer] = {}
+    for name in command_names():
+        module = importlib.import_module(f"feilun.cli.commands.{name.replace(' ', '_')}")
+        group, _, verb = name.rpartition(" ")
+        target = app
+        if group:
+            if group not in groups:
+                groups[group] = typer.Typer(help=t(f"cli.group_{group}"), no_args_is_help=True)
+                app.add_typer(groups[group], name=group)
+            target = groups[group]
+        target.command(verb, help=t(f"cli.help_{name.replace(' ', '_')}"))(bind(module.command))
+    return app
+
+
+def _root(
+    version: bool = typer.Option(False, "--version", help=t("cli.option_version"), is_eager=True),
+) -> None:
+    if version:
+        from feilun import __version__
+
+        typer.echo(f"feilun {__version__}")
+        raise typer.Exit
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command line and returns its exit code. Errors are words on stderr, or with
+    ``--json`` one object on stdout; a traceback appears only with ``--debug``."""
+    args = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in args or bool(os.environ.get("FEILUN_DEBUG"))
+    as_json = "--json" in args
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure: Callable[..., Any] | None = getattr(stream, "reconfigure", None)
+        if reconfigure:
+            reconfigure(encoding="utf-8", errors="replace")
+    try:
+        messages.use(load_settings().lang)
+        code = typer.main.get_command(build()).main(args, "feilun", standalone_mode=False)
+        return code if isinstance(code, int) else 0
+    except FeilunError as error:
+        if debug:
+            raise
+        return _fail(error.code, error.message(), error.hint(), error.exit_code, as_json)
+    except click_errors.ClickException as error:
+        return _fail("usage", _usage(error), t("cli.usage_hint"), 2, as_json)
+    except (KeyboardInterrupt, click_errors.Abort):
+        return _fail("interrupted", t("cli.interrupted"), t("cli.interrupted_hint"), 130, as_json)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        if debug:
+            raise
+        where = error.filename or ""
+        message = t("cli.os_error", reason=error.strerror or str(error), file=where)
+        return _fail("os_error", message, t("cli.os_error_hint"), 3, as_json)
+    except Exception as error:
+        if debug:
+            raise
+        message = t("cli.bug", kind=type(error).__name__, reason=error)
+        return _fail("internal", message, t("cli.bug_hint"), BUG, as_json)
+
+
+def _usage(error: click_errors.ClickException) -> str:
+    """A click error in the language in force; click itself speaks English alone."""
+    if isinstance(error, click_errors.NoSuchOption):
+        options = error.possibilities or ()
+        key = "cli.no_such_option_near" if options else "cli.no_such_option"
+        return t(key, option=error.option_name, options=options)
+    if isinstance(error, click_errors.MissingParameter):
+        name = error.param.human_readable_name if error.param else ""
+        return t("cli.missing_argument", name=name)
+    if isinstance(error, click_errors.BadParameter):
+        name = error.param.human_readable_name if error.param else ""
+        return t("cli.bad_argument", name=name, reason=error.message)
+    words = error.message
+    if words.startswith("No such command"):
+        return t("cli.no_such_command", name=words.split("'")[1], options=command_names())
+    return t("cli.usage", reason=words)
+
+
+def _fail(code: str, message: str, hint: str, exit_code: int, as_json: bool) -> int:
+    if as_json:
+        body = {"error": {"code": code, "message": message, "hint": hint}}
+        print(json.dumps(body, ensure_ascii=False))
+        return exit_code
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    console.print(Text(t("cli.error"), "bold red"), Text(message))
+    if hint:
+        console.print(Text("→ " + hint, "cyan"))
+    return exit_code

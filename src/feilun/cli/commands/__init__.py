@@ -1,0 +1,1 @@
+"""One command a file: ``data_add.py`` is ``feilun data add``. Each defines ``command(shell, ...)``."""

@@ -1,0 +1,222 @@
+"""What every command shares: the workspace, the project, how results and progress are shown."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from feilun import messages
+from feilun.config import load_settings
+from feilun.messages import t
+from feilun.table import Result, Table, to_jsonable
+from feilun.types import Progress
+
+if TYPE_CHECKING:
+    from feilun.project import Project, Workspace
+
+__all__ = ["Shell", "bind"]
+
+
+@dataclass(frozen=True, slots=True)
+class Shell:
+    """One invocation: where it works and how it speaks. `json` means one object on stdout."""
+
+    folder: Path | None
+    project_name: str | None
+    json: bool
+    debug: bool
+
+    @contextmanager
+    def workspace(self) -> Iterator[Workspace]:
+        """The workspace, closed afterwards."""
+        from feilun.project import Workspace
+
+        with Workspace(self.folder) as workspace:
+            yield workspace
+
+    @contextmanager
+    def project(self) -> Iterator[Project]:
+        """The named project, or the workspace's only one."""
+        with self.workspace() as workspace:
+            yield workspace.project(self.project_name)
+
+    def show(self, result: Result) -> None:
+        """Prints a result: its tables, or with ``--json`` its one object."""
+        if self.json:
+            print(json.dumps(result.to_json(), ensure_ascii=False))
+            return
+        console = _console(stderr=False)
+        for table in result.tables():
+            _print_table(console, table)
+
+    def emit(self, value: Any, *lines: str) -> None:
+        """Prints `lines`, or with ``--json`` the object `value`."""
+        if self.json:
+            print(json.dumps(to_jsonable(value), ensure_ascii=False))
+        else:
+            for line in lines:
+                print(line)
+
+    def say(self, line: str) -> None:
+        """A sentence for people beside the result: on stderr, so that stdout stays the result."""
+        print(line, file=sys.stderr, flush=True)
+
+    @contextmanager
+    def progress(self) -> Iterator[Callable[[Progress], None]]:
+        """A callback that draws bars on stderr; plain lines where stderr is no terminal."""
+        if sys.stderr.isatty():
+            with _bars() as report:
+                yield report
+        else:
+            yield _Lines()
+
+
+def bind(function: Callable[..., None]) -> Callable[..., None]:
+    """Gives a command the options that all commands share, in place of its `shell` parameter."""
+    signature = inspect.signature(function, eval_str=True)
+    own = [p for name, p in signature.parameters.items() if name != "shell"]
+    kind = inspect.Parameter.KEYWORD_ONLY
+    shared = {
+        "workspace": Annotated[
+            Path | None, typer.Option("--workspace", help=t("cli.option_workspace"))
+        ],
+        "project": Annotated[str | None, typer.Option("--project", help=t("cli.option_project"))],
+        "as_json": Annotated[bool, typer.Option("--json", help=t("cli.option_json"))],
+        "debug": Annotated[bool, typer.Option("--debug", help=t("cli.option_debug"))],
+    }
+    added = [
+        inspect.Parameter(
+            f"shared_{name}",
+            kind,
+            default=False if name in {"as_json", "debug"} else None,
+            annotation=annotation,
+        )
+        for name, annotation in shared.items()
+    ]
+
+    @functools.wraps(function)
+    def call(**values: Any) -> None:
+        settings = load_settings()
+        messages.use(settings.lang)
+        shell = Shell(
+            folder=values.pop("shared_workspace"),
+            project_name=values.pop("shared_project"),
+            json=values.pop("shared_as_json"),
+            debug=values.pop("shared_debug") or settings.debug,
+        )
+        function(shell, **values)
+
+    call.__signature__ = inspect.Signature(own + added)  # type: ignore[attr-defined]
+    call.__annotations__ = {p.name: p.annotation for p in own + added}
+    return call
+
+
+def _console(stderr: bool) -> Any:
+    from rich.console import Console
+
+    return Console(stderr=stderr, highlight=False)
+
+
+def _print_table(console: Any, table: Table) -> None:
+    from rich import box
+    from rich.markup import escape
+    from rich.table import Table as RichTable
+
+    if table.columns:
+        drawn = RichTable(
+            title=escape(table.title) if table.title else None,
+            title_justify="left",
+            box=box.SIMPLE_HEAD,
+            pad_edge=False,
+        )
+        for index, column in enumerate(table.columns):
+            values = [row[index] for row in table.rows]
+            numeric = values and all(_numeric(v) for v in values)
+            drawn.add_column(
+                escape(column), justify="right" if numeric else "left", overflow="fold"
+            )
+        for row in table.rows:
+            drawn.add_row(*(escape(str(v)) for v in row))
+        console.print(drawn)
+    elif table.title:
+        console.print(table.title, style="bold", markup=False)
+    for note in table.notes:
+        console.print(note, markup=False)
+
+
+def _numeric(value: Any) -> bool:
+    text = str(value).strip()
+    return not text or text[0] in "0123456789.-+−–"
+
+
+@contextmanager
+def _bars() -> Iterator[Callable[[Progress], None]]:
+    from rich import progress as rp
+
+    with rp.Progress(
+        rp.TextColumn("{task.description}", markup=False),
+        rp.BarColumn(),
+        rp.TextColumn("{task.fields[count]}", markup=False),
+        rp.TimeElapsedColumn(),
+        rp.TextColumn("{task.fields[figures]}", markup=False),
+        console=_console(stderr=True),
+    ) as bars:
+        tasks: dict[str, rp.TaskID] = {}
+
+        def report(event: Progress) -> None:
+            if event.note:
+                bars.console.print(event.note, markup=False)
+                if not event.total:
+                    return
+            if event.step not in tasks:
+                tasks[event.step] = bars.add_task(_label(event.step), count="", figures="")
+            bars.update(
+                tasks[event.step],
+                completed=event.done,
+                total=event.total or None,
+                count=f"{event.done:,.0f}/{event.total:,.0f} {event.unit}" if event.total else "",
+                figures=_figures(event),
+            )
+
+        yield report
+
+
+class _Lines:
+    """Progress where nobody can see a bar: a line when a step begins, at quarters, and ends."""
+
+    def __init__(self) -> None:
+        self._last: dict[str, int] = {}
+
+    def __call__(self, event: Progress) -> None:
+        if event.note:
+            print(event.note, file=sys.stderr, flush=True)
+            if not event.total:
+                return
+        quarter = int(4 * event.done / event.total) if event.total else 0
+        if self._last.get(event.step) == quarter:
+            return
+        self._last[event.step] = quarter
+        count = f"{event.done:,.0f}/{event.total:,.0f} {event.unit}" if event.total else ""
+        line = f"{_label(event.step)} {count} {_figures(event)}".rstrip()
+        print(line, file=sys.stderr, flush=True)
+
+
+def _figures(event: Progress) -> str:
+    return "  ".join(f"{name} {value:.4g}" for name, value in event.figures.items())
+
+
+def _label(step: str) -> str:
+    """The words of a step such as ``train:head``; the name itself where there are none."""
+    kind, _, detail = step.partition(":")
+    key = f"progress.{kind}"
+    words = t(key) if messages.has(key) else kind
+    return f"{words} ({detail})" if detail else words
