@@ -1,0 +1,174 @@
+"""What a training method is given and gives back: frozen values that travel as JSON.
+
+A method is pure: local folders in, a folder out, progress by callback. The same job runs in this
+process, in a child (`feilun.training.child`), or elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Protocol
+
+from pydantic import BaseModel
+
+from feilun.types import Progress
+
+__all__ = ["DataStats", "Estimate", "Machine", "Method", "Report", "TrainJob", "TrainResult"]
+
+Report = Callable[[Progress], None]
+"""Takes the signs of life of a long step."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainJob:
+    """One training, complete: nothing else decides its result.
+
+    `base` is a local folder, a name such as ``scratch:vit``, or None for methods that need none.
+    `previous` is a version folder of the same method to continue from. `out` is an empty folder for
+    the version; `scratch` holds checkpoints, outlives kills and is emptied on success. `new_rows`
+    are the ids of the rows that an update adds; `replay` old rows go beside each of them.
+    """
+
+    method: str
+    task: str
+    data: Path
+    base: Path | str | None
+    out: Path
+    scratch: Path
+    previous: Path | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    task_settings: Mapping[str, Any] = field(default_factory=dict)
+    seed: int = 0
+    threads: int | None = None
+    trackers: tuple[str, ...] = ()
+    new_rows: tuple[str, ...] = ()
+    replay: float = 1.0
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values; `from_json` gives an equal job back. A base folder stays a folder."""
+        raw = {f.name: getattr(self, f.name) for f in fields(self)}
+        for name in ("data", "out", "scratch", "previous"):
+            raw[name] = None if raw[name] is None else str(raw[name])
+        if isinstance(self.base, Path):
+            raw["base"] = {"folder": str(self.base)}
+        raw["settings"] = dict(self.settings)
+        raw["task_settings"] = dict(self.task_settings)
+        raw["trackers"] = list(self.trackers)
+        raw["new_rows"] = list(self.new_rows)
+        return raw
+
+    @classmethod
+    def from_json(cls, raw: Mapping[str, Any]) -> TrainJob:
+        """The job that `to_json` wrote."""
+        values = dict(raw)
+        for name in ("data", "out", "scratch", "previous"):
+            values[name] = None if values[name] is None else Path(values[name])
+        if isinstance(values["base"], Mapping):
+            values["base"] = Path(values["base"]["folder"])
+        values["trackers"] = tuple(values["trackers"])
+        values["new_rows"] = tuple(values["new_rows"])
+        return cls(**values)
+
+
+@dataclass(frozen=True, slots=True)
+class TrainResult:
+    """What is worth telling of a finished training.
+
+    `figures`: ``seconds``, ``rows``, ``epochs``, ``steps``, ``resumed_from_step``, ... as far as
+    the method has them. `notes` are sentences in the language in force.
+    """
+
+    figures: Mapping[str, float] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values; `from_json` gives an equal result back."""
+        return {"figures": dict(self.figures), "notes": list(self.notes)}
+
+    @classmethod
+    def from_json(cls, raw: Mapping[str, Any]) -> TrainResult:
+        """The result that `to_json` wrote."""
+        return cls(dict(raw["figures"]), tuple(raw["notes"]))
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What a method will need: the peak of `memory_bytes` above an idle Python, wall-clock
+    `seconds`, and in `detail` the figures they come from."""
+
+    memory_bytes: int
+    seconds: float
+    detail: Mapping[str, float] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values; `from_json` gives an equal estimate back."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, raw: Mapping[str, Any]) -> Estimate:
+        """The estimate that `to_json` wrote."""
+        return cls(int(raw["memory_bytes"]), float(raw["seconds"]), dict(raw["detail"]))
+
+
+@dataclass(frozen=True, slots=True)
+class DataStats:
+    """What planning knows of a data version: labelled rows of each split, training rows of each
+    label, and the cost of an item (tokens, pixels) as the task's processor counts it."""
+
+    train: int
+    validation: int
+    test: int
+    labels: Mapping[str, int]
+    mean_cost: float = 0.0
+    max_cost: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values; `from_json` gives equal statistics back."""
+        return {**asdict(self), "labels": dict(self.labels)}
+
+    @classmethod
+    def from_json(cls, raw: Mapping[str, Any]) -> DataStats:
+        """The statistics that `to_json` wrote."""
+        return cls(**{**raw, "labels": dict(raw["labels"])})
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """Where training will run: processor `cores`, `memory_bytes` free, `disk_bytes` free, measured
+    `flops` a second of matrix products in `precision` (``fp32`` or ``bf16``), and whether the
+    extra `train` (torch and friends) is installed."""
+
+    cores: int
+    memory_bytes: int
+    disk_bytes: int
+    flops: float
+    precision: str = "fp32"
+    has_torch: bool = True
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values; `from_json` gives an equal machine back."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, raw: Mapping[str, Any]) -> Machine:
+        """The machine that `to_json` wrote."""
+        return cls(**raw)
+
+
+class Method(Protocol):
+    """What a file of ``training/methods`` offers. `rung` orders the methods that auto climbs."""
+
+    rung: int
+    needs_base: bool
+    needs_torch: bool
+    Settings: type[BaseModel]
+
+    def estimate(self, job: TrainJob, settings: Any, rows: DataStats, machine: Machine) -> Estimate:
+        """What `train` will need for these rows on this machine; reads only small files."""
+        ...
+
+    def train(self, job: TrainJob, settings: Any, report: Report) -> TrainResult:
+        """Trains and writes a version folder into ``job.out``."""
+        ...
