@@ -1,0 +1,360 @@
+"""What the store gives back: frozen rows of the catalog and of the ledger.
+
+Names that people see are the keys: a project is its name, a model version ``reviews@3``, a data
+version ``reviews:2``. Artifacts are ``sha256:…`` references. Every time is UTC with its zone.
+Money is an integer of micro-units of the currency (1 USD = 1,000,000).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+from feilun.types import Item, Output, Progress
+
+__all__ = [
+    "ApiKey",
+    "ArtifactRow",
+    "CheckResult",
+    "Customer",
+    "DataVersion",
+    "Deployment",
+    "Event",
+    "EventKind",
+    "Executions",
+    "Feedback",
+    "FeedbackSource",
+    "LabelledPrediction",
+    "ModelState",
+    "ModelVersion",
+    "Prediction",
+    "Price",
+    "Project",
+    "Role",
+    "Run",
+    "RunKind",
+    "RunState",
+    "Server",
+    "StepRun",
+    "StepState",
+    "UsageRow",
+]
+
+ModelState = Literal["candidate", "live", "retired", "refused", "failed"]
+Role = Literal["live", "canary", "shadow"]
+RunKind = Literal["run", "update"]
+RunState = Literal["queued", "running", "finished", "failed", "refused", "stopped"]
+StepState = Literal["running", "finished", "failed", "interrupted"]
+"""``interrupted``: begun by a process that is no more, and begun again since."""
+EventKind = Literal["charge", "hold", "settle", "release", "credit"]
+FeedbackSource = Literal["customer", "reviewer", "operator"]
+
+Json = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """A project; `endpoint` is the name callers use, by default the project's."""
+
+    name: str
+    task: str
+    endpoint: str
+    created: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ArtifactRow:
+    """A published artifact: its reference, what it holds (``data``, ``weights``, ``variant``,
+    ``report``) and its size in bytes."""
+
+    ref: str
+    kind: str
+    bytes: int
+    created: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class DataVersion:
+    """One state of a project's data. `id` is ``project:number``; `artifact` the dataset folder;
+    `counts` ``{split: {label: rows}}``; `roles` which column played which role; `info` the rest
+    that is worth showing (sources, refused rows, duplicates)."""
+
+    id: str
+    project: str
+    number: int
+    artifact: str
+    parent: str | None
+    reason: str
+    counts: Json
+    roles: Json
+    info: Json
+    created: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ModelVersion:
+    """One trained version. `id` is ``project@number``.
+
+    `weights` is the float version's artifact, `variants` ``{name: {"artifact": ref, …figures}}``
+    and `variant` the name of the chosen one (None: the weights themselves). `config` is the
+    resolved configuration. `pruned` is when gc gave its artifacts up.
+    """
+
+    id: str
+    project: str
+    number: int
+    method: str
+    state: ModelState
+    data_version: str | None
+    parent: str | None
+    weights: str | None
+    variant: str | None
+    variants: Json
+    report: str | None
+    metrics: Json
+    config: Json
+    reason: str
+    run_id: str | None
+    created: datetime
+    pruned: datetime | None = None
+
+    def artifact(self, variant: str | None = None) -> str | None:
+        """The reference of `variant` (default: the chosen one); the weights when there is none."""
+        name = self.variant if variant is None else variant
+        if name and name in self.variants:
+            ref: str = self.variants[name]["artifact"]
+            return ref
+        return self.weights
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """A version that answers, or answered, at an endpoint.
+
+    `artifact` is the folder that is served: that of `variant`, or the float weights where
+    `variant` is None. `weight` is its share of the calls (0 to 1). It is active while `until` is
+    None. `forced` deployments went past the gate and carry their `reason`.
+    """
+
+    id: int
+    endpoint: str
+    project: str
+    version: str
+    variant: str | None
+    artifact: str
+    weight: float
+    role: Role
+    since: datetime
+    until: datetime | None
+    actor: str
+    reason: str
+    forced: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One turn of the wheel; `id` is its workflow's id."""
+
+    id: str
+    project: str
+    kind: RunKind
+    state: RunState
+    plan: Json
+    config: Json
+    pid: int | None
+    created: datetime
+    started: datetime | None
+    heartbeat: datetime | None
+    finished: datetime | None
+    result: Json
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class StepRun:
+    """One attempt at a step of a run; `attempt` counts from 1. `progress` is the last sign of
+    life, None before the first."""
+
+    run_id: str
+    step: str
+    attempt: int
+    state: StepState
+    started: datetime
+    finished: datetime | None
+    result: Json
+    progress: Progress | None
+
+
+@dataclass(frozen=True, slots=True)
+class Executions:
+    """How many attempts at a step were begun, and how many of them finished."""
+
+    started: int
+    finished: int
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A server process that says it lives. `address` is the base URL other processes of the
+    workspace reach it under (``http://127.0.0.1:8000``); `machine` the host name it runs on."""
+
+    id: str
+    pid: int
+    machine: str
+    host: str
+    port: int
+    address: str
+    started: datetime
+    heartbeat: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Customer:
+    """Who calls and pays."""
+
+    id: str
+    name: str
+    created: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """A key as it may be shown: `prefix` is its visible beginning, `hash` the sha256 of the whole.
+
+    `project` None opens every project. `store_inputs`: days that inputs are kept, 0 for never,
+    None for the project's own setting.
+    """
+
+    id: str
+    prefix: str
+    hash: str
+    customer: str
+    name: str
+    project: str | None
+    store_inputs: int | None
+    created: datetime
+    expires: datetime | None
+    revoked: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What 1,000 inputs cost from `effective` on: `amount` in micro-units of `currency`."""
+
+    id: int
+    project: str
+    amount: int
+    currency: str
+    effective: datetime
+    created: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One line of the ledger, never changed; a correction is a new event.
+
+    (`call_id`, `seq`) is unique: writing a call twice fails. `units` counts what was used
+    (``calls``, ``inputs``, ``tokens``, ``pixels``, and whatever a task adds). `amount` is what the
+    customer owes, in micro-units of `currency`, negative for a ``credit``; `cost` what the answer
+    cost the operator, in the same unit. `engine_us` is engine time in microseconds. `outcome` is
+    ``ok`` or the code of the error. `writer` names the process. Fields left empty are filled by
+    `Ledger.commit`: `id`, `writer`, `created`.
+    """
+
+    call_id: str
+    kind: EventKind = "charge"
+    seq: int = 0
+    units: Mapping[str, int] = field(default_factory=dict)
+    price_version: int | None = None
+    amount: int = 0
+    currency: str = "USD"
+    customer: str | None = None
+    key_id: str | None = None
+    project: str = ""
+    endpoint: str = ""
+    model_version: str | None = None
+    data_version: str | None = None
+    cost: int = 0
+    engine_us: int = 0
+    outcome: str = "ok"
+    writer: str = ""
+    created: datetime | None = None
+    id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """One answer of one call, kept for feedback; apart from the ledger, and deletable.
+
+    `index` counts the inputs of the call from 0. `input` is the item as it came (bytes inside), or
+    None where inputs are not stored; then `stored` is False. `expires` is when `purge_expired`
+    removes the input, None for never; afterwards `purged` is True. `margin` is the distance
+    between the two highest scores: small is uncertain. `input_hash` is filled by the ledger.
+    """
+
+    prediction_id: str
+    index: int
+    input: Item
+    output: Output
+    label: str | None
+    score: float | None
+    margin: float | None
+    model_version: str
+    project: str
+    customer: str | None = None
+    key_id: str | None = None
+    expires: datetime | None = None
+    stored: bool = True
+    purged: bool = False
+    input_hash: str | None = None
+    created: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Feedback:
+    """What somebody says the right answer is. Later words of the same source on the same answer
+    win; the earlier ones are kept. `used_in` is the data version that learned it."""
+
+    id: str
+    prediction_id: str
+    index: int
+    label: str
+    source: FeedbackSource
+    customer: str | None
+    created: datetime
+    used_in: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledPrediction:
+    """The feedback that counts for one answer, beside the answer itself."""
+
+    feedback: Feedback
+    prediction: Prediction
+
+
+@dataclass(frozen=True, slots=True)
+class UsageRow:
+    """A sum of ledger events: `by` holds the values that were grouped by (``{"project": …}``),
+    `units` the counts, `amount` and `cost` micro-units of `currency`."""
+
+    by: Mapping[str, Any]
+    currency: str
+    units: Mapping[str, int]
+    amount: int
+    cost: int
+    engine_us: int
+    events: int
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """One line of ``feilun doctor``: what was looked at, whether it is well, what was found, and
+    what to do about it (empty when well). Texts are in the language in force."""
+
+    name: str
+    ok: bool
+    detail: str
+    fix: str = ""
