@@ -1,0 +1,159 @@
+"""Durable execution of one project's workflows by DBOS, the only file that knows it.
+
+Only the holder of the project's lock comes here: a second process that launched DBOS on the same
+database re-ran the step that the first was still running (measured). The executor is the project,
+so what a killed process left is found by the next one; its steps' inputs and outputs are JSON.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, Protocol
+
+from dbos import (
+    DBOS,
+    DBOSClient,
+    DBOSConfig,
+    DBOSPortableJSONSerializer,
+    SetWorkflowID,
+)
+
+from feilun import errors
+from feilun.errors import FeilunError
+
+__all__ = ["Body", "StepRunner", "execute", "forget"]
+
+# Recorded steps are only valid for the code that wrote them: raise this when a step's name, order
+# or result changes, and unfinished runs of the former version begin anew.
+WORKFLOW_VERSION = "1"
+
+
+class StepRunner(Protocol):
+    """Runs one named step in this process; the result is JSON and survives the process."""
+
+    def __call__(self, name: str, arguments: dict[str, Any]) -> dict[str, Any]: ...
+
+
+Body = Callable[[str, StepRunner], dict[str, Any]]
+"""A workflow: composes steps by calling the runner; otherwise deterministic."""
+
+
+class _Current:
+    """What the recovered workflow of this process runs with. One project a process at a time."""
+
+    body: Body
+    step: StepRunner
+    failure: FeilunError | None = None
+
+
+@DBOS.step(name="step")
+def _step(name: str, arguments: dict[str, Any]) -> dict[str, Any]:
+    try:
+        return _Current.step(name, arguments)
+    except FeilunError as error:
+        _Current.failure = error
+        raise RuntimeError(_encode(error)) from None
+
+
+@DBOS.workflow(name="workflow", max_recovery_attempts=1_000_000)
+def _workflow(run_id: str) -> dict[str, Any]:
+    return _Current.body(run_id, _step)
+
+
+def execute(run_id: str, project: str, dbos_url: str, body: Body, step: StepRunner) -> dict[str, Any]:
+    """Runs the workflow `run_id` to its end and returns its result.
+
+    A new id starts; an id that a killed process left goes on after its last finished step; an id
+    that failed is taken up at the step that failed; a finished one returns what it returned.
+    Other unfinished workflows of the project are cancelled first: the caller chose this one.
+    Raises what the failing step raised.
+    """
+    _Current.body, _Current.step, _Current.failure = body, step, None
+    _cancel_others(run_id, project, dbos_url)
+    with _launched(project, dbos_url):
+        status = DBOS.get_workflow_status(run_id)
+        if status is None:
+            with SetWorkflowID(run_id):
+                handle: Any = DBOS.start_workflow(_workflow, run_id)
+        elif status.status in {"ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"}:
+            handle = DBOS.rewind_workflow(run_id, start_step=_first_failed(run_id))
+        else:
+            handle = DBOS.retrieve_workflow(run_id)
+        try:
+            result: dict[str, Any] = handle.get_result(polling_interval_sec=0.05)
+        except FeilunError:
+            raise
+        except Exception as error:
+            raise (_Current.failure or _decode(error) or error) from None
+        return result
+
+
+def forget(run_id: str, dbos_url: str) -> None:
+    """Deletes the workflow, so that its id starts from the beginning."""
+    with _client(dbos_url) as client, suppress(Exception):
+        client.cancel_workflow(run_id)
+        client.delete_workflow(run_id)
+
+
+@contextmanager
+def _launched(project: str, dbos_url: str) -> Iterator[None]:
+    DBOS(
+        config=DBOSConfig(
+            name="feilun",
+            system_database_url=dbos_url,
+            executor_id=project,
+            application_version=WORKFLOW_VERSION,
+            serializer=DBOSPortableJSONSerializer(),
+            log_level="CRITICAL",
+            use_listen_notify=False,
+            notification_listener_polling_interval_sec=0.05,
+        )
+    )
+    try:
+        DBOS.launch()
+        yield
+    finally:
+        DBOS.destroy()
+
+
+@contextmanager
+def _client(dbos_url: str) -> Iterator[DBOSClient]:
+    client = DBOSClient(system_database_url=dbos_url, serializer=DBOSPortableJSONSerializer())
+    try:
+        yield client
+    finally:
+        client.destroy()
+
+
+def _cancel_others(run_id: str, project: str, dbos_url: str) -> None:
+    # Before the first launch there are no tables to ask.
+    with suppress(Exception), _client(dbos_url) as client:
+        unfinished = client.list_workflows(
+            status=["PENDING", "ENQUEUED"], executor_id=project, load_input=False
+        )
+        for workflow in unfinished:
+            if workflow.workflow_id != run_id:
+                client.cancel_workflow(workflow.workflow_id)
+
+
+def _first_failed(run_id: str) -> int:
+    steps = DBOS.list_workflow_steps(run_id)
+    failed = [s["function_id"] for s in steps if s["error"] is not None]
+    return min(failed) if failed else len(steps) + 1
+
+
+def _encode(error: FeilunError) -> str:
+    body = {"class": type(error).__name__, "code": error.code, "params": error.params}
+    return json.dumps(body, default=str, ensure_ascii=False)
+
+
+def _decode(error: Exception) -> FeilunError | None:
+    """The feilun error that an earlier process recorded, or None when it is something else."""
+    try:
+        body = json.loads(str(getattr(error, "message", error)))
+        cls = getattr(errors, body["class"])
+        return cls(body["code"], **body["params"]) if issubclass(cls, FeilunError) else None
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
