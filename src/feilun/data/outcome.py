@@ -1,0 +1,97 @@
+"""What building a data version found, as values: for the command line, the catalog and tests."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from feilun import messages
+from feilun.types import Roles
+
+__all__ = ["BuildReport", "Notice", "SourceReport"]
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """A sentence worth saying: the key `code` with `params`."""
+
+    code: str
+    params: Mapping[str, Any] = field(default_factory=dict)
+
+    def text(self, lang: messages.Language | None = None) -> str:
+        """The sentence in `lang` (default: the one in force)."""
+        return messages.t(self.code, lang, **self.params)
+
+    def hint(self, lang: messages.Language | None = None) -> str:
+        """What to do about it; empty when nothing can be said."""
+        return messages.hint(self.code, lang, **self.params)
+
+
+@dataclass(frozen=True, slots=True)
+class SourceReport:
+    """One source as it was read: rows in total and bad ones, which column played which role, and
+    `details` that were found out (format, encoding, delimiter, header, sheet)."""
+
+    name: str
+    rows: int
+    bad: int
+    roles: Roles | None
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class BuildReport:
+    """What `feilun.data.versions.build` did.
+
+    - `rows`: rows of the new version; `new`: of them, contents that the previous one did not have
+    - `read`: rows read from the sources; `bad`: unusable ones; `bad_rows`: the file that tells why
+      (None when there are none); `reasons`: ``{reason in words: rows}``
+    - `duplicates`: rows left out because the same content was there already, in a source or in the
+      previous version; `conflicts`: contents that came with different labels; `undecided`: of
+      them, those left out because no label had the majority; `corrected`: labels of the previous
+      version that a correcting source changed
+    - `held_out`: rows left out because they overlap with held-out content; `overlaps`: rows that
+      came for one split and stand in another, because the same content or group was there
+    - `waiting`: new labels with too few rows so far, ``{label: rows}``
+    - `counts`: ``{split: {label: rows}}``; `labels`: in the order of the model's outputs;
+      `new_labels`: of them, those that the previous version did not have
+    - `new_ids` is filled only with a previous version: ids of the rows it did not have, and of
+      those whose label changed
+    """
+
+    out: Path
+    rows: int
+    new: int
+    read: int
+    bad: int
+    bad_rows: Path | None
+    reasons: Mapping[str, int]
+    duplicates: int
+    conflicts: int
+    undecided: int
+    corrected: int
+    held_out: int
+    overlaps: int
+    waiting: Mapping[str, int]
+    counts: Mapping[str, Mapping[str, int]]
+    labels: tuple[str, ...]
+    new_labels: tuple[str, ...]
+    new_ids: tuple[str, ...]
+    sources: tuple[SourceReport, ...]
+    warnings: tuple[Notice, ...]
+    seconds: float
+
+    @property
+    def changed(self) -> bool:
+        """Whether the version holds anything that the previous one did not."""
+        return bool(self.new or self.corrected or self.held_out)
+
+    def to_json(self, lang: messages.Language | None = None) -> dict[str, Any]:
+        """Everything as JSON values; warnings as sentences in `lang`."""
+        raw = asdict(self)
+        raw["out"] = str(self.out)
+        raw["bad_rows"] = str(self.bad_rows) if self.bad_rows else None
+        raw["warnings"] = [notice.text(lang) for notice in self.warnings]
+        return raw
