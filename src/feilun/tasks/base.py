@@ -8,7 +8,7 @@ inside `TaskBase.load`.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -18,7 +18,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from feilun import registry
-from feilun.types import ColumnSample, Example, Item, Output, Roles, Schema
+from feilun.types import ColumnSample, Example, Item, Output, Roles, Scalar, Schema
 
 if TYPE_CHECKING:
     import torch
@@ -55,11 +55,13 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """One item ready for a model: arrays without the batch axis, and the `cost` it adds to a batch
-    (tokens for text, pixels for images), by which batches are sorted and budgeted."""
+    """One item ready for `Processor.collate`: compact arrays without the batch axis, and the `cost`
+    it adds to a batch (tokens for text, pixels for images), by which batches are sorted and
+    budgeted. `cut` says how much was left out to fit (tokens); 0 when the item is whole."""
 
     arrays: Arrays
     cost: int
+    cut: int = 0
 
 
 class Processor(Protocol):
@@ -74,12 +76,23 @@ class Processor(Protocol):
         ...
 
     def save(self, folder: Path) -> None:
-        """Writes the files that `TaskBase.processor` reads back from `folder`."""
+        """Writes the files that `TaskBase.processor` reads back from `folder`. A ``config.json``
+        that is already there is kept."""
+        ...
+
+    def unknown_share(self, items: Sequence[Item]) -> float:
+        """Share (0 to 1) of these items that the base model cannot read: unknown tokens of all
+        tokens. High means: the base does not know this language."""
         ...
 
 
 class Features(Protocol):
     """Turns items into the sparse or dense rows of rung zero. Stateless: nothing is fitted."""
+
+    @property
+    def size(self) -> int:
+        """Number of columns."""
+        ...
 
     def transform(self, items: Sequence[Item]) -> csr_matrix | np.ndarray:
         """Shape (len(items), size), float32."""
@@ -87,8 +100,11 @@ class Features(Protocol):
 
 
 class TaskBase(ABC):
-    """One kind of question that a model answers."""
+    """One kind of question that a model answers. The docstring of a task's class opens its page in
+    the documentation."""
 
+    summary: ClassVar[str]
+    """Key of the sentence that says what the task answers."""
     Settings: ClassVar[type[TaskSettings]]
     columns: ClassVar[tuple[Column, ...]]
     label_aliases: ClassVar[tuple[str, ...]] = ()
@@ -113,8 +129,27 @@ class TaskBase(ABC):
         bytes are bytes already). Raises `InvalidData` for what can never be answered."""
 
     @abstractmethod
-    def processor(self, folder: Path, settings: Mapping[str, Any]) -> Processor:
-        """The processor kept in `folder`, a base model or a version."""
+    def label(self, value: Scalar) -> str | None:
+        """The label that a cell of the label column holds: ``3.0`` is ``"3"``, and None where it is
+        empty or not a number. Raises `InvalidData` for what cannot be a label."""
+
+    @abstractmethod
+    def order(self, labels: Iterable[str]) -> tuple[str, ...]:
+        """The distinct labels in the order of a schema: numbers by value, else by name."""
+
+    @abstractmethod
+    def input_schema(self) -> dict[str, Any]:
+        """JSON Schema of one input on the wire; bytes are ``{"$base64": "..."}``."""
+
+    @abstractmethod
+    def output_schema(self) -> dict[str, Any]:
+        """JSON Schema of one output on the wire."""
+
+    @abstractmethod
+    def processor(self, folder: Path | str | None, settings: Mapping[str, Any]) -> Processor:
+        """The processor kept in `folder`, a base model or a version; for a base that begins from
+        nothing (``scratch:resnet``) the one that `settings` describe. Raises `InvalidData` when
+        the folder keeps none that can be used."""
 
     @abstractmethod
     def features(self, settings: Mapping[str, Any]) -> Features:
@@ -122,15 +157,18 @@ class TaskBase(ABC):
 
     @abstractmethod
     def load(self, base: Path | str | None, schema: Schema) -> torch.nn.Module:
-        """A torch module whose ``forward(**arrays)`` gives float logits (batch, labels).
+        """A torch module whose ``forward(**arrays)`` gives float32 logits (batch, labels).
 
-        `base` is a transformers folder: with a classifier of these labels its head is kept, else a
-        new head begins. A name such as ``scratch:vit`` (images) begins from nothing.
+        `base` is a transformers folder: what its head knows of these labels is kept (also when
+        labels were added or stand in another order), else a new head begins. A name such as
+        ``scratch:vit`` (images) begins from nothing. The attribute ``model`` is the transformers
+        model inside, with the labels in its config: the one to train and to save.
         """
 
     @abstractmethod
     def encoder(self, base: Path) -> torch.nn.Module:
-        """The frozen body: ``forward(**arrays)`` gives one vector an item (batch, width)."""
+        """The frozen body: ``forward(**arrays)`` gives one float32 vector an item (batch, width).
+        The attribute ``model`` is the transformers model inside."""
 
     @abstractmethod
     def decode(

@@ -1,0 +1,108 @@
+"""What all classifiers share: labels and their order, answers from logits, the output's schema."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from feilun.errors import InvalidData
+from feilun.tasks.base import TaskBase
+from feilun.types import Output, Scalar, Schema
+
+__all__ = ["MAX_LABEL_LENGTH", "Classification", "label_of", "order_labels", "softmax"]
+
+MAX_LABEL_LENGTH = 200
+"""Characters of a label: a longer cell is taken for a wrong column, not for a label."""
+
+
+class Classification(TaskBase):
+    """A task that answers with one of the schema's labels."""
+
+    def label(self, value: Scalar) -> str | None:
+        """See `label_of`."""
+        return label_of(value)
+
+    def order(self, labels: Iterable[str]) -> tuple[str, ...]:
+        """See `order_labels`."""
+        return order_labels(labels)
+
+    def decode(
+        self, logits: np.ndarray, schema: Schema, temperature: float, all_scores: bool = False
+    ) -> list[Output]:
+        """The most probable label of each row with its probability."""
+        probabilities = softmax(logits, temperature)
+        best = probabilities.argmax(axis=1).tolist()
+        scores = probabilities.max(axis=1).tolist()
+        labels = schema.labels
+        outputs: list[Output] = [
+            {"label": labels[index], "score": score}
+            for index, score in zip(best, scores, strict=True)
+        ]
+        if all_scores:
+            for output, row in zip(outputs, probabilities.tolist(), strict=True):
+                output["scores"] = dict(zip(labels, row, strict=True))
+        return outputs
+
+    def output_schema(self) -> dict[str, Any]:
+        """A label, its probability, and on request the probabilities of all labels."""
+        probability = {"type": "number", "minimum": 0, "maximum": 1}
+        return {
+            "type": "object",
+            "properties": {
+                "label": {"type": "string"},
+                "score": probability,
+                "scores": {"type": "object", "additionalProperties": probability},
+            },
+            "required": ["label", "score"],
+        }
+
+
+def softmax(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
+    """Probabilities (rows, labels) in float64 of `logits` / `temperature`."""
+    scaled = np.asarray(logits, dtype=np.float64) / temperature
+    scaled -= scaled.max(axis=1, keepdims=True)
+    np.exp(scaled, out=scaled)
+    scaled /= scaled.sum(axis=1, keepdims=True)
+    return scaled
+
+
+def label_of(value: Scalar) -> str | None:
+    """The label in a cell, trimmed; whole floats lose their ``.0``. None for an empty cell or NaN.
+
+    Raises `InvalidData` for bytes and for more than `MAX_LABEL_LENGTH` characters.
+    """
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return None
+    if isinstance(value, bytes):
+        raise InvalidData("tasks.label_is_bytes")
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    text = str(value).strip()
+    if len(text) > MAX_LABEL_LENGTH:
+        raise InvalidData(
+            "tasks.label_too_long", start=text[:40], length=len(text), limit=MAX_LABEL_LENGTH
+        )
+    return text or None
+
+
+def order_labels(labels: Iterable[str]) -> tuple[str, ...]:
+    """Distinct labels in a stable order: by value when all are numbers (2 before 10), else by code
+    point."""
+    distinct = set(labels)
+    numbers = {label: _number(label) for label in distinct}
+    if all(number is not None for number in numbers.values()):
+        return tuple(sorted(distinct, key=lambda label: (numbers[label], label)))
+    return tuple(sorted(distinct))
+
+
+def _number(label: str) -> float | None:
+    try:
+        number = float(label)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None

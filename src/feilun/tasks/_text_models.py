@@ -1,0 +1,76 @@
+"""Torch modules over texts: ``forward`` takes the arrays of `_text.TextProcessor.collate`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from feilun.errors import InvalidData
+from feilun.tasks import _transformers
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["classifier", "encoder"]
+
+
+def classifier(base: Path | str | None, labels: Sequence[str]) -> torch.nn.Module:
+    """Gives logits (batch, labels). Raises `InvalidData` without a base folder."""
+    from transformers import AutoModelForSequenceClassification
+
+    if not isinstance(base, Path):
+        raise InvalidData("tasks.text_needs_base", base=base)
+    model = _transformers.read_classifier(AutoModelForSequenceClassification, base, labels)
+    module: torch.nn.Module = _modules()[0](model)
+    return module
+
+
+def encoder(base: Path) -> torch.nn.Module:
+    """Gives the mean of the last layer over the real tokens (batch, width); nothing in it learns."""
+    from transformers import AutoModel
+
+    module: torch.nn.Module = _modules()[1](_transformers.read(AutoModel, base))
+    return module.eval().requires_grad_(False)
+
+
+@cache
+def _modules() -> tuple[type[Any], type[Any]]:
+    # Named arguments instead of **arrays: converters read the inputs off the signature.
+    import torch
+
+    class TextLogits(torch.nn.Module):
+        def __init__(self, model: Any) -> None:
+            super().__init__()
+            self.model = model
+
+        def forward(
+            self,
+            input_ids: torch.Tensor,
+            attention_mask: torch.Tensor,
+            token_type_ids: torch.Tensor | None = None,
+        ) -> torch.Tensor:
+            types = {} if token_type_ids is None else {"token_type_ids": token_type_ids}
+            output = self.model(input_ids=input_ids, attention_mask=attention_mask, **types)
+            logits: torch.Tensor = output.logits.float()
+            return logits
+
+    class TextVectors(torch.nn.Module):
+        def __init__(self, model: Any) -> None:
+            super().__init__()
+            self.model = model
+
+        def forward(
+            self,
+            input_ids: torch.Tensor,
+            attention_mask: torch.Tensor,
+            token_type_ids: torch.Tensor | None = None,
+        ) -> torch.Tensor:
+            types = {} if token_type_ids is None else {"token_type_ids": token_type_ids}
+            output = self.model(input_ids=input_ids, attention_mask=attention_mask, **types)
+            hidden = output.last_hidden_state.float()
+            mask = attention_mask.unsqueeze(-1).to(hidden.dtype)
+            return (hidden * mask).sum(dim=1) / mask.sum(dim=1).clamp(min=1)
+
+    return TextLogits, TextVectors
