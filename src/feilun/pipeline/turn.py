@@ -1,55 +1,63 @@
 """One turn of the wheel as a workflow: plan, then climb the rungs, each proven before it goes live.
 
 The body only composes: every step takes and returns references (JSON), so a killed process goes on
-after the last finished one. `run` and `update` differ in their first steps alone.
+after the last finished one. A rung is registered as a model version when it is trained; the later
+steps name that version. `run`, `update` and `train` differ in their first steps and in how far
+they go.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from feilun.pipeline.durable import StepRunner
+from feilun.pipeline.durable import Body, StepRunner
 
-__all__ = ["run", "update"]
+__all__ = ["BODIES"]
 
 
-def run(run_id: str, step: StepRunner) -> dict[str, Any]:
+def _run(run_id: str, step: StepRunner) -> dict[str, Any]:
     """From the latest data version to the best rung that the evidence carries."""
     return _climb(step, step("plan", {}))
 
 
-def update(run_id: str, step: StepRunner) -> dict[str, Any]:
+def _update(run_id: str, step: StepRunner) -> dict[str, Any]:
     """From corrections to the next version of what is live."""
     collected = step("collect", {})
-    if not collected.get("data_version"):
+    if not collected["data_version"]:
         return {"collected": collected, "rungs": [], "live": collected["live"]}
-    plan = step("plan_update", {"collected": collected})
+    plan = step("plan", {"collected": collected})
     return {"collected": collected, **_climb(step, plan)}
 
 
+def _train(run_id: str, step: StepRunner) -> dict[str, Any]:
+    """The planned rungs as candidates: trained, neither judged nor deployed."""
+    plan = step("plan", {})
+    trained = [step(f"train:{r['method']}", {"plan": plan, "rung": r}) for r in plan["rungs"]]
+    return {"data_version": plan["data_version"], "rungs": trained, "live": None}
+
+
 def _climb(step: StepRunner, plan: dict[str, Any]) -> dict[str, Any]:
-    """Trains, compresses, judges and deploys one rung after the other. The first rung of a run is
-    the baseline of the others; the best rung so far is what the next one must not lose to."""
-    done: list[dict[str, Any]] = []
+    # The first rung is the baseline of the others; the best one so far is what the next must not
+    # lose to. A rung that is refused stays a version, and the climb goes on past it.
+    rungs: list[dict[str, Any]] = []
+    baseline: str | None = None
     below: str | None = None
     for rung in plan["rungs"]:
         method = rung["method"]
         trained = step(f"train:{method}", {"plan": plan, "rung": rung})
-        packed = step(f"compress:{method}", {"plan": plan, "rung": rung, "trained": trained})
+        version = trained["version"]
+        packed = step(f"compress:{method}", {"version": version})
         judged = step(
-            f"evaluate:{method}",
-            {
-                "plan": plan,
-                "rung": rung,
-                "trained": trained,
-                "packed": packed,
-                "baseline": done[0]["version"] if done else plan.get("baseline"),
-                "below": below,
-            },
+            f"evaluate:{method}", {"version": version, "baseline": baseline, "below": below}
         )
-        outcome = {"method": method, **judged}
+        outcome = {**trained, **packed, **judged}
         if judged["promote"]:
-            outcome |= step(f"deploy:{method}", {"judged": judged})
-            below = judged["version"]
-        done.append(outcome)
-    return {"data_version": plan["data_version"], "rungs": done, "live": below}
+            outcome |= step(f"deploy:{method}", {"version": version})
+            below = version
+        rungs.append(outcome)
+        baseline = baseline or version
+    return {"data_version": plan["data_version"], "rungs": rungs, "live": below}
+
+
+BODIES: dict[str, Body] = {"run": _run, "update": _update, "train": _train}
+"""The workflows by kind."""

@@ -1,0 +1,25 @@
+"""``feilun data add``: files, folders or a query become the next data version."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from feilun.cli.shell import Shell
+from feilun.cli.values import pairs
+from feilun.messages import t
+
+
+def command(
+    shell: Shell,
+    files: Annotated[list[str], typer.Argument(help=t("cli.argument_sources"))],
+    map_: Annotated[list[str] | None, typer.Option("--map", help=t("cli.option_map"))] = None,
+    split: Annotated[str, typer.Option("--split", help=t("cli.option_split"))] = "auto",
+    query: Annotated[str | None, typer.Option("--query", help=t("cli.option_query"))] = None,
+) -> None:
+    with shell.project() as project, shell.progress() as report:
+        added = project.add(
+            *files, columns=pairs("--map", map_), split=split, query=query, report=report
+        )
+    shell.show(added)

@@ -1,0 +1,31 @@
+"""``feilun keys create``: a key for a customer, shown in full this once."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from feilun.cli.shell import Shell
+from feilun.messages import t
+
+
+def command(
+    shell: Shell,
+    customer: Annotated[str, typer.Argument(help=t("cli.argument_customer"))],
+    name: Annotated[str, typer.Option("--name", help=t("cli.option_key_name"))] = "",
+    days: Annotated[int | None, typer.Option("--days", min=1, help=t("cli.option_days"))] = None,
+    store_inputs: Annotated[
+        int | None, typer.Option("--store-inputs", min=0, help=t("cli.option_store_inputs"))
+    ] = None,
+) -> None:
+    with shell.workspace() as workspace:
+        shell.show(
+            workspace.create_key(
+                customer,
+                name=name,
+                project=shell.project_name,
+                days=days,
+                store_inputs=store_inputs,
+            )
+        )

@@ -1,0 +1,32 @@
+"""``feilun run``: the whole wheel, from the latest data to a proven version behind the API."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from feilun.cli.shell import Shell
+from feilun.cli.values import settings
+from feilun.messages import t
+
+
+def command(
+    shell: Shell,
+    method: Annotated[str | None, typer.Option("--method", help=t("cli.option_method"))] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help=t("cli.option_set"))] = None,
+    restart: Annotated[bool, typer.Option("--restart", help=t("cli.option_restart"))] = False,
+    later: Annotated[bool, typer.Option("--later", help=t("cli.option_later"))] = False,
+) -> None:
+    with shell.project() as project:
+        if later:
+            queued = project.enqueue("run")
+            shell.emit({"queued": queued}, t("cli.queued", run=queued))
+            return
+        with shell.progress() as report:
+            result = project.run(
+                method=method, overrides=settings(set_), restart=restart, report=report
+            )
+    shell.show(result)
+    if not result.promoted:
+        raise typer.Exit(1)
