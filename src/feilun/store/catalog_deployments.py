@@ -1,0 +1,198 @@
+"""The catalog's deployments: which version answers where, now and before."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Connection, insert, select, update
+
+from feilun.errors import Conflict, NotFound
+from feilun.store import tables_catalog as t
+from feilun.store.catalog_base import CatalogPart, as_dict, one, touch
+from feilun.store.columns import now
+from feilun.store.records import Deployment, ModelVersion, Role
+
+__all__ = ["Deployments"]
+
+
+class Deployments(CatalogPart):
+    """Deployments and the epoch that servers watch."""
+
+    def set_live(
+        self,
+        endpoint: str,
+        version: str,
+        variant: str | None = None,
+        *,
+        reason: str = "",
+        forced: bool = False,
+        actor: str = "",
+    ) -> Deployment:
+        """Lets `version` (``reviews@3``) answer at `endpoint`, in place of what did, at once.
+
+        `variant` None is the version's chosen one. The former version becomes ``retired`` unless
+        it is live elsewhere. If this very variant is live there already, nothing changes. Raises
+        `NotFound` for an unknown version, `Conflict` for one whose artifacts are not there.
+        """
+        with self._db.write() as connection:
+            touch(connection)
+            row = _row(connection, endpoint, version, variant)
+            former = _live(connection, endpoint)
+            if former and (former.version, former.artifact) == (version, row["artifact"]):
+                return former
+            moment = now()
+            if former:
+                _end(connection, former.id, moment)
+            # A canary or shadow of the version that goes live now has done its work.
+            connection.execute(
+                update(t.deployments)
+                .where(
+                    t.deployments.c.endpoint == endpoint,
+                    t.deployments.c.version == version,
+                    t.deployments.c.until.is_(None),
+                )
+                .values(until=moment)
+            )
+            row |= {
+                "weight": 1.0,
+                "role": "live",
+                "since": moment,
+                "actor": actor,
+                "reason": reason,
+                "forced": forced,
+            }
+            deployment = _insert(connection, row)
+            if former and former.version != version:
+                _retire_unless_live(connection, former.version)
+            _set_state(connection, version, "live")
+        return deployment
+
+    def deploy_beside(
+        self,
+        endpoint: str,
+        version: str,
+        variant: str | None = None,
+        *,
+        role: Role,
+        weight: float,
+        reason: str = "",
+        actor: str = "",
+    ) -> Deployment:
+        """Adds a ``canary`` or ``shadow`` beside the live version, with `weight` of the calls
+        (0 to 1). Raises as `set_live` does."""
+        with self._db.write() as connection:
+            touch(connection)
+            row = _row(connection, endpoint, version, variant)
+            row |= {
+                "weight": weight,
+                "role": role,
+                "since": now(),
+                "actor": actor,
+                "reason": reason,
+                "forced": False,
+            }
+            return _insert(connection, row)
+
+    def end_deployment(self, id: int) -> None:
+        """Ends one deployment now; its version is retired if it was live and is nowhere else."""
+        with self._db.write() as connection:
+            touch(connection)
+            row = one(connection, select(t.deployments).where(t.deployments.c.id == id))
+            if row is None or row["until"] is not None:
+                return
+            _end(connection, id, now())
+            if row["role"] == "live":
+                _retire_unless_live(connection, row["version"])
+
+    def live(self, endpoint: str) -> Deployment | None:
+        """What answers at `endpoint` now."""
+        with self._db.read() as connection:
+            return _live(connection, endpoint)
+
+    def active(self, endpoint: str | None = None) -> list[Deployment]:
+        """Everything that is deployed now: live, canary and shadow, at one endpoint or at all."""
+        table = t.deployments
+        query = select(table).where(table.c.until.is_(None)).order_by(table.c.endpoint, table.c.id)
+        if endpoint is not None:
+            query = query.where(table.c.endpoint == endpoint)
+        with self._db.read() as connection:
+            return [Deployment(**as_dict(row)) for row in connection.execute(query)]
+
+    def history(self, endpoint: str, limit: int | None = None) -> list[Deployment]:
+        """What was deployed at `endpoint`, newest first."""
+        table = t.deployments
+        query = select(table).where(table.c.endpoint == endpoint).order_by(table.c.id.desc())
+        if limit is not None:
+            query = query.limit(limit)
+        with self._db.read() as connection:
+            return [Deployment(**as_dict(row)) for row in connection.execute(query)]
+
+    def epoch(self) -> int:
+        """A number that grows with every change of deployments, keys and prices; cheap to ask."""
+        with self._db.read() as connection:
+            value = connection.scalar(
+                select(t.counters.c.value).where(t.counters.c.name == "epoch")
+            )
+        return int(value or 0)
+
+
+def _row(
+    connection: Connection, endpoint: str, version: str, variant: str | None
+) -> dict[str, Any]:
+    found = one(connection, select(t.model_versions).where(t.model_versions.c.id == version))
+    if found is None:
+        raise NotFound("store.no_model_version", id=version)
+    model = ModelVersion(**found)
+    if variant and variant not in model.variants:
+        options = sorted(model.variants) or "-"
+        raise NotFound("store.no_variant", version=version, variant=variant, options=options)
+    artifact = model.artifact(variant)
+    if artifact is None or model.pruned is not None or model.state == "failed":
+        raise Conflict("store.version_without_weights", version=version, state=model.state)
+    return {
+        "endpoint": endpoint,
+        "project": model.project,
+        "version": version,
+        "variant": variant or model.variant,
+        "artifact": artifact,
+        "until": None,
+    }
+
+
+def _insert(connection: Connection, row: dict[str, Any]) -> Deployment:
+    result = connection.execute(insert(t.deployments).values(row))
+    key = result.inserted_primary_key
+    assert key is not None
+    return Deployment(id=key[0], **row)
+
+
+def _live(connection: Connection, endpoint: str) -> Deployment | None:
+    table = t.deployments
+    row = one(
+        connection,
+        select(table).where(
+            table.c.endpoint == endpoint, table.c.role == "live", table.c.until.is_(None)
+        ),
+    )
+    return None if row is None else Deployment(**row)
+
+
+def _end(connection: Connection, id_: int, moment: Any) -> None:
+    connection.execute(update(t.deployments).where(t.deployments.c.id == id_).values(until=moment))
+
+
+def _set_state(connection: Connection, version: str, state: str) -> None:
+    connection.execute(
+        update(t.model_versions).where(t.model_versions.c.id == version).values(state=state)
+    )
+
+
+def _retire_unless_live(connection: Connection, version: str) -> None:
+    table = t.deployments
+    elsewhere = connection.scalar(
+        select(table.c.id).where(
+            table.c.version == version, table.c.role == "live", table.c.until.is_(None)
+        )
+    )
+    if elsewhere is None:
+        _set_state(connection, version, "retired")

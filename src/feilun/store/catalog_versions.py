@@ -1,0 +1,281 @@
+"""The catalog's projects, artifacts, data versions and model versions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, TypedDict, Unpack
+
+from sqlalchemy import Connection, Table, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from feilun.errors import Conflict, NotFound
+from feilun.store import tables_catalog as t
+from feilun.store.catalog_base import CatalogPart, as_dict, next_number, one
+from feilun.store.columns import now
+from feilun.store.records import (
+    ArtifactRow,
+    DataVersion,
+    Json,
+    ModelState,
+    ModelVersion,
+    Project,
+)
+
+__all__ = ["ModelChanges", "Versions"]
+
+
+class ModelChanges(TypedDict, total=False):
+    """What of a model version may change after it was added."""
+
+    state: ModelState
+    weights: str | None
+    variant: str | None
+    variants: Json
+    report: str | None
+    metrics: Json
+    reason: str
+
+
+class Versions(CatalogPart):
+    """Projects and their versions."""
+
+    def add_project(self, name: str, task: str, endpoint: str | None = None) -> Project:
+        """A new project; `endpoint` is by default its name. Raises `Conflict` if it exists."""
+        row: dict[str, Any] = {
+            "name": name,
+            "task": task,
+            "endpoint": endpoint or name,
+            "created": now(),
+        }
+        try:
+            with self._db.write() as connection:
+                connection.execute(insert(t.projects).values(row))
+        except IntegrityError:
+            raise Conflict("store.project_exists", project=name) from None
+        return Project(**row)
+
+    def project(self, name: str) -> Project:
+        """The project `name`. Raises `NotFound` naming those there are."""
+        with self._db.read() as connection:
+            row = one(connection, select(t.projects).where(t.projects.c.name == name))
+        if row is None:
+            raise NotFound(
+                "store.no_project", project=name, options=[p.name for p in self.projects()] or "-"
+            )
+        return Project(**row)
+
+    def projects(self) -> list[Project]:
+        """All projects by name."""
+        with self._db.read() as connection:
+            rows = connection.execute(select(t.projects).order_by(t.projects.c.name))
+            return [Project(**as_dict(row)) for row in rows]
+
+    def project_of_endpoint(self, endpoint: str) -> Project:
+        """The oldest project whose endpoint this is. Raises `NotFound` naming the endpoints."""
+        with self._db.read() as connection:
+            rows = connection.execute(select(t.projects).order_by(t.projects.c.created)).all()
+        found = [Project(**as_dict(row)) for row in rows]
+        for project in found:
+            if project.endpoint == endpoint:
+                return project
+        options = sorted({project.endpoint for project in found}) or "-"
+        raise NotFound("store.no_endpoint", endpoint=endpoint, options=options)
+
+    def add_artifact(self, ref: str, kind: str, size: int) -> ArtifactRow:
+        """Notes a published artifact of `size` bytes; once noted it stays as it is."""
+        with self._db.write() as connection:
+            query = select(t.artifacts).where(t.artifacts.c.ref == ref)
+            row = one(connection, query)
+            if row is None:
+                row = {"ref": ref, "kind": kind, "bytes": size, "created": now()}
+                connection.execute(insert(t.artifacts).values(row))
+        return ArtifactRow(**row)
+
+    def artifacts(self, kind: str | None = None) -> list[ArtifactRow]:
+        """Noted artifacts, oldest first."""
+        query = select(t.artifacts).order_by(t.artifacts.c.created)
+        if kind is not None:
+            query = query.where(t.artifacts.c.kind == kind)
+        with self._db.read() as connection:
+            return [ArtifactRow(**as_dict(row)) for row in connection.execute(query)]
+
+    def forget_artifacts(self, refs: Iterable[str]) -> None:
+        """Removes the rows of artifacts that are no longer kept."""
+        with self._db.write() as connection:
+            for ref in refs:
+                connection.execute(t.artifacts.delete().where(t.artifacts.c.ref == ref))
+
+    def add_data_version(
+        self,
+        project: str,
+        artifact: str,
+        reason: str,
+        *,
+        parent: str | None = None,
+        counts: Json | None = None,
+        roles: Json | None = None,
+        info: Json | None = None,
+        key: str | None = None,
+    ) -> DataVersion:
+        """The next data version of `project`.
+
+        `reason` is ``add``, ``feedback``, …; `parent` the id of the version it grew from. A row
+        added under the same `key` before is returned as it is: a step that runs again after a kill
+        adds nothing twice. Raises `NotFound` for an unknown project.
+        """
+        self.project(project)
+        row: dict[str, Any] = {
+            "artifact": artifact,
+            "parent": parent,
+            "reason": reason,
+            "counts": dict(counts or {}),
+            "roles": dict(roles or {}),
+            "info": dict(info or {}),
+        }
+        with self._db.write() as connection:
+            row = _add(connection, t.data_versions, project, ":", key, row)
+        return DataVersion(**row)
+
+    def data_version(self, id: str) -> DataVersion:
+        """The data version of this id (``reviews:2``). Raises `NotFound`."""
+        with self._db.read() as connection:
+            row = one(connection, select(t.data_versions).where(t.data_versions.c.id == id))
+        if row is None:
+            raise NotFound("store.no_data_version", id=id)
+        return DataVersion(**row)
+
+    def data_versions(self, project: str) -> list[DataVersion]:
+        """The data versions of `project`, oldest first."""
+        table = t.data_versions
+        query = select(table).where(table.c.project == project).order_by(table.c.number)
+        with self._db.read() as connection:
+            return [DataVersion(**as_dict(row)) for row in connection.execute(query)]
+
+    def latest_data(self, project: str) -> DataVersion | None:
+        """The newest data version of `project`, None before the first."""
+        versions = self.data_versions(project)
+        return versions[-1] if versions else None
+
+    def add_model_version(
+        self,
+        project: str,
+        method: str,
+        *,
+        state: ModelState = "candidate",
+        data_version: str | None = None,
+        parent: str | None = None,
+        weights: str | None = None,
+        variant: str | None = None,
+        variants: Json | None = None,
+        report: str | None = None,
+        metrics: Json | None = None,
+        config: Json | None = None,
+        reason: str = "",
+        run_id: str | None = None,
+        key: str | None = None,
+    ) -> ModelVersion:
+        """The next model version of `project`; `key` as in `add_data_version`.
+
+        Raises `NotFound` for an unknown project.
+        """
+        self.project(project)
+        row: dict[str, Any] = {
+            "method": method,
+            "state": state,
+            "data_version": data_version,
+            "parent": parent,
+            "weights": weights,
+            "variant": variant,
+            "variants": dict(variants or {}),
+            "report": report,
+            "metrics": dict(metrics or {}),
+            "config": dict(config or {}),
+            "reason": reason,
+            "run_id": run_id,
+            "pruned": None,
+        }
+        with self._db.write() as connection:
+            row = _add(connection, t.model_versions, project, "@", key, row)
+        return ModelVersion(**row)
+
+    def update_model_version(self, id: str, **changes: Unpack[ModelChanges]) -> ModelVersion:
+        """Sets `changes` on the model version. Raises `NotFound`."""
+        table = t.model_versions
+        with self._db.write() as connection:
+            if changes:
+                connection.execute(update(table).where(table.c.id == id).values(**changes))
+            row = one(connection, select(table).where(table.c.id == id))
+        if row is None:
+            raise NotFound("store.no_model_version", id=id)
+        return ModelVersion(**row)
+
+    def model_version(self, name: str) -> ModelVersion:
+        """The model version of this name: ``reviews@3``, ``reviews@live`` (what answers at the
+        project's endpoint) or ``reviews`` alone (the newest that did not fail).
+
+        Raises `NotFound` for unknown names, naming the versions there are.
+        """
+        project, _, which = name.partition("@")
+        found = self.model_versions(project)
+        if which.isdigit():
+            chosen = [version for version in found if version.number == int(which)]
+        elif which == "live":
+            live = self._live_version(project)
+            chosen = [version for version in found if version.id == live]
+        elif which in ("", "latest"):
+            chosen = [version for version in found if version.state != "failed"]
+        else:
+            chosen = []
+        if not chosen:
+            self.project(project)
+            options = [version.id for version in found] or "-"
+            raise NotFound("store.no_such_version", name=name, options=options)
+        return chosen[-1]
+
+    def _live_version(self, project: str) -> str | None:
+        table = t.deployments
+        query = (
+            select(table.c.version)
+            .join(t.projects, t.projects.c.endpoint == table.c.endpoint)
+            .where(t.projects.c.name == project, table.c.role == "live", table.c.until.is_(None))
+        )
+        with self._db.read() as connection:
+            version: str | None = connection.scalar(query)
+        return version
+
+    def model_versions(self, project: str) -> list[ModelVersion]:
+        """The model versions of `project`, oldest first."""
+        table = t.model_versions
+        query = select(table).where(table.c.project == project).order_by(table.c.number)
+        with self._db.read() as connection:
+            return [ModelVersion(**as_dict(row)) for row in connection.execute(query)]
+
+    def prune(self, ids: Iterable[str]) -> None:
+        """Notes that these model versions' artifacts are given up; their rows stay."""
+        table = t.model_versions
+        with self._db.write() as connection:
+            for id_ in ids:
+                connection.execute(update(table).where(table.c.id == id_).values(pruned=now()))
+
+
+def _add(
+    connection: Connection,
+    table: Table,
+    project: str,
+    sign: str,
+    key: str | None,
+    row: dict[str, Any],
+) -> dict[str, Any]:
+    number = next_number(connection, table, project)
+    if key is not None:
+        there = one(connection, select(table).where(table.c.key == key))
+        if there is not None:
+            return there
+    row |= {
+        "id": f"{project}{sign}{number}",
+        "project": project,
+        "number": number,
+        "created": now(),
+    }
+    connection.execute(insert(table).values(**row, key=key))
+    return row

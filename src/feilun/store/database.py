@@ -1,0 +1,158 @@
+"""One database: connections set up alike, readers and writers, failures in plain words.
+
+On SQLite a writer begins with BEGIN IMMEDIATE: it waits for its turn at the start instead of
+failing in the middle. On PostgreSQL each database here is a schema of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+
+from feilun.errors import EnvironmentProblem, InvalidSettings
+
+__all__ = ["BUSY_SECONDS", "Database", "postgres_url", "sqlite_url"]
+
+BUSY_SECONDS = 30
+"""How long a writer waits for its turn."""
+
+_FULL = ("SQLITE_FULL", "SQLITE_IOERR")
+_BUSY = ("SQLITE_BUSY", "SQLITE_LOCKED")
+_BROKEN = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
+
+
+def postgres_url(text: str) -> URL:
+    """The URL of a PostgreSQL with the driver that feilun uses (psycopg 3).
+
+    Raises `InvalidSettings` for anything else; the message never shows a password.
+    """
+    try:
+        url = make_url(text)
+    except ArgumentError:
+        raise InvalidSettings("store.database_url", url="…", faults=()) from None
+    if url.get_backend_name() not in ("postgresql", "postgres") or not url.database:
+        raise InvalidSettings("store.database_url", url=url.render_as_string(), faults=())
+    return url.set(drivername="postgresql+psycopg")
+
+
+def sqlite_url(path: object) -> URL:
+    """The URL of a SQLite file."""
+    return URL.create("sqlite", database=str(path))
+
+
+class Database:
+    """Readers and writers of one database.
+
+    `url` as of `sqlite_url` or `postgres_url`; `schema` is used on PostgreSQL only.
+    """
+
+    def __init__(self, url: URL, schema: str) -> None:
+        self.url = url
+        self.schema = schema
+        self.sqlite = url.get_backend_name() == "sqlite"
+        self.engine = _engine(url, schema, self.sqlite)
+        self._writer = self.engine.execution_options(feilun_write=True)
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A connection that sees one state and changes nothing."""
+        with self._plain_words(), self.engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """A transaction: all of it happens, or nothing."""
+        with self._plain_words(), self._writer.begin() as connection:
+            yield connection
+
+    def close(self) -> None:
+        """Closes all connections."""
+        self.engine.dispose()
+
+    def shown(self) -> str:
+        """The file, or the URL without its password."""
+        return self.url.database or "" if self.sqlite else self.url.render_as_string()
+
+    @contextmanager
+    def _plain_words(self) -> Iterator[None]:
+        try:
+            yield
+        except NoSuchModuleError:
+            raise EnvironmentProblem("store.no_driver", url=self.shown()) from None
+        except DBAPIError as error:
+            problem = self._problem(error)
+            if problem is None:
+                raise
+            raise problem from error
+
+    def _problem(self, error: DBAPIError) -> EnvironmentProblem | None:
+        reason = str(error.orig).strip()
+        if not self.sqlite:
+            if error.connection_invalidated or "connect" in reason:
+                return EnvironmentProblem(
+                    "store.database_unreachable", url=self.shown(), reason=reason
+                )
+            if getattr(error.orig, "sqlstate", None) == "53100":
+                return EnvironmentProblem("store.disk_full", path=self.shown(), reason=reason)
+            return None
+        name = str(getattr(error.orig, "sqlite_errorname", ""))
+        if name.startswith(_FULL):
+            return EnvironmentProblem("store.disk_full", path=self.shown(), reason=reason)
+        if name.startswith(_BUSY):
+            return EnvironmentProblem(
+                "store.database_busy", path=self.shown(), seconds=BUSY_SECONDS
+            )
+        if name.startswith(_BROKEN):
+            return EnvironmentProblem("store.database_corrupt", path=self.shown(), reason=reason)
+        if name.startswith(("SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_PERM")):
+            return EnvironmentProblem("store.database_unreachable", url=self.shown(), reason=reason)
+        return None
+
+
+def _engine(url: URL, schema: str, sqlite: bool) -> Engine:
+    if sqlite:
+        engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS})
+        event.listen(engine, "connect", _set_up_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+        return engine
+    try:
+        engine = create_engine(url, pool_pre_ping=True, pool_size=4, max_overflow=16)
+    except ImportError:
+        raise EnvironmentProblem("store.no_driver", url=url.render_as_string()) from None
+
+    def set_up(connection: Any, _record: object) -> None:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute(f'SET search_path TO "{schema}"')
+            cursor.execute("SET synchronous_commit TO on")
+            cursor.execute("SET timezone TO 'UTC'")
+        connection.autocommit = False
+
+    event.listen(engine, "connect", set_up)
+    return engine
+
+
+def _set_up_sqlite(connection: Any, _record: object) -> None:
+    # The driver's own BEGIN comes too late (before the first change) and is not ours to choose.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    for pragma in (
+        f"busy_timeout = {BUSY_SECONDS * 1000}",
+        "journal_mode = WAL",
+        "synchronous = NORMAL",
+        "foreign_keys = ON",
+        # Inputs that were deleted do not stay readable in the file.
+        "secure_delete = FAST",
+    ):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    writes = connection.get_execution_options().get("feilun_write")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
