@@ -1,0 +1,60 @@
+# Every target first makes .venv, when it is missing or what it depends on has changed.
+# PYTHON=... names another Python 3.11 or newer; ARGS=... goes to the command behind a target.
+
+BIN := .venv/bin
+STAMP := .venv/.ready
+PYTEST := $(BIN)/pytest -n 2 --dist loadscope
+
+.PHONY: help setup demo test test-all bench lint format clean clean-all
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make demo      turn the whole wheel on real reviews, then serve  (ARGS=--exit, ARGS='--lang zh')"
+	@echo "make test      lint, types, layers and tests"
+	@echo "make test-all  the same with the tests that take minutes"
+	@echo "make bench     measure and write docs/benchmarks.md"
+	@echo "make lint      lint, types, layers alone        make format    mend the format"
+	@echo "make clean     remove what tests and demo left  make clean-all remove .venv too"
+
+setup: $(STAMP)
+
+# The first Python that is new enough and has venv; else python3, and setup.py says what is wrong.
+$(STAMP): pyproject.toml constraints.txt scripts/setup.py
+	@python="$(PYTHON)"; \
+	for candidate in python3.11 python3.12 python3.13 python3; do \
+		[ -n "$$python" ] && break; \
+		"$$candidate" -c 'import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))' \
+			2>/dev/null && python="$$candidate"; \
+	done; \
+	"$${python:-python3}" scripts/setup.py
+	@touch $@
+
+demo: $(STAMP)
+	@$(BIN)/feilun demo $(ARGS)
+
+test: lint
+	$(PYTEST) $(ARGS)
+
+test-all: lint
+	$(PYTEST) -m "slow or not slow" $(ARGS)
+
+bench: $(STAMP)
+	$(BIN)/python -m benchmarks $(ARGS)
+
+lint: $(STAMP)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+format: $(STAMP)
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+clean:
+	rm -rf build dist feilun-demo .pytest_cache .mypy_cache .ruff_cache .import_linter_cache \
+		.hypothesis
+	find . -name __pycache__ -not -path "./.venv/*" -prune -exec rm -rf {} +
+
+clean-all: clean
+	rm -rf .venv
