@@ -1,0 +1,154 @@
+"""Engines that turn arrays into logits: all they share, whatever runs the arrays.
+
+An engine file gives one function, arrays to logits, that any thread may call. Encoding, batching,
+decoding and counting are here, once for training's float and serving's variants.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cached_property
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from feilun.engines.batching import LARGEST, Batcher, plan
+from feilun.engines.card import Card
+from feilun.tasks import base as tasks
+from feilun.tasks.base import Arrays, Encoded
+from feilun.types import Chunk, EngineRequest, Item, Output, Usage
+
+__all__ = ["ArrayEngine", "processor_folder"]
+
+Infer = Callable[[Arrays], np.ndarray]
+
+_HELD_BYTES = 64 << 20  # of encoded items at once, when a whole list is answered
+_PROBE = 32  # items encoded first, to see how large one is
+
+
+def processor_folder(folder: Path, card: Card) -> Path:
+    """Where a version keeps its processor: a `head` has it beside the encoder that it stands on."""
+    return folder / "encoder" if card.format == "head" else folder
+
+
+class ArrayEngine:
+    """An engine around `infer`, which may run on `streams` threads at once.
+
+    `facts` are the engine's own part of `info`. See `Engine` for the meaning of each method.
+    """
+
+    def __init__(
+        self, folder: Path, card: Card, infer: Infer, streams: int, facts: Mapping[str, Any]
+    ) -> None:
+        self.card = card
+        self._task = tasks.get(card.schema.task)
+        self._processor = self._task.processor(processor_folder(folder, card), card.schema.settings)
+        self._infer = infer
+        self._streams = streams
+        self._facts = facts
+        self._counts_pixels = any(column.kind == "image" for column in self._task.columns)
+        self._lock = threading.Lock()
+        self._usage = Usage()
+
+    @property
+    def info(self) -> Mapping[str, Any]:
+        batcher = self.__dict__.get("_batcher")
+        return {
+            **self._facts,
+            "precision": self.card.precision,
+            "streams": self._streams,
+            "batch": LARGEST,
+            "waiting": batcher.waiting if batcher else 0,
+        }
+
+    @property
+    def usage(self) -> Usage:
+        return self._usage
+
+    def logits(self, items: Sequence[Item]) -> np.ndarray:
+        result = np.zeros((len(items), len(self.card.schema.labels)), np.float32)
+        with ThreadPoolExecutor(self._streams, "feilun-list") as pool:
+            earlier: list[tuple[np.ndarray, Future[np.ndarray]]] = []
+            for start, part in self._encoded(items):
+                # The next part is encoded while this one runs; two parts are held at most.
+                running = [
+                    (start + places, pool.submit(self._forward, [part[i] for i in places]))
+                    for places in plan([item.cost for item in part])
+                ]
+                for places, future in earlier:
+                    result[places] = future.result()
+                earlier = running
+            for places, future in earlier:
+                result[places] = future.result()
+        return result
+
+    def predict(self, items: Sequence[Item], all_scores: bool = False) -> list[Output]:
+        schema, temperature = self.card.schema, self.card.temperature
+        return self._task.decode(self.logits(items), schema, temperature, all_scores)
+
+    async def submit(self, request: EngineRequest) -> AsyncIterator[Chunk]:
+        answered = await self._batcher.run(request.items, request.all_scores)
+        cost = "pixels" if self._counts_pixels else "tokens"
+        usage = Usage(
+            inputs=len(answered.outputs),
+            engine_seconds=answered.seconds,
+            **{cost: answered.cost},
+        )
+        yield Chunk(answered.outputs, usage)
+
+    def warm_up(self) -> None:
+        """Also starts the threads, and shows the engine a full batch."""
+        encoded = self._processor.encode(self._task.example_items())
+        for size in (1, LARGEST):
+            self._forward((encoded * LARGEST)[:size])
+        _ = self._batcher
+
+    def close(self) -> None:
+        self._batcher.close()
+
+    @cached_property
+    def _batcher(self) -> Batcher:
+        # Made on first use: whoever only answers whole lists needs no waiting threads.
+        return Batcher(self._processor.encode, self._answer, self._streams)
+
+    def _answer(self, batch: Sequence[Encoded], all_scores: Sequence[bool]) -> list[Output]:
+        logits = self._forward(batch)
+        schema, temperature = self.card.schema, self.card.temperature
+        wanted = any(all_scores)
+        outputs = self._task.decode(logits, schema, temperature, wanted)
+        if wanted and not all(all_scores):
+            for output, all_of_it in zip(outputs, all_scores, strict=True):
+                if not all_of_it:
+                    output.pop("scores", None)
+        return outputs
+
+    def _forward(self, batch: Sequence[Encoded]) -> np.ndarray:
+        start = perf_counter()
+        logits = self._infer(self._processor.collate(batch))
+        seconds = perf_counter() - start
+        cost = sum(item.cost for item in batch)
+        with self._lock:
+            known = self._usage
+            self._usage = Usage(
+                inputs=known.inputs + len(batch),
+                tokens=known.tokens + (0 if self._counts_pixels else cost),
+                pixels=known.pixels + (cost if self._counts_pixels else 0),
+                engine_seconds=known.engine_seconds + seconds,
+            )
+        return logits
+
+    def _encoded(self, items: Sequence[Item]) -> Iterator[tuple[int, list[Encoded]]]:
+        """Parts of the list, (place of the first, encoded items), each within the bytes allowed."""
+        start, size = 0, _PROBE
+        while start < len(items):
+            part = self._processor.encode(items[start : start + size])
+            if start == 0 and len(items) > size:
+                each = sum(a.nbytes for item in part for a in item.arrays.values()) // len(part)
+                size = max(_HELD_BYTES // max(each, 1), _PROBE)
+                part += self._processor.encode(items[_PROBE:size])
+            yield start, part
+            start += len(part)

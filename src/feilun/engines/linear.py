@@ -1,0 +1,149 @@
+"""Rung zero: sparse n-gram features times a matrix, answered inline.
+
+One text takes well under a millisecond, so nothing is queued and no thread is started. A long call
+is cut into slices, between which the event loop serves the others.
+
+``weights.safetensors`` holds `coef` (labels, size), `intercept` (labels,) and, where the method
+weighed its features, `idf` (size,); all float32.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Mapping, Sequence
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
+
+from feilun.engines.card import Card
+from feilun.errors import CorruptArtifact, EnvironmentProblem
+from feilun.tasks import base as tasks
+from feilun.types import Chunk, EngineRequest, Item, Output, Usage
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
+__all__ = ["FORMATS", "WEIGHTS", "LinearEngine", "load", "weigh"]
+
+FORMATS = ("linear",)
+WEIGHTS = "weights.safetensors"
+_SLICE = 16  # items that may hold the event loop at once, some milliseconds of long texts
+
+
+def weigh(rows: csr_matrix | np.ndarray, idf: np.ndarray | None) -> csr_matrix | np.ndarray:
+    """Features times `idf`, every row then of length one; what training and serving share.
+
+    `rows` is (n, size), sparse or dense, and is not changed. A row of nothing stays nothing.
+    """
+    if isinstance(rows, np.ndarray):
+        weighed = rows.astype(np.float32) if idf is None else (rows * idf).astype(np.float32)
+        length = np.sqrt(np.einsum("ij,ij->i", weighed, weighed))
+        return weighed / np.where(length, length, 1.0).astype(np.float32)[:, None]
+    csr = rows.tocsr(copy=True)
+    data = csr.data.astype(np.float32)
+    if idf is not None:
+        data *= idf[csr.indices]
+    counts = np.diff(csr.indptr)
+    squares = np.add.reduceat(np.append(data * data, np.float32(0)), csr.indptr[:-1])
+    length = np.sqrt(np.where(counts, squares, 1.0))
+    csr.data = data / np.repeat(np.where(length, length, 1.0), counts).astype(np.float32)
+    return csr
+
+
+class LinearEngine:
+    """Answers from a `linear` version. See `Engine` for the meaning of each method."""
+
+    def __init__(self, folder: Path, card: Card) -> None:
+        self.card = card
+        self._task = tasks.get(card.schema.task)
+        self._features = self._task.features(card.schema.settings)
+        coef, self._intercept, self._idf = _read(folder, len(card.schema.labels))
+        self._coef = np.ascontiguousarray(
+            coef.T
+        )  # (size, labels): a feature's weights lie together
+        self._lock = threading.Lock()
+        self._usage = Usage()
+        self._closed = False
+
+    @property
+    def info(self) -> Mapping[str, Any]:
+        return {
+            "engine": "linear",
+            "device": "CPU",
+            "precision": self.card.precision,
+            "streams": 1,
+            "threads": 1,
+            "batch": _SLICE,
+            "waiting": 0,
+        }
+
+    @property
+    def usage(self) -> Usage:
+        return self._usage
+
+    def logits(self, items: Sequence[Item]) -> np.ndarray:
+        if not items:
+            return np.zeros((0, len(self.card.schema.labels)), np.float32)
+        rows = weigh(self._features.transform(items), self._idf)
+        return np.asarray(rows @ self._coef + self._intercept, np.float32)
+
+    def predict(self, items: Sequence[Item], all_scores: bool = False) -> list[Output]:
+        outputs: list[Output] = []
+        for start in range(0, len(items), 1024):
+            outputs += self._answer(items[start : start + 1024], all_scores)[0]
+        return outputs
+
+    async def submit(self, request: EngineRequest) -> AsyncIterator[Chunk]:
+        if self._closed:
+            raise EnvironmentProblem("engines.closed")
+        outputs: list[Output] = []
+        seconds = 0.0
+        for start in range(0, len(request.items), _SLICE):
+            if start:
+                await asyncio.sleep(0)
+            part, took = self._answer(request.items[start : start + _SLICE], request.all_scores)
+            outputs += part
+            seconds += took
+        yield Chunk(outputs, Usage(inputs=len(outputs), engine_seconds=seconds))
+
+    def warm_up(self) -> None:
+        self.logits(self._task.example_items())
+
+    def close(self) -> None:
+        self._closed = True
+
+    def _answer(self, items: Sequence[Item], all_scores: bool) -> tuple[list[Output], float]:
+        start = perf_counter()
+        schema, temperature = self.card.schema, self.card.temperature
+        outputs = self._task.decode(self.logits(items), schema, temperature, all_scores)
+        took = perf_counter() - start
+        with self._lock:
+            known = self._usage
+            self._usage = Usage(
+                inputs=known.inputs + len(items), engine_seconds=known.engine_seconds + took
+            )
+        return outputs, took
+
+
+def load(folder: Path, card: Card, *, streams: int | None, threads: int | None) -> LinearEngine:
+    """Opens a `linear` version; it answers in its caller's thread, so it takes no streams."""
+    return LinearEngine(folder, card)
+
+
+def _read(folder: Path, labels: int) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    path = folder / WEIGHTS
+    try:
+        tensors = load_file(path)
+        coef, intercept, idf = tensors["coef"], tensors["intercept"], tensors.get("idf")
+    except (OSError, KeyError, SafetensorError) as error:
+        raise CorruptArtifact("engines.bad_weights", file=path, reason=repr(error)) from None
+    fits = coef.ndim == 2 and coef.shape[0] == labels and intercept.shape == (labels,)
+    if not fits or (idf is not None and idf.shape != coef.shape[1:]):
+        shapes = [f"{name} {tensor.shape}" for name, tensor in sorted(tensors.items())]
+        raise CorruptArtifact("engines.bad_shapes", file=path, shapes=shapes, labels=labels)
+    return coef, intercept, idf

@@ -1,0 +1,72 @@
+"""Variants on the CPU through OpenVINO; all that a base installation needs to serve.
+
+``model.xml`` and ``model.bin`` were converted by `feilun.compression`. How they are computed is
+pinned: left to itself, OpenVINO picks a precision by the processor, and answers change with it.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from feilun.engines.array import ArrayEngine
+from feilun.engines.card import Card
+from feilun.errors import CorruptArtifact
+from feilun.tasks.base import Arrays
+
+__all__ = ["FORMATS", "MODEL", "load"]
+
+FORMATS = ("openvino",)
+MODEL = "model.xml"
+
+# What an int8 model leaves in floating point stays float32.
+_HINTS = {"fp32": "f32", "int8": "f32", "bf16": "bf16"}
+
+
+def load(folder: Path, card: Card, *, streams: int | None, threads: int | None) -> ArrayEngine:
+    """Compiles the variant; by default one stream for each core the process may use."""
+    import openvino as ov
+
+    threads = threads or len(os.sched_getaffinity(0))
+    streams = min(streams or threads, threads)
+    try:
+        compiled = ov.Core().compile_model(
+            folder / MODEL,
+            "CPU",
+            {
+                "INFERENCE_PRECISION_HINT": _HINTS[card.precision],
+                "PERFORMANCE_HINT": "THROUGHPUT",
+                "NUM_STREAMS": streams,
+                "INFERENCE_NUM_THREADS": threads,
+                "ENABLE_CPU_PINNING": False,
+            },
+        )
+    except (KeyError, RuntimeError) as error:
+        raise CorruptArtifact(
+            "engines.bad_weights", file=folder / MODEL, reason=str(error)
+        ) from None
+    facts = {"engine": "openvino", "device": "CPU", "threads": threads}
+    return ArrayEngine(folder, card, _Requests(compiled), streams, facts)
+
+
+class _Requests:
+    """Runs the model; each thread that calls has an inference request of its own."""
+
+    def __init__(self, compiled: Any) -> None:
+        self._compiled = compiled
+        self._names = {name for port in compiled.inputs for name in port.names}
+        self._own = threading.local()
+
+    def __call__(self, arrays: Arrays) -> np.ndarray:
+        request = getattr(self._own, "request", None)
+        if request is None:
+            request = self._own.request = self._compiled.create_infer_request()
+        request.infer(
+            {name: array for name, array in arrays.items() if name in self._names},
+            share_inputs=True,
+        )
+        return np.array(request.get_output_tensor(0).data, np.float32)

@@ -1,0 +1,105 @@
+"""The float reference: a version as training left it, in torch. Needs the extra `train`."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from feilun.engines.array import ArrayEngine
+from feilun.engines.card import Card, read_card
+from feilun.errors import CorruptArtifact, EnvironmentProblem
+from feilun.tasks import base as tasks
+from feilun.tasks.base import Arrays
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["FORMATS", "HEAD", "load", "load_module"]
+
+FORMATS = ("head", "transformers")
+HEAD = "head.safetensors"
+
+
+def load(folder: Path, card: Card, *, streams: int | None, threads: int | None) -> ArrayEngine:
+    """Loads the version in float32. torch shares one set of threads among all its callers, so
+    there is one stream by default, and `threads` holds for the whole process."""
+    module = load_module(folder, card)
+    import torch
+
+    if threads:
+        torch.set_num_threads(threads)
+    facts = {"engine": "torch", "device": "CPU", "threads": torch.get_num_threads()}
+
+    def infer(arrays: Arrays) -> np.ndarray:
+        with torch.inference_mode():
+            logits = module(**{name: torch.from_numpy(array) for name, array in arrays.items()})
+        return np.asarray(logits.numpy(), np.float32)
+
+    return ArrayEngine(folder, card, infer, streams or 1, facts)
+
+
+def load_module(folder: Path, card: Card | None = None) -> torch.nn.Module:
+    """A version of format `head` or `transformers` as one torch module in evaluation mode:
+    ``forward(**arrays)`` gives logits (batch, labels).
+
+    Raises `EnvironmentProblem` without torch, `CorruptArtifact` when tensors are missing or of
+    another shape.
+    """
+    folder = Path(folder)
+    card = card or read_card(folder)
+    try:
+        import torch  # noqa: F401 - the first to say that the extra is not there
+    except ImportError:
+        raise EnvironmentProblem("engines.needs_train", folder=folder, format=card.format) from None
+    task = tasks.get(card.schema.task)
+    if card.format == "head":
+        module = _head(task.encoder(folder / "encoder"), folder / HEAD, len(card.schema.labels))
+    else:
+        module = task.load(folder, card.schema)
+    return module.float().eval().requires_grad_(False)
+
+
+def _head(encoder: torch.nn.Module, file: Path, labels: int) -> torch.nn.Module:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        tensors = load_file(file)
+        parts = [tensors[name] for name in ("mean", "scale", "weight", "bias")]
+    except (OSError, KeyError, SafetensorError) as error:
+        raise CorruptArtifact("engines.bad_weights", file=file, reason=repr(error)) from None
+    width = parts[0].shape[0] if parts[0].ndim else 0
+    wanted = [(width,), (width,), (labels, width), (labels,)]
+    if [tuple(part.shape) for part in parts] != wanted:
+        shapes = [f"{name} {tuple(tensor.shape)}" for name, tensor in sorted(tensors.items())]
+        raise CorruptArtifact("engines.bad_shapes", file=file, shapes=shapes, labels=labels)
+    module: torch.nn.Module = _head_class()(encoder, *parts)
+    return module
+
+
+@cache
+def _head_class() -> type[Any]:
+    import torch
+
+    class Head(torch.nn.Module):
+        """Vectors of the frozen encoder, standardised, times the trained matrix."""
+
+        mean: torch.Tensor
+        scale: torch.Tensor
+        weight: torch.Tensor
+        bias: torch.Tensor
+
+        def __init__(self, encoder: torch.nn.Module, *parts: torch.Tensor) -> None:
+            super().__init__()
+            self.encoder = encoder
+            for name, part in zip(("mean", "scale", "weight", "bias"), parts, strict=True):
+                self.register_buffer(name, part.float())
+
+        def forward(self, **arrays: torch.Tensor) -> torch.Tensor:
+            vectors = (self.encoder(**arrays) - self.mean) / self.scale
+            return torch.nn.functional.linear(vectors, self.weight, self.bias)
+
+    return Head
