@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from feilun.errors import InvalidSettings, NotFound
-from feilun.messages import Language
+from feilun.messages import Language, t
 
 __all__ = [
     "CompressionConfig",
@@ -245,5 +245,36 @@ def describe_faults(error: ValidationError, prefix: str = "", upper: bool = Fals
         where = ".".join(str(part) for part in fault["loc"])
         where = prefix + (where.upper() if upper else where)
         given = "" if fault["type"] == "missing" else f" ({fault['input']!r})"
-        lines.append(f"{where}{given}: {fault['msg']}")
+        lines.append(f"{where}{given}: {_rule(fault)}")
     return lines
+
+
+def _rule(fault: Any) -> str:
+    """What is allowed, in the language in force; pydantic itself speaks English alone."""
+    key = _RULES.get(fault["type"])
+    if key is None:
+        return str(fault["msg"])
+    return t(key, **fault.get("ctx", {}))
+
+
+_RULES = {
+    "missing": "config.rule_missing",
+    "extra_forbidden": "config.rule_unknown",
+    "greater_than": "config.rule_gt",
+    "greater_than_equal": "config.rule_ge",
+    "less_than": "config.rule_lt",
+    "less_than_equal": "config.rule_le",
+    "literal_error": "config.rule_literal",
+    "string_pattern_mismatch": "config.rule_pattern",
+    "int_parsing": "config.rule_int",
+    "int_from_float": "config.rule_int",
+    "int_type": "config.rule_int",
+    "float_parsing": "config.rule_number",
+    "float_type": "config.rule_number",
+    "bool_parsing": "config.rule_bool",
+    "bool_type": "config.rule_bool",
+    "string_type": "config.rule_text",
+    "dict_type": "config.rule_table",
+    "model_type": "config.rule_table",
+    "tuple_type": "config.rule_list",
+}

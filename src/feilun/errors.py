@@ -75,6 +75,11 @@ class UsageError(FeilunError):
 class InvalidSettings(UsageError):
     """Settings that do not fit; `faults` in `params` lists all of them, not the first alone."""
 
+    def message(self, lang: messages.Language | None = None) -> str:
+        """What was wrong and where, a line for each fault."""
+        faults = "\n  ".join(map(str, self.params.get("faults", ())))
+        return messages.t(self.code, lang, **{**self.params, "faults": faults})
+
 
 class InvalidData(UsageError):
     """Data that cannot be used; names the file and, where there is one, the row and column."""

@@ -1,0 +1,24 @@
+"""The steps of a turn, one a file. Each takes the context and references, and returns references."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from feilun.pipeline.steps.collect import collect
+from feilun.pipeline.steps.compress import compress
+from feilun.pipeline.steps.deploy import deploy
+from feilun.pipeline.steps.evaluate import evaluate
+from feilun.pipeline.steps.plan import plan
+from feilun.pipeline.steps.train import train
+
+__all__ = ["STEPS", "collect", "compress", "deploy", "evaluate", "plan", "train"]
+
+STEPS: dict[str, Callable[..., dict[str, Any]]] = {
+    "collect": collect,
+    "compress": compress,
+    "deploy": deploy,
+    "evaluate": evaluate,
+    "plan": plan,
+    "train": train,
+}

@@ -1,0 +1,71 @@
+"""Trains one planned rung in a child process and registers it as a model version."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from feilun.pipeline.context import Context
+from feilun.training.child import run_child
+from feilun.training.job import TrainJob
+
+__all__ = ["train"]
+
+
+def train(context: Context, plan: dict[str, Any], rung: dict[str, Any]) -> dict[str, Any]:
+    """`plan` fixed everything; ``rung`` is one of its rungs. Returns the version's id and the
+    method's figures. Checkpoints stay in the run's scratch folder until the version stands."""
+    catalog, artifacts = context.store.catalog, context.store.artifacts
+    data = catalog.data_version(plan["data_version"])
+    previous = catalog.model_version(rung["previous"]) if rung.get("previous") else None
+    scratch = context.scratch(f"train-{rung['method']}")
+    out = artifacts.new()
+    job = TrainJob(
+        method=rung["method"],
+        task=context.config.project.task,
+        data=artifacts.path(data.artifact),
+        base=_base(rung["base"]),
+        previous=context.folder(previous, "") if previous else None,
+        out=out,
+        scratch=scratch,
+        settings=rung["settings"],
+        task_settings=plan["task_settings"],
+        seed=plan["seed"],
+        threads=plan["threads"],
+        trackers=tuple(context.config.training.trackers),
+        new_rows=tuple(data.info.get("new_ids", ())) if previous else (),
+        replay=context.config.update.replay,
+    )
+    try:
+        result = run_child(job, context.report)
+        ref = artifacts.publish(out, "weights")
+    finally:
+        shutil.rmtree(out, ignore_errors=True)
+    catalog.add_artifact(ref, "weights", artifacts.size(ref))
+    version = catalog.add_model_version(
+        context.project,
+        rung["method"],
+        data_version=data.id,
+        parent=previous.id if previous else None,
+        weights=ref,
+        config={"rung": rung, "project": context.config.model_dump(mode="json")},
+        reason=rung["why"],
+        metrics={"training": dict(result.figures)},
+        run_id=context.run_id,
+        key=f"{context.run_id}:{rung['method']}",
+    )
+    shutil.rmtree(scratch, ignore_errors=True)
+    return {
+        "version": version.id,
+        "method": rung["method"],
+        "figures": dict(result.figures),
+        "notes": list(result.notes),
+    }
+
+
+def _base(recorded: Any) -> Path | str | None:
+    """A base as the plan recorded it: a folder, a name such as ``scratch:vit``, or none."""
+    if isinstance(recorded, dict):
+        return Path(recorded["folder"])
+    return recorded
