@@ -4,7 +4,8 @@ One text takes well under a millisecond, so nothing is queued and no thread is s
 is cut into slices, between which the event loop serves the others.
 
 ``weights.safetensors`` holds `coef` (labels, size), `intercept` (labels,) and, where the method
-weighed its features, `idf` (size,); all float32.
+weighed its features, `idf` (size,); all float32. Where it dropped features, `columns` (size,) int32
+names the kept ones in ascending order.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from feilun.types import Chunk, EngineRequest, Item, Output, Usage
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
-__all__ = ["FORMATS", "WEIGHTS", "LinearEngine", "load", "weigh"]
+__all__ = ["FORMATS", "WEIGHTS", "LinearEngine", "load", "pick", "weigh"]
 
 FORMATS = ("linear",)
 WEIGHTS = "weights.safetensors"
@@ -55,6 +56,33 @@ def weigh(rows: csr_matrix | np.ndarray, idf: np.ndarray | None) -> csr_matrix |
     return csr
 
 
+def pick(rows: csr_matrix | np.ndarray, columns: np.ndarray | None) -> csr_matrix | np.ndarray:
+    """The kept `columns` of features (n, size), in their ascending order; all of them for None."""
+    if columns is None:
+        return rows
+    if isinstance(rows, np.ndarray):
+        return rows[:, columns]
+    return _pick(rows.tocsr(), columns, _places(columns, rows.shape[1]))
+
+
+def _places(columns: np.ndarray, size: int) -> np.ndarray:
+    """For each of `size` features its place among the kept `columns`, -1 for a dropped one."""
+    places = np.full(size, -1, np.int32)
+    places[columns] = np.arange(len(columns), dtype=np.int32)
+    return places
+
+
+def _pick(csr: csr_matrix, columns: np.ndarray, places: np.ndarray) -> csr_matrix:
+    from scipy.sparse import csr_matrix
+
+    kept = places[csr.indices]
+    mask = kept >= 0
+    ends = np.concatenate(([0], np.cumsum(mask)))[csr.indptr]
+    picked = csr_matrix((csr.data[mask], kept[mask], ends), shape=(csr.shape[0], len(columns)))
+    picked.has_sorted_indices = csr.has_sorted_indices
+    return picked
+
+
 class LinearEngine:
     """Answers from a `linear` version. See `Engine` for the meaning of each method."""
 
@@ -62,7 +90,10 @@ class LinearEngine:
         self.card = card
         self._task = tasks.get(card.schema.task)
         self._features = self._task.features(card.schema.settings)
-        coef, self._intercept, self._idf = _read(folder, len(card.schema.labels))
+        coef, self._intercept, self._idf, self._columns = _read(folder, len(card.schema.labels))
+        self._places = (
+            None if self._columns is None else _places(self._columns, self._features.size)
+        )
         self._coef = np.ascontiguousarray(
             coef.T
         )  # (size, labels): a feature's weights lie together
@@ -89,7 +120,7 @@ class LinearEngine:
     def logits(self, items: Sequence[Item]) -> np.ndarray:
         if not items:
             return np.zeros((0, len(self.card.schema.labels)), np.float32)
-        rows = weigh(self._features.transform(items), self._idf)
+        rows = weigh(self._kept(self._features.transform(items)), self._idf)
         return np.asarray(rows @ self._coef + self._intercept, np.float32)
 
     def predict(self, items: Sequence[Item], all_scores: bool = False) -> list[Output]:
@@ -117,6 +148,11 @@ class LinearEngine:
     def close(self) -> None:
         self._closed = True
 
+    def _kept(self, rows: csr_matrix | np.ndarray) -> csr_matrix | np.ndarray:
+        if self._columns is None or self._places is None or isinstance(rows, np.ndarray):
+            return pick(rows, self._columns)
+        return _pick(rows.tocsr(), self._columns, self._places)
+
     def _answer(self, items: Sequence[Item], all_scores: bool) -> tuple[list[Output], float]:
         start = perf_counter()
         schema, temperature = self.card.schema, self.card.temperature
@@ -135,15 +171,19 @@ def load(folder: Path, card: Card, *, streams: int | None, threads: int | None) 
     return LinearEngine(folder, card)
 
 
-def _read(folder: Path, labels: int) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+def _read(
+    folder: Path, labels: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None, np.ndarray | None]:
     path = folder / WEIGHTS
     try:
         tensors = load_file(path)
-        coef, intercept, idf = tensors["coef"], tensors["intercept"], tensors.get("idf")
+        coef, intercept = tensors["coef"], tensors["intercept"]
+        idf, columns = tensors.get("idf"), tensors.get("columns")
     except (OSError, KeyError, SafetensorError) as error:
         raise CorruptArtifact("engines.bad_weights", file=path, reason=repr(error)) from None
     fits = coef.ndim == 2 and coef.shape[0] == labels and intercept.shape == (labels,)
-    if not fits or (idf is not None and idf.shape != coef.shape[1:]):
+    per_column = [tensor for tensor in (idf, columns) if tensor is not None]
+    if not fits or any(tensor.shape != coef.shape[1:] for tensor in per_column):
         shapes = [f"{name} {tensor.shape}" for name, tensor in sorted(tensors.items())]
         raise CorruptArtifact("engines.bad_shapes", file=path, shapes=shapes, labels=labels)
-    return coef, intercept, idf
+    return coef, intercept, idf, columns
