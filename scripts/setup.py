@@ -139,9 +139,14 @@ def torch_build(env: dict[str, str]) -> str:
         folder = Path(link.removeprefix("file://"))
         if link and folder.is_dir() and any(folder.glob(pattern)):
             return ""
-    if Path("/proc/driver/nvidia/version").exists() or shutil.which("nvidia-smi"):
+    if has_gpu():
         return "auto"
     return "cpu" if sys.platform == "linux" else ""
+
+
+def has_gpu() -> bool:
+    """Whether an NVIDIA driver is here; which GPU it is, uv finds out."""
+    return Path("/proc/driver/nvidia/version").exists() or shutil.which("nvidia-smi") is not None
 
 
 def usable_cache(venv: Path, env: dict[str, str]) -> dict[str, str]:

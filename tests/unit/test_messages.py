@@ -1,0 +1,146 @@
+"""Every sentence stands in both languages, fits the code that speaks it, and is spoken."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from string import Formatter
+from typing import Any
+
+import pytest
+
+import feilun
+from feilun import errors, messages
+
+SOURCE = Path(feilun.__file__).parent
+CHINESE = re.compile(r"[\u3000-\u303f\u4e00-\u9fff\uff00-\uffef]")
+QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"|`[^`]*`|“[^”]*”|「[^」]*」")
+SPEAKERS = {"t", "hint", "has"}
+
+
+@cache
+def _placeholders(sentence: str) -> frozenset[str]:
+    names = (name for _, name, _, _ in Formatter().parse(sentence) if name is not None)
+    return frozenset(re.split(r"[.\[]", name)[0] for name in names)
+
+
+@cache
+def _trees() -> dict[str, ast.Module]:
+    return {
+        str(file.relative_to(SOURCE)): ast.parse(file.read_text("utf-8"))
+        for file in sorted(SOURCE.rglob("*.py"))
+    }
+
+
+def _keys_of(node: ast.expr) -> Iterator[str]:
+    """The keys that an expression may have; of an f-string, a pattern with ``*``."""
+    match node:
+        case ast.Constant(value=str(key)):
+            yield key
+        case ast.IfExp(body=first, orelse=second):
+            yield from _keys_of(first)
+            yield from _keys_of(second)
+        case ast.JoinedStr(values=parts):
+            yield "".join(
+                str(part.value) if isinstance(part, ast.Constant) else "*" for part in parts
+            )
+
+
+def _spoken() -> Iterator[tuple[str, ast.Call, bool]]:
+    """Each call that names a sentence: where, the call, whether it is an error's."""
+    for file, tree in _trees().items():
+        if file.startswith("messages"):
+            continue
+        for node in ast.walk(tree):
+            if not isinstance(node, ast.Call) or not node.args:
+                continue
+            name = node.func.attr if isinstance(node.func, ast.Attribute) else ""
+            name = node.func.id if isinstance(node.func, ast.Name) else name
+            owner = ast.unparse(node.func.value) if isinstance(node.func, ast.Attribute) else ""
+            if name in errors.__all__:
+                yield f"{file}:{node.lineno}", node, True
+            elif name in SPEAKERS and owner in ("", "messages", "feilun.messages"):
+                yield f"{file}:{node.lineno}", node, False
+
+
+def _matches(pattern: str) -> list[str]:
+    rule = re.compile(".*".join(re.escape(part) for part in pattern.split("*")))
+    return [key for key in messages.keys() if rule.fullmatch(key)]  # noqa: SIM118
+
+
+@pytest.mark.parametrize("key", messages.keys())
+def test_a_sentence_stands_in_both_languages(key: str) -> None:
+    entry: dict[str, Any] = dict(messages._sentence(key))
+    hint = entry.pop("hint", None)
+    assert set(entry) == {"en", "zh"}
+    assert hint is None or set(hint) == {"en", "zh"}
+    for pair in [entry, hint] if hint else [entry]:
+        en, zh = pair["en"], pair["zh"]
+        assert en.strip()
+        assert zh.strip()
+        assert _placeholders(en) == _placeholders(zh)
+        assert "" not in _placeholders(en), "a placeholder needs a name"
+        assert not CHINESE.search(QUOTED.sub("", en)), "Chinese in the English sentence"
+        if re.search(r"[a-z]{3}", re.sub(r"\{[^}]*\}", "", en)):
+            assert CHINESE.search(zh), "the Chinese sentence is not Chinese"
+
+
+def test_every_sentence_that_is_spoken_exists() -> None:
+    missing = [
+        f"{where}: {key}"
+        for where, call, _ in _spoken()
+        for key in _keys_of(call.args[0])
+        if not _matches(key)
+    ]
+    assert not missing, "\n".join(missing)
+
+
+def test_every_call_fills_what_its_sentence_asks() -> None:
+    """An error speaks its hint too, so it fills both."""
+    wrong = []
+    for where, call, is_error in _spoken():
+        given = {keyword.arg for keyword in call.keywords}
+        if None in given:
+            continue  # **params: not to be seen from here
+        speaks_hint = isinstance(call.func, ast.Attribute) and call.func.attr == "hint"
+        for key in (k for k in _keys_of(call.args[0]) if messages.has(k)):
+            entry = messages._sentence(key)
+            hint = entry.get("hint", {}).get("en", "")
+            asked = set() if speaks_hint else set(_placeholders(entry["en"]))
+            if is_error or speaks_hint:
+                asked |= _placeholders(hint)
+            if asked - given:
+                wrong.append(f"{where}: {key} lacks {sorted(asked - given)}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_every_sentence_is_spoken() -> None:
+    """Somewhere its key stands in the source, whole or as an f-string that can make it."""
+    literals: set[str] = set()
+    for file, tree in _trees().items():
+        if file.startswith("messages"):
+            continue
+        for node in ast.walk(tree):
+            if isinstance(node, (ast.Constant, ast.JoinedStr)):
+                literals.update(key for key in _keys_of(node) if re.match(r"\w+\.[\w*]", key))
+    for page in (file for file in SOURCE.rglob("*") if file.suffix in {".html", ".js"}):
+        literals.update(re.findall(r"""["'](\w+\.\w+)["']""", page.read_text("utf-8")))
+    used = {key for pattern in literals for key in _matches(pattern)}
+    unused = sorted(set(messages.keys()) - used)
+    assert not unused, "\n".join(unused)
+
+
+def test_lists_are_joined_as_the_language_joins_them() -> None:
+    sentence = {"name": "x", "kind": "tasks", "options": ["a", "b"]}
+    assert "a, b" in messages.t("registry.unknown", **sentence)
+    assert "a、b" in messages.t("registry.unknown", "zh", **sentence)
+
+
+def test_an_error_speaks_the_language_in_force() -> None:
+    error = errors.NotFound("config.no_file", file="feilun.toml")
+    assert "does not exist" in str(error)
+    messages.use("zh")
+    assert "不存在" in str(error)
