@@ -1,0 +1,212 @@
+"""Rung zero: logistic regression on hashed n-grams (or the task's own features), in seconds.
+
+``weights.safetensors`` keeps the columns that training rows use: `columns` (kept,) int32 says
+which, `coef` is (labels, kept), `idf` (kept,). Very many labels are fitted by naive Bayes, whose
+cost does not grow with labels times iterations.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from pydantic import Field
+
+from feilun.engines.card import Card, write_card
+from feilun.engines.linear import WEIGHTS, pick, weigh
+from feilun.messages import t
+from feilun.store.dataset import Dataset
+from feilun.tasks import base as tasks
+from feilun.training import logistic
+from feilun.training.job import DataStats, Estimate, Machine, Report, TrainJob, TrainResult
+from feilun.training.rows import Rows, class_weights, read, schema_of, training_rows
+from feilun.training.settings import MethodSettings
+from feilun.types import Progress
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
+    from feilun.tasks.base import Features
+
+__all__ = ["Settings", "estimate", "needs_base", "needs_torch", "rung", "train"]
+
+rung = 0
+needs_base = False
+needs_torch = False
+
+_WEIGHTS = 4_000_000  # labels times columns that the solver holds about twenty copies of
+_BAYES_WEIGHTS = 40_000_000  # naive Bayes holds two
+_WORK = 2_000_000_000  # non-zeros times labels beyond which the solver takes minutes
+_CHUNK = 512
+_PER_TOKEN = 8  # non-zero features of a token, measured on English reviews
+
+
+class Settings(MethodSettings):
+    """``[training.linear]``."""
+
+    strength: float | None = Field(
+        None, gt=0, description="inverse of the regularisation; by default the best of 0.3 to 30"
+    )
+    min_rows: int = Field(
+        2, ge=1, description="training rows that a feature must occur in; rarer ones are dropped"
+    )
+    max_rows: int = Field(
+        200_000, ge=100, description="training rows used at most, drawn by the seed"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Model:
+    columns: np.ndarray
+    coef: np.ndarray
+    intercept: np.ndarray
+    idf: np.ndarray
+    figures: dict[str, float]
+
+
+def estimate(job: TrainJob, settings: Settings, rows: DataStats, machine: Machine) -> Estimate:
+    """From the number of non-zero features: 8 bytes each, in about four copies."""
+    used = min(rows.train, settings.max_rows)
+    filled = max(1.0, rows.mean_cost) * _PER_TOKEN * (used + rows.validation)
+    labels = max(2, len(rows.labels))
+    weights = min(_WEIGHTS, filled / 4 * labels)
+    seconds = 2.0 + filled / 1.5e6 + min(filled * labels, _WORK) / 1e8
+    memory = 200e6 + filled * 8 * 4 + weights * 8 * 24
+    return Estimate(int(memory), seconds, {"rows": used, "features": filled})
+
+
+def train(job: TrainJob, settings: Settings, report: Report) -> TrainResult:
+    """Writes a `linear` version. An update refits on all rows: it takes seconds."""
+    start = perf_counter()
+    dataset = Dataset(job.data)
+    schema = schema_of(job, dataset)
+    features = tasks.get(job.task).features(schema.settings)
+    rows, notes = _limited(training_rows(job, dataset), settings.max_rows, job.seed)
+    held = read(dataset, "validation")
+    total = len(rows) + len(held)
+
+    def tick(done: int) -> None:
+        report(Progress("train", done, total, "rows", note=t("training.note_features")))
+
+    matrix = _transform(features, rows, tick, 0)
+    unseen = _transform(features, held, tick, len(rows))
+    model = _fit(
+        matrix, rows.labels, (unseen, held.labels), len(schema.labels), settings, job, report
+    )
+    _write(job, model)
+    write_card(job.out, Card("linear", schema, job.method, config=settings.model_dump()))
+    figures = {"seconds": perf_counter() - start, "rows": float(len(rows)), **model.figures}
+    return TrainResult(figures, tuple(notes))
+
+
+def _limited(rows: Rows, limit: int, seed: int) -> tuple[Rows, list[str]]:
+    if len(rows) <= limit:
+        return rows, []
+    places = np.random.default_rng(seed).choice(len(rows), limit, replace=False)
+    note = t("training.note_rows_drawn", used=limit, total=len(rows))
+    return rows.take(np.sort(places)), [note]
+
+
+def _transform(features: Features, rows: Rows, tick: Any, before: int) -> csr_matrix | np.ndarray:
+    from scipy import sparse
+
+    parts = []
+    for start in range(0, max(1, len(rows)), _CHUNK):
+        parts.append(features.transform(rows.items[start : start + _CHUNK]))
+        tick(before + min(len(rows), start + _CHUNK))
+    if isinstance(parts[0], np.ndarray):
+        return np.concatenate(parts)
+    return sparse.vstack(parts, format="csr")
+
+
+def _fit(
+    matrix: csr_matrix | np.ndarray,
+    labels: np.ndarray,
+    hold: logistic.Hold,
+    count: int,
+    settings: Settings,
+    job: TrainJob,
+    report: Report,
+) -> _Model:
+    occurs = _occurrences(matrix)
+    sparse = not isinstance(matrix, np.ndarray)
+    bayes = sparse and (int(occurs.sum()) * count > _WORK or count * 2048 > _WEIGHTS)
+    room = max(1, (_BAYES_WEIGHTS if bayes else _WEIGHTS) // count)
+    columns = _columns(occurs, min(settings.min_rows, len(labels)), room, len(labels))
+    matrix, unseen = pick(matrix, columns), pick(hold[0], columns)
+    idf = np.ones(len(columns), np.float32)
+    if sparse:
+        idf = (np.log((1 + len(labels)) / (1 + occurs[columns])) + 1).astype(np.float32)
+    matrix, unseen = weigh(matrix, idf), weigh(unseen, idf)
+    weights = class_weights(labels, count, settings.class_weights)
+
+    def tick(done: int, total: int) -> None:
+        report(Progress("train", done, total, "fits", note=t("training.note_fitting")))
+
+    if bayes:
+        coef, intercept = _bayes(matrix, labels, count, weights)
+        tick(1, 1)
+        return _Model(columns, coef, intercept, idf, {"columns": float(len(columns))})
+    strengths = logistic.STRENGTHS if settings.strength is None else (settings.strength,)
+    fitted = logistic.fit(
+        matrix,
+        labels,
+        count,
+        (unseen, hold[1]),
+        weights=weights,
+        strengths=strengths,
+        seed=job.seed,
+        tick=tick,
+    )
+    figures = {"columns": float(len(columns)), "strength": fitted.strength}
+    return _Model(columns, fitted.coef, fitted.intercept, idf, figures)
+
+
+def _occurrences(matrix: csr_matrix | np.ndarray) -> np.ndarray:
+    """In how many rows each column is not zero."""
+    if isinstance(matrix, np.ndarray):
+        occurs: np.ndarray = np.count_nonzero(matrix, axis=0)
+    else:
+        occurs = np.bincount(matrix.indices, minlength=matrix.shape[1])
+    return occurs
+
+
+def _columns(occurs: np.ndarray, least: int, room: int, rows: int) -> np.ndarray:
+    """The columns to keep, sorted: those that `least` rows use; if more than there is `room` for,
+    those nearest to being used by one row in a hundred, which tell labels apart best."""
+    kept = np.flatnonzero(occurs >= least)
+    if not len(kept):
+        kept = np.flatnonzero(occurs)
+    if len(kept) > room:
+        distance = np.abs(np.log(occurs[kept] / max(1.0, rows / 100)))
+        kept = np.sort(kept[np.argsort(distance, kind="stable")[:room]])
+    return kept.astype(np.int32)
+
+
+def _bayes(
+    matrix: csr_matrix, labels: np.ndarray, count: int, weights: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray]:
+    from sklearn.naive_bayes import MultinomialNB
+
+    model = MultinomialNB(alpha=0.01)
+    model.fit(matrix, labels, sample_weight=None if weights is None else weights[labels])
+    coef = np.zeros((count, matrix.shape[1]), np.float32)
+    intercept = np.full(count, model.class_log_prior_.min() - 10, np.float32)
+    # Only differences between labels matter: with the mean taken off, unseen features say nothing.
+    coef[model.classes_] = model.feature_log_prob_ - model.feature_log_prob_.mean(axis=0)
+    intercept[model.classes_] = model.class_log_prior_
+    return coef, intercept
+
+
+def _write(job: TrainJob, model: _Model) -> None:
+    from safetensors.numpy import save_file
+
+    tensors = {
+        "coef": model.coef,
+        "columns": model.columns,
+        "idf": model.idf,
+        "intercept": model.intercept,
+    }
+    save_file(tensors, job.out / WEIGHTS)

@@ -1,0 +1,105 @@
+"""The rows of a data version as training sees them: labelled ones, their classes and weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from feilun.errors import InvalidData
+from feilun.store.dataset import Dataset
+from feilun.training.job import TrainJob
+from feilun.types import Item, Schema, Split
+
+__all__ = ["Balance", "Rows", "class_weights", "read", "schema_of", "training_rows"]
+
+Balance = Literal["none", "balanced"]
+"""Whether rare labels weigh more in training: ``balanced`` gives every label the same total."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Labelled rows: `items` and, for each, the position of its label, int64."""
+
+    items: Sequence[Item]
+    labels: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, places: np.ndarray) -> Rows:
+        """The rows at `places`, in that order."""
+        return Rows(Picked(self.items, places), self.labels[places])
+
+
+class Picked(Sequence[Item]):
+    """Some items of a sequence, fetched when asked for, so that pictures stay on disk."""
+
+    def __init__(self, items: Sequence[Item], places: np.ndarray) -> None:
+        self._items = items
+        self._places = places
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __getitem__(self, place):  # type: ignore[no-untyped-def]
+        if isinstance(place, slice):
+            return Picked(self._items, self._places[place])
+        return self._items[int(self._places[place])]
+
+
+def schema_of(job: TrainJob, dataset: Dataset) -> Schema:
+    """What the trained version answers: the data's labels and the job's task settings."""
+    settings = job.task_settings or dataset.schema.settings
+    return Schema(job.task, dataset.schema.labels, dict(settings))
+
+
+def read(dataset: Dataset, split: Split) -> Rows:
+    """The labelled rows of `split`."""
+    items, labels = dataset.items(split), dataset.labels(split)
+    known = np.flatnonzero(labels >= 0)
+    rows = Rows(items, labels)
+    return rows if len(known) == len(labels) else rows.take(known)
+
+
+def training_rows(job: TrainJob, dataset: Dataset) -> Rows:
+    """The rows to train on; all of them, or in an update that continues from weights the new ones
+    and `replay` times as many old ones, drawn by the job's seed.
+
+    Raises `InvalidData` when there are none, or all of one label.
+    """
+    rows = read(dataset, "train")
+    if job.previous is not None and job.new_rows:
+        new = set(job.new_rows)
+        labels = dataset.labels("train")
+        ids = [
+            row for row, label in zip(dataset.row_ids("train"), labels, strict=True) if label >= 0
+        ]
+        is_new = np.fromiter((row in new for row in ids), bool, len(ids))
+        old = np.flatnonzero(~is_new)
+        wanted = min(len(old), round(job.replay * int(is_new.sum())))
+        drawn = np.random.default_rng(job.seed).choice(old, wanted, replace=False)
+        rows = rows.take(np.sort(np.concatenate([np.flatnonzero(is_new), drawn])))
+    present = np.unique(rows.labels)
+    if len(present) < 2 and job.previous is None:
+        names = [dataset.schema.labels[label] for label in present]
+        raise InvalidData("training.one_label", rows=len(rows), labels=names or ["-"])
+    if not len(rows):
+        raise InvalidData("training.no_rows", folder=dataset.folder)
+    return rows
+
+
+def class_weights(labels: np.ndarray, count: int, balance: Balance) -> np.ndarray | None:
+    """The weight of each of `count` labels, float32 with mean 1 over the rows; None for equal ones.
+
+    Labels without a row weigh 0.
+    """
+    if balance == "none":
+        return None
+    rows = np.bincount(labels, minlength=count).astype(np.float64)
+    present = rows > 0
+    total = len(labels) / max(1, int(present.sum()))
+    weights: np.ndarray = np.divide(total, rows, where=present, out=np.zeros(count))
+    return weights.astype(np.float32)

@@ -1,0 +1,69 @@
+"""What the settings of all methods share, and how the project file's table becomes them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from feilun import registry
+from feilun.config import TrainingConfig, describe_faults
+from feilun.errors import InvalidSettings
+from feilun.training.job import Method
+from feilun.training.rows import Balance
+
+__all__ = ["MethodSettings", "method", "methods", "resolve"]
+
+
+class MethodSettings(BaseModel):
+    """Base of every method's own settings, the ``[training.METHOD]`` table of the project file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    class_weights: Balance = Field(
+        "none", description="none, or balanced: every label weighs the same in total, rare or not"
+    )
+
+
+def methods() -> list[str]:
+    """The names of all methods from the lowest rung to the highest."""
+    return sorted(registry.names("methods"), key=lambda name: (method(name).rung, name))
+
+
+def method(name: str) -> Method:
+    """The method `name`. Raises `UsageError` listing the options for an unknown one."""
+    return cast(Method, registry.load("methods", name))
+
+
+def resolve(config: TrainingConfig) -> dict[str, MethodSettings]:
+    """The settings of every method: defaults, then ``training.X`` for each that has a setting X,
+    then the method's own ``[training.METHOD]``.
+
+    Raises `InvalidSettings` with all faults of all methods together.
+    """
+    extra = dict(config.model_extra or {})
+    found = methods()
+    shared = {key: value for key, value in extra.items() if key not in found}
+    faults = [
+        f"training.{key}" for key in shared if not any(key in _fields(name) for name in found)
+    ]
+    resolved: dict[str, MethodSettings] = {}
+    for name in found:
+        common = {key: value for key, value in shared.items() if key in _fields(name)}
+        try:
+            own = extra.get(name, {})
+            if not isinstance(own, Mapping):
+                faults.append(f"training.{name} ({own!r})")
+                continue
+            values: dict[str, Any] = {**common, **own}
+            resolved[name] = cast(MethodSettings, method(name).Settings(**values))
+        except ValidationError as error:
+            faults += describe_faults(error, prefix=f"training.{name}.")
+    if faults:
+        raise InvalidSettings("training.settings", faults=list(dict.fromkeys(faults)))
+    return resolved
+
+
+def _fields(name: str) -> Mapping[str, Any]:
+    return method(name).Settings.model_fields
