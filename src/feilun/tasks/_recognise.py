@@ -36,8 +36,8 @@ _IMAGE_NAME = re.compile(r"\.(png|jpe?g|webp|gif|bmp|tiff?)$", re.IGNORECASE)
 
 # `comment_id` is about a comment, not one.
 _ABOUT = frozenset(
-    ("id", "no", "number", "date", "time", "timestamp", "url", "link", "lang", "language")
-    + ("length", "count", "编号", "日期", "时间", "链接", "语言", "长度", "数量")
+    {"count", "date", "id", "lang", "language", "length", "link", "no", "number", "time", "url"}
+    | {"timestamp", "数量", "日期", "时间", "编号", "语言", "链接", "长度"}
 )
 
 

@@ -28,7 +28,7 @@ def classifier(base: Path | str | None, labels: Sequence[str]) -> torch.nn.Modul
 
 
 def encoder(base: Path) -> torch.nn.Module:
-    """Gives the mean of the last layer over the real tokens (batch, width); nothing in it learns."""
+    """Gives the last layer's mean over the real tokens (batch, width); nothing in it learns."""
     from transformers import AutoModel
 
     module: torch.nn.Module = _modules()[1](_transformers.read(AutoModel, base))
@@ -71,6 +71,7 @@ def _modules() -> tuple[type[Any], type[Any]]:
             output = self.model(input_ids=input_ids, attention_mask=attention_mask, **types)
             hidden = output.last_hidden_state.float()
             mask = attention_mask.unsqueeze(-1).to(hidden.dtype)
-            return (hidden * mask).sum(dim=1) / mask.sum(dim=1).clamp(min=1)
+            mean: torch.Tensor = (hidden * mask).sum(dim=1) / mask.sum(dim=1).clamp(min=1)
+            return mean
 
     return TextLogits, TextVectors

@@ -76,13 +76,12 @@ def read_classifier(auto: Any, folder: Path, labels: Sequence[str]) -> torch.nn.
         name_labels(config, labels)
         return read(auto, folder, config=config)
     known = [config.id2label[index] for index in range(len(config.id2label))]
-    model = read(auto, folder)
+    model: Any = read(auto, folder)
     if known != list(labels):
         _replace_head(model, known if set(known) <= set(labels) else [], labels, len(known), folder)
         name_labels(model.config, labels)
-        if hasattr(model, "num_labels"):
-            model.num_labels = len(labels)
-    return model
+        model.num_labels = len(labels)
+    return model  # type: ignore[no-any-return]
 
 
 def name_labels(config: Any, labels: Sequence[str]) -> None:

@@ -1,0 +1,147 @@
+"""Pictures from strangers: what is accepted, and how any of it becomes 8-bit RGB.
+
+The header is read first, so that a picture with too many pixels is refused before any memory is
+taken for it. Then, in this order: the first frame of an animation or document; turned upright by
+its EXIF orientation; transparency laid on white; palettes, grey, CMYK and other colour spaces to
+RGB by Pillow's plain formulas (colour profiles are not applied); 16-bit scaled from 0..65535;
+floating point from 0..1, or from 0..255 where any value is above 1.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Mapping
+from contextlib import suppress
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from feilun.errors import InvalidData
+from feilun.types import Item
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+__all__ = ["FORMATS", "MAX_PIXELS", "check", "decode", "input_schema"]
+
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
+
+MAX_PIXELS = 50_000_000
+"""Width times height of one picture."""
+
+
+def check(item: Item, column: str) -> bytes:
+    """The bytes of a picture that can be decoded: as they are, or ``{column: bytes}``.
+
+    Raises `InvalidData` for anything but bytes of one of `FORMATS`, for more than `MAX_PIXELS`
+    (before decoding) and for damaged files, with the reason.
+    """
+    value: Any = item
+    if isinstance(value, Mapping):
+        if set(value) != {column}:
+            raise InvalidData("tasks.wrong_columns", given=sorted(value), expected=[column])
+        value = value[column]
+    if isinstance(value, (bytearray, memoryview)):
+        value = bytes(value)
+    if not isinstance(value, bytes):
+        raise InvalidData("tasks.no_image_bytes", given=type(value).__name__)
+    image = _open(value)
+    # JPEG can be decoded at an eighth of its size: all bytes are read, little memory is used.
+    image.draft("L", (1, 1))
+    _load(image)
+    return value
+
+
+def decode(data: bytes, grey: bool = False) -> Image:
+    """The picture in mode ``RGB``, or ``L`` if `grey`. Raises `InvalidData` as `check` does."""
+    from PIL import ImageOps
+
+    image = _open(data)
+    _load(image)
+    with suppress(Exception):  # a damaged EXIF block says nothing; the picture may be sound
+        image = ImageOps.exif_transpose(image)
+    image = _eight_bits(image)
+    if "A" in image.getbands() or "a" in image.getbands() or "transparency" in image.info:
+        image = _on_white(image.convert("RGBA"))
+    return image.convert("L" if grey else "RGB")
+
+
+def input_schema(column: str) -> dict[str, Any]:
+    """JSON Schema of a picture, bare or in its column."""
+    picture = {
+        "type": "object",
+        "properties": {"$base64": {"type": "string", "contentEncoding": "base64"}},
+        "required": ["$base64"],
+        "additionalProperties": False,
+    }
+    return {
+        "anyOf": [
+            picture,
+            {
+                "type": "object",
+                "properties": {column: picture},
+                "required": [column],
+                "additionalProperties": False,
+            },
+        ]
+    }
+
+
+@cache
+def _strict() -> None:
+    """Makes Pillow's warning of too many pixels an error, in the whole process: to silence it in
+    one call would change the filters under other threads' feet."""
+    from PIL.Image import DecompressionBombWarning
+
+    warnings.filterwarnings("error", category=DecompressionBombWarning)
+
+
+def _open(data: bytes) -> Image:
+    from PIL import Image, UnidentifiedImageError
+
+    _strict()
+    try:
+        image = Image.open(io.BytesIO(data), formats=FORMATS)
+    except UnidentifiedImageError:
+        raise InvalidData("tasks.not_an_image", formats=FORMATS) from None
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise InvalidData("tasks.too_many_pixels", limit=MAX_PIXELS) from None
+    except Exception as error:  # noqa: BLE001 - parsers of damaged headers raise anything
+        raise InvalidData("tasks.damaged_image", reason=_reason(error)) from None
+    if image.width * image.height > MAX_PIXELS:
+        raise InvalidData("tasks.too_many_pixels", limit=MAX_PIXELS)
+    return image
+
+
+def _load(image: Image) -> None:
+    try:
+        image.load()
+    except Exception as error:  # noqa: BLE001 - decoders of damaged data raise anything
+        raise InvalidData("tasks.damaged_image", reason=_reason(error)) from None
+
+
+def _reason(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0] or type(error).__name__
+
+
+def _eight_bits(image: Image) -> Image:
+    from PIL import Image as images
+
+    if not image.mode.startswith(("I", "F")):
+        return image
+    values = np.asarray(image).astype(np.float64)
+    if image.mode.startswith("F"):
+        values = np.nan_to_num(values)
+        values = values * 255 if values.max(initial=0) <= 1 else values
+    else:
+        values = values / 257
+    return images.fromarray(np.clip(np.rint(values), 0, 255).astype(np.uint8))
+
+
+def _on_white(image: Image) -> Image:
+    from PIL import Image as images
+
+    background = images.new("RGBA", image.size, (255, 255, 255, 255))
+    return images.alpha_composite(background, image).convert("RGB")
