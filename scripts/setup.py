@@ -159,7 +159,7 @@ def usable_cache(venv: Path, env: dict[str, str]) -> dict[str, str]:
         cache = Path("/nonexistent")
     while not cache.exists():
         cache = cache.parent
-    if os.access(cache, os.W_OK) and cache != Path("/"):
+    if cache.is_dir() and os.access(cache, os.W_OK) and cache != Path("/"):
         return env
     return env | {"UV_CACHE_DIR": str(venv / ".uv-cache")}
 

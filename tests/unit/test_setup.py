@@ -91,7 +91,8 @@ def test_cuda_comes_only_where_a_gpu_is(
 def test_a_home_that_cannot_be_written_moves_the_cache(script: ModuleType, tmp_path: Path) -> None:
     home = {"XDG_CACHE_HOME": str(tmp_path)}
     assert script.usable_cache(tmp_path / ".venv", home) == home
-    nowhere = {"XDG_CACHE_HOME": "/nonexistent/cache"}
+    (tmp_path / "no-folder").touch()
+    nowhere = {"XDG_CACHE_HOME": str(tmp_path / "no-folder" / "cache")}
     moved = script.usable_cache(tmp_path / ".venv", nowhere)
     assert moved["UV_CACHE_DIR"] == str(tmp_path / ".venv" / ".uv-cache")
 
