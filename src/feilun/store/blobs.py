@@ -46,17 +46,18 @@ class Blobs:
             return None
         return content if hashlib.sha256(content).hexdigest() == name else None
 
-    def remove(self, name: str, *, older_than: float = 0.0) -> int:
+    def remove(self, name: str, *, older_than: float = 0.0, dry_run: bool = False) -> int:
         """Deletes the bytes if they were last put `older_than` seconds ago or more.
 
-        Returns the bytes freed.
+        Returns the bytes freed; with `dry_run` those that would be.
         """
         path = self._path(name)
         try:
             status = path.stat()
             if time.time() - status.st_mtime < older_than:
                 return 0
-            path.unlink()
+            if not dry_run:
+                path.unlink()
         except FileNotFoundError:
             return 0
         return status.st_size

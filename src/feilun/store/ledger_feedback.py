@@ -1,0 +1,170 @@
+"""The ledger's feedback: what people say the right answers are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from sqlalchemy import Select, case, func, insert, select, update
+
+from feilun.errors import Forbidden, Gone, NotFound
+from feilun.store import tables_ledger as t
+from feilun.store.columns import now
+from feilun.store.ids import new_id
+from feilun.store.ledger_predictions import PredictionLog
+from feilun.store.records import Feedback, FeedbackSource, LabelledPrediction
+
+__all__ = ["FeedbackLog"]
+
+_FIELDS = ("id", "prediction_id", "index", "label", "source", "customer", "created", "used_in")
+
+
+class FeedbackLog(PredictionLog):
+    """Adding and reading feedback."""
+
+    def add_feedback(
+        self,
+        prediction_id: str,
+        index: int,
+        label: str,
+        *,
+        source: FeedbackSource,
+        customer: str | None = None,
+    ) -> Feedback:
+        """Says that `label` is the right answer to input `index` of the call.
+
+        The last word of each source counts; saying the same again adds nothing. Raises `NotFound`
+        for an unknown answer, `Forbidden` when `source` is ``customer`` and the answer went to
+        another one, `Gone` when its input was never stored or is no longer.
+        """
+        said = t.feedback.c
+        with self._db.write() as connection:
+            answer = connection.execute(
+                select(t.predictions).where(
+                    t.predictions.c.prediction_id == prediction_id, t.predictions.c.index == index
+                )
+            ).first()
+            if answer is None:
+                raise NotFound("store.no_prediction", id=prediction_id, index=index)
+            if source == "customer" and (customer is None or answer.customer != customer):
+                raise Forbidden("store.not_your_prediction", id=prediction_id)
+            if not answer.stored:
+                raise Gone("store.input_not_stored", id=prediction_id, index=index)
+            if answer.purged or (answer.expires is not None and answer.expires <= now()):
+                raise Gone("store.input_gone", id=prediction_id, index=index)
+            last = connection.execute(
+                select(*(said[name] for name in _FIELDS))
+                .where(
+                    said.prediction_id == prediction_id, said.index == index, said.source == source
+                )
+                .order_by(said.id.desc())
+                .limit(1)
+            ).first()
+            if last is not None and last.label == label:
+                return Feedback(**last._mapping)
+            row: dict[str, Any] = {
+                "id": new_id("fb_"),
+                "prediction_id": prediction_id,
+                "index": index,
+                "label": label,
+                "source": source,
+                "customer": customer,
+                "created": now(),
+                "used_in": None,
+            }
+            connection.execute(insert(t.feedback).values(**row, project=answer.project))
+        return Feedback(**row)
+
+    def feedback(
+        self,
+        project: str,
+        *,
+        unused_only: bool = False,
+        usable_only: bool = True,
+        model_version: str | None = None,
+    ) -> Iterator[LabelledPrediction]:
+        """The feedback that counts, one for each answer, oldest first, streamed.
+
+        The last word of the house (reviewer, operator) goes before the customer's. `unused_only`
+        leaves out what a data version has learned already, `usable_only` answers whose input is no
+        longer kept, `model_version` answers of other versions.
+        """
+        winner = _winners(project).subquery()
+        p = t.predictions.c
+        query = (
+            select(winner, t.predictions)
+            .join(
+                t.predictions,
+                (p.prediction_id == winner.c.prediction_id) & (p.index == winner.c.index),
+            )
+            .where(winner.c.place == 1)
+            .order_by(winner.c.id)
+        )
+        if unused_only:
+            query = query.where(winner.c.used_in.is_(None))
+        if usable_only:
+            query = query.where(p.stored, ~p.purged, p.expires.is_(None) | (p.expires > now()))
+        if model_version is not None:
+            query = query.where(p.model_version == model_version)
+        with self._db.read() as connection:
+            for row in connection.execution_options(yield_per=500).execute(query):
+                values = row._mapping
+                prediction = self._prediction(row)
+                if prediction.purged and usable_only:
+                    continue
+                said = Feedback(**{name: values[winner.c[name]] for name in _FIELDS})
+                yield LabelledPrediction(said, prediction)
+
+    def feedback_of(self, prediction_id: str, index: int = 0) -> list[Feedback]:
+        """Everything that was said of one answer, oldest first."""
+        c = t.feedback.c
+        query = (
+            select(*(c[name] for name in _FIELDS))
+            .where(c.prediction_id == prediction_id, c.index == index)
+            .order_by(c.id)
+        )
+        with self._db.read() as connection:
+            return [Feedback(**row._mapping) for row in connection.execute(query)]
+
+    def mark_used(self, ids: Sequence[str], data_version: str) -> None:
+        """Notes that the data version has learned these pieces of feedback."""
+        c = t.feedback.c
+        with self._db.write() as connection:
+            for start in range(0, len(ids), 500):
+                connection.execute(
+                    update(t.feedback)
+                    .where(c.id.in_(ids[start : start + 500]))
+                    .values(used_in=data_version)
+                )
+
+    def waiting(self, project: str | None = None) -> int:
+        """How much feedback counts, is usable, and no data version has learned yet."""
+        winner = _winners(project).subquery()
+        p = t.predictions.c
+        query = (
+            select(func.count())
+            .select_from(winner)
+            .join(
+                t.predictions,
+                (p.prediction_id == winner.c.prediction_id) & (p.index == winner.c.index),
+            )
+            .where(
+                winner.c.place == 1,
+                winner.c.used_in.is_(None),
+                p.stored,
+                ~p.purged,
+                p.expires.is_(None) | (p.expires > now()),
+            )
+        )
+        with self._db.read() as connection:
+            return connection.scalar(query) or 0
+
+
+def _winners(project: str | None) -> Select[Any]:
+    c = t.feedback.c
+    house_first = case((c.source == "customer", 1), else_=0)
+    place = func.row_number().over(
+        partition_by=(c.prediction_id, c.index), order_by=(house_first, c.id.desc())
+    )
+    query = select(*(c[name] for name in _FIELDS), place.label("place"))
+    return query if project is None else query.where(c.project == project)

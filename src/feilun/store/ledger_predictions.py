@@ -1,0 +1,141 @@
+"""The ledger's prediction log: answers, and the inputs they answered for as long as allowed."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row, delete, select, tuple_, update
+
+from feilun.errors import NotFound
+from feilun.store import tables_ledger as t
+from feilun.store.blobs import Blobs
+from feilun.store.columns import now
+from feilun.store.database import Database
+from feilun.store.inputs import unpack
+from feilun.store.records import Prediction
+
+__all__ = ["BLOB_GRACE", "PredictionLog"]
+
+BLOB_GRACE = 300.0
+"""Seconds that a blob without an owner is left alone: its owner's commit may be under way."""
+
+_BATCH = 500
+
+
+class PredictionLog:
+    """Reading and deleting predictions; `Ledger.commit` writes them."""
+
+    def __init__(self, database: Database, blobs: Blobs) -> None:
+        self._db = database
+        self._blobs = blobs
+
+    def prediction(self, prediction_id: str, index: int = 0) -> Prediction:
+        """The answer to input `index` of the call. Raises `NotFound`."""
+        query = select(t.predictions).where(
+            t.predictions.c.prediction_id == prediction_id, t.predictions.c.index == index
+        )
+        with self._db.read() as connection:
+            row = connection.execute(query).first()
+        if row is None:
+            raise NotFound("store.no_prediction", id=prediction_id, index=index)
+        return self._prediction(row)
+
+    def recent_predictions(
+        self,
+        project: str,
+        *,
+        since: datetime | None = None,
+        limit: int | None = 1000,
+        unlabelled_only: bool = False,
+        usable_only: bool = True,
+        model_version: str | None = None,
+    ) -> list[Prediction]:
+        """The newest answers of `project`, newest first.
+
+        `unlabelled_only` leaves out those that have feedback, `usable_only` those whose input is
+        not (or no longer) kept.
+        """
+        c = t.predictions.c
+        query = select(t.predictions).where(c.project == project)
+        if since is not None:
+            query = query.where(c.created >= since)
+        if model_version is not None:
+            query = query.where(c.model_version == model_version)
+        if usable_only:
+            query = query.where(c.stored, ~c.purged, c.expires.is_(None) | (c.expires > now()))
+        if unlabelled_only:
+            said = select(t.feedback.c.id).where(
+                t.feedback.c.prediction_id == c.prediction_id, t.feedback.c.index == c.index
+            )
+            query = query.where(~said.exists())
+        query = query.order_by(c.created.desc(), c.prediction_id.desc(), c.index).limit(limit)
+        with self._db.read() as connection:
+            rows = connection.execute(query).all()
+        return [self._prediction(row) for row in rows]
+
+    def purge_expired(self, moment: datetime | None = None, *, grace: float = BLOB_GRACE) -> int:
+        """Deletes the inputs that expired by `moment` (default: now), in short transactions.
+
+        The answers stay, without what was asked. Returns how many inputs were deleted. Bytes
+        that were put less than `grace` seconds ago are left to `sweep_blobs`.
+        """
+        c = t.predictions.c
+        due = (
+            select(c.prediction_id, c.index)
+            .where(c.expires <= (moment or now()), ~c.purged)
+            .limit(_BATCH)
+        )
+        total = 0
+        while True:
+            with self._db.write() as connection:
+                keys = [tuple(row) for row in connection.execute(due)]
+                if not keys:
+                    return total
+                connection.execute(
+                    update(t.predictions)
+                    .where(tuple_(c.prediction_id, c.index).in_(keys))
+                    .values(input=None, input_hash=None, purged=True)
+                )
+                b = t.prediction_blobs.c
+                mine = tuple_(b.prediction_id, b.index).in_(keys)
+                names = set(connection.scalars(select(b.hash).where(mine)))
+                connection.execute(delete(t.prediction_blobs).where(mine))
+                still = set(connection.scalars(select(b.hash).where(b.hash.in_(names))))
+            for name in names - still:
+                self._blobs.remove(name, older_than=grace)
+            total += len(keys)
+
+    def sweep_blobs(self, *, grace: float = BLOB_GRACE, dry_run: bool = False) -> tuple[int, int]:
+        """Deletes bytes that no prediction refers to: how many, and how many bytes they were."""
+        count = size = 0
+        names: list[str] = []
+
+        def flush() -> None:
+            nonlocal count, size
+            b = t.prediction_blobs.c
+            with self._db.read() as connection:
+                owned = set(connection.scalars(select(b.hash).where(b.hash.in_(names))))
+            for name in names:
+                if name not in owned:
+                    freed = self._blobs.remove(name, older_than=grace, dry_run=dry_run)
+                    count, size = count + bool(freed), size + freed
+            names.clear()
+
+        for name in self._blobs.names():
+            names.append(name)
+            if len(names) == _BATCH:
+                flush()
+        flush()
+        return count, size
+
+    def _prediction(self, row: Row[Any]) -> Prediction:
+        # By column, not by name: feedback joined beside it has some of the same names.
+        values = {column.name: row._mapping[column] for column in t.predictions.c}
+        text, whole = values.pop("input"), False
+        item = None
+        if text is not None:
+            item, whole = unpack(text, self._blobs)
+        if values["stored"] and not whole:
+            values["purged"] = True
+        return Prediction(input=item if whole else None, **values)

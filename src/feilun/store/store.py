@@ -1,0 +1,149 @@
+"""One workspace's state, opened: catalog, ledger and artifacts together."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from contextlib import AbstractContextManager, suppress
+from pathlib import Path
+from typing import Self
+
+from filelock import FileLock
+
+from feilun.errors import EnvironmentProblem
+from feilun.store.artifacts import Artifacts
+from feilun.store.blobs import Blobs
+from feilun.store.catalog import Catalog
+from feilun.store.database import Database, postgres_url, sqlite_url
+from feilun.store.files import full_disk
+from feilun.store.ledger import Ledger
+from feilun.store.locks import file_lock, postgres_lock
+from feilun.store.migrate import migrate
+from feilun.store.records import ArtifactRow, CheckResult
+
+__all__ = ["STATE", "Store", "open_store"]
+
+STATE = ".feilun"
+"""The folder of a workspace that holds everything but the projects' own files."""
+
+
+def open_store(
+    folder: Path, database: str | None = None, artifacts: Path | str | None = None
+) -> Store:
+    """Opens the workspace `folder`, making or migrating what it needs.
+
+    `database` is the URL of a PostgreSQL; by default three SQLite files lie in ``.feilun``.
+    `artifacts` is a folder or an fsspec URL, by default ``.feilun/artifacts``. Any number of
+    processes may open one workspace, at the same time too. Raises `EnvironmentProblem` when a
+    database or the disk does not let it, or is of a newer feilun.
+    """
+    folder = folder.resolve()
+    state = folder / STATE
+    try:
+        with full_disk(state):
+            # Callers' inputs lie in here.
+            state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except (PermissionError, NotADirectoryError, FileExistsError) as error:
+        raise EnvironmentProblem(
+            "store.folder_not_writable", path=str(state), reason=error.strerror
+        ) from None
+    return Store(folder, database, artifacts)
+
+
+class Store:
+    """An open workspace; a context manager that closes it.
+
+    `folder` is the workspace, `state` its ``.feilun``; `catalog`, `ledger` and `artifacts` what
+    they say; `dbos_url` where the durable workflows keep theirs (schema ``dbos`` on PostgreSQL).
+    """
+
+    def __init__(self, folder: Path, database: str | None, artifacts: Path | str | None) -> None:
+        self.folder = folder
+        self.state = folder / STATE
+        self.sqlite = database is None
+        if database is None:
+            urls = {name: sqlite_url(self.state / f"{name}.db") for name in ("catalog", "ledger")}
+            self.dbos_url = f"sqlite:///{self.state / 'dbos.db'}"
+        else:
+            url = postgres_url(database)
+            urls = {"catalog": url, "ledger": url}
+            self.dbos_url = url.set(drivername="postgresql").render_as_string(hide_password=False)
+        self.databases = {name: Database(url, name) for name, url in urls.items()}
+        try:
+            self._migrate()
+            self.blobs = Blobs(self.state / "inputs")
+            self.catalog = Catalog(self.databases["catalog"])
+            self.ledger = Ledger(self.databases["ledger"], self.blobs)
+            self.artifacts = Artifacts(artifacts or self.state / "artifacts", self.state / "cache")
+        except BaseException:
+            self.close()
+            raise
+
+    def publish(self, folder: Path, kind: str) -> ArtifactRow:
+        """Makes `folder` an artifact (see `Artifacts.publish`) and notes it in the catalog."""
+        ref = self.artifacts.publish(folder, kind)
+        return self.catalog.add_artifact(ref, kind, self.artifacts.size(ref))
+
+    def lock(self, project: str) -> AbstractContextManager[None]:
+        """The right to execute `project`'s runs, for the length of a ``with``.
+
+        Raises `AlreadyRunning` at once, with the holder's pid, when another has it. It ends with
+        the process, however that ends.
+        """
+        if self.sqlite:
+            return file_lock(self.state / "locks", project)
+        return postgres_lock(self.databases["catalog"], project)
+
+    def run_folder(self, run_id: str) -> Path:
+        """A folder for the private files of one run (checkpoints), which survives its process.
+
+        `gc` removes it once the run has finished or was refused.
+        """
+        path = self.state / "runs" / run_id
+        with full_disk(path):
+            path.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def secret(self) -> str:
+        """The workspace's secret, with which its processes know each other; made when first
+        asked for, and readable by the owner alone."""
+        path = self.state / "secret"
+        if not path.exists():
+            aside = path.with_name(f".secret.{secrets.token_hex(6)}")
+            with full_disk(path):
+                descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+                with os.fdopen(descriptor, "w") as file:
+                    file.write(secrets.token_urlsafe(32))
+                    file.flush()
+                    os.fsync(file.fileno())
+            # Of several processes that make one, the first wins and the others read it.
+            with suppress(FileExistsError):
+                os.link(aside, path)
+            aside.unlink()
+        return path.read_text()
+
+    def check(self) -> list[CheckResult]:
+        """What ``feilun doctor`` wants to know of the store: databases, artifacts, disk."""
+        from feilun.store.check import check
+
+        return check(self)
+
+    def close(self) -> None:
+        """Closes the databases."""
+        for database in self.databases.values():
+            database.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _migrate(self) -> None:
+        for database in self.databases.values():
+            if self.sqlite:
+                # The very first opening switches the file to WAL, which waits for nobody.
+                with FileLock(self.state / "migrate.lock"):
+                    migrate(database)
+            else:
+                migrate(database)
