@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import platform
-import re
 import sys
-import tomllib
 from pathlib import Path
 from types import ModuleType
 
@@ -109,27 +106,3 @@ def test_it_says_how_much_it_downloads(
     said = capsys.readouterr().err
     assert "520 MB" in said
     assert ("下载" in said) == lang.startswith("zh")
-
-
-def _asked() -> set[str]:
-    """The names of all dependencies in pyproject.toml, extras included."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-    asked = sum(project["optional-dependencies"].values(), project["dependencies"])
-    return {re.split(r"[\[<>=]", item)[0] for item in asked} - {"feilun"}
-
-
-def test_everything_that_is_asked_for_is_pinned() -> None:
-    """Without a pin two machines would test different things."""
-    pins = {
-        line.partition("==")[0]
-        for line in (ROOT / "constraints.txt").read_text("utf-8").splitlines()
-        if line and not line.startswith("#")
-    }
-    assert _asked() <= pins
-    assert not any(os.sep in pin or "@" in pin for pin in pins), "a pin is a name and a version"
-
-
-def test_every_dependency_says_what_it_is_for() -> None:
-    page = (ROOT / "docs" / "decisions" / "dependencies.md").read_text("utf-8")
-    missing = [name for name in sorted(_asked()) if f"\n| {name} |" not in page]
-    assert not missing
