@@ -5,8 +5,9 @@ from __future__ import annotations
 import shutil
 from typing import Any
 
+from feilun.data.sources.base import ExampleSource
 from feilun.data.versions import build
-from feilun.feedback.to_data import FeedbackSource
+from feilun.feedback.to_data import SOURCE, to_examples
 from feilun.messages import t
 from feilun.pipeline.context import Context
 
@@ -27,15 +28,15 @@ def collect(context: Context) -> dict[str, Any]:
     if live is None:
         return answer | {"reason": t("pipeline.nothing_live", project=context.project)}
     previous = catalog.latest_data(context.project)
-    source = FeedbackSource(context.store, context.project)
+    learned = to_examples(ledger, context.project)
     wanted = context.config.update.min_corrections
-    if len(source) < wanted:
-        reason = t("pipeline.too_few", have=len(source), need=wanted)
-        return answer | {"reason": reason, "corrections": len(source)}
+    if len(learned) < wanted:
+        reason = t("pipeline.too_few", have=len(learned), need=wanted)
+        return answer | {"reason": reason, "corrections": len(learned)}
     out = artifacts.new()
     try:
         built = build(
-            [source],
+            [ExampleSource(SOURCE, [one.example for one in learned])],
             task=context.task,
             settings=context.config.data,
             task_settings=context.task_settings(),
@@ -49,6 +50,7 @@ def collect(context: Context) -> dict[str, Any]:
         shutil.rmtree(out, ignore_errors=True)
     catalog.add_artifact(ref, "data", artifacts.size(ref))
     report = built.to_json()
+    report.pop("out")
     version = catalog.add_data_version(
         context.project,
         ref,
@@ -59,10 +61,10 @@ def collect(context: Context) -> dict[str, Any]:
         info=report,
         key=key,
     )
-    ledger.mark_used(source.feedback_ids, version.id)
+    ledger.mark_used([i for one in learned for i in one.feedback_ids], version.id)
     return answer | {
         "data_version": version.id,
-        "corrections": len(source),
+        "corrections": len(learned),
         "new_rows": built.new,
         "corrected": built.corrected,
         "new_labels": list(built.new_labels),

@@ -1,0 +1,5 @@
+"""``python -m feilun`` is the ``feilun`` command."""
+
+from feilun.cli import main
+
+main()

@@ -1,0 +1,7 @@
+"""The demonstration: the whole wheel on real reviews, as a story that one can watch."""
+
+from __future__ import annotations
+
+from feilun.demo.story import tell
+
+__all__ = ["tell"]

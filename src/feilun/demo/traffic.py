@@ -1,0 +1,128 @@
+"""Simulated customers: they send rows, and correct some of the wrong answers they get."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from feilun.client import Answer, ApiError, Client
+
+__all__ = ["Sent", "Watch", "send"]
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What happened: answers right as counted by the hidden truth, corrections and confirmations
+    sent back, calls that failed, and milliseconds of each call."""
+
+    rows: int
+    right: int
+    corrected: int
+    confirmed: int
+    failed: int
+    milliseconds: Sequence[float]
+
+
+def send(
+    address: str,
+    keys: Sequence[str],
+    model: str,
+    rows: Sequence[tuple[str, str]],
+    on_row: Callable[[int], None],
+    *,
+    batch: int = 4,
+    diligence: float = 0.8,
+    seed: int = 0,
+) -> Sent:
+    """Sends (text, truth) `rows` in calls of `batch`, the customers taking turns. A customer
+    corrects a wrong answer with probability `diligence`, and confirms every tenth right one."""
+    draw = random.Random(seed)
+    clients = [Client(address, key) for key in keys]
+    right = corrected = confirmed = failed = 0
+    times: list[float] = []
+    try:
+        for start in range(0, len(rows), batch):
+            part = rows[start : start + batch]
+            client = clients[start // batch % len(clients)]
+            begun = time.perf_counter()
+            try:
+                answer = client.predict([text for text, _ in part], model=model)
+            except ApiError:
+                failed += 1
+                continue
+            times.append(1000 * (time.perf_counter() - begun))
+            for index, ((_, truth), label) in enumerate(zip(part, answer.labels, strict=True)):
+                if label == truth:
+                    right += 1
+                    if draw.random() < 0.1:
+                        client.feedback(answer.id, truth, index=index)
+                        confirmed += 1
+                elif draw.random() < diligence:
+                    client.feedback(answer.id, truth, index=index)
+                    corrected += 1
+            on_row(start + len(part))
+    finally:
+        for client in clients:
+            client.close()
+    return Sent(len(rows), right, corrected, confirmed, failed, times)
+
+
+class Watch:
+    """A customer who keeps asking while versions change, and notes every failure and every
+    version that answered. Before the first answer nothing is live yet, so nothing has failed."""
+
+    def __init__(
+        self,
+        address: str,
+        key: str,
+        model: str,
+        text: str,
+        *,
+        every: float = 0.5,
+        on_news: Callable[[str, dict[str, Any]], None],
+    ) -> None:
+        self.answers = 0
+        self.failures: list[str] = []
+        self.versions: list[str] = []
+        self.first_answer: float | None = None
+        self._call = (address, key, model, text)
+        self._every = every
+        self._on_news = on_news
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def start(self) -> None:
+        """Begins to ask, in a thread of its own."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ends after the call that is on its way."""
+        self._stop.set()
+        self._thread.join(timeout=30)
+
+    def _run(self) -> None:
+        address, key, model, text = self._call
+        with Client(address, key) as client:
+            while not self._stop.wait(self._every):
+                try:
+                    answer = client.predict(text, model=model)
+                except ApiError as error:
+                    if self.answers:
+                        self.failures.append(error.message)
+                    continue
+                self.answers += 1
+                if answer.model not in self.versions:
+                    self._news(answer)
+
+    def _news(self, answer: Answer) -> None:
+        first = not self.versions
+        if first:
+            self.first_answer = time.perf_counter()
+        self.versions.append(answer.model)
+        label, score = answer.outputs[0]["label"], answer.outputs[0]["score"]
+        code = "demo.first_answer" if first else "demo.next_answer"
+        self._on_news(code, {"version": answer.model, "label": label, "score": score})

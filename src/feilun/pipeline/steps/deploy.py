@@ -1,0 +1,127 @@
+"""Proves a version on golden requests through the serving path, then puts it live."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from feilun.client import encode_item
+from feilun.engines.base import open_engine
+from feilun.errors import EnvironmentProblem
+from feilun.messages import t
+from feilun.pipeline.context import Context
+from feilun.serving.golden import GoldenResult, compare, golden_items
+from feilun.serving.internal import make_token
+from feilun.serving.process import temporary_server
+from feilun.store.records import ModelVersion
+from feilun.types import Item, Output, Progress
+
+__all__ = ["deploy"]
+
+_BATCH = 16
+
+
+def deploy(
+    context: Context, version: str, forced: bool = False, reason: str = ""
+) -> dict[str, Any]:
+    """Whether the version went live, and the golden requests' result. A server that runs takes the
+    candidate under an internal address while the live version keeps answering; without one, a
+    server is started for the proof and ended after it."""
+    catalog = context.store.catalog
+    model = catalog.model_version(version)
+    endpoint = catalog.project(context.project).endpoint
+    live = catalog.live(endpoint)
+    if live is not None and live.version == version:
+        return {"promoted": True, "golden": {}}
+    with _server(context) as address:
+        golden = _prove(context, model, address)
+        found = {
+            "total": golden.total,
+            "equal": golden.labels_equal,
+            "worst": golden.worst_difference,
+        }
+        if not golden.passed:
+            why = t("pipeline.golden_failed", version=version, **found)
+            catalog.update_model_version(version, state="refused", reason=why)
+            return {"promoted": False, "golden": found, "reasons": [why]}
+        catalog.set_live(
+            endpoint,
+            version,
+            model.variant,
+            reason=reason,
+            forced=forced,
+            actor=context.run_id or "deploy",
+        )
+        with _caller(context, address) as client:
+            client.post("/internal/v1/refresh")
+    return {"promoted": True, "golden": found}
+
+
+def _prove(context: Context, model: ModelVersion, address: str) -> GoldenResult:
+    assert model.data_version is not None
+    data = context.dataset(context.store.catalog.data_version(model.data_version))
+    items = golden_items(data, context.config.serving.golden_requests, context.config.training.seed)
+    engine = open_engine(context.folder(model))
+    try:
+        expected = engine.predict(items, all_scores=True)
+    finally:
+        engine.close()
+    return compare(expected, _ask(context, model, address, items))
+
+
+def _ask(context: Context, model: ModelVersion, address: str, items: list[Item]) -> list[Output]:
+    """Sends the golden requests in calls of one and of several, as customers do."""
+    outputs: list[Output] = []
+    with _caller(context, address) as client:
+        _checked(client.post("/internal/v1/load", json={"version": model.id}))
+        start, turn = 0, 0
+        while start < len(items):
+            size = 1 if turn % 2 else _BATCH
+            batch = items[start : start + size]
+            body = {"inputs": [encode_item(item) for item in batch], "all_scores": True}
+            answer = _checked(
+                client.post("/internal/v1/predict", params={"version": model.id}, json=body)
+            )
+            outputs += answer["outputs"]
+            start, turn = start + len(batch), turn + 1
+            context.report(Progress("golden", start, len(items), t("pipeline.requests")))
+    return outputs
+
+
+def _checked(response: Any) -> dict[str, Any]:
+    body: dict[str, Any] = response.json()
+    if response.status_code != 200:
+        reason = body.get("error", {}).get("message", response.status_code)
+        raise EnvironmentProblem("pipeline.server_refused", url=response.url, reason=reason)
+    return body
+
+
+@contextmanager
+def _caller(context: Context, address: str) -> Iterator[Any]:
+    import httpx
+
+    token = make_token(context.store.secret())
+    headers = {"Authorization": f"Bearer {token}"}
+    with httpx.Client(base_url=address, headers=headers, timeout=120, trust_env=False) as client:
+        yield client
+
+
+@contextmanager
+def _server(context: Context) -> Iterator[str]:
+    """The address of a server of this workspace that answers now."""
+    import httpx
+
+    for server in context.store.catalog.servers():
+        try:
+            ok = httpx.get(f"{server.address}/healthz", timeout=5, trust_env=False)
+        except httpx.HTTPError:
+            continue
+        if ok.status_code == 200:
+            yield server.address
+            return
+    begun = time.monotonic()
+    with temporary_server(context.store.folder.parent, context.settings) as address:
+        context.report(Progress("deploy", time.monotonic() - begun, 0))
+        yield address

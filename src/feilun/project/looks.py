@@ -1,0 +1,163 @@
+"""Turns what the rooms found into results that people look at."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from feilun.messages import t
+from feilun.pipeline.context import Context
+from feilun.project.results import Compressed, Evaluated, Listing, Rung, Turned
+from feilun.store import Store
+from feilun.store.records import DataVersion, Run
+from feilun.table import Result, Table
+
+__all__ = ["AuditView", "audit", "compressed", "evaluated", "show", "turned"]
+
+
+@dataclass(frozen=True)
+class AuditView(Result):
+    """What a look at the data found; the fields are those of `feilun.data.audit.Audit`."""
+
+    version: str
+    audit: Mapping[str, Any]
+
+    def tables(self) -> Sequence[Table]:
+        found = self.audit
+        facts = [
+            [t("project.rows"), f"{found['rows']:,}"],
+            [t("project.lengths"), _spread(found["lengths"])],
+        ]
+        if found.get("tokens"):
+            facts.append([t("project.tokens"), _spread(found["tokens"])])
+        if found.get("truncated") is not None:
+            facts.append([t("project.truncated"), f"{100 * found['truncated']:.1f} %"])
+        facts += [
+            [t("project.chinese"), f"{100 * found['chinese']:.0f} %"],
+            [t("project.duplicates"), f"{found['duplicates']:,}"],
+            [t("project.conflicts"), f"{found['conflicts']:,}"],
+            [t("project.empty"), f"{found['empty']:,}"],
+            [t("project.bad_rows"), f"{found['bad']:,}"],
+        ]
+        labels = [
+            [
+                row["label"],
+                f"{row['rows']:,}",
+                f"{100 * row['share']:.1f} %",
+                ", ".join(f"{t(f'project.split_{s}')} {n:,}" for s, n in row["splits"].items()),
+                row["example"],
+            ]
+            for row in found["labels"][:20]
+        ]
+        head = ("label", "rows", "share", "splits", "example")
+        columns = [t(f"project.{name}") for name in head]
+        title = t("project.audit", version=self.version)
+        return (
+            Table(title, ["", ""], facts),
+            Table("", columns, labels, found["warnings"]),
+        )
+
+
+def _spread(figures: Mapping[str, float]) -> str:
+    return t("project.spread", **{name: f"{value:,.0f}" for name, value in figures.items()})
+
+
+def audit(context: Context, version: DataVersion) -> AuditView:
+    """A look at a data version; tokens are counted where a base can be had without a network."""
+    from feilun.data.audit import audit as look
+
+    found = look(context.dataset(version))
+    return AuditView(version.id, found.to_json())
+
+
+def show(context: Context, version: DataVersion, rows: int) -> Listing:
+    """The data versions of the project, newest last, and the first rows of `version`."""
+    versions = context.store.catalog.data_versions(context.project)
+    listed: list[dict[str, Any]] = [
+        {
+            "version": v.id,
+            "reason": v.reason,
+            "rows": sum(sum(split.values()) for split in v.counts.values()),
+            "created": v.created,
+        }
+        for v in versions
+    ]
+    examples = list(islice(context.dataset(version).examples(), rows))
+    shown = [
+        [v["version"], t(f"project.reason_{v['reason']}"), f"{v['rows']:,}"] for v in listed
+    ]
+    notes = [
+        f"[{t(f'project.split_{e.split}')}] {e.label} ← {str(e.item)[:100]}"
+        if not isinstance(e.item, bytes)
+        else f"[{t(f'project.split_{e.split}')}] {e.label} ← {len(e.item):,} B"
+        for e in examples
+    ]
+    columns = [t("project.data_version"), t("project.reason"), t("project.rows")]
+    return Listing(listed, Table(context.project, columns, shown, notes))
+
+
+def turned(store: Store, run: Run) -> Turned:
+    """A finished run as people see it."""
+    result = run.result
+    rungs = [_rung(store, raw) for raw in result.get("rungs", ())]
+    collected = result.get("collected", {})
+    notes = list(result.get("notes", ()))
+    if collected.get("data_version"):
+        notes.insert(0, t("project.collected", **collected))
+    reports = [raw["report"] for raw in result.get("rungs", ()) if raw.get("report")]
+    page = store.artifacts.path(reports[-1]) / "report.html" if reports else None
+    return Turned(
+        run=run.id,
+        kind=run.kind,
+        promoted=any(rung.promoted for rung in rungs) or run.kind == "train",
+        live=result.get("live"),
+        rungs=rungs,
+        report=page,
+        data_version=result.get("data_version"),
+        reason=collected.get("reason", ""),
+        notes=notes,
+    )
+
+
+def _rung(store: Store, raw: Mapping[str, Any]) -> Rung:
+    version = store.catalog.model_version(raw["version"])
+    primary = version.metrics.get("primary", "accuracy")
+    chosen = version.variants.get(version.variant or "", {})
+    return Rung(
+        version=version.id,
+        method=version.method,
+        primary=primary,
+        score=version.metrics.get("test", {}).get(primary),
+        promoted=bool(raw.get("promoted")),
+        verdict=raw.get("verdict", ""),
+        reasons=raw.get("reasons", ()),
+        variant=version.variant,
+        latency_ms=chosen.get("latency_ms"),
+        bytes=chosen.get("bytes"),
+        seconds=raw.get("figures", {}).get("seconds"),
+    )
+
+
+def evaluated(store: Store, version: str, judged: Mapping[str, Any]) -> Evaluated:
+    """What the evaluate step found."""
+    metrics = store.catalog.model_version(version).metrics
+    page: Path | None = None
+    if judged.get("report"):
+        page = store.artifacts.path(judged["report"]) / "report.html"
+    return Evaluated(
+        version=version,
+        rows=judged["rows"],
+        metrics=metrics["test"],
+        verdict=judged["headline"],
+        reasons=judged["reasons"],
+        promote=judged["promote"],
+        report=page,
+    )
+
+
+def compressed(store: Store, version: str, packed: Mapping[str, Any]) -> Compressed:
+    """What the compress step measured."""
+    return Compressed(version, packed["variant"], packed["variants"], packed["reasons"])

@@ -1,0 +1,411 @@
+"""A project: its data, its versions, and the verbs that turn the wheel."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from feilun.config import ProjectConfig
+from feilun.errors import InvalidSettings, NotFound, Refused, UsageError
+from feilun.messages import t
+from feilun.pipeline.context import Context
+from feilun.project import answers, looks
+from feilun.project.model import Model
+from feilun.project.resolve import resolve
+from feilun.project.results import (
+    Added,
+    Compressed,
+    Deployed,
+    Evaluated,
+    FeedbackAdded,
+    Listing,
+    Predicted,
+    Turned,
+)
+from feilun.store.ids import new_id
+from feilun.store.records import DataVersion, RunKind
+from feilun.tasks.base import TaskBase
+from feilun.tasks.base import get as get_task
+from feilun.types import Item, Progress, Split
+
+if TYPE_CHECKING:
+    from feilun.project.review import ReviewItem
+    from feilun.project.workspace import Workspace
+
+__all__ = ["Project"]
+
+Report = Callable[[Progress], None]
+
+
+def _silent(progress: Progress) -> None:
+    pass
+
+
+class Project:
+    """One project of a workspace. Made by `Workspace.init` and `Workspace.project`."""
+
+    def __init__(self, workspace: Workspace, name: str) -> None:
+        self.workspace = workspace
+        self.name = name
+
+    def __repr__(self) -> str:
+        return f"Project({self.name!r}, workspace={str(self.workspace.folder)!r})"
+
+    def _repr_html_(self) -> str:
+        return self.workspace.status(self.name)._repr_html_()
+
+    @property
+    def file(self) -> Path:
+        """The settings file."""
+        return self.workspace.folder / self.name / "feilun.toml"
+
+    def config(self, overrides: Mapping[str, Any] | None = None) -> ProjectConfig:
+        """The checked settings. Raises `InvalidSettings` with every fault at once."""
+        return resolve(self.file, overrides)[0]
+
+    @property
+    def task(self) -> TaskBase:
+        """What the project answers."""
+        return get_task(self.workspace.store.catalog.project(self.name).task)
+
+    # Data
+
+    def add(
+        self,
+        *sources: str | Path,
+        columns: Mapping[str, str] | None = None,
+        split: str = "auto",
+        query: str | None = None,
+        report: Report | None = None,
+        drop_last: int = 0,
+        exclude: set[bytes] | None = None,
+    ) -> Added:
+        """Adds files, folders or the URL of a database (with `query`) as the next data version.
+
+        `columns` maps roles to columns (``{"text": "review", "label": "score"}``), the rest is
+        guessed. `split` sends all rows to one split instead of dividing them. `drop_last` leaves
+        that many rows at the end of each source out, `exclude` rows of these contents (hashes of
+        `feilun.data.content`). Bad rows go to a file with their reasons; when a source cannot be
+        used at all, nothing changes.
+        """
+        from feilun.data.sources.base import Options, Source
+        from feilun.data.versions import build
+
+        if split not in ("auto", "train", "validation", "test"):
+            raise UsageError("project.bad_split", split=split)
+        if not sources:
+            raise UsageError("project.no_sources")
+        config = self.config()
+        store = self.workspace.store
+        previous = store.catalog.latest_data(self.name)
+        listed = [
+            Source(
+                location=str(source),
+                options=Options(query=query),
+                columns={**config.data.columns, **(columns or {})},
+                drop_last=drop_last,
+            )
+            for source in sources
+        ]
+        bad = self.file.parent / "bad_rows.jsonl"
+        with store.lock(self.name):
+            out = store.artifacts.new()
+            try:
+                built = build(
+                    listed,
+                    task=self.task,
+                    settings=config.data,
+                    task_settings=self._context(config).task_settings(),
+                    previous=self._context(config).dataset(previous) if previous else None,
+                    out=out,
+                    split=cast("Split", split),
+                    report=report or _silent,
+                    exclude=exclude or frozenset(),
+                    bad_rows=bad,
+                )
+                details = built.to_json()
+                details.pop("out")
+                if previous is not None and not built.changed:
+                    return Added(previous.id, unchanged=True, report=details)
+                ref = store.artifacts.publish(out, "data")
+            finally:
+                shutil.rmtree(out, ignore_errors=True)
+            store.catalog.add_artifact(ref, "data", store.artifacts.size(ref))
+            version = store.catalog.add_data_version(
+                self.name,
+                ref,
+                "add",
+                parent=previous.id if previous else None,
+                counts=details["counts"],
+                roles=details["sources"][0]["roles"] or {},
+                info=details,
+            )
+        return Added(version.id, unchanged=False, report=details)
+
+    def audit(self) -> looks.AuditView:
+        """A look at the latest data version. Raises `NotFound` before the first."""
+        config = self.config()
+        return looks.audit(self._context(config), self._data())
+
+    def show(self, rows: int = 5) -> Listing:
+        """The data versions and some rows of the latest."""
+        return looks.show(self._context(self.config()), self._data(), rows)
+
+    def _data(self) -> DataVersion:
+        data = self.workspace.store.catalog.latest_data(self.name)
+        if data is None:
+            raise NotFound("project.no_data", project=self.name)
+        return data
+
+    # The wheel
+
+    def run(
+        self,
+        *,
+        method: str | None = None,
+        overrides: Mapping[str, Any] | None = None,
+        restart: bool = False,
+        report: Report | None = None,
+    ) -> Turned:
+        """The whole wheel on the latest data: plan, and for each rung train, compress, evaluate,
+        deploy what the gate lets through. Resumes an interrupted run of the same data and
+        settings; `restart` begins anew. Raises `AlreadyRunning` while another process runs it."""
+        self._data()
+        return self._turn("run", method, overrides, restart, report)
+
+    def train(
+        self,
+        *,
+        method: str | None = None,
+        overrides: Mapping[str, Any] | None = None,
+        restart: bool = False,
+        report: Report | None = None,
+    ) -> Turned:
+        """The planned rungs as candidates, neither judged nor deployed."""
+        self._data()
+        return self._turn("train", method, overrides, restart, report)
+
+    def update(
+        self,
+        *,
+        overrides: Mapping[str, Any] | None = None,
+        restart: bool = False,
+        report: Report | None = None,
+    ) -> Turned:
+        """Learns from the corrections since the last update, in the way of the live version's
+        method, and promotes the result or says why not."""
+        return self._turn("update", None, overrides, restart, report)
+
+    def _turn(
+        self,
+        kind: RunKind,
+        method: str | None,
+        overrides: Mapping[str, Any] | None,
+        restart: bool,
+        report: Report | None,
+    ) -> Turned:
+        from feilun.pipeline.runner import turn
+
+        changes = dict(overrides or {})
+        if method is not None:
+            changes["training.method"] = method
+        config, methods = resolve(self.file, changes)
+        self._agrees(config)
+        run = turn(
+            self.workspace.store,
+            self.workspace.settings,
+            kind,
+            config,
+            methods,
+            restart=restart,
+            report=report,
+        )
+        return looks.turned(self.workspace.store, run)
+
+    def enqueue(self, kind: RunKind) -> str:
+        """Queues a turn for ``feilun worker`` and returns its place's id."""
+        resolve(self.file)
+        run = self.workspace.store.catalog.add_run(new_id(f"{self.name}-queued-"), self.name, kind)
+        return run.id
+
+    # Models
+
+    def models(self) -> list[Model]:
+        """Every version, oldest first."""
+        versions = self.workspace.store.catalog.model_versions(self.name)
+        return [Model(self, version) for version in versions]
+
+    def model(self, name: str | None = None) -> Model:
+        """The version of this name: ``reviews@3``, ``3``, ``live``, or the latest by default.
+        Raises `NotFound` naming the versions there are."""
+        wanted = name or self.name
+        if "@" not in wanted and wanted != self.name:
+            wanted = f"{self.name}@{wanted}"
+        version = self.workspace.store.catalog.model_version(wanted)
+        if version.project != self.name:
+            raise UsageError("project.other_project", model=version.id, project=self.name)
+        return Model(self, version)
+
+    @property
+    def live(self) -> Model | None:
+        """The version that answers now, None before the first."""
+        catalog = self.workspace.store.catalog
+        deployment = catalog.live(catalog.project(self.name).endpoint)
+        return Model(self, catalog.model_version(deployment.version)) if deployment else None
+
+    def evaluate(
+        self,
+        model: str | None = None,
+        *,
+        on: str | Path | None = None,
+        report: Report | None = None,
+    ) -> Evaluated:
+        """Judges a version on the test rows beside the live one and the baseline, or on the
+        labelled rows of the file `on`, which then belong to no split."""
+        version = self.model(model).record
+        context = self._context(self.config(), report)
+        if on is not None:
+            return answers.evaluate_file(context, version, Path(on))
+        from feilun.pipeline.steps import evaluate
+
+        judged = evaluate(context, version=version.id, baseline=None, below=None)
+        return looks.evaluated(self.workspace.store, version.id, judged)
+
+    def compress(self, model: str | None = None, *, report: Report | None = None) -> Compressed:
+        """Builds and measures the variants of a version and chooses one."""
+        from feilun.pipeline.steps import compress
+
+        version = self.model(model).record
+        with self.workspace.store.lock(self.name):
+            packed = compress(self._context(self.config(), report), version=version.id)
+        return looks.compressed(self.workspace.store, version.id, packed)
+
+    def deploy(
+        self,
+        model: str | None = None,
+        *,
+        force: bool = False,
+        reason: str | None = None,
+        report: Report | None = None,
+    ) -> Deployed:
+        """Puts a version live when the gate let it pass and the golden requests agree.
+
+        `force` goes past the gate (never past the golden requests) and needs a `reason`, which is
+        kept. Raises `Refused` with the gate's reasons, `UsageError` for force without a reason.
+        """
+        from feilun.pipeline.steps import compress, deploy, evaluate
+
+        if force and not (reason or "").strip():
+            raise UsageError("project.force_needs_reason")
+        context = self._context(self.config(), report)
+        version = self.model(model).record
+        with self.workspace.store.lock(self.name):
+            if not version.variants:
+                compress(context, version=version.id)
+            if not force:
+                judged = evaluate(context, version=version.id, baseline=None, below=None)
+                if not judged["promote"]:
+                    raise Refused(
+                        "project.gate_refused",
+                        version=version.id,
+                        reasons="\n".join(judged["reasons"]),
+                    )
+            before = self.live
+            outcome = deploy(context, version=version.id, forced=force, reason=reason or "")
+        if not outcome["promoted"]:
+            raise Refused("project.golden_refused", version=version.id, **outcome["golden"])
+        return Deployed(version.id, before.id if before else None, force, outcome["golden"])
+
+    def rollback(self) -> Deployed:
+        """The version that was live before the present one answers again, at once. Raises
+        `NotFound` when there was none."""
+        catalog = self.workspace.store.catalog
+        endpoint = catalog.project(self.name).endpoint
+        live = catalog.live(endpoint)
+        for former in catalog.history(endpoint):
+            if live and former.role == "live" and former.version != live.version:
+                catalog.set_live(
+                    endpoint,
+                    former.version,
+                    former.variant,
+                    reason=t("project.rolled_back", version=live.version),
+                    actor="rollback",
+                )
+                return Deployed(former.version, live.version, False, None)
+        raise NotFound("project.nothing_before", project=self.name)
+
+    def predict(
+        self, items: Item | Sequence[Item], model: str | None = None, all_scores: bool = False
+    ) -> Predicted:
+        """Answers one item or several in this process, unmetered, by the live version or `model`
+        (a version's name, or the folder of an exported one)."""
+        single = isinstance(items, (str, bytes, Mapping))
+        listed = [cast(Item, items)] if single else list(cast(Sequence[Item], items))
+        return answers.predict(self, listed, model, all_scores)
+
+    def predict_files(
+        self,
+        given: Sequence[str],
+        *,
+        model: str | None = None,
+        url: str | None = None,
+        key: str | None = None,
+        all_scores: bool = False,
+    ) -> Predicted:
+        """Answers texts and the rows of files. With `url` the server there answers, metered under
+        `key` (default: ``FEILUN_KEY``)."""
+        items = answers.read_items(self.task, given, self.config().data.columns)
+        if url is None:
+            return answers.predict(self, items, model, all_scores)
+        secret = key or self.workspace.settings.key
+        if not secret:
+            raise UsageError("project.no_key")
+        return answers.call(url, secret, model or self.name, items, all_scores)
+
+    def export(self, model: str | None, folder: Path | str) -> list[str]:
+        """Writes a version as a folder that explains itself and answers without this workspace.
+        Returns the names of its files. Raises `Conflict` when `folder` exists."""
+        from feilun.project.export import export
+
+        return export(self._context(self.config()), self.model(model).record, Path(folder))
+
+    # Feedback
+
+    def add_feedback(self, file: Path | str) -> FeedbackAdded:
+        """Corrections from a file with the columns ``prediction_id``, ``index`` (0 where it is
+        missing) and ``label``, as the operator's word. Bad rows are refused one by one."""
+        return answers.add_feedback(self.workspace.store, Path(file))
+
+    def review(self, limit: int = 100) -> Iterator[ReviewItem]:
+        """The most useful unlabelled answers, most uncertain first, near-duplicates once. Call
+        `ReviewItem.label` to correct or confirm one."""
+        from feilun.project.review import review
+
+        return review(self.workspace.store, self.name, limit)
+
+    # Inside
+
+    def _context(self, config: ProjectConfig, report: Report | None = None) -> Context:
+        _, methods = resolve(self.file)
+        return Context(
+            store=self.workspace.store,
+            settings=self.workspace.settings,
+            project=self.name,
+            run_id="",
+            config=config,
+            method_settings=methods,
+            report=report or _silent,
+        )
+
+    def _agrees(self, config: ProjectConfig) -> None:
+        """The file and the catalog must speak of the same project and task."""
+        row = self.workspace.store.catalog.project(self.name)
+        faults = []
+        if config.project.name != row.name:
+            faults.append(t("project.file_name", given=config.project.name, kept=row.name))
+        if config.project.task != row.task:
+            faults.append(t("project.file_task", given=config.project.task, kept=row.task))
+        if faults:
+            raise InvalidSettings("config.project", file=self.file, faults=faults)

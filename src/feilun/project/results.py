@@ -1,0 +1,306 @@
+"""What the verbs return: values that show themselves as tables and travel as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from feilun.messages import t
+from feilun.table import Result, Table
+from feilun.types import Output
+
+__all__ = [
+    "Added",
+    "Compressed",
+    "Deployed",
+    "Evaluated",
+    "FeedbackAdded",
+    "Listing",
+    "NewApiKey",
+    "Predicted",
+    "Rung",
+    "Turned",
+    "percent",
+    "size",
+]
+
+
+def percent(score: Mapping[str, float] | None) -> str:
+    """A score with its interval, in percent: ``85.1 (83.0–87.2)``; a dash where there is none."""
+    if not score:
+        return "–"
+    return f"{100 * score['value']:.1f} ({100 * score['low']:.1f}–{100 * score['high']:.1f})"
+
+
+def size(count: float | None) -> str:
+    """Bytes as people say them."""
+    if count is None:
+        return "–"
+    for unit in ("B", "KB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"
+
+
+@dataclass(frozen=True)
+class Listing(Result):
+    """A list that is nothing but itself: `rows` for programs, `table` for people."""
+
+    rows: Sequence[Mapping[str, Any]]
+    _table: Table
+
+    def tables(self) -> Sequence[Table]:
+        return (self._table,)
+
+
+@dataclass(frozen=True)
+class Added(Result):
+    """A new data version, or with `version` None nothing new. `report` is what was found out."""
+
+    version: str | None
+    unchanged: bool
+    report: Mapping[str, Any]
+
+    def tables(self) -> Sequence[Table]:
+        report = self.report
+        rows = [
+            [t("project.rows"), f"{report['rows']:,}"],
+            [t("project.new_rows"), f"{report['new']:,}"],
+            [t("project.duplicates"), f"{report['duplicates']:,}"],
+            [t("project.bad_rows"), f"{report['bad']:,}"],
+        ]
+        for source in report["sources"]:
+            roles = source["roles"] or {}
+            shown = [f"{role} = {column}" for role, column in (roles.get("inputs") or {}).items()]
+            shown += [
+                f"{role} = {roles[role]}"
+                for role in ("label", "id", "group", "subject")
+                if roles.get(role)
+            ]
+            rows.append([Path(source["name"]).name, "; ".join(shown)])
+            rows += [[f"  {k}", str(v)] for k, v in source["details"].items()]
+        notes = list(report["warnings"])
+        if report["bad_rows"]:
+            notes.append(t("project.bad_rows_at", file=report["bad_rows"]))
+        key = "project.unchanged" if self.unchanged else "project.added"
+        splits = Table(
+            "",
+            [t("project.split"), t("project.rows"), t("project.labels")],
+            [
+                [
+                    t(f"project.split_{split}"),
+                    f"{sum(labels.values()):,}",
+                    ", ".join(f"{k} {v:,}" for k, v in list(labels.items())[:12]),
+                ]
+                for split, labels in report["counts"].items()
+            ],
+            notes,
+        )
+        return (Table(t(key, version=self.version), ["", ""], rows), splits)
+
+
+@dataclass(frozen=True)
+class Rung(Result):
+    """One rung of a turn: its version, what it scored on the test rows with interval, whether it
+    went live and why."""
+
+    version: str
+    method: str
+    primary: str
+    score: Mapping[str, float] | None
+    promoted: bool
+    verdict: str
+    reasons: Sequence[str]
+    variant: str | None
+    latency_ms: float | None
+    bytes: int | None
+    seconds: float | None
+
+
+@dataclass(frozen=True)
+class Turned(Result):
+    """A finished turn of the wheel. `promoted` tells whether a version of it went live; `reason`
+    why there was nothing to do, where there was not. `report` is the HTML report of the last
+    version judged."""
+
+    run: str
+    kind: str
+    promoted: bool
+    live: str | None
+    rungs: Sequence[Rung]
+    report: Path | None
+    data_version: str | None = None
+    reason: str = ""
+    notes: Sequence[str] = ()
+
+    def tables(self) -> Sequence[Table]:
+        notes = list(self.notes)
+        if self.reason:
+            notes.append(self.reason)
+        for rung in self.rungs:
+            notes += [f"{rung.version} ({rung.method}): {reason}" for reason in rung.reasons]
+        if self.live:
+            notes.append(t("project.live_now", version=self.live))
+        if self.report:
+            notes.append(t("project.report_at", file=self.report))
+        columns = [
+            t("project.version"),
+            t("project.method"),
+            t("project.score"),
+            t("project.variant"),
+            t("project.latency"),
+            t("project.size"),
+            t("project.trained_in"),
+            t("project.verdict"),
+        ]
+        rows = [
+            [
+                rung.version,
+                rung.method,
+                percent(rung.score),
+                rung.variant or "–",
+                "–" if rung.latency_ms is None else f"{rung.latency_ms:.1f} ms",
+                size(rung.bytes),
+                "–" if rung.seconds is None else f"{rung.seconds:.0f} s",
+                t("project.promoted") if rung.promoted else t("project.not_promoted"),
+            ]
+            for rung in self.rungs
+        ]
+        title = t(f"project.turn_{self.kind}")
+        return (Table(title, columns if rows else (), rows, notes),)
+
+
+@dataclass(frozen=True)
+class Evaluated(Result):
+    """What a version scores. `metrics` carry intervals; `decision` is the gate's, where it was
+    judged on its own test rows; `report` the HTML file."""
+
+    version: str
+    rows: int
+    metrics: Mapping[str, Mapping[str, float] | None]
+    verdict: str
+    reasons: Sequence[str]
+    promote: bool | None
+    report: Path | None
+
+    def tables(self) -> Sequence[Table]:
+        notes = [self.verdict, *self.reasons]
+        if self.report:
+            notes.append(t("project.report_at", file=self.report))
+        rows = [
+            [t(f"metrics.{name}"), percent(score) if name != "log_loss" else _plain(score)]
+            for name, score in self.metrics.items()
+        ]
+        title = t("project.evaluated", version=self.version, rows=self.rows)
+        return (Table(title, [t("project.metric"), t("project.score")], rows, notes),)
+
+
+def _plain(score: Mapping[str, float] | None) -> str:
+    if not score:
+        return "–"
+    return f"{score['value']:.3f} ({score['low']:.3f}–{score['high']:.3f})"
+
+
+@dataclass(frozen=True)
+class Compressed(Result):
+    """The measured variants of a version and the chosen one."""
+
+    version: str
+    chosen: str | None
+    variants: Mapping[str, Mapping[str, Any]]
+    reasons: Sequence[str]
+
+    def tables(self) -> Sequence[Table]:
+        columns = [
+            t("project.variant"),
+            t("project.accuracy"),
+            t("project.latency"),
+            t("project.throughput"),
+            t("project.size"),
+        ]
+        rows = [
+            [
+                name + (" ✓" if name == self.chosen else ""),
+                f"{100 * figures['accuracy']:.1f}",
+                f"{figures['latency_ms']:.1f} ms",
+                f"{figures['throughput']:.0f}/s",
+                size(figures["bytes"]),
+            ]
+            for name, figures in self.variants.items()
+        ]
+        title = t("project.compressed", version=self.version)
+        return (Table(title, columns, rows, self.reasons),)
+
+
+@dataclass(frozen=True)
+class Deployed(Result):
+    """What answers now, what answered before, and the golden requests that proved it."""
+
+    version: str
+    previous: str | None
+    forced: bool
+    golden: Mapping[str, Any] | None
+    notes: Sequence[str] = ()
+
+    def tables(self) -> Sequence[Table]:
+        notes = [t("project.live_now", version=self.version), *self.notes]
+        if self.previous:
+            notes.append(t("project.live_before", version=self.previous))
+        if self.golden:
+            notes.append(t("project.golden", **self.golden))
+        return (Table("", (), (), notes),)
+
+
+@dataclass(frozen=True)
+class Predicted(Result):
+    """Answers in the order of the inputs; `id` and `usage` when a server gave them."""
+
+    model: str
+    inputs: Sequence[str]
+    outputs: Sequence[Output]
+    id: str | None = None
+    usage: Mapping[str, Any] | None = None
+
+    def tables(self) -> Sequence[Table]:
+        rows = [
+            [_short(text), str(output["label"]), f"{output['score']:.3f}"]
+            for text, output in zip(self.inputs, self.outputs, strict=True)
+        ]
+        columns = [t("project.input"), t("project.label"), t("project.probability")]
+        return (Table(self.model, columns, rows),)
+
+
+def _short(text: str, most: int = 72) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
+@dataclass(frozen=True)
+class FeedbackAdded(Result):
+    """Corrections taken from a file, and the rows that were refused with their reasons."""
+
+    accepted: int
+    refused: Sequence[Mapping[str, Any]]
+
+    def tables(self) -> Sequence[Table]:
+        title = t("project.feedback_added", accepted=self.accepted, refused=len(self.refused))
+        rows = [[str(fault["row"]), str(fault["reason"])] for fault in self.refused]
+        return (Table(title, [t("project.row"), t("project.reason")] if rows else (), rows),)
+
+
+@dataclass(frozen=True)
+class NewApiKey(Result):
+    """A key just made; `secret` is shown this once and kept nowhere."""
+
+    secret: str
+    prefix: str
+    customer: str
+    project: str | None
+    curl: str
+
+    def tables(self) -> Sequence[Table]:
+        notes = [self.secret, t("project.key_once"), "", t("project.key_try"), self.curl]
+        return (Table(t("project.key_made", customer=self.customer), (), (), notes),)

@@ -1,0 +1,139 @@
+"""What is live, what is running and how far it is: read from the catalog, changing nothing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from feilun.messages import t
+from feilun.project.results import percent
+from feilun.store import Store
+from feilun.store.records import ModelVersion, Run
+from feilun.table import Result, Table
+
+__all__ = ["Status", "gather"]
+
+
+@dataclass(frozen=True)
+class Status(Result):
+    """The state of a workspace: one entry a project, a run that goes on, and a server."""
+
+    folder: Path
+    projects: Sequence[Mapping[str, Any]]
+    runs: Sequence[Mapping[str, Any]]
+    servers: Sequence[Mapping[str, Any]]
+
+    def tables(self) -> Sequence[Table]:
+        head = ["project", "task", "data_version", "live", "score", "waiting"]
+        projects = [
+            [
+                p["project"],
+                p["task"],
+                p["data"] or "–",
+                f"{p['live']} ({p['method']})" if p["live"] else "–",
+                percent(p["score"]),
+                str(p["corrections"]),
+            ]
+            for p in self.projects
+        ]
+        tables = [Table(str(self.folder), [t(f"project.{h}") for h in head], projects)]
+        if self.runs:
+            columns = [t(f"project.{h}") for h in ("run", "state", "step", "progress", "process")]
+            rows = [
+                [
+                    r["run"],
+                    t(f"project.run_{r['state']}"),
+                    r["step"] or "–",
+                    _progress(r["progress"]),
+                    str(r["pid"] or "–"),
+                ]
+                for r in self.runs
+            ]
+            tables.append(Table(t("project.runs"), columns, rows))
+        notes = [t("project.server_at", **server) for server in self.servers]
+        tables.append(Table("", (), (), notes or [t("project.no_server")]))
+        return tables
+
+
+def gather(store: Store, folder: Path, names: Sequence[str]) -> Status:
+    """Reads the state of these projects."""
+    projects, runs = [], []
+    for name in names:
+        row = store.catalog.project(name)
+        data = store.catalog.latest_data(name)
+        deployment = store.catalog.live(row.endpoint)
+        live = store.catalog.model_version(deployment.version) if deployment else None
+        projects.append(
+            {
+                "project": name,
+                "task": row.task,
+                "data": data.id if data else None,
+                "live": live.id if live else None,
+                "method": live.method if live else None,
+                "score": _score(live),
+                "corrections": store.ledger.waiting(name),
+            }
+        )
+        runs += [_run(store, run) for run in store.catalog.runs(name, limit=3)]
+    servers = [
+        {"address": s.address, "pid": s.pid, "started": s.started} for s in store.catalog.servers()
+    ]
+    return Status(folder, projects, runs, servers)
+
+
+def _score(version: ModelVersion | None) -> Mapping[str, float] | None:
+    if version is None:
+        return None
+    primary = version.metrics.get("primary", "accuracy")
+    score: Mapping[str, float] | None = version.metrics.get("test", {}).get(primary)
+    return score
+
+
+def _run(store: Store, run: Run) -> dict[str, Any]:
+    steps = store.catalog.steps(run.id)
+    last = steps[-1] if steps else None
+    state: str = run.state
+    if state == "running" and not _alive(run.pid):
+        state = "interrupted"
+    return {
+        "run": run.id,
+        "kind": run.kind,
+        "state": state,
+        "step": last.step if last else None,
+        "attempt": last.attempt if last else None,
+        "progress": last.progress if last and state == "running" else None,
+        "pid": run.pid if state == "running" else None,
+        "started": run.started,
+        "seconds": _seconds(run),
+        "error": run.error,
+    }
+
+
+def _seconds(run: Run) -> float | None:
+    if run.started is None:
+        return None
+    return ((run.finished or datetime.now(UTC)) - run.started).total_seconds()
+
+
+def _alive(pid: int | None) -> bool:
+    if pid is None:
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _progress(progress: Any) -> str:
+    if progress is None or not progress.total:
+        return "–"
+    figures = "  ".join(f"{name} {value:.4g}" for name, value in progress.figures.items())
+    words = f"{progress.done:,.0f}/{progress.total:,.0f} {progress.unit} {figures}"
+    return words.strip()

@@ -1,0 +1,315 @@
+"""A workspace: a folder with projects, and one store for all of them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from feilun import messages, registry
+from feilun.billing.keys import create_key
+from feilun.config import Settings, load_settings
+from feilun.errors import Conflict, NotFound, UsageError
+from feilun.messages import t
+from feilun.project.health import Health, check
+from feilun.project.project import Project
+from feilun.project.results import Listing, NewApiKey, size
+from feilun.project.status import Status, gather
+from feilun.store import Store, open_store
+from feilun.store.gc import collect
+from feilun.table import Table
+
+__all__ = ["Workspace"]
+
+STATE = ".feilun"
+FILE = "feilun.toml"
+
+
+class Workspace:
+    """A folder that holds projects (``NAME/feilun.toml``) and their state (``.feilun/``).
+
+    `folder` is by default ``FEILUN_WORKSPACE``, else the current folder; `database` a PostgreSQL
+    URL instead of SQLite files. Usable as a context manager; `close` lets go of the databases.
+    """
+
+    def __init__(
+        self,
+        folder: Path | str | None = None,
+        *,
+        database: str | None = None,
+        lang: messages.Language | None = None,
+    ) -> None:
+        self.settings: Settings = load_settings(workspace=folder, database=database, lang=lang)
+        messages.use(self.settings.lang)
+        self.folder = Path(self.settings.workspace).expanduser().resolve()
+        self._store: Store | None = None
+
+    @property
+    def store(self) -> Store:
+        """The catalog, ledger and artifacts; opened when first needed."""
+        if self._store is None:
+            self._store = open_store(
+                self.folder / STATE, self.settings.database, self.settings.artifacts
+            )
+        return self._store
+
+    def close(self) -> None:
+        """Lets go of the databases. Twice is harmless."""
+        if self._store is not None:
+            self._store.close()
+            self._store = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"Workspace({str(self.folder)!r})"
+
+    def _repr_html_(self) -> str:
+        return self.status()._repr_html_()
+
+    # Projects
+
+    def init(
+        self, name: str, task: str = "text-classification", base: str | None = None
+    ) -> Project:
+        """A new project: its folder, its settings file, its row in the catalog.
+
+        Raises `UsageError` for an unknown task, `Conflict` when the project exists,
+        `InvalidSettings` for a name that cannot be one.
+        """
+        from feilun.project.template import project_file
+
+        registry.load("tasks", task)
+        file = self.folder / name / FILE
+        text = project_file(name, task, base)
+        if file.exists():
+            raise Conflict("store.project_exists", project=name)
+        self.store.catalog.add_project(name, task)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, "utf-8")
+        return Project(self, name)
+
+    def projects(self) -> list[Project]:
+        """The projects of this workspace by name."""
+        return [Project(self, project.name) for project in self.store.catalog.projects()]
+
+    def project(self, name: str | None = None) -> Project:
+        """The project `name`; without a name, the only one there is.
+
+        Raises `NotFound` for an unknown name or an empty workspace, `UsageError` when there are
+        several to choose from.
+        """
+        if name is not None:
+            return Project(self, self.store.catalog.project(name).name)
+        found = [project.name for project in self.store.catalog.projects()]
+        if not found:
+            raise NotFound("project.none", folder=self.folder)
+        if len(found) > 1:
+            raise UsageError("project.which", options=found)
+        return Project(self, found[0])
+
+    # Keys and usage
+
+    def create_key(
+        self,
+        customer: str,
+        *,
+        name: str = "",
+        project: str | None = None,
+        days: int | None = None,
+        store_inputs: int | None = None,
+    ) -> NewApiKey:
+        """A key for the customer of this name, who is noted when new. `project` limits it to one
+        project, `days` to a time; `store_inputs` are the days that its inputs are kept."""
+        catalog = self.store.catalog
+        known = catalog.customer_named(customer) or catalog.add_customer(customer)
+        expires = datetime.now(UTC) + timedelta(days=days) if days else None
+        made = create_key(
+            catalog,
+            known.id,
+            name=name,
+            project=project,
+            store_inputs=store_inputs,
+            expires=expires,
+        )
+        return NewApiKey(
+            secret=made.secret,
+            prefix=made.record.prefix,
+            customer=customer,
+            project=project,
+            curl=self._curl(made.secret, project),
+        )
+
+    def _curl(self, secret: str, project: str | None) -> str:
+        projects = self.store.catalog.projects()
+        servers = self.store.catalog.servers()
+        chosen = next((p for p in projects if p.name == project), projects[0] if projects else None)
+        endpoint, text = (chosen.endpoint, _sample(chosen.task)) if chosen else ("NAME", "…")
+        address = servers[0].address if servers else "http://127.0.0.1:8000"
+        return (
+            f"curl -s {address}/v1/predict -H 'Authorization: Bearer {secret}' "
+            f"-H 'Content-Type: application/json' "
+            f"""-d '{{"model": "{endpoint}", "inputs": ["{text}"]}}'"""
+        )
+
+    def keys(self) -> Listing:
+        """All keys by their visible beginning, revoked and expired ones too."""
+        names = {c.id: c.name for c in self.store.catalog.customers()}
+        now = datetime.now(UTC)
+        rows: list[dict[str, Any]] = []
+        for key in self.store.catalog.keys():
+            state = "active"
+            if key.revoked:
+                state = "revoked"
+            elif key.expires and key.expires < now:
+                state = "expired"
+            rows.append(
+                {
+                    "prefix": key.prefix,
+                    "customer": names[key.customer],
+                    "name": key.name,
+                    "project": key.project,
+                    "created": key.created,
+                    "state": state,
+                }
+            )
+        shown = [
+            [
+                r["prefix"] + "…",
+                r["customer"],
+                r["name"],
+                r["project"] or t("project.all"),
+                f"{r['created']:%Y-%m-%d}",
+                t(f"project.key_{r['state']}"),
+            ]
+            for r in rows
+        ]
+        columns = [
+            t(f"project.{c}") for c in ("key", "customer", "name", "project", "created", "state")
+        ]
+        return Listing(rows, Table(t("project.keys"), columns, shown))
+
+    def revoke_key(self, prefix: str) -> None:
+        """The key of this visible beginning stops working. Raises `NotFound`, or `Conflict` when
+        several begin so."""
+        self.store.catalog.revoke_key(prefix)
+
+    def usage(
+        self, *, customer: str | None = None, project: str | None = None, days: int = 30
+    ) -> Listing:
+        """What was used in the last `days`, by customer and project: answers, amount, cost."""
+        catalog = self.store.catalog
+        names = {c.id: c.name for c in catalog.customers()}
+        wanted = None
+        if customer is not None:
+            known = catalog.customer_named(customer)
+            if known is None:
+                raise NotFound("store.no_customer", id=customer)
+            wanted = known.id
+        since = datetime.now(UTC) - timedelta(days=days)
+        rows = [
+            {
+                "customer": names.get(row.by["customer"], row.by["customer"]),
+                "project": row.by["project"],
+                "calls": row.units.get("calls", 0),
+                "inputs": row.units.get("inputs", 0),
+                "amount": row.amount / 1e6,
+                "cost": row.cost / 1e6,
+                "currency": row.currency,
+            }
+            for row in self.store.ledger.usage(
+                customer=wanted, project=project, since=since, by=("customer", "project")
+            )
+        ]
+        shown = [
+            [
+                str(r["customer"]),
+                str(r["project"]),
+                f"{r['calls']:,}",
+                f"{r['inputs']:,}",
+                f"{r['amount']:.6f} {r['currency']}",
+                f"{r['cost']:.6f} {r['currency']}",
+            ]
+            for r in rows
+        ]
+        columns = [
+            t(f"project.{c}") for c in ("customer", "project", "calls", "answers", "amount", "cost")
+        ]
+        return Listing(rows, Table(t("project.usage", days=days), columns, shown))
+
+    # Keeping house
+
+    def status(self, project: str | None = None) -> Status:
+        """What is live, what is running and how far, which servers answer."""
+        names = [self.project(project).name] if project else [p.name for p in self.projects()]
+        return gather(self.store, self.folder, names)
+
+    def doctor(self) -> Health:
+        """Checks the installation and the workspace."""
+        return check(self)
+
+    def gc(self, *, keep: int = 5, dry_run: bool = False) -> Listing:
+        """Removes what nothing refers to; of each project the live version and the newest `keep`
+        stay. With `dry_run` it only says what it would remove."""
+        report = collect(self.store, keep_versions=keep, dry_run=dry_run)
+        data = report.to_json() if hasattr(report, "to_json") else report.__dict__
+        rows = [[str(k), size(v) if k == "bytes" else str(v)] for k, v in data.items()]
+        key = "project.gc_would" if dry_run else "project.gc_done"
+        return Listing([data], Table(t(key), ["", ""], rows))
+
+    def backup(self, target: Path | str) -> Listing:
+        """The whole workspace into the new folder `target`, while it works."""
+        from feilun.project.copies import backup
+
+        return backup(self, Path(target))
+
+    @classmethod
+    def restore(cls, source: Path | str, folder: Path | str | None = None) -> Listing:
+        """The backup `source` into an empty workspace. Raises `Conflict` when it is not empty,
+        `CorruptArtifact` when the backup was changed."""
+        from feilun.project.copies import restore
+
+        with cls(folder) as workspace:
+            return restore(workspace, Path(source))
+
+    def work(self, *, once: bool = False, say: Callable[[str], None] = print) -> None:
+        """Runs queued turns and scheduled updates until interrupted; `once`: what is due now."""
+        from feilun.project.worker import due, execute
+
+        while True:
+            for task in due(self):
+                execute(self, task, say)
+            if once:
+                return
+            time.sleep(5)
+
+    def greeting(self, address: str) -> list[str]:
+        """What ``feilun serve`` says once it answers: addresses, what is live, how to call."""
+        lines = [t("project.serving", address=address), t("project.docs_at", address=address)]
+        for project in self.projects():
+            live = project.live
+            key = "project.answers_now" if live else "project.answers_not_yet"
+            lines.append(t(key, project=project.name, version=live.id if live else ""))
+        if not self.store.catalog.keys():
+            lines.append(t("project.no_keys"))
+        return lines
+
+
+def _sample(task: str) -> str:
+    module = registry.load("tasks", task)
+    item = module.Task(task).example_items()[0]
+    return item if isinstance(item, str) else "…"
+
+
