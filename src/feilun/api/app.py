@@ -1,0 +1,102 @@
+"""Puts the app together: FastAPI with its routes, behind the door."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+import feilun
+from feilun import messages
+from feilun.api.context import Api
+from feilun.api.door import Door
+from feilun.api.errors import BadRequest, MethodNotAllowed, RouteNotFound, error_body
+from feilun.api.internal import router as internal
+from feilun.api.openapi import describe
+from feilun.api.pages import router as pages
+from feilun.api.routes import router as customers
+from feilun.errors import FeilunError, InvalidData
+from feilun.serving.service import Service
+
+__all__ = ["create_app"]
+
+
+def create_app(service: Service) -> Door:
+    """The ASGI app of one server over `service`. It starts and stops the service itself, by ASGI's
+    lifespan or, where that is off, by ``async with app.api.running()``."""
+    api = Api(service)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        async with api.running():
+            yield
+
+    # FastAPI's own pages load scripts from a CDN; ours (pages.py) work offline.
+    inner = FastAPI(
+        title="feilun",
+        version=feilun.__version__,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        lifespan=lifespan,
+        exception_handlers={
+            FeilunError: _failed,
+            HTTPException: _http_failed,
+            RequestValidationError: _misfit,
+            Exception: _failed,
+        },
+        redirect_slashes=False,
+    )
+    inner.state.api = api
+    for router in (customers, internal, pages):
+        inner.include_router(router)
+    describe(inner)
+    return Door(api, inner)
+
+
+async def _failed(request: Request, error: Exception) -> Response:
+    status, body = error_body(error, request.state.request_id, request.state.language)
+    headers = {"www-authenticate": "Bearer"} if status == 401 else None
+    return Response(body, status, headers, "application/json")
+
+
+async def _http_failed(request: Request, error: Exception) -> Response:
+    """What the router refuses: no such path, not this method."""
+    assert isinstance(error, HTTPException)
+    path = request.url.path[:200]
+    if error.status_code == 404:
+        return await _failed(request, RouteNotFound("api.no_route", path=path))
+    if error.status_code == 405:
+        allowed = (error.headers or {}).get("Allow", "")
+        told = MethodNotAllowed(
+            "api.wrong_method", path=path, method=request.method, allowed=allowed
+        )
+        response = await _failed(request, told)
+        response.headers["allow"] = allowed
+        return response
+    return await _failed(request, BadRequest("api.http_error", status=error.status_code))
+
+
+async def _misfit(request: Request, error: Exception) -> Response:
+    """The first fault that pydantic found, in our words."""
+    assert isinstance(error, RequestValidationError)
+    fault: dict[str, Any] = error.errors()[0]
+    *outer, name = [str(part) for part in fault["loc"][1:]] or ["body"]
+    where = ".".join([*outer, name])
+    kind = fault["type"]
+    told: FeilunError
+    if kind == "json_invalid":
+        reason = str((fault.get("ctx") or {}).get("error", ""))
+        told = BadRequest("api.not_json", reason=reason)
+    elif kind == "missing":
+        told = InvalidData("api.missing_field", name=name, param=where)
+    elif kind == "extra_forbidden":
+        told = InvalidData("api.unknown_field", name=name[:80], param=where[:200])
+    else:
+        where = where if where != "body" else messages.t("api.body", request.state.language)
+        told = InvalidData("api.wrong_value", param=where)
+    return await _failed(request, told)

@@ -1,0 +1,75 @@
+"""What the routes of one app share: the service, keys, prices, the meter, the metrics."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+
+from feilun.api.metrics import Metrics
+from feilun.billing.keys import KeyRing
+from feilun.billing.meter import Meter
+from feilun.billing.prices import CostCarry, PriceBook
+from feilun.errors import Unauthorized
+from feilun.serving.internal import check_token
+from feilun.serving.service import Service
+from feilun.store.records import ApiKey
+
+__all__ = ["Api"]
+
+
+class Api:
+    """One app's state. Enter `running` while it answers."""
+
+    def __init__(self, service: Service) -> None:
+        self.service = service
+        self.models = service.models
+        self.keys = KeyRing(service.store.catalog)
+        self.prices = PriceBook(service.store.catalog)
+        self.metrics = Metrics()
+        self.costs = CostCarry()
+        self._meter: Meter | None = None
+        self._secret = ""
+        service.subscribe(self.keys.reload)
+        service.subscribe(self.prices.reload)
+
+    @property
+    def meter(self) -> Meter:
+        """The ledger's committer; there is one only while the app runs."""
+        if self._meter is None:
+            raise RuntimeError("the app is not running: enter Api.running first")
+        return self._meter
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Loads what is live, opens the meter; on the way out finishes what was begun.
+
+        Raises `EnvironmentProblem` when the workspace's databases cannot be read.
+        """
+        self._secret = await asyncio.to_thread(self.service.store.secret)
+        self._meter = Meter(self.service.store.ledger)
+        try:
+            await self.service.start()
+            yield
+        finally:
+            await self.service.stop()
+            await asyncio.to_thread(self._meter.close)
+
+    async def authorise(self, headers: Mapping[bytes, bytes]) -> ApiKey:
+        """The key of a request. Raises `Unauthorized`."""
+        secret = bearer(headers)
+        if secret and not self.keys.knows(secret):
+            await asyncio.to_thread(self.keys.look_again)
+        return self.keys.find(secret)
+
+    def authorise_internal(self, headers: Mapping[bytes, bytes]) -> None:
+        """Raises `Unauthorized` unless the request comes from the workspace's own processes."""
+        token = bearer(headers).decode("latin-1")
+        if not check_token(self._secret, token):
+            raise Unauthorized("api.not_internal")
+
+
+def bearer(headers: Mapping[bytes, bytes]) -> bytes:
+    """What ``Authorization: Bearer`` carries; empty without one."""
+    scheme, _, secret = headers.get(b"authorization", b"").partition(b" ")
+    return secret.strip() if scheme.lower() == b"bearer" else b""

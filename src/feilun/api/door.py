@@ -1,0 +1,150 @@
+"""The outermost layer: every request gets an id, every answer the same headers, every failure the
+one error shape. ``POST /v1/predict`` is answered here, past the router; the rest goes to FastAPI.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Awaitable, Callable, MutableMapping
+from time import perf_counter
+from typing import Any
+
+from feilun.api.body import Disconnected, Receive, read_body
+from feilun.api.context import Api
+from feilun.api.errors import error_body, language_of
+from feilun.api.predict import predict
+from feilun.store.ids import new_id
+
+__all__ = ["PREDICT", "Door", "Send"]
+
+log = logging.getLogger("feilun.api")
+
+Scope = MutableMapping[str, Any]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+PREDICT = "/v1/predict"
+
+MANAGEMENT_BODY = 1024 * 1024
+"""Bytes of a body that no route but those for predictions takes."""
+
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+_SECURITY: tuple[tuple[bytes, bytes], ...] = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-frame-options", b"DENY"),
+)
+_JSON = (
+    (b"content-type", b"application/json"),
+    (b"cache-control", b"no-store"),
+    *_SECURITY,
+)
+
+
+class Door:
+    """An ASGI app around `inner`."""
+
+    def __init__(self, api: Api, inner: App) -> None:
+        self.api = api
+        self._inner = inner
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._inner(scope, receive, send)
+            return
+        start = perf_counter()
+        metrics = self.api.metrics
+        headers: dict[bytes, bytes] = dict(scope["headers"])
+        given = headers.get(b"x-request-id", b"")
+        request_id = given.decode() if _REQUEST_ID.fullmatch(given) else new_id("req_")
+        metrics.enter()
+        route, status = "", 499
+        try:
+            if scope["path"] == PREDICT and scope["method"] == "POST":
+                route = PREDICT
+                status = await self._predict(headers, request_id, receive, send)
+            else:
+                route, status = await self._pass_on(scope, headers, request_id, receive, send)
+        except Disconnected:
+            log.debug("request %s: the client went away", request_id)
+        finally:
+            metrics.leave()
+            metrics.request(route, status, perf_counter() - start)
+
+    async def _predict(
+        self, headers: dict[bytes, bytes], request_id: str, receive: Receive, send: Send
+    ) -> int:
+        try:
+            status, body = 200, await predict(self.api, headers, receive)
+        except Disconnected:
+            raise
+        except Exception as error:  # noqa: BLE001  (told to the caller, and to the log)
+            status, body = error_body(error, request_id, language_of(headers))
+        await _send(send, status, body, request_id)
+        return status
+
+    async def _pass_on(
+        self,
+        scope: Scope,
+        headers: dict[bytes, bytes],
+        request_id: str,
+        receive: Receive,
+        send: Send,
+    ) -> tuple[str, int]:
+        """Through the router, with the body read within its limit first."""
+        language = language_of(headers)
+        state = scope.setdefault("state", {})
+        state["request_id"], state["language"] = request_id, language
+        seen = 0
+
+        async def finish(message: MutableMapping[str, Any]) -> None:
+            nonlocal seen
+            if message["type"] == "http.response.start":
+                seen = message["status"]
+                known = {name for name, _ in message["headers"]}
+                own = (*_SECURITY, (b"cache-control", b"no-store"))
+                message["headers"] = [
+                    *message["headers"],
+                    *(header for header in own if header[0] not in known),
+                    (b"x-request-id", request_id.encode()),
+                ]
+            await send(message)
+
+        try:
+            limited = {} if scope["path"].startswith("/internal/") else {"limit": MANAGEMENT_BODY}
+            body = await read_body(receive, headers, **limited)
+            await self._inner(scope, _replay(body, receive), finish)
+        except Disconnected:
+            raise
+        except Exception as error:  # noqa: BLE001
+            if not seen:
+                seen, text = error_body(error, request_id, language)
+                await _send(send, seen, text, request_id)
+            # else: FastAPI's handler has answered, and raised it again for servers to log
+        route = scope.get("route")
+        return getattr(route, "path", "other"), seen
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    """A `receive` that gives `body` once, then whatever comes from the client."""
+    pending = True
+
+    async def replay() -> MutableMapping[str, Any]:
+        nonlocal pending
+        if pending:
+            pending = False
+            return {"type": "http.request", "body": body, "more_body": False}
+        return await receive()
+
+    return replay
+
+
+async def _send(send: Send, status: int, body: bytes, request_id: str) -> None:
+    headers = [
+        *_JSON,
+        (b"content-length", b"%d" % len(body)),
+        (b"x-request-id", request_id.encode()),
+    ]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,89 @@
+"""The one shape of every error: ``{"error": {"message", "type", "code", "param", "request_id"}}``.
+
+What feilun raises on purpose says what was wrong, in the caller's language. Anything else answers
+500 with the request's id alone: the exception's text goes to the log, never to the caller.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+
+import msgspec
+
+from feilun import messages
+from feilun.errors import EnvironmentProblem, FeilunError, Overloaded, UsageError
+
+__all__ = ["BadRequest", "MethodNotAllowed", "RouteNotFound", "error_body", "language_of"]
+
+log = logging.getLogger("feilun.api")
+
+_encode = msgspec.json.Encoder().encode
+
+
+class BadRequest(UsageError):
+    """The request cannot be read at all: not HTTP, not JSON."""
+
+    status = 400
+
+
+class RouteNotFound(UsageError):
+    """No route has this path."""
+
+    status = 404
+
+
+class MethodNotAllowed(UsageError):
+    """The path exists, but not with this method."""
+
+    status = 405
+
+
+def error_body(
+    error: Exception, request_id: str, lang: messages.Language | None = None
+) -> tuple[int, bytes]:
+    """The status and the JSON body that answer `error`; failures of our own are logged.
+
+    A problem of the machine (a database, a disk) is told apart from a bug, but its text, which may
+    name paths, stays in the log as well.
+    """
+    told: FeilunError
+    if isinstance(error, UsageError | Overloaded):
+        told = error
+    elif isinstance(error, EnvironmentProblem):
+        log.error("request %s: %s", request_id, error.message("en"), exc_info=error)
+        told = EnvironmentProblem("api.unavailable", request_id=request_id)
+    else:
+        log.error("request %s failed", request_id, exc_info=error)
+        told = FeilunError("api.internal", request_id=request_id)
+    param = told.params.get("param")
+    body = {
+        "message": told.message(lang),
+        "type": told.type,
+        "code": told.code,
+        "param": None if param is None else str(param),
+        "request_id": request_id,
+    }
+    return told.status, _encode({"error": body})
+
+
+def language_of(headers: Mapping[bytes, bytes]) -> messages.Language | None:
+    """The language that ``Accept-Language`` prefers among ours; None when it names neither."""
+    value = headers.get(b"accept-language", b"")
+    best: tuple[float, messages.Language] | None = None
+    for part in value.decode("latin-1").lower().split(",")[:20]:
+        tag, _, weight = part.strip().partition(";q=")
+        lang = next((known for known in messages.LANGUAGES if _is(tag, known)), None)
+        if lang is None:
+            continue
+        try:
+            quality = float(weight) if weight else 1.0
+        except ValueError:
+            continue
+        if best is None or quality > best[0]:
+            best = quality, lang
+    return best[1] if best else None
+
+
+def _is(tag: str, lang: str) -> bool:
+    return tag == lang or tag.startswith(f"{lang}-")

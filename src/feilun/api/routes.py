@@ -1,0 +1,184 @@
+"""Routes for customers, and for whoever watches the server."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.security import HTTPBearer
+from pydantic import BaseModel, ConfigDict, Field
+
+from feilun.api.context import Api
+from feilun.api.metrics import CONTENT_TYPE
+from feilun.api.predict import predict
+from feilun.billing.usage import own_usage
+from feilun.feedback.collect import accept
+from feilun.serving.models import Models, Served
+from feilun.store.records import ApiKey
+
+__all__ = ["current_api", "router"]
+
+router = APIRouter()
+
+_encode = msgspec.json.Encoder().encode
+_bearer = HTTPBearer(auto_error=False, description="An API key: `fl_…`")
+
+
+def current_api(request: Request) -> Api:
+    """The app's shared state."""
+    api: Api = request.app.state.api
+    return api
+
+
+async def current_key(
+    request: Request,
+    api: Annotated[Api, Depends(current_api)],
+    _: Annotated[Any, Depends(_bearer)],
+) -> ApiKey:
+    """The caller's key. Raises `Unauthorized`."""
+    return await api.authorise(dict(request.scope["headers"]))
+
+
+ApiOf = Annotated[Api, Depends(current_api)]
+KeyOf = Annotated[ApiKey, Depends(current_key)]
+
+
+def _json(value: Any, status: int = 200) -> Response:
+    return Response(_encode(value), status, media_type="application/json")
+
+
+class FeedbackBody(BaseModel):
+    """Which label an earlier answer should have had."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    prediction_id: str = Field(max_length=100, description="the id of the answer")
+    label: str | int | float | bool = Field(description="the right label; a new one is allowed")
+    index: int = Field(0, ge=0, lt=2**31, description="which input of the call, from 0")
+
+
+@router.post("/v1/predict", tags=["models"])
+async def post_predict(
+    request: Request, api: ApiOf, _: Annotated[Any, Depends(_bearer)]
+) -> Response:
+    """Answers one input or several.
+
+    The answer's `id` is what feedback refers to. It is charged once it has been written down; a
+    call that fails costs nothing.
+    """
+    # The door answers this path before the router sees it; here it is for tests and documentation.
+    headers = dict(request.scope["headers"])
+    return Response(await predict(api, headers, request.receive), media_type="application/json")
+
+
+@router.post("/v1/feedback", tags=["feedback"])
+def post_feedback(body: FeedbackBody, api: ApiOf, key: KeyOf) -> Response:
+    """Says which label an earlier answer should have had, so that the next version learns it.
+
+    Only the customer who got the answer may label it, and only while its input is kept.
+    """
+    store = api.service.store
+    said = accept(
+        store.catalog,
+        store.ledger,
+        body.prediction_id,
+        body.index,
+        body.label,
+        customer=key.customer,
+    )
+    return _json(
+        {
+            "id": said.id,
+            "prediction_id": said.prediction_id,
+            "index": said.index,
+            "label": said.label,
+        }
+    )
+
+
+@router.get("/v1/models", tags=["models"])
+def get_models(api: ApiOf, key: KeyOf) -> Response:
+    """The models that this key opens, in the shape of OpenAI's list, with what they answer."""
+    routes = api.models.routes.values()
+    opened = [route for route in routes if key.project in (None, route.project)]
+    data = [_model(route.endpoint, route.live) for route in opened]
+    return _json({"object": "list", "data": data})
+
+
+@router.get("/v1/models/{model}", tags=["models"])
+def get_model(model: str, api: ApiOf, key: KeyOf) -> Response:
+    """One model, by its endpoint's name or its version."""
+    endpoint, served = api.models.find(model, key.project)
+    return _json(_model(endpoint, served))
+
+
+def _model(endpoint: str, served: Served) -> dict[str, Any]:
+    return {
+        "id": endpoint,
+        "object": "model",
+        "created": int(served.version.created.timestamp()),
+        "owned_by": served.project,
+        "version": served.id,
+        "task": served.schema.task,
+        "labels": list(served.schema.labels),
+        "max_inputs": served.serving.max_inputs,
+    }
+
+
+@router.get("/v1/usage", tags=["usage"])
+def get_usage(
+    api: ApiOf, key: KeyOf, since: date | None = None, until: date | None = None
+) -> Response:
+    """What this key's customer has used and owes, by day and model, days in UTC.
+
+    `since` and `until` are the first and the last day; without them everything counts.
+    """
+    return _json(
+        own_usage(
+            api.service.store.ledger,
+            key.customer,
+            since=None if since is None else datetime.combine(since, time(), UTC),
+            until=None if until is None else datetime.combine(until, time(), UTC) + timedelta(1),
+        )
+    )
+
+
+@router.get("/healthz", tags=["operation"])
+async def get_healthz() -> Response:
+    """Whether the process answers at all."""
+    return _json({"status": "ok"})
+
+
+@router.get("/readyz", tags=["operation"])
+async def get_readyz(api: ApiOf) -> Response:
+    """Whether every endpoint has a loaded model (200) or not (503), and which version answers.
+
+    `failures` are versions that should answer and could not be loaded; where an earlier version
+    goes on answering in their place, the server is ready all the same.
+    """
+    models = api.models
+    return _json(_readiness(models), 200 if models.ready else 503)
+
+
+def _readiness(models: Models) -> dict[str, Any]:
+    return {
+        "status": "ready" if models.ready else "not ready",
+        "models": {route.endpoint: route.live.id for route in models.routes.values()},
+        "failures": [
+            {
+                "endpoint": failure.endpoint,
+                "version": failure.version,
+                "code": failure.error.code if failure.error else "internal",
+            }
+            for failure in models.failures
+        ],
+    }
+
+
+@router.get("/metrics", tags=["operation"])
+async def get_metrics(api: ApiOf) -> Response:
+    """Counts and times for Prometheus."""
+    api.metrics.models({r.endpoint: r.live.id for r in api.models.routes.values()})
+    return Response(api.metrics.text(), media_type=CONTENT_TYPE.decode())

@@ -1,0 +1,87 @@
+"""What was used and is owed, summed from the ledger for people to read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Any
+
+from feilun.billing.prices import MICRO
+from feilun.store.ledger import Dimension, Ledger
+from feilun.store.records import UsageRow
+
+__all__ = ["UsageReport", "money", "own_usage", "usage_report"]
+
+
+@dataclass(frozen=True, slots=True)
+class UsageReport:
+    """Sums by some dimensions, in the order asked for, and what they come to by currency.
+
+    `total` maps each currency to its amount in micro-units.
+    """
+
+    by: tuple[str, ...]
+    rows: tuple[UsageRow, ...]
+    total: dict[str, int] = field(default_factory=dict)
+
+
+def usage_report(
+    ledger: Ledger,
+    *,
+    customer: str | None = None,
+    project: str | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    by: Sequence[Dimension] = ("customer", "project", "day"),
+) -> UsageReport:
+    """What was used, one row for each value of `by`; `until` is not included."""
+    rows = ledger.usage(customer=customer, project=project, since=since, until=until, by=by)
+    total: dict[str, int] = {}
+    for row in rows:
+        total[row.currency] = total.get(row.currency, 0) + row.amount
+    return UsageReport(tuple(by), tuple(rows), total)
+
+
+def own_usage(
+    ledger: Ledger,
+    customer: str,
+    *,
+    since: datetime | None = None,
+    until: datetime | None = None,
+) -> dict[str, Any]:
+    """What a customer may see of itself: counts and amounts by day and model, never the cost.
+
+    Amounts are decimal strings of the currency, exact to the micro-unit.
+    """
+    report = usage_report(
+        ledger, customer=customer, since=since, until=until, by=("day", "model_version")
+    )
+    return {
+        "object": "usage",
+        "data": [
+            {
+                "day": _day(row.by["day"]),
+                "model": row.by["model_version"],
+                **dict(row.units),
+                "amount": money(row.amount),
+                "currency": row.currency,
+            }
+            for row in report.rows
+        ],
+        "total": [
+            {"amount": money(amount), "currency": currency}
+            for currency, amount in sorted(report.total.items())
+        ],
+    }
+
+
+def money(micro: int) -> str:
+    """Micro-units as a decimal string: 1230000 is ``1.23``."""
+    whole, part = divmod(abs(micro), MICRO)
+    decimals = f"{part:06d}".rstrip("0").ljust(2, "0")
+    return f"{'-' if micro < 0 else ''}{whole}.{decimals}"
+
+
+def _day(value: Any) -> str:
+    return value.isoformat() if isinstance(value, date) else str(value)

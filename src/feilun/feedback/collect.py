@@ -1,0 +1,160 @@
+"""Takes what people say the right answer was: one at a time from the API, or a file of it.
+
+Only the customer who got an answer may label it. To anybody else it does not exist, so that ids
+cannot be probed. A label that the model does not know is taken too: it waits until it has enough
+rows to be learned.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from feilun.errors import FeilunError, Forbidden, InvalidData, NotFound
+from feilun.store.catalog import Catalog
+from feilun.store.ledger import Ledger
+from feilun.store.records import Feedback, FeedbackSource
+from feilun.tasks import base as tasks
+
+__all__ = ["FileResult", "RefusedRow", "accept", "add_file"]
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedRow:
+    """A row of a feedback file that was not taken: its number as the user counts, and why."""
+
+    row: int
+    error: FeilunError
+
+
+@dataclass(frozen=True, slots=True)
+class FileResult:
+    """What became of a feedback file: pieces taken, and the rows that were not."""
+
+    accepted: int
+    refused: tuple[RefusedRow, ...]
+
+
+def accept(
+    catalog: Catalog,
+    ledger: Ledger,
+    prediction_id: str,
+    index: int,
+    label: Any,
+    *,
+    source: FeedbackSource = "customer",
+    customer: str | None = None,
+) -> Feedback:
+    """Notes that `label` is the right answer to input `index` of an earlier call.
+
+    Raises `NotFound` for an answer that is not there or went to another customer, `Gone` when its
+    input is no longer kept or never was, `InvalidData` for something that is no label.
+    """
+    hidden = NotFound(
+        "feedback.no_prediction", id=prediction_id, index=index, param="prediction_id"
+    )
+    try:
+        answer = ledger.prediction(prediction_id, index)
+    except NotFound:
+        raise hidden from None
+    if source == "customer" and (customer is None or answer.customer != customer):
+        raise hidden
+    text = _label(catalog, answer.project, label)
+    try:
+        return ledger.add_feedback(prediction_id, index, text, source=source, customer=customer)
+    except (Forbidden, NotFound):
+        raise hidden from None
+
+
+def _label(catalog: Catalog, project: str, label: Any) -> str:
+    """The label in the task's own form, as the data room writes it."""
+    task = tasks.get(catalog.project(project).task)
+    text = task.label(label)
+    if text is None:
+        raise InvalidData("feedback.no_label", param="label")
+    return text
+
+
+def add_file(
+    catalog: Catalog,
+    ledger: Ledger,
+    file: Path,
+    *,
+    source: FeedbackSource = "operator",
+    customer: str | None = None,
+) -> FileResult:
+    """Takes feedback from a CSV (``.csv``, ``.tsv``) or JSON Lines file (``.jsonl``).
+
+    Columns ``prediction_id`` and ``label``, and ``index`` where calls had several inputs. Rows that
+    cannot be taken are reported with the reason; the others count all the same. Raises
+    `InvalidData` when the file as a whole cannot be read; then nothing was taken.
+    """
+    accepted = 0
+    refused = []
+    for number, row in list(_rows(file)):
+        try:
+            prediction_id, index, label = _fields(row)
+            accept(catalog, ledger, prediction_id, index, label, source=source, customer=customer)
+        except (InvalidData, NotFound, Forbidden) as error:
+            refused.append(RefusedRow(number, error))
+        except FeilunError as error:
+            if error.status != 410:
+                raise
+            refused.append(RefusedRow(number, error))
+        else:
+            accepted += 1
+    return FileResult(accepted, tuple(refused))
+
+
+def _fields(row: Any) -> tuple[str, int, Any]:
+    if not isinstance(row, Mapping):
+        raise InvalidData("feedback.not_an_object")
+    missing = [name for name in ("prediction_id", "label") if row.get(name) in (None, "")]
+    if missing:
+        raise InvalidData("feedback.row_lacks", missing=missing)
+    raw = row.get("index")
+    try:
+        index = 0 if raw in (None, "") else int(str(raw))
+    except ValueError:
+        index = -1
+    if index < 0:
+        raise InvalidData("feedback.bad_index", index=str(raw)[:40])
+    return str(row["prediction_id"]), index, row["label"]
+
+
+def _rows(file: Path) -> Iterator[tuple[int, Any]]:
+    """Rows with their numbers, counted from 1; the header of a CSV is row 1."""
+    suffix = file.suffix.lower()
+    if suffix not in (".csv", ".tsv", ".jsonl"):
+        raise InvalidData("feedback.unknown_format", file=file, options=[".csv", ".tsv", ".jsonl"])
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as stream:
+            if suffix == ".jsonl":
+                for number, line in enumerate(stream, 1):
+                    if line.strip():
+                        yield number, _json(line)
+                return
+            reader = csv.DictReader(stream, delimiter="\t" if suffix == ".tsv" else ",")
+            columns = reader.fieldnames or ()
+            missing = [name for name in ("prediction_id", "label") if name not in columns]
+            if missing:
+                raise InvalidData(
+                    "feedback.file_lacks", file=file, missing=missing, columns=columns or "-"
+                )
+            yield from enumerate(reader, 2)
+    except FileNotFoundError:
+        raise InvalidData("feedback.no_file", file=file) from None
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InvalidData("feedback.unreadable", file=file, reason=str(error)) from None
+
+
+def _json(line: str) -> Any:
+    """The value of one line; a line that is none is refused by itself."""
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError):
+        return None

@@ -1,0 +1,11 @@
+"""What one call may carry. Data that exceeds these is refused, never cut silently."""
+
+from __future__ import annotations
+
+__all__ = ["MAX_BODY", "MAX_TEXT"]
+
+MAX_BODY = 32 * 1024 * 1024
+"""Bytes of one request's body."""
+
+MAX_TEXT = 1_000_000
+"""Characters of one text."""

@@ -1,0 +1,341 @@
+"""The set of loaded versions, and which of them answers where.
+
+The deployments table is the truth: `Models.refresh` loads what it names, then swaps the routes in
+one assignment. Calls that began on the old version end on it; it is closed when the last one has.
+A version that cannot be loaded leaves the one before it in place.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from time import monotonic, perf_counter
+from typing import Any
+
+from pydantic import ValidationError
+
+from feilun.config import FeedbackConfig, ServingConfig
+from feilun.engines.base import Engine, open_engine
+from feilun.errors import EnvironmentProblem, FeilunError, InvalidData, NotFound, UsageError
+from feilun.store.artifacts import Artifacts
+from feilun.store.catalog import Catalog
+from feilun.store.records import Deployment, ModelVersion
+from feilun.tasks import base as tasks
+from feilun.types import EngineRequest, Item, Output, Usage
+
+__all__ = ["Failure", "Models", "Route", "Served"]
+
+log = logging.getLogger("feilun.serving")
+
+CANDIDATE_SECONDS = 900.0
+"""How long a candidate stays loaded after its last use."""
+
+_FEW_LABELS = 32
+
+
+class Served:
+    """One loaded version. `enter` it for the time of a call: it closes only when nobody is in."""
+
+    def __init__(
+        self, version: ModelVersion, variant: str | None, ref: str, engine: Engine
+    ) -> None:
+        self.version = version
+        self.variant = variant
+        self.ref = ref
+        self.engine = engine
+        self.schema = engine.card.schema
+        self.task = tasks.get(self.schema.task)
+        self.serving = _section(ServingConfig, version.config.get("serving"))
+        self.feedback = _section(FeedbackConfig, version.config.get("feedback"))
+        self.streams = max(1, int(engine.info.get("streams", 1)))
+        self._inside = 0
+        self._leaving: Callable[[], None] | None = None
+
+    @property
+    def id(self) -> str:
+        """``reviews@3``."""
+        return self.version.id
+
+    @property
+    def project(self) -> str:
+        """The project that the version belongs to."""
+        return self.version.project
+
+    @contextmanager
+    def enter(self) -> Iterator[None]:
+        """Keeps the engine open for one call. On the event loop's thread only."""
+        self._inside += 1
+        try:
+            yield
+        finally:
+            self._inside -= 1
+            if self._leaving is not None and not self._inside:
+                self._leaving()
+
+    def retire(self, close: Callable[[], None]) -> None:
+        """Calls `close` once, when the last call inside has ended."""
+        if self._leaving is None:
+            self._leaving = close
+            if not self._inside:
+                close()
+
+    def check(self, items: Sequence[Item]) -> list[Item]:
+        """The items in the task's own form; the error names the input that is at fault."""
+        checked = []
+        for index, item in enumerate(items):
+            try:
+                checked.append(self.task.check(item))
+            except InvalidData as error:
+                error.params.setdefault("param", f"inputs[{index}]")
+                raise
+        return checked
+
+    async def answer(
+        self, items: Sequence[Item], all_scores: bool = False
+    ) -> tuple[list[Output], Usage]:
+        """Outputs in order and what they consumed. Every score comes along also unasked where
+        labels are few, so that the log knows how sure the model was."""
+        everything = all_scores or len(self.schema.labels) <= _FEW_LABELS
+        request = EngineRequest(items, everything)
+        outputs: list[Output] = []
+        usage = Usage(inputs=len(request.items))
+        stream: AsyncIterator[Any] = self.engine.submit(request)
+        async for chunk in stream:
+            outputs += chunk.outputs
+            usage = chunk.usage or usage
+        if len(outputs) != len(request.items):
+            raise EnvironmentProblem("serving.incomplete", version=self.id)
+        return outputs, usage
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """What answers at an endpoint: the live version, and canaries with their shares."""
+
+    endpoint: str
+    project: str
+    live: Served
+    canaries: tuple[tuple[float, Served], ...] = ()
+
+    def choose(self) -> Served:
+        """The version that takes the next call."""
+        if self.canaries:
+            point = random.random()
+            for weight, served in self.canaries:
+                if point < weight:
+                    return served
+                point -= weight
+        return self.live
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A version that should answer and could not be loaded."""
+
+    endpoint: str
+    version: str
+    error: FeilunError | None
+
+
+class Models:
+    """Loaded versions by endpoint, kept equal to the catalog's deployments by `refresh`."""
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        artifacts: Artifacts,
+        *,
+        streams: int | None = None,
+        threads: int | None = None,
+    ) -> None:
+        self._catalog = catalog
+        self._artifacts = artifacts
+        self._streams = streams
+        self._threads = threads
+        self._lock = asyncio.Lock()
+        self._loaded: dict[tuple[str, str], Served] = {}
+        self._routes: Mapping[str, Route] = {}
+        self._by_id: Mapping[str, Served] = {}
+        self._candidates: dict[tuple[str, str], float] = {}
+        self._closing: set[asyncio.Future[None]] = set()
+        self.failures: tuple[Failure, ...] = ()
+        self.refreshed = False
+
+    @property
+    def routes(self) -> Mapping[str, Route]:
+        """What answers at each endpoint now."""
+        return self._routes
+
+    @property
+    def ready(self) -> bool:
+        """Whether something answers at every endpoint that has a live version."""
+        dark = {failure.endpoint for failure in self.failures} - set(self._routes)
+        return self.refreshed and bool(self._routes) and not dark
+
+    def find(self, model: str | None, project: str | None = None) -> tuple[str, Served]:
+        """The endpoint and the version that answer a call for `model`.
+
+        `model` is an endpoint (``reviews``) or a version that answers there (``reviews@3``); None
+        where there is only one endpoint. `project` limits the choice. Raises `NotFound` for an
+        unknown one, `EnvironmentProblem` when nothing is live at all.
+        """
+        routes = self._routes
+        if model is not None:
+            route = routes.get(model)
+            if route is not None and project in (None, route.project):
+                return model, route.choose()
+            served = self._by_id.get(model)
+            if served is not None and project in (None, served.project):
+                return _endpoint_of(routes, served), served
+        mine = [route for route in routes.values() if project in (None, route.project)]
+        if model is None and len(mine) == 1:
+            return mine[0].endpoint, mine[0].choose()
+        if not mine:
+            raise EnvironmentProblem("serving.nothing_live")
+        options = sorted(name for route in mine for name in (route.endpoint, route.live.id))
+        if model is None:
+            raise UsageError("serving.name_a_model", options=options, param="model")
+        raise NotFound("serving.no_model", model=model, options=options, param="model")
+
+    async def refresh(self) -> None:
+        """Loads what the catalog deploys now, swaps the routes, retires the rest."""
+        async with self._lock:
+            wanted = await asyncio.to_thread(self._catalog.active)
+            failures = []
+            for deployment in wanted:
+                if deployment.role == "shadow":
+                    continue
+                try:
+                    await self._load(deployment.version, deployment.variant, deployment.artifact)
+                except FeilunError as error:
+                    log.error("cannot load %s: %s", deployment.version, error.message("en"))
+                    failures.append(Failure(deployment.endpoint, deployment.version, error))
+                except Exception:
+                    log.exception("cannot load %s", deployment.version)
+                    failures.append(Failure(deployment.endpoint, deployment.version, None))
+            self._swap(wanted)
+            self.failures = tuple(failures)
+            self.refreshed = True
+            self._retire_unused()
+
+    async def candidate(self, version: str, variant: str | None = None) -> Served:
+        """Loads a version that is not live, for golden requests; it leaves again when unused.
+
+        Raises `NotFound` for an unknown version, `CorruptArtifact` for one that was tampered with.
+        """
+        row = await asyncio.to_thread(self._catalog.model_version, version)
+        if variant is not None and variant not in row.variants:
+            options = sorted(row.variants)
+            raise NotFound("serving.no_variant", version=row.id, variant=variant, options=options)
+        ref = row.artifact(variant)
+        if ref is None:
+            raise NotFound("serving.no_weights", version=row.id)
+        async with self._lock:
+            served = await self._load(row.id, variant or row.variant, ref)
+            self._candidates[served.id, ref] = monotonic() + CANDIDATE_SECONDS
+        return served
+
+    def release(self, served: Served) -> None:
+        """Lets a candidate go, unless it answers somewhere."""
+        self._candidates.pop((served.id, served.ref), None)
+        self._retire_unused()
+
+    def expire(self) -> None:
+        """Lets candidates go that nobody has used for long."""
+        moment = monotonic()
+        for key in [key for key, until in self._candidates.items() if until < moment]:
+            del self._candidates[key]
+        self._retire_unused()
+
+    async def close(self) -> None:
+        """Retires everything and waits until it is closed."""
+        async with self._lock:
+            self._routes, self._by_id = {}, {}
+            self._candidates.clear()
+            self._retire_unused()
+        while self._closing:
+            await asyncio.gather(*self._closing, return_exceptions=True)
+
+    async def _load(self, version: str, variant: str | None, ref: str) -> Served:
+        known = self._loaded.get((version, ref))
+        if known is None:
+            known = await asyncio.to_thread(self._open, version, variant, ref)
+            self._loaded[version, ref] = known
+        return known
+
+    def _open(self, version: str, variant: str | None, ref: str) -> Served:
+        start = perf_counter()
+        row = self._catalog.model_version(version)
+        folder = self._artifacts.path(ref)
+        engine = open_engine(folder, streams=self._streams, threads=self._threads)
+        try:
+            engine.warm_up()
+            served = Served(row, variant, ref, engine)
+        except BaseException:
+            engine.close()
+            raise
+        log.info("loaded %s in %.2f s", version, perf_counter() - start)
+        return served
+
+    def _swap(self, wanted: Sequence[Deployment]) -> None:
+        routes = {}
+        for deployment in wanted:
+            if deployment.role != "live":
+                continue
+            served = self._loaded.get((deployment.version, deployment.artifact))
+            if served is None:  # it failed to load: what answered before goes on
+                if (old := self._routes.get(deployment.endpoint)) is not None:
+                    routes[deployment.endpoint] = old
+                continue
+            canaries = tuple(
+                (beside.weight, canary)
+                for beside in wanted
+                if (beside.endpoint, beside.role) == (deployment.endpoint, "canary")
+                and (canary := self._loaded.get((beside.version, beside.artifact))) is not None
+            )
+            routes[deployment.endpoint] = Route(
+                deployment.endpoint, deployment.project, served, canaries
+            )
+        self._routes = routes
+        self._by_id = {served.id: served for route in routes.values() for served in _all(route)}
+
+    def _retire_unused(self) -> None:
+        kept = {(served.id, served.ref) for served in self._by_id.values()}
+        kept |= {(s.id, s.ref) for route in self._routes.values() for s in _all(route)}
+        kept |= self._candidates.keys()
+        for key in [key for key in self._loaded if key not in kept]:
+            served = self._loaded.pop(key)
+            served.retire(lambda engine=served.engine: self._close_later(engine))  # type: ignore[misc]
+
+    def _close_later(self, engine: Engine) -> None:
+        """Closing waits for threads, so it happens beside the event loop."""
+        future = asyncio.get_running_loop().run_in_executor(None, engine.close)
+        self._closing.add(future)
+        future.add_done_callback(self._closing.discard)
+
+
+def _all(route: Route) -> list[Served]:
+    return [route.live, *(served for _, served in route.canaries)]
+
+
+def _endpoint_of(routes: Mapping[str, Route], served: Served) -> str:
+    for route in routes.values():
+        if served in _all(route):
+            return route.endpoint
+    return served.project
+
+
+def _section(kind: Any, raw: Any) -> Any:
+    """The part of a version's resolved configuration; defaults where a later release wrote it."""
+    try:
+        return kind.model_validate(raw or {})
+    except ValidationError:
+        known = {name: value for name, value in dict(raw).items() if name in kind.model_fields}
+        try:
+            return kind.model_validate(known)
+        except ValidationError:
+            return kind()
