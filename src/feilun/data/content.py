@@ -1,24 +1,101 @@
-"""What makes two rows the same: the normalised content and its key."""
+"""What makes two rows the same: the normalised content and its key; and labels as text."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import math
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from hashlib import blake2b, sha256
+from typing import Any
 
 from feilun.data.sources.base import Source
+from feilun.store.dataset import is_media
 from feilun.tasks.base import TaskBase
-from feilun.types import Item
+from feilun.types import Item, Scalar
 
-__all__ = ["content_key", "content_keys"]
+__all__ = ["content_key", "content_keys", "label_text", "stored_key"]
+
+_WHOLE = re.compile(r"[-+]?\d+\.0+")
+_NO_LABEL = frozenset({"", "nan", "null", "#n/a"})
 
 
 def content_key(item: Item) -> bytes:
     """16 bytes that are equal for equal content: texts count in Unicode form NFC without the
     space around them, media by their bytes."""
-    raise NotImplementedError
+    if isinstance(item, str):
+        return _text_key(item)
+    if isinstance(item, bytes):
+        return _media_key(sha256(item).hexdigest())
+    if not isinstance(item, Mapping):
+        return blake2b(b"n" + repr(_number(item)).encode(), digest_size=16).digest()
+    whole = blake2b(digest_size=16)
+    for name in sorted(item):
+        whole.update(_text_key(name) + content_key(item[name]))
+    return whole.digest()
+
+
+def stored_key(kinds: Sequence[tuple[str, str]], values: Sequence[Any]) -> bytes:
+    """The key of a row as a data version stores it, where media are hashes: `kinds` are the input
+    columns with their kinds, `values` their values in the same order. Equal to `content_key` of
+    the item."""
+    if len(kinds) == 1:
+        return _stored_part(kinds[0][1], values[0])
+    whole = blake2b(digest_size=16)
+    for (name, kind), value in sorted(zip(kinds, values, strict=True)):
+        whole.update(_text_key(name) + _stored_part(kind, value))
+    return whole.digest()
+
+
+def _stored_part(kind: str, value: Any) -> bytes:
+    return _media_key(value) if is_media(kind) else content_key(value)
+
+
+def _media_key(name: str) -> bytes:
+    """The key of a media file by its SHA-256 in hexadecimal."""
+    return blake2b(b"m" + name.encode(), digest_size=16).digest()
+
+
+def _text_key(text: str) -> bytes:
+    text = text.strip()
+    if not text.isascii():
+        text = unicodedata.normalize("NFC", text)
+    return blake2b(b"t" + text.encode("utf-8", "replace"), digest_size=16).digest()
+
+
+def _number(value: Scalar) -> Scalar:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def label_text(value: Scalar) -> str | None:
+    """The label as text, None when there is none.
+
+    Numbers lose an empty fraction, so that 1, 1.0 and "1.0" are one label, ``1``. Texts lose the
+    space around them and take Unicode form NFC. NaN, "", "nan", "null" and Excel's "#N/A" are no
+    label.
+    """
+    if value is None:
+        return None
+    if isinstance(value, float):
+        if math.isnan(value):
+            return None
+        return str(int(value)) if value.is_integer() else repr(value)
+    text = unicodedata.normalize("NFC", str(value).strip())
+    if text.casefold() in _NO_LABEL:
+        return None
+    if _WHOLE.fullmatch(text):
+        return str(int(text.partition(".")[0]))
+    return text
 
 
 def content_keys(
     sources: Iterable[Source], task: TaskBase, columns: Mapping[str, str] | None = None
 ) -> frozenset[bytes]:
     """The keys of all usable rows of `sources`, for `build(exclude=…)`."""
-    raise NotImplementedError
+    from feilun.data.reading import read
+
+    return frozenset(
+        content_key(example.item)
+        for source in sources
+        for example in read(source, task, columns, need_label=False, bad=lambda _: None)
+    )

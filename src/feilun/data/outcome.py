@@ -47,7 +47,7 @@ class BuildReport:
 
     - `rows`: rows of the new version; `new`: of them, contents that the previous one did not have
     - `read`: rows read from the sources; `bad`: unusable ones; `bad_rows`: the file that tells why
-      (None when there are none); `reasons`: ``{reason in words: rows}``
+      (None when there are none); `reasons`: why, each with its number of rows
     - `duplicates`: rows left out because the same content was there already, in a source or in the
       previous version; `conflicts`: contents that came with different labels; `undecided`: of
       them, those left out because no label had the majority; `corrected`: labels of the previous
@@ -67,7 +67,7 @@ class BuildReport:
     read: int
     bad: int
     bad_rows: Path | None
-    reasons: Mapping[str, int]
+    reasons: tuple[tuple[Notice, int], ...]
     duplicates: int
     conflicts: int
     undecided: int
@@ -93,5 +93,6 @@ class BuildReport:
         raw = asdict(self)
         raw["out"] = str(self.out)
         raw["bad_rows"] = str(self.bad_rows) if self.bad_rows else None
+        raw["reasons"] = [{"reason": why.text(lang), "rows": rows} for why, rows in self.reasons]
         raw["warnings"] = [notice.text(lang) for notice in self.warnings]
         return raw

@@ -2,26 +2,150 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
+import math
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
-from feilun.data.sources.base import BadRow, Source, Table
+from feilun.data.content import content_key, label_text
+from feilun.data.roles import known_names, resolve
+from feilun.data.sources import BadRow, Source, Table, open_tables
+from feilun.data.sources.images import read_image
+from feilun.errors import InvalidData
 from feilun.tasks.base import TaskBase
-from feilun.types import Example, Roles
+from feilun.types import Example, Item, Roles, Scalar
 
-__all__ = ["Reading", "open_readings", "read"]
+__all__ = ["Reading", "open_readings", "read", "row_id"]
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One table with its columns' roles; iterate it once for `Example` and `BadRow`."""
+    """One table with its columns' roles; iterate it once for `Example` and `BadRow`.
+
+    Examples have the user's id or ``""``, and the split that the table says it is, else ``train``.
+    With `need_label` a row without a label, or with nothing in an input, is a bad row.
+    """
 
     table: Table
     roles: Roles
     task: TaskBase
+    need_label: bool = True
 
     def __iter__(self) -> Iterator[Example | BadRow]:
-        raise NotImplementedError
+        roles, check = self.roles, self.task.check
+        take = self._taker()
+        name, split = self.table.name, self.table.split or "train"
+        labels: dict[str, str] = {}
+        for row in self.table.rows():
+            if isinstance(row, BadRow):
+                yield row
+                continue
+            values = row.values
+            try:
+                item = check(take(values))
+                label = None
+                if roles.label is not None:
+                    raw = values.get(roles.label)
+                    label = labels.get(raw) if isinstance(raw, str) else None
+                    if label is None:
+                        label = _label(raw, roles.label, labels)
+                if label is None and self.need_label:
+                    raise InvalidData("data.empty_label", column=roles.label)
+            except InvalidData as error:
+                yield BadRow(row.number, error.code, error.params, values)
+                continue
+            yield Example(
+                _text(values, roles.id),
+                item,
+                label,
+                split,
+                _text(values, roles.group),
+                _text(values, roles.subject),
+                name,
+            )
+
+    def _taker(self) -> Callable[[Mapping[str, Scalar]], Item]:
+        """Takes the item out of a row's values."""
+        columns = [(c.name, self.roles.inputs[c.name], c.kind) for c in self.task.columns]
+        folder, filled = self.table.folder, self.need_label
+
+        def value(values: Mapping[str, Scalar], column: str, kind: str) -> Scalar:
+            raw = values.get(column)
+            if kind == "image":
+                raw = _image(raw, folder)
+            elif kind == "number":
+                raw = _number(raw, column)
+            elif isinstance(raw, (dict, list)):
+                raise InvalidData("data.nested", column=column)
+            if filled and _is_empty(raw):
+                raise InvalidData("data.empty_input", column=column)
+            return raw
+
+        if len(columns) == 1:
+            _, only, only_kind = columns[0]
+            return lambda values: value(values, only, only_kind)
+        return lambda values: {name: value(values, c, kind) for name, c, kind in columns}
+
+
+def _label(raw: Any, column: str, known: dict[str, str]) -> str | None:
+    """The label as text. Labels repeat, so each is put into its form once; `known` does not grow
+    for ever where a column of free texts was taken for the label."""
+    if isinstance(raw, dict | list):
+        raise InvalidData("data.nested", column=column)
+    label = label_text(raw)
+    if isinstance(raw, str) and label is not None and len(known) < 10_000:
+        known[raw] = label
+    return label
+
+
+def _is_empty(value: Any) -> bool:
+    if isinstance(value, str):
+        return not value or value.isspace()
+    return value is None or value == b"" or (isinstance(value, float) and math.isnan(value))
+
+
+def _text(values: Mapping[str, Scalar], column: str | None) -> str:
+    if column is None:
+        return ""
+    return label_text(values.get(column)) or ""
+
+
+def _number(value: Any, column: str) -> float | None:
+    if value is None or value == "":
+        return None
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise InvalidData("data.not_a_number", column=column, given=str(value)[:40]) from None
+
+
+def _image(value: Any, folder: Path | None) -> bytes | None:
+    """The bytes of an image given as bytes, as base64 (``data:image/png;base64,…``), or as the
+    path of a file, relative to the folder of the file that names it."""
+    if value is None or isinstance(value, bytes):
+        return value
+    if not isinstance(value, str):
+        raise InvalidData("data.not_an_image", file=type(value).__name__)
+    text = value.strip()
+    if text.startswith("data:image/") and ";base64," in text[:64]:
+        try:
+            return base64.b64decode(text.partition(",")[2], validate=True)
+        except (binascii.Error, ValueError):
+            raise InvalidData("data.not_an_image", file=text[:24]) from None
+    if not text:
+        return None
+    if "://" in text:
+        raise InvalidData("data.image_address", file=text[:200])
+    return read_image((folder or Path()) / text.replace("\\", "/"))
+
+
+def row_id(example: Example) -> str:
+    """The user's id of a row, else one made of its content: 20 hexadecimal digits."""
+    return example.row_id or content_key(example.item).hex()[:20]
 
 
 def open_readings(
@@ -32,7 +156,16 @@ def open_readings(
 ) -> list[Reading]:
     """The tables of `source` with their roles: guessed by the task, overridden by `columns` and by
     the source's own."""
-    raise NotImplementedError
+    given = {**(columns or {}), **source.columns}
+    tables = open_tables(source, known_names(task, given))
+    with ExitStack() as opened:
+        for table in tables:
+            opened.callback(table.close)
+        readings = [
+            Reading(t, resolve(t, task, given, need_label), task, need_label) for t in tables
+        ]
+        opened.pop_all()
+    return readings
 
 
 def read(
@@ -47,4 +180,24 @@ def read(
     For files to predict or evaluate on. Rows keep the user's id, else get one from their content;
     duplicates stay.
     """
-    raise NotImplementedError
+    for reading in open_readings(source, task, columns, need_label):
+        for example in reading:
+            if isinstance(example, BadRow):
+                if bad is None:
+                    raise InvalidData(
+                        "data.bad_row",
+                        file=reading.table.name,
+                        row=example.number,
+                        reason=example.reason(),
+                    )
+                bad(example)
+                continue
+            yield Example(
+                row_id(example),
+                example.item,
+                example.label,
+                example.split,
+                example.group,
+                example.subject,
+                example.source,
+            )

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from feilun.data.sources.base import Table
+from feilun.errors import InvalidData, UsageError
 from feilun.tasks.base import TaskBase
-from feilun.types import Roles
+from feilun.types import ColumnSample, Roles
 
-__all__ = ["resolve"]
+__all__ = ["known_names", "resolve"]
+
+_OTHERS = ("label", "id", "group", "subject")
+
+
+def known_names(task: TaskBase, columns: Mapping[str, str]) -> frozenset[str]:
+    """Names that a header of this task's data often has, in lower case: by them a first line is
+    told from a first row."""
+    names = {*_OTHERS, *task.label_aliases, *columns.values()}
+    for column in task.columns:
+        names |= {column.name, *column.aliases}
+    return frozenset(name.casefold() for name in names)
 
 
 def resolve(
@@ -20,4 +33,73 @@ def resolve(
     `UsageError` for an unknown role, `InvalidData` for an unknown column, a missing input or,
     with `need_label`, a missing label; each names what there is.
     """
-    raise NotImplementedError
+    inputs = [column.name for column in task.columns]
+    for role, column in columns.items():
+        if role not in inputs and role not in _OTHERS:
+            raise UsageError("data.unknown_role", role=role, options=[*inputs, *_OTHERS])
+        if column not in table.columns:
+            raise InvalidData(
+                "data.unknown_column", file=table.name, column=column, options=table.columns
+            )
+    roles = _guess(table.samples(), task, columns)
+    given = {role: column for role, column in columns.items() if role in _OTHERS}
+    chosen = {name: columns.get(name) or roles.inputs.get(name) for name in inputs}
+    found = {name: column for name, column in chosen.items() if column is not None}
+    roles = replace(roles, inputs=found, **given)
+    if len(found) < len(inputs):
+        missing = [name for name in inputs if name not in found]
+        raise InvalidData("data.no_input", file=table.name, role=missing[0], options=table.columns)
+    if need_label and roles.label is None:
+        raise InvalidData("data.no_label", file=table.name, options=table.columns)
+    return roles
+
+
+def _guess(samples: Sequence[ColumnSample], task: TaskBase, columns: Mapping[str, str]) -> Roles:
+    """The task's guess, with no column in two roles: given ones go before guessed ones."""
+    try:
+        roles = task.recognise(samples)
+    except InvalidData:
+        if all(column.name in columns for column in task.columns):
+            return Roles({}, _label_by_name(samples, task, columns))
+        raise
+    taken = set(columns.values())
+    inputs = {role: c for role, c in roles.inputs.items() if c not in taken}
+    free = {role: getattr(roles, role) for role in _OTHERS}
+    free = {role: None if column in taken else column for role, column in free.items()}
+    lost_input = len(inputs) < len(roles.inputs) and any(
+        column.name not in columns and column.name not in inputs for column in task.columns
+    )
+    lost_label = "label" not in columns and free["label"] is None
+    if taken and (lost_input or lost_label):
+        again = _without(samples, task, columns)
+        inputs = {**again.inputs, **inputs}
+        free["label"] = free["label"] or again.label
+    return Roles(inputs, **free)
+
+
+def _without(samples: Sequence[ColumnSample], task: TaskBase, columns: Mapping[str, str]) -> Roles:
+    """The guess among the columns that have no role yet. Where the inputs are given they stay in
+    sight, because a task recognises a label beside its input."""
+    inputs = {column.name for column in task.columns}
+    hidden = {c for role, c in columns.items() if role not in inputs}
+    renamed = {columns[name]: name for name in inputs & set(columns)}
+    rest = [
+        ColumnSample(renamed.get(sample.name, sample.name), sample.values)
+        for sample in samples
+        if sample.name not in hidden
+    ]
+    try:
+        roles = task.recognise(rest)
+    except InvalidData:
+        return Roles({}, _label_by_name(samples, task, columns))
+    return replace(roles, inputs={r: c for r, c in roles.inputs.items() if r not in columns})
+
+
+def _label_by_name(
+    samples: Sequence[ColumnSample], task: TaskBase, columns: Mapping[str, str]
+) -> str | None:
+    names = {sample.name.strip().casefold(): sample.name for sample in samples}
+    for alias in ("label", *task.label_aliases):
+        if alias.casefold() in names and names[alias.casefold()] not in columns.values():
+            return names[alias.casefold()]
+    return None

@@ -1,24 +1,40 @@
-"""From sources to a data version: checked, without duplicates, divided, and the same every time."""
+"""From sources to a data version: checked, without duplicates, divided, and the same every time.
+
+Two passes. The first reads every source once, sends usable rows to a spill file beside the new
+version and keeps some 40 bytes of each in memory. Then equal contents become one row, labels that
+contradict each other are settled, and rows are divided. The second pass writes what is kept.
+"""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Container, Mapping, Sequence
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any, Literal
 
-from feilun.config import DataConfig
-from feilun.data.outcome import BuildReport
-from feilun.data.sources.base import AnySource
-from feilun.store.dataset import Dataset
-from feilun.tasks.base import TaskBase
-from feilun.types import Progress, Split
+import numpy as np
 
-__all__ = ["MAX_LABELS", "MIN_ROWS", "build"]
+from feilun.config import DataConfig
+from feilun.data._bad_rows import BadRows
+from feilun.data._decide import UNDECIDED, Contents, Decision, decide, group_contents
+from feilun.data._gather import Gathered
+from feilun.data._intake import MAX_LABELS, WAITING, Intake
+from feilun.data._ticker import Ticker
+from feilun.data._warnings import label_warnings, split_warnings
+from feilun.data._write import Ids, write_rows
+from feilun.data.outcome import BuildReport, Notice
+from feilun.data.sources.base import AnySource
+from feilun.data.splits import Shares
+from feilun.errors import FeilunError, InvalidData
+from feilun.store.dataset import Dataset, DatasetWriter
+from feilun.tasks.base import TaskBase
+from feilun.types import Progress, Schema, Split
+
+__all__ = ["MAX_LABELS", "MIN_ROWS", "WAITING", "build"]
 
 MIN_ROWS = 10
 """Different rows that a data version must have: fewer cannot be divided and judged."""
-MAX_LABELS = 1000
-"""Labels that a data version may have: more is a column of ids or of free text."""
 
 
 def build(
@@ -35,5 +51,188 @@ def build(
     bad_rows: Path | None = None,
     new_label_rows: int = 1,
 ) -> BuildReport:
-    """Builds the next data version of `sources` and `previous` in the empty folder `out`."""
-    raise NotImplementedError
+    """Builds the next data version of `sources` and `previous` in the empty folder `out`.
+
+    Rows of `previous` keep their id, their split and, but for corrections, their label. Rows whose
+    content is in `exclude` (see `content_keys`) are left out, old ones too. Equal contents become
+    one row. New rows are divided by `split`, by their source, or else by lot; while the user's own
+    test (or validation) rows are there, no others are drawn for it. Unusable rows go to the file
+    `bad_rows`. A label that `previous` does not know waits in the folder `WAITING` until it has
+    `new_label_rows`.
+
+    Raises `InvalidData` for what cannot be read or learnt from and `EnvironmentProblem` when the
+    disk is full; `out` is no data version then, and nothing else was touched.
+    """
+    began = time.perf_counter()
+    kinds = {column.name: column.kind for column in task.columns}
+    spill = out / ".spill"
+    tick = Ticker(report)
+    with ExitStack() as stack:
+        bad = stack.enter_context(closing(BadRows(bad_rows)))
+        writer = stack.enter_context(DatasetWriter(out, kinds))
+        stack.callback(spill.unlink, missing_ok=True)
+        gathered = stack.enter_context(closing(Gathered(spill, kinds, writer)))
+        intake = Intake(task, settings, gathered, bad, exclude, tick)
+        if previous is not None:
+            intake.previous(previous)
+        for source in sources:
+            intake.source(source, split)
+        gathered.finish()
+        if not len(gathered.rows):
+            raise _nothing(intake, bad)
+        contents = group_contents(gathered)
+        waiting = _waiting(gathered, contents, previous, new_label_rows)
+        decision = decide(gathered, contents, _shares(settings, intake.own), waiting)
+        _check(gathered, contents, decision)
+        labels = _labels(gathered, decision, previous)
+        schema = Schema(task.name, labels, dict(task_settings or {}))
+        ids = Ids(gathered, decision.keep)
+        fresh = np.zeros(len(gathered.rows), bool)
+        if previous is not None:
+            fresh[contents.first] = ~contents.old | contents.corrected
+        tick.begin("write", len(gathered.rows), "rows", None)
+        media, new_ids = write_rows(
+            gathered,
+            decision.keep,
+            decision,
+            writer,
+            kinds=kinds,
+            media_from=previous.folder if previous else None,
+            ids=ids,
+            fresh=fresh,
+            tick=tick,
+        )
+        if decision.waiting.any():
+            with DatasetWriter(out / WAITING, kinds) as aside:
+                write_rows(
+                    gathered,
+                    decision.waiting,
+                    decision,
+                    aside,
+                    kinds=kinds,
+                    media_from=out,
+                    ids=Ids(gathered, decision.waiting),
+                )
+                aside.close(schema)
+        writer.keep_media(media)
+        writer.close(schema, _info(settings, intake.own))
+        tick(len(gathered.rows), last=True)
+    counts = Dataset(out).counts
+    return BuildReport(
+        out=out,
+        rows=int(decision.keep.sum()),
+        new=int((decision.keep[contents.first] & ~contents.old).sum()),
+        read=intake.read,
+        bad=bad.count,
+        bad_rows=bad.path,
+        reasons=bad.reasons(),
+        duplicates=len(gathered.rows) - len(contents.first),
+        conflicts=contents.conflicts,
+        undecided=int((contents.label == UNDECIDED).sum()),
+        corrected=int(contents.corrected.sum()),
+        held_out=intake.held_out,
+        overlaps=decision.moved,
+        waiting={gathered.labels[code]: rows for code, rows in sorted(waiting.items())},
+        counts=counts,
+        labels=labels,
+        new_labels=labels[len(previous.schema.labels) :] if previous else labels,
+        new_ids=tuple(new_ids),
+        sources=tuple(intake.sources),
+        warnings=tuple(_warnings(counts, intake, bad, contents, ids)),
+        seconds=time.perf_counter() - began,
+    )
+
+
+def _shares(settings: DataConfig, own: set[str]) -> Shares:
+    return Shares(
+        0.0 if "validation" in own else settings.validation,
+        0.0 if "test" in own else settings.test,
+        settings.seed,
+    )
+
+
+def _info(settings: DataConfig, own: set[str]) -> dict[str, Any]:
+    """What the version keeps of how it was divided: the same for the same rows."""
+    return {
+        "seed": settings.seed,
+        "validation": settings.validation,
+        "test": settings.test,
+        "own_splits": sorted(own),
+    }
+
+
+def _waiting(
+    gathered: Gathered, contents: Contents, previous: Dataset | None, minimum: int
+) -> dict[int, int]:
+    """Numbers of labels that the previous version does not know and that are too rare yet, with
+    their rows."""
+    if previous is None or minimum <= 1:
+        return {}
+    counts = np.bincount(contents.label[contents.label >= 0], minlength=len(gathered.labels))
+    known = len(previous.schema.labels)
+    return {
+        code: int(rows)
+        for code, rows in enumerate(counts.tolist())
+        if code >= known and 0 < rows < minimum
+    }
+
+
+def _labels(gathered: Gathered, decision: Decision, previous: Dataset | None) -> tuple[str, ...]:
+    """The labels in the order of the model's outputs: those of the version before keep their
+    places, new ones follow, numbers by size and texts by their letters."""
+    known = previous.schema.labels if previous else ()
+    used = np.unique(decision.label[decision.keep]).tolist()
+    new = [gathered.labels[code] for code in used if gathered.labels[code] not in set(known)]
+    try:
+        new.sort(key=float)
+    except ValueError:
+        new.sort()
+    return (*known, *new)
+
+
+def _nothing(intake: Intake, bad: BadRows) -> FeilunError:
+    """Why there are no rows at all."""
+    files = [source.name for source in intake.sources]
+    if bad.count:
+        why = bad.reasons()[0][0]
+        return InvalidData("data.all_bad", files=files, rows=bad.count, reason=why.text())
+    if intake.held_out:
+        return InvalidData("data.all_held_out", files=files, rows=intake.held_out)
+    return InvalidData("data.no_rows", files=files)
+
+
+def _check(gathered: Gathered, contents: Contents, decision: Decision) -> None:
+    """Refuses what no model can learn from or be judged on."""
+    rows = int(decision.keep.sum())
+    labels = np.unique(decision.label[decision.keep])
+    if len(contents.first) == 1 and len(gathered.rows) > 1:
+        raise InvalidData("data.all_duplicates", rows=len(gathered.rows))
+    if len(labels) == 1:
+        raise InvalidData("data.one_class", label=gathered.labels[int(labels[0])], rows=rows)
+    if rows < MIN_ROWS:
+        raise InvalidData("data.too_few_rows", rows=rows, minimum=MIN_ROWS)
+    train = np.unique(decision.label[decision.keep & (decision.split == 0)])
+    if len(train) < 2:
+        raise InvalidData("data.no_training_rows", labels=len(train))
+
+
+def _warnings(
+    counts: Mapping[str, Mapping[str, int]],
+    intake: Intake,
+    bad: BadRows,
+    contents: Contents,
+    ids: Ids,
+) -> list[Notice]:
+    total: dict[str, int] = {}
+    for part in counts.values():
+        for label, rows in part.items():
+            total[label] = total.get(label, 0) + rows
+    found = [*label_warnings(total), *split_warnings(counts)]
+    if bad.count * 10 > intake.read:
+        found.append(Notice("data.many_bad", {"bad": bad.count, "read": intake.read}))
+    undecided = int((contents.label == UNDECIDED).sum())
+    if undecided:
+        found.append(Notice("data.undecided", {"rows": undecided}))
+    if ids.renamed:
+        found.append(Notice("data.repeated_ids", {"rows": ids.renamed}))
+    return found

@@ -37,6 +37,7 @@ __all__ = [
     "is_media",
     "media_path",
     "row_schema",
+    "writing",
 ]
 
 FILE = "dataset.json"
@@ -66,7 +67,7 @@ def row_schema(columns: Mapping[str, str]) -> Any:
 
 
 @contextmanager
-def _writing(folder: Path) -> Iterator[None]:
+def writing(folder: Path) -> Iterator[None]:
     """Turns what the operating system refuses (a full disk first of all) into our error."""
     try:
         yield
@@ -93,11 +94,14 @@ class DatasetWriter:
         self._media = [is_media(kind) for kind in self.columns.values()]
         self._schema = row_schema(self.columns)
         self._rows: list[list[Any]] = [[] for _ in self._schema]
-        self._held = 0
+        self._text = 0
+        self._pending: list[Any] = []
+        self._pending_rows = 0
+        self._pending_bytes = 0
         self._known: set[bytes] = set()
         self._counts: Counter[tuple[str, str | None]] = Counter()
         self._closed = False
-        with _writing(self.folder):
+        with writing(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
             self._parquet: Any = pq.ParquetWriter(
                 self.folder / ROWS,
@@ -129,46 +133,69 @@ class DatasetWriter:
             if self._media[position]:
                 value = self.put(_as_bytes(name, value))
             elif isinstance(value, str):
-                self._held += len(value)
+                self._text += len(value)
             rows[len(_FIXED) + position].append(value)
-        if len(rows[0]) >= _GROUP_ROWS or self._held >= _GROUP_BYTES:
+        if len(rows[0]) >= _GROUP_ROWS or self._text >= _GROUP_BYTES:
             self._flush()
 
     def add_batch(self, batch: Any) -> None:
         """Appends a `pyarrow.RecordBatch` of `row_schema`; media columns hold hashes that `put`
         gave."""
         self._flush()
+        self._append(batch.cast(self._schema))
+
+    def _append(self, batch: Any) -> None:
+        """Divides rows into row groups. Where a group ends follows from the rows alone, never from
+        the way they came: equal rows are equal bytes."""
         split, label = batch.column("split").to_pylist(), batch.column("label").to_pylist()
         self._counts.update(zip(split, label, strict=True))
-        with _writing(self.folder):
-            self._parquet.write_batch(batch.cast(self._schema))
+        ends = np.cumsum(_text_sizes(batch))
+        begin = 0
+        while begin < batch.num_rows:
+            before = ends[begin - 1] if begin else 0
+            full = np.searchsorted(ends, before + _GROUP_BYTES - self._pending_bytes) + 1
+            end = min(batch.num_rows, begin + _GROUP_ROWS - self._pending_rows, int(full))
+            self._pending.append(batch.slice(begin, end - begin))
+            self._pending_rows += end - begin
+            self._pending_bytes += int(ends[end - 1] - before)
+            if self._pending_rows >= _GROUP_ROWS or self._pending_bytes >= _GROUP_BYTES:
+                self._write_group()
+            begin = end
+
+    def _write_group(self) -> None:
+        import pyarrow as pa
+
+        table = pa.Table.from_batches(self._pending, self._schema).combine_chunks()
+        self._pending, self._pending_rows, self._pending_bytes = [], 0, 0
+        with writing(self.folder):
+            self._parquet.write_table(table, row_group_size=_GROUP_ROWS)
 
     def put(self, data: bytes) -> str:
         """Keeps `data` under ``media/`` (once, however often it comes) and returns its hash."""
         digest = hashlib.sha256(data)
         name = digest.hexdigest()
         if digest.digest() not in self._known:
-            with _writing(self.folder):
+            with writing(self.folder):
                 path = media_path(self.folder, name)
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(data)
             self._known.add(digest.digest())
         return name
 
-    def adopt(self, dataset: Dataset, name: str) -> None:
-        """Keeps the media file `name` of another data version, sharing its bytes on disk where the
-        file system can."""
+    def adopt(self, folder: Path, name: str) -> None:
+        """Keeps the media file `name` of the data version in `folder`, sharing its bytes on disk
+        where the file system can. Does nothing when it is here already."""
         key = bytes.fromhex(name)
         if key in self._known:
             return
-        source, target = media_path(dataset.folder, name), media_path(self.folder, name)
-        with _writing(self.folder):
+        source, target = media_path(folder, name), media_path(self.folder, name)
+        with writing(self.folder):
             target.parent.mkdir(parents=True, exist_ok=True)
             try:
                 target.hardlink_to(source)
-            except OSError as error:
-                if error.errno == errno.ENOENT:
-                    raise CorruptArtifact("dataset.no_media", file=source) from None
+            except FileNotFoundError:
+                raise CorruptArtifact("dataset.no_media", file=source) from None
+            except OSError:
                 target.write_bytes(source.read_bytes())
         self._known.add(key)
 
@@ -182,7 +209,9 @@ class DatasetWriter:
         """Writes what is held and ``dataset.json``. `schema` says what the labels mean; `info` is
         kept as it is (JSON) and belongs to the version's identity: no times, no paths in it."""
         self._flush()
-        with _writing(self.folder):
+        if self._pending:
+            self._write_group()
+        with writing(self.folder):
             self._parquet.close()
         self._closed = True
         counts: dict[str, dict[str, int]] = {}
@@ -202,7 +231,7 @@ class DatasetWriter:
         }
         text = json.dumps(content, ensure_ascii=False, indent=2)
         aside = self.folder / f".{FILE}"
-        with _writing(self.folder):
+        with writing(self.folder):
             aside.write_text(text + "\n", "utf-8")
             aside.replace(self.folder / FILE)
 
@@ -230,11 +259,9 @@ class DatasetWriter:
             raise TypeError(
                 f"a value is not of its column's kind {self.columns}: {error}"
             ) from None
-        self._counts.update(zip(self._rows[1], self._rows[2], strict=True))
         self._rows = [[] for _ in self._schema]
-        self._held = 0
-        with _writing(self.folder):
-            self._parquet.write_batch(batch)
+        self._text = 0
+        self._append(batch)
 
 
 class Dataset:
@@ -382,6 +409,18 @@ class _LazyItems(Sequence[Item]):
 def media_path(folder: Path, name: str) -> Path:
     """Where the media file of this hash lies in `folder`."""
     return folder / "media" / name[:2] / name
+
+
+def _text_sizes(batch: Any) -> np.ndarray:
+    """Bytes of each row's texts, int64 (rows,)."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    sizes = np.zeros(batch.num_rows, np.int64)
+    for name, column in zip(batch.schema.names, batch.columns, strict=True):
+        if name.startswith(INPUT) and pa.types.is_string(column.type):
+            sizes += pc.fill_null(pc.binary_length(column), 0).to_numpy(False)
+    return sizes
 
 
 def _as_bytes(name: str, value: Scalar) -> bytes:

@@ -1,0 +1,54 @@
+"""Where rows come from. Each file here is one format: ``open_tables(location, options, known)``.
+
+What a file is, its content says; its name only decides between formats that look alike.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Collection
+
+from feilun.data.sources._detect import format_of
+from feilun.data.sources.base import (
+    AnySource,
+    BadRow,
+    ExampleSource,
+    Options,
+    Source,
+    Table,
+    hold_out,
+)
+from feilun.errors import UsageError
+
+__all__ = [
+    "AnySource",
+    "BadRow",
+    "ExampleSource",
+    "Options",
+    "Source",
+    "Table",
+    "format_of",
+    "formats",
+    "hold_out",
+    "open_tables",
+]
+
+
+def formats() -> list[str]:
+    """The names of all formats, sorted."""
+    found = (module.name for module in pkgutil.iter_modules(__path__))
+    return sorted(name for name in found if not name.startswith("_") and name != "base")
+
+
+def open_tables(source: Source, known: Collection[str] = ()) -> list[Table]:
+    """The tables of `source`, open, not yet read. `known` are names that headers often have.
+
+    Raises `InvalidData` when it is missing, empty, damaged or no format that is read.
+    """
+    name = source.options.format or format_of(source.location)
+    if name not in formats():
+        raise UsageError("data.unknown_format", format=name, options=formats())
+    module = importlib.import_module(f"{__name__}.{name}")
+    tables: list[Table] = module.open_tables(source.location, source.options, known)
+    return [table.cut(source.drop_last, source.keep_last) for table in tables]

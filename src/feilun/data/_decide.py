@@ -1,0 +1,132 @@
+"""Between the passes: which rows are kept, under which label, in which split. Arrays only."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import numpy as np
+
+from feilun.data._gather import CORRECTION, LEFT_OUT, PREVIOUS, Gathered
+from feilun.data.splits import AUTO, Shares, assign
+
+__all__ = ["GONE", "UNDECIDED", "Contents", "Decision", "decide", "group_contents"]
+
+UNDECIDED, GONE = -1, -2
+"""Instead of a label: no majority; left out on purpose."""
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """The different contents, n of them.
+
+    `first` is the row that stands for each (the earliest), `size` its rows, `label` its label's
+    number, `UNDECIDED` or `GONE`, `split` its split's number or `AUTO`. `old` tells
+    contents of the previous version. `conflicts` counts contents that came with several labels,
+    `corrected` marks old ones whose label a correction changed. `of_row` is each row's content.
+    """
+
+    first: np.ndarray
+    size: np.ndarray
+    label: np.ndarray
+    split: np.ndarray
+    old: np.ndarray
+    corrected: np.ndarray
+    conflicts: int
+    of_row: np.ndarray
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Row by row: `keep` (bool), `label` (number) and `split` (number) of kept rows; `waiting`
+    (bool) rows whose label is too new. Contents: `moved` counts rows that came for another split
+    than the one where their content stands."""
+
+    keep: np.ndarray
+    waiting: np.ndarray
+    label: np.ndarray
+    split: np.ndarray
+    moved: int
+
+
+def group_contents(gathered: Gathered) -> Contents:
+    """Groups equal contents and settles their labels: a correction (the last one) goes before the
+    previous version's label, that before the majority of the rows."""
+    rows = gathered.rows
+    high, low = rows.key_halves()
+    labels = np.frombuffer(rows.labels, np.int32)
+    splits = np.frombuffer(rows.splits, np.int8)
+    origins = np.frombuffer(rows.origins, np.int8)
+    order = np.lexsort((low, high))  # stable: equal contents stay in the order in which they came
+    begins = np.ones(len(order), bool)
+    begins[1:] = (np.diff(high[order]) != 0) | (np.diff(low[order]) != 0)
+    starts = np.flatnonzero(begins)
+    number = np.cumsum(begins) - 1
+    of_row = np.empty(len(order), np.int64)
+    of_row[order] = number
+    first = order[starts]
+    label = labels[first].copy()
+    old = origins[first] == PREVIOUS
+    split = np.maximum.reduceat(splits[order], starts)
+    split[old] = splits[first[old]]
+    corrected = np.zeros(len(first), bool)
+    differs = np.logical_or.reduceat(labels[order] != label[number], starts)
+    ends = np.append(starts[1:], len(order))
+    for content in np.flatnonzero(differs).tolist():
+        members = order[starts[content] : ends[content]]
+        chosen = _settle(labels[members], origins[members])
+        corrected[content] = bool(old[content]) and chosen != label[content]
+        label[content] = chosen
+    label[origins[first] == LEFT_OUT] = GONE
+    return Contents(first, ends - starts, label, split, old, corrected, int(differs.sum()), of_row)
+
+
+def _settle(labels: np.ndarray, origins: np.ndarray) -> int:
+    corrections = labels[origins == CORRECTION]
+    if len(corrections):
+        return int(corrections[-1])
+    if origins[0] == PREVIOUS:
+        return int(labels[0])
+    counts = Counter(labels.tolist()).most_common(2)
+    return UNDECIDED if counts[0][1] == counts[1][1] else int(counts[0][0])
+
+
+def decide(
+    gathered: Gathered, contents: Contents, shares: Shares, waiting_labels: Collection[int]
+) -> Decision:
+    """Keeps one row of every content whose label is settled and divides them."""
+    waits = np.isin(contents.label, sorted(waiting_labels))
+    alive = np.flatnonzero((contents.label >= 0) & ~waits)
+    split = contents.split.copy()
+    split[alive] = _divide(gathered, contents, alive, shares)
+    rows = len(contents.of_row)
+    keep, waiting = np.zeros(rows, bool), np.zeros(rows, bool)
+    keep[contents.first[alive]] = True
+    waiting[contents.first[waits]] = True
+    wanted = np.frombuffer(gathered.rows.splits, np.int8)
+    stands = split[contents.of_row]
+    moved = (wanted != AUTO) & (wanted != stands) & np.isin(contents.of_row, alive)
+    return Decision(keep, waiting, contents.label[contents.of_row], stands, int(moved.sum()))
+
+
+def _divide(
+    gathered: Gathered, contents: Contents, alive: np.ndarray, shares: Shares
+) -> np.ndarray:
+    """The splits of the contents `alive`. Contents of one group go together, except those that
+    stand in the previous version already."""
+    first, own = contents.first[alive], contents.split[alive]
+    keys = gathered.rows.group_keys()[first]
+    labels = contents.label[alive]
+    if not gathered.rows.grouped:
+        return assign(keys, labels, own, shares)
+    groups, member, of_content = np.unique(keys, return_index=True, return_inverse=True)
+    old = contents.old[alive]
+    before = np.full(len(groups), AUTO, np.int8)
+    np.maximum.at(before, of_content[old], own[old])
+    wanted = np.full(len(groups), AUTO, np.int8)
+    np.maximum.at(wanted, of_content, own)
+    fixed = np.where(before == AUTO, wanted, before)
+    split = assign(groups, labels[member], fixed, shares)[of_content]
+    split[old] = own[old]
+    return split

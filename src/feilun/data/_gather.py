@@ -1,0 +1,187 @@
+"""The first pass: every usable row goes to a spill file, and a few numbers of it stay in memory.
+
+About 40 bytes a row are held, whatever the rows hold: the key of its content, its label's number,
+its split, its origin, the keys of its group and of its id.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Container, Iterator, Mapping
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from feilun.data.content import stored_key
+from feilun.store.dataset import INPUT, Dataset, DatasetWriter, is_media, row_schema, writing
+from feilun.types import Example
+
+__all__ = ["CORRECTION", "LEFT_OUT", "NEW", "PREVIOUS", "Gathered", "Rows"]
+
+PREVIOUS, NEW, CORRECTION, LEFT_OUT = 0, 1, 2, 3
+"""Where a row comes from; `LEFT_OUT` rows of the previous version must not come again."""
+
+_BATCH_ROWS = 8192
+_BATCH_TEXT = 16 << 20
+_KEPT = ("row_id", "group", "subject", "source")
+_KEY = np.dtype(">u8")
+
+
+class Rows:
+    """What stays in memory of each row, as arrays of equal length (see the module)."""
+
+    def __init__(self) -> None:
+        self.keys = bytearray()
+        self.labels = array("i")
+        self.splits = array("b")
+        self.origins = array("b")
+        self.groups = bytearray()
+        self.ids = bytearray()
+        self.grouped = False
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def key_halves(self) -> tuple[np.ndarray, np.ndarray]:
+        """The keys of the contents as two arrays, uint64 (rows,)."""
+        keys = np.frombuffer(self.keys, _KEY).reshape(-1, 2)
+        return keys[:, 0].astype(np.uint64), keys[:, 1].astype(np.uint64)
+
+    def group_keys(self) -> np.ndarray:
+        """uint64 (rows,); rows without a group are their own."""
+        return np.frombuffer(self.groups, _KEY).astype(np.uint64)
+
+    def id_keys(self) -> np.ndarray:
+        """uint64 (rows,)."""
+        return np.frombuffer(self.ids, _KEY).astype(np.uint64)
+
+
+class Gathered:
+    """Rows as they come in. `labels` are all labels met, a row holds its label's place in them."""
+
+    def __init__(self, spill: Path, columns: Mapping[str, str], writer: DatasetWriter) -> None:
+        import pyarrow as pa
+
+        self.rows = Rows()
+        self.labels: list[str] = []
+        self.previous: Dataset | None = None
+        self._codes: dict[str, int] = {}
+        self._columns = dict(columns)
+        self._media = {name for name, kind in columns.items() if is_media(kind)}
+        self._writer = writer
+        self._path = spill
+        full = row_schema(columns)
+        self._schema = pa.schema(
+            [full.field(name) for name in full.names if name not in ("split", "label")]
+        )
+        self._cells: list[list[Any]] = [[] for _ in self._schema]
+        self._text = 0
+        options = pa.ipc.IpcWriteOptions(compression="lz4")
+        with writing(spill):
+            self._file = pa.OSFile(str(spill), "wb")
+            self._stream = pa.ipc.new_stream(self._file, self._schema, options=options)
+
+    def code(self, label: str) -> int:
+        """The place of `label` in `labels`, appended when it is new."""
+        code = self._codes.get(label)
+        if code is None:
+            code = self._codes[label] = len(self.labels)
+            self.labels.append(label)
+        return code
+
+    def add(self, example: Example, key: bytes, split: int, origin: int) -> None:
+        """One usable, labelled row. `key` is that of its content, `split` a number or `AUTO`."""
+        cells = self._cells
+        cells[0].append(example.row_id or key.hex()[:20])
+        cells[1].append(example.group)
+        cells[2].append(example.subject)
+        cells[3].append(example.source)
+        item = example.item
+        for place, name in enumerate(self._columns, len(_KEPT)):
+            value = item.get(name) if isinstance(item, Mapping) else item
+            if name in self._media:
+                value = self._writer.put(value)  # type: ignore[arg-type]  # the reading checked it
+            elif isinstance(value, str):
+                self._text += len(value)
+            cells[place].append(value)
+        self._note(key, example.label or "", split, origin, example.group, example.row_id)
+        if len(cells[0]) >= _BATCH_ROWS or self._text >= _BATCH_TEXT:
+            self._flush()
+
+    def add_previous(
+        self, data: Dataset, splits: Mapping[str, int], exclude: Container[bytes]
+    ) -> int:
+        """All rows of the previous version. They are not copied to the spill: the second pass
+        reads them where they are. Rows of the contents `exclude` are marked `LEFT_OUT` and
+        counted."""
+        self.previous = data
+        left_out = 0
+        inputs = [INPUT + name for name in data.columns]
+        kinds = list(data.columns.items())
+        for batch in data.batches(["row_id", "split", "label", "group", *inputs]):
+            ids, parts, labels, groups, *values = (c.to_pylist() for c in batch.columns)
+            for row_id, part, label, group, *cells in zip(
+                ids, parts, labels, groups, *values, strict=True
+            ):
+                key = stored_key(kinds, cells)
+                own = "" if row_id == key.hex()[:20] else row_id
+                gone = key in exclude
+                left_out += gone
+                self._note(
+                    key, label or "", splits[part], LEFT_OUT if gone else PREVIOUS, group, own
+                )
+        return left_out
+
+    def _note(
+        self, key: bytes, label: str, split: int, origin: int, group: str, row_id: str
+    ) -> None:
+        rows = self.rows
+        rows.keys += key
+        rows.labels.append(self.code(label))
+        rows.splits.append(split)
+        rows.origins.append(origin)
+        if group:
+            rows.grouped = True
+            rows.groups += blake2b(b"g" + group.encode("utf-8", "replace"), digest_size=8).digest()
+        else:
+            rows.groups += key[:8]
+        if row_id:
+            rows.ids += blake2b(row_id.encode("utf-8", "replace"), digest_size=8).digest()
+        else:
+            rows.ids += key[:8]
+
+    def _flush(self) -> None:
+        import pyarrow as pa
+
+        if self._cells[0]:
+            batch = pa.record_batch(self._cells, schema=self._schema)
+            self._cells = [[] for _ in self._schema]
+            self._text = 0
+            with writing(self._path):
+                self._stream.write_batch(batch)
+
+    def finish(self) -> None:
+        """Ends the first pass; `batches` may follow."""
+        self._flush()
+        self.close()
+
+    def close(self) -> None:
+        """Lets go of the spill file."""
+        if self._file.closed:
+            return
+        with writing(self._path):
+            try:
+                self._stream.close()
+            finally:
+                self._file.close()
+
+    def batches(self) -> Iterator[Any]:
+        """Record batches of all rows in the order in which they came, without split and label."""
+        import pyarrow as pa
+
+        if self.previous is not None:
+            yield from self.previous.batches(self._schema.names)
+        with pa.memory_map(str(self._path)) as raw, pa.ipc.open_stream(raw) as stream:
+            yield from stream

@@ -1,0 +1,136 @@
+"""The first pass over all sources: what is usable is gathered, the rest is counted and told."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable, Iterator
+from typing import Literal
+
+from feilun.config import DataConfig
+from feilun.data._bad_rows import BadRows
+from feilun.data._gather import CORRECTION, NEW, Gathered
+from feilun.data._ticker import Ticker
+from feilun.data.content import content_key, label_text
+from feilun.data.outcome import SourceReport
+from feilun.data.reading import open_readings
+from feilun.data.sources.base import AnySource, BadRow, ExampleSource
+from feilun.data.splits import AUTO, SPLITS
+from feilun.errors import InvalidData
+from feilun.store.dataset import Dataset
+from feilun.tasks.base import TaskBase
+from feilun.types import Example, Split
+
+__all__ = ["MAX_LABELS", "WAITING", "Intake"]
+
+MAX_LABELS = 1000
+"""Labels that a data version may have: more is a column of ids or of free text."""
+WAITING = "waiting"
+"""Folder inside a data version, itself one, with rows whose label is still too rare to learn."""
+
+_NUMBER: dict[str, int] = {name: number for number, name in enumerate(SPLITS)}
+
+
+class Intake:
+    """Takes sources in, one after the other, and counts: rows `read`, rows `held_out`, which
+    splits are the user's `own`, and a report for each source."""
+
+    def __init__(
+        self,
+        task: TaskBase,
+        settings: DataConfig,
+        gathered: Gathered,
+        bad: BadRows,
+        exclude: Container[bytes],
+        tick: Ticker,
+    ) -> None:
+        self.read = 0
+        self.held_out = 0
+        self.own: set[str] = set()
+        self.sources: list[SourceReport] = []
+        self._task = task
+        self._settings = settings
+        self._gathered = gathered
+        self._bad = bad
+        self._exclude = exclude
+        self._tick = tick
+
+    def previous(self, data: Dataset) -> None:
+        """The rows of the version before, and those that wait in it."""
+        for label in data.schema.labels:
+            self._gathered.code(label)
+        self.held_out += self._gathered.add_previous(data, _NUMBER, self._exclude)
+        self.own |= set(data.info.get("own_splits", ()))
+        if (data.folder / WAITING).is_dir():
+            for example in Dataset(data.folder / WAITING).examples():
+                self._gathered.add(example, content_key(example.item), AUTO, NEW)
+
+    def source(self, source: AnySource, split: Literal["auto"] | Split) -> None:
+        """All rows of one source. Raises `InvalidData` where the source breaks."""
+        given = source.split or (None if split == "auto" else split)
+        if isinstance(source, ExampleSource):
+            origin = CORRECTION if source.corrects else NEW
+            self._tick.begin("read", 0, "rows", None)
+            counts = self._rows(
+                source.name, _checked(source, self._task), self._wanted(given), origin
+            )
+            self.sources.append(SourceReport(source.name, *counts, roles=None))
+            return
+        for reading in open_readings(source, self._task, self._settings.columns):
+            table = reading.table
+            # A part called train is divided like any file, unless the user sent it there.
+            part = given or (None if table.split == "train" else table.split)
+            self._tick.begin("read", table.total, table.unit, table.position)
+            counts = self._rows(table.name, reading, self._wanted(part), NEW)
+            self.sources.append(
+                SourceReport(table.name, *counts, roles=reading.roles, details=table.details)
+            )
+
+    def _wanted(self, split: Split | None) -> int:
+        """The number of the split that rows come for."""
+        if split is None:
+            return AUTO
+        if split != "train":
+            self.own.add(split)
+        return _NUMBER[split]
+
+    def _rows(
+        self, name: str, rows: Iterable[Example | BadRow], split: int, origin: int
+    ) -> tuple[int, int]:
+        gathered, bad, exclude = self._gathered, self._bad, self._exclude
+        count, before = 0, bad.count
+        for example in rows:
+            count += 1
+            if not count % 1000:
+                self._tick(count)
+            if isinstance(example, BadRow):
+                bad.add(name, example)
+                continue
+            key = content_key(example.item)
+            if key in exclude:
+                self.held_out += 1
+                continue
+            gathered.add(example, key, split, origin)
+            if len(gathered.labels) > MAX_LABELS:
+                shown = [label[:40] for label in gathered.labels[-3:]]
+                raise InvalidData(
+                    "data.too_many_labels", file=name, limit=MAX_LABELS, examples=shown
+                )
+        self._tick(count, last=True)
+        self.read += count
+        return count, bad.count - before
+
+
+def _checked(source: ExampleSource, task: TaskBase) -> Iterator[Example | BadRow]:
+    """Rows that the caller has at hand, checked like all others."""
+    for number, example in enumerate(source.examples, 1):
+        label = label_text(example.label)
+        try:
+            if label is None:
+                raise InvalidData("data.empty_label", column="label")
+            item = task.check(example.item)
+        except InvalidData as error:
+            values = {"item": example.item, "label": example.label}
+            yield BadRow(number, error.code, error.params, values)
+            continue
+        yield Example(
+            example.row_id, item, label, "train", example.group, example.subject, source.name
+        )

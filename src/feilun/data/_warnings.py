@@ -1,0 +1,76 @@
+"""What in the labels deserves a word before anything is learnt from them."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Mapping
+
+from feilun.data.outcome import Notice
+
+__all__ = ["label_warnings", "split_warnings"]
+
+_FEW_ROWS = 50
+_FEW_PER_LABEL = 10
+_IMBALANCE = 20
+_NUMBERS = 20
+
+
+def label_warnings(counts: Mapping[str, int]) -> list[Notice]:
+    """Warnings about the labels' names and sizes, from ``{label: rows}``."""
+    counts = {label: rows for label, rows in counts.items() if label and rows}
+    if not counts:
+        return []
+    found = []
+    total = sum(counts.values())
+    if total < _FEW_ROWS:
+        found.append(Notice("data.few_rows", {"rows": total}))
+    rare = sorted((rows, label) for label, rows in counts.items() if rows < _FEW_PER_LABEL)
+    if rare and total >= _FEW_ROWS:
+        names = [f"{label} ({rows})" for rows, label in rare[:5]]
+        found.append(Notice("data.rare_labels", {"count": len(rare), "labels": names}))
+    most, least = max(counts, key=lambda k: counts[k]), min(counts, key=lambda k: counts[k])
+    if counts[most] > _IMBALANCE * counts[least]:
+        ratio = round(counts[most] / counts[least])
+        found.append(Notice("data.imbalance", {"most": most, "least": least, "ratio": ratio}))
+    for alike in _alike(counts):
+        found.append(Notice("data.alike_labels", {"labels": alike}))
+    if _continuous(list(counts)):
+        found.append(Notice("data.continuous_labels", {"count": len(counts)}))
+    return found
+
+
+def _alike(labels: Mapping[str, int]) -> list[list[str]]:
+    """Labels that differ in nothing but case, width, space or punctuation."""
+    same: dict[str, list[str]] = {}
+    for label in labels:
+        plain = re.sub(r"[\W_]+", "", unicodedata.normalize("NFKC", label).casefold())
+        if plain:
+            same.setdefault(plain, []).append(label)
+    signed = re.compile(r"[-+.]?\d")  # -1 and 1, 1.5 and 15 are not alike
+    return [
+        names for names in same.values() if len(names) > 1 and not any(map(signed.match, names))
+    ]
+
+
+def _continuous(labels: list[str]) -> bool:
+    try:
+        values = [float(label) for label in labels]
+    except ValueError:
+        return False
+    broken = sum(not value.is_integer() for value in values)
+    return len(values) > _NUMBERS and (2 * broken > len(values) or len(values) > 5 * _NUMBERS)
+
+
+def split_warnings(counts: Mapping[str, Mapping[str, int]]) -> list[Notice]:
+    """Warnings about the division, from ``{split: {label: rows}}``."""
+    found = []
+    if not counts.get("validation"):
+        found.append(Notice("data.no_validation"))
+    if not counts.get("test"):
+        found.append(Notice("data.no_test"))
+    train = counts.get("train", {})
+    unseen = sorted({label for part in counts.values() for label in part if label} - set(train))
+    if unseen and train:
+        found.append(Notice("data.not_in_train", {"labels": unseen[:5]}))
+    return found

@@ -1,0 +1,97 @@
+"""What a file is, by its content."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+
+from feilun.data.sources._text import encoding_of, open_text
+from feilun.data.sources.images import MANIFESTS, SUFFIXES
+from feilun.errors import InvalidData
+
+__all__ = ["format_of"]
+
+_HEAD = 1 << 20
+
+# First bytes → what it is. Formats that are read have a name of this package.
+_READ = ((b"PAR1", "parquet"), (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "excel"))
+_PACKED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00", b"\x28\xb5\x2f\xfd", b"7z\xbc\xaf", b"Rar!")
+_IMAGES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"II*\x00", b"MM\x00*")
+_SQLITE = b"SQLite format 3\x00"
+
+
+def format_of(location: Path | str) -> str:
+    """The format's name. Raises `InvalidData` for what is missing, empty or not read."""
+    if "://" in str(location):
+        return "sql"
+    path = Path(location)
+    try:
+        if path.is_dir():
+            return _of_folder(path)
+        with path.open("rb") as stream:
+            head = stream.read(32)
+    except FileNotFoundError:
+        raise InvalidData("data.no_file", file=path) from None
+    except OSError as error:
+        raise InvalidData("data.broken", file=path, reason=error.strerror) from None
+    if not head:
+        raise InvalidData("data.empty_file", file=path)
+    for magic, name in _READ:
+        if head.startswith(magic):
+            return name
+    if head.startswith(b"PK\x03\x04"):
+        return _of_zip(path)
+    if head.startswith(_PACKED):
+        raise InvalidData("data.packed", file=path)
+    if head.startswith(_SQLITE):
+        raise InvalidData("data.sqlite_file", file=path)
+    if head.startswith(_IMAGES) or (head.startswith(b"RIFF") and head[8:12] == b"WEBP"):
+        raise InvalidData("data.lone_image", file=path)
+    return _of_text(path)
+
+
+def _of_folder(path: Path) -> str:
+    if (path / "dataset_dict.json").is_file() or (path / "state.json").is_file():
+        return "huggingface"
+    if any((path / name).is_file() for name in MANIFESTS):
+        return "images"
+    if any(p.suffix.lower() in SUFFIXES for p in path.rglob("*")):
+        return "images"
+    raise InvalidData("data.unknown_folder", folder=path)
+
+
+def _of_zip(path: Path) -> str:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = set(archive.namelist())
+    except zipfile.BadZipFile as error:
+        raise InvalidData("data.damaged", file=path, format="Excel", reason=str(error)) from None
+    if names & {"xl/workbook.xml", "xl/workbook.bin"} or "content.xml" in names:
+        return "excel"
+    raise InvalidData("data.packed", file=path)
+
+
+def _of_text(path: Path) -> str:
+    """JSON begins with a bracket and goes on as JSON; everything else is delimited."""
+    suffix = path.suffix.lower()
+    if suffix in (".jsonl", ".ndjson"):
+        return "jsonl"
+    stream, _ = open_text(path, encoding_of(path))
+    try:
+        text = stream.text.read(_HEAD).lstrip("\ufeff \t\r\n")
+    finally:
+        stream.close()
+    if not text:
+        raise InvalidData("data.empty_file", file=path)
+    if text[0] == "[" and (suffix == ".json" or text[1:].lstrip()[:1] in ("{", "]", "")):
+        return "json_array"
+    if text[0] != "{":
+        return "delimited" if suffix != ".json" else "json_array"
+    line, _, rest = text.partition("\n")
+    try:
+        first = json.loads(line)
+    except ValueError:
+        return "json_array" if suffix not in (".csv", ".tsv") else "delimited"
+    inside = any(isinstance(v, list) and v and isinstance(v[0], dict) for v in first.values())
+    return "json_array" if inside and not rest.strip() else "jsonl"

@@ -1,0 +1,92 @@
+"""Rows from records whose columns are not known beforehand: JSON objects, Arrow batches."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain, islice
+from typing import Any
+
+from feilun.data.sources.base import BadRow
+from feilun.types import Row
+
+__all__ = ["class_names", "from_batches", "object_row", "peek_columns"]
+
+_PEEK_ROWS = 1000
+_PEEK_BYTES = 8 << 20
+
+
+def peek_columns(
+    rows: Iterator[Row | BadRow],
+) -> tuple[tuple[str, ...], Iterator[Row | BadRow]]:
+    """The names that the first rows use, in their order, and all the rows again."""
+    seen: list[Row | BadRow] = []
+    names: dict[str, None] = {}
+    held = 0
+    for row in islice(rows, _PEEK_ROWS):
+        seen.append(row)
+        names |= dict.fromkeys(row.values)
+        held += sum(len(v) for v in row.values.values() if isinstance(v, str | bytes))
+        if held > _PEEK_BYTES:
+            break
+    return tuple(names), chain(seen, rows)
+
+
+def object_row(number: int, value: Any) -> Row | BadRow:
+    """A row from one JSON value: an object, whose tagged bytes (``{"$base64": …}``) are bytes."""
+    if not isinstance(value, dict):
+        return BadRow(number, "data.not_an_object", {"given": type(value).__name__}, {"": value})
+    for name, cell in value.items():
+        if isinstance(cell, dict) and set(cell) == {"$base64"}:
+            try:
+                value[name] = base64.b64decode(cell["$base64"], validate=True)
+            except (binascii.Error, TypeError, ValueError):
+                return BadRow(number, "data.bad_base64", {"column": name}, {})
+    return Row(number, value)
+
+
+def class_names(metadata: Mapping[str, Any]) -> dict[str, Sequence[str]]:
+    """Column → names of its classes, out of the features that Hugging Face datasets keep."""
+    found: dict[str, Sequence[str]] = {}
+    for column, feature in metadata.items():
+        if isinstance(feature, dict) and feature.get("_type") == "ClassLabel":
+            found[column] = list(feature.get("names") or [])
+    return found
+
+
+def from_batches(batches: Iterable[Any], classes: Mapping[str, Sequence[str]]) -> Iterator[Row]:
+    """Rows of Arrow record batches, numbered from 1.
+
+    Times become ISO text, decimals numbers, dictionaries their values, ``{"bytes", "path"}`` the
+    bytes or, without any, the path; numbers of classes become their names, -1 none.
+    """
+    number = 0
+    for batch in batches:
+        names = batch.schema.names
+        columns = [
+            _values(column, classes.get(name))
+            for name, column in zip(names, batch.columns, strict=True)
+        ]
+        for cells in zip(*columns, strict=True):
+            number += 1
+            yield Row(number, dict(zip(names, cells, strict=True)))
+
+
+def _values(column: Any, classes: Sequence[str] | None) -> list[Any]:
+    import pyarrow as pa
+
+    kind = column.type
+    if pa.types.is_temporal(kind):
+        column = column.cast(pa.string())
+    elif pa.types.is_decimal(kind):
+        column = column.cast(pa.float64())
+    values: list[Any] = column.to_pylist()
+    if classes:
+        return [
+            classes[v] if isinstance(v, int) and 0 <= v < len(classes) else (None if v == -1 else v)
+            for v in values
+        ]
+    if pa.types.is_struct(kind) and {f.name for f in kind} == {"bytes", "path"}:
+        return [v and (v["bytes"] if v["bytes"] is not None else v["path"]) for v in values]
+    return values

@@ -1,0 +1,183 @@
+"""Text files: which encoding they have, and lines from them in flat memory."""
+
+from __future__ import annotations
+
+import codecs
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from feilun.errors import InvalidData
+
+__all__ = ["DAMAGE", "MAX_CELL", "TextFile", "damaged", "encoding_of", "open_text"]
+
+MAX_CELL = 64 << 20
+"""Characters that one cell or line may have; more is a quote that was never closed."""
+
+_CHUNK = 1 << 20
+_BOMS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+_CONTROLS = bytes(set(range(32)) - {9, 10, 11, 12, 13, 26, 27})
+
+DAMAGE = "\udcff"
+"""Stands where bytes could not be decoded. A half of a surrogate pair: no real text has it."""
+
+
+class _Damage:
+    """Counts undecodable bytes of this process, so that rows are searched for them only after
+    there have been any."""
+
+    count = 0
+
+    def __call__(self, error: UnicodeError) -> tuple[str, int]:
+        if not isinstance(error, UnicodeDecodeError):
+            raise error
+        self.count += 1
+        return DAMAGE, error.end
+
+
+_damage = _Damage()
+codecs.register_error("feilun.mark", _damage)
+
+
+def damaged() -> int:
+    """How many times bytes could not be decoded so far, in the whole process."""
+    return _damage.count
+
+
+def encoding_of(file: Path) -> str:
+    """The encoding of a text file as Python names it.
+
+    A byte order mark decides; so do the NULs of UTF-16 without one. Otherwise the first megabytes
+    with anything beyond ASCII in them tell UTF-8 from GB18030, and only what is neither is guessed.
+    Raises `InvalidData` for a file that is not text.
+    """
+    with file.open("rb") as stream:
+        head = stream.read(_CHUNK)
+        for bom, name in _BOMS:
+            if head.startswith(bom):
+                return name
+        if b"\0" in head:
+            wide = _wide(head)
+            if wide:
+                return wide
+        _refuse_binary(file, head)
+        before = b""
+        while head.isascii():
+            before, head = head, stream.read(_CHUNK)
+            if not head:
+                return "utf-8"
+        sample = before[-4:] + head + stream.read(_CHUNK) if before else head
+    if _decodes(sample, "utf-8"):
+        return "utf-8"
+    if _decodes(sample, "gb18030") and _looks_chinese(sample):
+        return "gb18030"
+    return _guess(file, sample)
+
+
+def _refuse_binary(file: Path, head: bytes) -> None:
+    """A text has next to no control characters; whatever is not text is full of them."""
+    controls = len(head) - len(head.translate(None, _CONTROLS))
+    if controls > max(4, len(head) * 0.003):
+        raise InvalidData("data.binary", file=file)
+
+
+def _wide(head: bytes) -> str | None:
+    """UTF-16 without a mark: read in one of the two orders it is nearly all everyday characters,
+    which bytes that are no text never are."""
+    even = head[: min(len(head), 40_000) // 2 * 2]
+    shares = {name: _everyday(even.decode(name, "replace")) for name in ("utf-16-le", "utf-16-be")}
+    name = max(shares, key=lambda key: shares[key])
+    return name if shares[name] > 0.9 else None
+
+
+def _everyday(text: str) -> float:
+    """The share of ASCII, Latin, Chinese and their punctuation."""
+    if not text:
+        return 0.0
+    fits = sum(
+        c in "\t\r\n" or " " <= c < "\u0250" or "\u2010" <= c < "\u2030" or "\u3000" <= c < "\u3030"
+        or "\u4e00" <= c < "\u9fff" or "\uff00" <= c < "\uffef"
+        for c in text
+    )  # fmt: skip
+    return fits / len(text)
+
+
+def _decodes(sample: bytes, encoding: str) -> bool:
+    try:
+        codecs.getincrementaldecoder(encoding)().decode(sample)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _looks_chinese(sample: bytes) -> bool:
+    """Whether the pairs are mostly everyday characters and punctuation. GB18030 decodes nearly
+    anything, also western European text, in which a single high byte swallows its neighbour."""
+    common = other = place = 0
+    while place < len(sample) - 1:
+        first, second = sample[place], sample[place + 1]
+        if first < 0x80:
+            place += 1
+            continue
+        everyday = 0xB0 <= first <= 0xD7 or 0xA1 <= first <= 0xA3
+        if everyday and second >= 0xA1:
+            common += 1
+        else:
+            other += 1
+        place += 2
+        if common + other >= 20_000:
+            break
+    return common >= 4 * other
+
+
+def _guess(file: Path, sample: bytes) -> str:
+    from charset_normalizer import from_bytes
+
+    best = from_bytes(sample[:200_000]).best()
+    if best is None:
+        raise InvalidData("data.unknown_encoding", file=file)
+    return best.encoding.replace("_", "-")
+
+
+class TextFile:
+    """An open text file that knows how far it was read. Undecodable bytes become `DAMAGE`."""
+
+    def __init__(self, file: Path, encoding: str) -> None:
+        self.raw: BinaryIO = file.open("rb", buffering=_CHUNK)
+        try:
+            self.text = io.TextIOWrapper(self.raw, encoding, errors="feilun.mark", newline="")
+        except LookupError:
+            self.raw.close()
+            raise InvalidData("data.no_such_encoding", file=file, encoding=encoding) from None
+        self.file = file
+        self.encoding = encoding
+        self.size = file.stat().st_size
+
+    def position(self) -> float:
+        """Bytes read so far; reading runs a little ahead of the rows."""
+        return 0.0 if self.raw.closed else float(self.raw.tell())
+
+    def lines(self) -> Iterator[str]:
+        """Lines with their ends (LF, CR or CRLF; no other character ends a line)."""
+        readline = self.text.readline
+        while line := readline(MAX_CELL):
+            if len(line) == MAX_CELL:
+                raise InvalidData("data.line_too_long", file=self.file, limit=MAX_CELL)
+            yield line
+
+    def close(self) -> None:
+        """Closes the file."""
+        self.text.close()
+
+
+def open_text(file: Path, encoding: str | None = None) -> tuple[TextFile, str]:
+    """The file, open, and its encoding: the one given or the one found."""
+    encoding = encoding or encoding_of(file)
+    return TextFile(file, encoding), encoding

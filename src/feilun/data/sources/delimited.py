@@ -1,0 +1,118 @@
+"""CSV, TSV and their kin: cells between delimiters, a row a line unless quotes say otherwise."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+from feilun.data.sources._dialect import Dialect, column_names, has_header, sniff
+from feilun.data.sources._text import DAMAGE, MAX_CELL, TextFile, damaged, open_text
+from feilun.data.sources.base import BadRow, Options, Table
+from feilun.errors import InvalidData
+from feilun.types import Row
+
+__all__ = ["open_tables"]
+
+_SAMPLE = 1 << 18
+
+
+def open_tables(location: Path | str, options: Options, known: Collection[str] = ()) -> list[Table]:
+    """The file's one table. Rows are numbered from 1 below the header; blank lines do not count."""
+    path = Path(location)
+    stream, encoding = open_text(path, options.encoding)
+    sample = stream.text.read(_SAMPLE)
+    stream.close()
+    if not sample.strip():
+        raise InvalidData("data.empty_file", file=path)
+    if options.delimiter is not None and len(options.delimiter) != 1:
+        raise InvalidData("data.bad_delimiter", delimiter=options.delimiter)
+    dialect, rows = sniff(
+        sample,
+        whole=len(sample) < _SAMPLE,
+        known=known,
+        delimiter=options.delimiter,
+        quote=options.quote,
+    )
+    header = has_header(rows, known) if options.header is None else options.header
+    names = _names(rows, header)
+    stream, _ = open_text(path, encoding)
+    return [
+        Table(
+            path.name,
+            names,
+            _rows(path, stream, dialect, names, header),
+            folder=path.parent,
+            details={
+                "format": "TSV" if dialect.delimiter == "\t" else "CSV",
+                "encoding": encoding,
+                "delimiter": dialect.delimiter,
+                "quote": dialect.quote or "",
+                "header": header,
+            },
+            total=stream.size,
+            unit="bytes",
+            position=stream.position,
+            close=stream.close,
+        )
+    ]
+
+
+def _names(rows: list[list[str]], header: bool) -> list[str]:
+    """The columns' names. Where rows have one cell more than the header, as R writes them, the
+    first cell is the row's name."""
+    first = rows[0] if rows else [""]
+    widths = Counter(map(len, rows[1:] if header and len(rows) > 1 else rows))
+    width = max(widths, key=lambda w: (widths[w], w), default=1)
+    if not header:
+        return column_names(None, width)
+    if width == len(first) + 1 and any(row[-1] for row in rows[1:] if len(row) == width):
+        return column_names(["row_name", *first], width)
+    return column_names(first, len(first))
+
+
+def _rows(
+    file: Path, stream: TextFile, dialect: Dialect, names: list[str], header: bool
+) -> Iterator[Row | BadRow]:
+    csv.field_size_limit(MAX_CELL)  # of the whole process; the default refuses honest long texts
+    undamaged = damaged()
+    reader = csv.reader(stream.lines(), **dialect.arguments())
+    width, number = len(names), 0
+    while True:
+        try:
+            for cells in reader:
+                if header:
+                    header = False
+                    continue
+                if not cells:
+                    continue
+                number += 1
+                if len(cells) != width:
+                    if len(cells) < width or any(cells[width:]):
+                        yield _ragged(number, cells, names)
+                        continue
+                    del cells[width:]
+                values = dict(zip(names, cells, strict=True))
+                if undamaged != damaged() and any(DAMAGE in cell for cell in cells):
+                    yield BadRow(number, "data.bad_bytes", {"encoding": stream.encoding}, values)
+                else:
+                    yield Row(number, values)
+        except csv.Error as error:
+            header = False
+            number += 1
+            yield BadRow(number, "data.bad_quoting", {"reason": str(error)}, {})
+            continue
+        except OSError as error:
+            raise InvalidData("data.broken", file=file, reason=error.strerror) from None
+        return
+
+
+def _ragged(number: int, cells: list[str], names: list[str]) -> BadRow:
+    extra = {f"column{i + 1}": cell for i, cell in enumerate(cells) if i >= len(names)}
+    return BadRow(
+        number,
+        "data.ragged",
+        {"given": len(cells), "expected": len(names)},
+        dict(zip(names, cells, strict=False)) | extra,
+    )

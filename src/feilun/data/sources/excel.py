@@ -1,0 +1,132 @@
+"""Excel and OpenDocument sheets. ``.xlsx`` streams; the older and binary forms are read whole,
+which their own limits (65,536 rows for ``.xls``) keep small."""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+import warnings
+import zipfile
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any
+
+from feilun.data.sources._dialect import column_names, has_header
+from feilun.data.sources.base import BadRow, Options, Table
+from feilun.errors import InvalidData, UsageError
+from feilun.types import Row
+
+__all__ = ["open_tables"]
+
+_MAX_STRINGS = 512 << 20
+"""Bytes that the shared texts of a workbook may have once unpacked; they are held in memory."""
+_HEADER_ROWS = 100
+
+Cells = Iterator[Sequence[Any]]
+
+
+def open_tables(location: Path | str, options: Options, known: Collection[str] = ()) -> list[Table]:
+    """The table of one sheet: the one named, else the first. Rows are numbered from 1 below the
+    header; empty ones do not count."""
+    path = Path(location)
+    opener = _open_xlsx if _is_xlsx(path) else _open_other
+    try:
+        sheets, sheet, cells, close = opener(path, options.sheet)
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise InvalidData("data.damaged", file=path, format="Excel", reason=str(error)) from None
+    cells = (row for row in cells if any(_filled(cell) for cell in row))
+    head = list(islice(cells, _HEADER_ROWS))
+    if not head:
+        close()
+        raise InvalidData("data.empty_file", file=path)
+    written = [["" if not _filled(c) else str(c) for c in row] for row in head]
+    header = has_header(written, known) if options.header is None else options.header
+    width = max(len(row) for row in head)
+    if header:
+        width = max(i + 1 for i, cell in enumerate(written[0]) if cell)
+    names = column_names(written[0] if header else None, width)
+    rows = chain(head[1:] if header else head, cells)
+    return [
+        Table(
+            path.name,
+            names,
+            _rows(path, rows, names),
+            folder=path.parent,
+            details={"format": "Excel", "sheet": sheet, "sheets": sheets, "header": header},
+            close=close,
+        )
+    ]
+
+
+def _rows(path: Path, rows: Iterable[Sequence[Any]], names: list[str]) -> Iterator[Row | BadRow]:
+    width = len(names)
+    try:
+        for number, row in enumerate(rows, 1):
+            cells = [_scalar(cell) for cell in row]
+            if any(_filled(cell) for cell in cells[width:]):
+                params = {"given": len(cells), "expected": width}
+                yield BadRow(number, "data.ragged", params, dict(zip(names, cells, strict=False)))
+                continue
+            cells += [None] * (width - len(cells))
+            yield Row(number, dict(zip(names, cells, strict=False)))
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise InvalidData("data.damaged", file=path, format="Excel", reason=str(error)) from None
+
+
+def _scalar(cell: Any) -> Any:
+    if isinstance(cell, dt.datetime | dt.date | dt.time):
+        return cell.isoformat()
+    if isinstance(cell, dt.timedelta):
+        return str(cell)
+    return cell
+
+
+def _filled(cell: Any) -> bool:
+    return cell is not None and cell != "" and not (isinstance(cell, float) and math.isnan(cell))
+
+
+def _is_xlsx(path: Path) -> bool:
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return "xl/workbook.xml" in archive.namelist()
+
+
+def _choose(path: Path, sheets: list[str], wanted: str | None) -> str:
+    if wanted is not None and wanted not in sheets:
+        raise UsageError("data.no_sheet", file=path, sheet=wanted, options=sheets)
+    return wanted or sheets[0]
+
+
+def _open_xlsx(path: Path, wanted: str | None) -> tuple[list[str], str, Cells, Callable[[], None]]:
+    import openpyxl
+
+    with zipfile.ZipFile(path) as archive:
+        for member in archive.infolist():
+            if member.filename.endswith("sharedStrings.xml") and member.file_size > _MAX_STRINGS:
+                raise InvalidData("data.workbook_too_large", file=path, limit=_MAX_STRINGS)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # styles and validations that are not read anyway
+        book = openpyxl.load_workbook(path, read_only=True, data_only=True, keep_links=False)
+    sheets = [sheet.title for sheet in book.worksheets]
+    if not sheets:
+        raise InvalidData("data.empty_file", file=path)
+    sheet = book[_choose(path, sheets, wanted)]
+    sheet.reset_dimensions()  # some programs write wrong ones
+    return sheets, sheet.title, sheet.iter_rows(values_only=True), book.close
+
+
+def _open_other(path: Path, wanted: str | None) -> tuple[list[str], str, Cells, Callable[[], None]]:
+    import python_calamine
+
+    try:
+        book = python_calamine.CalamineWorkbook.from_path(path)
+        sheets = list(book.sheet_names)
+        if not sheets:
+            raise InvalidData("data.empty_file", file=path)
+        name = _choose(path, sheets, wanted)
+        rows = book.get_sheet_by_name(name).iter_rows()
+    except python_calamine.CalamineError as error:
+        raise InvalidData("data.damaged", file=path, format="Excel", reason=str(error)) from None
+    return sheets, name, rows, book.close
