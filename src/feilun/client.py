@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, cast
 if TYPE_CHECKING:
     import httpx
 
-__all__ = ["Answer", "ApiError", "AsyncClient", "Client", "Unreachable"]
+__all__ = ["Answer", "ApiError", "AsyncClient", "Client", "Unreachable", "encode_item"]
 
 Scalar = str | bytes | int | float | bool | None
 Input = Scalar | Mapping[str, Scalar]
@@ -225,7 +225,9 @@ def _predict_body(
     inputs: Input | Sequence[Input], model: str | None, all_scores: bool
 ) -> dict[str, Any]:
     many = isinstance(inputs, Sequence) and not isinstance(inputs, (str, bytes))
-    body: dict[str, Any] = {"inputs": [_wire(x) for x in inputs] if many else _wire(inputs)}  # type: ignore[union-attr]
+    body: dict[str, Any] = {
+        "inputs": [encode_item(x) for x in inputs] if many else encode_item(inputs)
+    }  # type: ignore[union-attr]
     if model is not None:
         body["model"] = model
     if all_scores:
@@ -237,12 +239,12 @@ def _feedback_body(prediction_id: str, label: str, index: int) -> dict[str, Any]
     return {"prediction_id": prediction_id, "index": index, "label": label}
 
 
-def _wire(value: Any) -> Any:
-    """Bytes travel as tagged base64; the rest is JSON already."""
+def encode_item(value: Any) -> Any:
+    """One input as JSON: bytes travel as ``{"$base64": "..."}``, the rest is JSON already."""
     if isinstance(value, bytes):
         return {"$base64": base64.b64encode(value).decode("ascii")}
     if isinstance(value, Mapping):
-        return {name: _wire(part) for name, part in value.items()}
+        return {name: encode_item(part) for name, part in value.items()}
     return value
 
 

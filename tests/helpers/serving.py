@@ -19,7 +19,7 @@ from safetensors.numpy import save_file
 from feilun import api
 from feilun.billing.keys import NewKey, create_key
 from feilun.engines.card import Card, write_card
-from feilun.store import open_store
+from feilun.project import Workspace
 from feilun.store.records import ModelVersion
 from feilun.store.store import Store
 from feilun.tasks import base as tasks
@@ -75,7 +75,7 @@ def add_version(
 
 def make_workspace(folder: Path, database: str | None = None) -> Store:
     """A workspace with the project ``reviews`` and its first version live."""
-    store = open_store(folder, database)
+    store = Workspace(folder, database=database).store
     store.catalog.add_project("reviews", "text-classification")
     store.catalog.set_live("reviews", add_version(store).id)
     return store
@@ -104,16 +104,16 @@ class Answering:
 @contextmanager
 def serving(store: Store, **options: Any) -> Iterator[Answering]:
     """A real uvicorn server on a free port, in a thread of this process."""
-    ready = threading.Event()
+    ready, stop = threading.Event(), threading.Event()
     held: list[Any] = []
 
-    def on_ready(running: Any) -> None:
-        held.append(running)
+    def on_ready(address: str) -> None:
+        held.append(address)
         ready.set()
 
     def work() -> None:
         try:
-            api.run(store.folder, port=0, on_ready=on_ready, **options)
+            api.run(store, port=0, on_ready=on_ready, stop=stop, **options)
         except BaseException as error:
             held.append(error)
             ready.set()
@@ -123,14 +123,13 @@ def serving(store: Store, **options: Any) -> Iterator[Answering]:
     thread.start()
     try:
         assert ready.wait(30)
-        running = held[0]
-        assert isinstance(running, api.Running), running
+        address = held[0]
+        assert isinstance(address, str), address
         key = make_key(store)
-        with client(running.address, key.secret) as http:
-            yield Answering(running.address, store, key, http)
+        with client(address, key.secret) as http:
+            yield Answering(address, store, key, http)
     finally:
-        if held and isinstance(held[0], api.Running):
-            held[0].stop()
+        stop.set()
         thread.join(40)
         assert not thread.is_alive()
 

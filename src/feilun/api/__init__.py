@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from feilun.api.app import create_app
-    from feilun.api.server import Running, run
+    from feilun.api.server import run
 
-__all__ = ["Running", "create_app", "run"]
+__all__ = ["create_app", "run"]
 
-_LAZY = {"Running": "server", "create_app": "app", "run": "server"}
+_LAZY = {"create_app": "app", "run": "server"}
 
 
 def __getattr__(name: str) -> Any:

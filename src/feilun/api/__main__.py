@@ -11,8 +11,9 @@ import json
 import sys
 import threading
 
-from feilun.api.server import Running, run
+from feilun.api.server import run
 from feilun.errors import FeilunError
+from feilun.project import Workspace
 
 
 def main() -> int:
@@ -25,24 +26,28 @@ def main() -> int:
     parser.add_argument("--threads", type=int)
     options = parser.parse_args()
 
-    def ready(running: Running) -> None:
-        def watch() -> None:
-            sys.stdin.read()
-            running.stop()
+    stop = threading.Event()
 
+    def watch() -> None:
+        sys.stdin.read()
+        stop.set()
+
+    def ready(address: str) -> None:
         threading.Thread(target=watch, daemon=True).start()
-        sys.stdout.write(json.dumps({"address": running.address}) + "\n")
+        sys.stdout.write(json.dumps({"address": address}) + "\n")
         sys.stdout.flush()
 
     try:
-        run(
-            options.folder,
-            host=options.host,
-            port=options.port,
-            on_ready=ready,
-            streams=options.streams,
-            threads=options.threads,
-        )
+        with Workspace(options.folder) as workspace:
+            run(
+                workspace,
+                host=options.host,
+                port=options.port,
+                on_ready=ready,
+                stop=stop,
+                streams=options.streams,
+                threads=options.threads,
+            )
     except FeilunError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code

@@ -18,7 +18,7 @@ import msgspec
 from feilun.api.body import PredictBody, Receive, decode, read_body, to_items
 from feilun.api.context import Api
 from feilun.billing.prices import amount_of
-from feilun.serving.models import Served
+from feilun.serving.served import Served
 from feilun.store.ids import new_id
 from feilun.store.records import ApiKey, Event, Prediction
 from feilun.types import Item, Output, Usage

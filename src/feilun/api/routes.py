@@ -15,7 +15,8 @@ from feilun.api.metrics import CONTENT_TYPE
 from feilun.api.predict import predict
 from feilun.billing.usage import own_usage
 from feilun.feedback.collect import accept
-from feilun.serving.models import Models, Served
+from feilun.serving.models import Models
+from feilun.serving.served import Served
 from feilun.store.records import ApiKey
 
 __all__ = ["current_api", "router"]

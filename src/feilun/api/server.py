@@ -8,45 +8,45 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import uvicorn
 
 from feilun.api.app import create_app
 from feilun.api.protocol import Protocol
-from feilun.config import Settings, load_settings
 from feilun.serving.ports import bind, url_of
 from feilun.serving.service import Service
-from feilun.store import open_store
+from feilun.store.store import Store
 
-__all__ = ["Running", "run"]
+if TYPE_CHECKING:
+    from feilun.project import Workspace
+
+__all__ = ["run"]
 
 GRACE = 30
 """Seconds that calls in flight have to end when the server stops."""
 
 
-class Running:
-    """A server that answers: its base URL, and how to stop it from another thread."""
-
-    def __init__(self, server: uvicorn.Server, address: str) -> None:
-        self._server = server
-        self.address = address
-
-    def stop(self) -> None:
-        """Takes no more calls; `run` returns when those in flight have ended."""
-        self._server.should_exit = True
-
-
 class _Server(uvicorn.Server):
     """uvicorn, but a signal ends `serve` normally, so that what was begun can be finished."""
 
-    def __init__(self, config: uvicorn.Config, started: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        ready: Callable[[], None],
+        stop: threading.Event | None,
+    ) -> None:
         super().__init__(config)
-        self._ready = started
+        self._ready = ready
+        self._stop = stop
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self._ready()
+
+    async def on_tick(self, counter: int) -> bool:
+        stop = self._stop is not None and self._stop.is_set()
+        return await super().on_tick(counter) or stop
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -64,29 +64,34 @@ class _Server(uvicorn.Server):
 
 
 def run(
-    folder: Path | str,
+    workspace: Workspace | Store,
     *,
     host: str = "127.0.0.1",
     port: int = 8000,
-    settings: Settings | None = None,
-    on_ready: Callable[[Running], None] | None = None,
+    on_ready: Callable[[str], None] | None = None,
+    stop: threading.Event | None = None,
     streams: int | None = None,
     threads: int | None = None,
 ) -> None:
-    """Serves the workspace in `folder` until SIGINT, SIGTERM or `Running.stop`.
+    """Serves `workspace` until SIGINT, SIGTERM or `stop`; calls in flight are finished first.
 
-    `port` 0 takes a free one; `on_ready` is called when calls are answered. `streams` and `threads`
-    are the engines' (default: their own choice for this machine). Raises `EnvironmentProblem` when
-    the port is taken, before anything is loaded, and when the workspace cannot be read.
+    `port` 0 takes a free one; `on_ready` is called with the base URL once calls are answered.
+    `streams` and `threads` are the engines' (default: their own choice for this machine). Raises
+    `EnvironmentProblem` when the port is taken, before anything is loaded, and when the databases
+    cannot be read.
     """
     sock = bind(host, port)
     try:
-        port = sock.getsockname()[1]
-        settings = settings or load_settings()
-        store = open_store(Path(folder), settings.database, settings.artifacts)
+        address = url_of(host, sock.getsockname()[1])
+        store = workspace if isinstance(workspace, Store) else workspace.store
         service = Service(store, streams=streams, threads=threads)
+
+        def ready() -> None:
+            if on_ready is not None:
+                on_ready(address)
+
         with asyncio.Runner(loop_factory=_new_loop) as runner:
-            runner.run(_serve(service, sock, host, port, on_ready))
+            runner.run(_serve(service, sock, host, address, ready, stop))
     finally:
         sock.close()
 
@@ -95,10 +100,10 @@ async def _serve(
     service: Service,
     sock: socket.socket,
     host: str,
-    port: int,
-    on_ready: Callable[[Running], None] | None,
+    address: str,
+    ready: Callable[[], None],
+    stop: threading.Event | None,
 ) -> None:
-    address = url_of(host, port)
     app = create_app(service)
     config = uvicorn.Config(
         app,
@@ -112,15 +117,9 @@ async def _serve(
         timeout_keep_alive=75,
         timeout_graceful_shutdown=GRACE,
     )
-
-    def ready() -> None:
-        if on_ready is not None:
-            on_ready(Running(server, address))
-
-    server = _Server(config, ready)
     async with app.api.running():
-        await service.register(host, port, address)
-        await server.serve([sock])
+        await service.register(host, sock.getsockname()[1], address)
+        await _Server(config, ready, stop).serve([sock])
 
 
 def _new_loop() -> asyncio.AbstractEventLoop:

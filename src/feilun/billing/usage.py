@@ -2,45 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
 
 from feilun.billing.prices import MICRO
-from feilun.store.ledger import Dimension, Ledger
-from feilun.store.records import UsageRow
+from feilun.store.ledger import Ledger
 
-__all__ = ["UsageReport", "money", "own_usage", "usage_report"]
-
-
-@dataclass(frozen=True, slots=True)
-class UsageReport:
-    """Sums by some dimensions, in the order asked for, and what they come to by currency.
-
-    `total` maps each currency to its amount in micro-units.
-    """
-
-    by: tuple[str, ...]
-    rows: tuple[UsageRow, ...]
-    total: dict[str, int] = field(default_factory=dict)
-
-
-def usage_report(
-    ledger: Ledger,
-    *,
-    customer: str | None = None,
-    project: str | None = None,
-    since: datetime | None = None,
-    until: datetime | None = None,
-    by: Sequence[Dimension] = ("customer", "project", "day"),
-) -> UsageReport:
-    """What was used, one row for each value of `by`; `until` is not included."""
-    rows = ledger.usage(customer=customer, project=project, since=since, until=until, by=by)
-    total: dict[str, int] = {}
-    for row in rows:
-        total[row.currency] = total.get(row.currency, 0) + row.amount
-    return UsageReport(tuple(by), tuple(rows), total)
+__all__ = ["money", "own_usage"]
 
 
 def own_usage(
@@ -54,9 +22,10 @@ def own_usage(
 
     Amounts are decimal strings of the currency, exact to the micro-unit.
     """
-    report = usage_report(
-        ledger, customer=customer, since=since, until=until, by=("day", "model_version")
-    )
+    rows = ledger.usage(customer=customer, since=since, until=until, by=("day", "model_version"))
+    total: dict[str, int] = {}
+    for row in rows:
+        total[row.currency] = total.get(row.currency, 0) + row.amount
     return {
         "object": "usage",
         "data": [
@@ -67,11 +36,11 @@ def own_usage(
                 "amount": money(row.amount),
                 "currency": row.currency,
             }
-            for row in report.rows
+            for row in rows
         ],
         "total": [
             {"amount": money(amount), "currency": currency}
-            for currency, amount in sorted(report.total.items())
+            for currency, amount in sorted(total.items())
         ],
     }
 

@@ -14,9 +14,11 @@ from tempfile import TemporaryFile
 from time import monotonic
 from typing import IO
 
+from feilun import messages
+from feilun.config import Settings
 from feilun.errors import EnvironmentProblem
 
-__all__ = ["child_server"]
+__all__ = ["temporary_server"]
 
 READY_SECONDS = 120.0
 STOP_SECONDS = 40.0
@@ -24,13 +26,20 @@ _SHOWN = 500
 
 
 @contextmanager
-def child_server(folder: Path, *, host: str = "127.0.0.1", port: int = 0) -> Iterator[str]:
+def temporary_server(
+    folder: Path, settings: Settings | None = None, *, host: str = "127.0.0.1", port: int = 0
+) -> Iterator[str]:
     """Serves the workspace in `folder` on a free port while the context lasts; its base URL.
 
-    The child ends when this process does, however that happens. Raises `EnvironmentProblem` when
-    it does not become ready.
+    `settings` are those of this process that a child has to share (database, artifacts). The child
+    ends when this process does, however that happens. Raises `EnvironmentProblem` when it does not
+    become ready.
     """
     command = [sys.executable, "-m", "feilun.api", str(folder), "--host", host, "--port", str(port)]
+    environment = {**os.environ, "FEILUN_LANG": messages.language()}
+    if settings is not None:
+        shared = {"DATABASE": settings.database, "ARTIFACTS": settings.artifacts}
+        environment |= {f"FEILUN_{name}": value for name, value in shared.items() if value}
     with TemporaryFile() as errors:
         child = subprocess.Popen(
             command,
@@ -38,7 +47,7 @@ def child_server(folder: Path, *, host: str = "127.0.0.1", port: int = 0) -> Ite
             stdout=subprocess.PIPE,
             stderr=errors,
             start_new_session=True,  # Ctrl-C is for the parent, which stops the child in order
-            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+            env=environment,
         )
         try:
             yield _address(child, errors)
