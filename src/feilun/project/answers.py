@@ -46,9 +46,7 @@ def predict(
     return Predicted(name, [_words(item) for item in items], outputs)
 
 
-def call(
-    url: str, key: str, model: str, items: Sequence[Item], all_scores: bool
-) -> Predicted:
+def call(url: str, key: str, model: str, items: Sequence[Item], all_scores: bool) -> Predicted:
     """Answers by the server at `url`, metered under `key`."""
     from feilun.client import ApiError, Client
 

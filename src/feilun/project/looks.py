@@ -86,9 +86,7 @@ def show(context: Context, version: DataVersion, rows: int) -> Listing:
         for v in versions
     ]
     examples = list(islice(context.dataset(version).examples(), rows))
-    shown = [
-        [v["version"], t(f"project.reason_{v['reason']}"), f"{v['rows']:,}"] for v in listed
-    ]
+    shown = [[v["version"], t(f"project.reason_{v['reason']}"), f"{v['rows']:,}"] for v in listed]
     notes = [
         f"[{t(f'project.split_{e.split}')}] {e.label} ← {str(e.item)[:100]}"
         if not isinstance(e.item, bytes)

@@ -45,9 +45,7 @@ def resolve(
     settings: dict[str, dict[str, Any]] = {}
     for name in methods:
         raw = config.training.for_method(name)
-        checked = _check(
-            faults, f"training.{name}", registry.load("methods", name).Settings, raw
-        )
+        checked = _check(faults, f"training.{name}", registry.load("methods", name).Settings, raw)
         settings[name] = checked.model_dump(mode="json") if checked else {}
     if config.training.method not in method_choices():
         options = ", ".join(method_choices())

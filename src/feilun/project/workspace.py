@@ -19,7 +19,6 @@ from feilun.project.project import Project
 from feilun.project.results import Listing, NewApiKey, size
 from feilun.project.status import Status, gather
 from feilun.store import Store, open_store
-from feilun.store.gc import collect
 from feilun.table import Table
 
 __all__ = ["Workspace"]
@@ -169,7 +168,7 @@ class Workspace:
         names = {c.id: c.name for c in self.store.catalog.customers()}
         now = datetime.now(UTC)
         rows: list[dict[str, Any]] = []
-        for key in self.store.catalog.keys():
+        for key in self.store.catalog.keys(None):
             state = "active"
             if key.revoked:
                 state = "revoked"
@@ -263,6 +262,8 @@ class Workspace:
     def gc(self, *, keep: int = 5, dry_run: bool = False) -> Listing:
         """Removes what nothing refers to; of each project the live version and the newest `keep`
         stay. With `dry_run` it only says what it would remove."""
+        from feilun.store.gc import collect
+
         report = collect(self.store, keep_versions=keep, dry_run=dry_run)
         data = report.to_json() if hasattr(report, "to_json") else report.__dict__
         rows = [[str(k), size(v) if k == "bytes" else str(v)] for k, v in data.items()]
@@ -302,7 +303,7 @@ class Workspace:
             live = project.live
             key = "project.answers_now" if live else "project.answers_not_yet"
             lines.append(t(key, project=project.name, version=live.id if live else ""))
-        if not self.store.catalog.keys():
+        if not self.keys().rows:
             lines.append(t("project.no_keys"))
         return lines
 
@@ -311,5 +312,3 @@ def _sample(task: str) -> str:
     module = registry.load("tasks", task)
     item = module.Task(task).example_items()[0]
     return item if isinstance(item, str) else "…"
-
-

@@ -1,4 +1,4 @@
-"""The steps of a turn, one a file. Each takes the context and references, and returns references."""
+"""The steps of a turn, one a file: each takes the context and references, gives references."""
 
 from __future__ import annotations
 

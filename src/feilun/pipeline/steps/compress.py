@@ -8,7 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from feilun.compression.compress import Compression, compress as build_variants
+from feilun.compression.compress import Compression
+from feilun.compression.compress import compress as build_variants
 from feilun.engines.base import open_engine
 from feilun.engines.card import read_card, write_card
 from feilun.metrics.calibration import fit_temperature

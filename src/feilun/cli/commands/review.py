@@ -1,0 +1,93 @@
+"""``feilun review``: walks the most useful answers, one key a label."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from feilun.cli.shell import Shell
+from feilun.errors import UsageError
+from feilun.messages import t
+
+_KEYS = "1234567890abcdefghijklmoprtuvwxyz"  # without n, q, s: new label, quit, skip
+
+
+def command(
+    shell: Shell,
+    limit: Annotated[int, typer.Option("--limit", min=1, help=t("cli.option_limit"))] = 100,
+) -> None:
+    with shell.project() as project:
+        queue = list(project.review(limit))
+        if shell.json:
+            rows = [
+                {
+                    "prediction_id": item.prediction.prediction_id,
+                    "index": item.prediction.index,
+                    "input": _shown(item.prediction.input),
+                    "label": item.prediction.label,
+                    "score": item.prediction.score,
+                }
+                for item in queue
+            ]
+            shell.emit({"queue": rows})
+            return
+        if not queue:
+            shell.emit(None, t("cli.review_empty"))
+            return
+        if not sys.stdin.isatty():
+            raise UsageError("cli.review_needs_terminal")
+        model = project.live or project.model()
+        labels = _labels(project, model.record)
+        done = _walk(queue, labels)
+        shell.emit(None, t("cli.review_done", labelled=done, shown=len(queue)))
+
+
+def _labels(project: object, record: object) -> list[str]:
+    from feilun.engines.card import read_card
+    from feilun.project import Project
+    from feilun.store.records import ModelVersion
+
+    assert isinstance(project, Project)
+    assert isinstance(record, ModelVersion)
+    artifact = record.artifact()
+    assert artifact is not None
+    folder = project.workspace.store.artifacts.path(artifact)
+    return list(read_card(folder).schema.labels)
+
+
+def _walk(queue: list, labels: list[str]) -> int:  # type: ignore[type-arg]
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    choices = dict(zip(_KEYS, labels, strict=False))
+    done = 0
+    for number, item in enumerate(queue, 1):
+        row = item.prediction
+        console.rule(f"{number}/{len(queue)}", align="left")
+        console.print(_shown(row.input), markup=False)
+        console.print(
+            t("cli.review_answer", label=row.label, score=row.score), style="cyan", markup=False
+        )
+        menu = "  ".join(f"[{key}] {label}" for key, label in choices.items())
+        console.print(menu + "  " + t("cli.review_keys"), style="dim", markup=False)
+        while True:
+            key = typer.getchar()
+            if key in ("q", "\x03", "\x04", "\x1b"):
+                return done
+            if key == "s":
+                break
+            label = row.label if key in ("\r", "\n") else choices.get(key)
+            if key == "n":
+                label = console.input(t("cli.review_new")).strip() or None
+            if label:
+                item.label(label)
+                console.print(f"→ {label}", style="green", markup=False)
+                done += 1
+                break
+    return done
+
+
+def _shown(item: object) -> str:
+    return t("project.bytes", count=len(item)) if isinstance(item, bytes) else str(item)
