@@ -30,8 +30,9 @@ _NUMBER: dict[str, int] = {name: number for number, name in enumerate(SPLITS)}
 
 
 class Intake:
-    """Takes sources in, one after the other, and counts: rows `read`, rows `held_out`, which
-    splits are the user's `own`, and a report for each source."""
+    """Takes sources in, one after the other, and counts: rows `read`, rows `held_out` (of them,
+    `removed` from the previous version), which splits are the user's `own`; and reports on each
+    source."""
 
     def __init__(
         self,
@@ -44,6 +45,7 @@ class Intake:
     ) -> None:
         self.read = 0
         self.held_out = 0
+        self.removed = 0
         self.own: set[str] = set()
         self.sources: list[SourceReport] = []
         self._task = task
@@ -57,7 +59,8 @@ class Intake:
         """The rows of the version before, and those that wait in it."""
         for label in data.schema.labels:
             self._gathered.code(label)
-        self.held_out += self._gathered.add_previous(data, _NUMBER, self._exclude)
+        self.removed = self._gathered.add_previous(data, _NUMBER, self._exclude)
+        self.held_out += self.removed
         self.own |= set(data.info.get("own_splits", ()))
         if (data.folder / WAITING).is_dir():
             for example in Dataset(data.folder / WAITING).examples():
@@ -122,8 +125,8 @@ class Intake:
 def _checked(source: ExampleSource, task: TaskBase) -> Iterator[Example | BadRow]:
     """Rows that the caller has at hand, checked like all others."""
     for number, example in enumerate(source.examples, 1):
-        label = label_text(example.label)
         try:
+            label = label_text(task, example.label)
             if label is None:
                 raise InvalidData("data.empty_label", column="label")
             item = task.check(example.item)

@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import re
+from array import array
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
+import numpy as np
+
 from feilun import messages
+from feilun.data._warnings import label_warnings, split_warnings
+from feilun.data.content import content_key
 from feilun.data.outcome import Notice, SourceReport
-from feilun.data.sources.base import Source
+from feilun.data.reading import open_readings
+from feilun.data.sources.base import BadRow, Source
 from feilun.store.dataset import Dataset
 from feilun.tasks.base import Processor, TaskBase
+from feilun.types import Example, Item
 
 __all__ = ["Audit", "LabelRow", "audit", "audit_source"]
+
+_SAMPLE = 2000
+"""Rows whose tokens and letters are counted, spread over all rows."""
+_SHOWN = 80
+_LONG = 100_000
+_CHINESE = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff]")
+_LETTER = re.compile(r"[^\W\d_]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +49,11 @@ class Audit:
     """What a look at the data found.
 
     `lengths` and `tokens` are ``{"min", "p50", "mean", "p90", "p99", "max"}``, of characters for
-    texts and of bytes for media; `tokens` is None without a processor and counts what it keeps.
-    `truncated` is the share of rows that the processor cuts. `chinese` is the share of Chinese
-    letters among all letters. `duplicates` counts rows whose content came before, `conflicts`
-    contents with more than one label, `empty` rows with nothing in them.
+    texts and of bytes for media; `tokens` is None without a processor, else counted before
+    anything is cut off. `truncated` is the share of rows that the processor cuts. `chinese` is the
+    share of Chinese letters among all letters. Tokens and letters are those of 2,000 rows at most.
+    `duplicates` counts rows whose content came before, `conflicts` contents with more than one
+    label, `empty` rows with nothing in them (which are among the `bad` ones of a file).
     """
 
     rows: int
@@ -55,14 +72,194 @@ class Audit:
 
     def to_json(self, lang: messages.Language | None = None) -> dict[str, Any]:
         """Everything as JSON values; warnings as sentences in `lang`."""
-        raise NotImplementedError
+        return {**asdict(self), "warnings": [notice.text(lang) for notice in self.warnings]}
 
 
 def audit(data: Dataset, *, processor: Processor | None = None) -> Audit:
     """Looks at a data version. Tokens are counted when `processor` is given."""
-    raise NotImplementedError
+    look = _Look(max(1, len(data) // _SAMPLE))
+    for example in data.examples():
+        look.add(example)
+    return look.result(processor, split_warnings(data.counts))
 
 
 def audit_source(source: Source, *, task: TaskBase, processor: Processor | None = None) -> Audit:
-    """Looks at a file before it is added; nothing is written."""
-    raise NotImplementedError
+    """Looks at a file before it is added; nothing is written. Raises `InvalidData` when it cannot
+    be read or its columns' roles cannot be told."""
+    look = _Look(None)
+    for reading in open_readings(source, task):
+        before, bad = look.seen, look.bad
+        for row in reading:
+            if isinstance(row, BadRow):
+                look.refuse(row)
+            else:
+                look.add(row)
+        table = reading.table
+        counts = look.seen - before, look.bad - bad
+        look.sources.append(
+            SourceReport(table.name, *counts, roles=reading.roles, details=table.details)
+        )
+    return look.result(processor, [])
+
+
+class _Look:
+    """Counts rows as they go by. `step` says which rows are sampled: every so many; None where
+    nobody knows how many there are, and the sample is thinned out as it grows."""
+
+    def __init__(self, step: int | None) -> None:
+        self.seen = self.bad = self.empty = 0
+        self.sources: list[SourceReport] = []
+        self._step = step or 1
+        self._thin = step is None
+        self._keys = bytearray()
+        self._codes = array("i")
+        self._lengths = array("Q")
+        self._labels: dict[str, int] = {}
+        self._splits: Counter[tuple[str, str]] = Counter()
+        self._examples: list[str] = []
+        self._sample: list[Item] = []
+
+    def refuse(self, row: BadRow) -> None:
+        """A row that cannot be used."""
+        self.seen += 1
+        self.bad += 1
+        self.empty += row.code == "data.empty_input"
+
+    def add(self, example: Example) -> None:
+        """A row that can be used."""
+        self.seen += 1
+        item, label = example.item, example.label or ""
+        if label not in self._labels:
+            self._labels[label] = len(self._labels)
+            self._examples.append(_shown(item))
+        length = _length(item)
+        self.empty += length == 0
+        self._codes.append(self._labels[label])
+        self._lengths.append(length)
+        self._keys += content_key(item)
+        self._splits[example.split, label] += 1
+        if not (len(self._codes) - 1) % self._step:
+            self._sample.append(item)
+            if self._thin and len(self._sample) >= 2 * _SAMPLE:
+                self._sample = self._sample[::2]
+                self._step *= 2
+
+    def result(self, processor: Processor | None, warnings: list[Notice]) -> Audit:
+        """What was found."""
+        codes = np.frombuffer(self._codes, np.int32)
+        lengths = np.frombuffer(self._lengths, np.uint64)
+        counts = np.bincount(codes, minlength=len(self._labels)).tolist()
+        labelled = sum(n for label, n in zip(self._labels, counts, strict=True) if label) or 1
+        splits = sorted({split for split, _ in self._splits})
+        rows = [
+            LabelRow(
+                label,
+                counts[code],
+                counts[code] / labelled,
+                {s: self._splits[s, label] for s in splits if self._splits[s, label]},
+                float(np.median(lengths[codes == code])),
+                self._examples[code],
+            )
+            for label, code in self._labels.items()
+        ]
+        rows.sort(key=lambda row: (-row.rows, row.label))
+        duplicates, conflicts = self._same()
+        tokens, truncated = _tokens(processor, self._sample)
+        found = [*label_warnings({row.label: row.rows for row in rows}), *warnings]
+        longest = int(lengths.max()) if len(lengths) else 0
+        if conflicts:
+            found.append(Notice("data.has_conflicts", {"rows": conflicts}))
+        if duplicates * 10 > len(codes):
+            found.append(Notice("data.has_duplicates", {"rows": duplicates, "of": len(codes)}))
+        if longest > _LONG and any(isinstance(item, str) for item in self._sample):
+            found.append(Notice("data.very_long", {"characters": longest}))
+        if truncated:
+            found.append(Notice("data.truncated", {"share": 100 * truncated}))
+        return Audit(
+            rows=self.seen,
+            labels=tuple(rows),
+            splits={
+                s: sum(n for (part, _), n in self._splits.items() if part == s) for s in splits
+            },
+            lengths=_spread(lengths),
+            tokens=tokens,
+            truncated=truncated,
+            chinese=_chinese(self._sample),
+            duplicates=duplicates,
+            conflicts=conflicts,
+            empty=self.empty,
+            bad=self.bad,
+            sources=tuple(self.sources),
+            warnings=tuple(found),
+        )
+
+    def _same(self) -> tuple[int, int]:
+        """Rows whose content came before, and contents with more than one label."""
+        if not self._codes:
+            return 0, 0
+        keys = np.frombuffer(self._keys, ">u8").reshape(-1, 2).astype(np.uint64)
+        codes = np.frombuffer(self._codes, np.int32)
+        order = np.lexsort((keys[:, 1], keys[:, 0]))
+        begins = np.ones(len(order), bool)
+        begins[1:] = (np.diff(keys[order], axis=0) != 0).any(axis=1)
+        starts = np.flatnonzero(begins)
+        first = codes[order[starts]][np.cumsum(begins) - 1]
+        differs = np.logical_or.reduceat(codes[order] != first, starts)
+        return len(order) - len(starts), int(differs.sum())
+
+
+def _length(item: Item) -> int:
+    if isinstance(item, str):
+        return len(item.strip())
+    if isinstance(item, Mapping):
+        return sum(_length(value) for value in item.values())
+    return len(item) if isinstance(item, bytes) else len(str(item)) if item is not None else 0
+
+
+def _shown(item: Item) -> str:
+    if isinstance(item, bytes):
+        return f"<{len(item):,} bytes>"
+    if isinstance(item, Mapping):
+        text = ", ".join(f"{name}: {_shown(value)}" for name, value in item.items())
+    else:
+        text = " ".join(str(item).split())
+    return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
+
+
+def _spread(values: np.ndarray) -> dict[str, float]:
+    if not len(values):
+        return {}
+    p50, p90, p99 = np.percentile(values, (50, 90, 99)).tolist()
+    return {
+        "min": float(values.min()),
+        "p50": p50,
+        "mean": float(values.mean()),
+        "p90": p90,
+        "p99": p99,
+        "max": float(values.max()),
+    }
+
+
+def _texts(items: list[Item]) -> Iterator[str]:
+    for item in items:
+        for value in item.values() if isinstance(item, Mapping) else (item,):
+            if isinstance(value, str):
+                yield value[:1000]
+
+
+def _chinese(items: list[Item]) -> float:
+    letters = chinese = 0
+    for text in _texts(items):
+        letters += len(_LETTER.findall(text))
+        chinese += len(_CHINESE.findall(text))
+    return chinese / letters if letters else 0.0
+
+
+def _tokens(
+    processor: Processor | None, items: list[Item]
+) -> tuple[dict[str, float] | None, float | None]:
+    if processor is None or not items:
+        return None, None
+    encoded = [e for i in range(0, len(items), 256) for e in processor.encode(items[i : i + 256])]
+    cut = np.array([e.cut for e in encoded])
+    return _spread(np.array([e.cost for e in encoded]) + cut), float((cut > 0).mean())

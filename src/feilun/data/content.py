@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
@@ -67,25 +66,20 @@ def _number(value: Scalar) -> Scalar:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def label_text(value: Scalar) -> str | None:
-    """The label as text, None when there is none.
+def label_text(task: TaskBase, value: Scalar) -> str | None:
+    """The label as text, None when there is none: what `task` makes of the tidied value.
 
-    Numbers lose an empty fraction, so that 1, 1.0 and "1.0" are one label, ``1``. Texts lose the
-    space around them and take Unicode form NFC. NaN, "", "nan", "null" and Excel's "#N/A" are no
-    label.
+    Numbers lose an empty fraction also where they are written as text, so that 1, 1.0 and "1.0"
+    are one label, ``1``. Texts take Unicode form NFC. Beside what the task takes for no label
+    ("", NaN) there is none in "nan", "null" and Excel's "#N/A".
     """
-    if value is None:
-        return None
-    if isinstance(value, float):
-        if math.isnan(value):
+    if isinstance(value, str):
+        value = unicodedata.normalize("NFC", value.strip())
+        if value.casefold() in _NO_LABEL:
             return None
-        return str(int(value)) if value.is_integer() else repr(value)
-    text = unicodedata.normalize("NFC", str(value).strip())
-    if text.casefold() in _NO_LABEL:
-        return None
-    if _WHOLE.fullmatch(text):
-        return str(int(text.partition(".")[0]))
-    return text
+        if _WHOLE.fullmatch(value):
+            value = int(value.partition(".")[0])
+    return task.label(value)
 
 
 def content_keys(

@@ -52,7 +52,8 @@ class BuildReport:
       previous version; `conflicts`: contents that came with different labels; `undecided`: of
       them, those left out because no label had the majority; `corrected`: labels of the previous
       version that a correcting source changed
-    - `held_out`: rows left out because they overlap with held-out content; `overlaps`: rows that
+    - `held_out`: rows left out because they overlap with held-out content, `removed`: of them, rows
+      that the previous version had; `overlaps`: rows that
       came for one split and stand in another, because the same content or group was there
     - `waiting`: new labels with too few rows so far, ``{label: rows}``
     - `counts`: ``{split: {label: rows}}``; `labels`: in the order of the model's outputs;
@@ -73,6 +74,7 @@ class BuildReport:
     undecided: int
     corrected: int
     held_out: int
+    removed: int
     overlaps: int
     waiting: Mapping[str, int]
     counts: Mapping[str, Mapping[str, int]]
@@ -86,7 +88,7 @@ class BuildReport:
     @property
     def changed(self) -> bool:
         """Whether the version holds anything that the previous one did not."""
-        return bool(self.new or self.corrected or self.held_out)
+        return bool(self.new or self.corrected or self.removed)
 
     def to_json(self, lang: messages.Language | None = None) -> dict[str, Any]:
         """Everything as JSON values; warnings as sentences in `lang`."""

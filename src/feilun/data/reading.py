@@ -52,7 +52,7 @@ class Reading:
                     raw = values.get(roles.label)
                     label = labels.get(raw) if isinstance(raw, str) else None
                     if label is None:
-                        label = _label(raw, roles.label, labels)
+                        label = _label(self.task, raw, roles.label, labels)
                 if label is None and self.need_label:
                     raise InvalidData("data.empty_label", column=roles.label)
             except InvalidData as error:
@@ -91,12 +91,12 @@ class Reading:
         return lambda values: {name: value(values, c, kind) for name, c, kind in columns}
 
 
-def _label(raw: Any, column: str, known: dict[str, str]) -> str | None:
+def _label(task: TaskBase, raw: Any, column: str, known: dict[str, str]) -> str | None:
     """The label as text. Labels repeat, so each is put into its form once; `known` does not grow
     for ever where a column of free texts was taken for the label."""
     if isinstance(raw, dict | list):
         raise InvalidData("data.nested", column=column)
-    label = label_text(raw)
+    label = label_text(task, raw)
     if isinstance(raw, str) and label is not None and len(known) < 10_000:
         known[raw] = label
     return label
@@ -109,9 +109,13 @@ def _is_empty(value: Any) -> bool:
 
 
 def _text(values: Mapping[str, Scalar], column: str | None) -> str:
-    if column is None:
+    """An id, group or subject as text; empty when there is none."""
+    value = None if column is None else values.get(column)
+    if value is None or value != value:
         return ""
-    return label_text(values.get(column)) or ""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return str(value).strip()
 
 
 def _number(value: Any, column: str) -> float | None:

@@ -84,7 +84,7 @@ def build(
         waiting = _waiting(gathered, contents, previous, new_label_rows)
         decision = decide(gathered, contents, _shares(settings, intake.own), waiting)
         _check(gathered, contents, decision)
-        labels = _labels(gathered, decision, previous)
+        labels = _labels(task, gathered, decision, previous)
         schema = Schema(task.name, labels, dict(task_settings or {}))
         ids = Ids(gathered, decision.keep)
         fresh = np.zeros(len(gathered.rows), bool)
@@ -131,6 +131,7 @@ def build(
         undecided=int((contents.label == UNDECIDED).sum()),
         corrected=int(contents.corrected.sum()),
         held_out=intake.held_out,
+        removed=intake.removed,
         overlaps=decision.moved,
         waiting={gathered.labels[code]: rows for code, rows in sorted(waiting.items())},
         counts=counts,
@@ -177,17 +178,14 @@ def _waiting(
     }
 
 
-def _labels(gathered: Gathered, decision: Decision, previous: Dataset | None) -> tuple[str, ...]:
+def _labels(
+    task: TaskBase, gathered: Gathered, decision: Decision, previous: Dataset | None
+) -> tuple[str, ...]:
     """The labels in the order of the model's outputs: those of the version before keep their
-    places, new ones follow, numbers by size and texts by their letters."""
+    places, new ones follow in the task's order."""
     known = previous.schema.labels if previous else ()
     used = np.unique(decision.label[decision.keep]).tolist()
-    new = [gathered.labels[code] for code in used if gathered.labels[code] not in set(known)]
-    try:
-        new.sort(key=float)
-    except ValueError:
-        new.sort()
-    return (*known, *new)
+    return (*known, *task.order({gathered.labels[code] for code in used} - set(known)))
 
 
 def _nothing(intake: Intake, bad: BadRows) -> FeilunError:

@@ -53,7 +53,9 @@ def _table(folder: Path, name: str, split: Split | None) -> Table:
         with pa.memory_map(str(files[0])) as raw, pa.ipc.open_stream(raw) as stream:
             columns = stream.schema.names
     except (OSError, pa.ArrowException) as error:
-        raise InvalidData("data.damaged", file=files[0], format="Arrow", reason=str(error)) from None
+        raise InvalidData(
+            "data.damaged", file=files[0], format="Arrow", reason=str(error)
+        ) from None
     return Table(
         name,
         columns,
@@ -79,7 +81,9 @@ def _batches(files: list[Path]) -> Iterator[Any]:
             with pa.memory_map(str(file)) as raw, pa.ipc.open_stream(raw) as stream:
                 yield from stream
         except (OSError, pa.ArrowException) as error:
-            raise InvalidData("data.damaged", file=file, format="Arrow", reason=str(error)) from None
+            raise InvalidData(
+                "data.damaged", file=file, format="Arrow", reason=str(error)
+            ) from None
 
 
 def _json(file: Path) -> dict[str, Any]:
