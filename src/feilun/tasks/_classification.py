@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from feilun.errors import InvalidData
+from feilun.metrics.probabilities import softmax
 from feilun.tasks.base import TaskBase
 from feilun.types import Output, Scalar, Schema
 
-__all__ = ["MAX_LABEL_LENGTH", "Classification", "label_of", "order_labels", "softmax"]
+__all__ = ["MAX_LABEL_LENGTH", "Classification", "label_of", "order_labels"]
 
 MAX_LABEL_LENGTH = 200
 """Characters of a label: a longer cell is taken for a wrong column, not for a label."""
@@ -58,15 +59,6 @@ class Classification(TaskBase):
             },
             "required": ["label", "score"],
         }
-
-
-def softmax(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
-    """Probabilities (rows, labels) in float64 of `logits` / `temperature`."""
-    scaled = np.asarray(logits, dtype=np.float64) / temperature
-    scaled -= scaled.max(axis=1, keepdims=True)
-    np.exp(scaled, out=scaled)
-    scaled /= scaled.sum(axis=1, keepdims=True)
-    return scaled
 
 
 def label_of(value: Scalar) -> str | None:

@@ -127,7 +127,7 @@ def _reason(error: Exception) -> str:
 
 
 def _eight_bits(image: Image) -> Image:
-    from PIL import Image as images
+    from PIL.Image import fromarray
 
     if not image.mode.startswith(("I", "F")):
         return image
@@ -137,11 +137,11 @@ def _eight_bits(image: Image) -> Image:
         values = values * 255 if values.max(initial=0) <= 1 else values
     else:
         values = values / 257
-    return images.fromarray(np.clip(np.rint(values), 0, 255).astype(np.uint8))
+    return fromarray(np.clip(np.rint(values), 0, 255).astype(np.uint8))
 
 
 def _on_white(image: Image) -> Image:
-    from PIL import Image as images
+    from PIL.Image import alpha_composite, new
 
-    background = images.new("RGBA", image.size, (255, 255, 255, 255))
-    return images.alpha_composite(background, image).convert("RGB")
+    background = new("RGBA", image.size, (255, 255, 255, 255))
+    return alpha_composite(background, image).convert("RGB")

@@ -1,0 +1,39 @@
+"""A figure with its interval, and which way each metric is better."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+__all__ = ["HIGHER_IS_BETTER", "METRICS", "Score", "percentiles"]
+
+HIGHER_IS_BETTER = {
+    "accuracy": True,
+    "precision": True,
+    "recall": True,
+    "f1": True,
+    "roc_auc": True,
+    "log_loss": False,
+    "calibration_error": False,
+}
+"""Every metric of a classifier, in the order of reports."""
+
+METRICS = tuple(HIGHER_IS_BETTER)
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """What was measured, and the interval in which the true figure lies with the confidence that
+    was asked for (95 % unless said otherwise): ``low <= value <= high``."""
+
+    value: float
+    low: float
+    high: float
+
+
+def percentiles(value: float, replicates: np.ndarray, confidence: float = 0.95) -> Score:
+    """The percentile interval of bootstrap `replicates`, widened where needed to hold `value`."""
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(replicates, (tail, 1 - tail)).tolist()
+    return Score(value, min(low, value), max(high, value))
