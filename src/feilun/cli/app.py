@@ -116,15 +116,17 @@ def _usage(error: click_errors.ClickException) -> str:
         key = "cli.no_such_option_near" if options else "cli.no_such_option"
         return t(key, option=error.option_name, options=options)
     if isinstance(error, click_errors.MissingParameter):
-        name = error.param.human_readable_name if error.param else ""
-        return t("cli.missing_argument", name=name)
+        return t("cli.missing_argument", name=_name(error))
     if isinstance(error, click_errors.BadParameter):
-        name = error.param.human_readable_name if error.param else ""
-        return t("cli.bad_argument", name=name, reason=error.message)
+        return t("cli.bad_argument", name=_name(error), reason=error.message)
     words = error.message
     if words.startswith("No such command"):
         return t("cli.no_such_command", name=words.split("'")[1], options=command_names())
     return t("cli.usage", reason=words)
+
+
+def _name(error: click_errors.BadParameter) -> str:
+    return str(getattr(error.param, "human_readable_name", "") or error.param_hint or "")
 
 
 def _fail(code: str, message: str, hint: str, exit_code: int, as_json: bool) -> int:

@@ -88,7 +88,7 @@ def execute(
         except FeilunError:
             raise
         except Exception as error:  # noqa: BLE001 (what DBOS wraps a step's failure in)
-            raise (_Current.failure or _decode(error) or error) from None
+            raise _recorded(error) from None
         return result
 
 
@@ -151,11 +151,14 @@ def _encode(error: FeilunError) -> str:
     return json.dumps(body, default=str, ensure_ascii=False)
 
 
-def _decode(error: Exception) -> FeilunError | None:
-    """The feilun error that an earlier process recorded, or None when it is something else."""
+def _recorded(error: Exception) -> Exception:
+    """The feilun error behind a failed step: this process's own, or one an earlier process wrote
+    down; anything else as it is."""
+    if _Current.failure is not None:
+        return _Current.failure
     try:
         body = json.loads(str(getattr(error, "message", error)))
         cls = getattr(errors, body["class"])
-        return cls(body["code"], **body["params"]) if issubclass(cls, FeilunError) else None
+        return cls(body["code"], **body["params"]) if issubclass(cls, FeilunError) else error
     except (ValueError, KeyError, TypeError, AttributeError):
-        return None
+        return error

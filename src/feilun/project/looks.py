@@ -62,7 +62,8 @@ class AuditView(Result):
 
 
 def _spread(figures: Mapping[str, float]) -> str:
-    return t("project.spread", **{name: f"{value:,.0f}" for name, value in figures.items()})
+    words: dict[str, Any] = {name: f"{value:,.0f}" for name, value in figures.items()}
+    return t("project.spread", **words)
 
 
 def audit(context: Context, version: DataVersion) -> AuditView:

@@ -28,16 +28,16 @@ def command(
 ) -> None:
     from feilun.demo import tell
 
-    lang = lang or messages.language()
-    if lang not in ("en", "zh"):
+    spoken = next((one for one in messages.LANGUAGES if one == (lang or messages.language())), None)
+    if spoken is None:
         raise UsageError("cli.no_such_language", lang=lang, options=messages.LANGUAGES)
-    messages.use(lang)
-    name = "feilun-demo-zh" if lang == "zh" else "feilun-demo"
+    messages.use(spoken)
+    name = "feilun-demo-zh" if spoken == "zh" else "feilun-demo"
     target = folder or (shell.folder or Path()) / name
     with shell.progress() as report:
         told = tell(
             target,
-            lang,
+            spoken,
             show=lambda result: None if shell.json else shell.show(result),
             say=shell.say,
             report=report,

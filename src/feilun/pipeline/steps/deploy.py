@@ -37,7 +37,7 @@ def deploy(
         return {"promoted": True, "golden": {}}
     with _server(context) as address:
         golden = _prove(context, model, address)
-        found = {
+        found: dict[str, Any] = {
             "total": golden.total,
             "equal": golden.labels_equal,
             "worst": golden.worst_difference,

@@ -68,4 +68,4 @@ def _base(recorded: Any) -> Path | str | None:
     """A base as the plan recorded it: a folder, a name such as ``scratch:vit``, or none."""
     if isinstance(recorded, dict):
         return Path(recorded["folder"])
-    return recorded
+    return None if recorded is None else str(recorded)
