@@ -6,12 +6,12 @@ Importing this costs nothing; `open_store` brings the databases in.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from feilun.store.store import Store
 
-__all__ = ["open_store"]
+__all__ = ["Store", "open_store"]
 
 
 def open_store(
@@ -21,3 +21,12 @@ def open_store(
     from feilun.store import store
 
     return store.open_store(folder, database, artifacts)
+
+
+def __getattr__(name: str) -> Any:
+    # `Store` for type annotations, without the databases' libraries until somebody asks.
+    if name == "Store":
+        from feilun.store.store import Store
+
+        return Store
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

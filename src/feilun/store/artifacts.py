@@ -46,9 +46,9 @@ class Artifacts:
         self._remote = None
         if isinstance(root, str) and "://" in root and not root.startswith("file://"):
             self._remote = Remote(root)
-            self.root = cache or Path(".feilun/cache")
+            self.root = (cache or Path(".feilun/cache")).absolute()
         else:
-            self.root = Path(str(root).removeprefix("file://"))
+            self.root = Path(str(root).removeprefix("file://")).absolute()
         self._objects = self.root / "objects"
         self._blobs = self.root / "blobs"
         self._scratch = Scratch(self.root / "scratch")
@@ -56,6 +56,9 @@ class Artifacts:
             for folder in (self._objects, self._blobs, self._scratch.folder):
                 folder.mkdir(parents=True, exist_ok=True)
         self._verified: dict[str, int] = {}
+        # Two locks: a backup keeps gc away for minutes, and must not keep publishers waiting.
+        self._gc_lock = FileLock(self.root / "gc.lock")
+        self._place_lock = FileLock(self.root / "place.lock")
 
     def new(self) -> Path:
         """An empty folder to write in, on the file system that `publish` renames on."""
@@ -145,20 +148,21 @@ class Artifacts:
         count = size = 0
         with self.locked():
             for ref in sorted(self.refs() - keep):
-                if self._is_young(ref, published_before):
-                    continue
-                count += 1
-                # A file with a blob is freed with its blob below.
-                size += self._bytes(ref, links=2 if dry_run else 1)
-                if not dry_run:
-                    self._remove(ref)
+                with self._place_lock:
+                    if self._is_young(ref, published_before):
+                        continue
+                    count += 1
+                    # A file with a blob is freed with its blob below.
+                    size += self._bytes(ref, links=2 if dry_run else 1)
+                    if not dry_run:
+                        self._remove(ref)
             size += self._scratch.clear(dry_run=dry_run)
             size += self._clear_blobs(dry_run=dry_run)
         return count, size
 
     def locked(self) -> FileLock:
-        """A lock under which nothing is removed; `gc` and backups take it in turn."""
-        return FileLock(self.root / "lock")
+        """While this is held (``with``), nothing is removed. Its thread may take it again."""
+        return self._gc_lock
 
     def _folder(self, ref: str) -> Path:
         kind, _, digest = ref.partition(":")
@@ -207,7 +211,7 @@ class Artifacts:
 
     def _place(self, ref: str, staged: Path) -> None:
         target = self._folder(ref)
-        with self.locked():
+        with self._place_lock:
             target.parent.mkdir(parents=True, exist_ok=True)
             if target.exists():
                 try:

@@ -127,6 +127,13 @@ class Deployments(CatalogPart):
         with self._db.read() as connection:
             return [Deployment(**as_dict(row)) for row in connection.execute(query)]
 
+    def endpoints(self) -> list[str]:
+        """Every endpoint at which something is or was deployed, by name."""
+        c = t.deployments.c
+        with self._db.read() as connection:
+            query = select(c.endpoint).distinct().order_by(c.endpoint)
+            return list(connection.scalars(query))
+
     def epoch(self) -> int:
         """A number that grows with every change of deployments, keys and prices; cheap to ask."""
         with self._db.read() as connection:

@@ -28,7 +28,10 @@ from feilun.store.records import (
 )
 from feilun.types import Progress
 
-__all__ = ["RunChanges", "Runs"]
+__all__ = ["GOING", "RunChanges", "Runs"]
+
+GOING: tuple[RunState, ...] = ("queued", "running", "failed", "stopped")
+"""States of runs that may still go on from where they are."""
 
 _ENDED: tuple[RunState, ...] = ("finished", "failed", "refused", "stopped")
 

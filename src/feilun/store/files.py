@@ -6,6 +6,7 @@ import errno
 import hashlib
 import os
 import secrets
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -13,7 +14,7 @@ from pathlib import Path
 
 from feilun.errors import EnvironmentProblem
 
-__all__ = ["full_disk", "hash_file", "sync", "sync_all", "write_atomically"]
+__all__ = ["full_disk", "hash_file", "link_or_copy", "sync", "sync_all", "write_atomically"]
 
 _FULL = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT}
 _ONE_BY_ONE = 64
@@ -35,6 +36,16 @@ def hash_file(path: Path) -> str:
     """The sha256 of a file's content, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def link_or_copy(source: Path | str, target: Path | str) -> None:
+    """Gives a file that never changes a second name, or copies it where that cannot be."""
+    try:
+        os.link(source, target)
+    except FileNotFoundError:
+        raise
+    except OSError:
+        shutil.copy2(source, target)
 
 
 def sync(path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, delete, select, tuple_, update
+from sqlalchemy import Row, delete, func, select, tuple_, update
 
 from feilun.errors import NotFound
 from feilun.store import tables_ledger as t
@@ -105,6 +105,13 @@ class PredictionLog:
             for name in names - still:
                 self._blobs.remove(name, older_than=grace)
             total += len(keys)
+
+    def expired(self, moment: datetime | None = None) -> int:
+        """How many inputs `purge_expired` would delete."""
+        c = t.predictions.c
+        query = select(func.count()).where(c.expires <= (moment or now()), ~c.purged)
+        with self._db.read() as connection:
+            return connection.scalar(query) or 0
 
     def sweep_blobs(self, *, grace: float = BLOB_GRACE, dry_run: bool = False) -> tuple[int, int]:
         """Deletes bytes that no prediction refers to: how many, and how many bytes they were."""

@@ -30,12 +30,12 @@ def current(database: Database) -> str | None:
         return _revision(connection, database)
 
 
-def migrate(database: Database) -> bool:
-    """Migrates to `head`, in one transaction; whether there was anything to do.
+def migrate(database: Database, to: str | None = None) -> bool:
+    """Migrates to `to` (default: `head`), in one transaction; whether there was anything to do.
 
     Raises `EnvironmentProblem` for a database of a newer feilun.
     """
-    wanted = head(database.schema)
+    wanted = to or head(database.schema)
     if _known(current(database), wanted, database) == wanted:
         return False
     with database.write() as connection:
@@ -45,7 +45,7 @@ def migrate(database: Database) -> bool:
             connection.execute(text(f'CREATE SCHEMA IF NOT EXISTS "{database.schema}"'))
         if _known(_revision(connection, database), wanted, database) == wanted:
             return False
-        _upgrade(connection, database.schema)
+        _upgrade(connection, database.schema, wanted)
     return True
 
 
@@ -65,7 +65,7 @@ def _revision(connection: Connection, database: Database) -> str | None:
     return revision
 
 
-def _upgrade(connection: Connection, schema: str) -> None:
+def _upgrade(connection: Connection, schema: str, to: str) -> None:
     from alembic import command
     from alembic.config import Config
 
@@ -74,4 +74,4 @@ def _upgrade(connection: Connection, schema: str) -> None:
     config.set_main_option("script_location", str(_FOLDER).replace("%", "%%"))
     config.set_main_option("version_locations", str(_FOLDER / schema).replace("%", "%%"))
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    command.upgrade(config, to)

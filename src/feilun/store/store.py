@@ -21,7 +21,7 @@ from feilun.store.locks import file_lock, postgres_lock
 from feilun.store.migrate import migrate
 from feilun.store.records import ArtifactRow, CheckResult
 
-__all__ = ["STATE", "Store", "open_store"]
+__all__ = ["STATE", "Store", "open_store", "state_folder"]
 
 STATE = ".feilun"
 """The folder of a workspace that holds everything but the projects' own files."""
@@ -30,15 +30,14 @@ STATE = ".feilun"
 def open_store(
     folder: Path, database: str | None = None, artifacts: Path | str | None = None
 ) -> Store:
-    """Opens the workspace `folder`, making or migrating what it needs.
+    """Opens the workspace `folder` (or its ``.feilun``), making or migrating what it needs.
 
     `database` is the URL of a PostgreSQL; by default three SQLite files lie in ``.feilun``.
     `artifacts` is a folder or an fsspec URL, by default ``.feilun/artifacts``. Any number of
     processes may open one workspace, at the same time too. Raises `EnvironmentProblem` when a
     database or the disk does not let it, or is of a newer feilun.
     """
-    folder = folder.resolve()
-    state = folder / STATE
+    state = state_folder(folder)
     try:
         with full_disk(state):
             # Callers' inputs lie in here.
@@ -47,23 +46,28 @@ def open_store(
         raise EnvironmentProblem(
             "store.folder_not_writable", path=str(state), reason=error.strerror
         ) from None
-    return Store(folder, database, artifacts)
+    return Store(state, database, artifacts)
+
+
+def state_folder(folder: Path) -> Path:
+    """The ``.feilun`` of the workspace `folder`, which may be that folder itself."""
+    folder = folder.resolve()
+    return folder if folder.name == STATE else folder / STATE
 
 
 class Store:
     """An open workspace; a context manager that closes it.
 
-    `folder` is the workspace, `state` its ``.feilun``; `catalog`, `ledger` and `artifacts` what
-    they say; `dbos_url` where the durable workflows keep theirs (schema ``dbos`` on PostgreSQL).
+    `folder` is the workspace's ``.feilun``; `catalog`, `ledger` and `artifacts` what they say;
+    `dbos_url` where the durable workflows keep theirs (schema ``dbos`` on PostgreSQL).
     """
 
     def __init__(self, folder: Path, database: str | None, artifacts: Path | str | None) -> None:
         self.folder = folder
-        self.state = folder / STATE
         self.sqlite = database is None
         if database is None:
-            urls = {name: sqlite_url(self.state / f"{name}.db") for name in ("catalog", "ledger")}
-            self.dbos_url = f"sqlite:///{self.state / 'dbos.db'}"
+            urls = {name: sqlite_url(self.folder / f"{name}.db") for name in ("catalog", "ledger")}
+            self.dbos_url = f"sqlite:///{self.folder / 'dbos.db'}"
         else:
             url = postgres_url(database)
             urls = {"catalog": url, "ledger": url}
@@ -71,10 +75,12 @@ class Store:
         self.databases = {name: Database(url, name) for name, url in urls.items()}
         try:
             self._migrate()
-            self.blobs = Blobs(self.state / "inputs")
+            self.blobs = Blobs(self.folder / "inputs")
             self.catalog = Catalog(self.databases["catalog"])
             self.ledger = Ledger(self.databases["ledger"], self.blobs)
-            self.artifacts = Artifacts(artifacts or self.state / "artifacts", self.state / "cache")
+            self.artifacts = Artifacts(
+                artifacts or self.folder / "artifacts", self.folder / "cache"
+            )
         except BaseException:
             self.close()
             raise
@@ -91,7 +97,7 @@ class Store:
         the process, however that ends.
         """
         if self.sqlite:
-            return file_lock(self.state / "locks", project)
+            return file_lock(self.folder / "locks", project)
         return postgres_lock(self.databases["catalog"], project)
 
     def run_folder(self, run_id: str) -> Path:
@@ -99,15 +105,19 @@ class Store:
 
         `gc` removes it once the run has finished or was refused.
         """
-        path = self.state / "runs" / run_id
+        path = self.folder / "scratch" / run_id
         with full_disk(path):
             path.mkdir(parents=True, exist_ok=True)
         return path
 
+    def run_folders(self) -> list[Path]:
+        """The folders that `run_folder` made, of runs that may be over."""
+        return sorted(path for path in (self.folder / "scratch").glob("*") if path.is_dir())
+
     def secret(self) -> str:
         """The workspace's secret, with which its processes know each other; made when first
         asked for, and readable by the owner alone."""
-        path = self.state / "secret"
+        path = self.folder / "secret"
         if not path.exists():
             aside = path.with_name(f".secret.{secrets.token_hex(6)}")
             with full_disk(path):
@@ -143,7 +153,7 @@ class Store:
         for database in self.databases.values():
             if self.sqlite:
                 # The very first opening switches the file to WAL, which waits for nobody.
-                with FileLock(self.state / "migrate.lock"):
+                with FileLock(self.folder / "migrate.lock"):
                     migrate(database)
             else:
                 migrate(database)
