@@ -72,8 +72,8 @@ class ImageProcessor:
             encoded.append(Encoded({"pixels": np.ascontiguousarray(pixels)}, height * width))
         return encoded
 
-    def collate(self, batch: Sequence[Encoded]) -> Arrays:
-        """``pixel_values``: float32 (batch, channels, height, width)."""
+    def collate(self, batch: Sequence[Encoded], multiple: int = 1) -> Arrays:
+        """``pixel_values``: float32 (batch, channels, height, width); nothing is padded."""
         pixels = np.stack([item.arrays["pixels"] for item in batch])
         values = np.empty(pixels.shape, dtype=np.float32)
         for channel, table in enumerate(self._values):

@@ -149,11 +149,11 @@ class TextProcessor:
             encoded.append(Encoded({"input_ids": ids}, len(ids), lost))
         return encoded
 
-    def collate(self, batch: Sequence[Encoded]) -> Arrays:
+    def collate(self, batch: Sequence[Encoded], multiple: int = 1) -> Arrays:
         """``input_ids``, ``attention_mask`` and, where the model takes them, ``token_type_ids``:
-        int64 (batch, longest)."""
+        int64 (batch, longest), the longest rounded up to a `multiple` within ``max_length``."""
         lengths = np.array([item.cost for item in batch])
-        longest = int(lengths.max())
+        longest = min(-(-int(lengths.max()) // multiple) * multiple, self.max_length)
         places = np.arange(longest)
         if self.pads_left:
             mask = places >= (longest - lengths)[:, None]

@@ -71,8 +71,10 @@ class Processor(Protocol):
         """Each item on its own. Raises `InvalidData` for an item that cannot be encoded."""
         ...
 
-    def collate(self, batch: Sequence[Encoded]) -> Arrays:
-        """One batch, padded to its longest item; the first axis is the batch."""
+    def collate(self, batch: Sequence[Encoded], multiple: int = 1) -> Arrays:
+        """One batch, padded to its longest item, rounded up to a `multiple` where the model has
+        room: an engine that prepares itself for each new shape wants few. The first axis is the
+        batch."""
         ...
 
     def save(self, folder: Path) -> None:
