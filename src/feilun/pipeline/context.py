@@ -53,6 +53,6 @@ class Context:
 
     def scratch(self, name: str) -> Path:
         """A folder of this run that outlives kills and is emptied on success."""
-        folder = self.store.folder / "scratch" / self.run_id / name.replace(":", "-")
+        folder = self.store.run_folder(self.run_id) / name
         folder.mkdir(parents=True, exist_ok=True)
         return folder

@@ -129,10 +129,9 @@ class Project:
                 details.pop("out")
                 if previous is not None and not built.changed:
                     return Added(previous.id, unchanged=True, report=details)
-                ref = store.artifacts.publish(out, "data")
+                ref = store.publish(out, "data").ref
             finally:
                 shutil.rmtree(out, ignore_errors=True)
-            store.catalog.add_artifact(ref, "data", store.artifacts.size(ref))
             version = store.catalog.add_data_version(
                 self.name,
                 ref,

@@ -45,10 +45,9 @@ def collect(context: Context) -> dict[str, Any]:
             report=context.report,
             new_label_rows=context.config.update.new_label_rows,
         )
-        ref = artifacts.publish(out, "data")
+        ref = context.store.publish(out, "data").ref
     finally:
         shutil.rmtree(out, ignore_errors=True)
-    catalog.add_artifact(ref, "data", artifacts.size(ref))
     report = built.to_json()
     report.pop("out")
     version = catalog.add_data_version(

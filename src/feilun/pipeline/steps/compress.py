@@ -40,10 +40,9 @@ def compress(context: Context, version: str) -> dict[str, Any]:
         # Variants that were not chosen are measured, not kept: they can be built again.
         kept = artifacts.new()
         shutil.copytree(chosen, kept, dirs_exist_ok=True)
-        ref = artifacts.publish(kept, "variant")
+        ref = context.store.publish(kept, "variant").ref
     finally:
         shutil.rmtree(out, ignore_errors=True)
-    catalog.add_artifact(ref, "variant", artifacts.size(ref))
     figures = _figures(made)
     figures[made.chosen] |= {"artifact": ref, "temperature": temperature}
     catalog.update_model_version(version, variant=made.chosen, variants=figures)

@@ -102,7 +102,7 @@ def _checked(response: Any) -> dict[str, Any]:
 def _caller(context: Context, address: str) -> Iterator[Any]:
     import httpx
 
-    token = make_token(context.store.secret())
+    token = make_token(context.store.secret().encode())
     headers = {"Authorization": f"Bearer {token}"}
     with httpx.Client(base_url=address, headers=headers, timeout=120, trust_env=False) as client:
         yield client

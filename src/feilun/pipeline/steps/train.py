@@ -39,10 +39,9 @@ def train(context: Context, plan: dict[str, Any], rung: dict[str, Any]) -> dict[
     )
     try:
         result = run_child(job, context.report)
-        ref = artifacts.publish(out, "weights")
+        ref = context.store.publish(out, "weights").ref
     finally:
         shutil.rmtree(out, ignore_errors=True)
-    catalog.add_artifact(ref, "weights", artifacts.size(ref))
     version = catalog.add_model_version(
         context.project,
         rung["method"],
