@@ -104,7 +104,7 @@ def _folds(
 def _solve(rows: Matrix, labels: np.ndarray, strength: float, sample: np.ndarray | None) -> Any:
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+    from threadpoolctl import threadpool_limits
 
     model = LogisticRegression(C=strength, solver="lbfgs", tol=1e-3, max_iter=300)
     # The products are sparse and run on one thread; what is left for BLAS are vectors so short that

@@ -9,11 +9,12 @@ from typing import Literal
 import numpy as np
 
 from feilun.errors import InvalidData
+from feilun.messages import t
 from feilun.store.dataset import Dataset
 from feilun.training.job import TrainJob
 from feilun.types import Item, Schema, Split
 
-__all__ = ["Balance", "Rows", "class_weights", "read", "schema_of", "training_rows"]
+__all__ = ["Balance", "Rows", "class_weights", "drawn", "read", "schema_of", "training_rows"]
 
 Balance = Literal["none", "balanced"]
 """Whether rare labels weigh more in training: ``balanced`` gives every label the same total."""
@@ -89,6 +90,15 @@ def training_rows(job: TrainJob, dataset: Dataset) -> Rows:
     if not len(rows):
         raise InvalidData("training.no_rows", folder=dataset.folder)
     return rows
+
+
+def drawn(rows: Rows, limit: int | None, seed: int) -> tuple[Rows, list[str]]:
+    """`rows`, or `limit` of them drawn by `seed`, with a note that says so."""
+    if limit is None or len(rows) <= limit:
+        return rows, []
+    places = np.random.default_rng(seed).choice(len(rows), limit, replace=False)
+    note = t("training.note_rows_drawn", used=limit, total=len(rows))
+    return rows.take(np.sort(places)), [note]
 
 
 def class_weights(labels: np.ndarray, count: int, balance: Balance) -> np.ndarray | None:

@@ -21,7 +21,7 @@ from feilun.store.dataset import Dataset
 from feilun.tasks import base as tasks
 from feilun.training import logistic
 from feilun.training.job import DataStats, Estimate, Machine, Report, TrainJob, TrainResult
-from feilun.training.rows import Rows, class_weights, read, schema_of, training_rows
+from feilun.training.rows import Rows, class_weights, drawn, read, schema_of, training_rows
 from feilun.training.settings import MethodSettings
 from feilun.types import Progress
 
@@ -83,7 +83,7 @@ def train(job: TrainJob, settings: Settings, report: Report) -> TrainResult:
     dataset = Dataset(job.data)
     schema = schema_of(job, dataset)
     features = tasks.get(job.task).features(schema.settings)
-    rows, notes = _limited(training_rows(job, dataset), settings.max_rows, job.seed)
+    rows, notes = drawn(training_rows(job, dataset), settings.max_rows, job.seed)
     held = read(dataset, "validation")
     total = len(rows) + len(held)
 
@@ -99,14 +99,6 @@ def train(job: TrainJob, settings: Settings, report: Report) -> TrainResult:
     write_card(job.out, Card("linear", schema, job.method, config=settings.model_dump()))
     figures = {"seconds": perf_counter() - start, "rows": float(len(rows)), **model.figures}
     return TrainResult(figures, tuple(notes))
-
-
-def _limited(rows: Rows, limit: int, seed: int) -> tuple[Rows, list[str]]:
-    if len(rows) <= limit:
-        return rows, []
-    places = np.random.default_rng(seed).choice(len(rows), limit, replace=False)
-    note = t("training.note_rows_drawn", used=limit, total=len(rows))
-    return rows.take(np.sort(places)), [note]
 
 
 def _transform(features: Features, rows: Rows, tick: Any, before: int) -> csr_matrix | np.ndarray:
