@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import keyword
 import os
 import pkgutil
 import sys
@@ -28,7 +29,7 @@ BUG = 70
 def command_names() -> list[str]:
     """Every command's words (``data add`` for ``data_add.py``), sorted."""
     found = pkgutil.iter_modules(commands.__path__)
-    return sorted(m.name.replace("_", " ") for m in found if not m.name.startswith("_"))
+    return sorted(m.name.rstrip("_").replace("_", " ") for m in found if not m.name.startswith("_"))
 
 
 def build() -> typer.Typer:
@@ -51,7 +52,7 @@ def build() -> typer.Typer:
     app.callback()(root)
     groups: dict[str, typer.Typer] = {}
     for name in command_names():
-        module = importlib.import_module(f"feilun.cli.commands.{name.replace(' ', '_')}")
+        module = importlib.import_module(f"feilun.cli.commands.{_file(name)}")
         group, _, verb = name.rpartition(" ")
         target = app
         if group:
@@ -61,6 +62,12 @@ def build() -> typer.Typer:
             target = groups[group]
         target.command(verb, help=t(f"cli.help_{name.replace(' ', '_')}"))(bind(module.command))
     return app
+
+
+def _file(name: str) -> str:
+    """The module of a command; one whose name is a keyword of Python ends with an underscore."""
+    module = name.replace(" ", "_")
+    return f"{module}_" if keyword.iskeyword(module) else module
 
 
 def _show_version(wanted: bool) -> None:

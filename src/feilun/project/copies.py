@@ -44,5 +44,8 @@ def restore(workspace: Workspace, source: Path) -> Listing:
 def _listing(key: str, folder: Path, info: object) -> Listing:
     data = to_jsonable(info)
     plain = {k: v for k, v in data.items() if isinstance(v, (str, int, float))}
-    rows = [[k, size(v) if k == "bytes" and not isinstance(v, str) else str(v)] for k, v in plain.items()]
+    rows = [
+        [k, size(v) if k == "bytes" and not isinstance(v, str) else str(v)]
+        for k, v in plain.items()
+    ]
     return Listing([data], Table(t(key, folder=folder), ["", ""], rows))

@@ -29,9 +29,12 @@ from feilun.project.results import percent
 from feilun.store.records import ModelVersion
 from feilun.table import to_jsonable
 
-__all__ = ["ABOUT", "export"]
+__all__ = ["ABOUT", "FLOAT", "RIDERS", "export"]
 
 ABOUT = "about.json"
+FLOAT = "float"
+RIDERS = {ABOUT, FLOAT, "README.md", "report.html"}
+"""What an export adds to the folder that is served."""
 _LIBRARIES = ("feilun", "numpy", "scikit-learn", "openvino", "tokenizers", "torch", "transformers")
 
 
@@ -46,7 +49,7 @@ def export(context: Context, version: ModelVersion, folder: Path) -> list[str]:
     try:
         _copy(context.folder(version), aside)
         if version.variants and version.weights != version.artifact():
-            _copy(context.folder(version, ""), aside / "float")
+            _copy(context.folder(version, ""), aside / FLOAT)
         if version.report:
             report = context.store.artifacts.path(version.report)
             shutil.copyfile(report / "report.html", aside / "report.html")

@@ -15,6 +15,7 @@ from feilun.config import Settings, load_settings
 from feilun.errors import Conflict, NotFound, UsageError
 from feilun.messages import t
 from feilun.project.health import Health, check
+from feilun.project.model import Model
 from feilun.project.project import Project
 from feilun.project.results import Listing, NewApiKey, size
 from feilun.project.status import Status, gather
@@ -118,6 +119,15 @@ class Workspace:
         if len(found) > 1:
             raise UsageError("project.which", options=found)
         return Project(self, found[0])
+
+    def import_version(self, folder: Path | str, *, project: str | None = None) -> Model:
+        """An exported folder as a version of `project` (default: the one it came from), live at
+        once where nothing is live yet. Raises `InvalidData` for another folder and
+        `CorruptArtifact` for a changed one."""
+        from feilun.project.imports import import_version
+
+        record = import_version(self, Path(folder).expanduser().resolve(), project)
+        return self.project(record.project).model(record.id)
 
     # Keys and usage
 
