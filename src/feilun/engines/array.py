@@ -16,8 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from feilun.engines.batching import LARGEST, Batcher, plan
+from feilun.engines.batching import LARGEST, MULTIPLE, USUAL, Batcher, plan
 from feilun.engines.card import Card
+from feilun.errors import CorruptArtifact
 from feilun.tasks import base as tasks
 from feilun.tasks.base import Arrays, Encoded
 from feilun.types import Chunk, EngineRequest, Item, Output, Usage
@@ -28,6 +29,7 @@ Infer = Callable[[Arrays], np.ndarray]
 
 _HELD_BYTES = 64 << 20  # of encoded items at once, when a whole list is answered
 _PROBE = 32  # items encoded first, to see how large one is
+_REHEARSED = 128  # longest sequence that `warm_up` shows the engine
 
 
 def processor_folder(folder: Path, card: Card) -> Path:
@@ -45,6 +47,7 @@ class ArrayEngine:
         self, folder: Path, card: Card, infer: Infer, streams: int, facts: Mapping[str, Any]
     ) -> None:
         self.card = card
+        self._folder = folder
         self._task = tasks.get(card.schema.task)
         self._processor = self._task.processor(processor_folder(folder, card), card.schema.settings)
         self._infer = infer
@@ -71,19 +74,18 @@ class ArrayEngine:
 
     def logits(self, items: Sequence[Item]) -> np.ndarray:
         result = np.zeros((len(items), len(self.card.schema.labels)), np.float32)
-        with ThreadPoolExecutor(self._streams, "feilun-list") as pool:
-            earlier: list[tuple[np.ndarray, Future[np.ndarray]]] = []
-            for start, part in self._encoded(items):
-                # The next part is encoded while this one runs; two parts are held at most.
-                running = [
-                    (start + places, pool.submit(self._forward, [part[i] for i in places]))
-                    for places in plan([item.cost for item in part])
-                ]
-                for places, future in earlier:
-                    result[places] = future.result()
-                earlier = running
+        earlier: list[tuple[np.ndarray, Future[np.ndarray]]] = []
+        for start, part in self._encoded(items):
+            # The next part is encoded while this one runs; two parts are held at most.
+            running = [
+                (start + places, self._pool.submit(self._forward, [part[i] for i in places]))
+                for places in plan([item.cost for item in part])
+            ]
             for places, future in earlier:
                 result[places] = future.result()
+            earlier = running
+        for places, future in earlier:
+            result[places] = future.result()
         return result
 
     def predict(self, items: Sequence[Item], all_scores: bool = False) -> list[Output]:
@@ -101,19 +103,40 @@ class ArrayEngine:
         yield Chunk(answered.outputs, usage)
 
     def warm_up(self) -> None:
-        """Also starts the threads, and shows the engine a full batch."""
-        encoded = self._processor.encode(self._task.example_items())
-        for size in (1, LARGEST):
-            self._forward((encoded * LARGEST)[:size])
+        """Shows every stream the usual shapes: an engine prepares itself for each new one, which
+        costs up to ten times the answer."""
+        for batch in self._rehearsal():
+            arrays = self._processor.collate(batch, MULTIPLE)
+            list(self._pool.map(self._infer, [arrays] * self._streams))
         _ = self._batcher
 
     def close(self) -> None:
         self._batcher.close()
+        self._pool.shutdown()
+
+    @cached_property
+    def _pool(self) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(self._streams, "feilun-list")
 
     @cached_property
     def _batcher(self) -> Batcher:
-        # Made on first use: whoever only answers whole lists needs no waiting threads.
-        return Batcher(self._processor.encode, self._answer, self._streams)
+        # Made on first use: whoever only answers whole lists needs no waiting threads. One thread
+        # more than streams prepares the next batch while every stream computes.
+        return Batcher(self._processor.encode, self._answer, self._streams + 1)
+
+    def _rehearsal(self) -> Iterator[list[Encoded]]:
+        items = self._task.example_items()
+        long = [item * 64 if isinstance(item, str) else item for item in items]
+        example = max(self._processor.encode(long), key=lambda encoded: encoded.cost)
+        lengths = range(MULTIPLE, min(example.cost, _REHEARSED) + 1, MULTIPLE)
+        if any(array.ndim != 1 for array in example.arrays.values()):
+            lengths = range(0)  # not a sequence: all items are of one shape
+        for length in lengths:
+            part = {name: array[:length] for name, array in example.arrays.items()}
+            for size in (1, USUAL):
+                yield [Encoded(part, length)] * size
+        for size in () if lengths else (1, USUAL, LARGEST):
+            yield [example] * size
 
     def _answer(self, batch: Sequence[Encoded], all_scores: Sequence[bool]) -> list[Output]:
         logits = self._forward(batch)
@@ -128,8 +151,10 @@ class ArrayEngine:
 
     def _forward(self, batch: Sequence[Encoded]) -> np.ndarray:
         start = perf_counter()
-        logits = self._infer(self._processor.collate(batch))
+        logits = self._infer(self._processor.collate(batch, MULTIPLE))
         seconds = perf_counter() - start
+        if not np.isfinite(logits).all():
+            raise CorruptArtifact("engines.not_finite", folder=self._folder)
         cost = sum(item.cost for item in batch)
         with self._lock:
             known = self._usage

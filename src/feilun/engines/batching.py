@@ -25,14 +25,16 @@ from feilun.errors import EnvironmentProblem, FeilunError
 from feilun.tasks.base import Encoded
 from feilun.types import Item, Output
 
-__all__ = ["Answered", "Batcher", "plan"]
+__all__ = ["LARGEST", "MULTIPLE", "USUAL", "Answered", "Batcher", "plan"]
 
-LARGEST = 32
-"""Items of a batch at most, and of every batch when a whole list is answered."""
-_SMALLEST = 8  # a batch takes this many where it can, even when little waits
-_SHARE = 6  # a batch takes at most this part of what waits, so that choice remains for the next
-_RATIO = 1.6  # longest to shortest of a batch
-_SLACK = 8  # and so many tokens more, because among short items a ratio says little
+LARGEST = 16
+"""Items of a batch at most, and of each batch when a whole list is answered."""
+MULTIPLE = 16
+"""Lengths are rounded up to a multiple of this: few shapes to prepare, and the fastest ones."""
+USUAL = 8
+"""Items of a batch under usual load: larger ones gain little and leave less to choose from."""
+_MANY = 96  # so many waiting items, and the largest batches pay
+_RATIO = 1.3  # longest to shortest of a batch, in rounded lengths
 _TURN = 8  # inputs of one call that count as one turn
 _SLICE = 64  # items prepared at once; more would keep the others waiting
 
@@ -54,18 +56,19 @@ class Answered:
 def plan(costs: Sequence[int], largest: int = LARGEST) -> list[np.ndarray]:
     """Cuts a whole list into batches of similar cost: arrays of positions, the dearest first."""
     order = np.argsort(-np.asarray(costs, np.int64), kind="stable")
+    rounded = [_rounded(costs[place]) for place in order]
     batches: list[np.ndarray] = []
     start = 0
     for end in range(1, len(order) + 1):
         full = end - start == largest
-        if end == len(order) or full or not _alike(costs[order[end]], costs[order[start]]):
+        if end == len(order) or full or rounded[end] * _RATIO < rounded[start]:
             batches.append(order[start:end])
             start = end
     return batches
 
 
-def _alike(less: int, more: int) -> bool:
-    return more <= less * _RATIO + _SLACK
+def _rounded(cost: int) -> int:
+    return -(-cost // MULTIPLE) * MULTIPLE
 
 
 @dataclass(eq=False, slots=True)
@@ -122,21 +125,9 @@ class _Pool:
         leader = self._leader()
         if leader is None:
             return []
-        largest = min(max(len(self.pieces) // _SHARE, _SMALLEST), LARGEST)
-        costs = self.costs
-        start = self.pieces.index(leader, bisect_left(costs, leader.encoded.cost))
-        end = start + 1
-        while end - start < largest:
-            down = start > 0 and _alike(costs[start - 1], costs[end - 1])
-            up = end < len(costs) and _alike(costs[start], costs[end])
-            if not (down or up):
-                break
-            if down and up:  # the nearer one
-                down = costs[end - 1] - costs[start - 1] <= costs[end] - costs[start]
-            if down:
-                start -= 1
-            else:
-                end += 1
+        largest = LARGEST if len(self.pieces) >= _MANY else USUAL
+        start = self.pieces.index(leader, bisect_left(self.costs, leader.encoded.cost))
+        start, end = self._around(start, largest)
         batch = self.pieces[start:end]
         del self.pieces[start:end], self.costs[start:end]
         for piece in batch:
@@ -144,6 +135,23 @@ class _Pool:
         if not self.pieces:
             self.turns.clear()
         return batch
+
+    def _around(self, place: int, largest: int) -> tuple[int, int]:
+        """From where to where the neighbours of `place` in cost fill a batch."""
+        costs, start, end = self.costs, place, place + 1
+        while end - start < largest:
+            lowest, highest = _rounded(costs[start]), _rounded(costs[end - 1])
+            less = _rounded(costs[start - 1]) if start else 0
+            more = _rounded(costs[end]) if end < len(costs) else 0
+            down = bool(less) and highest <= less * _RATIO
+            up = bool(more) and more <= lowest * _RATIO
+            if not (down or up):
+                break
+            if down and (not up or highest - less <= more - lowest):
+                start -= 1
+            else:
+                end += 1
+        return start, end
 
     def _leader(self) -> _Piece | None:
         while self.turns:

@@ -94,9 +94,7 @@ class LinearEngine:
         self._places = (
             None if self._columns is None else _places(self._columns, self._features.size)
         )
-        self._coef = np.ascontiguousarray(
-            coef.T
-        )  # (size, labels): a feature's weights lie together
+        self._coef = np.ascontiguousarray(coef.T)  # a feature's weights lie together
         self._lock = threading.Lock()
         self._usage = Usage()
         self._closed = False
