@@ -1,0 +1,65 @@
+"""What a report tells beside the evaluation: where rows, weights and variants come from.
+
+The rooms that know these things are strangers to this one; whoever composes them fills these in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from feilun.metrics.scores import Score
+
+__all__ = ["DataFacts", "Facts", "TrainingFacts", "VariantFacts"]
+
+
+@dataclass(frozen=True, slots=True)
+class DataFacts:
+    """The data version: its name, rows of each label in each split, the sources they came from."""
+
+    version: str
+    splits: Mapping[str, Mapping[str, int]]
+    sources: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingFacts:
+    """How the weights came about. `figures` are those of the training's result (``seconds``,
+    ``rows``, ``epochs``, ...), `settings` the method's resolved ones."""
+
+    method: str
+    base: str | None = None
+    figures: Mapping[str, float] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class VariantFacts:
+    """A compressed form, measured on the validation rows: `loss` in accuracy against the float,
+    `flips` rows whose label differs from the float's, `sure_flips` those where it was sure,
+    `milliseconds` for one answer, `per_second` answers, `size` in bytes."""
+
+    name: str
+    accuracy: Score | None = None
+    loss: float | None = None
+    flips: int | None = None
+    sure_flips: int | None = None
+    milliseconds: float | None = None
+    per_second: float | None = None
+    size: int | None = None
+    chosen: bool = False
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """All of it; what is left out is left out of the report. `created` is a date to show."""
+
+    project: str = ""
+    created: str = ""
+    data: DataFacts | None = None
+    training: TrainingFacts | None = None
+    variants: tuple[VariantFacts, ...] = ()

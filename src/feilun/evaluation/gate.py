@@ -1,0 +1,249 @@
+"""Whether a candidate may go live, and why: evidence before promotion.
+
+A candidate goes live when it is not worse than the live version beyond the margin: the paired
+probability of a larger loss must not exceed `RISK`. It is refused when it loses to a cheaper rung,
+when it is worse than always giving the most frequent label, when a label that another version finds
+is never found any more, and when an update forgot more than the margin.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic import TypeAdapter
+
+from feilun.evaluation.compare import RISK
+from feilun.evaluation.result import ClassScores, Comparison, Evaluation, Forgetting
+from feilun.evaluation.wording import fill
+from feilun.messages import Language, language
+
+__all__ = ["MOST_ROWS", "Decision", "Reason", "Verdict", "decide"]
+
+MOST_ROWS = 100_000
+"""Beyond this many more rows no number is named: the versions are as good as equal."""
+Figure = str | int | float | tuple[str, ...]
+_NAMED = 5
+"""Labels that a decision names; the report's table has all of them."""
+
+Verdict = Literal["better", "equal", "worse", "cannot_tell", "first"]
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One sentence of the decision: its key and figures, and whether it speaks ``for`` the
+    promotion, ``against`` it (one is enough to refuse), or is a ``note``."""
+
+    code: str
+    params: Mapping[str, Figure]
+    weight: Literal["for", "against", "note"]
+
+    def text(self, lang: Language | None = None) -> str:
+        """The sentence."""
+        return fill(self.code, self.params, lang or language())
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """`verdict` compares with the live version (``first`` where there is none); `promote` is the
+    gate's answer. `more_rows` estimates how many more labelled test rows would settle a
+    ``cannot_tell`` (0: the risk is settled, only the gain is not); None where no number can be
+    named or none is needed."""
+
+    promote: bool
+    verdict: Verdict
+    reasons: tuple[Reason, ...]
+    more_rows: int | None = None
+
+    def sentences(self, lang: Language | None = None) -> list[str]:
+        """The reasons, the ones that decided first."""
+        return [reason.text(lang) for reason in self.reasons]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values; `from_json` gives an equal decision back."""
+        plain: dict[str, Any] = TypeAdapter(Decision).dump_python(self, mode="json")
+        return plain
+
+    @classmethod
+    def from_json(cls, raw: Mapping[str, Any]) -> Decision:
+        """The decision that `to_json` wrote. Raises pydantic's `ValidationError` for others."""
+        return TypeAdapter(Decision).validate_python(raw)
+
+
+def decide(evaluation: Evaluation, *, forgetting: Forgetting | None = None) -> Decision:
+    """Weighs the evidence. Pure: the same evaluation gives the same decision."""
+    live = evaluation.against("live")
+    reasons: list[Reason] = []
+    more_rows = None
+    if live is None:
+        verdict: Verdict = "first"
+        reasons.append(Reason("evaluation.gate_first", {"name": evaluation.name}, "for"))
+    else:
+        verdict = _verdict(live, evaluation.margin)
+        reasons.append(_against_live(evaluation, live, verdict))
+        if verdict == "cannot_tell":
+            more_rows = _rounded(live.more_rows)
+            reasons += _label_more(more_rows)
+    reasons += _rungs(evaluation)
+    reasons += _floor(evaluation)
+    reasons += _collapses(evaluation)
+    reasons += _forgotten(evaluation, forgetting)
+    promote = all(reason.weight != "against" for reason in reasons)
+    decisive = "for" if promote else "against"
+    reasons.sort(key=lambda reason: reason.weight != decisive)
+    return Decision(promote, verdict, tuple(reasons), more_rows)
+
+
+def _verdict(other: Comparison, margin: float) -> Verdict:
+    gain = other.known
+    if gain.low > 0:
+        return "better"
+    if gain.low >= -margin and gain.high <= margin:
+        return "equal"
+    if gain.high < 0:
+        return "worse"
+    return "cannot_tell"
+
+
+def _against_live(evaluation: Evaluation, live: Comparison, verdict: Verdict) -> Reason:
+    """How the candidate stands to the live version; decides whether it may go live."""
+    figures = _figures(evaluation, live)
+    if verdict == "better":
+        return Reason("evaluation.gate_better", figures, "for")
+    if verdict == "equal":
+        return Reason("evaluation.gate_equal", figures, "for")
+    if live.risk <= RISK:
+        code = "evaluation.gate_worse_within" if verdict == "worse" else "evaluation.gate_safe"
+        return Reason(code, figures, "for")
+    if verdict == "worse":
+        return Reason("evaluation.gate_worse", figures, "against")
+    return Reason("evaluation.gate_unsure", figures, "against")
+
+
+def _figures(evaluation: Evaluation, other: Comparison) -> dict[str, Figure]:
+    return {
+        "metric": evaluation.primary,
+        "name": evaluation.name,
+        "other": other.name,
+        "gain": other.known.value,
+        "low": other.known.low,
+        "high": other.known.high,
+        "rows": other.rows,
+        "margin": evaluation.margin,
+        "risk": other.risk,
+        "limit": RISK,
+    }
+
+
+def _label_more(more_rows: int | None) -> list[Reason]:
+    if more_rows is None:
+        return [Reason("evaluation.gate_label_many", {"rows": MOST_ROWS}, "note")]
+    if more_rows:
+        return [Reason("evaluation.gate_label_more", {"rows": more_rows}, "note")]
+    return []
+
+
+def _rounded(rows: int | None) -> int | None:
+    """Two digits are all that such an estimate has; None beyond `MOST_ROWS`."""
+    if rows is None or rows > MOST_ROWS:
+        return None
+    unit = max(int(10 ** (len(str(rows)) - 2)), 10)
+    return math.ceil(rows / unit) * unit
+
+
+def _rungs(evaluation: Evaluation) -> list[Reason]:
+    """A dearer rung must beat each cheaper one that it was compared with."""
+    reasons: list[Reason] = []
+    seen: set[str] = set()
+    for role in ("below", "baseline"):
+        other = evaluation.against(role)
+        if other is None or other.method in ("majority", evaluation.method) or other.name in seen:
+            continue
+        seen.add(other.name)
+        figures = {**_figures(evaluation, other), "method": other.method}
+        if other.known.value > 0:
+            reasons.append(Reason("evaluation.gate_rung_wins", figures, "note"))
+        else:
+            reasons.append(Reason("evaluation.gate_rung_loses", figures, "against"))
+    return reasons
+
+
+def _floor(evaluation: Evaluation) -> list[Reason]:
+    """Always giving the most frequent label costs nothing. A model may be right less often only
+    where it is clearly better over all labels alike (macro F1)."""
+    label, floor = evaluation.floor
+    accuracy, f1 = evaluation.metrics.get("accuracy"), evaluation.metrics.get("f1")
+    if accuracy is None or accuracy.value > floor:
+        return []
+    figures: dict[str, Figure] = {
+        "name": evaluation.name,
+        "label": label,
+        "part": floor,
+        "value": accuracy.value,
+    }
+    constant_f1 = 2 * floor / (1 + floor) / max(len(evaluation.labels), 1)
+    if accuracy.value == floor or (f1 is not None and f1.low > constant_f1):
+        return [Reason("evaluation.gate_floor_note", figures, "note")]
+    return [Reason("evaluation.gate_floor", figures, "against")]
+
+
+def _collapses(evaluation: Evaluation) -> list[Reason]:
+    """Labels of which not one row is found any more.
+
+    Chance does that too where rows are few: of k rows that another version finds, a version half
+    as good misses all with probability 2^-k. So k must be 3 at least, and more with many labels,
+    before the loss counts as a collapse; what is less is told, not held against the candidate.
+    """
+    needed = max(3, math.ceil(math.log2(2 * max(len(evaluation.labels), 1))))
+    names = {one.role: one.name for one in evaluation.comparisons}
+    lost: list[tuple[int, Reason]] = []
+    never: list[ClassScores] = []
+    for one in evaluation.classes:
+        if one.rows == 0 or one.right > 0:
+            continue
+        role, found = max(one.found.items(), key=lambda pair: pair[1], default=("", 0))
+        if found >= needed and role in names:
+            figures: dict[str, Figure] = {
+                "label": one.label,
+                "rows": one.rows,
+                "name": evaluation.name,
+                "other": names[role],
+                "found": found,
+            }
+            lost.append((found, Reason("evaluation.gate_collapse", figures, "against")))
+        else:
+            never.append(one)
+    lost.sort(key=lambda pair: -pair[0])
+    reasons = [reason for _, reason in lost[:_NAMED]]
+    if never:
+        never.sort(key=lambda one: -one.rows)
+        labels = tuple(one.label for one in never[:_NAMED])
+        figures = {
+            "labels": labels + (("…",) if len(never) > _NAMED else ()),
+            "count": len(never),
+            "rows": sum(one.rows for one in never),
+        }
+        reasons.append(Reason("evaluation.gate_never_found", figures, "note"))
+    return reasons
+
+
+def _forgotten(evaluation: Evaluation, forgetting: Forgetting | None) -> list[Reason]:
+    if forgetting is None or forgetting.change is None:
+        return []
+    figures: dict[str, Figure] = {
+        "name": evaluation.name,
+        "rows": forgetting.rows,
+        "gained": forgetting.gained,
+        "forgotten": forgetting.forgotten,
+        "gain": forgetting.change.value,
+        "low": forgetting.change.low,
+        "high": forgetting.change.high,
+        "margin": evaluation.margin,
+        "risk": forgetting.risk,
+        "limit": RISK,
+    }
+    if forgetting.risk > RISK and forgetting.change.low < -evaluation.margin:
+        return [Reason("evaluation.gate_forgot", figures, "against")]
+    return [Reason("evaluation.gate_remembers", figures, "note")]

@@ -1,0 +1,127 @@
+"""One HTML file that opens offline and speaks both languages, and the same as JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from dataclasses import asdict
+from functools import cache
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+
+from feilun.evaluation import verdict, wording
+from feilun.evaluation.bilingual import both, say
+from feilun.evaluation.compare import RISK
+from feilun.evaluation.facts import Facts
+from feilun.evaluation.gate import Decision
+from feilun.evaluation.result import Evaluation, Forgetting
+from feilun.evaluation.view import view
+from feilun.evaluation.view_beside import view_beside
+from feilun.messages import LANGUAGES, Language, language
+
+__all__ = ["HTML", "JSON", "render", "write_report"]
+
+HTML = "report.html"
+JSON = "report.json"
+
+
+def write_report(
+    evaluation: Evaluation,
+    decision: Decision,
+    folder: Path,
+    *,
+    facts: Facts | None = None,
+    forgetting: Forgetting | None = None,
+    lang: Language | None = None,
+) -> Path:
+    """Writes ``report.html`` and ``report.json`` into `folder` and returns the page's path.
+
+    Both languages are in the page; `lang` (default: the one in force) is shown first. The page
+    loads nothing, runs no script, and everything that came from data is escaped.
+    """
+    facts = facts or Facts()
+    folder.mkdir(parents=True, exist_ok=True)
+    plain = {
+        "evaluation": evaluation.to_json(),
+        "decision": decision.to_json(),
+        "forgetting": forgetting.to_json() if forgetting else None,
+        "facts": asdict(facts),
+        "verdict": {
+            one: {
+                "headline": verdict.headline(evaluation, decision, one),
+                "text": verdict.paragraph(evaluation, decision, one),
+            }
+            for one in LANGUAGES
+        },
+    }
+    _write(folder / JSON, json.dumps(plain, ensure_ascii=False, indent=1, allow_nan=False) + "\n")
+    page = folder / HTML
+    _write(page, render(evaluation, decision, facts=facts, forgetting=forgetting, lang=lang))
+    return page
+
+
+def render(
+    evaluation: Evaluation,
+    decision: Decision,
+    *,
+    facts: Facts | None = None,
+    forgetting: Forgetting | None = None,
+    lang: Language | None = None,
+) -> str:
+    """The page that `write_report` writes."""
+    facts = facts or Facts()
+    unsure = decision.verdict == "cannot_tell"
+    tone = "live" if decision.promote else "unsure" if unsure else "out"
+    badges = {
+        "live": "evaluation.badge_live",
+        "unsure": "evaluation.badge_unsure",
+        "out": "evaluation.badge_out",
+    }
+    return _template().render(
+        **view(evaluation),
+        evaluation=evaluation,
+        decision=decision,
+        facts=facts,
+        forgetting=forgetting,
+        lang=lang or language(),
+        tone=tone,
+        badge=say(badges[tone]),
+        headline=both(lambda one: verdict.headline(evaluation, decision, one)),
+        opening=both(lambda one: verdict.opening(evaluation, one)),
+        closing=both(lambda one: verdict.closing(evaluation, one)),
+        say=say,
+        both=lambda reason: both(reason.text),
+        method=lambda name: both(lambda one: wording.method_name(name, one)),
+        metric_accuracy=both(lambda one: wording.metric_name("accuracy", one)),
+        limit=RISK,
+        **view_beside(facts, forgetting),
+    )
+
+
+@cache
+def _template() -> Template:
+    environment = Environment(
+        loader=PackageLoader("feilun.evaluation", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("report.html")
+
+
+def _write(path: Path, text: str) -> None:
+    """Aside, synced, then renamed: a reader sees the old file or the new one, whole."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).chmod(0o644)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise

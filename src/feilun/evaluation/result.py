@@ -1,0 +1,237 @@
+"""What an evaluation finds: frozen values that travel as JSON, nothing computed here.
+
+Shares run from 0 to 1. A score that cannot be told (ROC-AUC of a class without rows) is None, in
+JSON null: never NaN.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
+
+from pydantic import TypeAdapter
+
+from feilun.metrics.calibration import Bin
+from feilun.metrics.scores import Score
+
+__all__ = [
+    "ROLES",
+    "Calibration",
+    "ClassScores",
+    "Comparison",
+    "Confusion",
+    "Evaluation",
+    "Flip",
+    "Forgetting",
+    "Held",
+    "Miss",
+    "Role",
+    "Slice",
+]
+
+Role = Literal["live", "below", "baseline"]
+"""What a candidate is compared with: the version that answers now, the rung below it trained on the
+same rows, the cheap baseline."""
+ROLES: tuple[Role, ...] = get_args(Role)
+
+
+@dataclass(frozen=True, slots=True)
+class ClassScores:
+    """One label on the test rows: how many `rows` truly have it, how often it was `answered`.
+
+    `found` tells how many of its rows each compared version answered right, by role.
+    """
+
+    label: str
+    rows: int
+    answered: int
+    right: int
+    precision: Score | None
+    recall: Score | None
+    f1: Score | None
+    found: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """The candidate beside another version on the same rows.
+
+    `gain` is the paired difference of each metric, candidate minus other, turned so that above 0
+    is better. `known` is the gain in the primary metric over the rows whose label the other version
+    knows: the same as ``gain[primary]`` unless labels were added; `rows` are those behind it.
+    `risk` is the probability over them that the candidate is truly worse by more than the margin.
+    `more_rows` estimates how many further test rows would settle that (0: it is settled, None: no
+    number can be named). `won` rows only the candidate has right, `lost` rows only the other.
+    """
+
+    role: Role
+    name: str
+    method: str
+    rows: int
+    metrics: Mapping[str, Score | None]
+    gain: Mapping[str, Score]
+    known: Score
+    risk: float
+    more_rows: int | None
+    won: int
+    lost: int
+    new_labels: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Confusion:
+    """Counts of (true, answered) pairs as indices into `labels`; pairs that never occur are left
+    out, so that thousands of classes stay small."""
+
+    labels: tuple[str, ...]
+    cells: tuple[tuple[int, int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """Stated probabilities against the truth, with the logits as trained and after dividing them
+    by `temperature`. Bins hold about equally many rows, the least confident first."""
+
+    temperature: float
+    before: tuple[Bin, ...]
+    after: tuple[Bin, ...]
+    error_before: Score | None
+    error_after: Score | None
+
+
+@dataclass(frozen=True, slots=True)
+class Miss:
+    """A row answered wrong. `text` is the input, or `image` its thumbnail as a data URI; `cut` is
+    how many letters of the text are not shown. `stated` is the probability of the wrong answer,
+    `stated_truth` that of the right one."""
+
+    row_id: str
+    truth: str
+    answer: str
+    stated: float
+    stated_truth: float
+    text: str | None = None
+    image: str | None = None
+    cut: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """Accuracy on a part of the test rows: ``short``, ``long``, ``chinese``, ``other``.
+    `limit` is the number of letters that divides short from long."""
+
+    name: str
+    rows: int
+    score: Score
+    limit: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Everything measured of one candidate on the test rows. Metrics that `confidence` covers carry
+    intervals; `validation` are the same metrics on the validation rows, which chose among models
+    and therefore flatter. `floor` is the most frequent training label and its share of the test
+    rows: what always answering it would score."""
+
+    name: str
+    method: str
+    task: str
+    labels: tuple[str, ...]
+    primary: str
+    higher_is_better: bool
+    confidence: float
+    margin: float
+    rows: int
+    unlabelled: int
+    metrics: Mapping[str, Score | None]
+    validation: Mapping[str, Score | None]
+    validation_rows: int
+    floor: tuple[str, float]
+    comparisons: tuple[Comparison, ...]
+    classes: tuple[ClassScores, ...]
+    confusion: Confusion
+    calibration: Calibration
+    misses: tuple[Miss, ...]
+    missed: int
+    slices: tuple[Slice, ...] = ()
+
+    def against(self, role: Role) -> Comparison | None:
+        """The comparison with the version of that role; None where there was none."""
+        return next((one for one in self.comparisons if one.role == role), None)
+
+    def score(self) -> Score:
+        """The primary metric."""
+        score = self.metrics[self.primary]
+        if score is None:
+            raise ValueError(f"{self.primary} could not be told of {self.name}")
+        return score
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values; `from_json` gives an equal evaluation back."""
+        plain: dict[str, Any] = TypeAdapter(Evaluation).dump_python(self, mode="json")
+        return plain
+
+    @classmethod
+    def from_json(cls, raw: Mapping[str, Any]) -> Evaluation:
+        """The evaluation that `to_json` wrote. Raises pydantic's `ValidationError` for others."""
+        return TypeAdapter(Evaluation).validate_python(raw)
+
+
+@dataclass(frozen=True, slots=True)
+class Flip:
+    """A row that turned wrong: `before` and `after` are the versions' answers."""
+
+    row_id: str
+    truth: str
+    before: str
+    after: str
+    text: str | None = None
+    image: str | None = None
+    cut: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """One label over the old test rows: how many the old and the new version have right."""
+
+    label: str
+    rows: int
+    before: int
+    after: int
+
+
+@dataclass(frozen=True, slots=True)
+class Forgetting:
+    """An update seen row by row: the `old` test rows, which the old version was judged on too, and
+    the `fresh` ones that came since.
+
+    `gained` rows turned right and `forgotten` rows turned wrong among the old ones. `before` and
+    `after` are accuracies on them, `change` their paired difference, `risk` the probability that
+    more than the margin was lost. None where there are no rows of the kind.
+    """
+
+    before_name: str
+    after_name: str
+    rows: int
+    gained: int
+    forgotten: int
+    before: Score | None
+    after: Score | None
+    change: Score | None
+    risk: float
+    fresh_rows: int
+    fresh_before: Score | None
+    fresh_after: Score | None
+    classes: tuple[Held, ...]
+    examples: tuple[Flip, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values; `from_json` gives an equal value back."""
+        plain: dict[str, Any] = TypeAdapter(Forgetting).dump_python(self, mode="json")
+        return plain
+
+    @classmethod
+    def from_json(cls, raw: Mapping[str, Any]) -> Forgetting:
+        """What `to_json` wrote. Raises pydantic's `ValidationError` for anything else."""
+        return TypeAdapter(Forgetting).validate_python(raw)

@@ -1,0 +1,169 @@
+"""What the report shows beside the evaluation: forgetting, variants, data and training in words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from feilun.evaluation import wording
+from feilun.evaluation.bilingual import both, say
+from feilun.evaluation.facts import DataFacts, Facts, TrainingFacts, VariantFacts
+from feilun.evaluation.result import Forgetting
+from feilun.evaluation.view import Row, tile
+
+__all__ = ["view_beside"]
+
+_LABELS = 40
+"""Labels that a table shows; the rest is summed up or left to report.json."""
+_NOTHING = "–"
+
+
+def view_beside(facts: Facts, forgetting: Forgetting | None) -> Row:
+    """Everything of the template that does not come from the evaluation."""
+    return {
+        "forgetting_tiles": _forgetting_tiles(forgetting) if forgetting else [],
+        "held": _held(forgetting) if forgetting else [],
+        "variants": [_variant(one) for one in facts.variants],
+        "data": _data(facts.data) if facts.data else None,
+        "figures": _figures(facts.training) if facts.training else [],
+    }
+
+
+def _forgetting_tiles(found: Forgetting) -> list[Row]:
+    tiles = [
+        tile(
+            say("evaluation.forgetting_gained"),
+            wording.number(found.gained),
+            tone="up" if found.gained else "",
+        ),
+        tile(
+            say("evaluation.forgetting_lost"),
+            wording.number(found.forgotten),
+            tone="down" if found.forgotten else "",
+        ),
+    ]
+    if found.change is not None:
+        change = found.change
+        tiles.append(
+            tile(
+                say("evaluation.forgetting_change"),
+                wording.signed("accuracy", change.value),
+                say("evaluation.tile_gain", low=change.low, high=change.high),
+                "up" if change.low > 0 else "down" if change.high < 0 else "",
+            )
+        )
+    if found.fresh_before is not None and found.fresh_after is not None:
+        before, after = found.fresh_before.value, found.fresh_after.value
+        tiles.append(
+            tile(
+                say("evaluation.forgetting_fresh", rows=found.fresh_rows),
+                wording.share(after),
+                f"{wording.share(before)} → {wording.share(after)}",
+            )
+        )
+    return tiles
+
+
+def _held(found: Forgetting) -> list[Row]:
+    """Labels by what was lost, the worst first, as many as are readable."""
+    classes = sorted(found.classes, key=lambda one: (one.after - one.before, one.label))
+    if len(classes) > _LABELS:
+        classes = [one for one in classes if one.after != one.before][:_LABELS]
+    rows = []
+    for one in classes:
+        change = one.after - one.before
+        rows.append(
+            {
+                "label": one.label,
+                "rows": wording.number(one.rows),
+                "before": wording.share(one.before / one.rows) if one.rows else _NOTHING,
+                "after": wording.share(one.after / one.rows) if one.rows else _NOTHING,
+                "change": f"+{change}" if change > 0 else f"−{-change}" if change else "0",
+                "tone": "up" if change > 0 else "down" if change < 0 else "soft",
+            }
+        )
+    return rows
+
+
+def _variant(one: VariantFacts) -> Row:
+    flips = _NOTHING
+    if one.flips is not None:
+        sure = "" if one.sure_flips is None else f" ({one.sure_flips})"
+        flips = f"{one.flips}{sure}"
+    return {
+        "name": one.name,
+        "accuracy": wording.share(one.accuracy.value) if one.accuracy else _NOTHING,
+        "loss": _NOTHING
+        if one.loss is None
+        else both(
+            lambda lang: wording.points(
+                "accuracy", one.loss or 0.0, lang, sign=(one.loss or 0.0) < 0
+            )
+        ),
+        "flips": flips,
+        "latency": _NOTHING if one.milliseconds is None else f"{one.milliseconds:.1f} ms",
+        "throughput": _NOTHING if one.per_second is None else wording.number(one.per_second),
+        "size": _NOTHING if one.size is None else _bytes(one.size),
+        "chosen": one.chosen,
+        "note": one.note,
+    }
+
+
+def _bytes(size: float) -> str:
+    for unit in ("B", "kB", "MB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "B" or size >= 100 else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} GB"
+
+
+def _data(facts: DataFacts) -> Row:
+    names = {
+        "train": "evaluation.split_train",
+        "validation": "evaluation.split_validation",
+        "test": "evaluation.split_test",
+    }
+    splits = list(facts.splits)
+    labels = {label for counts in facts.splits.values() for label in counts}
+    totals = {x: sum(counts.get(x, 0) for counts in facts.splits.values()) for x in labels}
+    order = sorted(labels, key=lambda label: (-totals[label], label))
+    most = max(totals.values(), default=1) or 1
+    rows: list[Row] = [
+        {
+            "label": label,
+            "counts": [wording.number(facts.splits[split].get(label, 0)) for split in splits],
+            "total": wording.number(totals[label]),
+            "width": round(100 * totals[label] / most, 1),
+        }
+        for label in order[:_LABELS]
+    ]
+    rest = order[_LABELS:]
+    if rest:
+        of_rest = [sum(facts.splits[split].get(x, 0) for x in rest) for split in splits]
+        rows.append(_line(say("evaluation.fact_more_labels", count=len(rest)), of_rest))
+    sums = [sum(facts.splits[split].values()) for split in splits]
+    rows.append(_line(say("evaluation.fact_total"), sums))
+    shown = [say(names[split]) if split in names else split for split in splits]
+    return {"splits": shown, "rows": rows}
+
+
+def _line(label: Any, counts: list[int]) -> Row:
+    return {
+        "label": label,
+        "counts": [wording.number(count) for count in counts],
+        "total": wording.number(sum(counts)),
+        "width": 0,
+    }
+
+
+def _figures(facts: TrainingFacts) -> list[tuple[Any, str]]:
+    names = {
+        "seconds": "evaluation.figure_seconds",
+        "rows": "evaluation.figure_rows",
+        "epochs": "evaluation.figure_epochs",
+        "steps": "evaluation.figure_steps",
+        "resumed_from_step": "evaluation.figure_resumed_from_step",
+    }
+    return [
+        (say(names[name]) if name in names else name, f"{value:,.6g}")
+        for name, value in facts.figures.items()
+    ]

@@ -1,0 +1,122 @@
+"""How figures of an evaluation are said: percent, points and names, in English and Chinese."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from feilun.messages import Language, t
+
+__all__ = [
+    "fill",
+    "is_share",
+    "level",
+    "method_name",
+    "metric_name",
+    "number",
+    "points",
+    "share",
+    "signed",
+]
+
+_METRICS = {
+    "accuracy": "evaluation.metric_accuracy",
+    "precision": "evaluation.metric_precision",
+    "recall": "evaluation.metric_recall",
+    "f1": "evaluation.metric_f1",
+    "roc_auc": "evaluation.metric_roc_auc",
+    "log_loss": "evaluation.metric_log_loss",
+    "calibration_error": "evaluation.metric_calibration_error",
+}
+_METHODS = {
+    "linear": "evaluation.method_linear",
+    "head": "evaluation.method_head",
+    "lora": "evaluation.method_lora",
+    "full": "evaluation.method_full",
+    "majority": "evaluation.method_majority",
+}
+_UNBOUNDED = frozenset({"log_loss"})
+
+
+def is_share(metric: str) -> bool:
+    """Whether the metric runs from 0 to 1 and is said in percent."""
+    return metric not in _UNBOUNDED
+
+
+def metric_name(metric: str, lang: Language) -> str:
+    """``F1 (macro)`` for ``f1``; a metric that is unknown here keeps its own name."""
+    return t(_METRICS[metric], lang) if metric in _METRICS else metric
+
+
+def method_name(method: str, lang: Language) -> str:
+    """A training method in words; one that is unknown here keeps its own name."""
+    return t(_METHODS[method], lang) if method in _METHODS else method
+
+
+def level(metric: str, value: float) -> str:
+    """A score: ``84.1%``, or ``0.431`` for a metric without an upper bound."""
+    return share(value) if is_share(metric) else f"{value:.3f}"
+
+
+def share(value: float) -> str:
+    """``84.1%``; shares that round to 0 or 1 but are neither are not said to be."""
+    if 0 < value < 0.0005:
+        return "<0.1%"
+    if 0.9995 < value < 1:
+        return ">99.9%"
+    return f"{value * 100:.1f}%"
+
+
+def number(value: float) -> str:
+    """A count, with separated thousands."""
+    return f"{round(value):,}"
+
+
+def signed(metric: str, value: float) -> str:
+    """A difference without its unit: ``+2.3``, ``−0.4``."""
+    digits = f"{abs(value) * 100:.1f}" if is_share(metric) else f"{abs(value):.3f}"
+    if not float(digits):
+        return digits
+    return ("+" if value > 0 else "−") + digits
+
+
+def points(metric: str, value: float, lang: Language, *, sign: bool = True) -> str:
+    """A difference with its unit: ``+2.3 points``, and without a sign on request."""
+    text = signed(metric, value)
+    text = text if sign else text.lstrip("+−")
+    return t("evaluation.points", lang, value=text) if is_share(metric) else text
+
+
+def _within(name: str) -> str:
+    """A name inside a sentence: ``accuracy``, but ``F1`` and ``ROC-AUC`` as they are."""
+    return name if name[1:2].isupper() or name[1:2].isdigit() else name[:1].lower() + name[1:]
+
+
+def fill(code: str, params: Mapping[str, Any], lang: Language) -> str:
+    """The sentence `code`. Figures are given raw and said by their name: ``gain``, ``margin`` in
+    points, ``low``, ``high`` as signed differences, ``value`` as a score of ``metric``, ``risk``
+    and ``part`` in percent, ``method`` and ``metric`` by name; whole numbers as counts."""
+    metric = str(params.get("metric", "accuracy"))
+    said: dict[str, Any] = {}
+    for name, value in params.items():
+        if name == "metric":
+            said[name] = _within(metric_name(metric, lang))
+        elif name == "method":
+            said[name] = method_name(str(value), lang)
+        elif name == "gain":
+            said[name] = points(metric, value, lang)
+        elif name == "margin":
+            said[name] = points(metric, value, lang, sign=False)
+        elif name in ("low", "high"):
+            said[name] = signed(metric, value)
+        elif name in ("value", "least", "most"):
+            said[name] = level(metric, value)
+        elif name in ("confidence", "limit"):
+            said[name] = f"{value * 100:g}%"
+        elif isinstance(value, float):
+            said[name] = share(value)
+        elif isinstance(value, int):
+            said[name] = number(value)
+        else:
+            said[name] = value
+    return t(code, lang, **said)
