@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 
 from feilun.data.content import stored_key
+from feilun.store.arrow import floats, strings
 from feilun.store.dataset import INPUT, Dataset, DatasetWriter, is_media, row_schema, writing
-from feilun.types import Example
+from feilun.types import Example, Item
 
 __all__ = ["CORRECTION", "LEFT_OUT", "NEW", "PREVIOUS", "Gathered", "Rows"]
 
@@ -99,16 +100,23 @@ class Gathered:
         cells[2].append(example.subject)
         cells[3].append(example.source)
         item = example.item
-        for place, name in enumerate(self._columns, len(_KEPT)):
-            value = item.get(name) if isinstance(item, Mapping) else item
-            if name in self._media:
-                value = self._writer.put(value)  # type: ignore[arg-type]  # the reading checked it
-            elif isinstance(value, str):
-                self._text += len(value)
-            cells[place].append(value)
+        if type(item) is str:  # by far the most frequent
+            self._text += len(item)
+            cells[4].append(item)
+        else:
+            self._append(item)
         self._note(key, example.label or "", split, origin, example.group, example.row_id)
         if len(cells[0]) >= _BATCH_ROWS or self._text >= _BATCH_TEXT:
             self._flush()
+
+    def _append(self, item: Item) -> None:
+        for place, name in enumerate(self._columns, len(_KEPT)):
+            value = item.get(name) if isinstance(item, Mapping) else item
+            if name in self._media:
+                value = self._writer.put(value)  # type: ignore[arg-type]  # the task checked it
+            elif isinstance(value, str):
+                self._text += len(value)
+            self._cells[place].append(value)
 
     def add_previous(
         self, data: Dataset, splits: Mapping[str, int], exclude: Container[bytes]
@@ -156,7 +164,13 @@ class Gathered:
         import pyarrow as pa
 
         if self._cells[0]:
-            batch = pa.record_batch(self._cells, schema=self._schema)
+            batch = pa.record_batch(
+                [
+                    floats(cells) if field.type == pa.float64() else strings(cells)
+                    for field, cells in zip(self._schema, self._cells, strict=True)
+                ],
+                schema=self._schema,
+            )
             self._cells = [[] for _ in self._schema]
             self._text = 0
             with writing(self._path):
@@ -183,5 +197,5 @@ class Gathered:
 
         if self.previous is not None:
             yield from self.previous.batches(self._schema.names)
-        with pa.memory_map(str(self._path)) as raw, pa.ipc.open_stream(raw) as stream:
+        with pa.OSFile(str(self._path)) as raw, pa.ipc.open_stream(raw) as stream:
             yield from stream

@@ -13,6 +13,7 @@ from feilun.data._decide import Decision
 from feilun.data._gather import Gathered
 from feilun.data._ticker import Ticker
 from feilun.data.splits import SPLITS
+from feilun.store.arrow import numbers, strings
 from feilun.store.dataset import INPUT, DatasetWriter, is_media, row_schema
 
 __all__ = ["Ids", "write_rows"]
@@ -94,7 +95,7 @@ def _parts(
     """The rows of `mask`, as their numbers and a record batch with id, label and split."""
     import pyarrow as pa
 
-    splits, labels = pa.array(SPLITS), pa.array(gathered.labels, pa.string())
+    splits, labels = strings(SPLITS), strings(gathered.labels)
     end = 0
     for batch in gathered.batches():
         begin, end = end, end + batch.num_rows
@@ -102,12 +103,12 @@ def _parts(
         if not len(chosen):
             continue
         rows = chosen + begin
-        batch = batch.take(pa.array(chosen))
+        batch = batch.take(numbers(chosen))
         names = ids.apply(batch.column("row_id").to_pylist(), rows)
         made = {
-            "row_id": pa.array(names, pa.string()),
-            "split": splits.take(pa.array(np.maximum(decision.split[rows], 0))),
-            "label": labels.take(pa.array(decision.label[rows])),
+            "row_id": strings(names),
+            "split": splits.take(numbers(np.maximum(decision.split[rows], 0))),
+            "label": labels.take(numbers(decision.label[rows])),
         }
         arrays = [made[n] if n in made else batch.column(n) for n in schema.names]
         yield rows, pa.record_batch(arrays, schema=schema)

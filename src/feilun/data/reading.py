@@ -59,12 +59,12 @@ class Reading:
                 yield BadRow(row.number, error.code, error.params, values)
                 continue
             yield Example(
-                _text(values, roles.id),
+                _text(values.get(roles.id)) if roles.id else "",
                 item,
                 label,
                 split,
-                _text(values, roles.group),
-                _text(values, roles.subject),
+                _text(values.get(roles.group)) if roles.group else "",
+                _text(values.get(roles.subject)) if roles.subject else "",
                 name,
             )
 
@@ -79,7 +79,7 @@ class Reading:
                 raw = _image(raw, folder)
             elif kind == "number":
                 raw = _number(raw, column)
-            elif isinstance(raw, (dict, list)):
+            elif type(raw) is not str and isinstance(raw, (dict, list)):
                 raise InvalidData("data.nested", column=column)
             if filled and _is_empty(raw):
                 raise InvalidData("data.empty_input", column=column)
@@ -108,9 +108,10 @@ def _is_empty(value: Any) -> bool:
     return value is None or value == b"" or (isinstance(value, float) and math.isnan(value))
 
 
-def _text(values: Mapping[str, Scalar], column: str | None) -> str:
+def _text(value: Scalar) -> str:
     """An id, group or subject as text; empty when there is none."""
-    value = None if column is None else values.get(column)
+    if type(value) is str:
+        return value.strip()
     if value is None or value != value:
         return ""
     if isinstance(value, float) and value.is_integer():

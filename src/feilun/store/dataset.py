@@ -26,6 +26,7 @@ from typing import Any, cast, overload
 import numpy as np
 
 from feilun.errors import CorruptArtifact, EnvironmentProblem
+from feilun.store.arrow import floats, strings
 from feilun.types import Example, Item, Scalar, Schema, Split
 
 __all__ = [
@@ -140,9 +141,11 @@ class DatasetWriter:
 
     def add_batch(self, batch: Any) -> None:
         """Appends a `pyarrow.RecordBatch` of `row_schema`; media columns hold hashes that `put`
-        gave."""
+        gave. Raises `TypeError` for a batch of another schema."""
+        if not batch.schema.equals(self._schema):
+            raise TypeError(f"expected {self._schema}, not {batch.schema}")
         self._flush()
-        self._append(batch.cast(self._schema))
+        self._append(batch)
 
     def _append(self, batch: Any) -> None:
         """Divides rows into row groups. Where a group ends follows from the rows alone, never from
@@ -253,12 +256,13 @@ class DatasetWriter:
             return
         import pyarrow as pa
 
-        try:
-            batch = pa.record_batch(self._rows, schema=self._schema)
-        except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-            raise TypeError(
-                f"a value is not of its column's kind {self.columns}: {error}"
-            ) from None
+        arrays = []
+        for field, values in zip(self._schema, self._rows, strict=True):
+            try:
+                arrays.append(floats(values) if field.type == pa.float64() else strings(values))
+            except (TypeError, ValueError) as error:
+                raise TypeError(f"column {field.name}: {error}") from None
+        batch = pa.record_batch(arrays, schema=self._schema)
         self._rows = [[] for _ in self._schema]
         self._text = 0
         self._append(batch)
@@ -322,15 +326,9 @@ class Dataset:
 
     def labels(self, split: Split | None = None) -> np.ndarray:
         """Positions in ``schema.labels``, int64 (rows,); -1 for rows without a label."""
-        import pyarrow as pa
-        import pyarrow.compute as pc
-
-        known = pa.array(self.schema.labels, pa.string())
-        parts = [
-            pc.fill_null(pc.index_in(batch.column(0), value_set=known), -1).to_numpy(False)
-            for batch in self.batches(["label"], split)
-        ]
-        return np.concatenate(parts).astype(np.int64) if parts else np.zeros(0, np.int64)
+        places = {label: place for place, label in enumerate(self.schema.labels)}
+        found = [places.get(label, -1) for label in self.values("label", split)]
+        return np.array(found, np.int64)
 
     def row_ids(self, split: Split | None = None) -> list[str]:
         """The rows' ids, in the order of `items` and `labels`."""
@@ -352,7 +350,7 @@ class Dataset:
             with pq.ParquetFile(self.folder / ROWS, pre_buffer=False) as file:
                 for batch in file.iter_batches(batch_size=_GROUP_ROWS, columns=read):
                     if split is not None:
-                        batch = batch.filter(pc.equal(batch.column("split"), split))
+                        batch = batch.filter(pc.equal(batch.column("split"), strings([split])[0]))
                     if batch.num_rows:
                         yield batch.select(wanted)
         except (OSError, pa.ArrowException) as error:
@@ -414,12 +412,12 @@ def media_path(folder: Path, name: str) -> Path:
 def _text_sizes(batch: Any) -> np.ndarray:
     """Bytes of each row's texts, int64 (rows,)."""
     import pyarrow as pa
-    import pyarrow.compute as pc
 
     sizes = np.zeros(batch.num_rows, np.int64)
     for name, column in zip(batch.schema.names, batch.columns, strict=True):
         if name.startswith(INPUT) and pa.types.is_string(column.type):
-            sizes += pc.fill_null(pc.binary_length(column), 0).to_numpy(False)
+            ends = np.frombuffer(column.buffers()[1], np.int32)
+            sizes += np.diff(ends[column.offset : column.offset + len(column) + 1])
     return sizes
 
 
