@@ -1,0 +1,229 @@
+"""Judges a version on the test rows beside the live one and the baseline, and writes the report."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import save_file
+
+from feilun.engines.base import open_engine
+from feilun.evaluation.answers import Answers
+from feilun.evaluation.baseline import baseline_for, majority
+from feilun.evaluation.evaluate import evaluate as weigh
+from feilun.evaluation.facts import DataFacts, Facts, TrainingFacts, VariantFacts
+from feilun.evaluation.forgetting import forgetting as compare_rows
+from feilun.evaluation.gate import Decision, decide
+from feilun.evaluation.report import write_report
+from feilun.evaluation.result import Evaluation, Forgetting, Role
+from feilun.evaluation.verdict import headline, paragraph
+from feilun.metrics.scores import Score
+from feilun.pipeline.context import Context
+from feilun.store.dataset import Dataset
+from feilun.store.records import DataVersion, ModelVersion
+from feilun.table import to_jsonable
+from feilun.types import Item, Progress
+
+__all__ = ["LOGITS", "evaluate"]
+
+LOGITS = "logits.safetensors"
+"""In the report's folder: the version's logits on the test rows, for later comparisons."""
+
+
+def evaluate(
+    context: Context, version: str, baseline: str | None = None, below: str | None = None
+) -> dict[str, Any]:
+    """The gate's decision and the report. `below` is the best rung of the same turn, `baseline`
+    its rung zero (default: the newest linear version). The rows are the test split of the data
+    that the version was trained on."""
+    catalog = context.store.catalog
+    model = catalog.model_version(version)
+    assert model.data_version is not None
+    data = catalog.data_version(model.data_version)
+    dataset = context.dataset(data)
+    items, truth = dataset.items("test"), dataset.labels("test")
+    others = _others(context, model, baseline, below)
+    total = len(others) + 1
+    candidate = _answers(context, model, items)
+    references: dict[Role, Answers] = {}
+    for done, (role, other) in enumerate(others.items(), 1):
+        context.report(Progress("evaluate", done, total))
+        references[role] = _answers(context, other, items)
+    train_counts = data.counts.get("train", {})
+    if "baseline" not in references and baseline_for(model.method) == "majority":
+        references["baseline"] = majority(train_counts, candidate.labels, len(items))
+    found = weigh(
+        candidate,
+        truth,
+        items=items,
+        row_ids=dataset.row_ids("test"),
+        schema=dataset.schema,
+        train_counts=train_counts,
+        settings=context.config.evaluation,
+        references=references,
+        validation=_validation(context, model, dataset),
+        primary=context.task.primary,
+        seed=context.config.training.seed,
+    )
+    forgot = _forgotten(context, model, data, dataset, candidate, references)
+    decision = decide(found, forgetting=forgot)
+    context.report(Progress("evaluate", total, total))
+    ref = _report(context, model, data, found, decision, forgot, candidate)
+    _note(context, model, found, decision, ref)
+    return {
+        "report": ref,
+        "rows": found.rows,
+        "promote": decision.promote,
+        "verdict": decision.verdict,
+        "headline": headline(found, decision),
+        "paragraph": paragraph(found, decision),
+        "reasons": decision.sentences(),
+        "more_rows": decision.more_rows,
+        "forgetting": to_jsonable(forgot.to_json()) if forgot else None,
+    }
+
+
+def _others(
+    context: Context, model: ModelVersion, baseline: str | None, below: str | None
+) -> dict[Role, ModelVersion]:
+    catalog = context.store.catalog
+    live = catalog.live(catalog.project(context.project).endpoint)
+    if baseline is None and baseline_for(model.method) == "linear":
+        linear = [v for v in catalog.model_versions(context.project) if v.method == "linear"]
+        usable = [v for v in linear if v.artifact() and not v.pruned and v.state != "failed"]
+        baseline = usable[-1].id if usable else None
+    wanted: dict[Role, str | None] = {
+        "live": live.version if live else None,
+        "below": below,
+        "baseline": baseline,
+    }
+    chosen: dict[Role, ModelVersion] = {}
+    for role, name in wanted.items():
+        if name is not None and name != model.id:
+            chosen[role] = catalog.model_version(name)
+    return chosen
+
+
+def _answers(context: Context, model: ModelVersion, items: Sequence[Item]) -> Answers:
+    engine = open_engine(context.folder(model))
+    try:
+        card = engine.card
+        logits = engine.logits(items)
+        return Answers(model.id, model.method, card.schema.labels, logits, card.temperature)
+    finally:
+        engine.close()
+
+
+def _validation(
+    context: Context, model: ModelVersion, dataset: Dataset
+) -> tuple[np.ndarray, np.ndarray] | None:
+    items = dataset.items("validation")
+    if not len(items):
+        return None
+    return _answers(context, model, items).logits, dataset.labels("validation")
+
+
+def _forgotten(
+    context: Context,
+    model: ModelVersion,
+    data: DataVersion,
+    dataset: Dataset,
+    candidate: Answers,
+    references: Mapping[Role, Answers],
+) -> Forgetting | None:
+    """What an update forgot against the version it grew from; None for a first training."""
+    before = next((a for a in references.values() if a.name == model.parent), None)
+    if before is None or data.parent is None:
+        return None
+    old = context.dataset(context.store.catalog.data_version(data.parent))
+    return compare_rows(
+        before,
+        candidate,
+        dataset.labels("test"),
+        items=dataset.items("test"),
+        row_ids=dataset.row_ids("test"),
+        schema=dataset.schema,
+        settings=context.config.evaluation,
+        old_rows=set(old.row_ids("test")),
+    )
+
+
+def _report(
+    context: Context,
+    model: ModelVersion,
+    data: DataVersion,
+    found: Evaluation,
+    decision: Decision,
+    forgot: Forgetting | None,
+    candidate: Answers,
+) -> str:
+    artifacts = context.store.artifacts
+    folder = artifacts.new()
+    try:
+        facts = _facts(context, model, data)
+        write_report(found, decision, folder, facts=facts, forgetting=forgot)
+        save_file({"test": np.ascontiguousarray(candidate.logits)}, folder / LOGITS)
+        return context.store.publish(folder, "report").ref
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _facts(context: Context, model: ModelVersion, data: DataVersion) -> Facts:
+    rung = model.config.get("rung", {})
+    base = rung.get("base_name")
+    return Facts(
+        project=context.project,
+        created=f"{model.created:%Y-%m-%d}",
+        data=DataFacts(
+            version=data.id,
+            splits=data.counts,
+            sources=tuple(source["name"] for source in data.info.get("sources", ())),
+            notes=tuple(data.info.get("warnings", ())),
+        ),
+        training=TrainingFacts(
+            method=model.method,
+            base=str(base) if base else None,
+            figures=model.metrics.get("training", {}),
+            settings=rung.get("settings", {}),
+        ),
+        variants=tuple(
+            VariantFacts(
+                name=name,
+                accuracy=_score(figures.get("accuracy_score")),
+                loss=figures.get("loss"),
+                flips=figures.get("flips"),
+                sure_flips=figures.get("faults"),
+                milliseconds=figures.get("latency_ms"),
+                per_second=figures.get("throughput"),
+                size=figures.get("bytes"),
+                chosen=name == model.variant,
+            )
+            for name, figures in model.variants.items()
+        ),
+    )
+
+
+def _score(raw: Any) -> Score | None:
+    return Score(raw["value"], raw["low"], raw["high"]) if isinstance(raw, dict) else None
+
+
+def _note(
+    context: Context, model: ModelVersion, found: Evaluation, decision: Decision, ref: str
+) -> None:
+    """Keeps the scores with the version; a refused candidate keeps why."""
+    metrics = {
+        **model.metrics,
+        "primary": found.primary,
+        "rows": found.rows,
+        "test": to_jsonable(found.metrics),
+        "validation": to_jsonable(found.validation),
+        "verdict": decision.verdict,
+    }
+    catalog = context.store.catalog
+    catalog.update_model_version(model.id, metrics=metrics, report=ref)
+    if not decision.promote and model.state == "candidate":
+        catalog.update_model_version(
+            model.id, state="refused", reason=" ".join(decision.sentences())
+        )
