@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from feilun.client import to_wire
+from feilun.client import encode_item
 from feilun.engines.base import open_engine
 from feilun.errors import EnvironmentProblem
 from feilun.messages import t
@@ -80,7 +80,7 @@ def _ask(context: Context, model: ModelVersion, address: str, items: list[Item])
         while start < len(items):
             size = 1 if turn % 2 else _BATCH
             batch = items[start : start + size]
-            body = {"inputs": [to_wire(item) for item in batch], "all_scores": True}
+            body = {"inputs": [encode_item(item) for item in batch], "all_scores": True}
             answer = _checked(
                 client.post("/internal/v1/predict", params={"version": model.id}, json=body)
             )
