@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Shell", "bind"]
 
+_PLAIN_WIDTH = 120
+
 
 @dataclass(frozen=True, slots=True)
 class Shell:
@@ -123,7 +125,10 @@ def bind(function: Callable[..., None]) -> Callable[..., None]:
 def _console(stderr: bool) -> Any:
     from rich.console import Console
 
-    return Console(stderr=stderr, highlight=False)
+    # Into a file or a pipe tables keep a readable width; a terminal has its own.
+    stream = sys.stderr if stderr else sys.stdout
+    width = None if stream.isatty() else _PLAIN_WIDTH
+    return Console(stderr=stderr, highlight=False, width=width, soft_wrap=False)
 
 
 def _print_table(console: Any, table: Table) -> None:
@@ -150,7 +155,7 @@ def _print_table(console: Any, table: Table) -> None:
     elif table.title:
         console.print(table.title, style="bold", markup=False)
     for note in table.notes:
-        console.print(note, markup=False)
+        console.print(note, markup=False, soft_wrap=True)
 
 
 def _numeric(value: Any) -> bool:

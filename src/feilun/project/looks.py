@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -15,7 +16,7 @@ from feilun.store import Store
 from feilun.store.records import DataVersion, Run
 from feilun.table import Result, Table
 
-__all__ = ["AuditView", "audit", "compressed", "evaluated", "show", "turned"]
+__all__ = ["AuditView", "audit", "compressed", "evaluated", "report_page", "show", "turned"]
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,18 @@ def show(context: Context, version: DataVersion, rows: int) -> Listing:
     return Listing(listed, Table(context.project, columns, shown, notes))
 
 
-def turned(store: Store, run: Run) -> Turned:
+def report_page(store: Store, folder: Path, version: str, ref: str) -> Path:
+    """A copy of the report where people look for it: ``NAME/reports/NAME@3.html``. The artifact
+    stays what it is."""
+    page = folder / "reports" / f"{version}.html"
+    page.parent.mkdir(parents=True, exist_ok=True)
+    aside = page.with_suffix(".new")
+    shutil.copyfile(store.artifacts.path(ref) / "report.html", aside)
+    aside.replace(page)
+    return page
+
+
+def turned(store: Store, folder: Path, run: Run) -> Turned:
     """A finished run as people see it."""
     result = run.result
     rungs = [_rung(store, raw) for raw in result.get("rungs", ())]
@@ -106,8 +118,8 @@ def turned(store: Store, run: Run) -> Turned:
     notes = list(result.get("notes", ()))
     if collected.get("data_version"):
         notes.insert(0, t("project.collected", **collected))
-    reports = [raw["report"] for raw in result.get("rungs", ()) if raw.get("report")]
-    page = store.artifacts.path(reports[-1]) / "report.html" if reports else None
+    last = next((raw for raw in reversed(result.get("rungs", ())) if raw.get("report")), None)
+    page = report_page(store, folder, last["version"], last["report"]) if last else None
     return Turned(
         run=run.id,
         kind=run.kind,
@@ -140,12 +152,12 @@ def _rung(store: Store, raw: Mapping[str, Any]) -> Rung:
     )
 
 
-def evaluated(store: Store, version: str, judged: Mapping[str, Any]) -> Evaluated:
+def evaluated(store: Store, folder: Path, version: str, judged: Mapping[str, Any]) -> Evaluated:
     """What the evaluate step found."""
     metrics = store.catalog.model_version(version).metrics
     page: Path | None = None
     if judged.get("report"):
-        page = store.artifacts.path(judged["report"]) / "report.html"
+        page = report_page(store, folder, version, judged["report"])
     return Evaluated(
         version=version,
         rows=judged["rows"],

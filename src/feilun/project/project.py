@@ -221,7 +221,7 @@ class Project:
             restart=restart,
             report=report,
         )
-        return looks.turned(self.workspace.store, run)
+        return looks.turned(self.workspace.store, self.file.parent, run)
 
     def enqueue(self, kind: RunKind) -> str:
         """Queues a turn for ``feilun worker`` and returns its place's id."""
@@ -270,7 +270,7 @@ class Project:
         from feilun.pipeline.steps import evaluate
 
         judged = evaluate(context, version=version.id, baseline=None, below=None)
-        return looks.evaluated(self.workspace.store, version.id, judged)
+        return looks.evaluated(self.workspace.store, self.file.parent, version.id, judged)
 
     def compress(self, model: str | None = None, *, report: Report | None = None) -> Compressed:
         """Builds and measures the variants of a version and chooses one."""
