@@ -9,9 +9,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from helpers.tiny import write_bert
+
 from helpers.cli import feilun_json
 from helpers.rows import write_reviews
-from helpers.tiny import write_bert
 
 ROOT = Path(__file__).parents[2]
 

@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers.cli import command, environment, feilun_json
-from helpers.rows import write_reviews
 from helpers.tiny import write_bert
 from safetensors.numpy import load_file
 
 from feilun.project import Workspace
+from helpers.cli import command, environment, feilun_json
+from helpers.rows import write_reviews
 
 KILLS = 20
 SETTINGS = [
