@@ -10,7 +10,7 @@ from PIL import Image
 
 __all__ = ["FASHION", "write_digits", "write_fashion"]
 
-FASHION = Path("/usr/share/dataset-fashion-mnist")
+FASHION = Path("/usr/share/datasets/fashion-mnist")
 """Where Debian's package ``dataset-fashion-mnist`` keeps its files."""
 _CLOTHES = (
     "t-shirt",

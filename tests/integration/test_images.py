@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from helpers.cli import feilun_json
-from helpers.pictures import FASHION, write_digits, write_fashion
 
 from feilun.client import Client
 from feilun.project import Workspace
 from feilun.serving.process import temporary_server
+from helpers.cli import feilun_json
+from helpers.pictures import FASHION, write_digits, write_fashion
 
 
 def _wheel(folder: Path, pictures: Path, *settings: str) -> dict[str, object]:
@@ -34,7 +34,9 @@ def test_digits_from_a_folder(tmp_path: Path) -> None:
     assert {"linear", "full"} <= methods.keys()
     assert methods["full"]["score"]["value"] >= 0.95
     files = [sorted((pictures / str(n)).iterdir())[0] for n in range(10)]
-    right = sum(label == file.parent.name for file, label in zip(files, _ask(tmp_path, files)))
+    right = sum(
+        label == file.parent.name for file, label in zip(files, _ask(tmp_path, files), strict=True)
+    )
     assert right >= 9
     predicted = feilun_json("predict", str(files[3]), cwd=tmp_path)
     assert set(predicted["outputs"][0]) == {"label", "score"}
@@ -49,5 +51,7 @@ def test_fashion_mnist_from_a_folder(tmp_path: Path) -> None:
     assert best >= 0.86
     held = write_fashion(tmp_path / "held", "t10k", 200)
     files = sorted(held.glob("*/*.png"))
-    right = sum(label == file.parent.name for file, label in zip(files, _ask(tmp_path, files)))
+    right = sum(
+        label == file.parent.name for file, label in zip(files, _ask(tmp_path, files), strict=True)
+    )
     assert right / len(files) >= 0.8
