@@ -255,7 +255,8 @@ class Artifacts:
 
     def _bytes(self, ref: str, links: int) -> int:
         """The bytes of those files that have no more than so many names on the disk."""
-        states = [path.lstat() for path in self._folder(ref).rglob("*") if path.is_file()]
+        content = self._folder(ref) / "content"
+        states = [path.lstat() for path in content.rglob("*") if path.is_file()]
         return sum(state.st_size for state in states if state.st_nlink <= links)
 
     def _remove(self, ref: str) -> None:

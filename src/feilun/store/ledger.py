@@ -84,8 +84,12 @@ class Ledger(FeedbackLog, PredictionLog):
             since,
             until,
         )
-        with self._db.read() as connection:
-            for row in connection.execution_options(yield_per=1000).execute(query):
+        # Closed by name: who stops reading early leaves no cursor behind.
+        with (
+            self._db.read() as connection,
+            connection.execution_options(yield_per=1000).execute(query) as rows,
+        ):
+            for row in rows:
                 yield _event(row)
 
     def usage(

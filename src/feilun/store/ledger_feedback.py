@@ -106,12 +106,16 @@ class FeedbackLog(PredictionLog):
             query = query.where(p.stored, ~p.purged, p.expires.is_(None) | (p.expires > now()))
         if model_version is not None:
             query = query.where(p.model_version == model_version)
-        with self._db.read() as connection:
-            for row in connection.execution_options(yield_per=500).execute(query):
-                values = row._mapping
+        # Closed by name: who stops reading early leaves no cursor behind.
+        with (
+            self._db.read() as connection,
+            connection.execution_options(yield_per=500).execute(query) as rows,
+        ):
+            for row in rows:
                 prediction = self._prediction(row)
                 if prediction.purged and usable_only:
                     continue
+                values = row._mapping
                 said = Feedback(**{name: values[winner.c[name]] for name in _FIELDS})
                 yield LabelledPrediction(said, prediction)
 
