@@ -170,7 +170,7 @@ class PixelFeatures:
         for row, item in enumerate(items):
             image = _pictures.decode(_bytes(item))
             pictures[row] = np.asarray(image.resize((self.side, self.side), resample=2))
-        pictures /= 255
+        pictures *= np.float32(1 / 255)
         ratio = self.side // self.coarse
         shape = (len(items), self.coarse, ratio, self.coarse, ratio, 3)
         colours = pictures.reshape(shape).mean(axis=(2, 4)).reshape(len(items), -1)
@@ -189,8 +189,8 @@ class PixelFeatures:
         high = (low + 1) % self.directions
         votes += np.bincount((index + high).ravel(), (strength * part).ravel(), total)
         votes = votes.reshape(len(grey), -1, self.directions)
-        votes /= np.sqrt((votes**2).sum(axis=2, keepdims=True)) + 0.1
-        result: np.ndarray = votes.reshape(len(grey), -1).astype(np.float32)
+        lengths = np.sqrt((votes**2).sum(axis=2, keepdims=True))
+        result: np.ndarray = (votes / (lengths + 0.1)).reshape(len(grey), -1).astype(np.float32)
         return result
 
 
