@@ -171,8 +171,8 @@ def _rungs(evaluation: Evaluation) -> list[Reason]:
 
 
 def _floor(evaluation: Evaluation) -> list[Reason]:
-    """Always giving the most frequent label costs nothing. A model may be right less often only
-    where it is clearly better over all labels alike (macro F1)."""
+    """Always giving the most frequent label costs nothing. A model may be right less often, not
+    clearly so, and only where it is clearly better over all labels alike (macro F1)."""
     label, floor = evaluation.floor
     accuracy, f1 = evaluation.metrics.get("accuracy"), evaluation.metrics.get("f1")
     if accuracy is None or accuracy.value > floor:
@@ -184,7 +184,8 @@ def _floor(evaluation: Evaluation) -> list[Reason]:
         "value": accuracy.value,
     }
     constant_f1 = 2 * floor / (1 + floor) / max(len(evaluation.labels), 1)
-    if accuracy.value == floor or (f1 is not None and f1.low > constant_f1):
+    fairer = f1 is not None and f1.low > constant_f1 and accuracy.high >= floor
+    if accuracy.value == floor or fairer:
         return [Reason("evaluation.gate_floor_note", figures, "note")]
     return [Reason("evaluation.gate_floor", figures, "against")]
 

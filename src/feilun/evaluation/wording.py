@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from feilun.messages import Language, t
+from feilun.messages import Language, has, t
 
 __all__ = [
     "fill",
@@ -19,15 +19,6 @@ __all__ = [
     "signed",
 ]
 
-_METRICS = {
-    "accuracy": "evaluation.metric_accuracy",
-    "precision": "evaluation.metric_precision",
-    "recall": "evaluation.metric_recall",
-    "f1": "evaluation.metric_f1",
-    "roc_auc": "evaluation.metric_roc_auc",
-    "log_loss": "evaluation.metric_log_loss",
-    "calibration_error": "evaluation.metric_calibration_error",
-}
 _METHODS = {
     "linear": "evaluation.method_linear",
     "head": "evaluation.method_head",
@@ -45,7 +36,7 @@ def is_share(metric: str) -> bool:
 
 def metric_name(metric: str, lang: Language) -> str:
     """``F1 (macro)`` for ``f1``; a metric that is unknown here keeps its own name."""
-    return t(_METRICS[metric], lang) if metric in _METRICS else metric
+    return t(f"metrics.{metric}", lang) if has(f"metrics.{metric}") else metric
 
 
 def method_name(method: str, lang: Language) -> str:

@@ -1,0 +1,239 @@
+"""The gate: what goes live, what stays out, and what cannot be told yet."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from feilun.evaluation.forgetting import forgetting
+from feilun.evaluation.gate import Decision, decide
+from feilun.evaluation.result import Evaluation, Forgetting
+from feilun.evaluation.verdict import headline, paragraph
+from feilun.types import Schema
+from helpers.judged import SETTINGS, answers, flipped, judged
+
+LABELS = ("good", "bad")
+
+
+def _truth(rows: int, labels: int = 2) -> np.ndarray:
+    return np.arange(rows) % labels
+
+
+def _against(rows: int, new_wrong: range, live_wrong: range, **more: object) -> Evaluation:
+    truth = _truth(rows)
+    return judged(
+        LABELS,
+        truth,
+        answers(LABELS, flipped(truth, new_wrong, 2)),
+        {"live": answers(LABELS, flipped(truth, live_wrong, 2), name="reviews@1")},
+        **more,
+    )
+
+
+def _codes(decision: Decision, weight: str) -> set[str]:
+    return {reason.code for reason in decision.reasons if reason.weight == weight}
+
+
+def test_clearly_better_goes_live() -> None:
+    decision = decide(_against(400, range(40), range(100)))
+    assert (decision.promote, decision.verdict) == (True, "better")
+    assert "+15.0 points" in decision.sentences("en")[0]
+
+
+def test_clearly_worse_stays_out() -> None:
+    decision = decide(_against(400, range(100), range(40)))
+    assert (decision.promote, decision.verdict) == (False, "worse")
+    assert _codes(decision, "against") == {"evaluation.gate_worse"}
+
+
+def test_equal_goes_live() -> None:
+    decision = decide(_against(3000, range(300), range(5, 305)))
+    assert (decision.promote, decision.verdict) == (True, "equal")
+
+
+def test_few_rows_cannot_tell_and_say_how_many_more() -> None:
+    decision = decide(_against(30, range(6), range(2, 8)))
+    assert (decision.promote, decision.verdict) == (False, "cannot_tell")
+    assert decision.more_rows is not None
+    assert decision.more_rows >= 100
+    assert any("more labelled test rows" in line for line in decision.sentences("en"))
+
+
+def test_few_rows_without_a_difference_prove_nothing() -> None:
+    """No row differs, and yet twelve rows cannot exclude a loss of a point."""
+    decision = decide(_against(12, range(0), range(0)))
+    assert (decision.promote, decision.verdict) == (False, "cannot_tell")
+
+
+def test_the_estimate_of_rows_holds() -> None:
+    """With the rows that were asked for, in the same proportions, the answer comes."""
+    few = decide(_against(60, range(12), range(6, 19)))
+    assert few.verdict == "cannot_tell"
+    assert few.more_rows
+    times = -(-(60 + few.more_rows) // 60)
+    truth = np.tile(_truth(60), times)
+    new, old = flipped(_truth(60), range(12), 2), flipped(_truth(60), range(6, 19), 2)
+    many = judged(
+        LABELS,
+        truth,
+        answers(LABELS, np.tile(new, times)),
+        {"live": answers(LABELS, np.tile(old, times), name="reviews@1")},
+    )
+    live = many.against("live")
+    assert live is not None
+    assert live.risk <= 0.2
+    assert decide(many).promote
+
+
+def test_small_losses_within_the_margin_may_go_live() -> None:
+    decision = decide(_against(8000, range(832), range(800)))
+    assert (decision.promote, decision.verdict) == (True, "equal")
+    strict = SETTINGS.model_copy(update={"margin": 0.0})
+    decision = decide(_against(8000, range(832), range(800), settings=strict))
+    assert (decision.promote, decision.verdict) == (False, "worse")
+
+
+def test_the_first_version_has_nothing_to_lose_against() -> None:
+    truth = _truth(40)
+    found = judged(LABELS, truth, answers(LABELS, flipped(truth, range(5), 2)))
+    decision = decide(found)
+    assert (decision.promote, decision.verdict) == (True, "first")
+    assert "first version" in headline(found, decision, "en")
+
+
+def test_a_lost_label_is_refused_however_good_the_rest() -> None:
+    labels = ("a", "b", "c")
+    truth = np.array([0] * 200 + [1] * 190 + [2] * 10)
+    live = answers(labels, flipped(truth, range(60), 3), name="reviews@1")
+    new = np.where(truth == 2, 0, truth)
+    found = judged(labels, truth, answers(labels, new), {"live": live})
+    decision = decide(found)
+    assert decision.verdict == "better"
+    assert not decision.promote
+    assert _codes(decision, "against") == {"evaluation.gate_collapse"}
+    assert "“c”" in decision.sentences("en")[0]
+    assert "refused" in headline(found, decision, "en")
+
+
+def test_a_label_that_nobody_finds_is_told_not_refused() -> None:
+    labels = ("a", "b", "c")
+    truth = np.array([0] * 200 + [1] * 190 + [2] * 10)
+    never = np.where(truth == 2, 0, truth)
+    live = answers(labels, flipped(never, range(60), 2), name="reviews@1")
+    decision = decide(judged(labels, truth, answers(labels, never), {"live": live}))
+    assert decision.promote
+    assert "evaluation.gate_never_found" in _codes(decision, "note")
+
+
+def test_worse_than_always_the_same_label_is_refused() -> None:
+    truth = np.array([0] * 80 + [1] * 20)
+    found = judged(LABELS, truth, answers(LABELS, flipped(truth, range(40), 2)))
+    decision = decide(found)
+    assert (decision.promote, decision.verdict) == (False, "first")
+    assert _codes(decision, "against") == {"evaluation.gate_floor"}
+    assert "80.0%" in decision.sentences("en")[0]
+
+
+def test_fewer_right_but_fairer_to_rare_labels_is_no_reason_to_refuse() -> None:
+    truth = np.array([0] * 450 + [1] * 50)
+    found = judged(LABELS, truth, answers(LABELS, flipped(truth, range(60), 2)))
+    decision = decide(found)
+    assert found.score().value < found.floor[1]
+    assert decision.promote
+    assert "evaluation.gate_floor_note" in _codes(decision, "note")
+
+
+@pytest.mark.parametrize("wrong", [range(60), range(50)], ids=["loses", "ties"])
+def test_a_rung_that_does_not_beat_the_one_below_is_never_promoted(wrong: range) -> None:
+    truth = _truth(400)
+    below = answers(LABELS, flipped(truth, range(50), 2), name="reviews@1", method="linear")
+    found = judged(LABELS, truth, answers(LABELS, flipped(truth, wrong, 2)), {"below": below})
+    decision = decide(found)
+    assert not decision.promote
+    assert _codes(decision, "against") == {"evaluation.gate_rung_loses"}
+
+
+def test_a_rung_that_beats_the_one_below_goes_on() -> None:
+    truth = _truth(400)
+    below = answers(LABELS, flipped(truth, range(50), 2), name="reviews@1", method="linear")
+    candidate = answers(LABELS, flipped(truth, range(20), 2))
+    found = judged(LABELS, truth, candidate, {"live": below, "below": below, "baseline": below})
+    decision = decide(found)
+    assert decision.promote
+    assert [reason.code for reason in decision.reasons].count("evaluation.gate_rung_wins") == 1
+
+
+def _forgetting(after_wrong: range, before_wrong: range) -> Forgetting:
+    truth = _truth(400)
+    return forgetting(
+        answers(LABELS, flipped(truth, before_wrong, 2), name="reviews@1"),
+        answers(LABELS, flipped(truth, after_wrong, 2)),
+        truth,
+        items=[f"text {row}" for row in range(400)],
+        row_ids=[f"row-{row}" for row in range(400)],
+        schema=Schema("text-classification", LABELS),
+        settings=SETTINGS,
+        old_rows={f"row-{row}" for row in range(300)},
+    )
+
+
+def test_forgetting_counts_old_and_fresh_rows_apart() -> None:
+    found = _forgetting(range(20, 60), range(250, 400))
+    assert (found.rows, found.fresh_rows) == (300, 100)
+    assert (found.gained, found.forgotten) == (50, 40)
+    assert found.before is not None
+    assert found.before.value == pytest.approx(250 / 300)
+    assert found.fresh_before is not None
+    assert found.fresh_after is not None
+    assert (found.fresh_before.value, found.fresh_after.value) == (0.0, 1.0)
+    assert [(one.label, one.rows) for one in found.classes] == [("good", 150), ("bad", 150)]
+    assert found.examples[0].row_id == "row-20"
+    assert (found.examples[0].before, found.examples[0].after) == ("good", "bad")
+    assert Forgetting.from_json(json.loads(json.dumps(found.to_json()))) == found
+
+
+def test_what_forgets_is_refused_though_it_gained_elsewhere() -> None:
+    truth = _truth(400)
+    after = answers(LABELS, flipped(truth, range(30), 2))
+    live = answers(LABELS, flipped(truth, range(300, 400), 2), name="reviews@1")
+    found = judged(LABELS, truth, after, {"live": live})
+    assert decide(found).promote
+    decision = decide(found, forgetting=_forgetting(range(30), range(300, 400)))
+    assert not decision.promote
+    assert _codes(decision, "against") == {"evaluation.gate_forgot"}
+    assert decide(found, forgetting=_forgetting(range(0), range(300, 400))).promote
+
+
+def test_decisions_travel_and_speak_both_languages() -> None:
+    found = _against(30, range(6), range(2, 8))
+    decision = decide(found)
+    again = Decision.from_json(json.loads(json.dumps(decision.to_json())))
+    assert again == decision
+    for lang, word in (("en", "Cannot tell yet"), ("zh", "还无法判断")):
+        assert word in headline(found, decision, lang)
+        text = paragraph(found, decision, lang)
+        assert "{" not in text
+        assert "reviews@2" in text
+    assert ". " not in paragraph(found, decision, "zh").replace("feilun data", "")
+
+
+def test_lists_survive_the_journey() -> None:
+    labels = ("a", "b", "c")
+    truth = np.array([0] * 20 + [1] * 2 + [2] * 2)
+    decision = decide(judged(labels, truth, answers(labels, np.zeros(24, dtype=int))))
+    again = Decision.from_json(json.loads(json.dumps(decision.to_json())))
+    assert again == decision
+    assert any("b、c" in line for line in again.sentences("zh"))
+
+
+@pytest.mark.parametrize("primary", ["f1", "log_loss"])
+def test_other_primary_metrics_are_weighed_too(primary: str) -> None:
+    truth = _truth(400)
+    good = answers(LABELS, flipped(truth, range(40), 2))
+    bad = answers(LABELS, flipped(truth, range(100), 2), name="reviews@1")
+    up = decide(judged(LABELS, truth, good, {"live": bad}, primary=primary))
+    down = decide(judged(LABELS, truth, bad, {"live": good}, primary=primary))
+    assert (up.promote, up.verdict) == (True, "better")
+    assert (down.promote, down.verdict) == (False, "worse")
