@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Iterator
+from contextlib import ExitStack
 from typing import Literal
 
 from feilun.config import DataConfig
@@ -11,7 +12,7 @@ from feilun.data._gather import CORRECTION, NEW, Gathered
 from feilun.data._ticker import Ticker
 from feilun.data.content import content_key, label_text
 from feilun.data.outcome import SourceReport
-from feilun.data.reading import open_readings
+from feilun.data.reading import Reading, open_readings
 from feilun.data.sources.base import AnySource, BadRow, ExampleSource
 from feilun.data.splits import AUTO, SPLITS
 from feilun.errors import InvalidData
@@ -77,15 +78,22 @@ class Intake:
             )
             self.sources.append(SourceReport(source.name, *counts, roles=None))
             return
-        for reading in open_readings(source, self._task, self._settings.columns):
-            table = reading.table
-            # A part called train is divided like any file, unless the user sent it there.
-            part = given or (None if table.split == "train" else table.split)
-            self._tick.begin("read", table.total, table.unit, table.position)
-            counts = self._rows(table.name, reading, self._wanted(part), NEW)
-            self.sources.append(
-                SourceReport(table.name, *counts, roles=reading.roles, details=table.details)
-            )
+        readings = open_readings(source, self._task, self._settings.columns)
+        with ExitStack() as opened:
+            for reading in readings:
+                opened.callback(reading.table.close)
+            for reading in readings:
+                self._reading(reading, given)
+
+    def _reading(self, reading: Reading, given: Split | None) -> None:
+        table = reading.table
+        # A part called train is divided like any file, unless the user sent it there.
+        part = given or (None if table.split == "train" else table.split)
+        self._tick.begin("read", table.total, table.unit, table.position)
+        counts = self._rows(table.name, reading, self._wanted(part), NEW)
+        self.sources.append(
+            SourceReport(table.name, *counts, roles=reading.roles, details=table.details)
+        )
 
     def _wanted(self, split: Split | None) -> int:
         """The number of the split that rows come for."""

@@ -78,7 +78,7 @@ def _candidates(sample: str, delimiter: str | None, quote: str | None) -> list[D
             continue
         candidates.append(Dialect(mark))
         if '"' not in sample:
-            if re.search(rf"(^|{re.escape(mark)})'[^'\n]*'(\r|\n|$|{re.escape(mark)})", sample):
+            if re.search(rf"(?m)(^|{re.escape(mark)})'[^'\n]*'(\r|$|{re.escape(mark)})", sample):
                 candidates.append(Dialect(mark, "'"))
             continue
         if '\\"' in sample:

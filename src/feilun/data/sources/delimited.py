@@ -67,7 +67,8 @@ def _names(rows: list[list[str]], header: bool) -> list[str]:
     width = max(widths, key=lambda w: (widths[w], w), default=1)
     if not header:
         return column_names(None, width)
-    if width == len(first) + 1 and any(row[-1] for row in rows[1:] if len(row) == width):
+    longer = [row for row in rows[1:] if len(row) == len(first) + 1]
+    if len(longer) > 0.9 * len(rows[1:]) and any(row[-1] for row in longer):
         return column_names(["row_name", *first], width)
     return column_names(first, len(first))
 

@@ -7,6 +7,7 @@ import datetime as dt
 import math
 import warnings
 import zipfile
+import zlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from itertools import chain, islice
 from pathlib import Path
@@ -22,6 +23,11 @@ __all__ = ["open_tables"]
 _MAX_STRINGS = 512 << 20
 """Bytes that the shared texts of a workbook may have once unpacked; they are held in memory."""
 _HEADER_ROWS = 100
+# What openpyxl lets through from the archive and the XML inside it.
+_BROKEN = (
+    OSError, EOFError, ValueError, LookupError, SyntaxError, TypeError, zipfile.BadZipFile,
+    zlib.error,
+)  # fmt: skip
 
 Cells = Iterator[Sequence[Any]]
 
@@ -33,10 +39,10 @@ def open_tables(location: Path | str, options: Options, known: Collection[str] =
     opener = _open_xlsx if _is_xlsx(path) else _open_other
     try:
         sheets, sheet, cells, close = opener(path, options.sheet)
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        cells = (row for row in cells if any(_filled(cell) for cell in row))
+        head = list(islice(cells, _HEADER_ROWS))
+    except _BROKEN as error:
         raise InvalidData("data.damaged", file=path, format="Excel", reason=str(error)) from None
-    cells = (row for row in cells if any(_filled(cell) for cell in row))
-    head = list(islice(cells, _HEADER_ROWS))
     if not head:
         close()
         raise InvalidData("data.empty_file", file=path)
@@ -70,7 +76,7 @@ def _rows(path: Path, rows: Iterable[Sequence[Any]], names: list[str]) -> Iterat
                 continue
             cells += [None] * (width - len(cells))
             yield Row(number, dict(zip(names, cells, strict=False)))
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except _BROKEN as error:
         raise InvalidData("data.damaged", file=path, format="Excel", reason=str(error)) from None
 
 
@@ -106,15 +112,20 @@ def _open_xlsx(path: Path, wanted: str | None) -> tuple[list[str], str, Cells, C
         for member in archive.infolist():
             if member.filename.endswith("sharedStrings.xml") and member.file_size > _MAX_STRINGS:
                 raise InvalidData("data.workbook_too_large", file=path, limit=_MAX_STRINGS)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # styles and validations that are not read anyway
-        book = openpyxl.load_workbook(path, read_only=True, data_only=True, keep_links=False)
-    sheets = [sheet.title for sheet in book.worksheets]
-    if not sheets:
-        raise InvalidData("data.empty_file", file=path)
-    sheet = book[_choose(path, sheets, wanted)]
+    raw = path.open("rb")  # by its handle, because the library goes by the file's name
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # styles and validations that are not read anyway
+            book = openpyxl.load_workbook(raw, read_only=True, data_only=True, keep_links=False)
+        sheets = [sheet.title for sheet in book.worksheets]
+        if not sheets:
+            raise InvalidData("data.empty_file", file=path)
+        sheet = book[_choose(path, sheets, wanted)]
+    except BaseException:
+        raw.close()
+        raise
     sheet.reset_dimensions()  # some programs write wrong ones
-    return sheets, sheet.title, sheet.iter_rows(values_only=True), book.close
+    return sheets, sheet.title, sheet.iter_rows(values_only=True), raw.close
 
 
 def _open_other(path: Path, wanted: str | None) -> tuple[list[str], str, Cells, Callable[[], None]]:

@@ -24,7 +24,11 @@ def open_tables(location: Path | str, options: Options, known: Collection[str] =
     """The file's one table. Raises `InvalidData` naming the row at which the JSON breaks."""
     path = Path(location)
     stream, encoding = open_text(path, options.encoding)
-    columns, rows = peek_columns(_rows(path, stream))
+    try:
+        columns, rows = peek_columns(_rows(path, stream))
+    except BaseException:
+        stream.close()
+        raise
     return [
         Table(
             path.name,

@@ -19,7 +19,11 @@ def open_tables(location: Path | str, options: Options, known: Collection[str] =
     """The file's one table. Rows are numbered as lines are; blank lines hold no row."""
     path = Path(location)
     stream, encoding = open_text(path, options.encoding)
-    columns, rows = peek_columns(_rows(stream))
+    try:
+        columns, rows = peek_columns(_rows(stream))
+    except BaseException:
+        stream.close()
+        raise
     return [
         Table(
             path.name,
