@@ -88,23 +88,6 @@ def test_a_key_made_a_moment_ago_is_found_by_looking_again(store: Store) -> None
     assert keys.knows(key.secret.encode())
 
 
-def test_wrong_keys_do_not_keep_the_database_busy(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    keys = ring(store)
-    asked = 0
-
-    def epoch() -> int:
-        nonlocal asked
-        asked += 1
-        return keys._epoch
-
-    monkeypatch.setattr(store.catalog, "epoch", epoch)
-    for _ in range(100):
-        keys.look_again()
-    assert asked == 1
-
-
 def test_a_key_for_an_unknown_project_is_refused(store: Store) -> None:
     with pytest.raises(NotFound):
         make_key(store, project="nowhere")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from time import monotonic
 
 from feilun.api.metrics import Metrics
 from feilun.billing.keys import KeyRing
@@ -16,6 +17,8 @@ from feilun.serving.service import Service
 from feilun.store.records import ApiKey
 
 __all__ = ["Api"]
+
+_LOOK_PAUSE = 0.1
 
 
 class Api:
@@ -30,6 +33,9 @@ class Api:
         self.costs = CostCarry()
         self._meter: Meter | None = None
         self._secret = ""
+        self._look_lock = asyncio.Lock()
+        self._looks = 0
+        self._looked = 0.0
         service.subscribe(self.keys.reload)
         service.subscribe(self.prices.reload)
 
@@ -59,8 +65,21 @@ class Api:
         """The key of a request. Raises `Unauthorized`."""
         secret = bearer(headers)
         if secret and not self.keys.knows(secret):
-            await asyncio.to_thread(self.keys.look_again)
+            await self._look_again()
         return self.keys.find(secret)
+
+    async def _look_again(self) -> None:
+        """A key that is not on the ring may have been made a moment ago: waits for a look at the
+        catalog that begins after now. All who wait share one, and there are ten a second at most,
+        so that wrong keys cannot keep the database busy."""
+        seen = self._looks
+        async with self._look_lock:
+            if self._looks > seen:
+                return
+            await asyncio.sleep(max(0.0, self._looked + _LOOK_PAUSE - monotonic()))
+            self._looks += 1
+            self._looked = monotonic()
+            await asyncio.to_thread(self.keys.look_again)
 
     def authorise_internal(self, headers: Mapping[bytes, bytes]) -> None:
         """Raises `Unauthorized` unless the request comes from the workspace's own processes."""

@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
-from time import monotonic
 
 from feilun.errors import Unauthorized
 from feilun.store.catalog import Catalog
@@ -22,7 +21,6 @@ __all__ = ["KeyRing", "NewKey", "create_key", "hash_key"]
 
 _BEGIN = "fl_"
 _SHOWN = 10
-_LOOK_AGAIN = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +71,6 @@ class KeyRing:
         self._keys: Mapping[bytes, ApiKey] = {}
         self._lock = threading.Lock()
         self._epoch = -1
-        self._looked = 0.0
 
     def reload(self) -> None:
         """Reads all keys. Raises `EnvironmentProblem` when the catalog cannot be read."""
@@ -87,11 +84,7 @@ class KeyRing:
         return sha256(secret).digest() in self._keys
 
     def look_again(self) -> None:
-        """Reads the keys again if the catalog changed; at most ten times a second, so that wrong
-        keys cannot keep the database busy."""
-        if monotonic() < self._looked + _LOOK_AGAIN:
-            return
-        self._looked = monotonic()
+        """Reads the keys again if the catalog has changed since."""
         if self._catalog.epoch() != self._epoch:
             self.reload()
 

@@ -187,7 +187,8 @@ class Models:
     def _open(self, version: str, variant: str | None, ref: str) -> Served:
         start = perf_counter()
         row = self._catalog.model_version(version)
-        folder = self._artifacts.path(ref)
+        self._artifacts.verify(ref)  # its own check, for what was sound an hour ago
+        folder = self._artifacts.path(ref, verify=False)
         engine = open_engine(folder, streams=self._streams, threads=self._threads)
         try:
             engine.warm_up()
