@@ -17,6 +17,8 @@ from feilun.types import Progress
 
 __all__ = ["DataStats", "Estimate", "Machine", "Method", "Report", "TrainJob", "TrainResult"]
 
+_PATHS = ("data", "out", "scratch", "previous", "logs")
+
 Report = Callable[[Progress], None]
 """Takes the signs of life of a long step."""
 
@@ -29,6 +31,8 @@ class TrainJob:
     `previous` is a version folder of the same method to continue from. `out` is an empty folder for
     the version; `scratch` holds checkpoints, outlives kills and is emptied on success. `new_rows`
     are the ids of the rows that an update adds; `replay` old rows go beside each of them.
+    `trackers` (tensorboard, mlflow, wandb, swanlab) get live metrics; `logs` is where TensorBoard's
+    files go, in `scratch` by default.
     """
 
     method: str
@@ -43,13 +47,14 @@ class TrainJob:
     seed: int = 0
     threads: int | None = None
     trackers: tuple[str, ...] = ()
+    logs: Path | None = None
     new_rows: tuple[str, ...] = ()
     replay: float = 1.0
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; `from_json` gives an equal job back. A base folder stays a folder."""
         raw = {f.name: getattr(self, f.name) for f in fields(self)}
-        for name in ("data", "out", "scratch", "previous"):
+        for name in _PATHS:
             raw[name] = None if raw[name] is None else str(raw[name])
         if isinstance(self.base, Path):
             raw["base"] = {"folder": str(self.base)}
@@ -63,7 +68,7 @@ class TrainJob:
     def from_json(cls, raw: Mapping[str, Any]) -> TrainJob:
         """The job that `to_json` wrote."""
         values = dict(raw)
-        for name in ("data", "out", "scratch", "previous"):
+        for name in _PATHS:
             values[name] = None if values[name] is None else Path(values[name])
         if isinstance(values["base"], Mapping):
             values["base"] = Path(values["base"]["folder"])

@@ -92,7 +92,7 @@ def train(job: TrainJob, settings: Settings, report: Report) -> TrainResult:
 
     vectors, unseen = embed(rows.items, 0), embed(held.items, len(rows))
     mean = vectors.mean(axis=0)
-    scale = np.maximum(vectors.std(axis=0), 1e-6)
+    scale = _scale(vectors)
     unseen = unseen if len(held) else np.zeros((0, len(mean)), np.float32)
     embedded = perf_counter() - start
     fitted = logistic.fit(
@@ -116,6 +116,15 @@ def train(job: TrainJob, settings: Settings, report: Report) -> TrainResult:
         "strength": fitted.strength,
     }
     return TrainResult(figures, tuple(notes))
+
+
+def _scale(vectors: np.ndarray) -> np.ndarray:
+    """The standard deviation of each column; 1 where it is next to nothing: some columns of an
+    encoder are dead, and dividing by their rounding errors would make those the loudest."""
+    deviation = vectors.std(axis=0)
+    alive = deviation > 0.01 * np.median(deviation)
+    result: np.ndarray = np.where(alive, deviation, 1.0).astype(np.float32)
+    return result
 
 
 def _write(

@@ -1,0 +1,123 @@
+"""Encoded rows, and the order in which training meets them: batches of like cost under a budget.
+
+Padding is what a batch pays for its longest item. Rows are shuffled, cut into windows, sorted
+within each and cut into batches, and the batches are shuffled: nearly no padding, nearly random
+order. The order depends on the seed and the costs alone, so that a resumed run meets the same.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from feilun.tasks.base import Encoded, Processor
+from feilun.training.rows import Rows
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["EncodedRows", "Order", "order", "order_once"]
+
+_WINDOW = 16  # batches that are sorted together
+_HELD_BYTES = 512 << 20  # of encoded rows; what is beyond is encoded again when its batch comes
+_CHUNK = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """Places of the rows of every batch of the whole training, and how many batches stand before
+    the end of each epoch."""
+
+    batches: list[list[int]]
+    ends: list[int]
+
+
+def order(costs: np.ndarray, epochs: int, rows: int, budget: int, seed: int) -> Order:
+    """Batches for `epochs` passes over rows of these `costs`.
+
+    A batch holds at most `rows` rows and, padded to its longest, at most `budget` cost units; one
+    row that is dearer stands alone.
+    """
+    batches: list[list[int]] = []
+    ends: list[int] = []
+    for epoch in range(epochs):
+        generator = np.random.default_rng((seed, epoch))
+        shuffled = generator.permutation(len(costs))
+        found: list[list[int]] = []
+        left = np.zeros(0, np.int64)
+        for start in range(0, len(shuffled), _WINDOW * rows):
+            window = np.concatenate([left, shuffled[start : start + _WINDOW * rows]])
+            cut = _cut(window, costs, rows, budget)
+            # A small rest would make a noisy step: it joins the next window.
+            left = np.zeros(0, np.int64)
+            if len(cut) > 1 and len(cut[-1]) < rows // 2 and start + _WINDOW * rows < len(shuffled):
+                left = np.array(cut.pop(), np.int64)
+            found += cut
+        generator.shuffle(found)
+        batches += found
+        ends.append(len(batches))
+    return Order(batches, ends)
+
+
+def order_once(costs: np.ndarray, rows: int, budget: int) -> list[list[int]]:
+    """Batches that meet every row once, the dearest first: for evaluation."""
+    return _cut(np.arange(len(costs)), costs, rows, budget)
+
+
+def _cut(window: np.ndarray, costs: np.ndarray, rows: int, budget: int) -> list[list[int]]:
+    ranked = window[np.argsort(-costs[window], kind="stable")]
+    batches = []
+    start = 0
+    while start < len(ranked):
+        size = max(1, min(rows, int(budget // max(1, int(costs[ranked[start]])))))
+        batches.append(ranked[start : start + size].tolist())
+        start += size
+    return batches
+
+
+class EncodedRows:
+    """Rows as the model takes them, with their `costs`; a dataset for torch's DataLoader.
+
+    Small rows (texts) are encoded once. Of large ones (pictures) only the first 512 MiB are kept.
+    `cut` counts the rows of which something was left out to fit.
+    """
+
+    def __init__(self, rows: Rows, processor: Processor) -> None:
+        self._rows = rows
+        self._processor = processor
+        self._held: list[Encoded] = []
+        costs: list[int] = []
+        size = 0
+        self.cut = 0
+        for start in range(0, len(rows), _CHUNK):
+            encoded = processor.encode(rows.items[start : start + _CHUNK])
+            costs += [item.cost for item in encoded]
+            self.cut += sum(item.cut > 0 for item in encoded)
+            size += sum(a.nbytes for item in encoded for a in item.arrays.values())
+            if size <= _HELD_BYTES:
+                self._held += encoded
+            elif len(set(costs)) == 1:  # pictures of one size: the others cost the same
+                costs += [costs[0]] * (len(rows) - len(costs))
+                break
+        self.costs = np.array(costs, np.int64)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, place: int) -> tuple[Encoded, int]:
+        if place < len(self._held):
+            encoded = self._held[place]
+        else:
+            encoded = self._processor.encode(self._rows.items[place : place + 1])[0]
+        return encoded, int(self._rows.labels[place])
+
+    def collate(self, batch: list[tuple[Encoded, int]]) -> dict[str, torch.Tensor]:
+        """The arrays of one batch as tensors, and ``labels``."""
+        import torch
+
+        arrays: dict[str, Any] = self._processor.collate([encoded for encoded, _ in batch])
+        tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
+        tensors["labels"] = torch.tensor([label for _, label in batch])
+        return tensors

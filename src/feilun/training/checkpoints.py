@@ -1,0 +1,67 @@
+"""Which checkpoints of a killed training can be trusted.
+
+A checkpoint counts once its seal stands: the names and sizes of its files, written last. Scratch
+belongs to one job; checkpoints of another are swept away.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+
+from feilun.training.job import TrainJob
+
+__all__ = ["claim", "last_sealed", "seal", "step_of"]
+
+_SEAL = "sealed.json"
+_JOB = "job.sha256"
+_PREFIX = "checkpoint-"
+
+
+def claim(job: TrainJob) -> None:
+    """Makes ``job.scratch`` belong to `job`, and empties it of what an unlike job left there."""
+    raw = job.to_json()
+    raw.pop("out")  # the only part that does not decide the result
+    mark = hashlib.sha256(json.dumps(raw, sort_keys=True).encode()).hexdigest()
+    file = job.scratch / _JOB
+    job.scratch.mkdir(parents=True, exist_ok=True)
+    if file.is_file() and file.read_text("utf-8") == mark:
+        return
+    file.unlink(missing_ok=True)
+    for folder in job.scratch.glob(f"{_PREFIX}*"):
+        shutil.rmtree(folder)
+    file.write_text(mark, "utf-8")
+
+
+def seal(folder: Path) -> None:
+    """Declares the checkpoint in `folder` whole."""
+    sizes = {f.name: f.stat().st_size for f in sorted(folder.iterdir()) if f.is_file()}
+    aside = folder / f".{_SEAL}"
+    aside.write_text(json.dumps(sizes), "utf-8")
+    aside.replace(folder / _SEAL)
+
+
+def last_sealed(scratch: Path) -> Path | None:
+    """The newest whole checkpoint, or None; those that are not whole are removed."""
+    whole = []
+    for folder in scratch.glob(f"{_PREFIX}*"):
+        if _is_whole(folder):
+            whole.append(folder)
+        else:
+            shutil.rmtree(folder)
+    return max(whole, key=step_of, default=None)
+
+
+def step_of(folder: Path) -> int:
+    """The training step after which the checkpoint was written."""
+    return int(folder.name.removeprefix(_PREFIX))
+
+
+def _is_whole(folder: Path) -> bool:
+    try:
+        sizes = json.loads((folder / _SEAL).read_text("utf-8"))
+        return all((folder / name).stat().st_size == size for name, size in sizes.items())
+    except (OSError, ValueError):
+        return False

@@ -1,0 +1,211 @@
+"""Fine-tuning, what full and lora share: from a job to a version of format ``transformers``."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from time import perf_counter
+from typing import Any, Literal, TypeVar
+
+from pydantic import Field
+
+from feilun.engines.card import Card, write_card
+from feilun.messages import t
+from feilun.store.dataset import Dataset
+from feilun.tasks import base as tasks
+from feilun.training import attention, checkpoints, precision
+from feilun.training.batches import EncodedRows, order
+from feilun.training.body import describe
+from feilun.training.job import DataStats, Estimate, Machine, Report, TrainJob, TrainResult
+from feilun.training.rows import class_weights, drawn, read, schema_of, training_rows
+from feilun.training.settings import MethodSettings
+from feilun.types import Progress
+
+__all__ = ["FineTuneSettings", "SettingsT", "estimate", "finetune", "settle"]
+
+_BUDGET = 8192  # tokens of a batch, padding included, unless its rows are larger
+_SHARE = 0.3  # of the speed of bare matrix products that training reaches, measured with MiniLM
+
+
+SettingsT = TypeVar("SettingsT", bound="FineTuneSettings")
+
+
+class FineTuneSettings(MethodSettings):
+    """What full and lora let a project choose. What is None is fixed by the base's size."""
+
+    epochs: int | None = Field(
+        None, ge=1, le=1000, description="passes over the rows; by default 2, from nothing 30"
+    )
+    learning_rate: float | None = Field(
+        None, gt=0, lt=1, description="highest step size; by default by the size of the base"
+    )
+    batch_rows: int = Field(64, ge=1, description="rows of a batch at most")
+    batch_tokens: int | None = Field(
+        None,
+        ge=1,
+        description="tokens (pixels) of a batch at most, padding included; by default 8,192 or "
+        "what 16 of the longest rows need",
+    )
+    accumulation: int = Field(
+        1, ge=1, description="batches whose gradients are added up before each step"
+    )
+    warmup: float = Field(
+        0.1, ge=0, lt=1, description="share of the steps in which the step size rises"
+    )
+    schedule: Literal["linear", "cosine", "constant_with_warmup"] = Field(
+        "linear", description="how the step size falls afterwards"
+    )
+    weight_decay: float = Field(0.01, ge=0, description="AdamW's weight decay")
+    dropout: float | None = Field(
+        0.0, ge=0, lt=1, description="share of activations dropped; none keeps the base's own"
+    )
+    label_smoothing: float = Field(
+        0.0, ge=0, lt=1, description="share of certainty that is taken from the right label"
+    )
+    patience: int = Field(
+        2, ge=1, description="epochs without a better validation score after which training stops"
+    )
+    precision: Literal["auto", "bf16", "fp32"] = Field(
+        "auto", description="auto is bf16 where the processor computes it in hardware"
+    )
+    max_rows: int | None = Field(
+        None, ge=2, description="training rows used at most, drawn by the seed; by default all"
+    )
+    update_rate: float = Field(
+        0.5, gt=0, le=1, description="step size of an update, as a share of learning_rate"
+    )
+    checkpoint_seconds: float = Field(
+        30.0, gt=0, description="seconds between checkpoints, from which a killed run goes on"
+    )
+    checkpoint_steps: int | None = Field(
+        None, ge=1, description="steps between checkpoints, instead of seconds"
+    )
+
+
+def settle(job: TrainJob, settings: SettingsT, rate: float) -> SettingsT:
+    """`settings` with nothing left open. `rate` is the method's step size for a width of 384; wider
+    bases take smaller steps, networks from nothing larger ones, and updates a share of either."""
+    source = job.previous or job.base
+    pretrained = isinstance(source, Path)
+    width = max(1, describe(source).width)
+    usual = min(2 * rate, max(rate / 10, rate * 384 / width)) if pretrained else 1e-3
+    return settings.model_copy(
+        update={
+            "epochs": settings.epochs or (2 if pretrained else 30),
+            "learning_rate": settings.learning_rate or usual,
+        }
+    )
+
+
+def estimate(
+    job: TrainJob, settings: Any, rows: DataStats, machine: Machine, trained: float
+) -> Estimate:
+    """`trained` is the share of the parameters that learn. `settings` are settled."""
+    body = describe(job.previous or job.base)
+    used = min(rows.train, settings.max_rows or rows.train)
+    budget = settings.batch_tokens or _budget(rows.max_cost)
+    batch = min(budget, settings.batch_rows * max(1, rows.max_cost))
+    # Weights, and for what learns a gradient and AdamW's two moments; twice the weights in passing.
+    memory = body.bytes * (2 + 3 * trained) + body.activations(batch) + 800e6
+    passes = 3 if trained > 0.5 else 2
+    work = body.forward(rows.mean_cost) * (
+        used * settings.epochs * passes + rows.validation * settings.epochs
+    )
+    steps = settings.epochs * max(1.0, used * max(1.0, rows.mean_cost) / batch)
+    seconds = 10.0 + work / (machine.flops * _SHARE) + steps * body.bytes * trained * 7 / 8e9
+    detail = {
+        "rows": float(used),
+        "epochs": float(settings.epochs),
+        "parameters": float(body.parameters),
+        "batch_cost": float(batch),
+        "disk_bytes": 3.0 * body.bytes * (1 + 2 * trained),
+    }
+    return Estimate(int(memory), seconds, detail)
+
+
+def _budget(largest: int) -> int:
+    return max(_BUDGET, 16 * largest)
+
+
+def finetune(
+    job: TrainJob,
+    settings: Any,
+    report: Report,
+    wrap: Callable[[Any], Any] = lambda model: model,
+    unwrap: Callable[[Any], Any] = lambda model: model,
+) -> TrainResult:
+    """Trains and writes the version. `settings` are settled; `wrap` turns the transformers model
+    into what learns (adapters), `unwrap` turns that back into a plain model before saving."""
+    import torch
+    from transformers import set_seed
+
+    from feilun.training.steering import Course
+    from feilun.training.trainer import run
+
+    start = perf_counter()
+    torch.set_num_threads(job.threads or precision.cores())
+    dataset = Dataset(job.data)
+    schema = schema_of(job, dataset)
+    task = tasks.get(job.task)
+    source = job.previous or job.base
+    if job.previous is not None:
+        slower = settings.learning_rate * settings.update_rate
+        settings = settings.model_copy(update={"learning_rate": slower})
+    rows, notes = drawn(training_rows(job, dataset), settings.max_rows, job.seed)
+    report(Progress("train", 0, len(rows), "rows", note=t("training.note_opening")))
+    processor = task.processor(source, schema.settings)
+    encoded = EncodedRows(rows, processor)
+    held = EncodedRows(read(dataset, "validation"), processor)
+    if encoded.cut:
+        notes.append(t("training.note_cut", cut=encoded.cut, total=len(rows)))
+    set_seed(job.seed)  # a new head, and networks from nothing, begin at random
+    plain: Any = task.load(source, schema).model
+    _drop(plain, settings.dropout)
+    half = settings.precision == "bf16" or (settings.precision == "auto" and precision.has_bf16())
+    if half:
+        attention.use(plain)
+    checkpoints.claim(job)
+    planned = order(
+        encoded.costs, settings.epochs, settings.batch_rows, _limit(settings, encoded), job.seed
+    )
+    weights = class_weights(rows.labels, len(schema.labels), settings.class_weights)
+    course = Course(job, settings, planned, encoded, held, weights, half, task)
+    model, figures = run(course, wrap(plain), report)
+    plain = unwrap(model)
+    attention.restore(plain)
+    _save(job, plain, processor)
+    write_card(job.out, Card("transformers", schema, job.method, config=settings.model_dump()))
+    _sweep(job.scratch)
+    figures |= {"seconds": perf_counter() - start, "rows": float(len(rows))}
+    return TrainResult(figures, tuple(notes))
+
+
+def _limit(settings: Any, encoded: EncodedRows) -> int:
+    return int(settings.batch_tokens or _budget(int(encoded.costs.max(initial=1))))
+
+
+def _drop(model: Any, share: float | None) -> None:
+    """Sets every dropout of the model; None leaves them as the base has them."""
+    import torch
+
+    if share is None:
+        return
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = share
+        # Attention keeps its share as a number in many models.
+        for name in ("attention_dropout", "dropout_prob"):
+            if isinstance(getattr(module, name, None), float):
+                setattr(module, name, share)
+
+
+def _save(job: TrainJob, model: Any, processor: Any) -> None:
+    model.save_pretrained(job.out)
+    processor.save(job.out)
+
+
+def _sweep(scratch: Path) -> None:
+    """Checkpoints are private and large: they go once the version stands."""
+    for folder in scratch.glob("checkpoint-*"):
+        shutil.rmtree(folder)

@@ -1,0 +1,114 @@
+"""Says when a training evaluates, saves and stops, and tells how it goes."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import numpy as np
+
+from feilun.errors import UsageError
+from feilun.tasks.base import TaskBase
+from feilun.training import checkpoints
+from feilun.training.batches import EncodedRows, Order
+from feilun.training.job import Report, TrainJob
+from feilun.types import Progress
+
+__all__ = ["RANK", "Course", "Steering"]
+
+RANK = "rank"
+"""The figure by which epochs are compared."""
+
+_PULSE = 0.25  # seconds between two signs of life
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """All that decides one training. `weights` are those of the labels, None for equal ones;
+    `half` is whether it computes in bfloat16."""
+
+    job: TrainJob
+    settings: Any
+    order: Order
+    rows: EncodedRows
+    held: EncodedRows
+    weights: np.ndarray | None
+    half: bool
+    task: TaskBase
+
+    @property
+    def ends(self) -> list[int]:
+        """The optimizer steps after which an epoch is over."""
+        return [math.ceil(end / self.settings.accumulation) for end in self.order.ends]
+
+
+class Steering:
+    """The Trainer's callback, without its base class. It knows at which steps epochs end."""
+
+    def __init__(self, course: Course, report: Report) -> None:
+        self._course = course
+        self._report = report
+        self._ends = set(course.ends)
+        self._figures: dict[str, float] = {}
+        self.validation: dict[int, dict[str, float]] = {}
+        self._spoke = 0.0
+        self._saved = monotonic()
+        self._wait = course.settings.checkpoint_seconds
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self._saved = monotonic()
+        for line in state.log_history:
+            self._remember(line, int(line["step"]))
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        step = state.global_step
+        every = self._course.settings.checkpoint_steps
+        due = step % every == 0 if every else monotonic() - self._saved > self._wait
+        if step in self._ends and len(self._course.held):
+            control.should_evaluate = control.should_save = True
+        elif due:
+            control.should_save = True
+        now = monotonic()
+        if now - self._spoke > _PULSE or step == state.max_steps:
+            self._spoke = now
+            self._tell(step)
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
+        if "loss" not in (logs or {}):
+            return
+        if not math.isfinite(logs["loss"]):
+            raise UsageError("training.diverged", learning_rate=self._course.settings.learning_rate)
+        self._figures |= {
+            "loss": float(logs["loss"]),
+            "accuracy": float(logs.get("accuracy", 0.0)),
+            "learning_rate": float(logs["learning_rate"]),
+            "epoch": 1.0 + sum(end <= state.global_step for end in self._course.ends[:-1]),
+        }
+
+    def on_evaluate(
+        self, args: Any, state: Any, control: Any, metrics: Any = None, **_: Any
+    ) -> None:
+        self._remember(metrics or {}, state.global_step)
+        self._tell(state.global_step)
+        ranks = [line[f"eval_{RANK}"] for line in state.log_history if f"eval_{RANK}" in line]
+        if len(ranks) - 1 - int(np.argmax(ranks)) >= self._course.settings.patience:
+            # No checkpoint here: a run resumed from an earlier one comes to the same end.
+            control.should_training_stop, control.should_save = True, False
+
+    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+        checkpoints.seal(folder)
+        self._saved = monotonic()
+
+    def _remember(self, line: dict[str, float], step: int) -> None:
+        primary = self._course.task.primary
+        if f"eval_{primary}" in line:
+            found = {primary: line[f"eval_{primary}"], "loss": line["eval_loss"]}
+            self.validation[step] = found
+            self._figures |= {f"validation_{name}": value for name, value in found.items()}
+
+    def _tell(self, step: int) -> None:
+        self._report(Progress("train", step, self._course.ends[-1], "steps", dict(self._figures)))

@@ -1,0 +1,217 @@
+"""One fine-tuning by transformers' Trainer: our batches, our checkpoints, signs of life.
+
+The whole training is one epoch to the Trainer: its batches are planned beforehand, and where an
+epoch of ours ends is a step like others, after which it evaluates and saves. So a resumed run skips
+to its batch and goes on with the same random state: the result is the same to the last bit.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from feilun.errors import EnvironmentProblem, UsageError
+from feilun.messages import t
+from feilun.metrics.classification import values
+from feilun.metrics.probabilities import softmax
+from feilun.training import checkpoints
+from feilun.training.batches import order_once
+from feilun.training.job import Report, TrainJob
+from feilun.training.steering import RANK, Course, Steering
+from feilun.types import Progress
+
+__all__ = ["TRACKERS", "run"]
+
+TRACKERS = ("mlflow", "swanlab", "tensorboard", "wandb")
+"""Trackers that the Trainer speaks to; each is a package of this name."""
+
+_LOGS = 200  # times that loss and metrics are written down in a training
+
+
+def run(course: Course, model: Any, report: Report) -> tuple[Any, dict[str, float]]:
+    """Trains `model`, from the last whole checkpoint if there is one, and returns it as it was
+    after its best epoch, with the figures of the training.
+
+    Raises `EnvironmentProblem` when a tracker's package is missing, `UsageError` when the loss is
+    no longer a number.
+    """
+    counts = _Counts()
+    trainer, steering = _mixed(course, counts, report, model)
+    last = checkpoints.last_sealed(course.job.scratch)
+    resumed = checkpoints.step_of(last) if last else 0
+    if last:
+        note = t("training.note_resumed", step=resumed, steps=course.ends[-1])
+        report(Progress("train", resumed, course.ends[-1], "steps", note=note))
+    trainer.train(resume_from_checkpoint=str(last) if last else None)
+    state = trainer.state
+    step = state.best_global_step if len(course.held) else state.global_step
+    figures = {
+        "steps": float(state.global_step),
+        "resumed_from_step": float(resumed),
+        "epochs": float(sum(end <= state.global_step for end in course.ends)),
+        "best_epoch": float(1 + course.ends.index(step)) if step in course.ends else 0.0,
+        **{f"validation_{k}": v for k, v in steering.validation.get(step, {}).items()},
+    }
+    return trainer.model, figures
+
+
+def _mixed(course: Course, counts: _Counts, report: Report, model: Any) -> tuple[Any, Any]:
+    """Our trainer and its steering callback. The classes are made here, because their bases live
+    in a package that takes seconds to import."""
+    from transformers import Trainer, TrainerCallback
+
+    steering = type("Steering", (Steering, TrainerCallback), {})(course, report)
+    trainer: Any = type("OurTrainer", (_Ours, Trainer), {"course": course, "counts": counts})
+    return trainer(
+        model=model,
+        args=_arguments(course),
+        train_dataset=course.rows,
+        eval_dataset=course.held if len(course.held) else None,
+        compute_loss_func=_loss(course, counts),
+        compute_metrics=_scores(course),
+        callbacks=[steering],
+    ), steering
+
+
+@dataclass(slots=True)
+class _Counts:
+    """Rows answered rightly since the last log line, as the loss sees them pass."""
+
+    right: int = 0
+    rows: int = 0
+
+    def share(self) -> float | None:
+        share = self.right / self.rows if self.rows else None
+        self.right = self.rows = 0
+        return share
+
+
+def _arguments(course: Course) -> Any:
+    import torch
+    from transformers import TrainingArguments
+
+    settings, job = course.settings, course.job
+    steps = course.ends[-1]
+    evaluates = len(course.held) > 0
+    gpu = torch.cuda.is_available()
+    return TrainingArguments(
+        output_dir=str(job.scratch),
+        num_train_epochs=1,
+        per_device_train_batch_size=settings.batch_rows,
+        gradient_accumulation_steps=settings.accumulation,
+        learning_rate=settings.learning_rate,
+        lr_scheduler_type=settings.schedule,
+        warmup_steps=settings.warmup,
+        weight_decay=settings.weight_decay,
+        bf16=course.half,
+        use_cpu=not gpu,
+        seed=job.seed,
+        logging_steps=max(1, steps // _LOGS),
+        logging_nan_inf_filter=False,
+        disable_tqdm=True,
+        report_to=_trackers(job),
+        run_name=f"{job.task}-{job.method}",
+        # Epochs end at uneven steps, which the steering callback knows; the last one is here.
+        eval_strategy="steps" if evaluates else "no",
+        eval_steps=steps if evaluates else None,
+        save_strategy="steps",
+        save_steps=steps,
+        save_total_limit=2,
+        load_best_model_at_end=evaluates,
+        metric_for_best_model=RANK if evaluates else None,
+        greater_is_better=True,
+        label_names=["labels"],
+        remove_unused_columns=False,
+        dataloader_pin_memory=gpu,
+    )
+
+
+def _trackers(job: TrainJob) -> list[str] | str:
+    for name in job.trackers:
+        if name not in TRACKERS:
+            raise UsageError("training.unknown_tracker", name=name, options=TRACKERS)
+        if importlib.util.find_spec(name) is None:
+            raise EnvironmentProblem("training.needs_package", what=name, package=name)
+    if "tensorboard" in job.trackers and job.logs is not None:
+        os.environ.setdefault("TENSORBOARD_LOGGING_DIR", str(job.logs))
+    return list(job.trackers) or "none"
+
+
+def _loss(course: Course, counts: _Counts) -> Callable[..., Any]:
+    import torch
+
+    weights = None if course.weights is None else torch.from_numpy(course.weights)
+    smoothing = course.settings.label_smoothing
+
+    def loss(outputs: Any, labels: torch.Tensor, num_items_in_batch: Any = None) -> torch.Tensor:
+        logits = outputs.logits.float()
+        if torch.is_grad_enabled():
+            counts.right += int((logits.argmax(dim=-1) == labels).sum())
+            counts.rows += len(labels)
+        total = torch.nn.functional.cross_entropy(
+            logits,
+            labels,
+            weight=None if weights is None else weights.to(logits.device),
+            label_smoothing=smoothing,
+            reduction="sum",
+        )
+        # Rows of all batches that are accumulated count alike.
+        return total / (len(labels) if num_items_in_batch is None else num_items_in_batch)
+
+    return loss
+
+
+def _scores(course: Course) -> Callable[[Any], dict[str, float]]:
+    def scores(prediction: Any) -> dict[str, float]:
+        logits, truth = prediction.predictions, prediction.label_ids
+        if not np.isfinite(logits).all():
+            raise UsageError("training.diverged", learning_rate=course.settings.learning_rate)
+        probabilities = softmax(logits)
+        found = values(truth, probabilities)
+        primary = found[course.task.primary] or 0.0
+        sign = 1.0 if course.task.higher_is_better else -1.0
+        loss = float(-np.log(np.maximum(probabilities[np.arange(len(truth)), truth], 1e-9)).mean())
+        # Among epochs of equal score the one that is surer of the truth is the better.
+        return {course.task.primary: primary, RANK: sign * primary - 1e-6 * loss}
+
+    return scores
+
+
+class _Ours:
+    """What our trainer does in its own way; mixed into transformers' Trainer."""
+
+    course: Course
+    counts: _Counts
+
+    def get_train_dataloader(self) -> Any:
+        from torch.utils.data import DataLoader
+
+        course = self.course
+        return DataLoader(
+            course.rows,  # type: ignore[arg-type]
+            batch_sampler=course.order.batches,
+            collate_fn=course.rows.collate,
+        )
+
+    def get_eval_dataloader(self, eval_dataset: Any = None) -> Any:
+        from torch.utils.data import DataLoader
+
+        held = self.course.held
+        rows = self.course.settings.batch_rows
+        longest = int(held.costs.max())
+        return DataLoader(
+            held,  # type: ignore[arg-type]
+            batch_sampler=order_once(held.costs, rows, max(8192, 16 * longest)),
+            collate_fn=held.collate,
+        )
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        share = self.counts.share() if "loss" in logs else None
+        if share is not None:
+            logs["accuracy"] = share
+        super().log(logs, start_time)  # type: ignore[misc]
