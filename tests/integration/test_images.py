@@ -27,6 +27,10 @@ def _ask(folder: Path, files: list[Path]) -> list[str]:
             return client.predict([file.read_bytes() for file in files], model="pictures").labels
 
 
+def _right(files: list[Path], labels: list[str]) -> int:
+    return sum(label == file.parent.name for file, label in zip(files, labels, strict=True))
+
+
 def test_digits_from_a_folder(tmp_path: Path) -> None:
     pictures = write_digits(tmp_path / "digits")
     turned = _wheel(tmp_path, pictures)

@@ -205,13 +205,13 @@ class Project:
         restart: bool,
         report: Report | None,
     ) -> Turned:
-        from feilun.pipeline.runner import turn
-
         changes = dict(overrides or {})
         if method is not None:
             changes["training.method"] = method
         config, methods = resolve(self.file, changes)
         self._agrees(config)
+        from feilun.pipeline.runner import turn
+
         run = turn(
             self.workspace.store,
             self.workspace.settings,
@@ -294,10 +294,10 @@ class Project:
         `force` goes past the gate (never past the golden requests) and needs a `reason`, which is
         kept. Raises `Refused` with the gate's reasons, `UsageError` for force without a reason.
         """
-        from feilun.pipeline.steps import compress, deploy, evaluate
-
         if force and not (reason or "").strip():
             raise UsageError("project.force_needs_reason")
+        from feilun.pipeline.steps import compress, deploy, evaluate
+
         context = self._context(self.config(), report)
         version = self.model(model).record
         with self.workspace.store.lock(self.name):
