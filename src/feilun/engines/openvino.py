@@ -7,7 +7,9 @@ pinned: left to itself, OpenVINO picks a precision by the processor, and answers
 from __future__ import annotations
 
 import os
+import sys
 import threading
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from feilun.engines.card import Card
 from feilun.errors import CorruptArtifact
 from feilun.tasks.base import Arrays
 
-__all__ = ["FORMATS", "MODEL", "load"]
+__all__ = ["FORMATS", "MODEL", "load", "openvino"]
 
 FORMATS = ("openvino",)
 MODEL = "model.xml"
@@ -27,10 +29,19 @@ MODEL = "model.xml"
 _HINTS = {"fp32": "f32", "int8": "f32", "bf16": "bf16"}
 
 
-def load(folder: Path, card: Card, *, streams: int | None, threads: int | None) -> ArrayEngine:
-    """Compiles the variant; by default one stream for each core the process may use."""
+@cache
+def openvino() -> Any:
+    """The library, kept from reporting its use to its maker, as it does unasked when imported."""
+    # Without that package it goes on silently, and so does NNCF.
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     import openvino as ov
 
+    return ov
+
+
+def load(folder: Path, card: Card, *, streams: int | None, threads: int | None) -> ArrayEngine:
+    """Compiles the variant; by default one stream for each core the process may use."""
+    ov = openvino()
     threads = threads or len(os.sched_getaffinity(0))
     streams = min(streams or threads, threads)
     try:

@@ -1,0 +1,175 @@
+"""How good, how fast and how large a variant is, on validation rows, in bounded time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+
+from feilun.compression.result import Flip, VariantResult
+from feilun.engines.base import Engine
+from feilun.metrics.intervals import wilson
+from feilun.metrics.probabilities import softmax
+from feilun.store.dataset import Dataset
+from feilun.types import Item
+
+__all__ = [
+    "ROWS",
+    "Sample",
+    "Speed",
+    "affordable",
+    "flips",
+    "sample",
+    "size_on_disk",
+    "speeds",
+    "summary",
+]
+
+ROWS = 1000
+"""Rows that are answered at most."""
+_ALONE = 100  # rows answered one at a time at most
+_SECONDS = 15.0  # that the slowest variant may take for all rows; slow models are given fewer
+_TURN = 1.2  # seconds of the slowest variant in one turn of timing
+_TURNS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Labelled rows of a split: their ids, items, and labels as positions in the schema's."""
+
+    ids: Sequence[str]
+    items: Sequence[Item]
+    truth: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def thinned(self, rows: int) -> Sample:
+        """At most `rows` of them, evenly spread."""
+        if rows >= len(self):
+            return self
+        places = np.linspace(0, len(self) - 1, rows).round().astype(int).tolist()
+        return Sample(
+            [self.ids[place] for place in places],
+            [self.items[place] for place in places],
+            self.truth[places],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """Median milliseconds of one answer at a time, and answers a second of a whole list."""
+
+    latency_ms: float
+    throughput: float
+
+
+def sample(dataset: Dataset) -> Sample:
+    """The rows to measure on: of validation, or of training where no validation row has a label."""
+    for split in ("validation", "train"):
+        truth = dataset.labels(split)
+        places = np.flatnonzero(truth >= 0).tolist()
+        if places:
+            ids, items = dataset.row_ids(split), dataset.items(split)
+            labelled = Sample([ids[p] for p in places], _at(items, places), truth[places])
+            return labelled.thinned(ROWS)
+    return Sample([], [], np.zeros(0, np.int64))
+
+
+def affordable(engine: Engine, rows: Sample) -> Sample:
+    """All rows where `engine`, the slowest, answers them in time; else halved until it does."""
+    probe = rows.thinned(32).items
+    engine.logits(probe)
+    start = perf_counter()
+    engine.logits(probe)
+    each = (perf_counter() - start) / max(1, len(probe))
+    # Halving makes the number depend on the machine's speed coarsely, and not on its mood.
+    count = len(rows)
+    while count > 100 and count * each > _SECONDS:
+        count //= 2
+    return rows.thinned(count)
+
+
+def speeds(engines: Mapping[str, Engine], rows: Sample, slowest: str) -> dict[str, Speed]:
+    """Every engine timed on the same rows, in turns, the best turn of each counting: whatever else
+    the machine does then disturbs all of them alike."""
+    probe = rows.thinned(64).items
+    start = perf_counter()
+    engines[slowest].logits(probe)
+    rate = len(probe) / (perf_counter() - start)
+    part = rows.thinned(max(int(rate * _TURN), len(probe))).items
+    best = dict.fromkeys(engines, float("inf"))
+    for _ in range(_TURNS):
+        for name, engine in engines.items():
+            start = perf_counter()
+            engine.logits(part)
+            best[name] = min(best[name], perf_counter() - start)
+    return {
+        name: Speed(_latency(engine, rows), len(part) / best[name])
+        for name, engine in engines.items()
+    }
+
+
+def flips(
+    ids: Sequence[str], expected: np.ndarray, got: np.ndarray, labels: Sequence[str]
+) -> tuple[Flip, ...]:
+    """Rows whose label differs from the `expected` logits', the surest first."""
+    probabilities = np.sort(softmax(expected), axis=1)
+    margins = probabilities[:, -1] - (probabilities[:, -2] if len(labels) > 1 else 0.0)
+    was, now = expected.argmax(axis=1), got.argmax(axis=1)
+    found = [
+        Flip(ids[row], labels[was[row]], labels[now[row]], round(float(margins[row]), 4))
+        for row in np.flatnonzero(was != now).tolist()
+    ]
+    return tuple(sorted(found, key=lambda flip: (-flip.margin, flip.row_id)))
+
+
+def summary(
+    name: str,
+    folder: Path,
+    rows: Sample,
+    labels: Sequence[str],
+    got: np.ndarray,
+    expected: np.ndarray,
+    speed: Speed,
+) -> VariantResult:
+    """All figures of a variant that answered `got` where the float answered `expected`."""
+    hits = int((got.argmax(axis=1) == rows.truth).sum())
+    score = wilson(hits, len(rows))
+    wanted = int((expected.argmax(axis=1) == rows.truth).sum())
+    return VariantResult(
+        name=name,
+        accuracy=score.value,
+        low=score.low,
+        high=score.high,
+        loss=(wanted - hits) / max(1, len(rows)),
+        latency_ms=speed.latency_ms,
+        throughput=speed.throughput,
+        bytes=size_on_disk(folder),
+        rows=len(rows),
+        flipped=flips(rows.ids, expected, got, labels),
+    )
+
+
+def size_on_disk(folder: Path) -> int:
+    """Bytes of all files in `folder`."""
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+
+
+def _latency(engine: Engine, rows: Sample) -> float:
+    times = []
+    until = perf_counter() + _TURN
+    for item in rows.thinned(_ALONE).items:
+        start = perf_counter()
+        engine.predict([item])
+        times.append(perf_counter() - start)
+        if perf_counter() > until:
+            break
+    return float(np.median(times)) * 1000 if times else 0.0
+
+
+def _at(items: Sequence[Item], places: Sequence[int]) -> list[Item]:
+    return [items[place] for place in places]

@@ -1,0 +1,60 @@
+"""Weights and activations in eight bits, by NNCF, calibrated on training rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from feilun.compression._quiet import quiet
+from feilun.engines.batching import MULTIPLE, USUAL
+from feilun.tasks.base import Arrays, Encoded, Processor
+from feilun.types import Item
+
+__all__ = ["quantize"]
+
+_PASSES = 3  # over the calibration rows: smoothing, ranges, bias
+_ATTENTION = {"ScaledDotProductAttention", "Softmax"}
+
+
+def quantize(
+    model: Any, processor: Processor, items: Sequence[Item], tick: Callable[[float], None]
+) -> Any:
+    """An int8 model from a float `model`, which is not changed.
+
+    `items` are seen in batches of similar length, as they will be served. `tick` hears the share
+    that is done.
+    """
+    from feilun.engines.openvino import openvino
+
+    openvino()
+    import nncf
+
+    batches = _batches(processor.encode(items))
+    seen = 0
+
+    def collate(batch: Sequence[Encoded]) -> Arrays:
+        nonlocal seen
+        seen += 1
+        tick(min(1.0, seen / (_PASSES * len(batches))))
+        return processor.collate(batch, MULTIPLE)
+
+    attends = any(node.get_type_name() in _ATTENTION for node in model.get_ops())
+    with quiet(), np.errstate(all="ignore"):
+        return nncf.quantize(
+            model.clone(),
+            nncf.Dataset(batches, collate),
+            preset=nncf.QuantizationPreset.MIXED,
+            subset_size=len(batches),
+            fast_bias_correction=True,
+            model_type=nncf.ModelType.TRANSFORMER if attends else None,
+        )
+
+
+def _batches(encoded: Sequence[Encoded]) -> list[list[Encoded]]:
+    order = sorted(range(len(encoded)), key=lambda place: encoded[place].cost)
+    return [
+        [encoded[place] for place in order[start : start + USUAL]]
+        for start in range(0, len(order), USUAL)
+    ]

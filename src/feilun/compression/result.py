@@ -1,0 +1,131 @@
+"""What compression found: every variant's figures, the choice, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from feilun.messages import t
+
+__all__ = ["SURE", "Compression", "Flip", "VariantResult", "choose"]
+
+SURE = 0.2
+"""Margin between the float's two best probabilities above which another label is a fault."""
+
+_FASTER = 1.25  # less is within what two measurements on a busy machine differ by
+
+
+@dataclass(frozen=True, slots=True)
+class Flip:
+    """A row that the variant answers otherwise than the float, and how sure the float was."""
+
+    row_id: str
+    float_label: str
+    label: str
+    margin: float
+
+    @property
+    def fault(self) -> bool:
+        """Whether the float was sure."""
+        return self.margin > SURE
+
+
+@dataclass(frozen=True, slots=True)
+class VariantResult:
+    """A variant measured on `rows` validation rows.
+
+    `loss` is the float's accuracy less this one's; `latency_ms` the median of one answer at a time,
+    `throughput` answers a second of a whole list in sorted batches, `bytes` its size on disk.
+    """
+
+    name: str
+    accuracy: float
+    low: float
+    high: float
+    loss: float
+    latency_ms: float
+    throughput: float
+    bytes: int
+    rows: int
+    flipped: tuple[Flip, ...] = ()
+
+    @property
+    def faults(self) -> int:
+        """Flips of rows that the float was sure of."""
+        return sum(flip.fault for flip in self.flipped)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values. `flips` and `faults` are numbers, `flipped` the rows; `accuracy_score` has
+        the 95 % interval."""
+        raw = asdict(self)
+        low, high = raw.pop("low"), raw.pop("high")
+        return {
+            **raw,
+            "accuracy_score": {"value": self.accuracy, "low": low, "high": high},
+            "flips": len(self.flipped),
+            "faults": self.faults,
+            "flipped": [{**asdict(flip), "fault": flip.fault} for flip in self.flipped],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Compression:
+    """All variants in `out`, and the `chosen` one's name with the `reasons` in words."""
+
+    out: Path
+    variants: tuple[VariantResult, ...]
+    chosen: str
+    reasons: tuple[str, ...]
+
+    def folder(self, name: str) -> Path:
+        """The folder of a variant; an engine loads it."""
+        return self.out / name
+
+    def variant(self, name: str) -> VariantResult:
+        """The figures of a variant."""
+        return next(variant for variant in self.variants if variant.name == name)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, without the folder."""
+        return {
+            "chosen": self.chosen,
+            "reasons": list(self.reasons),
+            "variants": {variant.name: variant.to_json() for variant in self.variants},
+        }
+
+
+def choose(variants: Sequence[VariantResult], max_loss: float) -> tuple[str, tuple[str, ...]]:
+    """The cheapest variant that loses at most `max_loss`, else the most accurate; with the reasons.
+
+    Cheapest is the fastest, and the smallest of those that are about as fast: speed alone differs
+    between two measurements, and the same run must choose the same variant again.
+    """
+    fit = [variant for variant in variants if variant.loss <= max_loss + 1e-9]
+    reasons = [
+        t(
+            "compression.loses",
+            name=variant.name,
+            loss=f"{100 * variant.loss:.2f}",
+            limit=f"{100 * max_loss:.2f}",
+        )
+        for variant in variants
+        if variant not in fit
+    ]
+    if not fit:
+        best = max(variants, key=lambda variant: (variant.accuracy, -variant.bytes))
+        accuracy = f"{100 * best.accuracy:.1f}"
+        return best.name, (*reasons, t("compression.none_fits", name=best.name, accuracy=accuracy))
+    fastest = max(variant.throughput for variant in fit)
+    near = [variant for variant in fit if variant.throughput * _FASTER >= fastest]
+    best = min(near, key=lambda variant: (variant.bytes, variant.name))
+    facts: dict[str, Any] = {
+        "name": best.name,
+        "throughput": f"{best.throughput:.0f}",
+        "megabytes": f"{best.bytes / 1e6:.1f}",
+        "accuracy": f"{100 * best.accuracy:.1f}",
+    }
+    if len(near) > 1 and best.throughput < fastest:
+        return best.name, (*reasons, t("compression.smallest", **facts))
+    return best.name, (*reasons, t("compression.fastest", **facts))
