@@ -137,3 +137,16 @@ def test_the_state_folder_itself_may_be_named(workspace_dir: Path) -> None:
     with open_store(workspace_dir) as first, open_store(workspace_dir / ".feilun") as second:
         assert first.folder == second.folder == workspace_dir / ".feilun"
         assert first.dbos_url == f"sqlite:///{workspace_dir}/.feilun/dbos.db"
+
+
+def test_a_writer_that_does_not_let_go(
+    workspace_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("feilun.store.database.BUSY_SECONDS", 1)
+    with open_store(workspace_dir) as store, open_store(workspace_dir) as other:
+        with (
+            store.databases["catalog"].write(),
+            pytest.raises(EnvironmentProblem, match="busy for more than 1 s"),
+        ):
+            other.catalog.set_setting("a", 1)
+        assert other.catalog.setting("a") is None

@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from feilun.errors import EnvironmentProblem, InvalidSettings
 
@@ -84,6 +85,10 @@ class Database:
             yield
         except NoSuchModuleError:
             raise EnvironmentProblem("store.no_driver", url=self.shown()) from None
+        except PoolTimeout:
+            raise EnvironmentProblem(
+                "store.database_busy", path=self.shown(), seconds=BUSY_SECONDS
+            ) from None
         except DBAPIError as error:
             problem = self._problem(error)
             if problem is None:
@@ -116,12 +121,16 @@ class Database:
 
 def _engine(url: URL, schema: str, sqlite: bool) -> Engine:
     if sqlite:
-        engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS})
+        engine = create_engine(
+            url, connect_args={"timeout": BUSY_SECONDS}, pool_size=8, max_overflow=56
+        )
         event.listen(engine, "connect", _set_up_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
         return engine
     try:
-        engine = create_engine(url, pool_pre_ping=True, pool_size=4, max_overflow=16)
+        engine = create_engine(
+            url, pool_pre_ping=True, pool_size=4, max_overflow=16, pool_timeout=BUSY_SECONDS
+        )
     except ImportError:
         raise EnvironmentProblem("store.no_driver", url=url.render_as_string()) from None
 
