@@ -23,12 +23,12 @@ from helpers.serving import Answering, add_version, client, make_key, make_works
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Answering]:
-    store = make_workspace(tmp_path_factory.mktemp("workspace"))
-    store.catalog.add_project("pictures", "image-classification")
-    store.catalog.set_live("pictures", add_version(store, "pictures").id)
-    set_price(store.catalog, "reviews", 1.5, "USD")
-    with serving(store) as running:
-        yield running
+    with make_workspace(tmp_path_factory.mktemp("workspace")) as store:
+        store.catalog.add_project("pictures", "image-classification")
+        store.catalog.set_live("pictures", add_version(store, "pictures").id)
+        set_price(store.catalog, "reviews", 1.5, "USD")
+        with serving(store) as running:
+            yield running
 
 
 def error_of(response: httpx.Response) -> dict[str, Any]:

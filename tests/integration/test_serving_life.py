@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from feilun.serving.internal import make_token
 from feilun.serving.ports import bind
 from feilun.serving.process import temporary_server
 from feilun.store.records import Event, Prediction
+from feilun.store.store import Store
 from helpers.serving import (
     add_version,
     client,
@@ -36,6 +37,12 @@ from helpers.serving import (
 )
 
 
+@pytest.fixture
+def store(workspace_dir: Path) -> Iterator[Store]:
+    with make_workspace(workspace_dir) as store:
+        yield store
+
+
 def wait_for(condition: Callable[[], bool], seconds: float = 10) -> None:
     until = time.monotonic() + seconds
     while not condition():
@@ -43,8 +50,7 @@ def wait_for(condition: Callable[[], bool], seconds: float = 10) -> None:
         time.sleep(0.02)
 
 
-def test_swaps_under_load_fail_no_request(workspace_dir: Path) -> None:
-    store = make_workspace(workspace_dir)
+def test_swaps_under_load_fail_no_request(store: Store) -> None:
     other = add_version(store, flipped=True).id
     expected = {"reviews@1": "good", other: "bad"}
     done = threading.Event()
@@ -56,7 +62,8 @@ def test_swaps_under_load_fail_no_request(workspace_dir: Path) -> None:
             while not done.is_set():
                 response = http.post("/v1/predict", json={"inputs": "great"})
                 body = response.json()
-                if response.status_code != 200 or body["outputs"][0]["label"] != expected[body["model"]]:
+                right = response.status_code == 200
+                if not right or body["outputs"][0]["label"] != expected[body["model"]]:
                     failed.append(body)
                 else:
                     seen[body["model"]] += 1
@@ -85,8 +92,9 @@ def test_swaps_under_load_fail_no_request(workspace_dir: Path) -> None:
     assert min(seen["reviews@1"], seen[other]) > 5
 
 
-def test_what_was_answered_before_a_kill_is_in_the_ledger(workspace_dir: Path) -> None:
-    store = make_workspace(workspace_dir)
+def test_what_was_answered_before_a_kill_is_in_the_ledger(
+    store: Store, workspace_dir: Path
+) -> None:
     key = make_key(store).secret
     answered: list[str] = []
 
@@ -115,10 +123,7 @@ def test_what_was_answered_before_a_kill_is_in_the_ledger(workspace_dir: Path) -
     assert Counter(row.prediction_id for row in logged) == dict.fromkeys(events, 2)
 
 
-def test_without_the_ledger_no_answer_leaves(
-    workspace_dir: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    store = make_workspace(workspace_dir)
+def test_without_the_ledger_no_answer_leaves(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     commit = store.ledger.commit
     away = True
 
@@ -141,9 +146,8 @@ def test_without_the_ledger_no_answer_leaves(
 
 
 def test_a_bug_answers_500_with_the_request_id_alone(
-    workspace_dir: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    store = make_workspace(workspace_dir)
 
     def bug(*_: object, **__: object) -> None:
         raise ZeroDivisionError("secret detail")
@@ -161,8 +165,7 @@ def test_a_bug_answers_500_with_the_request_id_alone(
         assert server.http.get("/healthz").status_code == 200
 
 
-def test_a_stop_lets_calls_in_flight_end(workspace_dir: Path) -> None:
-    store = make_workspace(workspace_dir)
+def test_a_stop_lets_calls_in_flight_end(store: Store, workspace_dir: Path) -> None:
     key = make_key(store).secret
     body = b'{"inputs": "great"}'
     with server_process(workspace_dir) as (child, address):
@@ -186,16 +189,14 @@ def test_a_stop_lets_calls_in_flight_end(workspace_dir: Path) -> None:
     assert store.ledger.counts()["events"] == 1
 
 
-def test_a_temporary_server_comes_and_goes(workspace_dir: Path) -> None:
-    make_workspace(workspace_dir)
+def test_a_temporary_server_comes_and_goes(store: Store, workspace_dir: Path) -> None:
     with temporary_server(workspace_dir) as address:
         assert httpx.get(f"{address}/readyz", trust_env=False).status_code == 200
     with pytest.raises(httpx.TransportError):
         httpx.get(f"{address}/readyz", trust_env=False)
 
 
-def test_a_temporary_server_never_outlives_its_parent(workspace_dir: Path) -> None:
-    make_workspace(workspace_dir)
+def test_a_temporary_server_never_outlives_its_parent(store: Store, workspace_dir: Path) -> None:
     script = (
         "import os, sys; from pathlib import Path; import psutil\n"
         "from feilun.serving.process import temporary_server\n"
@@ -210,8 +211,7 @@ def test_a_temporary_server_never_outlives_its_parent(workspace_dir: Path) -> No
     wait_for(lambda: not psutil.pid_exists(int(done.stdout)))
 
 
-def test_a_temporary_server_that_cannot_start_says_why(workspace_dir: Path) -> None:
-    make_workspace(workspace_dir)
+def test_a_temporary_server_that_cannot_start_says_why(store: Store, workspace_dir: Path) -> None:
     with bind("127.0.0.1", 0) as taken:
         port = taken.getsockname()[1]
         with (
@@ -224,17 +224,15 @@ def test_a_temporary_server_that_cannot_start_says_why(workspace_dir: Path) -> N
 
 
 def test_a_taken_port_is_told_before_anything_is_loaded(
-    workspace_dir: Path, monkeypatch: pytest.MonkeyPatch
+    store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store = make_workspace(workspace_dir)
     monkeypatch.setattr(store.artifacts, "path", lambda *_, **__: pytest.fail("loaded"))
     with bind("127.0.0.1", 0) as taken, pytest.raises(EnvironmentProblem) as caught:
         api.run(store, port=taken.getsockname()[1])
     assert caught.value.code == "serving.port_taken"
 
 
-def test_a_tampered_version_is_not_served(workspace_dir: Path) -> None:
-    store = make_workspace(workspace_dir)
+def test_a_tampered_version_is_not_served(store: Store) -> None:
     ref = store.catalog.model_version("reviews@1").artifact()
     assert ref is not None
     card = store.artifacts.path(ref, verify=False) / "feilun.json"
@@ -251,20 +249,18 @@ def test_a_tampered_version_is_not_served(workspace_dir: Path) -> None:
         assert server.predict("great").status_code == 503
 
 
-def test_a_server_without_a_model_waits_for_one(workspace_dir: Path) -> None:
-    store = make_workspace(workspace_dir)
+def test_a_server_without_a_model_waits_for_one(store: Store) -> None:
     store.catalog.end_deployment(store.catalog.active()[0].id)
     with serving(store) as server:
         assert server.http.get("/readyz").status_code == 503
-        assert server.predict("great").json()["error"]["code"] == "api.unavailable"
+        assert server.predict("great").json()["error"]["code"] == "serving.nothing_live"
         store.catalog.set_live("reviews", "reviews@1")
         wait_for(lambda: server.http.get("/readyz").status_code == 200)
         assert server.predict("great").status_code == 200
 
 
 def test_on_postgresql(workspace_dir: Path, postgres_url: str) -> None:
-    store = make_workspace(workspace_dir, postgres_url)
-    with serving(store) as server:
+    with make_workspace(workspace_dir, postgres_url) as store, serving(store) as server:
         call = server.predict(["great\0", "broken"]).json()["id"]
         assert len(list(store.ledger.events(call_id=call))) == 1
         body = {"prediction_id": call, "index": 1, "label": "good"}

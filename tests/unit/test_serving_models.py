@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,9 @@ from helpers.serving import add_version, make_workspace
 
 
 @pytest.fixture
-def store(workspace_dir: Path) -> Store:
-    return make_workspace(workspace_dir)
+def store(workspace_dir: Path) -> Iterator[Store]:
+    with make_workspace(workspace_dir) as store:
+        yield store
 
 
 @asynccontextmanager

@@ -18,6 +18,9 @@ __all__ = ["BadRequest", "MethodNotAllowed", "RouteNotFound", "error_body", "lan
 
 log = logging.getLogger("feilun.api")
 
+_TOLD = frozenset({"billing.meter_closed", "serving.nothing_live"})
+"""Problems of the machine that callers may read about: they name nothing of it."""
+
 _encode = msgspec.json.Encoder().encode
 
 
@@ -49,6 +52,8 @@ def error_body(
     """
     told: FeilunError
     if isinstance(error, UsageError | Overloaded):
+        told = error
+    elif isinstance(error, FeilunError) and error.code in _TOLD:
         told = error
     elif isinstance(error, EnvironmentProblem):
         log.error("request %s: %s", request_id, error.message("en"), exc_info=error)
