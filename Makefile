@@ -5,7 +5,7 @@ BIN := .venv/bin
 STAMP := .venv/.ready
 PYTEST := $(BIN)/pytest -n 2 --dist loadscope
 
-.PHONY: help setup demo test test-all bench lint format clean clean-all
+.PHONY: help setup demo test test-all bench docs lint format clean clean-all
 .DEFAULT_GOAL := help
 
 help:
@@ -13,6 +13,7 @@ help:
 	@echo "make test      lint, types, layers and tests"
 	@echo "make test-all  the same with the tests that take minutes"
 	@echo "make bench     measure and write docs/benchmarks.md"
+	@echo "make docs      write docs/reference from the code"
 	@echo "make lint      lint, types, layers alone        make format    mend the format"
 	@echo "make clean     remove what tests and demo left  make clean-all remove .venv too"
 
@@ -40,6 +41,9 @@ test-all: lint
 
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks $(ARGS)
+
+docs: $(STAMP)
+	$(BIN)/python scripts/reference.py
 
 lint: $(STAMP)
 	$(BIN)/ruff check
