@@ -203,6 +203,7 @@ def test_what_forgets_is_refused_though_it_gained_elsewhere() -> None:
     decision = decide(found, forgetting=_forgetting(range(30), range(300, 400)))
     assert not decision.promote
     assert _codes(decision, "against") == {"evaluation.gate_forgot"}
+    assert "50% is allowed" in decision.sentences("en")[0]
     assert decide(found, forgetting=_forgetting(range(0), range(300, 400))).promote
 
 

@@ -224,6 +224,16 @@ def test_no_error_no_comparison_no_facts() -> None:
     assert messages.t("evaluation.report_compared") not in page
 
 
+def test_a_version_of_several_roles_is_shown_once() -> None:
+    other = answers(LABELS, flipped(TRUTH, range(60), 2), name="reviews@1", method="linear")
+    new = answers(LABELS, flipped(TRUTH, range(20), 2))
+    found = judged(LABELS, TRUTH, new, {"live": other, "below": other, "baseline": other})
+    assert [one.role for one in found.comparisons] == ["live", "below", "baseline"]
+    page = render(found, decide(found))
+    assert page.count("<h3>reviews@1") == 1
+    assert all(messages.t(f"evaluation.role_{role}") in page for role in ("live", "below"))
+
+
 def test_a_report_is_written_whole_or_not_at_all(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from feilun.evaluation.result import (
     ROLES,
     Calibration,
     ClassScores,
+    Comparison,
     Confusion,
     Evaluation,
     Miss,
@@ -30,8 +32,10 @@ from feilun.types import Item, Schema
 
 __all__ = ["evaluate"]
 
-_ROWS_A_BIN = 20
+_ROWS_A_BIN = 40
 _MISSES = 20
+_DRAWS = 20_000_000
+_LEAST_RESAMPLES = 200
 
 
 def evaluate(
@@ -75,6 +79,7 @@ def evaluate(
     right = truth[labelled]
     raw = align(candidate, space, calibrated=False)[labelled]
     stated = align(candidate, space)[labelled]
+    settings = _bounded(settings, len(right))
     how: dict[str, Any] = {
         "resamples": settings.resamples,
         "confidence": settings.confidence,
@@ -101,20 +106,8 @@ def evaluate(
         validation=_validation(candidate, validation, space, how),
         validation_rows=int((validation[1] >= 0).sum()) if validation is not None else 0,
         floor=_floor(train_counts, right, space),
-        comparisons=tuple(
-            compare(
-                role,
-                references[role],
-                right,
-                stated,
-                old,
-                space=space,
-                labels=candidate.labels,
-                primary=primary,
-                settings=settings,
-                seed=seed,
-            )
-            for role, old in others.items()
+        comparisons=_comparisons(
+            references, right, stated, others, space, candidate.labels, primary, settings, seed
         ),
         classes=_classes(right, answers, others, space, settings.confidence),
         confusion=_confusion(right, answers, space),
@@ -125,6 +118,13 @@ def evaluate(
         if isinstance(items[int(labelled[0])], str)
         else (),
     )
+
+
+def _bounded(settings: EvaluationConfig, rows: int) -> EvaluationConfig:
+    """Fewer resamples for very many rows, whose intervals are narrow whatever is drawn: a hundred
+    thousand test rows would take minutes."""
+    resamples = min(settings.resamples, max(_LEAST_RESAMPLES, _DRAWS // rows))
+    return settings.model_copy(update={"resamples": resamples})
 
 
 def _validation(
@@ -143,6 +143,40 @@ def _validation(
         candidate.name, candidate.method, candidate.labels, logits[rows], candidate.temperature
     )
     return scores(truth[rows], align(answered, space), **how)
+
+
+def _comparisons(
+    references: Mapping[Role, Answers],
+    truth: np.ndarray,
+    stated: np.ndarray,
+    others: Mapping[Role, np.ndarray],
+    space: tuple[str, ...],
+    labels: tuple[str, ...],
+    primary: str,
+    settings: EvaluationConfig,
+    seed: int,
+) -> tuple[Comparison, ...]:
+    """One for each role. A version with several roles (the rung below is often the live one) is
+    compared once."""
+    done: dict[str, Comparison] = {}
+    result = []
+    for role, old in others.items():
+        other = references[role]
+        if other.name not in done:
+            done[other.name] = compare(
+                role,
+                other,
+                truth,
+                stated,
+                old,
+                space=space,
+                labels=labels,
+                primary=primary,
+                settings=settings,
+                seed=seed,
+            )
+        result.append(replace(done[other.name], role=role))
+    return tuple(result)
 
 
 def _floor(

@@ -20,8 +20,11 @@ from feilun.evaluation.result import ClassScores, Comparison, Evaluation, Forget
 from feilun.evaluation.wording import fill
 from feilun.messages import Language, language
 
-__all__ = ["MOST_ROWS", "Decision", "Reason", "Verdict", "decide"]
+__all__ = ["FORGOT", "MOST_ROWS", "Decision", "Reason", "Verdict", "decide"]
 
+FORGOT = 0.5
+"""Largest probability that the earlier rows lost more than the margin. Looser than `RISK`: these
+rows are a part of those that the live version is compared on, where `RISK` holds already."""
 MOST_ROWS = 100_000
 """Beyond this many more rows no number is named: the versions are as good as equal."""
 Figure = str | int | float | tuple[str, ...]
@@ -243,8 +246,8 @@ def _forgotten(evaluation: Evaluation, forgetting: Forgetting | None) -> list[Re
         "high": forgetting.change.high,
         "margin": evaluation.margin,
         "risk": forgetting.risk,
-        "limit": RISK,
+        "limit": FORGOT,
     }
-    if forgetting.risk > RISK and forgetting.change.low < -evaluation.margin:
+    if forgetting.risk > FORGOT:
         return [Reason("evaluation.gate_forgot", figures, "against")]
     return [Reason("evaluation.gate_remembers", figures, "note")]

@@ -160,6 +160,13 @@ class Evaluation:
         """The comparison with the version of that role; None where there was none."""
         return next((one for one in self.comparisons if one.role == role), None)
 
+    def compared(self) -> tuple[Comparison, ...]:
+        """Each other version once, though it may have several roles (live and the rung below)."""
+        first: dict[str, Comparison] = {}
+        for one in self.comparisons:
+            first.setdefault(one.name, one)
+        return tuple(first.values())
+
     def score(self) -> Score:
         """The primary metric."""
         score = self.metrics[self.primary]

@@ -48,8 +48,10 @@ def closing(evaluation: Evaluation, lang: Language | None = None) -> str:
     sentences = _weakness(evaluation, lang)
     error = evaluation.calibration.error_after
     if error is not None:
-        trusted = error.value <= _TRUSTED
-        code = "evaluation.verdict_calibrated" if trusted else "evaluation.verdict_uncalibrated"
+        code = "evaluation.verdict_calibrated"
+        if error.value > _TRUSTED:
+            chance = error.low <= _TRUSTED
+            code = "evaluation.verdict_unproven" if chance else "evaluation.verdict_uncalibrated"
         sentences.append(fill(code, {"after": float(error.value)}, lang))
     return _space(lang).join(sentences)
 

@@ -9,6 +9,8 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from markupsafe import Markup
+
 from feilun.evaluation import wording
 from feilun.evaluation.bilingual import both, say, spoken
 from feilun.evaluation.result import Comparison, Evaluation
@@ -42,7 +44,7 @@ def view(evaluation: Evaluation) -> Row:
     return {
         "tiles": _tiles(evaluation),
         "metrics": _metrics(evaluation),
-        "comparisons": [_comparison(evaluation, other) for other in evaluation.comparisons],
+        "comparisons": [_comparison(evaluation, other) for other in evaluation.compared()],
         "heat": heat,
         "confusions": _confusions(evaluation, counts),
         "plot": _plot(evaluation),
@@ -97,7 +99,7 @@ def _tiles(evaluation: Evaluation) -> list[Row]:
     primary, score = evaluation.primary, evaluation.score()
     under = say("evaluation.tile_interval", metric=primary, least=score.low, most=score.high)
     tiles = [tile(_name(primary), wording.level(primary, score.value), under)]
-    for other in evaluation.comparisons:
+    for other in evaluation.compared():
         gain = other.gain[primary]
         figures = {"metric": primary, "low": gain.low, "high": gain.high}
         if wording.is_share(primary):
@@ -130,7 +132,7 @@ def _metrics(evaluation: Evaluation) -> list[Row]:
             "validation": _said(metric, evaluation.validation.get(metric)),
             "others": [
                 {"name": other.name, "value": _said(metric, other.metrics.get(metric))}
-                for other in evaluation.comparisons
+                for other in evaluation.compared()
             ],
         }
         for metric in _ordered(evaluation.metrics)
@@ -174,9 +176,10 @@ def _comparison(evaluation: Evaluation, other: Comparison) -> Row:
             low=other.known.low,
             high=other.known.high,
         )
+    played = [one.role for one in evaluation.comparisons if one.name == other.name]
     return {
         "name": other.name,
-        "role": say(roles[other.role]),
+        "role": Markup(" · ").join(say(roles[role]) for role in played),
         "method": both(lambda lang: wording.method_name(other.method, lang)),
         "rows": rows,
         "added": added,
@@ -268,7 +271,7 @@ def _classes(evaluation: Evaluation) -> list[Row]:
                     if one.rows and other.role in one.found
                     else _NOTHING,
                 }
-                for other in evaluation.comparisons
+                for other in evaluation.compared()
             ],
         }
         for one in found
