@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from feilun.compression._quiet import quiet
-from feilun.engines.batching import MULTIPLE, USUAL
+from feilun.engines.batching import BATCH, MULTIPLE
 from feilun.tasks.base import Arrays, Encoded, Processor
 from feilun.types import Item
 
@@ -55,6 +55,6 @@ def quantize(
 def _batches(encoded: Sequence[Encoded]) -> list[list[Encoded]]:
     order = sorted(range(len(encoded)), key=lambda place: encoded[place].cost)
     return [
-        [encoded[place] for place in order[start : start + USUAL]]
-        for start in range(0, len(order), USUAL)
+        [encoded[place] for place in order[start : start + BATCH]]
+        for start in range(0, len(order), BATCH)
     ]

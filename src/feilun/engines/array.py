@@ -9,16 +9,15 @@ from __future__ import annotations
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import cached_property
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 import numpy as np
 
-from feilun.engines.batching import LARGEST, MULTIPLE, USUAL, Batcher, plan
+from feilun.engines.batching import BATCH, MULTIPLE, Batcher, plan
 from feilun.engines.card import Card
-from feilun.errors import CorruptArtifact
+from feilun.errors import CorruptArtifact, EnvironmentProblem
 from feilun.tasks import base as tasks
 from feilun.tasks.base import Arrays, Encoded
 from feilun.types import Chunk, EngineRequest, Item, Output, Usage
@@ -28,6 +27,7 @@ __all__ = ["ArrayEngine", "processor_folder"]
 Infer = Callable[[Arrays], np.ndarray]
 
 _HELD_BYTES = 64 << 20  # of encoded items at once, when a whole list is answered
+_HELD_ITEMS = 8192
 _PROBE = 32  # items encoded first, to see how large one is
 _REHEARSED = 128  # longest sequence that `warm_up` shows the engine
 
@@ -56,15 +56,18 @@ class ArrayEngine:
         self._counts_pixels = any(column.kind == "image" for column in self._task.columns)
         self._lock = threading.Lock()
         self._usage = Usage()
+        self._pool = ThreadPoolExecutor(streams, "feilun-list")
+        self._batcher: Batcher | None = None
+        self._closed = False
 
     @property
     def info(self) -> Mapping[str, Any]:
-        batcher = self.__dict__.get("_batcher")
+        batcher = self._batcher
         return {
             **self._facts,
             "precision": self.card.precision,
             "streams": self._streams,
-            "batch": LARGEST,
+            "batch": BATCH,
             "waiting": batcher.waiting if batcher else 0,
         }
 
@@ -73,6 +76,8 @@ class ArrayEngine:
         return self._usage
 
     def logits(self, items: Sequence[Item]) -> np.ndarray:
+        if self._closed:
+            raise EnvironmentProblem("engines.closed")
         result = np.zeros((len(items), len(self.card.schema.labels)), np.float32)
         earlier: list[tuple[np.ndarray, Future[np.ndarray]]] = []
         for start, part in self._encoded(items):
@@ -93,7 +98,7 @@ class ArrayEngine:
         return self._task.decode(self.logits(items), schema, temperature, all_scores)
 
     async def submit(self, request: EngineRequest) -> AsyncIterator[Chunk]:
-        answered = await self._batcher.run(request.items, request.all_scores)
+        answered = await self._batching().run(request.items, request.all_scores)
         cost = "pixels" if self._counts_pixels else "tokens"
         usage = Usage(
             inputs=len(answered.outputs),
@@ -108,21 +113,26 @@ class ArrayEngine:
         for batch in self._rehearsal():
             arrays = self._processor.collate(batch, MULTIPLE)
             list(self._pool.map(self._infer, [arrays] * self._streams))
-        _ = self._batcher
+        self._batching()
 
     def close(self) -> None:
-        self._batcher.close()
+        with self._lock:
+            self._closed = True
+            batcher = self._batcher
+        if batcher:
+            batcher.close()
         self._pool.shutdown()
 
-    @cached_property
-    def _pool(self) -> ThreadPoolExecutor:
-        return ThreadPoolExecutor(self._streams, "feilun-list")
-
-    @cached_property
-    def _batcher(self) -> Batcher:
+    def _batching(self) -> Batcher:
         # Made on first use: whoever only answers whole lists needs no waiting threads. One thread
         # more than streams prepares the next batch while every stream computes.
-        return Batcher(self._processor.encode, self._answer, self._streams + 1)
+        with self._lock:
+            if self._closed:
+                raise EnvironmentProblem("engines.closed")
+            if self._batcher is None:
+                workers = self._streams + 1
+                self._batcher = Batcher(self._processor.encode, self._answer, workers)
+            return self._batcher
 
     def _rehearsal(self) -> Iterator[list[Encoded]]:
         items = self._task.example_items()
@@ -133,10 +143,10 @@ class ArrayEngine:
             lengths = range(0)  # not a sequence: all items are of one shape
         for length in lengths:
             part = {name: array[:length] for name, array in example.arrays.items()}
-            for size in (1, USUAL):
+            for size in (1, BATCH):
                 yield [Encoded(part, length)] * size
-        for size in () if lengths else (1, USUAL, LARGEST):
-            yield [example] * size
+        if not lengths:
+            yield from ([example] * size for size in (1, BATCH))
 
     def _answer(self, batch: Sequence[Encoded], all_scores: Sequence[bool]) -> list[Output]:
         logits = self._forward(batch)
@@ -173,7 +183,7 @@ class ArrayEngine:
             part = self._processor.encode(items[start : start + size])
             if start == 0 and len(items) > size:
                 each = sum(a.nbytes for item in part for a in item.arrays.values()) // len(part)
-                size = max(_HELD_BYTES // max(each, 1), _PROBE)
+                size = min(max(_HELD_BYTES // max(each, 1), _PROBE), _HELD_ITEMS)
                 part += self._processor.encode(items[_PROBE:size])
             yield start, part
             start += len(part)

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from time import perf_counter
+from typing import TypeVar
 
 import numpy as np
 
@@ -25,18 +26,18 @@ from feilun.errors import EnvironmentProblem, FeilunError
 from feilun.tasks.base import Encoded
 from feilun.types import Item, Output
 
-__all__ = ["LARGEST", "MULTIPLE", "USUAL", "Answered", "Batcher", "plan"]
+__all__ = ["BATCH", "MULTIPLE", "Answered", "Batcher", "plan"]
 
-LARGEST = 16
-"""Items of a batch at most, and of each batch when a whole list is answered."""
+BATCH = 8
+"""Items of a batch at most: larger ones gain nothing on a processor and leave less to choose from
+for the next."""
 MULTIPLE = 16
 """Lengths are rounded up to a multiple of this: few shapes to prepare, and the fastest ones."""
-USUAL = 8
-"""Items of a batch under usual load: larger ones gain little and leave less to choose from."""
-_MANY = 96  # so many waiting items, and the largest batches pay
 _RATIO = 1.3  # longest to shortest of a batch, in rounded lengths
 _TURN = 8  # inputs of one call that count as one turn
-_SLICE = 64  # items prepared at once; more would keep the others waiting
+_SLICE = 16  # items prepared at once, and then a batch is run: nobody waits for a long call's all
+
+_T = TypeVar("_T")
 
 _log = logging.getLogger(__name__)
 
@@ -53,7 +54,7 @@ class Answered:
     seconds: float
 
 
-def plan(costs: Sequence[int], largest: int = LARGEST) -> list[np.ndarray]:
+def plan(costs: Sequence[int], largest: int = BATCH) -> list[np.ndarray]:
     """Cuts a whole list into batches of similar cost: arrays of positions, the dearest first."""
     order = np.argsort(-np.asarray(costs, np.int64), kind="stable")
     rounded = [_rounded(costs[place]) for place in order]
@@ -125,9 +126,8 @@ class _Pool:
         leader = self._leader()
         if leader is None:
             return []
-        largest = LARGEST if len(self.pieces) >= _MANY else USUAL
         start = self.pieces.index(leader, bisect_left(self.costs, leader.encoded.cost))
-        start, end = self._around(start, largest)
+        start, end = self._around(start)
         batch = self.pieces[start:end]
         del self.pieces[start:end], self.costs[start:end]
         for piece in batch:
@@ -136,10 +136,10 @@ class _Pool:
             self.turns.clear()
         return batch
 
-    def _around(self, place: int, largest: int) -> tuple[int, int]:
+    def _around(self, place: int) -> tuple[int, int]:
         """From where to where the neighbours of `place` in cost fill a batch."""
         costs, start, end = self.costs, place, place + 1
-        while end - start < largest:
+        while end - start < BATCH:
             lowest, highest = _rounded(costs[start]), _rounded(costs[end - 1])
             less = _rounded(costs[start - 1]) if start else 0
             more = _rounded(costs[end]) if end < len(costs) else 0
@@ -257,7 +257,7 @@ class Batcher:
         """Encodes a slice at once; when one item cannot be, each call on its own."""
         whole = [item for call, start, end in raw for item in call.items[start:end]]
         try:
-            encoded = iter(self._encode(whole))
+            encoded = _as_many(self._encode(whole), whole)
         except Exception as error:  # noqa: BLE001 - handed to the one call that it concerns
             if len(raw) > 1:
                 for part in raw:
@@ -265,24 +265,25 @@ class Batcher:
             else:
                 self._fail([raw[0][0]], error)
             return
+        following = iter(encoded)
         with self._changed:
             for call, start, end in raw:
                 for position in range(start, end):
-                    piece = _Piece(call, position, next(encoded))
+                    piece = _Piece(call, position, next(following))
                     call.cost += piece.encoded.cost
                     self._pool.add(piece)
             self._changed.notify()
 
     def _run(self, batch: list[_Piece]) -> None:
+        encoded = [piece.encoded for piece in batch]
         started = perf_counter()
         try:
-            outputs = self._answer(
-                [piece.encoded for piece in batch], [piece.call.all_scores for piece in batch]
-            )
+            outputs = self._answer(encoded, [piece.call.all_scores for piece in batch])
+            outputs = _as_many(outputs, batch)
         except Exception as error:  # noqa: BLE001 - handed to the calls that it concerns
             self._fail({piece.call: None for piece in batch}, error)
             return
-        share = (perf_counter() - started) / (sum(piece.encoded.cost for piece in batch) or 1)
+        share = (perf_counter() - started) / max(1, sum(item.cost for item in encoded))
         done = []
         with self._changed:
             for piece, output in zip(batch, outputs, strict=True):
@@ -302,9 +303,16 @@ class Batcher:
         with self._changed:
             for call in calls:
                 if call.error is None:
-                    call.error, call.over = error, True
+                    # One for each: every call raises its own, with its own traceback.
+                    call.error, call.over = type(error)(error.code, **error.params), True
                     failed.append(call)
         _settle(failed)
+
+
+def _as_many(found: list[_T], wanted: Sequence[object]) -> list[_T]:
+    if len(found) != len(wanted):
+        raise ValueError(f"{len(found)} results for {len(wanted)} items")
+    return found
 
 
 def _settle(calls: list[_Call]) -> None:
