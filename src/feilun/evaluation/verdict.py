@@ -83,7 +83,7 @@ def _weakness(evaluation: Evaluation, lang: Language) -> list[str]:
     if not evaluation.missed:
         return [fill("evaluation.verdict_perfect", {}, lang)]
     sentences = []
-    weakest = weakest_class(evaluation)
+    weakest = _weakest(evaluation)
     if weakest is not None and len(evaluation.labels) > 1:
         figures = {
             "label": weakest.label,
@@ -100,7 +100,7 @@ def _weakness(evaluation: Evaluation, lang: Language) -> list[str]:
     return sentences
 
 
-def weakest_class(evaluation: Evaluation) -> ClassScores | None:
+def _weakest(evaluation: Evaluation) -> ClassScores | None:
     """The label with the lowest recall among those with enough rows to say so: five at least."""
     counted = [one for one in evaluation.classes if one.rows >= 5]
     return min(counted, key=lambda one: one.right / one.rows, default=None)
