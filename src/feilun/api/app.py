@@ -50,11 +50,12 @@ def create_app(service: Service) -> Door:
             Exception: _failed,
         },
         redirect_slashes=False,
+        generate_unique_id_function=lambda route: route.name,
     )
     inner.state.api = api
     for router in (customers, internal, pages):
         inner.include_router(router)
-    describe(inner)
+    inner.state.document = describe(inner)
     return Door(api, inner)
 
 

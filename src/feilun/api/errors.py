@@ -51,9 +51,7 @@ def error_body(
     name paths, stays in the log as well.
     """
     told: FeilunError
-    if isinstance(error, UsageError | Overloaded):
-        told = error
-    elif isinstance(error, FeilunError) and error.code in _TOLD:
+    if isinstance(error, FeilunError) and _may_be_told(error):
         told = error
     elif isinstance(error, EnvironmentProblem):
         log.error("request %s: %s", request_id, error.message("en"), exc_info=error)
@@ -70,6 +68,10 @@ def error_body(
         "request_id": request_id,
     }
     return told.status, _encode({"error": body})
+
+
+def _may_be_told(error: FeilunError) -> bool:
+    return isinstance(error, UsageError | Overloaded) or error.code in _TOLD
 
 
 def language_of(headers: Mapping[bytes, bytes]) -> messages.Language | None:

@@ -41,7 +41,7 @@ class Candidate(BaseModel):
 
 
 @router.post("/load")
-async def post_load(body: Candidate, api: ApiOf) -> Response:
+async def load_candidate(body: Candidate, api: ApiOf) -> Response:
     """Loads a candidate beside what answers now."""
     served = await api.models.candidate(body.version, body.variant)
     answer = {"version": served.id, "variant": served.variant, "artifact": served.ref}
@@ -49,7 +49,7 @@ async def post_load(body: Candidate, api: ApiOf) -> Response:
 
 
 @router.post("/unload")
-async def post_unload(body: Candidate, api: ApiOf) -> Response:
+async def unload_candidate(body: Candidate, api: ApiOf) -> Response:
     """Lets a candidate go that is not needed any more; what is live stays."""
     served = await api.models.candidate(body.version, body.variant)
     api.models.release(served)
@@ -57,7 +57,7 @@ async def post_unload(body: Candidate, api: ApiOf) -> Response:
 
 
 @router.post("/refresh")
-async def post_refresh(api: ApiOf) -> Response:
+async def refresh(api: ApiOf) -> Response:
     """Looks at the catalog at once, so that a promotion is in force when this returns."""
     await api.service.look_now()
     live = {route.endpoint: route.live.id for route in api.models.routes.values()}
@@ -65,7 +65,7 @@ async def post_refresh(api: ApiOf) -> Response:
 
 
 @router.post("/predict")
-async def post_predict(
+async def ask_candidate(
     request: Request, api: ApiOf, version: str, variant: str | None = None
 ) -> Response:
     """Answers golden requests of a candidate; the body is that of ``/v1/predict``."""

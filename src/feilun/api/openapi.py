@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -13,23 +14,6 @@ from feilun.tasks import base as tasks
 
 __all__ = ["describe", "example_input"]
 
-_ERROR = {
-    "type": "object",
-    "required": ["error"],
-    "properties": {
-        "error": {
-            "type": "object",
-            "required": ["message", "type", "code", "param", "request_id"],
-            "properties": {
-                "message": {"type": "string", "description": "in the language of Accept-Language"},
-                "type": {"type": "string"},
-                "code": {"type": "string", "description": "stable; tells failures apart"},
-                "param": {"type": ["string", "null"], "description": "the part at fault"},
-                "request_id": {"type": "string"},
-            },
-        }
-    },
-}
 _MODEL = {
     "type": "object",
     "properties": {
@@ -81,42 +65,38 @@ _ANSWERS: dict[tuple[str, str], dict[str, Any]] = {
         },
     },
 }
-_FAILURES = {
-    "400": "the request cannot be read",
-    "401": "no key, or one that does not work",
-    "404": "there is no such thing",
-    "405": "not with this method",
-    "410": "the input is no longer kept",
-    "413": "more than one call may carry",
-    "422": "the body does not fit, or an input cannot be answered",
-    "500": "a failure of ours; quote the request_id",
-    "503": "not now; nothing was charged",
-}
+_FAILURES = (400, 401, 404, 405, 410, 413, 422, 500, 503)
 _PUBLIC = ("/healthz", "/readyz", "/metrics", "/docs", "/openapi.json", "/")
 
 
-def describe(app: FastAPI) -> None:
-    """Gives `app` its document, made when it is first asked for."""
+def describe(app: FastAPI) -> Callable[[messages.Language], dict[str, Any]]:
+    """Gives `app` its document, and returns the same for each language; made when first asked."""
 
     @cache
-    def document() -> dict[str, Any]:
+    def document(lang: messages.Language) -> dict[str, Any]:
         made = get_openapi(
-            title=messages.t("api.docs_title", "en"), version=app.version, routes=app.routes
+            title=messages.t("api.docs_title", lang), version=app.version, routes=app.routes
         )
         schemas = made.setdefault("components", {}).setdefault("schemas", {})
         for name in ("HTTPValidationError", "ValidationError"):
             schemas.pop(name, None)
-        schemas |= _schemas()
+        schemas |= _schemas(lang)
+        said = schemas["FeedbackBody"]["properties"]
+        said["prediction_id"]["description"] = messages.t("api.schema_id", lang)
+        said["label"]["description"] = messages.t("api.schema_label", lang)
+        said["index"]["description"] = messages.t("api.schema_index", lang)
         for path, operations in made["paths"].items():
             for method, operation in operations.items():
-                _complete(path, method, operation)
+                _complete(path, method, operation, lang)
         return made
 
-    app.openapi = document  # type: ignore[method-assign]
+    app.openapi = lambda: document("en")  # type: ignore[method-assign]
+    return document
 
 
-def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
-    """What FastAPI cannot know: the hot path's body, the answers, the failures."""
+def _complete(path: str, method: str, operation: dict[str, Any], lang: messages.Language) -> None:
+    """What FastAPI cannot know: the hot path's body, the answers, the failures, the language."""
+    operation["description"] = messages.t(f"api.route_{operation['operationId']}", lang)
     if path == "/v1/predict":
         operation["requestBody"] = {
             "required": True,
@@ -134,39 +114,54 @@ def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
     elif path == "/metrics":
         responses["200"]["content"] = {"text/plain": {"schema": {"type": "string"}}}
     content = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
-    codes = ("405", "413", "500") if path in _PUBLIC else tuple(_FAILURES)
-    for code in codes:
-        responses[code] = {"description": _FAILURES[code], "content": content}
+    for code in (405, 413, 500) if path in _PUBLIC else _FAILURES:
+        description = messages.t(f"api.failure_{code}", lang)
+        responses[str(code)] = {"description": description, "content": content}
     if path == "/readyz":
-        responses["503"] = {"description": "not every endpoint can answer"}
+        responses["503"] = {"description": messages.t("api.failure_503", lang)}
 
 
-def _schemas() -> dict[str, Any]:
+def _schemas(lang: messages.Language) -> dict[str, Any]:
     inputs = {_title(name, "Input"): tasks.get(name).input_schema() for name in tasks.names()}
     outputs = {_title(name, "Output"): tasks.get(name).output_schema() for name in tasks.names()}
-    one = {"anyOf": [{"$ref": f"#/components/schemas/{name}"} for name in inputs]}
+    one = [{"$ref": f"#/components/schemas/{name}"} for name in inputs]
+    several = {"type": "array", "minItems": 1, "items": {"anyOf": one}}
     output = {"anyOf": [{"$ref": f"#/components/schemas/{name}"} for name in outputs]}
+
+    def text(key: str, **more: Any) -> dict[str, Any]:
+        return {"type": "string", "description": messages.t(key, lang), **more}
+
     return {
         **inputs,
         **outputs,
-        "Error": _ERROR,
+        "Error": {
+            "type": "object",
+            "required": ["error"],
+            "properties": {
+                "error": {
+                    "type": "object",
+                    "required": ["message", "type", "code", "param", "request_id"],
+                    "properties": {
+                        "message": text("api.schema_message"),
+                        "type": {"type": "string"},
+                        "code": text("api.schema_code"),
+                        "param": text("api.schema_param") | {"type": ["string", "null"]},
+                        "request_id": {"type": "string"},
+                    },
+                }
+            },
+        },
         "PredictBody": {
             "type": "object",
             "required": ["inputs"],
             "additionalProperties": False,
             "properties": {
-                "model": {
-                    "type": ["string", "null"],
-                    "description": "an endpoint (reviews) or a version that is live (reviews@3); "
-                    "may be left out where there is one endpoint",
-                },
-                "inputs": {
-                    "anyOf": [*one["anyOf"], {"type": "array", "minItems": 1, "items": one}]
-                },
+                "model": text("api.schema_model") | {"type": ["string", "null"]},
+                "inputs": {"anyOf": [*one, several]},
                 "all_scores": {
                     "type": "boolean",
                     "default": False,
-                    "description": "answer with the score of every label",
+                    "description": messages.t("api.schema_all_scores", lang),
                 },
             },
             "examples": [{"model": "reviews", "inputs": [example_input()]}],
@@ -175,7 +170,7 @@ def _schemas() -> dict[str, Any]:
             "type": "object",
             "required": ["id", "model", "outputs", "usage"],
             "properties": {
-                "id": {"type": "string", "description": "what feedback refers to"},
+                "id": text("api.schema_id"),
                 "model": {"type": "string", "examples": ["reviews@3"]},
                 "outputs": {"type": "array", "items": output},
                 "usage": {

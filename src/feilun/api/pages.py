@@ -31,7 +31,7 @@ async def get_home(request: Request, api: ApiOf) -> Response:
 @router.get("/docs", response_class=Response)
 async def get_docs(request: Request, api: ApiOf) -> Response:
     """Every route with its body, its answers and an example; `?lang=zh` for Chinese."""
-    document = request.app.openapi()
+    document = request.app.state.document(_language(request))
     model = next(iter(sorted(api.models.routes)), "reviews")
     address = str(request.base_url).rstrip("/")
     return _page(
@@ -46,18 +46,21 @@ async def get_docs(request: Request, api: ApiOf) -> Response:
 @router.get("/openapi.json")
 async def get_openapi(request: Request) -> Response:
     """This document."""
-    text = json.dumps(request.app.openapi(), ensure_ascii=False)
+    document = request.app.state.document(_language(request))
+    text = json.dumps(document, ensure_ascii=False)
     return Response(text, media_type="application/json")
 
 
-def _page(request: Request, name: str, **values: Any) -> Response:
+def _language(request: Request) -> messages.Language:
+    """The one in the query, else the one that the browser prefers, else the process's."""
     wanted = request.query_params.get("lang") or request.state.language
-    lang = wanted if wanted in messages.LANGUAGES else messages.language()
-    text = (
-        _templates()
-        .get_template(name)
-        .render(lang=lang, t=lambda key: messages.t(key, lang), **values)
-    )
+    return wanted if wanted in messages.LANGUAGES else messages.language()
+
+
+def _page(request: Request, name: str, **values: Any) -> Response:
+    lang = _language(request)
+    template = _templates().get_template(name)
+    text = template.render(lang=lang, t=lambda key: messages.t(key, lang), **values)
     return Response(text, headers={"content-security-policy": _POLICY}, media_type="text/html")
 
 
@@ -87,10 +90,10 @@ def _operations(document: Mapping[str, Any], address: str, model: str) -> list[d
                         c: r["description"] for c, r in operation["responses"].items() if c != "200"
                     },
                     "curl": _curl(method.upper(), path, address, model, bool(body)),
-                    "public_rank": path.startswith("/internal/"),
+                    "internal": path.startswith("/internal/"),
                 }
             )
-    return sorted(shown, key=lambda one: (one["public_rank"], not one["path"].startswith("/v1")))
+    return sorted(shown, key=lambda one: (one["internal"], not one["path"].startswith("/v1")))
 
 
 def _resolved(document: Mapping[str, Any], schema: Mapping[str, Any] | None) -> str:

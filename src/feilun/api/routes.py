@@ -55,9 +55,9 @@ class FeedbackBody(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    prediction_id: str = Field(max_length=100, description="the id of the answer")
-    label: str | int | float | bool = Field(description="the right label; a new one is allowed")
-    index: int = Field(0, ge=0, lt=2**31, description="which input of the call, from 0")
+    prediction_id: str = Field(max_length=100)
+    label: str | int | float | bool
+    index: int = Field(0, ge=0, lt=2**31)
 
 
 @router.post("/v1/predict", tags=["models"])
