@@ -177,11 +177,13 @@ def _bars() -> Iterator[Callable[[Progress], None]]:
     ) as bars:
         tasks: dict[str, rp.TaskID] = {}
 
+        said = _Once()
+
         def report(event: Progress) -> None:
-            if event.note:
+            if said.new(event):
                 bars.console.print(event.note, markup=False)
-                if not event.total:
-                    return
+            if event.note and not event.total:
+                return
             if event.step not in tasks:
                 tasks[event.step] = bars.add_task(_label(event.step), count="", figures="")
             bars.update(
@@ -200,12 +202,13 @@ class _Lines:
 
     def __init__(self) -> None:
         self._last: dict[str, int] = {}
+        self._said = _Once()
 
     def __call__(self, event: Progress) -> None:
-        if event.note:
+        if self._said.new(event):
             print(event.note, file=sys.stderr, flush=True)
-            if not event.total:
-                return
+        if event.note and not event.total:
+            return
         quarter = int(4 * event.done / event.total) if event.total else 0
         if self._last.get(event.step) == quarter:
             return
@@ -213,6 +216,18 @@ class _Lines:
         count = f"{event.done:,.0f}/{event.total:,.0f} {event.unit}" if event.total else ""
         line = f"{_label(event.step)} {count} {_figures(event)}".rstrip()
         print(line, file=sys.stderr, flush=True)
+
+
+class _Once:
+    """A step says the same note with every sign of life; people need to read it once."""
+
+    def __init__(self) -> None:
+        self._said: set[tuple[str, str]] = set()
+
+    def new(self, event: Progress) -> bool:
+        known = not event.note or (event.step, event.note) in self._said
+        self._said.add((event.step, event.note))
+        return not known
 
 
 def _figures(event: Progress) -> str:

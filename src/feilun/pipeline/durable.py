@@ -23,7 +23,7 @@ from dbos import (
 from feilun import errors
 from feilun.errors import FeilunError
 
-__all__ = ["Body", "StepRunner", "execute", "forget"]
+__all__ = ["Body", "StepRunner", "execute", "forget", "prepare"]
 
 # Recorded steps are only valid for the code that wrote them: raise this when a step's name, order
 # or result changes, and unfinished runs of the former version begin anew.
@@ -90,6 +90,12 @@ def execute(
         except Exception as error:  # noqa: BLE001 (what DBOS wraps a step's failure in)
             raise _recorded(error) from None
         return result
+
+
+def prepare(dbos_url: str) -> None:
+    """Makes DBOS's tables where there are none, running nothing: for a backup's rows to go into."""
+    with _launched("feilun-restore", dbos_url):
+        pass
 
 
 def forget(run_id: str, dbos_url: str) -> None:

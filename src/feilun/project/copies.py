@@ -1,14 +1,14 @@
-"""Backups of a workspace: the store and the projects' files together."""
+"""Backups of a workspace."""
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from feilun.messages import t
 from feilun.project.results import Listing, size
 from feilun.store import backup as stored
+from feilun.store import restore as restored
 from feilun.table import Table, to_jsonable
 
 if TYPE_CHECKING:
@@ -16,29 +16,21 @@ if TYPE_CHECKING:
 
 __all__ = ["backup", "restore"]
 
-_FILES = "projects"
-
 
 def backup(workspace: Workspace, target: Path) -> Listing:
-    """The store as it is at one moment, and every project's settings file."""
-    info = stored.backup(workspace.store, target)
-    for project in workspace.projects():
-        if project.file.exists():
-            copy = target / _FILES / project.name / project.file.name
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(project.file, copy)
-    return _listing("project.backup_done", target, info)
+    """The workspace as it is at one moment: databases, artifacts, projects' files."""
+    return _listing("project.backup_done", target, stored.backup(workspace.store, target))
 
 
 def restore(workspace: Workspace, source: Path) -> Listing:
     """The other way; the workspace must be empty."""
-    folder = workspace.folder
-    info = stored.restore(source, folder / ".feilun", workspace.settings.database)
-    for file in sorted((source / _FILES).glob("*/feilun.toml")):
-        copy = folder / file.parent.name / file.name
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(file, copy)
-    return _listing("project.restore_done", folder, info)
+    from feilun.pipeline.durable import prepare
+
+    settings = workspace.settings
+    info = restored.restore(
+        source, workspace.folder, settings.database, settings.artifacts, prepare_dbos=prepare
+    )
+    return _listing("project.restore_done", workspace.folder, info)
 
 
 def _listing(key: str, folder: Path, info: object) -> Listing:
