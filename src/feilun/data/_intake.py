@@ -12,7 +12,7 @@ from feilun.data._gather import CORRECTION, NEW, Gathered
 from feilun.data._ticker import Ticker
 from feilun.data.content import content_key, label_text
 from feilun.data.outcome import SourceReport
-from feilun.data.reading import Reading, open_readings
+from feilun.data.reading import Reading, is_empty, open_readings
 from feilun.data.sources.base import AnySource, BadRow, ExampleSource
 from feilun.data.splits import AUTO, SPLITS
 from feilun.errors import InvalidData
@@ -137,6 +137,9 @@ def _checked(source: ExampleSource, task: TaskBase) -> Iterator[Example | BadRow
             label = label_text(task, example.label)
             if label is None:
                 raise InvalidData("data.empty_label", column="label")
+            if is_empty(example.item):
+                names = [column.name for column in task.columns]
+                raise InvalidData("data.empty_input", column=", ".join(names))
             item = task.check(example.item)
         except InvalidData as error:
             values = {"item": example.item, "label": example.label}

@@ -19,7 +19,7 @@ from feilun.errors import InvalidData
 from feilun.tasks.base import TaskBase
 from feilun.types import Example, Item, Roles, Scalar
 
-__all__ = ["Reading", "open_readings", "read", "row_id"]
+__all__ = ["Reading", "is_empty", "open_readings", "read", "row_id"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class Reading:
     """One table with its columns' roles; iterate it once for `Example` and `BadRow`.
 
     Examples have the user's id or ``""``, and the split that the table says it is, else ``train``.
-    With `need_label` a row without a label, or with nothing in an input, is a bad row.
+    With `need_label` a row without a label, or with nothing in its input, is a bad row.
     """
 
     table: Table
@@ -46,7 +46,10 @@ class Reading:
                 continue
             values = row.values
             try:
-                item = check(take(values))
+                item = take(values)
+                if self.need_label and is_empty(item):
+                    raise InvalidData("data.empty_input", column=", ".join(roles.inputs.values()))
+                item = check(item)
                 label = None
                 if roles.label is not None:
                     raw = values.get(roles.label)
@@ -71,7 +74,7 @@ class Reading:
     def _taker(self) -> Callable[[Mapping[str, Scalar]], Item]:
         """Takes the item out of a row's values."""
         columns = [(c.name, self.roles.inputs[c.name], c.kind) for c in self.task.columns]
-        folder, filled = self.table.folder, self.need_label
+        folder = self.table.folder
 
         def value(values: Mapping[str, Scalar], column: str, kind: str) -> Scalar:
             raw = values.get(column)
@@ -81,8 +84,6 @@ class Reading:
                 raw = _number(raw, column)
             elif type(raw) is not str and isinstance(raw, (dict, list)):
                 raise InvalidData("data.nested", column=column)
-            if filled and _is_empty(raw):
-                raise InvalidData("data.empty_input", column=column)
             return raw
 
         if len(columns) == 1:
@@ -102,7 +103,11 @@ def _label(task: TaskBase, raw: Any, column: str, known: dict[str, str]) -> str 
     return label
 
 
-def _is_empty(value: Any) -> bool:
+def is_empty(value: Any) -> bool:
+    """Whether there is nothing in an item: no text but space, no bytes, no number; of an item of
+    several columns, nothing in any."""
+    if isinstance(value, Mapping):
+        return all(map(is_empty, value.values()))
     if isinstance(value, str):
         return not value or value.isspace()
     return value is None or value == b"" or (isinstance(value, float) and math.isnan(value))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from feilun.data.sources.base import Table
+from feilun.data.sources.base import BadRow, Table
 from feilun.errors import InvalidData, UsageError
 from feilun.tasks.base import TaskBase
 from feilun.types import ColumnSample, Roles
@@ -31,7 +31,8 @@ def resolve(
 
     Roles are the task's input columns, ``label``, ``id``, ``group`` and ``subject``. Raises
     `UsageError` for an unknown role, `InvalidData` for an unknown column, a missing input or,
-    with `need_label`, a missing label; each names what there is.
+    with `need_label`, a missing label; each names what there is. Without a usable row among the
+    first there is nothing to tell roles by: `InvalidData` says so.
     """
     inputs = [column.name for column in task.columns]
     for role, column in columns.items():
@@ -41,7 +42,10 @@ def resolve(
             raise InvalidData(
                 "data.unknown_column", file=table.name, column=column, options=table.columns
             )
-    roles = _guess(table.samples(), task, columns)
+    samples = table.samples()
+    if all(isinstance(row, BadRow) for row in table.head):
+        _refuse_empty(table)
+    roles = _guess(samples, task, columns)
     given = {role: column for role, column in columns.items() if role in _OTHERS}
     chosen = {name: columns.get(name) or roles.inputs.get(name) for name in inputs}
     found = {name: column for name, column in chosen.items() if column is not None}
@@ -52,6 +56,14 @@ def resolve(
     if need_label and roles.label is None:
         raise InvalidData("data.no_label", file=table.name, options=table.columns)
     return roles
+
+
+def _refuse_empty(table: Table) -> None:
+    """Says why a table whose first rows are all bad, or that has none, has no roles to give."""
+    bad = [row for row in table.head if isinstance(row, BadRow)]
+    if not bad:
+        raise InvalidData("data.no_rows", files=[table.name])
+    raise InvalidData("data.all_bad", files=[table.name], rows=len(bad), reason=bad[0].reason())
 
 
 def _guess(samples: Sequence[ColumnSample], task: TaskBase, columns: Mapping[str, str]) -> Roles:

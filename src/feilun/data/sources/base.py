@@ -131,10 +131,11 @@ class Table:
         self._close = close
         self._rows = rows
         self._begun = False
+        self.head: tuple[Row | BadRow, ...] = ()
 
     def samples(self) -> list[ColumnSample]:
         """Each column with the values of the first rows: up to 1,000, fewer where they are large.
-        Those rows still come from `rows`."""
+        Those rows still come from `rows`; good and bad ones stand in `head`."""
         seen, held = [], 0
         for row in islice(self._rows, _SAMPLE_ROWS):
             seen.append(row)
@@ -142,6 +143,7 @@ class Table:
             if held > _SAMPLE_BYTES:
                 break
         self._rows = chain(seen, self._rows)
+        self.head = tuple(seen)
         good = [row for row in seen if isinstance(row, Row)]
         return [ColumnSample(c, [row.values.get(c) for row in good]) for c in self.columns]
 

@@ -68,7 +68,8 @@ def _names(rows: list[list[str]], header: bool) -> list[str]:
     if not header:
         return column_names(None, width)
     longer = [row for row in rows[1:] if len(row) == len(first) + 1]
-    if len(longer) > 0.9 * len(rows[1:]) and any(row[-1] for row in longer):
+    named = len({row[0] for row in longer}) == len(longer) and any(row[-1] for row in longer)
+    if named and len(longer) > 0.9 * len(rows[1:]):
         return column_names(["row_name", *first], width)
     return column_names(first, len(first))
 
