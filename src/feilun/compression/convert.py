@@ -69,6 +69,11 @@ def write_variant(
     What is computed in bf16 is stored in half the bytes of float32.
     """
     folder.mkdir(parents=True)
+    # Converters number what they name through the life of the process; equal models shall be
+    # equal bytes.
+    model.set_friendly_name("model")
+    for place, node in enumerate(model.get_ordered_ops()):
+        node.set_friendly_name(f"{node.get_type_name()}_{place}")
     openvino().save_model(model, folder / MODEL, compress_to_fp16=precision == "bf16")
     processor.save(folder)
     write_card(folder, replace(card, format="openvino", precision=precision))

@@ -33,7 +33,7 @@ ROWS = 1000
 _ALONE = 100  # rows answered one at a time at most
 _SECONDS = 15.0  # that the slowest variant may take for all rows; slow models are given fewer
 _TURN = 1.2  # seconds of the slowest variant in one turn of timing
-_TURNS = 3
+_TURNS = 3  # at least, and as many more as fit into one turn of the slowest
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +102,7 @@ def speeds(engines: Mapping[str, Engine], rows: Sample, slowest: str) -> dict[st
     rate = len(probe) / (perf_counter() - start)
     part = rows.thinned(max(int(rate * _TURN), len(probe))).items
     best = dict.fromkeys(engines, float("inf"))
-    for _ in range(_TURNS):
+    for _ in range(max(_TURNS, int(rate * _TURN / len(part)))):
         for name, engine in engines.items():
             start = perf_counter()
             engine.logits(part)

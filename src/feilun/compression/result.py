@@ -14,7 +14,7 @@ __all__ = ["SURE", "Compression", "Flip", "VariantResult", "choose"]
 SURE = 0.2
 """Margin between the float's two best probabilities above which another label is a fault."""
 
-_FASTER = 1.25  # less is within what two measurements on a busy machine differ by
+_FASTER = 1.5  # less may be the mood of a busy machine
 
 
 @dataclass(frozen=True, slots=True)
