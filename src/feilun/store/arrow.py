@@ -7,7 +7,7 @@ installed: the better part of a second and 50 MiB for nothing. These functions d
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -21,7 +21,7 @@ def strings(values: Sequence[str | None]) -> Any:
     try:
         encoded = [b"" if value is None else value.encode() for value in values]
     except AttributeError:
-        wrong = next(v for v in values if not isinstance(v, str | None))
+        wrong = next(v for v in cast(Sequence[Any], values) if not isinstance(v, str | None))
         raise TypeError(f"expected text, not {type(wrong).__name__}") from None
     ends = np.zeros(len(encoded) + 1, np.int64)
     np.cumsum(np.fromiter(map(len, encoded), np.int64, len(encoded)), out=ends[1:])
