@@ -61,11 +61,12 @@ def decode(data: bytes, grey: bool = False) -> Image:
     image = _open(data)
     _load(image)
     with suppress(Exception):  # a damaged EXIF block says nothing; the picture may be sound
-        image = ImageOps.exif_transpose(image)
+        ImageOps.exif_transpose(image, in_place=True)
     image = _eight_bits(image)
     if "A" in image.getbands() or "a" in image.getbands() or "transparency" in image.info:
         image = _on_white(image.convert("RGBA"))
-    return image.convert("L" if grey else "RGB")
+    mode = "L" if grey else "RGB"
+    return image if image.mode == mode else image.convert(mode)
 
 
 def input_schema(column: str) -> dict[str, Any]:
@@ -129,19 +130,20 @@ def _reason(error: Exception) -> str:
 def _eight_bits(image: Image) -> Image:
     from PIL.Image import fromarray
 
-    if not image.mode.startswith(("I", "F")):
-        return image
-    values = np.asarray(image).astype(np.float64)
     if image.mode.startswith("F"):
-        values = np.nan_to_num(values)
-        values = values * 255 if values.max(initial=0) <= 1 else values
-    else:
-        values = values / 257
-    return fromarray(np.clip(np.rint(values), 0, 255).astype(np.uint8))
+        floats = np.nan_to_num(np.asarray(image, dtype=np.float32))
+        if floats.max(initial=0) <= 1:
+            floats *= 255
+        return fromarray(np.clip(np.rint(floats), 0, 255).astype(np.uint8))
+    if image.mode.startswith("I"):
+        table = np.rint(np.arange(65536) / 257).astype(np.uint8)
+        return fromarray(table[np.clip(np.asarray(image), 0, 65535)])
+    return image
 
 
 def _on_white(image: Image) -> Image:
-    from PIL.Image import alpha_composite, new
+    from PIL.Image import new
 
-    background = new("RGBA", image.size, (255, 255, 255, 255))
-    return alpha_composite(background, image).convert("RGB")
+    background = new("RGB", image.size, (255, 255, 255))
+    background.paste(image, mask=image.getchannel("A"))
+    return background

@@ -114,6 +114,7 @@ class TextProcessor:
         self.max_length = _limit(max_length, config, tokenizer_config)
         tokenizer.enable_truncation(self.max_length)
         self.tokenizer = tokenizer
+        self._specials = tokenizer.num_special_tokens_to_add(False)
         self.pad_id = _pad_id(tokenizer, config, tokenizer_config, stated)
         self.unknown_id = _unknown_id(tokenizer, tokenizer_config)
         self.pads_left = tokenizer_config.get("padding_side") == "left"
@@ -145,7 +146,8 @@ class TextProcessor:
         encoded = []
         for encoding, over in zip(self.tokenizer.encode_batch_fast(texts), cut, strict=True):
             ids = np.array(encoding.ids or [self.pad_id], dtype=np.int32)
-            lost = sum(map(len, encoding.overflowing)) + math.ceil(over / _CHARACTERS_PER_TOKEN)
+            lost = sum(len(part) - self._specials for part in encoding.overflowing)
+            lost += math.ceil(over / _CHARACTERS_PER_TOKEN)
             encoded.append(Encoded({"input_ids": ids}, len(ids), lost))
         return encoded
 

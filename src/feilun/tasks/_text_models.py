@@ -24,7 +24,7 @@ def classifier(base: Path | str | None, labels: Sequence[str]) -> torch.nn.Modul
         raise InvalidData("tasks.text_needs_base", base=base)
     model = _transformers.read_classifier(AutoModelForSequenceClassification, base, labels)
     module: torch.nn.Module = _modules()[0](model)
-    return module
+    return module.eval()
 
 
 def encoder(base: Path) -> torch.nn.Module:

@@ -1,0 +1,209 @@
+"""Pictures of every kind that people send, and those that are sent to do harm."""
+
+from __future__ import annotations
+
+import io
+import struct
+import subprocess
+import sys
+import textwrap
+import zlib
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from feilun.errors import InvalidData
+from feilun.tasks import _pictures
+
+
+def _file(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def _solid(color: object, mode: str = "RGB", size: tuple[int, int] = (8, 8)) -> Image.Image:
+    return Image.new(mode, size, color)  # type: ignore[arg-type]
+
+
+def _pixel(data: bytes) -> tuple[int, ...]:
+    assert _pictures.check(data, "image") == data
+    image = _pictures.decode(data)
+    assert image.mode == "RGB"
+    return tuple(np.asarray(image)[0, 0].tolist())
+
+
+@pytest.mark.parametrize("kind", _pictures.FORMATS)
+def test_every_format_is_read(kind: str) -> None:
+    pixel = np.array(_pixel(_file(_solid((200, 40, 90)), kind)))
+    assert np.abs(pixel - (200, 40, 90)).max() <= 12  # JPEG and WebP lose a little
+
+
+def test_colour_models_become_rgb() -> None:
+    assert _pixel(_file(_solid(77, "L"))) == (77, 77, 77)
+    assert _pixel(_file(_solid(1, "1"))) == (255, 255, 255)
+    assert _pixel(_file(_solid((10, 20, 30)).quantize(4))) == (10, 20, 30)
+    assert _pixel(_file(_solid((0, 255, 255, 0), "CMYK"), "TIFF")) == (255, 0, 0)
+    red = _pixel(_file(_solid((0, 255, 255, 0), "CMYK"), "JPEG", quality=95))
+    assert red[0] > 240
+    assert max(red[1:]) < 20
+
+
+def test_transparency_is_laid_on_white() -> None:
+    assert _pixel(_file(_solid((255, 0, 0, 0), "RGBA"))) == (255, 255, 255)
+    assert _pixel(_file(_solid((0, 0, 0, 51), "RGBA"))) == (204, 204, 204)
+    assert _pixel(_file(_solid((0, 0), "LA"))) == (255, 255, 255)
+    palette = _solid(0, "P")
+    palette.putpalette([9, 9, 9] * 256)
+    assert _pixel(_file(palette, transparency=0)) == (255, 255, 255)
+    assert _pixel(_file(_solid((5, 6, 7)), transparency=(5, 6, 7))) == (255, 255, 255)
+
+
+def test_deep_values_are_scaled() -> None:
+    sixteen = Image.fromarray(np.full((4, 4), 257 * 100, np.uint16))
+    assert _pixel(_file(sixteen)) == (100, 100, 100)
+    assert _pixel(_file(sixteen, "TIFF")) == (100, 100, 100)
+    share = Image.fromarray(np.full((4, 4), 0.5, np.float32))
+    assert _pixel(_file(share, "TIFF")) == (128, 128, 128)
+    large = Image.fromarray(np.array([[200.0, np.nan], [300, -5]], np.float32))
+    assert np.asarray(_pictures.decode(_file(large, "TIFF")))[..., 0].tolist() == [
+        [200, 0],
+        [255, 0],
+    ]
+
+
+def test_the_first_frame_counts() -> None:
+    frames = [_solid((250, 0, 0)), _solid((0, 250, 0))]
+    for kind in ("GIF", "WEBP", "PNG", "TIFF"):
+        data = _file(frames[0], kind, save_all=True, append_images=frames[1:])
+        assert _pixel(data)[0] > 200, kind
+
+
+def test_photos_stand_upright() -> None:
+    picture = np.zeros((4, 8, 3), np.uint8)
+    picture[:, :4] = 255
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turned by 90 degrees
+    data = _file(Image.fromarray(picture), "JPEG", exif=exif.tobytes(), quality=95)
+    upright = np.asarray(_pictures.decode(data))
+    assert upright.shape == (8, 4, 3)
+    assert upright[0, 0, 0] > 200
+    assert upright[-1, 0, 0] < 50
+
+
+def test_grey_on_request() -> None:
+    assert _pictures.decode(_file(_solid((255, 255, 255))), grey=True).mode == "L"
+
+
+def _code(data: object) -> str:
+    with pytest.raises(InvalidData) as caught:
+        _pictures.check(data, "image")  # type: ignore[arg-type]
+    assert str(caught.value)
+    return caught.value.code
+
+
+def test_what_is_no_picture_is_refused() -> None:
+    assert _code(b"") == "tasks.not_an_image"
+    assert _code(b"name,price\nspoon,3\n") == "tasks.not_an_image"
+    assert _code("cat.png") == "tasks.no_image_bytes"
+    assert _code(None) == "tasks.no_image_bytes"
+    assert _code({"picture": b""}) == "tasks.wrong_columns"
+    assert _code(b"%PDF-1.7 ...") == "tasks.not_an_image"
+
+
+@pytest.mark.parametrize("kind", _pictures.FORMATS)
+def test_truncated_files_are_refused(kind: str) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
+    data = _file(Image.fromarray(noise), kind)
+    for part in (len(data) // 2, len(data) * 9 // 10):
+        assert _code(data[:part]) in {"tasks.damaged_image", "tasks.not_an_image"}
+
+
+def test_damage_never_raises_anything_else() -> None:
+    generator = np.random.default_rng(1)
+    noise = generator.integers(0, 255, (24, 24, 3), np.uint8)
+    for kind in _pictures.FORMATS:
+        whole = _file(Image.fromarray(noise), kind)
+        for _ in range(60):
+            data = bytearray(whole)
+            for place in generator.integers(0, min(len(data), 120), 3):
+                data[place] = generator.integers(256)
+            try:
+                _pictures.check(bytes(data), "image")
+                _pictures.decode(bytes(data))
+            except InvalidData:
+                pass
+
+
+def _png(side: int) -> bytes:
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        check = struct.pack(">I", zlib.crc32(kind + data))
+        return struct.pack(">I", len(data)) + kind + data + check
+
+    packer = zlib.compressobj(9)
+    rows = b"".join(packer.compress(bytes(side // 8 + 1)) for _ in range(side)) + packer.flush()
+    head = struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0)
+    start = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head)
+    return start + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+
+
+def _gif(side: int) -> bytes:
+    screen = b"GIF89a" + struct.pack("<HHBBB", side, side, 0x80, 0, 0) + bytes(6)
+    return screen + b"\x2c" + struct.pack("<HHHHB", 0, 0, side, side, 0) + b"\x02\x02\x44\x01\x00;"
+
+
+def _bmp(side: int) -> bytes:
+    info = struct.pack("<IiiHHIIiiII", 40, side, side, 1, 24, 0, 0, 0, 0, 0, 0)
+    return b"BM" + struct.pack("<IHHI", 104, 0, 0, 54) + info + bytes(50)
+
+
+def _jpeg(side: int) -> bytes:
+    data = bytearray(_file(_solid((1, 2, 3)), "JPEG"))
+    place = data.index(b"\xff\xc0") + 5
+    data[place : place + 4] = struct.pack(">HH", side, side)
+    return bytes(data)
+
+
+@pytest.mark.parametrize("side", [7_500, 12_000, 30_000])
+@pytest.mark.parametrize("make", [_png, _gif, _bmp, _jpeg])
+def test_too_many_pixels_are_refused(make: Callable[[int], bytes], side: int) -> None:
+    """Also where Pillow itself would only warn (89 to 179 million), or not at all."""
+    assert _code(make(side)) == "tasks.too_many_pixels"
+
+
+def test_an_image_bomb_costs_neither_time_nor_memory() -> None:
+    """A valid PNG of 30,000 x 30,000 pixels in 110 kB would be 2.7 GB as RGB."""
+    script = """
+        import io, resource, sys, time
+        from PIL import Image
+        from feilun.errors import InvalidData
+        from feilun.tasks import _pictures
+
+        data = sys.stdin.buffer.read()
+        Image.init()
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        start = time.perf_counter()
+        for use in (lambda: _pictures.check(data, "image"), lambda: _pictures.decode(data)):
+            try:
+                use()
+            except InvalidData as error:
+                assert error.code == "tasks.too_many_pixels", error
+            else:
+                raise SystemExit("not refused")
+        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+        print(time.perf_counter() - start)
+    """
+    bomb = _png(30_000)
+    assert len(bomb) < 200_000
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script)],
+        input=bomb,
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    kilobytes, seconds = map(float, done.stdout.split())
+    assert kilobytes < 20_000
+    assert seconds < 1
