@@ -6,12 +6,16 @@ import asyncio
 import json
 import re
 import socket
+import struct
+import time
+import zlib
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 
 from feilun.billing.prices import set_price
@@ -496,3 +500,29 @@ def test_nobody_else_may_use_the_internal_routes(server: Answering, token: str) 
         response = http.post("/internal/v1/load", json={"version": "reviews@1"})
     assert response.status_code == 401
     assert error_of(response)["code"] == "api.not_internal"
+
+
+def bomb(side: int) -> bytes:
+    """A PNG of few bytes that says it has side × side pixels."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(content))
+            + kind
+            + content
+            + struct.pack(">I", zlib.crc32(kind + content))
+        )
+
+    head = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+    rows = zlib.compress(b"\0" * 1_000_000, 9)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+
+
+def test_a_picture_bomb_takes_neither_memory_nor_time(server: Answering) -> None:
+    process = psutil.Process()
+    before, begun = process.memory_info().rss, time.monotonic()
+    with Client(server.address, server.key.secret) as api, pytest.raises(ApiError) as caught:
+        api.predict(bomb(60_000), model="pictures")
+    assert caught.value.status == 422
+    assert time.monotonic() - begun < 2
+    assert process.memory_info().rss - before < 100 << 20

@@ -266,3 +266,38 @@ def test_on_postgresql(workspace_dir: Path, postgres_url: str) -> None:
         body = {"prediction_id": call, "index": 1, "label": "good"}
         assert server.http.post("/v1/feedback", json=body).status_code == 200
         assert server.http.get("/v1/usage").json()["data"][0]["inputs"] == 2
+
+
+def test_what_the_versions_configuration_says_holds(store: Store) -> None:
+    config = {"project": {"serving": {"max_inputs": 3}, "feedback": {"store_inputs": 0}}}
+    store.catalog.set_live("reviews", add_version(store, config=config).id)
+    with serving(store) as server:
+        assert server.http.get("/v1/models/reviews").json()["max_inputs"] == 3
+        assert server.predict(["great"] * 4).status_code == 413
+        call = server.predict(["great"] * 3).json()["id"]
+        assert not store.ledger.prediction(call).stored
+
+
+def test_a_server_stays_known_while_it_loads(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("feilun.serving.service.HEARTBEAT_SECONDS", 0.05)
+    beats: list[float] = []
+    beat = store.catalog.heartbeat_server
+    monkeypatch.setattr(
+        store.catalog, "heartbeat_server", lambda s: (beats.append(time.monotonic()), beat(s))
+    )
+    verify = store.artifacts.verify
+    slow: list[tuple[float, float]] = []
+
+    def slowly(ref: str) -> None:
+        begun = time.monotonic()
+        time.sleep(0.5)
+        slow.append((begun, time.monotonic()))
+        verify(ref)
+
+    with serving(store) as server:
+        monkeypatch.setattr(store.artifacts, "verify", slowly)
+        other = add_version(store, flipped=True).id
+        store.catalog.set_live("reviews", other)
+        wait_for(lambda: server.predict("great").json()["model"] == other)
+    (begun, ended) = slow[0]
+    assert sum(begun < at < ended for at in beats) >= 3

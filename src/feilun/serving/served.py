@@ -33,8 +33,9 @@ class Served:
         self.engine = engine
         self.schema = engine.card.schema
         self.task = tasks.get(self.schema.task)
-        self.serving = _section(ServingConfig, version.config.get("serving"))
-        self.feedback = _section(FeedbackConfig, version.config.get("feedback"))
+        config = version.config.get("project", {})
+        self.serving: ServingConfig = _section(ServingConfig, config.get("serving"))
+        self.feedback: FeedbackConfig = _section(FeedbackConfig, config.get("feedback"))
         self.streams = max(1, int(engine.info.get("streams", 1)))
         self._inside = 0
         self._leaving: Callable[[], None] | None = None

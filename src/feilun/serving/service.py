@@ -43,9 +43,8 @@ class Service:
         self._poll = poll
         self._epoch = -1
         self._subscribers: list[Callable[[], None]] = []
-        self._watch: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
         self._server: Server | None = None
-        self._beat = 0.0
         self._tried = 0.0
 
     def subscribe(self, changed: Callable[[], None]) -> None:
@@ -56,21 +55,20 @@ class Service:
         """Loads what is live and begins to watch. Raises `EnvironmentProblem` when the catalog
         cannot be read; a version that cannot be loaded is noted in `models.failures`."""
         await self._look()
-        self._watch = asyncio.create_task(self._run(), name="feilun-watch")
+        self._tasks.append(asyncio.create_task(self._run(), name="feilun-watch"))
 
     async def register(self, host: str, port: int, address: str) -> None:
         """Tells the other processes of the workspace where this server answers."""
         self._server = await asyncio.to_thread(
             self.store.catalog.register_server, host, port, address
         )
-        self._beat = monotonic()
+        self._tasks.append(asyncio.create_task(self._beat(self._server), name="feilun-beat"))
 
     async def stop(self) -> None:
         """Ends the watch, unregisters, closes the engines."""
-        if self._watch is not None:
-            self._watch.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._watch
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._server is not None:
             with suppress(EnvironmentProblem):
                 await asyncio.to_thread(self.store.catalog.unregister_server, self._server.id)
@@ -85,7 +83,6 @@ class Service:
             await asyncio.sleep(self._poll)
             try:
                 await self._look()
-                await self._tell_alive()
             except EnvironmentProblem as error:  # what is loaded goes on answering
                 log.warning("the catalog cannot be read: %s", error.message("en"))
             except Exception:
@@ -102,7 +99,11 @@ class Service:
             self._epoch = epoch
         self.models.expire()
 
-    async def _tell_alive(self) -> None:
-        if self._server is not None and monotonic() > self._beat + HEARTBEAT_SECONDS:
-            await asyncio.to_thread(self.store.catalog.heartbeat_server, self._server)
-            self._beat = monotonic()
+    async def _beat(self, server: Server) -> None:
+        """A task of its own, because loading a large version takes longer than a beat."""
+        while True:
+            await asyncio.sleep(HEARTBEAT_SECONDS)
+            try:
+                await asyncio.to_thread(self.store.catalog.heartbeat_server, server)
+            except EnvironmentProblem as error:
+                log.warning("the catalog takes no heartbeat: %s", error.message("en"))
