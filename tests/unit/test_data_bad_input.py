@@ -134,6 +134,16 @@ def test_nul_bytes(tmp_path: Path) -> None:
     assert data.items()[0] == "text 0"
 
 
+def test_halves_of_surrogate_pairs(tmp_path: Path) -> None:
+    lines = [json.dumps({"id": f"{i}\ud800", "text": f"a{i}\udc00", "label": f"{i % 2}\ud801"})
+             for i in range(40)]  # fmt: skip
+    (tmp_path / "a.jsonl").write_text("\n".join(lines))
+    data, _ = build_version(tmp_path / "v", tmp_path / "a.jsonl")
+    assert data.schema.labels == ("0\ufffd", "1\ufffd")
+    example = next(data.examples())
+    assert (example.row_id, example.item, example.label) == ("0\ufffd", "a0\ufffd", "0\ufffd")
+
+
 def test_the_reasons_of_bad_rows_are_in_the_language_in_force(tmp_path: Path) -> None:
     messages.use("zh")
     file = write_reviews(tmp_path / "a.csv", 40)

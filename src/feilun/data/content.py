@@ -13,7 +13,7 @@ from feilun.store.dataset import is_media
 from feilun.tasks.base import TaskBase
 from feilun.types import Item, Scalar
 
-__all__ = ["content_key", "content_keys", "label_text", "stored_key"]
+__all__ = ["content_key", "content_keys", "label_text", "sound", "stored_key"]
 
 _WHOLE = re.compile(r"[-+]?\d+\.0+")
 _NO_LABEL = frozenset({"", "nan", "null", "#n/a"})
@@ -66,6 +66,15 @@ def _number(value: Scalar) -> Scalar:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
+def sound(text: str) -> str:
+    """`text` with U+FFFD where it has halves of surrogate pairs, which nothing can store."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
+
+
 def label_text(task: TaskBase, value: Scalar) -> str | None:
     """The label as text, None when there is none: what `task` makes of the tidied value.
 
@@ -74,7 +83,7 @@ def label_text(task: TaskBase, value: Scalar) -> str | None:
     ("", NaN) there is none in "nan", "null" and Excel's "#N/A".
     """
     if isinstance(value, str):
-        value = unicodedata.normalize("NFC", value.strip())
+        value = unicodedata.normalize("NFC", sound(value).strip())
         if value.casefold() in _NO_LABEL:
             return None
         if _WHOLE.fullmatch(value):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from feilun.data.content import content_key, label_text
+from feilun.data.content import content_key, label_text, sound
 from feilun.data.roles import known_names, resolve
 from feilun.data.sources import BadRow, Source, Table, open_tables
 from feilun.data.sources.images import read_image
@@ -116,7 +116,7 @@ def is_empty(value: Any) -> bool:
 def _text(value: Scalar) -> str:
     """An id, group or subject as text; empty when there is none."""
     if type(value) is str:
-        return value.strip()
+        return sound(value).strip()
     if value is None or value != value:
         return ""
     if isinstance(value, float) and value.is_integer():

@@ -15,11 +15,12 @@ __all__ = ["floats", "numbers", "strings"]
 
 
 def strings(values: Sequence[str | None]) -> Any:
-    """A `pyarrow.StringArray`. Raises `TypeError` when a value is neither text nor None."""
+    """A `pyarrow.StringArray`; halves of surrogate pairs, which UTF-8 does not have, become ``?``.
+    Raises `TypeError` when a value is neither text nor None."""
     import pyarrow as pa
 
     try:
-        encoded = [b"" if value is None else value.encode() for value in values]
+        encoded = [b"" if value is None else value.encode("utf-8", "replace") for value in values]
     except AttributeError:
         wrong = next(v for v in cast(Sequence[Any], values) if not isinstance(v, str | None))
         raise TypeError(f"expected text, not {type(wrong).__name__}") from None
