@@ -111,8 +111,6 @@ def _measured(
         engines: dict[str, Engine] = {}
         for number, name in enumerate(names):
             engine = opened.enter_context(closing(open_engine(out / name)))
-            if not number:
-                rows = measure.affordable(engine, rows)
             note = t("compression.measuring", rows=len(rows))
             _tell(report, _BUILT + number / len(names) * (_ANSWERED - _BUILT), note)
             try:

@@ -20,7 +20,6 @@ __all__ = [
     "ROWS",
     "Sample",
     "Speed",
-    "affordable",
     "flips",
     "sample",
     "size_on_disk",
@@ -29,9 +28,8 @@ __all__ = [
 ]
 
 ROWS = 1000
-"""Rows that are answered at most."""
+"""Rows that are answered at most. The number must not hang on the clock: it decides the choice."""
 _ALONE = 100  # rows answered one at a time at most
-_SECONDS = 15.0  # that the slowest variant may take for all rows; slow models are given fewer
 _TURN = 1.2  # seconds of the slowest variant in one turn of timing
 _TURNS = 3  # at least, and as many more as fit into one turn of the slowest
 
@@ -77,20 +75,6 @@ def sample(dataset: Dataset) -> Sample:
             labelled = Sample([ids[p] for p in places], _at(items, places), truth[places])
             return labelled.thinned(ROWS)
     return Sample([], [], np.zeros(0, np.int64))
-
-
-def affordable(engine: Engine, rows: Sample) -> Sample:
-    """All rows where `engine`, the slowest, answers them in time; else halved until it does."""
-    probe = rows.thinned(32).items
-    engine.logits(probe)
-    start = perf_counter()
-    engine.logits(probe)
-    each = (perf_counter() - start) / max(1, len(probe))
-    # Halving makes the number depend on the machine's speed coarsely, and not on its mood.
-    count = len(rows)
-    while count > 100 and count * each > _SECONDS:
-        count //= 2
-    return rows.thinned(count)
 
 
 def speeds(engines: Mapping[str, Engine], rows: Sample, slowest: str) -> dict[str, Speed]:

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 from feilun import registry
 from feilun.config import ProjectConfig, describe_faults, load_project
 from feilun.errors import FeilunError, InvalidSettings
+from feilun.training.settings import resolve as resolve_methods
 
 __all__ = ["method_choices", "resolve"]
 
@@ -37,16 +38,12 @@ def resolve(
     task = _attempt(faults, lambda: registry.load("tasks", config.project.task))
     if task is not None:
         _check(faults, "task", task.Task.Settings, config.task)
-    methods = registry.names("methods")
-    for table in config.training.model_extra or {}:
-        if table not in methods:
-            options = ", ".join([*type(config.training).model_fields, *methods])
-            faults.append(f"training.{table}: {options}")
     settings: dict[str, dict[str, Any]] = {}
-    for name in methods:
-        raw = config.training.for_method(name)
-        checked = _check(faults, f"training.{name}", registry.load("methods", name).Settings, raw)
-        settings[name] = checked.model_dump(mode="json") if checked else {}
+    try:
+        methods = resolve_methods(config.training)
+        settings = {name: found.model_dump(mode="json") for name, found in methods.items()}
+    except InvalidSettings as error:
+        faults += error.params["faults"]
     if config.training.method not in method_choices():
         options = ", ".join(method_choices())
         faults.append(f"training.method ({config.training.method!r}): {options}")
@@ -55,16 +52,11 @@ def resolve(
     return config, settings
 
 
-def _check(
-    faults: list[str], where: str, model: type[BaseModel], raw: Mapping[str, Any]
-) -> BaseModel | None:
+def _check(faults: list[str], where: str, model: type[BaseModel], raw: Mapping[str, Any]) -> None:
     try:
-        return model(**raw)
+        model(**raw)
     except ValidationError as error:
         faults += describe_faults(error, prefix=f"{where}.")
-    except TypeError as error:
-        faults.append(f"{where}: {error}")
-    return None
 
 
 def _attempt(faults: list[str], action: Any) -> Any:
