@@ -1,0 +1,168 @@
+"""Fixes what a turn will do before any of it is done: rungs, settings, base, seed, threads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from feilun.messages import t
+from feilun.pipeline.context import Context
+from feilun.store.dataset import Dataset
+from feilun.store.records import ModelVersion
+from feilun.tasks.base import Processor
+from feilun.training import machine
+from feilun.training.bases import resolve
+from feilun.training.job import DataStats, TrainJob
+from feilun.training.plan import AUTO
+from feilun.training.plan import plan as choose
+from feilun.training.settings import method
+from feilun.types import Progress
+
+__all__ = ["plan"]
+
+_SAMPLE = 1000
+_UNREADABLE = 0.2
+"""Share of unknown tokens above which a base cannot read the rows: it would learn their gaps."""
+
+
+def plan(context: Context, collected: dict[str, Any] | None = None) -> dict[str, Any]:
+    """The plan as JSON, noted with the run. After `collected` corrections it has one rung: the live
+    version's method, continued from its weights."""
+    catalog, config = context.store.catalog, context.config
+    data = catalog.latest_data(context.project)
+    assert data is not None
+    dataset = context.dataset(data)
+    live = catalog.model_version(collected["live"]) if collected else None
+    wanted = live.method if live else config.training.method
+    notes: list[str] = []
+    base = _base(context, wanted, live)
+    task_settings = context.task_settings()
+    processor = _processor(context, base, live, task_settings)
+    if processor is not None and isinstance(base, Path) and _gaps(processor, dataset, notes):
+        if wanted == AUTO and config.project.base is None:
+            base, processor = None, None
+    stats = _stats(dataset, processor, data.counts)
+    previous = context.folder(live, "") if live and method(live.method).needs_base else None
+    job = TrainJob(
+        method=wanted,
+        task=config.project.task,
+        data=dataset.folder,
+        base=base,
+        out=context.store.folder,
+        scratch=context.store.folder,
+        previous=previous,
+        task_settings=task_settings,
+        seed=config.training.seed,
+    )
+    here = machine.look(context.store.folder, config.training.threads, config.training.memory_limit)
+    settings = {name: method(name).Settings(**raw) for name, raw in context.method_settings.items()}
+    chosen = choose(wanted, job, config.training, settings, stats, here)
+    notes += chosen.notes
+    planned = {
+        "data_version": data.id,
+        "task_settings": task_settings,
+        "seed": config.training.seed,
+        "threads": config.training.threads,
+        "machine": here.to_json(),
+        "stats": stats.to_json(),
+        "notes": notes,
+        "rungs": [
+            {
+                "method": rung.method,
+                "settings": dict(rung.settings),
+                "base": _recorded(base) if method(rung.method).needs_base else None,
+                "base_name": config.project.base or context.task.default_base
+                if method(rung.method).needs_base
+                else None,
+                "previous": live.id if live and previous is not None else None,
+                "parent": live.id if live else None,
+                "why": rung.why,
+                "seconds": rung.estimate.seconds,
+                "memory_bytes": rung.estimate.memory_bytes,
+            }
+            for rung in chosen.rungs
+        ],
+    }
+    catalog.update_run(context.run_id, plan=planned)
+    for line in [*_words(planned, stats), *notes]:
+        context.report(Progress("plan", 0, 0, note=line))
+    return planned
+
+
+def _base(context: Context, wanted: str, live: ModelVersion | None) -> Path | str | None:
+    if live is not None:
+        recorded = live.config.get("rung", {}).get("base")
+        return Path(recorded["folder"]) if isinstance(recorded, dict) else recorded
+    if wanted != AUTO and not method(wanted).needs_base:
+        return None
+    return resolve(context.config.project.base, context.task, context.settings)
+
+
+def _processor(
+    context: Context,
+    base: Path | str | None,
+    live: ModelVersion | None,
+    task_settings: dict[str, Any],
+) -> Processor | None:
+    folder = base
+    if live is not None and method(live.method).needs_base:
+        folder = context.folder(live, "")
+        inner = folder / "encoder"
+        folder = inner if inner.is_dir() else folder
+    return context.task.processor(folder, task_settings) if isinstance(folder, Path) else None
+
+
+def _gaps(processor: Processor, dataset: Dataset, notes: list[str]) -> bool:
+    """Whether the base cannot read the rows; says so either way when much is unknown."""
+    share_of = getattr(processor, "unknown_share", None)
+    if share_of is None:
+        return False
+    share = share_of(list(dataset.items("train")[:_SAMPLE]))
+    if share > 0.05:
+        notes.append(t("pipeline.unknown_tokens", share=f"{100 * share:.0f}"))
+    return bool(share > _UNREADABLE)
+
+
+def _stats(dataset: Dataset, processor: Processor | None, counts: Any) -> DataStats:
+    costs = []
+    if processor is not None:
+        costs = [one.cost for one in processor.encode(list(dataset.items("train")[:_SAMPLE]))]
+    return DataStats(
+        train=dataset.size("train"),
+        validation=dataset.size("validation"),
+        test=dataset.size("test"),
+        labels=dict(counts.get("train", {})),
+        mean_cost=sum(costs) / len(costs) if costs else 0.0,
+        max_cost=max(costs, default=0),
+    )
+
+
+def _recorded(base: Path | str | None) -> Any:
+    return {"folder": str(base)} if isinstance(base, Path) else base
+
+
+def _words(planned: dict[str, Any], stats: DataStats) -> list[str]:
+    """The plan as people read it: rows, maximum length, and each rung with its cost."""
+    lines = [
+        t(
+            "pipeline.planned_rows",
+            train=stats.train,
+            validation=stats.validation,
+            test=stats.test,
+            settings=", ".join(f"{k} {v}" for k, v in planned["task_settings"].items()),
+        )
+    ]
+    for rung in planned["rungs"]:
+        epochs = rung["settings"].get("epochs")
+        key = "pipeline.planned_epochs" if epochs else "pipeline.planned_rung"
+        lines.append(
+            t(
+                key,
+                method=rung["method"],
+                why=rung["why"],
+                epochs=epochs,
+                seconds=f"{rung['seconds']:.0f}",
+                memory=f"{rung['memory_bytes'] / 2**30:.1f}",
+            )
+        )
+    return lines
