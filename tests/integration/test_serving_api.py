@@ -136,6 +136,7 @@ def test_without_a_key_that_works(server: Answering, method: str, path: str, hea
         body = {"inputs": "x", "prediction_id": "p", "label": "l"} if method == "POST" else None
         response = http.request(method, path, json=body, headers={"authorization": header})
     assert response.status_code == 401
+    assert response.headers["www-authenticate"] == "Bearer"
     error = error_of(response)
     assert error["type"] == "authentication_error"
     assert error["code"] in ("billing.no_key", "billing.wrong_key")
@@ -315,7 +316,12 @@ def test_malformed_bodies_are_never_our_failure(server: Answering, path: str) ->
 
 def test_bodies_that_are_too_large(server: Answering) -> None:
     large = b'{"inputs": "' + b"x" * (33 << 20) + b'"}'
-    for path, content in (("/v1/predict", large), ("/v1/feedback", b" " * (2 << 20))):
+    middle = b" " * (2 << 20)
+    for path, content in (
+        ("/v1/predict", large),
+        ("/v1/feedback", middle),
+        ("/internal/v1/predict", middle),
+    ):
         response = server.http.post(path, content=content)
         assert response.status_code == 413
         assert error_of(response)["code"] == "api.body_too_large"

@@ -83,9 +83,12 @@ class Api:
 
     def authorise_internal(self, headers: Mapping[bytes, bytes]) -> None:
         """Raises `Unauthorized` unless the request comes from the workspace's own processes."""
-        token = bearer(headers).decode("latin-1")
-        if not check_token(self._secret, token):
+        if not self.is_internal(headers):
             raise Unauthorized("api.not_internal")
+
+    def is_internal(self, headers: Mapping[bytes, bytes]) -> bool:
+        """Whether a request bears the workspace's internal token."""
+        return check_token(self._secret, bearer(headers).decode("latin-1"))
 
 
 def bearer(headers: Mapping[bytes, bytes]) -> bytes:

@@ -14,6 +14,7 @@ from feilun.api.body import Disconnected, Receive, read_body
 from feilun.api.context import Api
 from feilun.api.errors import error_body, language_of
 from feilun.api.predict import predict
+from feilun.serving.limits import MAX_BODY
 from feilun.store.ids import new_id
 
 __all__ = ["PREDICT", "Door", "Send"]
@@ -27,7 +28,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 PREDICT = "/v1/predict"
 
 MANAGEMENT_BODY = 1024 * 1024
-"""Bytes of a body that no route but those for predictions takes."""
+"""Bytes of a body that no route takes, but those for predictions of callers who may ask."""
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 _SECURITY: tuple[tuple[bytes, bytes], ...] = (
@@ -112,8 +113,8 @@ class Door:
             await send(message)
 
         try:
-            limited = {} if scope["path"].startswith("/internal/") else {"limit": MANAGEMENT_BODY}
-            body = await read_body(receive, headers, **limited)
+            trusted = scope["path"].startswith("/internal/") and self.api.is_internal(headers)
+            body = await read_body(receive, headers, MAX_BODY if trusted else MANAGEMENT_BODY)
             await self._inner(scope, _replay(body, receive), finish)
         except Disconnected:
             raise
@@ -146,5 +147,7 @@ async def _send(send: Send, status: int, body: bytes, request_id: str) -> None:
         (b"content-length", b"%d" % len(body)),
         (b"x-request-id", request_id.encode()),
     ]
+    if status == 401:
+        headers.append((b"www-authenticate", b"Bearer"))
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

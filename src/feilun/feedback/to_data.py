@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -10,7 +10,7 @@ from feilun.store.ledger import Ledger
 from feilun.store.records import LabelledPrediction
 from feilun.types import Example, Item
 
-__all__ = ["SOURCE", "Learned", "feedback_examples", "to_examples"]
+__all__ = ["SOURCE", "Learned", "to_examples"]
 
 SOURCE = "feedback"
 """What `Example.source` says of rows that came from feedback."""
@@ -47,14 +47,6 @@ def to_examples(ledger: Ledger, project: str, *, unused_only: bool = True) -> li
         )
         learned.append(Learned(example, tuple(one.feedback.id for one in said)))
     return learned
-
-
-def feedback_examples(
-    ledger: Ledger, project: str, *, unused_only: bool = True
-) -> Iterator[Example]:
-    """The rows of `to_examples` alone."""
-    for learned in to_examples(ledger, project, unused_only=unused_only):
-        yield learned.example
 
 
 def _hash(item: Item) -> str:
