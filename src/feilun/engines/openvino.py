@@ -25,6 +25,8 @@ __all__ = ["FORMATS", "MODEL", "load", "openvino"]
 FORMATS = ("openvino",)
 MODEL = "model.xml"
 
+_STREAMS = 8
+
 # What an int8 model leaves in floating point stays float32.
 _HINTS = {"fp32": "f32", "int8": "f32", "bf16": "bf16"}
 
@@ -40,10 +42,11 @@ def openvino() -> Any:
 
 
 def load(folder: Path, card: Card, *, streams: int | None, threads: int | None) -> ArrayEngine:
-    """Compiles the variant; by default one stream for each core the process may use."""
+    """Compiles the variant. By default it uses all cores that the process may, a stream each, but
+    no more than eight streams: beyond them Python could not feed them."""
     ov = openvino()
     threads = threads or len(os.sched_getaffinity(0))
-    streams = min(streams or threads, threads)
+    streams = min(streams or _STREAMS, threads)
     try:
         compiled = ov.Core().compile_model(
             folder / MODEL,
