@@ -1,6 +1,6 @@
 """From the end of ``feilun data add`` to the first 200 of the API, cold processes included.
 
-    python benchmarks/cold.py [--methods linear,head] [--json FILE]
+    python -m benchmarks.cold [--methods linear,head] [--json FILE]
 
 4,000 real reviews (mean 99 tokens). The server and the run are started at the same moment, each as
 a person would start it in a terminal of its own; the clock stops at the first answer.
@@ -98,8 +98,12 @@ def main() -> None:
     for method in arguments.methods.split(","):
         with tempfile.TemporaryDirectory() as folder:
             os.environ.pop("FEILUN_WORKSPACE", None)
+            print(method, file=sys.stderr)
             results.append(measure(method, Path(folder)))
-            print(results[-1])
+    print("| rung | rows | seconds to the first answer |")
+    print("|---|---|---|")
+    for result in results:
+        print(f"| {result['method']} | {result['rows']:,} | {result['seconds']:.1f} |")
     if arguments.json:
         arguments.json.write_text(json.dumps(results, indent=1))
 

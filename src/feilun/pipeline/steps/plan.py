@@ -38,9 +38,9 @@ def plan(context: Context, collected: dict[str, Any] | None = None) -> dict[str,
     base = _base(context, wanted, live)
     task_settings = context.task_settings()
     processor = _processor(context, base, live, task_settings)
-    if processor is not None and isinstance(base, Path) and _gaps(processor, dataset, notes):
-        if wanted == AUTO and config.project.base is None:
-            base, processor = None, None
+    unreadable = processor is not None and _gaps(processor, dataset, notes)
+    if unreadable and wanted == AUTO and config.project.base is None:
+        base, processor = None, None
     stats = _stats(dataset, processor, data.counts)
     previous = context.folder(live, "") if live and method(live.method).needs_base else None
     job = TrainJob(
