@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["EncodedRows", "Order", "order", "order_once"]
 
-_WINDOW = 16  # batches that are sorted together
+_WINDOW = 32  # batches that are sorted together
 _HELD_BYTES = 512 << 20  # of encoded rows; what is beyond is encoded again when its batch comes
 _CHUNK = 256
 

@@ -173,11 +173,24 @@ def _train(job: TrainJob, send: Any) -> TrainResult:
             return chosen.train(job, settings, lambda p: send({"progress": _plain(p)}))
         except MemoryError:
             raise EnvironmentProblem("training.no_memory", method=job.method) from None
-        except OSError as error:
-            if error.errno is None:
+        except Exception as error:
+            reason = _from_disk(error)
+            if reason is None:
                 raise
-            reason = error.strerror or str(error)
             raise EnvironmentProblem("training.cannot_write", reason=reason) from error
+
+
+def _from_disk(error: Exception) -> str | None:
+    """What the operating system said, if a file was the matter; each library says it its way."""
+    text = str(error)
+    if isinstance(error, OSError) and error.errno is not None:
+        where = f": {error.filename}" if error.filename else ""
+        return f"{error.strerror}{where}"
+    if type(error).__name__ == "SafetensorError" and "I/O error" in text:
+        return text.partition("I/O error: ")[2]
+    if isinstance(error, RuntimeError) and "inline_container" in text:  # torch.save
+        return text.strip().partition("\n")[0]
+    return None
 
 
 def _plain(progress: Progress) -> dict[str, Any]:

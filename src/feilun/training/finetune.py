@@ -139,11 +139,13 @@ def finetune(
     into what learns (adapters), `unwrap` turns that back into a plain model before saving."""
     import torch
     from transformers import set_seed
+    from transformers.utils import logging
 
     from feilun.training.steering import Course
     from feilun.training.trainer import run
 
     start = perf_counter()
+    logging.disable_progress_bar()
     torch.set_num_threads(job.threads or precision.cores())
     dataset = Dataset(job.data)
     schema = schema_of(job, dataset)

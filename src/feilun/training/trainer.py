@@ -63,11 +63,11 @@ def run(course: Course, model: Any, report: Report) -> tuple[Any, dict[str, floa
 def _mixed(course: Course, counts: _Counts, report: Report, model: Any) -> tuple[Any, Any]:
     """Our trainer and its steering callback. The classes are made here, because their bases live
     in a package that takes seconds to import."""
-    from transformers import Trainer, TrainerCallback
+    from transformers import PrinterCallback, Trainer, TrainerCallback
 
     steering = type("Steering", (Steering, TrainerCallback), {})(course, report)
-    trainer: Any = type("OurTrainer", (_Ours, Trainer), {"course": course, "counts": counts})
-    return trainer(
+    ours: Any = type("OurTrainer", (_Ours, Trainer), {"course": course, "counts": counts})
+    trainer = ours(
         model=model,
         args=_arguments(course),
         train_dataset=course.rows,
@@ -75,7 +75,9 @@ def _mixed(course: Course, counts: _Counts, report: Report, model: Any) -> tuple
         compute_loss_func=_loss(course, counts),
         compute_metrics=_scores(course),
         callbacks=[steering],
-    ), steering
+    )
+    trainer.remove_callback(PrinterCallback)
+    return trainer, steering
 
 
 @dataclass(slots=True)

@@ -7,6 +7,8 @@ folder; ``adapter/`` keeps them on their own.
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 from pydantic import Field
@@ -16,7 +18,7 @@ from feilun.training import finetune
 from feilun.training.body import describe
 from feilun.training.job import DataStats, Estimate, Machine, Report, TrainJob, TrainResult
 
-__all__ = ["Settings", "estimate", "needs_base", "needs_torch", "rung", "settle", "train"]
+__all__ = ["Settings", "adapt", "estimate", "needs_base", "needs_torch", "rung", "settle", "train"]
 
 rung = 2
 needs_base = True
@@ -52,33 +54,45 @@ def train(job: TrainJob, settings: Settings, report: Report) -> TrainResult:
     """Trains adapters and the head; see `feilun.training.finetune`."""
     settings = settle(job, settings)
 
-    def wrap(model: Any) -> Any:
-        from peft import LoraConfig, get_peft_model
-
-        head = _head(model)
-        layers = [
-            name
-            for name, layer in model.named_modules()
-            if _is_linear(layer) and name != head and not name.startswith(f"{head}.")
-        ]
-        if not layers:
-            raise InvalidData("training.no_layers", base=job.base)
-        config = LoraConfig(
-            r=settings.rank,
-            lora_alpha=settings.alpha,
-            lora_dropout=settings.adapter_dropout,
-            target_modules=layers,
-            modules_to_save=[head],
-        )
-        return get_peft_model(model, config)
-
     def unwrap(model: Any) -> Any:
-        adapter = job.out / "adapter"
-        model.save_pretrained(adapter)
-        (adapter / "README.md").unlink(missing_ok=True)
+        _keep(job.out / "adapter", model)
         return model.merge_and_unload()
 
-    return finetune.finetune(job, settings, report, wrap, unwrap)
+    return finetune.finetune(
+        job, settings, report, lambda model: adapt(job, settings, model), unwrap
+    )
+
+
+def adapt(job: TrainJob, settings: Settings, model: Any) -> Any:
+    """`model` with adapters beside every linear layer but the head, which learns as it is.
+
+    Raises `InvalidData` for a network without such layers.
+    """
+    from peft import LoraConfig, get_peft_model
+
+    head = _head(model)
+    layers = [name for name, layer in model.named_modules() if _is_linear(layer) and name != head]
+    if not layers:
+        raise InvalidData("training.no_layers", base=job.base)
+    config = LoraConfig(
+        r=settings.rank,
+        lora_alpha=settings.alpha,
+        lora_dropout=settings.adapter_dropout,
+        target_modules=layers,
+        modules_to_save=[head],
+    )
+    return get_peft_model(model, config)
+
+
+def _keep(folder: Path, model: Any) -> None:
+    """Writes the adapters alone, the same bytes on every machine: no path, sets in order."""
+    model.save_pretrained(folder)
+    (folder / "README.md").unlink(missing_ok=True)
+    file = folder / "adapter_config.json"
+    config = json.loads(file.read_text("utf-8"))
+    config["base_model_name_or_path"] = None
+    config["target_modules"] = sorted(config["target_modules"])
+    file.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", "utf-8")
 
 
 def _is_linear(layer: Any) -> bool:
