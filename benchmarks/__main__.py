@@ -30,14 +30,18 @@ PARTS: dict[str, tuple[str, list[str], str]] = {
     "training": (
         "Training against the transformers Trainer's default arguments",
         [],
-        "Targets: at least 4 times as fast at equal epochs within half a point of accuracy, at "
-        "least 6 times to the accuracy that the default ends with.",
+        (
+            "Targets: at least 4 times as fast at equal epochs within half a point of accuracy, at "
+            "least 6 times to the accuracy that the default ends with."
+        ),
     ),
     "cold": (
         "From the end of `feilun data add` to the first answer over HTTP",
         [],
-        "4,000 real reviews, cold processes included. Targets: 20 s for rung zero, 60 s for the "
-        "head.",
+        (
+            "4,000 real reviews, cold processes included. Targets: 20 s for rung zero, "
+            "60 s for the head."
+        ),
     ),
     "serving": (
         "Serving",

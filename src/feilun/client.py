@@ -224,10 +224,10 @@ class AsyncClient(_Base):
 def _predict_body(
     inputs: Input | Sequence[Input], model: str | None, all_scores: bool
 ) -> dict[str, Any]:
-    many = isinstance(inputs, Sequence) and not isinstance(inputs, (str, bytes))
-    body: dict[str, Any] = {
-        "inputs": [encode_item(x) for x in inputs] if many else encode_item(inputs)
-    }  # type: ignore[union-attr]
+    if isinstance(inputs, Sequence) and not isinstance(inputs, (str, bytes)):
+        body: dict[str, Any] = {"inputs": [encode_item(x) for x in inputs]}
+    else:
+        body = {"inputs": encode_item(inputs)}
     if model is not None:
         body["model"] = model
     if all_scores:

@@ -72,7 +72,7 @@ def names(kind: Kind) -> list[str]:
 
 
 def load(kind: Kind, name: str) -> ModuleType:
-    """The module of the member `name`. Raises `UsageError` listing the options for unknown names."""
+    """The module of the member `name`. Raises `UsageError` listing the options otherwise."""
     members = _members(kind)
     if name not in members:
         raise UsageError("registry.unknown", kind=kind, name=name, options=list(members))

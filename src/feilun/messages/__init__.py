@@ -47,7 +47,7 @@ def language() -> Language:
 
 
 def t(key: str, /, lang: Language | None = None, **params: Any) -> str:
-    """The sentence `key` (``room.name``) in `lang` (default: the one in force), filled with `params`.
+    """The sentence `key` (``room.name``) in `lang` (default: the one in force), with `params`.
 
     Lists are joined the way the language joins them. Raises `KeyError` for an unknown key: a
     missing sentence is a bug, held by a test that reads every key out of the source.
