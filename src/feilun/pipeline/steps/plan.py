@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from feilun.messages import t
 from feilun.pipeline.context import Context
@@ -15,7 +15,7 @@ from feilun.training.bases import resolve
 from feilun.training.job import DataStats, TrainJob
 from feilun.training.plan import AUTO
 from feilun.training.plan import plan as choose
-from feilun.training.settings import method
+from feilun.training.settings import MethodSettings, method
 from feilun.types import Progress
 
 __all__ = ["plan"]
@@ -55,7 +55,10 @@ def plan(context: Context, collected: dict[str, Any] | None = None) -> dict[str,
         seed=config.training.seed,
     )
     here = machine.look(context.store.folder, config.training.threads, config.training.memory_limit)
-    settings = {name: method(name).Settings(**raw) for name, raw in context.method_settings.items()}
+    settings = {
+        name: cast("MethodSettings", method(name).Settings(**raw))
+        for name, raw in context.method_settings.items()
+    }
     chosen = choose(wanted, job, config.training, settings, stats, here)
     notes += chosen.notes
     planned = {
