@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import json
 import shutil
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -177,6 +178,17 @@ def test_a_version_that_cannot_be_converted_says_so(
     monkeypatch.setattr(ov, "convert_model", refuses)
     with pytest.raises(EnvironmentProblem, match="no such operation"):
         compress(version, data, tmp_path, CompressionConfig(), lambda progress: None)
+
+
+def test_what_is_not_installed_is_named(
+    version: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "nncf", None)
+    with pytest.raises(EnvironmentProblem, match="NNCF"):
+        compress(version, data, tmp_path / "a", CompressionConfig(), lambda progress: None)
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(EnvironmentProblem, match="torch"):
+        compress(version, data, tmp_path / "b", CompressionConfig(), lambda progress: None)
 
 
 def result(name: str, loss: float, throughput: float, size: int) -> VariantResult:

@@ -16,22 +16,33 @@ _LOGGERS = ("nncf", "openvino", "transformers")
 @contextmanager
 def quiet() -> Iterator[None]:
     """No bars, no warnings, nothing below an error, until it ends."""
-    from nncf.common.logging.track_progress import track
-
     levels = {name: logging.getLogger(name).level for name in _LOGGERS}
+    with warnings.catch_warnings(), _no_bars():
+        warnings.simplefilter("ignore")
+        for name in _LOGGERS:
+            logging.getLogger(name).setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            for name, level in levels.items():
+                logging.getLogger(name).setLevel(level)
+
+
+@contextmanager
+def _no_bars() -> Iterator[None]:
+    """NNCF draws bars on standard output, and has no switch for them."""
+    try:
+        from nncf.common.logging.track_progress import track
+    except ImportError:
+        yield
+        return
     begin = track.__init__
 
     def without_bar(self: Any, *args: Any, **kwargs: Any) -> None:
         begin(self, *args, **{**kwargs, "disable": True})
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        for name in _LOGGERS:
-            logging.getLogger(name).setLevel(logging.ERROR)
-        track.__init__ = without_bar
-        try:
-            yield
-        finally:
-            track.__init__ = begin
-            for name, level in levels.items():
-                logging.getLogger(name).setLevel(level)
+    track.__init__ = without_bar
+    try:
+        yield
+    finally:
+        track.__init__ = begin

@@ -37,13 +37,13 @@ def convert(version: Path, card: Card) -> Any:
     The batch may be of any size, and sequences of any length. Raises `EnvironmentProblem` when
     OpenVINO cannot convert it, or answers otherwise than torch afterwards.
     """
+    module = load_module(version, card)  # says what is missing where there is no torch
     ov = openvino()
     import torch
 
     processor = processor_of(version, card)
     items = tasks.get(card.schema.task).example_items()
     arrays = processor.collate(processor.encode(items))
-    module = load_module(version, card)
     example = tuple(torch.from_numpy(array) for array in arrays.values())
     shapes = [(_shape(ov, array), ov.Type(array.dtype)) for array in arrays.values()]
     try:

@@ -9,6 +9,8 @@ import numpy as np
 
 from feilun.compression._quiet import quiet
 from feilun.engines.batching import BATCH, MULTIPLE
+from feilun.engines.openvino import openvino
+from feilun.errors import EnvironmentProblem
 from feilun.tasks.base import Arrays, Encoded, Processor
 from feilun.types import Item
 
@@ -24,12 +26,13 @@ def quantize(
     """An int8 model from a float `model`, which is not changed.
 
     `items` are seen in batches of similar length, as they will be served. `tick` hears the share
-    that is done.
+    that is done. Raises `EnvironmentProblem` where NNCF is not installed.
     """
-    from feilun.engines.openvino import openvino
-
     openvino()
-    import nncf
+    try:
+        import nncf
+    except ImportError:
+        raise EnvironmentProblem("compression.needs_nncf") from None
 
     batches = _batches(processor.encode(items))
     seen = 0
