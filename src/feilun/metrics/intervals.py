@@ -19,6 +19,7 @@ __all__ = [
 ]
 
 _CHUNK = 8_000_000  # weights held at a time, 4 bytes each
+_MANY = 1_000_000  # rows that nobody labels to tell two models apart
 
 
 def wilson(hits: float, rows: float, confidence: float = 0.95) -> Score:
@@ -90,18 +91,17 @@ def rows_to_tell(
     first: np.ndarray, second: np.ndarray, margin: float = 0.0, confidence: float = 0.95
 ) -> int | None:
     """About how many more rows until it can be told whether `first` is worse than `second` by more
-    than `margin`, if further rows go on as these. 0: it can be told already; None: no number helps,
-    because the difference lies on the margin itself."""
+    than `margin`, if further rows go on as these. 0: it can be told already; None: not with a
+    million rows, because the difference lies on the margin itself or beside it."""
     first, second = _same_rows(first, second)
     middle, spread = _smoothed(first, second)
     distance = abs(middle + margin)
-    if distance < 1e-6:
-        return None
-    z = _z(confidence)
-    if distance >= z * spread:
+    needed = _z(confidence) * spread
+    if distance >= needed:
         return 0
     rows = len(first) + 2
-    return max(1, math.ceil(rows * ((z * spread / distance) ** 2 - 1)))
+    more = rows * ((needed / max(distance, 1e-9)) ** 2 - 1)
+    return math.ceil(more) if more < _MANY else None
 
 
 def _same_rows(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
