@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers.tiny import write_bert
+from helpers.bert import write_bert
 from safetensors.numpy import load_file
 
 from feilun.project import Workspace
