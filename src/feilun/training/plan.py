@@ -1,8 +1,9 @@
 """Which rungs a run climbs, with what settings, and why: fixed before anything is trained.
 
-The fit check estimates memory and time of every rung on this machine first. What does not fit is
-left out of ``auto`` with its reason, and refused when it was asked for by name, with what fits
-offered instead. A time limit becomes a number of epochs here; afterwards nothing looks at a clock.
+The fit check estimates memory and time of every rung on this machine first. What would not fit is
+made smaller (batches, then epochs, then rows) and said so; what does not fit even then is left out
+of ``auto`` with its reason, and refused when it was asked for by name, with what fits offered
+instead. Afterwards nothing looks at a clock.
 """
 
 from __future__ import annotations
@@ -24,8 +25,11 @@ AUTO = "auto"
 _BASELINE = "linear"
 _LEAST_ROWS = {"head": 50, "lora": 200, "full": 200}
 """Training rows below which auto leaves a rung out: it would learn the rows by heart."""
+_FEWEST_ROWS = 200
+"""Training rows that a time limit may leave a method with."""
 _MEMORY_SHARE = 0.85
 """Of the free memory that one training may be estimated to need."""
+_GIB = 2**30
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +66,7 @@ def plan(
     it does not fit this machine or the time limit; both say what fits.
     """
     planner = _Planner(job, config, settings, stats, machine)
-    if wanted != AUTO:
-        return planner.named(wanted)
-    return planner.climb()
+    return planner.climb() if wanted == AUTO else planner.named(wanted)
 
 
 class _Planner:
@@ -78,24 +80,25 @@ class _Planner:
     ) -> None:
         self._job, self._settings = job, settings
         self._stats, self._machine = stats, machine
+        self._memory = machine.memory_bytes * _MEMORY_SHARE
         limit = config.time_limit
         self._seconds = float("inf") if limit is None else 60 * limit
         self._notes: list[str] = []
 
     def named(self, wanted: str) -> Plan:
-        chosen = [wanted] if self._job.previous or wanted == _BASELINE else [_BASELINE, wanted]
+        updating = self._job.previous is not None
+        chosen = [wanted] if updating or wanted == _BASELINE else [_BASELINE, wanted]
+        self._require(wanted)
         rungs = []
         for name in chosen:
-            self._usable(name)
-            rung = self._fitted(
-                name, t("training.why_baseline" if name != wanted else "training.why_named")
-            )
+            why = "training.why_named" if name == wanted else "training.why_baseline"
+            rung = self._fitted(name, t("training.why_update") if updating else t(why))
             if rung is None:
                 raise EnvironmentProblem(
                     "training.does_not_fit",
                     method=name,
                     reason=self._notes[-1],
-                    options=self._fitting(),
+                    options=self._fitting() or ["-"],
                 )
             rungs.append(rung)
             self._seconds -= rung.estimate.seconds
@@ -106,9 +109,8 @@ class _Planner:
         for name in methods():
             if name == "lora" or not self._worth(name):
                 continue
-            why = t(f"training.why_{name}")
-            rung = self._fitted(name, why)
-            if rung is None and name == "full":
+            rung = self._fitted(name, t(f"training.why_{name}"))
+            if rung is None and name == "full" and isinstance(self._job.base, Path):
                 # Where the whole model does not fit, a few weights of it may.
                 rung = self._fitted("lora", t("training.why_lora"))
             if rung is not None:
@@ -118,8 +120,7 @@ class _Planner:
 
     def _worth(self, name: str) -> bool:
         """Whether auto should try the rung at all; notes why not."""
-        asked = method(name)
-        if not asked.needs_base:
+        if not method(name).needs_base:
             return True
         if not self._machine.has_torch:
             self._notes.append(t("training.skip_no_torch", method=name))
@@ -129,7 +130,7 @@ class _Planner:
             return False
         if name == "head" and not isinstance(self._job.base, Path):
             return False  # nothing to keep frozen in a network that begins from nothing
-        least = _LEAST_ROWS[name]
+        least = _LEAST_ROWS.get(name, 0)
         if self._stats.train < least:
             self._notes.append(
                 t("training.skip_few_rows", method=name, rows=self._stats.train, least=least)
@@ -137,49 +138,63 @@ class _Planner:
             return False
         return True
 
-    def _usable(self, name: str) -> None:
-        asked = method(name)
-        if not asked.needs_base or self._job.previous is not None:
+    def _require(self, name: str) -> None:
+        """Raises when `name` cannot run at all, whatever the time and the memory."""
+        asked, base = method(name), self._job.previous or self._job.base
+        if not asked.needs_base:
             return
-        if self._job.base is None:
+        if base is None:
             raise UsageError("training.method_needs_base", method=name)
-        if not self._machine.has_torch:
+        if not isinstance(base, Path) and name != "full":
+            raise UsageError("training.needs_folder", method=name, base=base)
+        if asked.needs_torch and not self._machine.has_torch:
             raise EnvironmentProblem(
                 "training.needs_train", what=name, package="torch, transformers"
             )
 
     def _fitted(self, name: str, why: str) -> PlannedRung | None:
-        """The rung with as many epochs as the time limit allows; None, with a note, if it does
-        not fit at all."""
-        asked, settings = method(name), self._settle(name)
+        """The rung, made smaller until it fits; None, with a note, if it does not even then."""
+        whole = settings = self._settle(name)
         estimate = self._estimate(name, settings)
-        epochs = getattr(settings, "epochs", None)
-        while estimate.seconds > self._seconds and epochs and epochs > 1:
-            epochs -= 1
-            settings = settings.model_copy(update={"epochs": epochs})
-            estimate = self._estimate(name, settings)
-        memory = self._machine.memory_bytes * _MEMORY_SHARE
-        if estimate.memory_bytes > memory:
-            self._notes.append(
-                t(
-                    "training.skip_memory",
-                    method=name,
-                    need=f"{estimate.memory_bytes / 2**30:.1f}",
-                    free=f"{memory / 2**30:.1f}",
-                )
-            )
+        for shrink, fits in (
+            (_halve_batch, lambda e: e.memory_bytes <= self._memory),
+            (_drop_epoch, lambda e: e.seconds <= self._seconds),
+            (self._drop_rows, lambda e: e.seconds <= self._seconds),
+        ):
+            while not fits(estimate):
+                smaller = shrink(settings)
+                if smaller is None:
+                    break
+                settings = smaller
+                estimate = self._estimate(name, settings)
+        obstacle = self._obstacle(name, estimate)
+        if obstacle is not None:
+            self._notes.append(obstacle)
             return None
-        if estimate.seconds > self._seconds and asked.rung > 0:
-            self._notes.append(
-                t(
-                    "training.skip_time",
-                    method=name,
-                    need=f"{estimate.seconds / 60:.1f}",
-                    left=f"{max(0.0, self._seconds) / 60:.1f}",
-                )
-            )
-            return None
+        self._notes += [
+            t("training.note_shrunk", method=name, setting=key, value=value)
+            for key, value in settings.model_dump().items()
+            if value != getattr(whole, key)
+        ]
         return PlannedRung(name, settings.model_dump(mode="json"), estimate, why)
+
+    def _obstacle(self, name: str, estimate: Estimate) -> str | None:
+        """The sentence on what is missing for this estimate, None when nothing is."""
+        need, disk = estimate.memory_bytes, estimate.detail.get("disk_bytes", 0.0)
+        if need > self._memory:
+            amounts = {"need": f"{need / _GIB:.1f}", "free": f"{self._memory / _GIB:.1f}"}
+            return t("training.skip_memory", method=name, **amounts)
+        if disk > self._machine.disk_bytes:
+            free = self._machine.disk_bytes / _GIB
+            return t(
+                "training.skip_disk", method=name, need=f"{disk / _GIB:.1f}", free=f"{free:.1f}"
+            )
+        if estimate.seconds > self._seconds and method(name).rung > 0:
+            left = f"{max(0.0, self._seconds) / 60:.1f}"
+            return t(
+                "training.skip_time", method=name, need=f"{estimate.seconds / 60:.1f}", left=left
+            )
+        return None
 
     def _settle(self, name: str) -> Any:
         settings = self._settings[name]
@@ -190,13 +205,44 @@ class _Planner:
         job = replace(self._job, method=name, settings=settings.model_dump(mode="json"))
         return method(name).estimate(job, settings, self._stats, self._machine)
 
+    def _drop_rows(self, settings: Any) -> Any:
+        """A fifth of the rows less, where that leaves enough to learn from."""
+        rows = min(getattr(settings, "max_rows", None) or self._stats.train, self._stats.train)
+        fewer = int(rows * 0.8)
+        if fewer < _FEWEST_ROWS or not hasattr(settings, "max_rows"):
+            return None
+        return settings.model_copy(update={"max_rows": fewer})
+
     def _fitting(self) -> list[str]:
         """The methods that would fit, for the error to offer."""
-        asked, kept = [], list(self._notes)
+        options, kept = [], list(self._notes)
         for name in methods():
-            if method(name).needs_base and (self._job.base is None or not self._machine.has_torch):
+            try:
+                self._require(name)
+            except (EnvironmentProblem, UsageError):
                 continue
             if self._fitted(name, ""):
-                asked.append(name)
+                options.append(name)
         self._notes = kept
-        return asked
+        return options
+
+
+def _halve_batch(settings: Any) -> Any:
+    """Half the batch and twice the batches before a step: the same learning in less memory."""
+    if getattr(settings, "batch_rows", 1) < 2:
+        return None
+    tokens = settings.batch_tokens
+    return settings.model_copy(
+        update={
+            "batch_rows": settings.batch_rows // 2,
+            "batch_tokens": None if tokens is None else max(1, tokens // 2),
+            "accumulation": settings.accumulation * 2,
+        }
+    )
+
+
+def _drop_epoch(settings: Any) -> Any:
+    epochs = getattr(settings, "epochs", None)
+    if not epochs or epochs < 2:
+        return None
+    return settings.model_copy(update={"epochs": epochs - max(1, epochs // 8)})

@@ -40,7 +40,8 @@ _WEIGHTS = 4_000_000  # labels times columns that the solver holds about twenty 
 _BAYES_WEIGHTS = 40_000_000  # naive Bayes holds two
 _WORK = 2_000_000_000  # non-zeros times labels beyond which the solver takes minutes
 _CHUNK = 512
-_PER_TOKEN = 8  # non-zero features of a token, measured on English reviews
+_PER_TOKEN = 9  # non-zero features of a token, measured on English reviews
+_TOKENS = 100.0  # of a row, where no base has counted them
 
 
 class Settings(MethodSettings):
@@ -69,7 +70,7 @@ class _Model:
 def estimate(job: TrainJob, settings: Settings, rows: DataStats, machine: Machine) -> Estimate:
     """From the number of non-zero features: 8 bytes each, in about four copies."""
     used = min(rows.train, settings.max_rows)
-    filled = max(1.0, rows.mean_cost) * _PER_TOKEN * (used + rows.validation)
+    filled = (rows.mean_cost or _TOKENS) * _PER_TOKEN * (used + rows.validation)
     labels = max(2, len(rows.labels))
     weights = min(_WEIGHTS, filled / 4 * labels)
     seconds = 2.0 + filled / 1.5e6 + min(filled * labels, _WORK) / 1e8
