@@ -8,7 +8,7 @@ instead. Afterwards nothing looks at a clock.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -156,11 +156,12 @@ class _Planner:
         """The rung, made smaller until it fits; None, with a note, if it does not even then."""
         whole = settings = self._settle(name)
         estimate = self._estimate(name, settings)
-        for shrink, fits in (
-            (_halve_batch, lambda e: e.memory_bytes <= self._memory),
-            (_drop_epoch, lambda e: e.seconds <= self._seconds),
-            (self._drop_rows, lambda e: e.seconds <= self._seconds),
-        ):
+        steps: list[tuple[Callable[[Any], Any], Callable[[Estimate], bool]]] = [
+            (_halve_batch, self._in_memory),
+            (_drop_epoch, self._in_time),
+            (self._drop_rows, self._in_time),
+        ]
+        for shrink, fits in steps:
             while not fits(estimate):
                 smaller = shrink(settings)
                 if smaller is None:
@@ -178,18 +179,26 @@ class _Planner:
         ]
         return PlannedRung(name, settings.model_dump(mode="json"), estimate, why)
 
+    def _in_memory(self, estimate: Estimate) -> bool:
+        return estimate.memory_bytes <= self._memory
+
+    def _in_time(self, estimate: Estimate) -> bool:
+        return estimate.seconds <= self._seconds
+
     def _obstacle(self, name: str, estimate: Estimate) -> str | None:
         """The sentence on what is missing for this estimate, None when nothing is."""
         need, disk = estimate.memory_bytes, estimate.detail.get("disk_bytes", 0.0)
-        if need > self._memory:
-            amounts = {"need": f"{need / _GIB:.1f}", "free": f"{self._memory / _GIB:.1f}"}
-            return t("training.skip_memory", method=name, **amounts)
+        if not self._in_memory(estimate):
+            free = self._memory / _GIB
+            return t(
+                "training.skip_memory", method=name, need=f"{need / _GIB:.1f}", free=f"{free:.1f}"
+            )
         if disk > self._machine.disk_bytes:
             free = self._machine.disk_bytes / _GIB
             return t(
                 "training.skip_disk", method=name, need=f"{disk / _GIB:.1f}", free=f"{free:.1f}"
             )
-        if estimate.seconds > self._seconds and method(name).rung > 0:
+        if not self._in_time(estimate) and method(name).rung > 0:
             left = f"{max(0.0, self._seconds) / 60:.1f}"
             return t(
                 "training.skip_time", method=name, need=f"{estimate.seconds / 60:.1f}", left=left

@@ -1,0 +1,202 @@
+"""The plan: which rungs, why, made to fit, refused with what would."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from feilun import messages
+from feilun.config import TrainingConfig
+from feilun.errors import EnvironmentProblem, InvalidSettings, UsageError
+from feilun.training.body import describe
+from feilun.training.job import DataStats, Machine, TrainJob
+from feilun.training.machine import look
+from feilun.training.plan import AUTO, Plan, plan
+from feilun.training.settings import methods, resolve
+from helpers.bert import write_bert
+
+GIB = 2**30
+STATS = DataStats(3000, 300, 300, {"bad": 1500, "great": 1500}, mean_cost=90, max_cost=256)
+MACHINE = Machine(2, 16 * GIB, 100 * GIB, 5e11, "bf16", has_torch=True)
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_bert(tmp_path_factory.mktemp("base"))
+
+
+def planned(
+    wanted: str,
+    base: Path | str | None,
+    *,
+    stats: DataStats = STATS,
+    machine: Machine = MACHINE,
+    previous: Path | None = None,
+    **config: Any,
+) -> Plan:
+    settings = TrainingConfig(**config)
+    job = TrainJob("", "text-classification", Path("d"), base, Path("o"), Path("s"), previous)
+    return plan(wanted, job, settings, resolve(settings), stats, machine)
+
+
+def names(found: Plan) -> list[str]:
+    return [rung.method for rung in found.rungs]
+
+
+def test_methods_stand_from_the_lowest_rung_to_the_highest() -> None:
+    assert methods() == ["linear", "head", "lora", "full"]
+
+
+def test_auto_climbs_every_rung_and_leaves_nothing_open(base: Path) -> None:
+    found = planned(AUTO, base)
+    assert names(found) == ["linear", "head", "full"]
+    assert found.notes == ()
+    assert found.rungs[-1].settings["epochs"] == 2
+    assert found.rungs[-1].settings["learning_rate"] > 0
+    assert all(rung.why and rung.estimate.seconds > 0 for rung in found.rungs)
+    messages.use("zh")
+    assert "第零级" in planned(AUTO, base).rungs[0].why
+
+
+@pytest.mark.parametrize(
+    ("change", "rungs", "note"),
+    [
+        ({"base": None}, ["linear"], "no base model"),
+        ({"machine": replace(MACHINE, has_torch=False)}, ["linear"], "torch"),
+        ({"stats": replace(STATS, train=30)}, ["linear"], "30 training rows"),
+        ({"stats": replace(STATS, train=100)}, ["linear", "head"], "about 200"),
+        ({"base": "scratch:resnet"}, ["linear", "full"], ""),
+    ],
+    ids=["no base", "no torch", "few rows", "some rows", "from nothing"],
+)
+def test_auto_says_why_it_stops(
+    base: Path, change: dict[str, Any], rungs: list[str], note: str
+) -> None:
+    found = planned(AUTO, **{"base": base, **change})
+    assert names(found) == rungs
+    assert note in " ".join(found.notes)
+
+
+def test_a_time_limit_becomes_epochs_then_rows(base: Path) -> None:
+    slow = replace(MACHINE, flops=2e8)
+    free = planned("full", base, machine=slow, epochs=8).rungs[-1]
+    assert free.settings["epochs"] == 8
+    baseline = planned("linear", base, machine=slow).rungs[0].estimate.seconds
+    half = (baseline + free.estimate.seconds / 2) / 60
+    fewer = planned("full", base, machine=slow, epochs=8, time_limit=half)
+    assert 1 < fewer.rungs[-1].settings["epochs"] < 8
+    assert fewer.rungs[-1].settings["max_rows"] is None
+    assert "epochs" in fewer.notes[0]
+    little = (baseline + free.estimate.seconds / 16 + 6) / 60
+    least = planned("full", base, machine=slow, epochs=8, time_limit=little).rungs[-1]
+    assert least.settings["epochs"] == 1
+    assert 200 <= least.settings["max_rows"] < 3000
+    assert least.estimate.seconds + baseline <= 60 * little
+
+
+def test_no_time_at_all_is_refused_with_what_fits(base: Path) -> None:
+    slow = replace(MACHINE, flops=1e7)
+    with pytest.raises(EnvironmentProblem) as caught:
+        planned("full", base, machine=slow, time_limit=1)
+    assert caught.value.code == "training.does_not_fit"
+    assert "minutes" in str(caught.value)
+    assert "linear" in caught.value.params["options"]
+    assert names(planned(AUTO, base, machine=slow, time_limit=1)) == ["linear"]
+
+
+def test_little_memory_means_small_batches_and_more_of_them(base: Path) -> None:
+    need = planned("full", base).rungs[-1].estimate.memory_bytes
+    tight = replace(MACHINE, memory_bytes=int((need - 5e6) / 0.85))
+    settings = planned("full", base, machine=tight).rungs[-1].settings
+    assert settings["batch_rows"] < 64
+    assert settings["batch_rows"] * settings["accumulation"] == 64
+
+
+def test_what_no_batch_can_fit_is_refused(base: Path) -> None:
+    with pytest.raises(EnvironmentProblem) as caught:
+        planned("full", base, machine=replace(MACHINE, memory_bytes=GIB // 2))
+    assert "GiB of memory" in str(caught.value)
+    with pytest.raises(EnvironmentProblem, match="disk"):
+        planned("full", base, machine=replace(MACHINE, disk_bytes=1000))
+
+
+def test_adapters_take_the_place_of_a_base_that_is_too_large(
+    base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from feilun.training import finetune
+    from feilun.training.methods import lora
+
+    large = replace(describe(base), parameters=2_000_000_000, active=1_900_000_000)
+    for module in (finetune, lora):
+        monkeypatch.setattr(module, "describe", lambda folder: large)
+    roomy = replace(MACHINE, memory_bytes=24 * GIB, flops=1e15)
+    assert names(planned(AUTO, base, machine=roomy))[-1] == "lora"
+
+
+@pytest.mark.parametrize("method", ["head", "lora", "full"])
+def test_a_method_without_a_base_is_refused(method: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        planned(method, None)
+    assert caught.value.code == "training.method_needs_base"
+
+
+@pytest.mark.parametrize("method", ["head", "lora"])
+def test_nothing_frozen_begins_from_nothing(method: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        planned(method, "scratch:vit")
+    assert caught.value.code == "training.needs_folder"
+
+
+def test_an_unknown_method_lists_the_options(base: Path) -> None:
+    with pytest.raises(UsageError, match="linear"):
+        planned("magic", base)
+
+
+def test_an_update_is_one_rung(base: Path) -> None:
+    found = planned("full", None, previous=base)
+    assert names(found) == ["full"]
+    assert "continues" in found.rungs[0].why
+
+
+class TestSettings:
+    """``[training]`` and ``[training.METHOD]``."""
+
+    def test_a_shared_setting_reaches_every_method_that_has_it(self) -> None:
+        found = resolve(TrainingConfig(epochs=4, lora={"epochs": 7}, class_weights="balanced"))
+        assert found["full"].model_dump()["epochs"] == 4
+        assert found["lora"].model_dump()["epochs"] == 7
+        assert all(settings.class_weights == "balanced" for settings in found.values())
+
+    def test_all_faults_are_named_together(self) -> None:
+        config = TrainingConfig(
+            epocs=4, full={"epochs": 0, "speed": 1}, lora=3, linear={"strength": -1}
+        )
+        with pytest.raises(InvalidSettings) as caught:
+            resolve(config)
+        faults = "\n".join(caught.value.params["faults"])
+        for name in ("epocs", "full.epochs", "full.speed", "training.lora", "linear.strength"):
+            assert name in faults
+
+    def test_every_setting_is_described(self) -> None:
+        for name, settings in resolve(TrainingConfig()).items():
+            for field, info in type(settings).model_fields.items():
+                assert info.description, f"{name}.{field}"
+
+
+def test_this_machine_is_looked_at(tmp_path: Path) -> None:
+    found = look(tmp_path / "not" / "yet", threads=1, memory_limit=1.0)
+    assert found.cores == 1
+    assert found.memory_bytes <= GIB
+    assert found.flops > 1e8
+    assert Machine.from_json(found.to_json()) == found
+
+
+def test_the_size_of_a_base_is_read_off_its_files(base: Path) -> None:
+    body = describe(base)
+    assert body.width == 32
+    assert body.layers == 2
+    assert 0 < body.active < body.parameters
+    assert body.forward(200) > 2 * body.forward(100)
