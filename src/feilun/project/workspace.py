@@ -11,6 +11,7 @@ from typing import Any, Self
 
 from feilun import messages, registry
 from feilun.billing.keys import create_key
+from feilun.billing.prices import set_price
 from feilun.config import Settings, load_settings
 from feilun.errors import Conflict, NotFound, UsageError
 from feilun.messages import t
@@ -305,6 +306,13 @@ class Workspace:
             if once:
                 return
             time.sleep(5)
+
+    def apply_prices(self) -> None:
+        """Puts the prices of the settings files in force, from now on; a price that has not
+        changed stays the price version it is."""
+        for project in self.projects():
+            serving = project.config().serving
+            set_price(self.store.catalog, project.name, serving.price_per_1000, serving.currency)
 
     def greeting(self, address: str) -> list[str]:
         """What ``feilun serve`` says once it answers: addresses, what is live, how to call."""

@@ -20,6 +20,7 @@ def command(
     from feilun.api import run
 
     with shell.workspace() as workspace:
+        workspace.apply_prices()
         greeting = workspace.greeting
 
         def ready(address: str) -> None:

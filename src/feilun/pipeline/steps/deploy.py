@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from feilun.billing.prices import set_price
 from feilun.client import encode_item
 from feilun.engines.base import open_engine
 from feilun.errors import EnvironmentProblem
@@ -46,6 +47,8 @@ def deploy(
             why = t("pipeline.golden_failed", version=version, **found)
             catalog.update_model_version(version, state="refused", reason=why)
             return {"promoted": False, "golden": found, "reasons": [why]}
+        serving = context.config.serving
+        set_price(catalog, context.project, serving.price_per_1000, serving.currency)
         catalog.set_live(
             endpoint,
             version,
