@@ -15,7 +15,7 @@ from feilun.engines.card import read_card
 from feilun.errors import EnvironmentProblem, InvalidData, UsageError
 from feilun.store.dataset import Dataset
 from feilun.training import trainer
-from feilun.training.rows import training_rows
+from feilun.training.rows import learning_rows
 from feilun.types import Progress
 from helpers.bert import write_bert
 from helpers.jobs import job_for, train, write_dataset
@@ -158,11 +158,11 @@ class TestUpdate:
         new = ("row-0", "row-1", "row-2", "row-4")
         job = job_for("full", data, tmp_path, previous=tmp_path, new_rows=new, replay=2.0)
         dataset = Dataset(data)
-        rows = training_rows(job, dataset)
+        rows = learning_rows(job, dataset)
         assert len(rows) == 12
         texts = list(dataset.items("train"))
         assert {texts[0], texts[1]} <= set(rows.items)
-        assert list(rows.items) == list(training_rows(job, dataset).items)
+        assert list(rows.items) == list(learning_rows(job, dataset).items)
 
     def test_what_was_known_stays_known(self, tmp_path: Path, data: Path, version: Path) -> None:
         new = tuple(f"row-{n}" for n in range(40) if n % 4 != 3)

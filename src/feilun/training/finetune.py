@@ -18,7 +18,7 @@ from feilun.training import attention, checkpoints, precision
 from feilun.training.batches import EncodedRows, order
 from feilun.training.body import describe
 from feilun.training.job import DataStats, Estimate, Machine, Report, TrainJob, TrainResult
-from feilun.training.rows import class_weights, drawn, read, schema_of, training_rows
+from feilun.training.rows import class_weights, drawn, learning_rows, read, schema_of
 from feilun.training.settings import MethodSettings
 from feilun.types import Progress
 
@@ -154,7 +154,7 @@ def finetune(
     if job.previous is not None:
         slower = settings.learning_rate * settings.update_rate
         settings = settings.model_copy(update={"learning_rate": slower})
-    rows, notes = drawn(training_rows(job, dataset), settings.max_rows, job.seed)
+    rows, notes = drawn(learning_rows(job, dataset), settings.max_rows, job.seed)
     report(Progress("train", 0, len(rows), "rows", note=t("training.note_opening")))
     processor = task.processor(source, schema.settings)
     encoded = EncodedRows(rows, processor)

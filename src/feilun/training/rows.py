@@ -14,7 +14,16 @@ from feilun.store.dataset import Dataset
 from feilun.training.job import TrainJob
 from feilun.types import Item, Schema, Split
 
-__all__ = ["Balance", "Rows", "class_weights", "drawn", "read", "schema_of", "training_rows"]
+__all__ = [
+    "Balance",
+    "Rows",
+    "all_rows",
+    "class_weights",
+    "drawn",
+    "learning_rows",
+    "read",
+    "schema_of",
+]
 
 Balance = Literal["none", "balanced"]
 """Whether rare labels weigh more in training: ``balanced`` gives every label the same total."""
@@ -65,28 +74,35 @@ def read(dataset: Dataset, split: Split) -> Rows:
     return rows if len(known) == len(labels) else rows.take(known)
 
 
-def training_rows(job: TrainJob, dataset: Dataset) -> Rows:
-    """The rows to train on; all of them, or in an update that continues from weights the new ones
-    and `replay` times as many old ones, drawn by the job's seed.
-
-    Raises `InvalidData` when there are none, or all of one label.
-    """
+def all_rows(dataset: Dataset) -> Rows:
+    """The labelled training rows. Raises `InvalidData` when all of them have one label, or none."""
     rows = read(dataset, "train")
-    if job.previous is not None and job.new_rows:
-        new = set(job.new_rows)
-        labels = dataset.labels("train")
-        ids = [
-            row for row, label in zip(dataset.row_ids("train"), labels, strict=True) if label >= 0
-        ]
-        is_new = np.fromiter((row in new for row in ids), bool, len(ids))
-        old = np.flatnonzero(~is_new)
-        wanted = min(len(old), round(job.replay * int(is_new.sum())))
-        drawn = np.random.default_rng(job.seed).choice(old, wanted, replace=False)
-        rows = rows.take(np.sort(np.concatenate([np.flatnonzero(is_new), drawn])))
     present = np.unique(rows.labels)
-    if len(present) < 2 and job.previous is None:
+    if len(present) < 2:
         names = [dataset.schema.labels[label] for label in present]
         raise InvalidData("training.one_label", rows=len(rows), labels=names or ["-"])
+    return rows
+
+
+def learning_rows(job: TrainJob, dataset: Dataset) -> Rows:
+    """The rows that a method which continues from weights learns from: all of them; in an update
+    that names its new rows these, and `replay` times as many old ones, drawn by the job's seed.
+
+    Raises `InvalidData` when there are none.
+    """
+    if job.previous is None:
+        return all_rows(dataset)
+    rows = read(dataset, "train")
+    if job.new_rows:
+        new = set(job.new_rows)
+        labels = dataset.labels("train")
+        ids = dataset.row_ids("train")
+        known = [row for row, label in zip(ids, labels, strict=True) if label >= 0]
+        is_new = np.fromiter((row in new for row in known), bool, len(known))
+        old = np.flatnonzero(~is_new)
+        wanted = min(len(old), round(job.replay * int(is_new.sum())))
+        replayed = np.random.default_rng(job.seed).choice(old, wanted, replace=False)
+        rows = rows.take(np.sort(np.concatenate([np.flatnonzero(is_new), replayed])))
     if not len(rows):
         raise InvalidData("training.no_rows", folder=dataset.folder)
     return rows

@@ -24,7 +24,7 @@ from feilun.tasks import base as tasks
 from feilun.training import logistic
 from feilun.training.body import describe
 from feilun.training.job import DataStats, Estimate, Machine, Report, TrainJob, TrainResult
-from feilun.training.rows import class_weights, drawn, read, schema_of, training_rows
+from feilun.training.rows import all_rows, class_weights, drawn, read, schema_of
 from feilun.training.settings import MethodSettings
 from feilun.types import Item, Progress
 
@@ -76,7 +76,7 @@ def train(job: TrainJob, settings: Settings, report: Report) -> TrainResult:
     start = perf_counter()
     dataset = Dataset(job.data)
     schema = schema_of(job, dataset)
-    rows, notes = drawn(training_rows(job, dataset), settings.max_rows, job.seed)
+    rows, notes = drawn(all_rows(dataset), settings.max_rows, job.seed)
     held = read(dataset, "validation")
     report(Progress("train", 0, len(rows) + len(held), "rows", note=t("training.note_opening")))
     embedder = Embedder(tasks.get(job.task), job.base, dict(schema.settings), job.threads)

@@ -21,7 +21,7 @@ from feilun.store.dataset import Dataset
 from feilun.tasks import base as tasks
 from feilun.training import logistic
 from feilun.training.job import DataStats, Estimate, Machine, Report, TrainJob, TrainResult
-from feilun.training.rows import Rows, class_weights, drawn, read, schema_of, training_rows
+from feilun.training.rows import Rows, all_rows, class_weights, drawn, read, schema_of
 from feilun.training.settings import MethodSettings
 from feilun.types import Progress
 
@@ -84,7 +84,7 @@ def train(job: TrainJob, settings: Settings, report: Report) -> TrainResult:
     dataset = Dataset(job.data)
     schema = schema_of(job, dataset)
     features = tasks.get(job.task).features(schema.settings)
-    rows, notes = drawn(training_rows(job, dataset), settings.max_rows, job.seed)
+    rows, notes = drawn(all_rows(dataset), settings.max_rows, job.seed)
     held = read(dataset, "validation")
     total = len(rows) + len(held)
 
