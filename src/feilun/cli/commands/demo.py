@@ -9,6 +9,7 @@ import typer
 
 from feilun import messages
 from feilun.cli.shell import Shell
+from feilun.config import load_settings
 from feilun.errors import UsageError
 from feilun.messages import t
 
@@ -33,7 +34,7 @@ def command(
         raise UsageError("cli.no_such_language", lang=lang, options=messages.LANGUAGES)
     messages.use(spoken)
     name = "feilun-demo-zh" if spoken == "zh" else "feilun-demo"
-    target = folder or (shell.folder or Path()) / name
+    target = folder or load_settings(workspace=shell.folder).workspace / name
     with shell.progress() as report:
         told = tell(
             target,
