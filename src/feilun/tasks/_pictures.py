@@ -64,9 +64,8 @@ def decode(data: bytes, grey: bool = False) -> Image:
         ImageOps.exif_transpose(image, in_place=True)
     image = _eight_bits(image)
     if "A" in image.getbands() or "a" in image.getbands() or "transparency" in image.info:
-        image = _on_white(image.convert("RGBA"))
-    mode = "L" if grey else "RGB"
-    return image if image.mode == mode else image.convert(mode)
+        image = _on_white(_in_mode(image, "RGBA"))
+    return _in_mode(image, "L" if grey else "RGB")
 
 
 def input_schema(column: str) -> dict[str, Any]:
@@ -139,6 +138,11 @@ def _eight_bits(image: Image) -> Image:
         table = np.rint(np.arange(65536) / 257).astype(np.uint8)
         return fromarray(table[np.clip(np.asarray(image), 0, 65535)])
     return image
+
+
+def _in_mode(image: Image, mode: str) -> Image:
+    """As Pillow's `convert`, which copies a picture of that mode: up to 200 MB for nothing."""
+    return image if image.mode == mode else image.convert(mode)
 
 
 def _on_white(image: Image) -> Image:
