@@ -27,7 +27,8 @@ KILLS = 20
 SETTINGS = [
     "--method",
     "full",
-    *("--set", "training.full.epochs=4"),
+    *("--set", "training.full.epochs=16"),
+    *("--set", "training.full.patience=99"),
     *("--set", "training.full.checkpoint_steps=5"),
     *("--set", "training.full.batch_tokens=256"),
 ]

@@ -52,15 +52,13 @@ def test_command_line_offers_it(tree: Path) -> None:
 
 def test_api_describes_it(tree: Path) -> None:
     script = (
+        "import httpx\n"
         "from feilun.project import Workspace\n"
-        "from feilun.serving.service import Service\n"
-        "from feilun.api.app import create_app\n"
-        "import json\n"
-        "with Workspace('.') as w:\n"
-        "    app = create_app(Service(w.store))\n"
-        "    print(json.dumps(app.api.openapi() if hasattr(app, 'api') else app.openapi()))\n"
+        "from feilun.serving.process import temporary_server\n"
+        "with Workspace('.') as w, temporary_server(w.folder) as address:\n"
+        "    print(httpx.get(address + '/openapi.json', trust_env=False).text)\n"
     )
-    assert NAME in _python(tree, "-c", script)
+    assert "MoodOfLettersInput" in _python(tree, "-c", script)
 
 
 def test_documentation_names_it(tree: Path) -> None:
