@@ -24,12 +24,11 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, obje
     files = tmp_path_factory.mktemp("files")
     training = write_reviews(files / "training.csv", 700, noise=0.2)
     testing = [(f"{text} {MARKER}", label) for text, label in reviews(60, seed=9)]
-    with training.open("a", encoding="utf-8", newline="") as stream:
-        csv.writer(stream).writerows(testing[:5])  # among the last rows: tomorrow's traffic
-    with training.open(encoding="utf-8") as stream:
-        head, *lines = stream.read().splitlines()
-    marked = [",".join(row) for row in testing[5:10]]
-    training.write_text("\n".join([head, *marked, *lines]) + "\n", "utf-8")
+    with training.open(encoding="utf-8", newline="") as stream:
+        head, *rows = csv.reader(stream)
+    with training.open("w", encoding="utf-8", newline="") as stream:
+        # Some among the first rows, which are trained on, some among the last, the traffic.
+        csv.writer(stream).writerows([head, *testing[5:10], *rows, *testing[:5]])
     with (files / "testing.csv").open("w", encoding="utf-8", newline="") as stream:
         csv.writer(stream).writerows([("review", "score"), *testing])
     source = Reviews(training, files / "testing.csv", "reviews", "review", "score")

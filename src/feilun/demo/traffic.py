@@ -106,8 +106,10 @@ class Watch:
 
     def _run(self) -> None:
         address, key, model, text = self._call
+        stopped = False
         with Client(address, key) as client:
-            while not self._stop.wait(self._every):
+            while not stopped:
+                stopped = self._stop.wait(self._every)  # one last call after the end
                 try:
                     answer = client.predict(text, model=model)
                 except ApiError as error:
