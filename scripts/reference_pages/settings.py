@@ -86,7 +86,8 @@ def all_settings() -> dict[str, str]:
 
 
 def _meaning(description: str, lang: Language) -> str:
-    return _chinese()[description] if lang == "zh" else description
+    """The description in `lang`; in English where its Chinese is missing, which a test tells."""
+    return _chinese().get(description, description) if lang == "zh" else description
 
 
 def _rows(model: type[BaseModel], lang: Language) -> Iterator[tuple[str, str, str, str]]:
