@@ -16,7 +16,7 @@ from feilun.store.dataset import Dataset
 from feilun.tasks import base as tasks
 from feilun.training import attention, checkpoints, precision
 from feilun.training.batches import EncodedRows, order
-from feilun.training.body import describe
+from feilun.training.body import Body, describe
 from feilun.training.job import DataStats, Estimate, Machine, Report, TrainJob, TrainResult
 from feilun.training.rows import class_weights, drawn, learning_rows, read, schema_of
 from feilun.training.settings import MethodSettings
@@ -44,8 +44,8 @@ class FineTuneSettings(MethodSettings):
     batch_tokens: int | None = Field(
         None,
         ge=1,
-        description="tokens (pixels) of a batch at most, padding included; by default 8,192 or "
-        "what 16 of the longest rows need",
+        description="tokens (pixels) of a batch at most, padding included; by default 8,192 tokens "
+        "(as many patches of pixels), or what 16 of the longest rows need",
     )
     accumulation: int = Field(
         1, ge=1, description="batches whose gradients are added up before each step"
@@ -63,11 +63,15 @@ class FineTuneSettings(MethodSettings):
     label_smoothing: float = Field(
         0.0, ge=0, lt=1, description="share of certainty that is taken from the right label"
     )
-    patience: int = Field(
-        2, ge=1, description="epochs without a better validation score after which training stops"
+    patience: int | None = Field(
+        None,
+        ge=1,
+        description="epochs without a better validation score after which training stops; by "
+        "default a quarter of the epochs, and at least 2",
     )
     precision: Literal["auto", "bf16", "fp32"] = Field(
-        "auto", description="auto is bf16 where the processor computes it in hardware"
+        "auto",
+        description="auto is bf16 where the processor has it, except for convolutions",
     )
     max_rows: int | None = Field(
         None, ge=2, description="training rows used at most, drawn by the seed; by default all"
@@ -90,9 +94,11 @@ def settle(job: TrainJob, settings: SettingsT, rate: float) -> SettingsT:
     pretrained = isinstance(source, Path)
     width = max(1, describe(source).width)
     usual = min(2 * rate, max(rate / 10, rate * 384 / width)) if pretrained else 1e-3
+    epochs = settings.epochs or (2 if pretrained else 30)
     return settings.model_copy(
         update={
-            "epochs": settings.epochs or (2 if pretrained else 30),
+            "epochs": epochs,
+            "patience": settings.patience or max(2, epochs // 4),
             "learning_rate": settings.learning_rate or usual,
         }
     )
@@ -104,7 +110,7 @@ def estimate(
     """`trained` is the share of the parameters that learn. `settings` are settled."""
     body = describe(job.previous or job.base)
     used = min(rows.train, settings.max_rows or rows.train)
-    budget = settings.batch_tokens or _budget(rows.max_cost)
+    budget = settings.batch_tokens or _budget(body, rows.max_cost)
     batch = min(budget, settings.batch_rows * max(1, rows.max_cost))
     # Weights, and for what learns a gradient and AdamW's two moments; twice the weights in passing.
     memory = body.bytes * (2 + 3 * trained) + body.activations(batch) + 800e6
@@ -124,8 +130,9 @@ def estimate(
     return Estimate(int(memory), seconds, detail)
 
 
-def _budget(largest: int) -> int:
-    return max(_BUDGET, 16 * largest)
+def _budget(body: Body, largest: int) -> int:
+    """Cost units of a batch: as many positions of the network as 8,192 tokens are."""
+    return max(round(_BUDGET * body.per_token), 16 * largest)
 
 
 def finetune(
@@ -164,15 +171,17 @@ def finetune(
     set_seed(job.seed)  # a new head, and networks from nothing, begin at random
     plain: Any = task.load(source, schema).model
     _drop(plain, settings.dropout)
-    half = settings.precision == "bf16" or (settings.precision == "auto" and precision.has_bf16())
+    body = describe(source)
+    half = settings.precision == "bf16" or (
+        settings.precision == "auto" and precision.has_bf16() and not body.convolves
+    )
     if half:
         attention.use(plain)
     checkpoints.claim(job)
-    planned = order(
-        encoded.costs, settings.epochs, settings.batch_rows, _limit(settings, encoded), job.seed
-    )
+    limit = settings.batch_tokens or _budget(body, int(encoded.costs.max()))
+    planned = order(encoded.costs, settings.epochs, settings.batch_rows, limit, job.seed)
     weights = class_weights(rows.labels, len(schema.labels), settings.class_weights)
-    course = Course(job, settings, planned, encoded, held, weights, half, task)
+    course = Course(job, settings, planned, limit, encoded, held, weights, half, task)
     model, figures = run(course, wrap(plain), report)
     plain = unwrap(model)
     attention.restore(plain)
@@ -181,10 +190,6 @@ def finetune(
     _sweep(job.scratch)
     figures |= {"seconds": perf_counter() - start, "rows": float(len(rows))}
     return TrainResult(figures, tuple(notes))
-
-
-def _limit(settings: Any, encoded: EncodedRows) -> int:
-    return int(settings.batch_tokens or _budget(int(encoded.costs.max(initial=1))))
 
 
 def _drop(model: Any, share: float | None) -> None:

@@ -27,12 +27,13 @@ _PULSE = 0.25  # seconds between two signs of life
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """All that decides one training. `weights` are those of the labels, None for equal ones;
-    `half` is whether it computes in bfloat16."""
+    """All that decides one training. `limit` is the cost of a batch at most; `weights` are those
+    of the labels, None for equal ones; `half` is whether it computes in bfloat16."""
 
     job: TrainJob
     settings: Any
     order: Order
+    limit: int
     rows: EncodedRows
     held: EncodedRows
     weights: np.ndarray | None

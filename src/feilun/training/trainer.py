@@ -11,11 +11,12 @@ import importlib.util
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from feilun.errors import EnvironmentProblem, UsageError
+from feilun.errors import CorruptArtifact, EnvironmentProblem, UsageError
 from feilun.messages import t
 from feilun.metrics.classification import values
 from feilun.metrics.probabilities import softmax
@@ -30,6 +31,7 @@ __all__ = ["TRACKERS", "run"]
 TRACKERS = ("mlflow", "swanlab", "tensorboard", "wandb")
 """Trackers that the Trainer speaks to; each is a package of this name."""
 
+_WEIGHTS = "learned.safetensors"
 _LOGS = 200  # times that loss and metrics are written down in a training
 
 
@@ -184,11 +186,20 @@ def _scores(course: Course) -> Callable[[Any], dict[str, float]]:
     return scores
 
 
+def _learned(model: Any) -> dict[str, Any]:
+    """The tensors that training changes: weights that have gradients, and running statistics."""
+    weights = {n: w.detach() for n, w in model.named_parameters() if w.requires_grad}
+    return weights | dict(model.named_buffers())
+
+
 class _Ours:
     """What our trainer does in its own way; mixed into transformers' Trainer."""
 
     course: Course
     counts: _Counts
+    model: Any
+    args: Any
+    state: Any
 
     def get_train_dataloader(self) -> Any:
         from torch.utils.data import DataLoader
@@ -204,13 +215,40 @@ class _Ours:
         from torch.utils.data import DataLoader
 
         held = self.course.held
-        rows = self.course.settings.batch_rows
-        longest = int(held.costs.max())
         return DataLoader(
             held,  # type: ignore[arg-type]
-            batch_sampler=order_once(held.costs, rows, max(8192, 16 * longest)),
+            batch_sampler=order_once(
+                held.costs, self.course.settings.batch_rows, self.course.limit
+            ),
             collate_fn=held.collate,
         )
+
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """Writes what learns, under the names that it has here.
+
+        transformers would write names of older releases for some models (ViT) and, finding others
+        here, quietly go on with fresh weights.
+        """
+        from safetensors.torch import save_file
+
+        folder = Path(output_dir or self.args.output_dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        tensors = {name: tensor.contiguous() for name, tensor in _learned(self.model).items()}
+        save_file(tensors, folder / _WEIGHTS)
+
+    def _load_from_checkpoint(self, folder: str, model: Any = None) -> None:
+        import torch
+        from safetensors.torch import load_file
+
+        kept, own = load_file(Path(folder) / _WEIGHTS), _learned(model or self.model)
+        if kept.keys() != own.keys():
+            raise CorruptArtifact("training.bad_checkpoint", folder=folder)
+        with torch.no_grad():
+            for name, tensor in own.items():
+                tensor.copy_(kept[name])
+
+    def _load_best_model(self) -> None:
+        self._load_from_checkpoint(self.state.best_model_checkpoint)
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         share = self.counts.share() if "loss" in logs else None
