@@ -61,15 +61,16 @@ def _start(folder: Path, script: str | None = None) -> subprocess.Popen[bytes]:
     words = command("run", *SETTINGS, "--json")
     if script is not None:
         words = [sys.executable, "-c", script, *words[3:]]
-    return subprocess.Popen(
-        words,
-        cwd=folder,
-        env=environment(),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+    with (folder / "said.txt").open("w") as said:
+        return subprocess.Popen(
+            words,
+            cwd=folder,
+            env=environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=said,
+            stderr=said,
+            start_new_session=True,
+        )
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
@@ -132,6 +133,7 @@ def test_killed_run_ends_as_the_undisturbed_one(tmp_path: Path, base: Path) -> N
 def test_others_execute_nothing_while_a_run_goes_on(tmp_path: Path, base: Path) -> None:
     folder = _prepare(tmp_path / "busy", base)
     process = _start(folder)
+    server: Any = None
     try:
         state: dict[str, Any] = {}
         deadline = time.monotonic() + 90
@@ -152,14 +154,14 @@ def test_others_execute_nothing_while_a_run_goes_on(tmp_path: Path, base: Path) 
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
         )
-        assert server.stdout is not None
         assert b"address" in server.stdout.readline()
-        assert process.wait(timeout=300) == 0
-        server.terminate()
-        server.wait(timeout=30)
-        server.stdout.close()
+        assert process.wait(timeout=300) == 0, (folder / "said.txt").read_text()
     finally:
         _kill(process)
+        if server is not None:
+            server.terminate()
+            server.wait(timeout=30)
+            server.stdout.close()
     with Workspace(folder) as workspace:
         catalog = workspace.store.catalog
         (run,) = catalog.runs("reviews")
