@@ -30,9 +30,11 @@ __all__ = [
     "Settings",
     "TrainingConfig",
     "UpdateConfig",
+    "check_project",
     "describe_faults",
     "load_project",
     "load_settings",
+    "read_project",
 ]
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -213,6 +215,12 @@ def load_project(file: Path, overrides: Mapping[str, Any] | None = None) -> Proj
     Raises `NotFound` without the file, `InvalidSettings` when it is not TOML or does not fit; all
     faults are reported together.
     """
+    return check_project(file, read_project(file, overrides))
+
+
+def read_project(file: Path, overrides: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The tables of the project file as they are written, with `overrides` on top. Raises as
+    `load_project` does, but for values that do not fit."""
     try:
         text = file.read_text("utf-8-sig")
     except FileNotFoundError:
@@ -231,6 +239,11 @@ def load_project(file: Path, overrides: Mapping[str, Any] | None = None) -> Proj
             if not isinstance(table, dict):
                 raise InvalidSettings("config.not_a_table", file=file, faults=(dotted,))
         table[last] = value
+    return raw
+
+
+def check_project(file: Path, raw: Mapping[str, Any]) -> ProjectConfig:
+    """What `read_project` read, checked. Raises `InvalidSettings` with every fault."""
     try:
         return ProjectConfig(**raw)
     except (ValidationError, TypeError) as error:

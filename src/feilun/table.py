@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import html
 import json
+import math
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -74,8 +75,10 @@ def to_jsonable(value: Any) -> Any:
         return str(value)
     if isinstance(value, datetime):
         return value.isoformat()
-    if isinstance(value, (str, int, float, bool)) or value is None:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None  # JSON knows no other numbers
+    if isinstance(value, (str, int, bool)) or value is None:
         return value
     if hasattr(value, "tolist"):
-        return value.tolist()
+        return to_jsonable(value.tolist())
     return json.loads(json.dumps(value, default=str))

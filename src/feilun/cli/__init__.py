@@ -7,6 +7,16 @@ __all__ = ["main"]
 
 def main() -> None:
     """Entry point of the ``feilun`` command; ends the process with its exit code."""
-    from feilun.cli.app import run
+    import os
+    import sys
 
-    raise SystemExit(run())
+    from feilun.cli.app import INTERRUPTED, run
+
+    code = run()
+    if code == INTERRUPTED:
+        # A thread may still be in a step that reports rarely; the interpreter would wait for it.
+        # Every step can be killed at any moment, so this loses nothing.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    raise SystemExit(code)

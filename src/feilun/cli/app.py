@@ -15,15 +15,16 @@ import typer
 from typer._click import exceptions as click_errors
 
 from feilun import messages
-from feilun.cli import commands
+from feilun.cli import commands, shell
 from feilun.cli.shell import bind
 from feilun.config import load_settings
 from feilun.errors import FeilunError
 from feilun.messages import t
 
-__all__ = ["build", "command_names", "run"]
+__all__ = ["BUG", "INTERRUPTED", "build", "command_names", "run"]
 
 BUG = 70
+INTERRUPTED = 130
 
 
 def command_names() -> list[str]:
@@ -82,14 +83,14 @@ def run(arguments: Sequence[str] | None = None) -> int:
     """Runs one command line and returns its exit code. Errors are words on stderr, or with
     ``--json`` one object on stdout; a traceback appears only with ``--debug``."""
     args = list(sys.argv[1:] if arguments is None else arguments)
-    debug = "--debug" in args or bool(os.environ.get("FEILUN_DEBUG"))
+    debug = "--debug" in args
     as_json = "--json" in args
-    for stream in (sys.stdout, sys.stderr):
-        reconfigure: Callable[..., Any] | None = getattr(stream, "reconfigure", None)
-        if reconfigure:
-            reconfigure(encoding="utf-8", errors="replace")
+    shell.PRINTED.clear()
+    _speak_utf8()
     try:
-        messages.use(load_settings().lang)
+        settings = load_settings()
+        messages.use(settings.lang)
+        debug = debug or settings.debug
         code = typer.main.get_command(build()).main(args, "feilun", standalone_mode=False)
         return code if isinstance(code, int) else 0
     except FeilunError as error:
@@ -97,9 +98,14 @@ def run(arguments: Sequence[str] | None = None) -> int:
             raise
         return _fail(error.code, error.message(), error.hint(), error.exit_code, as_json)
     except click_errors.ClickException as error:
+        if isinstance(error, click_errors.NoArgsIsHelpError) and not as_json:
+            typer.echo(error.message, err=True)
+            return 2
         return _fail("usage", _usage(error), t("cli.usage_hint"), 2, as_json)
     except (KeyboardInterrupt, typer.Abort):
-        return _fail("interrupted", t("cli.interrupted"), t("cli.interrupted_hint"), 130, as_json)
+        return _fail(
+            "interrupted", t("cli.interrupted"), t("cli.interrupted_hint"), INTERRUPTED, as_json
+        )
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -116,8 +122,17 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return _fail("internal", message, t("cli.bug_hint"), BUG, as_json)
 
 
+def _speak_utf8() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure: Callable[..., Any] | None = getattr(stream, "reconfigure", None)
+        if reconfigure:
+            reconfigure(encoding="utf-8", errors="replace")
+
+
 def _usage(error: click_errors.ClickException) -> str:
     """A click error in the language in force; click itself speaks English alone."""
+    if isinstance(error, click_errors.NoArgsIsHelpError):
+        return t("cli.no_command")
     if isinstance(error, click_errors.NoSuchOption):
         options = error.possibilities or ()
         key = "cli.no_such_option_near" if options else "cli.no_such_option"
@@ -137,9 +152,9 @@ def _name(error: click_errors.BadParameter) -> str:
 
 
 def _fail(code: str, message: str, hint: str, exit_code: int, as_json: bool) -> int:
-    if as_json:
+    if as_json and not shell.PRINTED.is_set():
         body = {"error": {"code": code, "message": message, "hint": hint}}
-        print(json.dumps(body, ensure_ascii=False))
+        print(json.dumps(body, ensure_ascii=False), flush=True)
         return exit_code
     from rich.console import Console
     from rich.text import Text

@@ -6,8 +6,9 @@ import functools
 import inspect
 import json
 import sys
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -23,19 +24,30 @@ from feilun.types import Progress
 if TYPE_CHECKING:
     from feilun.project import Project, Workspace
 
-__all__ = ["Shell", "bind"]
+__all__ = ["PRINTED", "Shell", "bind"]
 
 _PLAIN_WIDTH = 120
+PRINTED = threading.Event()
+"""Set once the one JSON object was printed: what fails later (a server that is stopped, say) must
+not print another."""
+
+
+def _print_json(value: Any, out: Any) -> None:
+    PRINTED.set()
+    # Flushed at once: whoever reads the address of a server from a pipe waits for this line.
+    print(json.dumps(value, ensure_ascii=False), file=out, flush=True)
 
 
 @dataclass(frozen=True, slots=True)
 class Shell:
-    """One invocation: where it works and how it speaks. `json` means one object on stdout."""
+    """One invocation: where it works and how it speaks. `json` means one object on `out`, the
+    process's stdout; what libraries print meanwhile goes to stderr."""
 
     folder: Path | None
     project_name: str | None
     json: bool
     debug: bool
+    out: Any = None
 
     @contextmanager
     def workspace(self) -> Iterator[Workspace]:
@@ -54,7 +66,7 @@ class Shell:
     def show(self, result: Result) -> None:
         """Prints a result: its tables, or with ``--json`` its one object."""
         if self.json:
-            print(json.dumps(result.to_json(), ensure_ascii=False))
+            _print_json(result.to_json(), self.out)
             return
         console = _console(stderr=False)
         for table in result.tables():
@@ -63,10 +75,10 @@ class Shell:
     def emit(self, value: Any, *lines: str) -> None:
         """Prints `lines`, or with ``--json`` the object `value`."""
         if self.json:
-            print(json.dumps(to_jsonable(value), ensure_ascii=False))
+            _print_json(to_jsonable(value), self.out)
         else:
             for line in lines:
-                print(line)
+                print(line, flush=True)
 
     def say(self, line: str) -> None:
         """A sentence for people beside the result: on stderr, so that stdout stays the result."""
@@ -114,8 +126,10 @@ def bind(function: Callable[..., None]) -> Callable[..., None]:
             project_name=values.pop("shared_project"),
             json=values.pop("shared_as_json"),
             debug=values.pop("shared_debug") or settings.debug,
+            out=sys.stdout,
         )
-        function(shell, **values)
+        with redirect_stdout(sys.stderr) if shell.json else nullcontext():
+            function(shell, **values)
 
     call.__signature__ = inspect.Signature(own + added)  # type: ignore[attr-defined]
     call.__annotations__ = {p.name: p.annotation for p in own + added}

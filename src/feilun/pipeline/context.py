@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from feilun.config import ProjectConfig, Settings
+from feilun.errors import NotFound
 from feilun.store import Store
 from feilun.store.dataset import Dataset
 from feilun.store.records import DataVersion, ModelVersion
@@ -46,10 +47,19 @@ class Context:
         return Dataset(self.store.artifacts.path(version.artifact))
 
     def folder(self, version: ModelVersion, variant: str | None = None) -> Path:
-        """The folder that is served for `version`; the float weights with ``variant=""``."""
+        """The folder that is served for `version`; the float weights with ``variant=""``. Raises
+        `NotFound` when its artifacts are not there: it failed, or gc gave them up."""
         ref = version.weights if variant == "" else version.artifact(variant)
-        assert ref is not None
+        if ref is None or version.pruned is not None:
+            raise NotFound("store.version_without_weights", version=version.id, state=version.state)
         return self.store.artifacts.path(ref)
+
+    def data_of(self, version: ModelVersion) -> DataVersion:
+        """The data version that `version` was trained on. Raises `NotFound` for one that was
+        imported: its rows stayed where it was trained."""
+        if version.data_version is None:
+            raise NotFound("pipeline.no_rows_of_version", version=version.id)
+        return self.store.catalog.data_version(version.data_version)
 
     def scratch(self, name: str) -> Path:
         """A folder of this run that outlives kills and is emptied on success."""

@@ -8,6 +8,8 @@ so what a killed process left is found by the next one; its steps' inputs and ou
 from __future__ import annotations
 
 import json
+import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, Protocol
@@ -23,11 +25,14 @@ from dbos import (
 from feilun import errors
 from feilun.errors import FeilunError
 
-__all__ = ["Body", "StepRunner", "execute", "forget", "prepare"]
+__all__ = ["Body", "StepRunner", "Stopped", "check", "execute", "forget", "prepare"]
 
 # Recorded steps are only valid for the code that wrote them: raise this when a step's name, order
 # or result changes, and unfinished runs of the former version begin anew.
 WORKFLOW_VERSION = "1"
+
+_GRACE = 10.0
+"""Seconds that a step has to end after an interruption: until its next sign of life."""
 
 
 class StepRunner(Protocol):
@@ -40,21 +45,38 @@ Body = Callable[[str, StepRunner], dict[str, Any]]
 """A workflow: composes steps by calling the runner; otherwise deterministic."""
 
 
+class Stopped(Exception):
+    """Raised inside a step, at its next sign of life, once the turn was interrupted."""
+
+
 class _Current:
     """What the recovered workflow of this process runs with. One project a process at a time."""
 
+    alone = threading.Lock()
+    stopping = threading.Event()
     body: Body
     step: StepRunner
-    failure: FeilunError | None = None
+    failure: Exception | None = None
+
+
+def check() -> None:
+    """Raises `Stopped` when the turn was interrupted. Steps run in a thread that Ctrl-C does not
+    reach, so they ask here whenever they report."""
+    if _Current.stopping.is_set():
+        raise Stopped
 
 
 @DBOS.step(name="step")
 def _step(name: str, arguments: dict[str, Any]) -> dict[str, Any]:
     try:
+        check()
         return _Current.step(name, arguments)
     except FeilunError as error:
         _Current.failure = error
         raise RuntimeError(_encode(error)) from None
+    except Exception as error:
+        _Current.failure = error  # with its traceback, which no database keeps
+        raise
 
 
 @DBOS.workflow(name="workflow", max_recovery_attempts=1_000_000)
@@ -70,10 +92,18 @@ def execute(
     A new id starts; an id that a killed process left goes on after its last finished step; an id
     that failed is taken up at the step that failed; a finished one returns what it returned.
     Other unfinished workflows of the project are cancelled first: the caller chose this one.
-    Raises what the failing step raised.
+    Raises what the failing step raised. Interrupted, it waits for the step to notice: nothing may
+    go on working once the caller lets go of the project's lock. Calls from several threads of one
+    process take turns.
     """
-    _Current.body, _Current.step, _Current.failure = body, step, None
-    _cancel_others(run_id, project, dbos_url)
+    with _Current.alone:
+        _Current.body, _Current.step, _Current.failure = body, step, None
+        _Current.stopping.clear()
+        _cancel_others(run_id, project, dbos_url)
+        return _execute(run_id, project, dbos_url)
+
+
+def _execute(run_id: str, project: str, dbos_url: str) -> dict[str, Any]:
     with _launched(project, dbos_url):
         status = DBOS.get_workflow_status(run_id)
         if status is None:
@@ -89,7 +119,21 @@ def execute(
             raise
         except Exception as error:  # noqa: BLE001 (what DBOS wraps a step's failure in)
             raise _recorded(error) from None
+        except BaseException:
+            _wind_down(run_id)
+            raise
         return result
+
+
+def _wind_down(run_id: str) -> None:
+    """Asks the running step to end, and waits a little until it has."""
+    _Current.stopping.set()
+    until = time.monotonic() + _GRACE
+    while time.monotonic() < until:
+        status = DBOS.get_workflow_status(run_id)
+        if status is None or status.status != "PENDING":
+            return
+        time.sleep(0.05)
 
 
 def prepare(dbos_url: str) -> None:
@@ -158,8 +202,8 @@ def _encode(error: FeilunError) -> str:
 
 
 def _recorded(error: Exception) -> Exception:
-    """The feilun error behind a failed step: this process's own, or one an earlier process wrote
-    down; anything else as it is."""
+    """What failed a step: this process's own error, or the feilun error that an earlier process
+    wrote down; anything else as it is."""
     if _Current.failure is not None:
         return _Current.failure
     try:

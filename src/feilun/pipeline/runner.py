@@ -13,7 +13,7 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from feilun.config import ProjectConfig, Settings
 from feilun.errors import FeilunError, Refused
@@ -25,7 +25,15 @@ from feilun.store import Store
 from feilun.store.records import Run, RunKind
 from feilun.types import Progress
 
-__all__ = ["identity", "turn"]
+__all__ = ["Turn", "identity", "turn"]
+
+
+class Turn(NamedTuple):
+    """A finished run, and whether it had finished before: then nothing was executed."""
+
+    run: Run
+    repeated: bool
+
 
 _EVERY = 0.5  # seconds between progress rows in the catalog: each is a commit
 
@@ -39,8 +47,8 @@ def turn(
     *,
     restart: bool = False,
     report: Callable[[Progress], None] | None = None,
-) -> Run:
-    """Executes the turn to its end and returns its finished row.
+) -> Turn:
+    """Executes the turn to its end. One that finished before is returned as it is.
 
     Raises `AlreadyRunning` while another process executes this project, and what a step raised;
     the next call then goes on at that step.
@@ -49,7 +57,9 @@ def turn(
     with store.lock(project):
         config_json = config.model_dump(mode="json")
         run_id = identity(store, kind, project, config_json, restart=restart)
-        store.catalog.add_run(run_id, project, kind, config=config_json)
+        known = store.catalog.add_run(run_id, project, kind, config=config_json, state="running")
+        if known.state == "finished":
+            return Turn(known, repeated=True)
         for other in store.catalog.runs(project, states=("running",)):
             if other.id != run_id:  # its process is gone: we hold the lock
                 store.catalog.update_run(other.id, state="stopped")
@@ -77,7 +87,8 @@ def turn(
         except BaseException as error:
             store.catalog.update_run(run_id, state="failed", error=type(error).__name__)
             raise
-        return store.catalog.update_run(run_id, state="finished", result=result)
+        run = store.catalog.update_run(run_id, state="finished", result=result)
+        return Turn(run, repeated=False)
 
 
 def identity(
@@ -144,6 +155,7 @@ class _Throttled:
         self._context, self._step, self._last = context, step, 0.0
 
     def __call__(self, progress: Progress, *, force: bool = False) -> None:
+        durable.check()
         progress = replace(progress, step=self._step)
         self._context.report(progress)
         now = time.monotonic()

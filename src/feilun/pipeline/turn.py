@@ -53,7 +53,8 @@ def _climb(step: StepRunner, plan: dict[str, Any]) -> dict[str, Any]:
         outcome = {**trained, **packed, **judged}
         if judged["promote"]:
             outcome |= step(f"deploy:{method}", {"version": version})
-            below = version
+            # Golden requests may refuse what the gate let pass: then it is nothing to beat.
+            below = version if outcome["promoted"] else below
         rungs.append(outcome)
         baseline = baseline or version
     return {"data_version": plan["data_version"], "rungs": rungs, "live": below}

@@ -8,19 +8,31 @@ from typing import TYPE_CHECKING, Any
 
 from feilun.engines.base import open_engine
 from feilun.engines.card import FILE as CARD
+from feilun.engines.card import read_card
 from feilun.errors import EnvironmentProblem, InvalidData, NotFound, UsageError
-from feilun.messages import t
+from feilun.messages import language, t
 from feilun.pipeline.context import Context
 from feilun.project.results import Evaluated, FeedbackAdded, Predicted
 from feilun.store import Store
 from feilun.store.records import ModelVersion
 from feilun.tasks.base import TaskBase
+from feilun.tasks.base import get as get_task
 from feilun.types import Item
 
 if TYPE_CHECKING:
     from feilun.project.project import Project
 
-__all__ = ["add_feedback", "call", "evaluate_file", "predict", "read_items"]
+__all__ = [
+    "add_feedback",
+    "call",
+    "evaluate_file",
+    "is_export",
+    "predict",
+    "predict_folder",
+    "read_items",
+]
+
+_TABLES = (".csv", ".tsv", ".json", ".jsonl", ".parquet", ".xlsx")
 
 
 def predict(
@@ -28,16 +40,40 @@ def predict(
 ) -> Predicted:
     """Answers by the live version, the newest when none is live, or `model`: the name of a
     version, or the folder of an exported one."""
-    if model is not None and (Path(model) / CARD).is_file():
-        folder, name = Path(model), Path(model).name
-    else:
-        live = project.live
-        version = project.model(model) if model or live is None else live
-        artifact = version.record.artifact()
-        if artifact is None:
-            raise NotFound("store.version_without_weights", version=version.id, state=version.state)
-        folder, name = project.workspace.store.artifacts.path(artifact), version.id
-    checked = [project.task.check(item) for item in items]
+    if model is not None and is_export(model):
+        return _answer(Path(model), Path(model).resolve().name, project.task, items, all_scores)
+    live = project.live
+    version = (project.model(model) if model or live is None else live).record
+    artifact = version.artifact()
+    if artifact is None or version.pruned is not None:
+        raise NotFound("store.version_without_weights", version=version.id, state=version.state)
+    folder = project.workspace.store.artifacts.path(artifact)
+    return _answer(folder, version.id, project.task, items, all_scores)
+
+
+def predict_folder(folder: Path, given: Sequence[str], all_scores: bool = False) -> Predicted:
+    """Answers texts and the rows of files by an exported version, which needs no workspace."""
+    task = get_task(read_card(folder).schema.task)
+    return _answer(folder, folder.resolve().name, task, read_items(task, given, {}), all_scores)
+
+
+def is_export(model: str) -> bool:
+    """Whether `model` is the folder of a version rather than the name of one."""
+    return _is_file(str(Path(model) / CARD))
+
+
+def _is_file(word: str) -> bool:
+    # A text may be longer than any file name may be, which the system calls an error.
+    try:
+        return Path(word).is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def _answer(
+    folder: Path, name: str, task: TaskBase, items: Sequence[Item], all_scores: bool
+) -> Predicted:
+    checked = [task.check(item) for item in items]
     engine = open_engine(folder)
     try:
         outputs = engine.predict(checked, all_scores)
@@ -48,29 +84,31 @@ def predict(
 
 def call(url: str, key: str, model: str, items: Sequence[Item], all_scores: bool) -> Predicted:
     """Answers by the server at `url`, metered under `key`."""
-    from feilun.client import ApiError, Client
+    from feilun.client import ApiError, Client, Unreachable
 
     try:
-        with Client(url, key) as client:
+        with Client(url, key, lang=language()) as client:
             answer = client.predict(list(items), model=model, all_scores=all_scores)
+    except Unreachable as error:
+        raise EnvironmentProblem("project.server_away", reason=str(error)) from None
     except ApiError as error:
-        raise UsageError("project.server_refused", url=url, reason=str(error)) from None
-    except OSError as error:
-        raise EnvironmentProblem("project.server_away", url=url, reason=str(error)) from None
+        failure = EnvironmentProblem if error.status >= 500 else UsageError
+        raise failure("project.server_refused", url=url, reason=str(error)) from None
     return Predicted(
         answer.model, [_words(item) for item in items], answer.outputs, answer.id, answer.usage
     )
 
 
 def read_items(task: TaskBase, given: Sequence[str], columns: Mapping[str, str]) -> list[Item]:
-    """Texts as they are; the rows of what is a file. For tasks on media a file is one item."""
+    """Texts as they are; the rows of what is a file. For tasks on media a file is one item. Raises
+    `NotFound` for what is named like a file of rows and is none, rather than answer its name."""
     media = task.columns[0].kind not in ("text", "category", "number")
     items: list[Item] = []
     for word in given:
         file = Path(word)
-        if len(word) < 1024 and file.is_file():
+        if _is_file(word):
             items += [file.read_bytes()] if media else _rows(task, file, columns)
-        elif media:
+        elif media or (word.lower().endswith(_TABLES) and not any(map(str.isspace, word))):
             raise NotFound("project.no_such_file", file=word)
         else:
             items.append(word)

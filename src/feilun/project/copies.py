@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from feilun.messages import t
 from feilun.project.results import Listing, size
@@ -35,9 +35,6 @@ def restore(workspace: Workspace, source: Path) -> Listing:
 
 def _listing(key: str, folder: Path, info: object) -> Listing:
     data = to_jsonable(info)
-    plain = {k: v for k, v in data.items() if isinstance(v, (str, int, float))}
-    rows = [
-        [k, size(v) if k == "bytes" and not isinstance(v, str) else str(v)]
-        for k, v in plain.items()
-    ]
+    plain: dict[str, Any] = {k: v for k, v in data.items() if isinstance(v, (str, int, float))}
+    rows = [[t(f"project.copy_{k}"), size(v) if k == "bytes" else str(v)] for k, v in plain.items()]
     return Listing([data], Table(t(key, folder=folder), ["", ""], rows))

@@ -25,7 +25,7 @@ from feilun.engines.card import read_card
 from feilun.errors import Conflict
 from feilun.messages import t
 from feilun.pipeline.context import Context
-from feilun.project.results import percent
+from feilun.project.results import scored
 from feilun.store.records import ModelVersion
 from feilun.table import to_jsonable
 
@@ -72,12 +72,13 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def _about(context: Context, version: ModelVersion, folder: Path) -> dict[str, Any]:
-    data = context.store.catalog.data_version(version.data_version or "")
+    rows = context.data_of(version) if version.data_version else None
+    data = {"id": rows.id, "artifact": rows.artifact, "counts": rows.counts} if rows else None
     return {
         "version": version.id,
         "method": version.method,
         "created": version.created.isoformat(),
-        "data_version": {"id": data.id, "artifact": data.artifact, "counts": data.counts},
+        "data_version": data,
         "config": to_jsonable(version.config),
         "metrics": to_jsonable(version.metrics),
         "variants": to_jsonable(version.variants),
@@ -115,7 +116,9 @@ def _readme(context: Context, version: ModelVersion, folder: Path) -> str:
     ]
     labels = ", ".join(f"`{label}`" for label in card.schema.labels[:50])
     table = [f"| {t('project.metric')} | {t('project.score')} |", "| --- | --- |"]
-    table += [f"| {t(f'metrics.{name}')} | {percent(score)} |" for name, score in scores.items()]
+    table += [
+        f"| {t(f'metrics.{name}')} | {scored(name, score)} |" for name, score in scores.items()
+    ]
     return "\n".join(
         [
             *front,
@@ -125,7 +128,7 @@ def _readme(context: Context, version: ModelVersion, folder: Path) -> str:
                 "project.card_what",
                 task=card.schema.task,
                 method=version.method,
-                data=version.data_version,
+                data=version.data_version or t("project.unknown"),
             ),
             "",
             f"{t('project.labels')}: {labels}",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,6 @@ from feilun.engines.card import read_card
 from feilun.errors import CorruptArtifact, InvalidData, NotFound
 from feilun.messages import t
 from feilun.project.export import ABOUT, FLOAT, RIDERS
-from feilun.project.template import project_file
 from feilun.store.records import ModelVersion
 
 if TYPE_CHECKING:
@@ -33,17 +33,13 @@ def import_version(workspace: Workspace, folder: Path, name: str | None) -> Mode
     card = read_card(folder)
     project = name or str(about["version"]).partition("@")[0]
     store = workspace.store
-    try:
-        store.catalog.project(project)
-    except NotFound:
-        file = workspace.folder / project / "feilun.toml"
-        text = project_file(project, card.schema.task, None)
-        store.catalog.add_project(project, card.schema.task)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text, "utf-8")
-    variant = store.publish(_copy(workspace, folder), "variant").ref
-    whole = folder / FLOAT
-    weights = store.publish(_copy(workspace, whole), "weights").ref if whole.is_dir() else variant
+    _project(workspace, project, card.schema.task, folder)
+    names = [name for name in about["files"] if Path(name).parts[0] not in RIDERS]
+    variant = store.publish(_copy(workspace, folder, names), "variant").ref
+    weights, whole = variant, [name for name in about["files"] if Path(name).parts[0] == FLOAT]
+    if whole:
+        inner = [str(Path(name).relative_to(FLOAT)) for name in whole]
+        weights = store.publish(_copy(workspace, folder / FLOAT, inner), "weights").ref
     figures: dict[str, Any] = dict(about["variants"])
     chosen = about["variant"]
     if chosen:
@@ -67,7 +63,9 @@ def import_version(workspace: Workspace, folder: Path, name: str | None) -> Mode
 def _about(folder: Path) -> dict[str, Any]:
     try:
         about: dict[str, Any] = json.loads((folder / ABOUT).read_text("utf-8"))
-        files: dict[str, str] = about["files"]
+        files: dict[str, str] = dict(about["files"])
+        dict(about["variants"]), dict(about["metrics"]), dict(about["config"])
+        str(about["version"]), str(about["method"]), about["variant"]
     except (OSError, ValueError, KeyError, TypeError):
         raise InvalidData("project.not_exported", folder=folder) from None
     for name, digest in files.items():
@@ -79,13 +77,21 @@ def _about(folder: Path) -> dict[str, Any]:
     return about
 
 
-def _copy(workspace: Workspace, folder: Path) -> Path:
-    """The weights alone, without what an export adds for readers."""
+def _project(workspace: Workspace, name: str, task: str, folder: Path) -> None:
+    """Makes the project where it is not there; refuses one that answers something else."""
+    try:
+        kept = workspace.store.catalog.project(name).task
+    except NotFound:
+        workspace.init(name, task)
+        return
+    if kept != task:
+        raise InvalidData("project.other_task", folder=folder, given=task, project=name, kept=kept)
+
+
+def _copy(workspace: Workspace, folder: Path, names: Iterable[str]) -> Path:
+    """The files that were checked and nothing else."""
     target = workspace.store.artifacts.new()
-    shutil.copytree(
-        folder,
-        target,
-        ignore=lambda place, _: RIDERS if Path(place) == folder else set(),
-        dirs_exist_ok=True,
-    )
+    for name in names:
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(folder / name, target / name)
     return target

@@ -110,27 +110,40 @@ def report_page(store: Store, folder: Path, version: str, ref: str) -> Path:
     return page
 
 
-def turned(store: Store, folder: Path, run: Run) -> Turned:
-    """A finished run as people see it."""
+def turned(store: Store, folder: Path, run: Run, *, repeated: bool = False) -> Turned:
+    """A finished run as people see it; `repeated` when it had finished before. What is live is
+    what answers now: after a rollback that is not what the run had put there."""
     result = run.result
     rungs = [_rung(store, raw) for raw in result.get("rungs", ())]
     collected = result.get("collected", {})
-    notes = list(result.get("notes", ()))
-    if collected.get("data_version"):
-        notes.insert(0, t("project.collected", **collected))
+    notes = [*_learned(run, collected), *run.plan.get("notes", ())]
+    notes += [note for raw in result.get("rungs", ()) for note in raw.get("notes", ())]
+    if repeated and rungs and run.finished:
+        notes.append(t("project.repeated", finished=f"{run.finished:%Y-%m-%d %H:%M}"))
+    live = store.catalog.live(store.catalog.project(run.project).endpoint)
     last = next((raw for raw in reversed(result.get("rungs", ())) if raw.get("report")), None)
     page = report_page(store, folder, last["version"], last["report"]) if last else None
     return Turned(
         run=run.id,
         kind=run.kind,
-        promoted=any(rung.promoted for rung in rungs) or run.kind == "train",
-        live=result.get("live"),
+        promoted=any(rung.promoted for rung in rungs),
+        live=live.version if live and run.kind != "train" else None,
         rungs=rungs,
         report=page,
         data_version=result.get("data_version"),
         reason=collected.get("reason", ""),
         notes=notes,
     )
+
+
+def _learned(run: Run, collected: Mapping[str, Any]) -> list[str]:
+    """What an update took up, and which new labels it could not yet."""
+    notes = [t("project.collected", **collected)] if collected.get("data_version") else []
+    notes += [t("project.label_learnt", label=one) for one in collected.get("new_labels", ())]
+    need = run.config.get("update", {}).get("new_label_rows")
+    for label, rows in collected.get("waiting", {}).items():
+        notes.append(t("project.label_waits", label=label, rows=rows, need=need))
+    return notes
 
 
 def _rung(store: Store, raw: Mapping[str, Any]) -> Rung:

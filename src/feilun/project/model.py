@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from feilun.messages import t
-from feilun.project.results import Deployed, Evaluated, Predicted, percent
+from feilun.project.results import Deployed, Evaluated, Predicted, scored
 from feilun.table import Table
 from feilun.types import Item
 
@@ -61,6 +61,6 @@ class Model:
 
     def _repr_html_(self) -> str:
         scores = self.record.metrics.get("test", {})
-        rows = [[t(f"metrics.{name}"), percent(score)] for name, score in scores.items()]
+        rows = [[t(f"metrics.{name}"), scored(name, score)] for name, score in scores.items()]
         title = f"{self.id} · {self.record.method} · {t(f'project.state_{self.state}')}"
         return Table(title, [t("project.metric"), t("project.score")], rows)._repr_html_()

@@ -63,7 +63,9 @@ class Project:
 
     def config(self, overrides: Mapping[str, Any] | None = None) -> ProjectConfig:
         """The checked settings. Raises `InvalidSettings` with every fault at once."""
-        return resolve(self.file, overrides)[0]
+        config = resolve(self.file, overrides)[0]
+        self._agrees(config)
+        return config
 
     @property
     def task(self) -> TaskBase:
@@ -212,7 +214,7 @@ class Project:
         self._agrees(config)
         from feilun.pipeline.runner import turn
 
-        run = turn(
+        run, repeated = turn(
             self.workspace.store,
             self.workspace.settings,
             kind,
@@ -221,12 +223,27 @@ class Project:
             restart=restart,
             report=report,
         )
-        return looks.turned(self.workspace.store, self.file.parent, run)
+        return looks.turned(self.workspace.store, self.file.parent, run, repeated=repeated)
 
-    def enqueue(self, kind: RunKind) -> str:
+    def enqueue(
+        self,
+        kind: RunKind,
+        *,
+        method: str | None = None,
+        overrides: Mapping[str, Any] | None = None,
+        restart: bool = False,
+    ) -> str:
         """Queues a turn for ``feilun worker`` and returns its place's id."""
-        resolve(self.file)
-        run = self.workspace.store.catalog.add_run(new_id(f"{self.name}-queued-"), self.name, kind)
+        changes = dict(overrides or {})
+        if method is not None:
+            changes["training.method"] = method
+        self.config(changes)
+        run = self.workspace.store.catalog.add_run(
+            new_id(f"{self.name}-queued-"),
+            self.name,
+            kind,
+            config={"set": changes, "restart": restart},
+        )
         return run.id
 
     # Models
@@ -300,8 +317,13 @@ class Project:
 
         context = self._context(self.config(), report)
         version = self.model(model).record
+        catalog = self.workspace.store.catalog
         with self.workspace.store.lock(self.name):
-            if not version.variants:
+            before = catalog.live(catalog.project(self.name).endpoint)
+            now = (before.version, before.artifact) if before else None
+            if now == (version.id, version.artifact()):
+                return Deployed(version.id, None, False, None)
+            if not version.variants and version.data_version is not None:
                 compress(context, version=version.id)
             if not force:
                 judged = evaluate(context, version=version.id, baseline=None, below=None)
@@ -311,36 +333,30 @@ class Project:
                         version=version.id,
                         reasons="\n".join(judged["reasons"]),
                     )
-            before = self.live
             outcome = deploy(context, version=version.id, forced=force, reason=reason or "")
         if not outcome["promoted"]:
             raise Refused("project.golden_refused", version=version.id, **outcome["golden"])
-        return Deployed(version.id, before.id if before else None, force, outcome["golden"])
+        previous = before.version if before and before.version != version.id else None
+        return Deployed(version.id, previous, force, outcome["golden"])
 
     def rollback(self) -> Deployed:
-        """The version that was live before the present one answers again, at once. Raises
-        `NotFound` when there was none."""
+        """The version that was live before the present one answers again, at once; a second
+        rollback goes one further back. Raises `NotFound` when there was none."""
         catalog = self.workspace.store.catalog
         endpoint = catalog.project(self.name).endpoint
-        live = catalog.live(endpoint)
-        for former in catalog.history(endpoint):
-            if live and former.role == "live" and former.version != live.version:
-                catalog.set_live(
-                    endpoint,
-                    former.version,
-                    former.variant,
-                    reason=t("project.rolled_back", version=live.version),
-                    actor="rollback",
-                )
-                return Deployed(former.version, live.version, False, None)
-        raise NotFound("project.nothing_before", project=self.name)
+        live, former = catalog.live(endpoint), catalog.former(endpoint)
+        if live is None or former is None:
+            raise NotFound("project.nothing_before", project=self.name)
+        reason = t("project.rolled_back", version=live.version)
+        catalog.set_live(endpoint, former.version, former.variant, reason=reason, actor="rollback")
+        return Deployed(former.version, None, False, None, notes=(reason,))
 
     def predict(
         self, items: Item | Sequence[Item], model: str | None = None, all_scores: bool = False
     ) -> Predicted:
         """Answers one item or several in this process, unmetered, by the live version or `model`
         (a version's name, or the folder of an exported one)."""
-        single = isinstance(items, (str, bytes, Mapping))
+        single = items is None or isinstance(items, (str, bytes, int, float, Mapping))
         listed = [cast(Item, items)] if single else list(cast(Sequence[Item], items))
         return answers.predict(self, listed, model, all_scores)
 

@@ -13,16 +13,27 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from feilun import registry
-from feilun.config import ProjectConfig, describe_faults, load_project
-from feilun.errors import FeilunError, InvalidSettings
+from feilun.config import (
+    ProjectConfig,
+    TrainingConfig,
+    check_project,
+    describe_faults,
+    read_project,
+)
+from feilun.errors import InvalidSettings, UsageError
+from feilun.messages import t
+from feilun.training.plan import AUTO
 from feilun.training.settings import resolve as resolve_methods
 
 __all__ = ["method_choices", "resolve"]
 
+_OF_ALL = frozenset(TrainingConfig.model_fields)
+"""Keys of ``[training]`` that belong to no method."""
+
 
 def method_choices() -> list[str]:
     """What ``--method`` takes: ``auto`` and every method that is found."""
-    return ["auto", *registry.names("methods")]
+    return [AUTO, *registry.names("methods")]
 
 
 def resolve(
@@ -33,23 +44,48 @@ def resolve(
     Raises `InvalidSettings` with every fault: unknown keys, wrong values, unknown tasks, methods
     and tables of methods that do not exist.
     """
-    config = load_project(file, overrides)
+    raw = read_project(file, overrides)
     faults: list[str] = []
-    task = _attempt(faults, lambda: registry.load("tasks", config.project.task))
-    if task is not None:
-        _check(faults, "task", task.Task.Settings, config.task)
-    settings: dict[str, dict[str, Any]] = {}
+    config: ProjectConfig | None = None
     try:
-        methods = resolve_methods(config.training)
+        config = check_project(file, raw)
+    except InvalidSettings as error:
+        faults += error.params["faults"]
+    # What the tables hold is looked at one by one from here on: a fault in one hides no other.
+    project, training = _table(raw, "project"), _table(raw, "training")
+    if isinstance(project.get("task"), str):
+        try:
+            task = registry.load("tasks", project["task"]).Task
+            _check(faults, "task", task.Settings, _table(raw, "task"))
+        except UsageError as error:
+            faults.append(error.message())
+    settings: dict[str, dict[str, Any]] = {}
+    own = {name: value for name, value in training.items() if name not in _OF_ALL}
+    try:
+        methods = resolve_methods(TrainingConfig(**own))
         settings = {name: found.model_dump(mode="json") for name, found in methods.items()}
     except InvalidSettings as error:
         faults += error.params["faults"]
-    if config.training.method not in method_choices():
-        options = ", ".join(method_choices())
-        faults.append(f"training.method ({config.training.method!r}): {options}")
-    if faults:
+    method = training.get("method", AUTO)
+    if isinstance(method, str) and method not in method_choices():
+        faults.append(f"training.method ({method!r}): {', '.join(method_choices())}")
+    schedule = _table(raw, "update").get("schedule")
+    if isinstance(schedule, str) and not _is_cron(schedule):
+        faults.append(t("project.bad_schedule", schedule=schedule))
+    if faults or config is None:
         raise InvalidSettings("config.project", file=file, faults=faults)
     return config, settings
+
+
+def _table(raw: Mapping[str, Any], name: str) -> dict[str, Any]:
+    found = raw.get(name, {})
+    return dict(found) if isinstance(found, Mapping) else {}
+
+
+def _is_cron(schedule: str) -> bool:
+    from croniter import croniter
+
+    return len(schedule.split()) == 5 and bool(croniter.is_valid(schedule))
 
 
 def _check(faults: list[str], where: str, model: type[BaseModel], raw: Mapping[str, Any]) -> None:
@@ -57,11 +93,3 @@ def _check(faults: list[str], where: str, model: type[BaseModel], raw: Mapping[s
         model(**raw)
     except ValidationError as error:
         faults += describe_faults(error, prefix=f"{where}.")
-
-
-def _attempt(faults: list[str], action: Any) -> Any:
-    try:
-        return action()
-    except FeilunError as error:
-        faults.append(error.message())
-        return None

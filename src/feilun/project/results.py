@@ -23,6 +23,7 @@ __all__ = [
     "Rung",
     "Turned",
     "percent",
+    "scored",
     "size",
 ]
 
@@ -32,6 +33,13 @@ def percent(score: Mapping[str, float] | None) -> str:
     if not score:
         return "–"
     return f"{100 * score['value']:.1f} ({100 * score['low']:.1f}–{100 * score['high']:.1f})"
+
+
+def scored(metric: str, score: Mapping[str, float] | None) -> str:
+    """A score in the unit of its metric: percent, but for the log-loss, which has none."""
+    if metric != "log_loss" or not score:
+        return percent(score)
+    return f"{score['value']:.3f} ({score['low']:.3f}–{score['high']:.3f})"
 
 
 def size(count: float | None) -> str:
@@ -122,9 +130,9 @@ class Rung(Result):
 
 @dataclass(frozen=True)
 class Turned(Result):
-    """A finished turn of the wheel. `promoted` tells whether a version of it went live; `reason`
-    why there was nothing to do, where there was not. `report` is the HTML report of the last
-    version judged."""
+    """A finished turn of the wheel. `promoted` tells whether a version of it went live, `live` what
+    answers now; `reason` why there was nothing to do, where there was not. `report` is the HTML
+    report of the last version judged."""
 
     run: str
     kind: str
@@ -187,21 +195,12 @@ class Evaluated(Result):
     report: Path | None
 
     def tables(self) -> Sequence[Table]:
-        notes = [self.verdict, *self.reasons]
+        notes = [note for note in (self.verdict, *self.reasons) if note]
         if self.report:
             notes.append(t("project.report_at", file=self.report))
-        rows = [
-            [t(f"metrics.{name}"), percent(score) if name != "log_loss" else _plain(score)]
-            for name, score in self.metrics.items()
-        ]
+        rows = [[t(f"metrics.{name}"), scored(name, s)] for name, s in self.metrics.items()]
         title = t("project.evaluated", version=self.version, rows=self.rows)
         return (Table(title, [t("project.metric"), t("project.score")], rows, notes),)
-
-
-def _plain(score: Mapping[str, float] | None) -> str:
-    if not score:
-        return "–"
-    return f"{score['value']:.3f} ({score['low']:.3f}–{score['high']:.3f})"
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from feilun.feedback.collect import accept
 from feilun.feedback.queue import review_queue
 from feilun.store import Store
 from feilun.store.records import Prediction
@@ -20,9 +21,10 @@ class ReviewItem:
     _store: Store
 
     def label(self, label: str) -> None:
-        """Says what the right answer is, as a reviewer; the answer's own label confirms it."""
-        row = self.prediction
-        self._store.ledger.add_feedback(row.prediction_id, row.index, label, source="reviewer")
+        """Says what the right answer is, as a reviewer; the answer's own label confirms it. Raises
+        `Gone` when the input is no longer kept, `InvalidData` for what cannot be a label."""
+        row, store = self.prediction, self._store
+        accept(store.catalog, store.ledger, row.prediction_id, row.index, label, source="reviewer")
 
 
 def review(store: Store, project: str, limit: int) -> Iterator[ReviewItem]:

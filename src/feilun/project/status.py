@@ -54,8 +54,14 @@ class Status(Result):
                 for r in self.runs
             ]
             tables.append(Table(t("project.runs"), columns, rows))
-        notes = [t("project.server_at", **server) for server in self.servers]
-        tables.append(Table("", (), (), notes or [t("project.no_server")]))
+        notes = [
+            t("project.run_error", run=r["run"], reason=r["error"])
+            for r in self.runs
+            if r["error"] and r["state"] in ("failed", "refused")
+        ]
+        servers = [t("project.server_at", **server) for server in self.servers]
+        notes += servers or [t("project.no_server")]
+        tables.append(Table("", (), (), notes))
         return tables
 
 

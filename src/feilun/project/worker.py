@@ -1,47 +1,63 @@
 """What a worker runs: turns that were queued, and updates whose schedule has come.
 
 Each turn runs in a process of its own, the same command a person would type, because only the
-holder of a project's lock may execute it and a worker serves every project.
+holder of a project's lock may execute it and a worker serves every project. A place in the queue
+and a scheduled time are struck off when the turn has ended: a worker that is killed in between
+leaves them, and the next one goes on with the same run.
 """
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from feilun import messages
+from feilun.errors import AlreadyRunning, FeilunError
 from feilun.messages import t
-from feilun.project.resolve import resolve
+from feilun.store.records import RunState
 
 if TYPE_CHECKING:
     from feilun.project.workspace import Workspace
 
 __all__ = ["Due", "due", "execute"]
 
+_BUSY = "store.already_running"
+_STATES: Mapping[int, RunState] = {0: "finished", 1: "refused"}
+
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """A turn to run now: queued under `run`, or scheduled for `moment`."""
+    """A turn to run now: queued under `run` with its `options`, or scheduled for `moment`."""
 
     project: str
     kind: str
     run: str | None = None
     moment: datetime | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
-def due(workspace: Workspace) -> list[Due]:
-    """Queued turns first, oldest first, then updates whose schedule has come since the last."""
+def due(workspace: Workspace, say: Callable[[str], None]) -> list[Due]:
+    """Queued turns first, oldest first, then updates whose schedule (in UTC) has come since the
+    last. A project whose settings do not fit is left out, and said so."""
     catalog = workspace.store.catalog
-    found = [Due(r.project, r.kind, run=r.id) for r in reversed(catalog.runs(states=("queued",)))]
+    queued = reversed(catalog.runs(states=("queued",)))
+    found = [Due(r.project, r.kind, run=r.id, options=r.config) for r in queued]
     now = datetime.now(UTC)
     for project in workspace.projects():
-        config, _ = resolve(project.file)
-        if config.update.schedule is None:
+        try:
+            schedule = project.config().update.schedule
+        except FeilunError as error:
+            say(t("project.worker_skips", project=project.name, reason=error.message()))
             continue
-        moment = _last_time(config.update.schedule, now)
+        if schedule is None:
+            continue
+        moment = _last_time(schedule, now)
         fired = catalog.setting(_key(project.name))
         if fired is None:  # the schedule is new: it begins with its next time
             catalog.set_setting(_key(project.name), now.isoformat())
@@ -50,18 +66,68 @@ def due(workspace: Workspace) -> list[Due]:
     return found
 
 
-def execute(workspace: Workspace, task: Due, say: Callable[[str], None]) -> None:
-    """Runs one due turn to its end and says how it ended."""
+def execute(
+    workspace: Workspace,
+    task: Due,
+    say: Callable[[str], None],
+    wait: Callable[[str], None],
+) -> int | None:
+    """Runs one due turn to its end, says how it ended and returns its exit code. While another
+    process executes the project it tells `wait`, does nothing, and returns None."""
+    busy = t("project.worker_busy", project=task.project, kind=task.kind)
+    try:
+        with workspace.store.lock(task.project):
+            pass
+    except AlreadyRunning:
+        wait(busy)
+        return None
+    say(t("project.worker_begins", project=task.project, kind=task.kind))
+    # Its bars and words are for whoever watches the worker; its result is for us.
+    done = subprocess.run(
+        _command(workspace, task),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        env=_environment(workspace),
+        check=False,
+    )
+    failure = _failure(done.stdout)
+    if failure.get("code") == _BUSY:  # somebody was faster
+        wait(busy)
+        return None
     catalog = workspace.store.catalog
     if task.run is not None:
-        catalog.update_run(task.run, state="stopped")
+        state = _STATES.get(done.returncode, "failed")
+        catalog.update_run(task.run, state=state, error=failure.get("message"))
     if task.moment is not None:
         catalog.set_setting(_key(task.project), task.moment.isoformat())
-    say(t("project.worker_begins", project=task.project, kind=task.kind))
-    command = [sys.executable, "-m", "feilun", task.kind, "--project", task.project]
-    command += ["--workspace", str(workspace.folder)]
-    code = subprocess.run(command, stdin=subprocess.DEVNULL, check=False).returncode
-    say(t("project.worker_ends", project=task.project, kind=task.kind, code=code))
+    if failure:
+        say(failure["message"])
+    say(t("project.worker_ends", project=task.project, kind=task.kind, code=done.returncode))
+    return done.returncode
+
+
+def _command(workspace: Workspace, task: Due) -> list[str]:
+    words = [sys.executable, "-m", "feilun", task.kind, "--json", "--project", task.project]
+    words += ["--workspace", str(workspace.folder)]
+    for name, value in task.options.get("set", {}).items():
+        words += ["--set", f"{name}={json.dumps(value)}"]
+    return [*words, "--restart"] if task.options.get("restart") else words
+
+
+def _environment(workspace: Workspace) -> dict[str, str]:
+    """What a workspace that was opened from Python was told beside the environment."""
+    settings = workspace.settings
+    told = {"DATABASE": settings.database, "ARTIFACTS": settings.artifacts}
+    told["LANG"] = messages.language()
+    return {**os.environ, **{f"FEILUN_{name}": value for name, value in told.items() if value}}
+
+
+def _failure(printed: bytes) -> dict[str, str]:
+    try:
+        found: dict[str, str] = json.loads(printed).get("error", {})
+    except (ValueError, AttributeError):
+        return {}
+    return found
 
 
 def _last_time(schedule: str, now: datetime) -> datetime:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -12,6 +14,7 @@ from typing import Any, Self
 from feilun import messages, registry
 from feilun.billing.keys import create_key
 from feilun.billing.prices import set_price
+from feilun.client import encode_item
 from feilun.config import Settings, load_settings
 from feilun.errors import Conflict, NotFound, UsageError
 from feilun.messages import t
@@ -21,7 +24,9 @@ from feilun.project.project import Project
 from feilun.project.results import Listing, NewApiKey, size
 from feilun.project.status import Status, gather
 from feilun.store import Store, open_store
-from feilun.table import Table
+from feilun.store.files import write_atomically
+from feilun.table import Table, to_jsonable
+from feilun.tasks.base import get as get_task
 
 __all__ = ["Workspace"]
 
@@ -85,21 +90,31 @@ class Workspace:
     def init(
         self, name: str, task: str = "text-classification", base: str | None = None
     ) -> Project:
-        """A new project: its folder, its settings file, its row in the catalog.
+        """A new project: its folder, its settings file, its row in the catalog. A settings file
+        that is there already, such as one from a repository, is taken as it is.
 
         Raises `UsageError` for an unknown task, `Conflict` when the project exists,
-        `InvalidSettings` for a name that cannot be one.
+        `InvalidSettings` for a name that cannot be one and for a file of another project.
         """
+        from feilun.project.resolve import resolve
         from feilun.project.template import project_file
 
         registry.load("tasks", task)
         file = self.folder / name / FILE
         text = project_file(name, task, base)
-        if file.exists():
+        if any(project.name == name for project in self.store.catalog.projects()):
             raise Conflict("store.project_exists", project=name)
+        if file.exists():
+            section = resolve(file)[0].project
+            if (section.name, section.task) != (name, task):
+                raise Conflict(
+                    "project.other_file", file=file, name=section.name, task=section.task
+                )
+        else:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(file, text.encode())
+        # Last, so that what is in the catalog has its file, whenever this is killed.
         self.store.catalog.add_project(name, task)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text, "utf-8")
         return Project(self, name)
 
     def projects(self) -> list[Project]:
@@ -166,12 +181,12 @@ class Workspace:
         projects = self.store.catalog.projects()
         servers = self.store.catalog.servers()
         chosen = next((p for p in projects if p.name == project), projects[0] if projects else None)
-        endpoint, text = (chosen.endpoint, _sample(chosen.task)) if chosen else ("NAME", "…")
+        endpoint, item = (chosen.endpoint, _sample(chosen.task)) if chosen else ("NAME", "…")
         address = servers[0].address if servers else "http://127.0.0.1:8000"
+        body = json.dumps({"model": endpoint, "inputs": [item]}, ensure_ascii=False)
         return (
             f"curl -s {address}/v1/predict -H 'Authorization: Bearer {secret}' "
-            f"-H 'Content-Type: application/json' "
-            f"""-d '{{"model": "{endpoint}", "inputs": ["{text}"]}}'"""
+            f"-H 'Content-Type: application/json' -d {shlex.quote(body)}"
         )
 
     def keys(self) -> Listing:
@@ -276,8 +291,10 @@ class Workspace:
         from feilun.store.gc import collect
 
         report = collect(self.store, keep_versions=keep, dry_run=dry_run)
-        data = report.to_json() if hasattr(report, "to_json") else report.__dict__
-        rows = [[str(k), size(v) if k == "bytes" else str(v)] for k, v in data.items()]
+        data = to_jsonable(report)
+        rows = [
+            [t(f"project.gc_{k}"), size(v) if k == "bytes" else f"{v:,}"] for k, v in data.items()
+        ]
         key = "project.gc_would" if dry_run else "project.gc_done"
         return Listing([data], Table(t(key), ["", ""], rows))
 
@@ -296,15 +313,30 @@ class Workspace:
         with cls(folder) as workspace:
             return restore(workspace, Path(source))
 
-    def work(self, *, once: bool = False, say: Callable[[str], None] = print) -> None:
-        """Runs queued turns and scheduled updates until interrupted; `once`: what is due now."""
+    def work(self, *, once: bool = False, say: Callable[[str], None] = print) -> Listing:
+        """Runs queued turns and scheduled updates until interrupted; `once`: what is due now.
+        Returns what was run and how it ended. A turn of a project that somebody else turns waits.
+        """
         from feilun.project.worker import due, execute
 
+        ran: list[dict[str, Any]] = []
+        said: set[str] = set()
+
+        def say_once(line: str) -> None:
+            # Every few seconds the same would drown what matters.
+            if line not in said:
+                said.add(line)
+                say(line)
+
         while True:
-            for task in due(self):
-                execute(self, task, say)
+            for task in due(self, say_once):
+                code = execute(self, task, say, say_once)
+                if once:
+                    ran.append({"project": task.project, "kind": task.kind, "code": code})
             if once:
-                return
+                rows = [[one["project"], one["kind"], str(one["code"])] for one in ran]
+                columns = [t("project.project"), t("project.run"), t("project.state")]
+                return Listing(ran, Table("", columns if rows else (), rows))
             time.sleep(5)
 
     def apply_prices(self) -> None:
@@ -326,7 +358,6 @@ class Workspace:
         return lines
 
 
-def _sample(task: str) -> str:
-    module = registry.load("tasks", task)
-    item = module.Task(task).example_items()[0]
-    return item if isinstance(item, str) else "…"
+def _sample(task: str) -> Any:
+    """An input that answers: the first of the task's own examples, as it goes over the wire."""
+    return encode_item(get_task(task).example_items()[0])

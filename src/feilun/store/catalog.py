@@ -46,8 +46,8 @@ class Catalog(Versions, Deployments, Runs, Access):
         for endpoint in self.endpoints():
             history = self.history(endpoint)
             keep |= {deployment.version for deployment in history if deployment.until is None}
-            former = [d.version for d in history if d.role == "live" and d.until is not None]
-            keep |= set(former[:1])
+            former = self.former(endpoint)
+            keep |= {former.version} if former else set()
         going = {run.id for run in self.runs(project, states=GOING)}
         return mine & (keep | {version.id for version in versions if version.run_id in going})
 

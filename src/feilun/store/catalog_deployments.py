@@ -127,6 +127,27 @@ class Deployments(CatalogPart):
         with self._db.read() as connection:
             return [Deployment(**as_dict(row)) for row in connection.execute(query)]
 
+    def former(self, endpoint: str) -> Deployment | None:
+        """What a rollback would return to: what was live before the version that is live now. A
+        version that was rolled back from does not count, so that a second rollback goes further
+        back; nor does one whose artifacts gc gave up."""
+        before: list[Deployment] = []
+        for past in reversed(self.history(endpoint)):
+            if past.role != "live":
+                continue
+            if past.actor == "rollback":
+                while before and before[-1].version != past.version:
+                    before.pop()
+            if not before or before[-1].version != past.version:
+                before.append(past)
+            else:
+                before[-1] = past
+        table = t.model_versions
+        with self._db.read() as connection:
+            query = select(table.c.id).where(table.c.pruned.is_not(None))
+            pruned = set(connection.scalars(query))
+        return next((past for past in reversed(before[:-1]) if past.version not in pruned), None)
+
     def endpoints(self) -> list[str]:
         """Every endpoint at which something is or was deployed, by name."""
         c = t.deployments.c

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -20,6 +21,11 @@ def command(
         bool, typer.Option("--all-scores", help=t("cli.option_all_scores"))
     ] = False,
 ) -> None:
+    from feilun.project.answers import is_export, predict_folder
+
+    if model is not None and url is None and is_export(model):
+        shell.show(predict_folder(Path(model), items, all_scores))
+        return
     with shell.project() as project:
         result = project.predict_files(items, model=model, url=url, key=key, all_scores=all_scores)
     shell.show(result)

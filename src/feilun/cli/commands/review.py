@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from feilun.cli.shell import Shell
-from feilun.errors import UsageError
+from feilun.errors import FeilunError, UsageError
 from feilun.messages import t
 
 _KEYS = "1234567890abcdefghijklmoprtuvwxyz"  # without n, q, s: new label, quit, skip
@@ -73,20 +73,35 @@ def _walk(queue: list, labels: list[str]) -> int:  # type: ignore[type-arg]
         menu = "  ".join(f"[{key}] {label}" for key, label in choices.items())
         console.print(menu + "  " + t("cli.review_keys"), style="dim", markup=False)
         while True:
-            key = typer.getchar()
-            if key in ("q", "\x03", "\x04", "\x1b"):
+            key = _key()
+            if key in ("q", "\x1b"):
                 return done
             if key == "s":
                 break
             label = row.label if key in ("\r", "\n") else choices.get(key)
-            if key == "n":
-                label = console.input(t("cli.review_new")).strip() or None
-            if label:
+            try:
+                if key == "n":
+                    label = console.input(t("cli.review_new")).strip() or None
+                if not label:
+                    continue
                 item.label(label)
+            except FeilunError as error:  # such as an input that expired meanwhile
+                console.print(error.message(), style="yellow", markup=False)
+            except (EOFError, KeyboardInterrupt):
+                return done
+            else:
                 console.print(f"→ {label}", style="green", markup=False)
                 done += 1
-                break
+            break
     return done
+
+
+def _key() -> str:
+    """The next key; Ctrl-C and Ctrl-D end the walk, and what was labelled is kept."""
+    try:
+        return typer.getchar()
+    except (EOFError, KeyboardInterrupt):
+        return "q"
 
 
 def _shown(item: object) -> str:

@@ -20,7 +20,9 @@ def command(
 ) -> None:
     with shell.project() as project:
         if later:
-            queued = project.enqueue("run")
+            queued = project.enqueue(
+                "run", method=method, overrides=settings(set_), restart=restart
+            )
             shell.emit({"queued": queued}, t("cli.queued", run=queued))
             return
         with shell.progress() as report:

@@ -19,7 +19,7 @@ def command(
 ) -> None:
     with shell.project() as project:
         if later:
-            queued = project.enqueue("update")
+            queued = project.enqueue("update", overrides=settings(set_), restart=restart)
             shell.emit({"queued": queued}, t("cli.queued", run=queued))
             return
         with shell.progress() as report:

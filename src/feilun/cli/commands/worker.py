@@ -15,4 +15,6 @@ def command(
     once: Annotated[bool, typer.Option("--once", help=t("cli.option_once"))] = False,
 ) -> None:
     with shell.workspace() as workspace:
-        workspace.work(once=once, say=shell.say)
+        ran = workspace.work(once=once, say=shell.say)
+    if shell.json:
+        shell.show(ran)

@@ -24,8 +24,7 @@ def compress(context: Context, version: str) -> dict[str, Any]:
     the very variant that will answer, and travels in its card."""
     catalog, artifacts = context.store.catalog, context.store.artifacts
     model = catalog.model_version(version)
-    assert model.data_version is not None
-    data = catalog.data_version(model.data_version)
+    data = context.data_of(model)
     out = artifacts.new()
     try:
         made = build_variants(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from itertools import cycle, islice
 from typing import Any
 
 from feilun.billing.prices import set_price
@@ -34,7 +35,7 @@ def deploy(
     model = catalog.model_version(version)
     endpoint = catalog.project(context.project).endpoint
     live = catalog.live(endpoint)
-    if live is not None and live.version == version:
+    if live is not None and (live.version, live.artifact) == (version, model.artifact()):
         return {"promoted": True, "golden": {}}
     with _server(context) as address:
         golden = _prove(context, model, address)
@@ -57,21 +58,34 @@ def deploy(
             forced=forced,
             actor=context.run_id or "deploy",
         )
-        with _caller(context, address) as client:
+        # It is live now; a server that does not hear of it at once finds out by itself.
+        with suppress(EnvironmentProblem), _caller(context, address) as client:
             client.post("/internal/v1/refresh")
     return {"promoted": True, "golden": found}
 
 
 def _prove(context: Context, model: ModelVersion, address: str) -> GoldenResult:
-    assert model.data_version is not None
-    data = context.dataset(context.store.catalog.data_version(model.data_version))
-    items = golden_items(data, context.config.serving.golden_requests, context.config.training.seed)
+    items = _items(context, model)
     engine = open_engine(context.folder(model))
     try:
         expected = engine.predict(items, all_scores=True)
     finally:
         engine.close()
     return compare(expected, _ask(context, model, address, items))
+
+
+def _items(context: Context, model: ModelVersion) -> list[Item]:
+    """Golden requests from the version's own rows; an imported version, whose rows are elsewhere,
+    is asked the project's latest, or where there are none the task's examples."""
+    wanted = context.config.serving.golden_requests
+    data = (
+        context.data_of(model)
+        if model.data_version
+        else context.store.catalog.latest_data(context.project)
+    )
+    if data is None:
+        return list(islice(cycle(context.task.example_items()), wanted))
+    return golden_items(context.dataset(data), wanted, context.config.training.seed)
 
 
 def _ask(context: Context, model: ModelVersion, address: str, items: list[Item]) -> list[Output]:
@@ -94,8 +108,11 @@ def _ask(context: Context, model: ModelVersion, address: str, items: list[Item])
 
 
 def _checked(response: Any) -> dict[str, Any]:
-    body: dict[str, Any] = response.json()
-    if response.status_code != 200:
+    try:
+        body: dict[str, Any] = response.json()
+    except ValueError:
+        body = {}
+    if response.status_code != 200 or not body:
         reason = body.get("error", {}).get("message", response.status_code)
         raise EnvironmentProblem("pipeline.server_refused", url=response.url, reason=reason)
     return body
@@ -103,12 +120,19 @@ def _checked(response: Any) -> dict[str, Any]:
 
 @contextmanager
 def _caller(context: Context, address: str) -> Iterator[Any]:
+    """A client of the server's internal routes. A server that goes away is an
+    `EnvironmentProblem`: the next turn proves the version again."""
     import httpx
 
     token = make_token(context.store.secret())
     headers = {"Authorization": f"Bearer {token}"}
-    with httpx.Client(base_url=address, headers=headers, timeout=120, trust_env=False) as client:
-        yield client
+    options: dict[str, Any] = {"headers": headers, "timeout": 120, "trust_env": False}
+    try:
+        with httpx.Client(base_url=address, **options) as client:
+            yield client
+    except httpx.HTTPError as error:
+        reason = str(error) or type(error).__name__
+        raise EnvironmentProblem("pipeline.server_refused", url=address, reason=reason) from None
 
 
 @contextmanager

@@ -40,8 +40,7 @@ def evaluate(
     that the version was trained on."""
     catalog = context.store.catalog
     model = catalog.model_version(version)
-    assert model.data_version is not None
-    data = catalog.data_version(model.data_version)
+    data = context.data_of(model)
     dataset = context.dataset(data)
     items, truth = dataset.items("test"), dataset.labels("test")
     others = _others(context, model, baseline, below)

@@ -46,7 +46,7 @@ def train(context: Context, plan: dict[str, Any], rung: dict[str, Any]) -> dict[
         context.project,
         rung["method"],
         data_version=data.id,
-        parent=previous.id if previous else None,
+        parent=rung.get("parent"),
         weights=ref,
         config={"rung": rung, "project": context.config.model_dump(mode="json")},
         reason=rung["why"],
