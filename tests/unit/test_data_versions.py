@@ -267,6 +267,19 @@ def test_a_new_label_waits_until_it_has_enough_rows(tmp_path: Path) -> None:
     assert not (tmp_path / "v3" / WAITING).exists()
 
 
+def test_rows_of_a_file_leave_a_waiting_label_waiting_unless_they_bring_it(tmp_path: Path) -> None:
+    first, _ = build_version(tmp_path / "v1", write(tmp_path / "a.csv", reviews(60)))
+    wait = ExampleSource("feedback", [Example(f"n{i}", f"so so {i}", "mixed") for i in range(2)])
+    second, _ = build_version(tmp_path / "v2", wait, previous=first, new_label_rows=5)
+    plain = write(tmp_path / "b.csv", [("quite another text", "great")])
+    third, report = build_version(tmp_path / "v3", plain, previous=second, new_label_rows=5)
+    assert (report.waiting, report.new, report.new_labels) == ({"mixed": 2}, 1, ())
+    own = write(tmp_path / "c.csv", [("neither this nor that", "mixed")])
+    fourth, report = build_version(tmp_path / "v4", own, previous=third, new_label_rows=5)
+    assert (report.waiting, report.new_labels) == ({}, ("mixed",))
+    assert Counter(e.label for e in fourth.examples())["mixed"] == 3
+
+
 def test_new_labels_follow_the_old_ones(tmp_path: Path) -> None:
     rows = [(f"text number {i}", 2 + i % 2 * 8) for i in range(40)]
     first, _ = build_version(tmp_path / "v1", write(tmp_path / "a.csv", rows))

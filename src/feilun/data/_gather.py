@@ -19,10 +19,11 @@ from feilun.store.arrow import floats, strings
 from feilun.store.dataset import INPUT, Dataset, DatasetWriter, is_media, row_schema, writing
 from feilun.types import Example, Item
 
-__all__ = ["CORRECTION", "LEFT_OUT", "NEW", "PREVIOUS", "Gathered", "Rows"]
+__all__ = ["CORRECTION", "LEFT_OUT", "NEW", "PREVIOUS", "WAITED", "Gathered", "Rows"]
 
-PREVIOUS, NEW, CORRECTION, LEFT_OUT = 0, 1, 2, 3
-"""Where a row comes from; `LEFT_OUT` rows of the previous version must not come again."""
+PREVIOUS, NEW, CORRECTION, LEFT_OUT, WAITED = 0, 1, 2, 3, 4
+"""Where a row comes from; `LEFT_OUT` rows of the previous version must not come again, `WAITED`
+ones were beside it because feedback had brought too few of their label."""
 
 _BATCH_ROWS = 8192
 _BATCH_TEXT = 16 << 20

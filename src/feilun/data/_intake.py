@@ -8,7 +8,7 @@ from typing import Literal
 
 from feilun.config import DataConfig
 from feilun.data._bad_rows import BadRows
-from feilun.data._gather import CORRECTION, NEW, Gathered
+from feilun.data._gather import CORRECTION, NEW, WAITED, Gathered
 from feilun.data._ticker import Ticker
 from feilun.data.content import content_key, label_text
 from feilun.data.outcome import SourceReport
@@ -65,7 +65,7 @@ class Intake:
         self.own |= set(data.info.get("own_splits", ()))
         if (data.folder / WAITING).is_dir():
             for example in Dataset(data.folder / WAITING).examples():
-                self._gathered.add(example, content_key(example.item), AUTO, NEW)
+                self._gathered.add(example, content_key(example.item), AUTO, WAITED)
 
     def source(self, source: AnySource, split: Literal["auto"] | Split) -> None:
         """All rows of one source. Raises `InvalidData` where the source breaks."""

@@ -18,7 +18,7 @@ import numpy as np
 from feilun.config import DataConfig
 from feilun.data._bad_rows import BadRows
 from feilun.data._decide import UNDECIDED, Contents, Decision, decide, group_contents
-from feilun.data._gather import Gathered
+from feilun.data._gather import CORRECTION, WAITED, Gathered
 from feilun.data._intake import MAX_LABELS, WAITING, Intake
 from feilun.data._ticker import Ticker
 from feilun.data._warnings import label_warnings, split_warnings
@@ -57,8 +57,8 @@ def build(
     content is in `exclude` (see `content_keys`) are left out, old ones too. Equal contents become
     one row. New rows are divided by `split`, by their source, or else by lot; while the user's own
     test (or validation) rows are there, no others are drawn for it. Unusable rows go to the file
-    `bad_rows`. A label that `previous` does not know waits in the folder `WAITING` until it has
-    `new_label_rows`.
+    `bad_rows`. A label that `previous` does not know and that corrections alone have brought waits
+    in the folder `WAITING` until it has `new_label_rows`; rows of a file bring theirs at once.
 
     Raises `InvalidData` for what cannot be read or learnt from and `EnvironmentProblem` when the
     disk is full; `out` is no data version then, and nothing else was touched.
@@ -165,12 +165,15 @@ def _info(settings: DataConfig, own: set[str]) -> dict[str, Any]:
 def _waiting(
     gathered: Gathered, contents: Contents, previous: Dataset | None, minimum: int
 ) -> dict[int, int]:
-    """Numbers of labels that the previous version does not know and that are too rare yet, with
-    their rows."""
+    """Numbers of labels that the previous version does not know, that corrections alone brought
+    and that are too rare yet, with their rows."""
     if previous is None or minimum <= 1:
         return {}
     counts = np.bincount(contents.label[contents.label >= 0], minlength=len(gathered.labels))
     known = len(previous.schema.labels)
+    origins = np.frombuffer(gathered.rows.origins, np.int8)
+    given = contents.label[contents.of_row[~np.isin(origins, (CORRECTION, WAITED))]]
+    counts[given[given >= 0]] = 0  # the user has put rows of these into a file himself
     return {
         code: int(rows)
         for code, rows in enumerate(counts.tolist())

@@ -126,6 +126,7 @@ class Project:
                     report=report or _silent,
                     exclude=exclude or frozenset(),
                     bad_rows=bad,
+                    new_label_rows=config.update.new_label_rows,
                 )
                 details = built.to_json()
                 details.pop("out")
