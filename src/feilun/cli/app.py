@@ -148,7 +148,11 @@ def _usage(error: click_errors.ClickException) -> str:
 
 
 def _name(error: click_errors.BadParameter) -> str:
-    return str(getattr(error.param, "human_readable_name", "") or error.param_hint or "")
+    if error.param is None:
+        return str(error.param_hint or "")
+    # Options as they are typed; an argument has no other name than its own.
+    names = [name for name in getattr(error.param, "opts", ()) if name.startswith("-")]
+    return "/".join(names) or str(error.param.name).upper()
 
 
 def _fail(code: str, message: str, hint: str, exit_code: int, as_json: bool) -> int:
