@@ -53,6 +53,14 @@ def test_equal_goes_live() -> None:
     assert (decision.promote, decision.verdict) == (True, "equal")
 
 
+def test_the_very_answers_of_the_live_version_gain_nothing() -> None:
+    found = _against(30, range(6), range(6))
+    decision = decide(found)
+    assert (decision.promote, decision.verdict) == (False, "equal")
+    assert _codes(decision, "against") == {"evaluation.gate_same"}
+    assert "reviews@1, which stays live" in headline(found, decision, "en")
+
+
 def test_few_rows_cannot_tell_and_say_how_many_more() -> None:
     decision = decide(_against(30, range(6), range(2, 8)))
     assert (decision.promote, decision.verdict) == (False, "cannot_tell")
@@ -62,8 +70,10 @@ def test_few_rows_cannot_tell_and_say_how_many_more() -> None:
 
 
 def test_few_rows_without_a_difference_prove_nothing() -> None:
-    """No row differs, and yet twelve rows cannot exclude a loss of a point."""
-    decision = decide(_against(12, range(0), range(0)))
+    """No label differs, and yet twelve rows cannot exclude a loss of a point."""
+    truth = _truth(12)
+    live = answers(LABELS, truth, name="reviews@1", sure=1.5)
+    decision = decide(judged(LABELS, truth, answers(LABELS, truth), {"live": live}))
     assert (decision.promote, decision.verdict) == (False, "cannot_tell")
 
 
@@ -134,6 +144,12 @@ def test_worse_than_always_the_same_label_is_refused() -> None:
     assert (decision.promote, decision.verdict) == (False, "first")
     assert _codes(decision, "against") == {"evaluation.gate_floor"}
     assert "80.0%" in decision.sentences("en")[0]
+
+
+def test_always_the_most_frequent_label_has_no_worth_in_the_others() -> None:
+    truth = np.array([0] * 80 + [1] * 20)
+    decision = decide(judged(LABELS, truth, answers(LABELS, np.zeros_like(truth))))
+    assert {"evaluation.gate_floor_same", "evaluation.gate_never_found"} <= _codes(decision, "note")
 
 
 def test_fewer_right_but_fairer_to_rare_labels_is_no_reason_to_refuse() -> None:

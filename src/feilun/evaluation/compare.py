@@ -16,6 +16,8 @@ from feilun.metrics.scores import Score
 
 __all__ = ["RISK", "compare"]
 
+_SAME = 1e-6
+"""Probabilities that differ by less are the same: single precision says no more."""
 RISK = 0.2
 """Largest probability of a loss beyond the margin with which a candidate still goes live."""
 
@@ -63,6 +65,7 @@ def compare(
         won=int((right & ~was_right).sum()),
         lost=int((was_right & ~right).sum()),
         new_labels=added,
+        same=not added and bool(np.allclose(new, old, rtol=0, atol=_SAME)),
     )
 
 

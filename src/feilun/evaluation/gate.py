@@ -3,7 +3,8 @@
 A candidate goes live when it is not worse than the live version beyond the margin: the paired
 probability of a larger loss must not exceed `RISK`. It is refused when it loses to a cheaper rung,
 when it is worse than always giving the most frequent label, when a label that another version finds
-is never found any more, and when an update forgot more than the margin.
+is never found any more, when an update forgot more than the margin, and when it answers exactly as
+the live version does: there is nothing to gain then.
 """
 
 from __future__ import annotations
@@ -100,6 +101,8 @@ def decide(evaluation: Evaluation, *, forgetting: Forgetting | None = None) -> D
 
 
 def _verdict(other: Comparison, margin: float) -> Verdict:
+    if other.same:
+        return "equal"
     gain = other.known
     if gain.low > 0:
         return "better"
@@ -113,6 +116,8 @@ def _verdict(other: Comparison, margin: float) -> Verdict:
 def _against_live(evaluation: Evaluation, live: Comparison, verdict: Verdict) -> Reason:
     """How the candidate stands to the live version; decides whether it may go live."""
     figures = _figures(evaluation, live)
+    if live.same:
+        return Reason("evaluation.gate_same", figures, "against")
     if verdict == "better":
         return Reason("evaluation.gate_better", figures, "for")
     if verdict == "equal":
@@ -188,8 +193,10 @@ def _floor(evaluation: Evaluation) -> list[Reason]:
     }
     constant_f1 = 2 * floor / (1 + floor) / max(len(evaluation.labels), 1)
     fairer = f1 is not None and f1.low > constant_f1 and accuracy.high >= floor
-    if accuracy.value == floor or fairer:
+    if fairer:
         return [Reason("evaluation.gate_floor_note", figures, "note")]
+    if accuracy.value == floor:
+        return [Reason("evaluation.gate_floor_same", figures, "note")]
     return [Reason("evaluation.gate_floor", figures, "against")]
 
 

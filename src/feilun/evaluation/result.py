@@ -63,6 +63,7 @@ class Comparison:
     `risk` is the probability over them that the candidate is truly worse by more than the margin.
     `more_rows` estimates how many further test rows would settle that (0: it is settled, None: no
     number can be named). `won` rows only the candidate has right, `lost` rows only the other.
+    `same` tells that both gave the same probabilities to all rows.
     """
 
     role: Role
@@ -77,6 +78,7 @@ class Comparison:
     won: int
     lost: int
     new_labels: tuple[str, ...] = ()
+    same: bool = False
 
 
 @dataclass(frozen=True, slots=True)

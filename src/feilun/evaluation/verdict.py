@@ -22,6 +22,8 @@ def headline(evaluation: Evaluation, decision: Decision, lang: Language | None =
         return fill("evaluation.headline_cannot_tell", names, lang)
     if decision.verdict == "worse" and not decision.promote:
         return fill("evaluation.headline_worse", names, lang)
+    if live is not None and live.same:
+        return fill("evaluation.headline_same", names, lang)
     if not decision.promote:
         return fill("evaluation.headline_refused", names, lang)
     codes = {
