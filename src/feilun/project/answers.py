@@ -26,6 +26,7 @@ __all__ = [
     "add_feedback",
     "call",
     "evaluate_file",
+    "file_names",
     "is_export",
     "predict",
     "predict_folder",
@@ -36,25 +37,31 @@ _TABLES = (".csv", ".tsv", ".json", ".jsonl", ".parquet", ".xlsx")
 
 
 def predict(
-    project: Project, items: Sequence[Item], model: str | None, all_scores: bool
+    project: Project,
+    items: Sequence[Item],
+    model: str | None,
+    all_scores: bool,
+    names: Sequence[str] | None = None,
 ) -> Predicted:
     """Answers by the live version, the newest when none is live, or `model`: the name of a
-    version, or the folder of an exported one."""
+    version, or the folder of an exported one. `names` stand for the items in what is shown."""
     if model is not None and is_export(model):
-        return _answer(Path(model), Path(model).resolve().name, project.task, items, all_scores)
+        name = Path(model).resolve().name
+        return _answer(Path(model), name, project.task, items, all_scores, names)
     live = project.live
     version = (project.model(model) if model or live is None else live).record
     artifact = version.artifact()
     if artifact is None or version.pruned is not None:
         raise NotFound("store.version_without_weights", version=version.id, state=version.state)
     folder = project.workspace.store.artifacts.path(artifact)
-    return _answer(folder, version.id, project.task, items, all_scores)
+    return _answer(folder, version.id, project.task, items, all_scores, names)
 
 
 def predict_folder(folder: Path, given: Sequence[str], all_scores: bool = False) -> Predicted:
     """Answers texts and the rows of files by an exported version, which needs no workspace."""
     task = get_task(read_card(folder).schema.task)
-    return _answer(folder, folder.resolve().name, task, read_items(task, given, {}), all_scores)
+    items, names = read_items(task, given, {}), file_names(task, given)
+    return _answer(folder, folder.resolve().name, task, items, all_scores, names)
 
 
 def is_export(model: str) -> bool:
@@ -71,7 +78,12 @@ def _is_file(word: str) -> bool:
 
 
 def _answer(
-    folder: Path, name: str, task: TaskBase, items: Sequence[Item], all_scores: bool
+    folder: Path,
+    name: str,
+    task: TaskBase,
+    items: Sequence[Item],
+    all_scores: bool,
+    names: Sequence[str] | None = None,
 ) -> Predicted:
     checked = [task.check(item) for item in items]
     engine = open_engine(folder)
@@ -79,10 +91,17 @@ def _answer(
         outputs = engine.predict(checked, all_scores)
     finally:
         engine.close()
-    return Predicted(name, [_words(item) for item in items], outputs)
+    return Predicted(name, names or [_words(item) for item in items], outputs)
 
 
-def call(url: str, key: str, model: str, items: Sequence[Item], all_scores: bool) -> Predicted:
+def call(
+    url: str,
+    key: str,
+    model: str,
+    items: Sequence[Item],
+    all_scores: bool,
+    names: Sequence[str] | None = None,
+) -> Predicted:
     """Answers by the server at `url`, metered under `key`."""
     from feilun.client import ApiError, Client, Unreachable
 
@@ -94,20 +113,19 @@ def call(url: str, key: str, model: str, items: Sequence[Item], all_scores: bool
     except ApiError as error:
         failure = EnvironmentProblem if error.status >= 500 else UsageError
         raise failure("project.server_refused", url=url, reason=str(error)) from None
-    return Predicted(
-        answer.model, [_words(item) for item in items], answer.outputs, answer.id, answer.usage
-    )
+    shown = names or [_words(item) for item in items]
+    return Predicted(answer.model, shown, answer.outputs, answer.id, answer.usage)
 
 
 def read_items(task: TaskBase, given: Sequence[str], columns: Mapping[str, str]) -> list[Item]:
     """Texts as they are; the rows of what is a file. For tasks on media a file is one item. Raises
     `NotFound` for what is named like a file of rows and is none, rather than answer its name."""
-    media = task.columns[0].kind not in ("text", "category", "number")
+    media = _takes_files(task)
     items: list[Item] = []
     for word in given:
         file = Path(word)
         if _is_file(word):
-            items += [file.read_bytes()] if media else _rows(task, file, columns)
+            items += [_sound(task, file)] if media else _rows(task, file, columns)
         elif media or (word.lower().endswith(_TABLES) and not any(map(str.isspace, word))):
             raise NotFound("project.no_such_file", file=word)
         else:
@@ -115,6 +133,22 @@ def read_items(task: TaskBase, given: Sequence[str], columns: Mapping[str, str])
     if not items:
         raise InvalidData("project.nothing_to_answer")
     return items
+
+
+def file_names(task: TaskBase, given: Sequence[str]) -> list[str] | None:
+    """What stands for the items of `read_items`: the files' names, None where items are texts."""
+    return [Path(word).name for word in given] if _takes_files(task) else None
+
+
+def _takes_files(task: TaskBase) -> bool:
+    return task.columns[0].kind not in ("text", "category", "number")
+
+
+def _sound(task: TaskBase, file: Path) -> Item:
+    try:
+        return task.check(file.read_bytes())
+    except InvalidData as error:
+        raise InvalidData("project.bad_file", file=file, reason=error.message()) from None
 
 
 def _rows(task: TaskBase, file: Path, columns: Mapping[str, str]) -> list[Item]:

@@ -9,35 +9,43 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from feilun.messages import t
+from feilun.errors import FeilunError
+from feilun.messages import language, t
 from feilun.pipeline.context import Context
 from feilun.project.results import Compressed, Evaluated, Listing, Rung, Turned
 from feilun.store import Store
 from feilun.store.records import DataVersion, Run
 from feilun.table import Result, Table
+from feilun.tasks.base import Processor
 
 __all__ = ["AuditView", "audit", "compressed", "evaluated", "report_page", "show", "turned"]
 
 
 @dataclass(frozen=True)
 class AuditView(Result):
-    """What a look at the data found; the fields are those of `feilun.data.audit.Audit`."""
+    """What a look at the data found; the fields are those of `feilun.data.audit.Audit`.
+    `media` tells that inputs are bytes, not texts."""
 
     version: str
     audit: Mapping[str, Any]
+    media: bool = False
 
     def tables(self) -> Sequence[Table]:
         found = self.audit
         facts = [
             [t("project.rows"), f"{found['rows']:,}"],
-            [t("project.lengths"), _spread(found["lengths"])],
+            [
+                t("project.bytes_each") if self.media else t("project.lengths"),
+                _spread(found["lengths"]),
+            ],
         ]
-        if found.get("tokens"):
+        if found.get("tokens") and not self.media:
             facts.append([t("project.tokens"), _spread(found["tokens"])])
-        if found.get("truncated") is not None:
+        if found.get("truncated") is not None and not self.media:
             facts.append([t("project.truncated"), f"{100 * found['truncated']:.1f} %"])
+        if not self.media:
+            facts.append([t("project.chinese"), f"{100 * found['chinese']:.0f} %"])
         facts += [
-            [t("project.chinese"), f"{100 * found['chinese']:.0f} %"],
             [t("project.duplicates"), f"{found['duplicates']:,}"],
             [t("project.conflicts"), f"{found['conflicts']:,}"],
             [t("project.empty"), f"{found['empty']:,}"],
@@ -71,8 +79,28 @@ def audit(context: Context, version: DataVersion) -> AuditView:
     """A look at a data version; tokens are counted where a base can be had without a network."""
     from feilun.data.audit import audit as look
 
-    found = look(context.dataset(version))
-    return AuditView(version.id, found.to_json())
+    found = look(context.dataset(version), processor=_processor(context)).to_json()
+    # Rows that could not be used are not in the version; what it was made of tells them.
+    found["bad"] = version.info.get("bad", found["bad"])
+    media = context.task.columns[0].kind not in ("text", "category", "number")
+    return AuditView(version.id, found, media)
+
+
+def _processor(context: Context) -> Processor | None:
+    """What makes tokens of texts, for a base that is a starter or a local folder."""
+    from feilun.training.bases import resolve, starters
+
+    base, task = context.config.project.base, context.task
+    if base is not None and base not in starters(context.settings):
+        places = (Path(base).expanduser(), context.settings.workspace / base)
+        if not any(place.is_dir() for place in places):
+            return None
+    try:
+        folder = resolve(base, task, context.settings)
+        settings = context.task_settings()
+        return task.processor(folder, settings) if isinstance(folder, Path) else None
+    except FeilunError:
+        return None
 
 
 def show(context: Context, version: DataVersion, rows: int) -> Listing:
@@ -166,17 +194,27 @@ def _rung(store: Store, raw: Mapping[str, Any]) -> Rung:
 
 
 def evaluated(store: Store, folder: Path, version: str, judged: Mapping[str, Any]) -> Evaluated:
-    """What the evaluate step found."""
-    metrics = store.catalog.model_version(version).metrics
+    """What the evaluate step found. Nothing goes live by it, so it says what the gate would do;
+    what is live has passed it."""
+    model = store.catalog.model_version(version)
+    reasons: Sequence[str] = judged["reasons"]
+    if model.state == "live":
+        first = t("evaluation.gate_first", name=version)
+        said, reasons = t("project.is_live"), [reason for reason in reasons if reason != first]
+    elif judged["promote"]:
+        said = t("project.would_pass")
+    else:
+        said = t("project.would_be_refused")
+    space = "" if language() == "zh" else " "
     page: Path | None = None
     if judged.get("report"):
         page = report_page(store, folder, version, judged["report"])
     return Evaluated(
         version=version,
         rows=judged["rows"],
-        metrics=metrics["test"],
-        verdict=judged["headline"],
-        reasons=judged["reasons"],
+        metrics=model.metrics["test"],
+        verdict=f"{judged['score']}{space}{said}",
+        reasons=reasons,
         promote=judged["promote"],
         report=page,
     )

@@ -257,6 +257,8 @@ class Project:
     def model(self, name: str | None = None) -> Model:
         """The version of this name: ``reviews@3``, ``3``, ``live``, or the latest by default.
         Raises `NotFound` naming the versions there are."""
+        if name is None and not self.workspace.store.catalog.model_versions(self.name):
+            raise NotFound("project.nothing_trained", project=self.name)
         wanted = name or self.name
         if "@" not in wanted and wanted != self.name:
             wanted = f"{self.name}@{wanted}"
@@ -346,7 +348,9 @@ class Project:
         catalog = self.workspace.store.catalog
         endpoint = catalog.project(self.name).endpoint
         live, former = catalog.live(endpoint), catalog.former(endpoint)
-        if live is None or former is None:
+        if live is None:
+            raise NotFound("project.not_live_yet", project=self.name)
+        if former is None:
             raise NotFound("project.nothing_before", project=self.name)
         reason = t("project.rolled_back", version=live.version)
         catalog.set_live(endpoint, former.version, former.variant, reason=reason, actor="rollback")
@@ -373,12 +377,13 @@ class Project:
         """Answers texts and the rows of files. With `url` the server there answers, metered under
         `key` (default: ``FEILUN_KEY``)."""
         items = answers.read_items(self.task, given, self.config().data.columns)
+        names = answers.file_names(self.task, given)
         if url is None:
-            return answers.predict(self, items, model, all_scores)
+            return answers.predict(self, items, model, all_scores, names)
         secret = key or self.workspace.settings.key
         if not secret:
             raise UsageError("project.no_key")
-        return answers.call(url, secret, model or self.name, items, all_scores)
+        return answers.call(url, secret, model or self.name, items, all_scores, names)
 
     def export(self, model: str | None, folder: Path | str) -> list[str]:
         """Writes a version as a folder that explains itself and answers without this workspace.

@@ -42,12 +42,12 @@ def collect(context: Context) -> dict[str, Any]:
         if _unlearnt(context, previous):
             return answer | _found(previous)
         reason = t("pipeline.too_few", have=len(learned), need=wanted)
-        return answer | {"reason": reason, "corrections": len(learned)}
+        return answer | {"reason": reason, "corrections": len(learned)} | _waiting(previous)
     version = _add(context, previous, learned)
     ledger.mark_used(_ids(learned), version.id)
     if version.id == previous.id:
         reason = t("pipeline.nothing_learnt", corrections=len(learned))
-        return answer | {"reason": reason, "corrections": len(learned)}
+        return answer | {"reason": reason, "corrections": len(learned)} | _waiting(previous)
     return answer | _found(version)
 
 
@@ -107,6 +107,11 @@ def _unlearnt(context: Context, data: DataVersion) -> bool:
     return bool(data.info.get("changed")) and all(m.data_version != data.id for m in models)
 
 
+def _waiting(version: DataVersion) -> dict[str, Any]:
+    """New labels that wait beside `version`, with their rows."""
+    return {"waiting": dict(version.info.get("waiting", {}))}
+
+
 def _found(version: DataVersion) -> dict[str, Any]:
     """What the version brought. Where that is only labels that still wait for rows, there is
     nothing to train on."""
@@ -117,7 +122,7 @@ def _found(version: DataVersion) -> dict[str, Any]:
         "new_rows": info["new"],
         "corrected": info["corrected"],
         "new_labels": list(info["new_labels"]),
-        "waiting": dict(info["waiting"]),
+        **_waiting(version),
     }
     if not info["changed"]:
         found["reason"] = t("pipeline.nothing_learnt", corrections=info["corrections"])

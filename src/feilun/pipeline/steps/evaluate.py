@@ -18,7 +18,7 @@ from feilun.evaluation.forgetting import forgetting as compare_rows
 from feilun.evaluation.gate import Decision, decide
 from feilun.evaluation.report import write_report
 from feilun.evaluation.result import Evaluation, Forgetting, Role
-from feilun.evaluation.verdict import headline, paragraph
+from feilun.evaluation.verdict import headline, opening, paragraph
 from feilun.metrics.scores import Score
 from feilun.pipeline.context import Context
 from feilun.store.dataset import Dataset
@@ -77,6 +77,7 @@ def evaluate(
         "promote": decision.promote,
         "verdict": decision.verdict,
         "headline": headline(found, decision),
+        "score": opening(found),
         "paragraph": paragraph(found, decision),
         "reasons": decision.sentences(),
         "more_rows": decision.more_rows,

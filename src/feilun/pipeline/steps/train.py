@@ -34,6 +34,7 @@ def train(context: Context, plan: dict[str, Any], rung: dict[str, Any]) -> dict[
         seed=plan["seed"],
         threads=plan["threads"],
         trackers=tuple(context.config.training.trackers),
+        logs=_logs(context, rung["method"]),
         new_rows=tuple(data.info.get("new_ids", ())) if previous else (),
         replay=context.config.update.replay,
     )
@@ -61,6 +62,13 @@ def train(context: Context, plan: dict[str, Any], rung: dict[str, Any]) -> dict[
         "figures": dict(result.figures),
         "notes": list(result.notes),
     }
+
+
+def _logs(context: Context, method: str) -> Path | None:
+    """Where TensorBoard's files stay after the run: ``NAME/logs/RUN/METHOD``."""
+    if "tensorboard" not in context.config.training.trackers:
+        return None
+    return context.settings.workspace / context.project / "logs" / context.run_id / method
 
 
 def _base(recorded: Any) -> Path | str | None:
