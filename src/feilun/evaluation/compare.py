@@ -16,8 +16,9 @@ from feilun.metrics.scores import Score
 
 __all__ = ["RISK", "compare"]
 
-_SAME = 1e-6
-"""Probabilities that differ by less are the same: single precision says no more."""
+_SAME = 1e-4
+"""Probabilities that differ by a smaller part of themselves are the same. Not by an amount: sure
+versions differ in their smallest probabilities alone."""
 RISK = 0.2
 """Largest probability of a loss beyond the margin with which a candidate still goes live."""
 
@@ -65,7 +66,7 @@ def compare(
         won=int((right & ~was_right).sum()),
         lost=int((was_right & ~right).sum()),
         new_labels=added,
-        same=not added and bool(np.allclose(new, old, rtol=0, atol=_SAME)),
+        same=not added and bool(np.allclose(new, old, rtol=_SAME, atol=0)),
     )
 
 
