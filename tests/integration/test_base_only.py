@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from helpers.bert import write_bert
 
+from helpers.bert import write_bert
 from helpers.cli import feilun_json
 from helpers.rows import write_reviews
 

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers.bert import write_bert
 from safetensors.numpy import load_file
 
 from feilun.project import Workspace
+from helpers.bert import write_bert
 from helpers.cli import command, environment, feilun_json
 from helpers.rows import write_reviews
 
