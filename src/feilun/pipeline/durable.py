@@ -31,6 +31,7 @@ __all__ = ["Body", "StepRunner", "Stopped", "check", "execute", "forget", "prepa
 # or result changes, and unfinished runs of the former version begin anew.
 WORKFLOW_VERSION = "1"
 
+_LOOK = 5.0  # seconds between looks at whether the workflow is still there
 _GRACE = 10.0
 """Seconds that a step has to end after an interruption: until its next sign of life."""
 
@@ -54,6 +55,7 @@ class _Current:
 
     alone = threading.Lock()
     stopping = threading.Event()
+    ended = threading.Event()
     body: Body
     step: StepRunner
     failure: Exception | None = None
@@ -81,7 +83,10 @@ def _step(name: str, arguments: dict[str, Any]) -> dict[str, Any]:
 
 @DBOS.workflow(name="workflow", max_recovery_attempts=1_000_000)
 def _workflow(run_id: str) -> dict[str, Any]:
-    return _Current.body(run_id, _step)
+    try:
+        return _Current.body(run_id, _step)
+    finally:
+        _Current.ended.set()
 
 
 def execute(
@@ -99,6 +104,7 @@ def execute(
     with _Current.alone:
         _Current.body, _Current.step, _Current.failure = body, step, None
         _Current.stopping.clear()
+        _Current.ended.clear()
         _cancel_others(run_id, project, dbos_url)
         return _execute(run_id, project, dbos_url)
 
@@ -114,6 +120,8 @@ def _execute(run_id: str, project: str, dbos_url: str) -> dict[str, Any]:
         else:
             handle = DBOS.retrieve_workflow(run_id)
         try:
+            if status is None or status.status != "SUCCESS":
+                _wait(run_id)
             result: dict[str, Any] = handle.get_result(polling_interval_sec=0.05)
         except FeilunError:
             raise
@@ -123,6 +131,19 @@ def _execute(run_id: str, project: str, dbos_url: str) -> dict[str, Any]:
             _wind_down(run_id)
             raise
         return result
+
+
+def _wait(run_id: str) -> None:
+    """Waits for the workflow in short pieces: Python handles a signal when the main thread wakes
+    up, and DBOS's own wait for a thread's result does not wake up for one that another thread got.
+    """
+    looked = time.monotonic()
+    while not _Current.ended.wait(0.2):
+        if time.monotonic() - looked > _LOOK:
+            looked = time.monotonic()
+            status = DBOS.get_workflow_status(run_id)
+            if status is None or status.status not in {"PENDING", "ENQUEUED"}:
+                return
 
 
 def _wind_down(run_id: str) -> None:
