@@ -35,6 +35,8 @@ class Table:
         notes = "".join(f"<p>{html.escape(note)}</p>" for note in self.notes)
         caption = f"<caption>{html.escape(self.title)}</caption>" if self.title else ""
         table = f"<table>{caption}<tr>{head}</tr>{body}</table>" if self.columns else ""
+        if self.title and not self.columns:
+            table = f"<p><b>{html.escape(self.title)}</b></p>"
         return table + notes
 
 

@@ -92,6 +92,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
         messages.use(settings.lang)
         debug = debug or settings.debug
         code = typer.main.get_command(build()).main(args, "feilun", standalone_mode=False)
+        if code == INTERRUPTED:  # Typer swallows the interruption and says nothing
+            raise KeyboardInterrupt
         return code if isinstance(code, int) else 0
     except FeilunError as error:
         if debug:
