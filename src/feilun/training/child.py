@@ -18,7 +18,7 @@ import traceback
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from feilun import errors, messages
 from feilun.errors import EnvironmentProblem, FeilunError
@@ -68,6 +68,7 @@ def run_child(job: TrainJob, report: Report) -> TrainResult:
                 report(Progress(**message["progress"]))
             else:
                 outcome = message
+                break  # not at the end of the stream: what a library forked may hold it open
         code = process.wait()
     except BrokenPipeError:
         code = process.wait()
@@ -209,9 +210,12 @@ def _is_json(value: Any) -> bool:
 
 
 def _follow_parent() -> None:
-    """Ends this process when the parent has: nobody would take the result."""
-    stream: IO[str] = sys.stdin
-    while stream.readline():
+    """Ends this process when the parent has: nobody would take the result.
+
+    Reads the bare file descriptor: a lock on ``sys.stdin`` held here would hang whatever a library
+    forks, because a fork closes that stream first.
+    """
+    while os.read(0, 4096):
         continue
     os._exit(1)
 

@@ -82,9 +82,11 @@ class Embedder:
 
 def _openvino(module: torch.nn.Module, probe: Arrays, threads: int) -> Infer | None:
     """The module compiled for this processor, or None where OpenVINO does not take it."""
-    import openvino as ov
     import torch
 
+    from feilun.engines.openvino import openvino
+
+    ov = openvino()
     example = {name: torch.from_numpy(array) for name, array in probe.items()}
     try:
         with warnings.catch_warnings():

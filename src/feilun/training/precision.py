@@ -23,6 +23,6 @@ def has_bf16() -> bool:
     Elsewhere they are emulated and slower than float32. OpenVINO is asked, because the base
     installation has it and torch keeps this to itself.
     """
-    import openvino as ov
+    from feilun.engines.openvino import openvino
 
-    return "BF16" in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return "BF16" in openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
