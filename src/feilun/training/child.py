@@ -58,6 +58,7 @@ def run_child(job: TrainJob, report: Report) -> TrainResult:
     assert process.stdin is not None
     assert process.stdout is not None
     outcome: Mapping[str, Any] = {}
+    code = 0
     try:
         request = {"job": job.to_json(), "lang": messages.language()}
         process.stdin.write(json.dumps(request) + "\n")
@@ -69,7 +70,7 @@ def run_child(job: TrainJob, report: Report) -> TrainResult:
             else:
                 outcome = message
                 break  # not at the end of the stream: what a library forked may hold it open
-        code = process.wait()
+        code = 0 if outcome else process.wait()
     except BrokenPipeError:
         code = process.wait()
     finally:
