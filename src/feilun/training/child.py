@@ -64,6 +64,8 @@ def run_child(job: TrainJob, report: Report) -> TrainResult:
         process.stdin.write(json.dumps(request) + "\n")
         process.stdin.flush()
         for line in process.stdout:
+            if not line.endswith("\n"):
+                break  # torn by a kill
             message = json.loads(line)
             if "progress" in message:
                 report(Progress(**message["progress"]))
@@ -150,8 +152,8 @@ def main() -> int:
         except FeilunError as error:
             send({"error": _packed(error)})
         except Exception:  # noqa: BLE001 - whatever it is, the parent must hear of it
-            send({"crash": traceback.format_exc()})
             traceback.print_exc()
+            send({"crash": traceback.format_exc()})
             return 70
     return 0
 
