@@ -25,6 +25,9 @@ from feilun.types import Progress
 __all__ = ["FineTuneSettings", "SettingsT", "estimate", "finetune", "settle"]
 
 _BUDGET = 8192  # tokens of a batch, padding included, unless its rows are larger
+_SMALLEST = 8
+_STEPS = 8  # batches of an epoch at least, unless they would be smaller than that
+_JUDGES = 5000  # validation rows that choose the epoch at most; all of them judge the version later
 _SHARE = 0.3  # of the speed of bare matrix products that training reaches, measured with MiniLM
 
 
@@ -165,21 +168,22 @@ def finetune(
     report(Progress("train", 0, len(rows), "rows", note=t("training.note_opening")))
     processor = task.processor(source, schema.settings)
     encoded = EncodedRows(rows, processor)
-    held = EncodedRows(read(dataset, "validation"), processor)
+    judges = drawn(read(dataset, "validation"), _JUDGES, job.seed)[0]
+    held = EncodedRows(judges, processor)
     if encoded.cut:
         notes.append(t("training.note_cut", cut=encoded.cut, total=len(rows)))
     set_seed(job.seed)  # a new head, and networks from nothing, begin at random
     plain: Any = task.load(source, schema).model
     _drop(plain, settings.dropout)
     body = describe(source)
-    half = settings.precision == "bf16" or (
-        settings.precision == "auto" and precision.has_bf16() and not body.convolves
-    )
-    if half:
+    half = _half(settings.precision, body)
+    if half and not torch.cuda.is_available():
         attention.use(plain)
     checkpoints.claim(job)
     limit = settings.batch_tokens or _budget(body, int(encoded.costs.max()))
-    planned = order(encoded.costs, settings.epochs, settings.batch_rows, limit, job.seed)
+    # Few rows (an update) still make steps enough to learn something in.
+    size = min(settings.batch_rows, max(_SMALLEST, len(rows) // _STEPS))
+    planned = order(encoded.costs, settings.epochs, size, limit, job.seed)
     weights = class_weights(rows.labels, len(schema.labels), settings.class_weights)
     course = Course(job, settings, planned, limit, encoded, held, weights, half, task)
     model, figures = run(course, wrap(plain), report)
@@ -190,6 +194,17 @@ def finetune(
     _sweep(job.scratch)
     figures |= {"seconds": perf_counter() - start, "rows": float(len(rows))}
     return TrainResult(figures, tuple(notes))
+
+
+def _half(wanted: str, body: Body) -> bool:
+    """Whether to compute in bfloat16."""
+    import torch
+
+    if wanted != "auto":
+        return wanted == "bf16"
+    if torch.cuda.is_available():
+        return bool(torch.cuda.is_bf16_supported())
+    return precision.has_bf16() and not body.convolves
 
 
 def _drop(model: Any, share: float | None) -> None:

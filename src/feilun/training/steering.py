@@ -58,6 +58,7 @@ class Steering:
         self._spoke = 0.0
         self._saved = monotonic()
         self._wait = course.settings.checkpoint_seconds
+        self._asked: float | None = None
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self._saved = monotonic()
@@ -72,6 +73,7 @@ class Steering:
             control.should_evaluate = control.should_save = True
         elif due:
             control.should_save = True
+            self._asked = monotonic()
         now = monotonic()
         if now - self._spoke > _PULSE or step == state.max_steps:
             self._spoke = now
@@ -103,6 +105,11 @@ class Steering:
         folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
         checkpoints.seal(folder)
         self._saved = monotonic()
+        if self._asked is not None:
+            # Writing takes a twentieth of the time at most, also where weights are many.
+            took = self._saved - self._asked
+            self._wait = max(self._course.settings.checkpoint_seconds, 20 * took)
+            self._asked = None
 
     def _remember(self, line: dict[str, float], step: int) -> None:
         primary = self._course.task.primary
