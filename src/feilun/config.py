@@ -141,7 +141,7 @@ class UpdateConfig(Section):
     """``[update]``: learning from corrections."""
 
     schedule: str | None = Field(
-        None, description="cron expression (minute hour day month weekday) for feilun worker"
+        None, description="cron expression (minute hour day month weekday, in UTC) for feilun worker"
     )
     min_corrections: int = Field(20, ge=1, description="new labels that an update waits for")
     new_label_rows: int = Field(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,7 +52,7 @@ class Closing(Result):
                 percent(row.accuracy),
                 f"{row.latency_ms:.1f} ms",
                 size(row.bytes),
-                f"{row.cost_per_1000:.6f} {row.currency}",
+                f"{_money(row.cost_per_1000)} {row.currency}",
             ]
             for row in self.rows
         ]
@@ -62,6 +63,12 @@ class Closing(Result):
         ]
         columns = [t(f"project.{name}") for name in head]
         return (Table(t("demo.closing", rows=self.tested), columns, shown, notes),)
+
+
+def _money(amount: float) -> str:
+    """With two digits that say something, however little it is: ``0.00000076``."""
+    places = 2 if amount <= 0 else max(2, 1 - math.floor(math.log10(amount)))
+    return f"{amount:.{places}f}"
 
 
 def closing(
