@@ -227,7 +227,9 @@ def main() -> None:
     run([python, "-m", "pip", "install", *quiet, "-c", CONSTRAINTS, "uv"])
     feilun = f"{ROOT}[{options.extras}]" if options.extras else f"{ROOT}"
     uv = [python, "-m", "uv", "pip", "install", "--python", python]
-    run([*uv, "-c", CONSTRAINTS, "-e", feilun], env=env)
+    # Else the first process to import torch's thousands of files compiles them, and where compiled
+    # files may not be written every process does.
+    run([*uv, "--compile-bytecode", "-c", CONSTRAINTS, "-e", feilun], env=env)
     say(f"{venv.name} is ready.", f"{venv.name} 已就绪。")
 
 

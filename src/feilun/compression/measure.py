@@ -30,7 +30,7 @@ __all__ = [
 ROWS = 1000
 """Rows that are answered at most. The number must not hang on the clock: it decides the choice."""
 _ALONE = 100  # rows answered one at a time at most
-_TURN = 1.2  # seconds of the slowest variant in one turn of timing
+_TURN = 0.5  # seconds of the slowest variant in one turn of timing
 _TURNS = 3  # at least, and as many more as fit into one turn of the slowest
 
 

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from feilun.compression.warm import warm
 from feilun.pipeline.context import Context
 from feilun.training.child import run_child
 from feilun.training.job import TrainJob
@@ -38,6 +39,8 @@ def train(context: Context, plan: dict[str, Any], rung: dict[str, Any]) -> dict[
         new_rows=tuple(data.info.get("new_ids", ())) if previous else (),
         replay=context.config.update.replay,
     )
+    if job.base is not None:
+        warm()
     try:
         result = run_child(job, context.report)
         ref = context.store.publish(out, "weights").ref
