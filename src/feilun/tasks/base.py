@@ -18,7 +18,8 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from feilun import registry
-from feilun.types import ColumnSample, Example, Item, Output, Roles, Scalar, Schema
+from feilun.tasks._noise import Disturbance
+from feilun.types import PLAIN, ColumnSample, Example, Item, Output, Roles, Rule, Scalar, Schema
 
 if TYPE_CHECKING:
     import torch
@@ -177,7 +178,13 @@ class TaskBase(ABC):
         self, logits: np.ndarray, schema: Schema, temperature: float, all_scores: bool = False
     ) -> list[Output]:
         """Answers from logits (batch, labels): ``{"label", "score"}``, and with `all_scores` also
-        ``{"scores": {label: float}}``. float64 softmax of logits / temperature."""
+        ``{"scores": {label: float}}``. float64 softmax of logits / temperature. The label obeys
+        `rule`; an answer that it holds too unsure has ``"abstained": True``."""
+
+    def disturbances(self) -> Mapping[str, Disturbance]:
+        """Changes that leave the label as it is, by name: what robustness tries and augmentation
+        learns from. A task that extends this offers its own; see `feilun.tasks._noise`."""
+        return {}
 
     def example_items(self) -> list[Item]:
         """The items of the inline examples."""

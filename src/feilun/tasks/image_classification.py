@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from feilun.tasks import _image_models, _images, _pictures, _recognise
+from feilun.tasks import _image_models, _images, _noise_image, _pictures, _recognise
 from feilun.tasks._classification import Classification
+from feilun.tasks._noise import Disturbance
 from feilun.tasks.base import Column, Features, Processor, TaskSettings
 from feilun.types import ColumnSample, Example, Item, Roles, Schema
 
@@ -91,6 +92,10 @@ class Task(Classification):
     def features(self, settings: Mapping[str, Any]) -> Features:
         """Coarse colours and edge directions."""
         return _images.PixelFeatures()
+
+    def disturbances(self) -> Mapping[str, Disturbance]:
+        """Blur, compression, light, rotation, crops; ``flip`` on request."""
+        return _noise_image.disturbances()
 
     def load(self, base: Path | str | None, schema: Schema) -> torch.nn.Module:
         """An image classifier of transformers; without a base, the default one."""

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from feilun.tasks import _ngrams, _recognise, _text, _text_models
+from feilun.tasks import _ngrams, _noise_text, _recognise, _text, _text_models
 from feilun.tasks._classification import Classification
+from feilun.tasks._noise import Disturbance
 from feilun.tasks.base import Column, Features, Processor, TaskSettings
 from feilun.types import ColumnSample, Example, Item, Roles, Schema
 
@@ -70,6 +71,10 @@ class Task(Classification):
     def features(self, settings: Mapping[str, Any]) -> Features:
         """Hashed counts of character and word n-grams."""
         return _ngrams.NGrams(Settings(**settings).feature_bits)
+
+    def disturbances(self) -> Mapping[str, Disturbance]:
+        """Slips of the keyboard, case, width, script, punctuation, spaces."""
+        return _noise_text.disturbances()
 
     def load(self, base: Path | str | None, schema: Schema) -> torch.nn.Module:
         """A sequence classifier of transformers."""
