@@ -269,6 +269,7 @@ def _median(rows: Sequence[dict[str, float]]) -> dict[str, float]:
 def _show(results: Sequence[dict[str, Any]]) -> None:
     limits = {row["clients"]: row for row in results if row["what"] == "limit"}
     best = next(row["per_second"] for row in results if row["what"] == "sorted limit")
+    print(f"Texts of mean {results[0]['tokens']:.0f} tokens; the median of the rounds.\n")
     print("| what | clients | calls/s | of limit(N) | of sorted | p50 ms | p99 ms | CPU µs/call |")
     print("|---|---|---|---|---|---|---|---|")
     for row in results:
@@ -276,6 +277,9 @@ def _show(results: Sequence[dict[str, Any]]) -> None:
         ratio = f"{row['per_second'] / of['per_second']:.2f}" if of else ""
         cells = [row["what"], row["clients"] or "", f"{row['per_second']:.0f}", ratio]
         cells += [f"{row['per_second'] / best:.2f}"]
+        if not row["per_second"]:  # not one answer within the client's two seconds
+            print("|", " | ".join(str(cell) for cell in [*cells, "–", "–", "–"]), "|")
+            continue
         cells += [f"{row[name]:.1f}" if name in row else "" for name in ("p50_ms", "p99_ms")]
         cells += [f"{row['cpu_us']:.0f}" if "cpu_us" in row else ""]
         print("|", " | ".join(str(cell) for cell in cells), "|")
