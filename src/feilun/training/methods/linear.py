@@ -48,7 +48,7 @@ class Settings(MethodSettings):
     """``[training.linear]``."""
 
     strength: float | None = Field(
-        None, gt=0, description="inverse of the regularisation; by default the best of 0.3 to 30"
+        None, gt=0, description="inverse of the regularisation; by default the best of 0.3 to 30 in cross-validation"
     )
     min_rows: int = Field(
         2, ge=1, description="training rows that a feature must occur in; rarer ones are dropped"
