@@ -6,7 +6,7 @@ STAMP := .venv/.ready
 # In the order of the folders: the long ones come early, so that no worker ends alone with one.
 PYTEST := $(BIN)/pytest -n 2 --dist loadscope --no-loadscope-reorder
 
-.PHONY: help setup demo test test-all bench docs lint format clean clean-all
+.PHONY: help setup demo test test-all bench bench-evidence docs lint format clean clean-all
 .DEFAULT_GOAL := help
 
 help:
@@ -14,6 +14,7 @@ help:
 	@echo "make test      lint, types, layers and tests"
 	@echo "make test-all  the same with the tests that take minutes"
 	@echo "make bench     measure and write docs/benchmarks.md"
+	@echo "make bench-evidence  measure what the audit, the gate and the forecasts are worth: docs/evidence.md"
 	@echo "make docs      write docs/reference from the code"
 	@echo "make lint      lint, types, layers alone        make format    mend the format"
 	@echo "make clean     remove what tests and demo left  make clean-all remove .venv too"
@@ -39,6 +40,9 @@ test: lint
 
 test-all: lint
 	$(PYTEST) -m "slow or not slow" $(ARGS)
+
+bench-evidence: $(STAMP)
+	$(BIN)/python -m benchmarks.evidence $(ARGS)
 
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks $(ARGS)

@@ -1,0 +1,85 @@
+"""A page of measurements: a module a part, each in a process of its own and printing Markdown.
+
+A part that is not run keeps what it said last time, so that one can be repeated alone; every part
+says when and on what it ran.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import os
+import platform
+import re
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["ROOT", "Part", "main"]
+
+ROOT = Path(__file__).parents[1]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A section: the module that measures it, its title, what stands above the tables."""
+
+    module: str
+    title: str
+    text: str = ""
+    arguments: tuple[str, ...] = ()
+
+
+def main(description: str, head: str, parts: Mapping[str, Part], output: Path) -> int:
+    """Runs the parts that the command line names, all by default, and writes `output`."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("names", nargs="*", choices=[*parts, []], help="which; all by default")
+    parser.add_argument("--output", type=Path, default=output)
+    options = parser.parse_args()
+    sections = _sections(options.output, parts)
+    failed = []
+    for name in options.names or parts:
+        print(f"== {name}", file=sys.stderr)
+        text = _run(parts[name])
+        if text is None:
+            failed.append(name)
+        else:
+            sections[name] = text
+            ordered = [sections[one].rstrip() + "\n" for one in parts if one in sections]
+            options.output.parent.mkdir(parents=True, exist_ok=True)
+            options.output.write_text("\n".join([head, *ordered]), "utf-8")
+    if failed:
+        print("failed: " + ", ".join(failed), file=sys.stderr)
+    return int(bool(failed))
+
+
+def _run(part: Part) -> str | None:
+    words = [sys.executable, "-m", part.module, *part.arguments]
+    done = subprocess.run(words, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode:
+        return None
+    command = " ".join(["python", *words[1:]])
+    today = datetime.datetime.now(datetime.UTC).date()
+    said = [part.text, done.stdout.strip(), f"`{command}`, {today}, {_machine()}."]
+    return "\n\n".join([f"## {part.title}", *filter(None, said)]) + "\n"
+
+
+def _machine() -> str:
+    model = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        found = re.search(r"model name\s*:\s*(.+)", cpuinfo.read_text("utf-8"))
+        model = found.group(1) if found else model
+    return f"{os.cpu_count()} cores ({model}), Python {platform.python_version()}"
+
+
+def _sections(file: Path, parts: Mapping[str, Part]) -> dict[str, str]:
+    """The parts that the page has already, by name."""
+    if not file.is_file():
+        return {}
+    pieces = re.split(r"(?m)^(?=## )", file.read_text("utf-8"))[1:]
+    names = {part.title: name for name, part in parts.items()}
+    found = {names.get(piece.splitlines()[0][3:]): piece for piece in pieces}
+    return {name: piece for name, piece in found.items() if name is not None}
