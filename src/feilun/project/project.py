@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -28,7 +27,7 @@ from feilun.store.ids import new_id
 from feilun.store.records import DataVersion, RunKind
 from feilun.tasks.base import TaskBase
 from feilun.tasks.base import get as get_task
-from feilun.types import Item, Progress, Split
+from feilun.types import Item, Progress
 
 if TYPE_CHECKING:
     from feilun.project.review import ReviewItem
@@ -80,6 +79,9 @@ class Project:
         columns: Mapping[str, str] | None = None,
         split: str = "auto",
         query: str | None = None,
+        since: str | None = None,
+        mark: str | None = None,
+        restart: bool = False,
         report: Report | None = None,
         drop_last: int = 0,
         exclude: set[bytes] | None = None,
@@ -89,62 +91,26 @@ class Project:
         `columns` maps roles to columns (``{"text": "review", "label": "score"}``), the rest is
         guessed. `split` sends all rows to one split instead of dividing them. `drop_last` leaves
         that many rows at the end of each source out, `exclude` rows of these contents (hashes of
-        `feilun.data.content`). Bad rows go to a file with their reasons; when a source cannot be
-        used at all, nothing changes.
+        `feilun.data.content`). With `since`, a column of the query, later calls read only rows at
+        or after the newest that was added; `mark` names the high-water mark where one database has
+        several, `restart` reads everything again. Bad rows go to a file with their reasons; when a
+        source cannot be used at all, nothing changes.
         """
-        from feilun.data.sources.base import Options, Source
-        from feilun.data.versions import build
+        from feilun.project import adding
 
-        if split not in ("auto", "train", "validation", "test"):
-            raise UsageError("project.bad_split", split=split)
-        if not sources:
-            raise UsageError("project.no_sources")
-        config = self.config()
-        store = self.workspace.store
-        previous = store.catalog.latest_data(self.name)
-        listed = [
-            Source(
-                location=str(source),
-                options=Options(query=query),
-                columns={**config.data.columns, **(columns or {})},
-                drop_last=drop_last,
-            )
-            for source in sources
-        ]
-        bad = self.file.parent / "bad_rows.jsonl"
-        with store.lock(self.name):
-            out = store.artifacts.new()
-            try:
-                built = build(
-                    listed,
-                    task=self.task,
-                    settings=config.data,
-                    task_settings=self._context(config).task_settings(),
-                    previous=self._context(config).dataset(previous) if previous else None,
-                    out=out,
-                    split=cast("Split", split),
-                    report=report or _silent,
-                    exclude=exclude or frozenset(),
-                    bad_rows=bad,
-                    new_label_rows=config.update.new_label_rows,
-                )
-                details = built.to_json()
-                details.pop("out")
-                if previous is not None and not built.changed:
-                    return Added(previous.id, unchanged=True, report=details)
-                ref = store.publish(out, "data").ref
-            finally:
-                shutil.rmtree(out, ignore_errors=True)
-            version = store.catalog.add_data_version(
-                self.name,
-                ref,
-                "add",
-                parent=previous.id if previous else None,
-                counts=details["counts"],
-                roles=details["sources"][0]["roles"] or {},
-                info=details,
-            )
-        return Added(version.id, unchanged=False, report=details)
+        return adding.add(
+            self,
+            sources,
+            columns=columns,
+            split=split,
+            query=query,
+            since=since,
+            mark=mark,
+            restart=restart,
+            report=report,
+            drop_last=drop_last,
+            exclude=exclude,
+        )
 
     def audit(self) -> looks.AuditView:
         """A look at the latest data version. Raises `NotFound` before the first."""

@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 
 from feilun.errors import Conflict, NotFound
 from feilun.store import tables_catalog as t
-from feilun.store.catalog_base import CatalogPart, as_dict, one, touch
+from feilun.store.catalog_base import CatalogPart, as_dict, one, put_setting, touch
 from feilun.store.columns import now
 from feilun.store.ids import new_id
 from feilun.store.records import ApiKey, Customer, Price
@@ -183,11 +183,8 @@ class Access(CatalogPart):
 
     def set_setting(self, key: str, value: Any) -> None:
         """Keeps a JSON value under `key`, in place of what was there."""
-        table = t.settings
         with self._db.write() as connection:
-            done = connection.execute(update(table).where(table.c.key == key).values(value=value))
-            if not done.rowcount:
-                connection.execute(insert(table).values(key=key, value=value))
+            put_setting(connection, key, value)
 
 
 def _price_at(project: str, moment: datetime) -> Any:

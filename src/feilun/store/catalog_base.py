@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, Table, select, update
+from sqlalchemy import Connection, Row, Select, Table, insert, select, update
 
 from feilun.store import tables_catalog as t
 from feilun.store.database import Database
 
-__all__ = ["CatalogPart", "as_dict", "next_number", "one", "touch"]
+__all__ = ["CatalogPart", "as_dict", "next_number", "one", "put_setting", "touch"]
 
 
 class CatalogPart:
@@ -38,6 +38,14 @@ def touch(connection: Connection) -> None:
     connection.execute(
         update(t.counters).where(t.counters.c.name == "epoch").values(value=t.counters.c.value + 1)
     )
+
+
+def put_setting(connection: Connection, key: str, value: Any) -> None:
+    """Keeps a JSON value under `key`, in place of what was there."""
+    table = t.settings
+    done = connection.execute(update(table).where(table.c.key == key).values(value=value))
+    if not done.rowcount:
+        connection.execute(insert(table).values(key=key, value=value))
 
 
 def next_number(connection: Connection, table: Table, project: str) -> int:

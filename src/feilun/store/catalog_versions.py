@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 
 from feilun.errors import Conflict, NotFound
 from feilun.store import tables_catalog as t
-from feilun.store.catalog_base import CatalogPart, as_dict, next_number, one
+from feilun.store.catalog_base import CatalogPart, as_dict, next_number, one, put_setting
 from feilun.store.columns import now
 from feilun.store.records import (
     ArtifactRow,
@@ -116,8 +116,9 @@ class Versions(CatalogPart):
         roles: Json | None = None,
         info: Json | None = None,
         key: str | None = None,
+        settings: Json | None = None,
     ) -> DataVersion:
-        """The next data version of `project`.
+        """The next data version of `project`, and with it, or not at all, `settings`.
 
         `reason` is ``add``, ``feedback``, …; `parent` the id of the version it grew from. A row
         added under the same `key` before is returned as it is: a step that runs again after a kill
@@ -134,6 +135,8 @@ class Versions(CatalogPart):
         }
         with self._db.write() as connection:
             row = _add(connection, t.data_versions, project, ":", key, row)
+            for name, value in (settings or {}).items():
+                put_setting(connection, name, value)
         return DataVersion(**row)
 
     def data_version(self, id: str) -> DataVersion:

@@ -13,7 +13,8 @@ from sqlalchemy import Connection, Engine, create_engine, inspect, make_url
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import SQLAlchemyError
 
-from feilun.errors import InvalidData
+from feilun.errors import FeilunError, InvalidData
+from feilun.store.sql_since import Since
 from feilun.types import Scalar
 
 __all__ = ["list_tables", "stream_query"]
@@ -21,15 +22,18 @@ __all__ = ["list_tables", "stream_query"]
 Rows = Generator[tuple[Scalar, ...], None, None]
 
 
-def stream_query(url: str, query: str, chunk: int = 1000) -> tuple[list[str], Rows]:
+def stream_query(
+    url: str, query: str, chunk: int = 1000, since: Since | None = None
+) -> tuple[list[str], Rows]:
     """The columns of `query` at the database `url`, and its rows one by one.
 
     The query is sent as it is, on a connection that may only read where the database knows that;
     rows come `chunk` at a time, and the connection closes with the iterator. Decimals become
-    numbers, times ISO text, anything else text. Raises `InvalidData`, also while rows are read;
-    what it says never shows the password of the URL.
+    numbers, times ISO text, anything else text. With `since` only rows at or after its mark come,
+    and reading moves it. Raises `InvalidData`, also while rows are read; what it says never shows
+    the password of the URL.
     """
-    rows = _rows(url, query, chunk)
+    rows = _rows(url, query, chunk, since)
     first = next(rows)
     return [str(name) for name in first], rows
 
@@ -41,21 +45,37 @@ def list_tables(url: str) -> list[str]:
         return sorted([*inspector.get_table_names(), *inspector.get_view_names()])
 
 
-def _rows(url: str, query: str, chunk: int) -> Rows:
+def _rows(url: str, query: str, chunk: int, since: Since | None) -> Rows:
     with _plain_words(url, query), closing(_Connection(url)) as opened:
+        text, values = _asked(opened.connection, query, since)
         connection = opened.connection.execution_options(
             # Without parameters nothing in the query is taken for one: LIKE '10%', '12:30'.
             stream_results=True,
-            no_parameters=True,
+            no_parameters=values is None,
             yield_per=chunk,
         )
-        result = connection.exec_driver_sql(query)
-        if not result.returns_rows:
-            raise InvalidData("store.sql_no_rows", query=_short(query))
-        # The first item is the columns: asking for it opens the connection and runs the query.
-        yield tuple(result.keys())
-        for row in result:
-            yield tuple(map(_scalar, row))
+        with closing(connection.exec_driver_sql(text, values)) as result:
+            if not result.returns_rows:
+                raise InvalidData("store.sql_no_rows", query=_short(query))
+            columns = [str(name) for name in result.keys()]  # noqa: SIM118 - a result, no dict
+            place = since.place(columns) if since else 0
+            # The first item is the columns: asking for it opens the connection and runs the query.
+            yield tuple(columns)
+            for number, row in enumerate(result, 1):
+                if since is not None:
+                    since.see(row[place], number)
+                yield tuple(map(_scalar, row))
+
+
+def _asked(
+    connection: Connection, query: str, since: Since | None
+) -> tuple[str, tuple[Scalar, ...] | None]:
+    """What is sent to the database, and the values in it; None when it has none."""
+    if since is None:
+        return query, None
+    dialect = connection.dialect
+    quoted = dialect.identifier_preparer.quote_identifier(since.column)
+    return since.asked(query, quoted, dialect.paramstyle)
 
 
 class _Connection:
@@ -94,7 +114,7 @@ def _engine(url: URL) -> Engine:
 def _plain_words(url: str, query: str) -> Iterator[None]:
     try:
         yield
-    except InvalidData:
+    except FeilunError:
         raise
     except (SQLAlchemyError, ImportError, OSError, ValueError) as error:
         reason = str(getattr(error, "orig", None) or error).strip()

@@ -17,9 +17,19 @@ def command(
     map_: Annotated[list[str] | None, typer.Option("--map", help=t("cli.option_map"))] = None,
     split: Annotated[str, typer.Option("--split", help=t("cli.option_split"))] = "auto",
     query: Annotated[str | None, typer.Option("--query", help=t("cli.option_query"))] = None,
+    since: Annotated[str | None, typer.Option("--since", help=t("sources.option_since"))] = None,
+    mark: Annotated[str | None, typer.Option("--mark", help=t("sources.option_mark"))] = None,
+    restart: Annotated[bool, typer.Option("--restart", help=t("sources.option_restart"))] = False,
 ) -> None:
     with shell.project() as project, shell.progress() as report:
         added = project.add(
-            *files, columns=pairs("--map", map_), split=split, query=query, report=report
+            *files,
+            columns=pairs("--map", map_),
+            split=split,
+            query=query,
+            since=since,
+            mark=mark,
+            restart=restart,
+            report=report,
         )
     shell.show(added)

@@ -11,6 +11,7 @@ from typing import Any
 
 from feilun import messages
 from feilun.errors import InvalidData
+from feilun.store.sql_since import Since
 from feilun.types import ColumnSample, Example, Row, Scalar, Split
 
 __all__ = [
@@ -33,7 +34,8 @@ class Options:
 
     `format` names a file of this package (``delimited``, ``excel``, …). `encoding`, `delimiter`,
     `quote` (one character, ``""`` for none) and `header` are for CSV and TSV, `sheet` for Excel
-    (a name; the first sheet otherwise), `query` for databases.
+    (a name; the first sheet otherwise), `query` for databases and `since`, the mark after which
+    their rows are new.
     """
 
     format: str | None = None
@@ -43,6 +45,7 @@ class Options:
     header: bool | None = None
     sheet: str | None = None
     query: str | None = None
+    since: Since | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ def open_tables(location: Path | str, options: Options, known: Collection[str] =
     url = str(location)
     if not options.query:
         raise UsageError("data.no_query", url=shown(url))
-    columns, rows = stream_query(url, options.query)
+    columns, rows = stream_query(url, options.query, since=options.since)
     names = list(columns)
     return [Table(shown(url), names, _rows(names, rows), details={"format": "SQL"})]
 

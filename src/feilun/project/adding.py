@@ -1,0 +1,189 @@
+"""Adding: sources become the next data version, and what was read is noted beside it.
+
+A high-water mark and the watched files that were taken stand in the catalog's settings. They are
+written in the transaction that adds the version: a kill leaves both or neither.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from feilun.data.sources.base import Options, Source
+from feilun.data.sources.sql import shown
+from feilun.data.versions import build
+from feilun.errors import Conflict, InvalidData, UsageError
+from feilun.project.results import Added
+from feilun.store.sql_since import Since
+from feilun.types import Progress, Split
+
+if TYPE_CHECKING:
+    from feilun.project.project import Project
+
+__all__ = ["Mark", "add", "open_mark"]
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A high-water mark as it stands before a reading: `key` is its place in the catalog, `kept`
+    what stands there (None at the first reading), `since` what the reading moves."""
+
+    key: str
+    query: str
+    since: Since
+    kept: Mapping[str, Any] | None
+
+    @property
+    def columns(self) -> Mapping[str, str]:
+        """The roles of the first reading: three new rows are not enough to guess them again."""
+        return self.kept["roles"] if self.kept else {}
+
+    def note(self, roles: Mapping[str, str]) -> dict[str, Any]:
+        """What to keep after the reading; nothing where no row was ever read."""
+        value = self.since.to_json()
+        if value is None:
+            return {}
+        return {
+            self.key: {
+                "column": self.since.column,
+                "query": self.query,
+                "mark": value,
+                "roles": dict(roles or self.columns),
+            }
+        }
+
+
+def open_mark(
+    project: Project, url: str, query: str, column: str, name: str = "", restart: bool = False
+) -> Mark:
+    """The mark of `url` (and `name`, where one database has several). Raises `Conflict` when it
+    belongs to another query or column, unless `restart` forgets it."""
+    place = sha256(f"{_without_secret(url)}\0{name}".encode()).hexdigest()[:32]
+    key = f"since:{project.name}:{place}"
+    kept = None if restart else project.workspace.store.catalog.setting(key)
+    plain = " ".join(query.split())
+    if kept is not None and (kept["query"], kept["column"]) != (plain, column):
+        old = Since(kept["column"], kept["mark"])
+        raise Conflict(
+            "sources.since_changed",
+            value=f"{old.column} = {old.value}",
+            url=shown(url),
+            query=kept["query"],
+        )
+    return Mark(key, plain, Since(column, kept and kept["mark"]), kept)
+
+
+def _without_secret(url: str) -> str:
+    """The URL without who asks: a new password is no new source."""
+    scheme, _, rest = url.partition("://")
+    head, at, tail = rest.partition("@")
+    return f"{scheme}://{tail}" if at and "/" not in head else url
+
+
+def add(
+    project: Project,
+    sources: Sequence[str | Path],
+    *,
+    columns: Mapping[str, str] | None,
+    split: str,
+    query: str | None,
+    since: str | None,
+    mark: str | None,
+    restart: bool,
+    report: Callable[[Progress], None] | None,
+    drop_last: int,
+    exclude: set[bytes] | None,
+    keep: Mapping[str, Any] | None = None,
+) -> Added:
+    """See `Project.add`. `keep` are settings of the catalog that come to stand with the version,
+    also where the sources held nothing new."""
+    if split not in ("auto", "train", "validation", "test"):
+        raise UsageError("project.bad_split", split=split)
+    if not sources:
+        raise UsageError("project.no_sources")
+    if since and (not query or len(sources) != 1 or "://" not in str(sources[0])):
+        raise UsageError("sources.since_needs_query")
+    if (restart or mark) and not since:
+        raise UsageError("sources.since_needed")
+    config = project.config()
+    with project.workspace.store.lock(project.name):
+        opened = None
+        if since:
+            opened = open_mark(project, str(sources[0]), str(query), since, mark or "", restart)
+        given = {**config.data.columns, **(opened.columns if opened else {}), **(columns or {})}
+        options = Options(query=query, since=opened.since if opened else None)
+        listed = [Source(str(source), options, given, drop_last=drop_last) for source in sources]
+
+        def build_from(taken: Sequence[Source]) -> Added:
+            return _build(
+                project, taken, split, report or (lambda _: None), exclude, opened, keep or {}
+            )
+
+        try:
+            return build_from(listed)
+        except InvalidData as error:
+            # Whoever deleted the row at the mark left nothing to read: that is no failure.
+            if opened is None or opened.kept is None or error.code != "data.no_rows":
+                raise
+            return build_from(())
+
+
+def _build(
+    project: Project,
+    listed: Sequence[Source],
+    split: str,
+    report: Callable[[Progress], None],
+    exclude: set[bytes] | None,
+    mark: Mark | None,
+    keep: Mapping[str, Any],
+) -> Added:
+    config, store = project.config(), project.workspace.store
+    context = project._context(config)
+    previous = store.catalog.latest_data(project.name)
+    out = store.artifacts.new()
+    try:
+        built = build(
+            listed,
+            task=project.task,
+            settings=config.data,
+            task_settings=context.task_settings(),
+            previous=context.dataset(previous) if previous else None,
+            out=out,
+            split=cast("Split", split),
+            report=report,
+            exclude=exclude or frozenset(),
+            bad_rows=project.file.parent / "bad_rows.jsonl",
+            new_label_rows=config.update.new_label_rows,
+        )
+        details = built.to_json()
+        details.pop("out")
+        roles: Mapping[str, Any] = details["sources"][0]["roles"] or {} if listed else {}
+        settings = {**keep, **(mark.note(_columns(roles)) if mark else {})}
+        if previous is not None and not built.changed:
+            for key, value in settings.items():
+                store.catalog.set_setting(key, value)
+            return Added(previous.id, unchanged=True, report=details)
+        ref = store.publish(out, "data").ref
+    finally:
+        shutil.rmtree(out, ignore_errors=True)
+    version = store.catalog.add_data_version(
+        project.name,
+        ref,
+        "add",
+        parent=previous.id if previous else None,
+        counts=details["counts"],
+        roles=roles,
+        info=details,
+        settings=settings,
+    )
+    return Added(version.id, unchanged=False, report=details)
+
+
+def _columns(roles: Mapping[str, Any]) -> dict[str, str]:
+    """Roles as a reading found them, in the form in which they are given."""
+    others = ("label", "id", "group", "subject")
+    return {**roles.get("inputs", {}), **{o: roles[o] for o in others if roles.get(o)}}
