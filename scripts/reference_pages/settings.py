@@ -59,10 +59,18 @@ def _sections() -> Iterator[tuple[str, str, type[BaseModel]]]:
     for name, field in ProjectConfig.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
             yield name, field.annotation.__doc__ or "", field.annotation
+            yield from _nested(name, field.annotation)
         if name == "training":
             modules = {n: registry.load("methods", n) for n in registry.names("methods")}
             for method, module in sorted(modules.items(), key=lambda pair: pair[1].rung):
                 yield f"training.{method}", module.__doc__ or "", module.Settings
+
+
+def _nested(name: str, model: type[BaseModel]) -> Iterator[tuple[str, str, type[BaseModel]]]:
+    """The tables within a table."""
+    for inner, field in model.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield f"{name}.{inner}", field.annotation.__doc__ or "", field.annotation
 
 
 def _tasks() -> Iterator[tuple[str, type[BaseModel]]]:
@@ -96,7 +104,10 @@ def _rows(model: type[BaseModel], lang: Language) -> Iterator[tuple[str, str, st
     for name, field in schema["properties"].items():
         default = _needed(lang) if name in required else shown(field.get("default"))
         meaning = _meaning(field.get("description", ""), lang)
-        yield code(name), kind_of(field, _WORDS[lang]), default, meaning
+        kind = kind_of(field, _WORDS[lang])
+        if "$ref" in field:  # a table of its own below
+            kind, default = _WORDS[lang]["object"], "–"
+        yield code(name), kind, default, meaning
 
 
 def _needed(lang: Language) -> str:

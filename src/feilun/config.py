@@ -12,15 +12,16 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from feilun.errors import InvalidSettings, NotFound
 from feilun.messages import Language, t
 
 __all__ = [
     "CompressionConfig",
+    "CostsConfig",
     "DataConfig",
     "EvaluationConfig",
     "FeedbackConfig",
@@ -28,6 +29,7 @@ __all__ = [
     "ProjectSection",
     "ServingConfig",
     "Settings",
+    "TargetConfig",
     "TrainingConfig",
     "UpdateConfig",
     "check_project",
@@ -91,6 +93,37 @@ class TrainingConfig(Section):
         return dict(raw) if isinstance(raw, Mapping) else {"": raw}
 
 
+class TargetConfig(Section):
+    """``[evaluation.target]``: what good enough means, in the user's own terms. Rows that the model
+    leaves to a person count neither as missed nor as false alarms."""
+
+    label: str = Field("", description="label that missed_at_most and false_alarms_at_most speak of")
+    missed_at_most: Share | None = Field(
+        None, description="share of the label's rows that may be answered otherwise"
+    )
+    false_alarms_at_most: Share | None = Field(
+        None, description="share of the other rows that may be answered with the label"
+    )
+    accuracy_at_least: Share | None = Field(
+        None, description="share of the answers that must be right"
+    )
+
+    @model_validator(mode="after")
+    def _names_its_label(self) -> Self:
+        if not self.label and (self.missed_at_most, self.false_alarms_at_most) != (None, None):
+            raise ValueError(t("config.rule_needs_label"))
+        return self
+
+
+class CostsConfig(Section):
+    """``[evaluation.costs]``: what the two errors about a label cost, in any unit. The label is
+    then answered from the probability on that costs least on the validation rows."""
+
+    label: str = Field("", description="label that is looked for; empty: errors cost alike")
+    missed: float = Field(1.0, gt=0, description="cost of a row of the label answered otherwise")
+    false_alarm: float = Field(1.0, gt=0, description="cost of another row answered with it")
+
+
 class EvaluationConfig(Section):
     """``[evaluation]``: what the evidence must carry."""
 
@@ -99,6 +132,24 @@ class EvaluationConfig(Section):
     )
     confidence: float = Field(0.95, gt=0.5, lt=1, description="coverage of intervals")
     resamples: int = Field(1000, ge=100, le=100_000, description="bootstrap resamples")
+    robustness: bool = Field(
+        True, description="whether test rows are also asked with slips, other widths, blur, …"
+    )
+    robustness_rows: int = Field(
+        300, ge=20, le=10_000, description="test rows asked so at most, once for each change"
+    )
+    unsure: Literal["hold", "promote"] = Field(
+        "hold", description="what becomes of a candidate of which the rows cannot tell"
+    )
+    slice_margin: Share = Field(
+        0.03,
+        description="points that a part of the rows may lose; a proven loss beyond it is refused",
+    )
+    consultations: int = Field(
+        20, ge=1, description="versions judged on the same test rows until fresh rows are asked for"
+    )
+    target: TargetConfig = Field(TargetConfig(), description="what good enough means")
+    costs: CostsConfig = Field(CostsConfig(), description="what the two errors cost")
 
 
 class CompressionConfig(Section):
@@ -127,13 +178,27 @@ class ServingConfig(Section):
     machine_per_hour: float = Field(
         0.05, ge=0, description="what the machine costs an hour, for the cost per 1,000 answers"
     )
+    abstain_below: Share = Field(
+        0.0, description="answers less sure than this are marked abstained, for a person to decide"
+    )
+    abstain_for: Share | None = Field(
+        None,
+        description="share of the answers not abstained that shall be right; sets abstain_below on"
+        " the validation rows",
+    )
 
 
 class FeedbackConfig(Section):
-    """``[feedback]``: how long inputs are kept for learning."""
+    """``[feedback]``: how long inputs are kept for learning, and whose word weighs how much."""
 
     store_inputs: int = Field(
         30, ge=0, description="days that inputs are kept for feedback; 0 keeps none"
+    )
+    max_share: Share = Field(
+        0.2, gt=0, description="share of an update that one customer's corrections may make up"
+    )
+    audit: Share = Field(
+        0.1, description="share of the review queue drawn at random, to tell how right answers are"
     )
 
 
@@ -149,6 +214,9 @@ class UpdateConfig(Section):
     )
     replay: float = Field(
         1.0, ge=0, description="old rows trained beside each new row when weights are continued"
+    )
+    on_drift: Literal["none", "review", "update"] = Field(
+        "none", description="what feilun worker does when inputs or answers have drifted"
     )
 
 
@@ -264,6 +332,8 @@ def describe_faults(error: ValidationError, prefix: str = "", upper: bool = Fals
 
 def _rule(fault: Any) -> str:
     """What is allowed, in the language in force; pydantic itself speaks English alone."""
+    if fault["type"] == "value_error":  # raised by a section itself, in the language in force
+        return str(fault["ctx"]["error"])
     key = _RULES.get(fault["type"])
     if key is None:
         return str(fault["msg"])

@@ -94,8 +94,7 @@ class ArrayEngine:
         return result
 
     def predict(self, items: Sequence[Item], all_scores: bool = False) -> list[Output]:
-        schema, temperature = self.card.schema, self.card.temperature
-        return self._task.decode(self.logits(items), schema, temperature, all_scores)
+        return self._decode(self.logits(items), all_scores)
 
     async def submit(self, request: EngineRequest) -> AsyncIterator[Chunk]:
         answered = await self._batching().run(request.items, request.all_scores)
@@ -150,14 +149,17 @@ class ArrayEngine:
 
     def _answer(self, batch: Sequence[Encoded], all_scores: Sequence[bool]) -> list[Output]:
         logits = self._forward(batch)
-        schema, temperature = self.card.schema, self.card.temperature
         wanted = any(all_scores)
-        outputs = self._task.decode(logits, schema, temperature, wanted)
+        outputs = self._decode(logits, wanted)
         if wanted and not all(all_scores):
             for output, all_of_it in zip(outputs, all_scores, strict=True):
                 if not all_of_it:
                     output.pop("scores", None)
         return outputs
+
+    def _decode(self, logits: np.ndarray, all_scores: bool) -> list[Output]:
+        card = self.card
+        return self._task.decode(logits, card.schema, card.temperature, all_scores, card.rule)
 
     def _forward(self, batch: Sequence[Encoded]) -> np.ndarray:
         start = perf_counter()

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from feilun.errors import CorruptArtifact
-from feilun.types import Schema
+from feilun.types import PLAIN, Rule, Schema
 
 __all__ = ["FILE", "Card", "read_card", "write_card"]
 
@@ -25,7 +25,8 @@ FILE = "feilun.json"
 class Card:
     """`format` is ``linear``, ``head``, ``transformers`` or ``openvino`` and decides the engine.
 
-    `temperature` divides the logits (1.0 before calibration). `method` trained it; `config` is that
+    `temperature` divides the logits (1.0 before calibration), `rule` turns probabilities into an
+    answer where it is not simply the most probable label. `method` trained it; `config` is that
     method's resolved settings. `precision` is ``fp32``, ``bf16`` or ``int8``. `extra` holds what
     only this format needs.
     """
@@ -37,11 +38,16 @@ class Card:
     precision: str = "fp32"
     config: Mapping[str, Any] = field(default_factory=dict)
     extra: Mapping[str, Any] = field(default_factory=dict)
+    rule: Rule = PLAIN
 
 
 def write_card(folder: Path, card: Card) -> None:
-    """Writes ``feilun.json`` with sorted keys, so that equal cards are equal bytes."""
-    text = json.dumps(asdict(card), ensure_ascii=False, indent=2, sort_keys=True)
+    """Writes ``feilun.json`` with sorted keys, so that equal cards are equal bytes. A plain rule is
+    left out."""
+    plain = asdict(card)
+    if card.rule.plain:
+        del plain["rule"]
+    text = json.dumps(plain, ensure_ascii=False, indent=2, sort_keys=True)
     (folder / FILE).write_text(text + "\n", "utf-8")
 
 
@@ -51,6 +57,7 @@ def read_card(folder: Path) -> Card:
         raw = json.loads((folder / FILE).read_text("utf-8"))
         schema = raw.pop("schema")
         schema["labels"] = tuple(schema["labels"])
-        return Card(schema=Schema(**schema), **raw)
+        rule = Rule(**raw.pop("rule", {}))
+        return Card(schema=Schema(**schema), rule=rule, **raw)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CorruptArtifact("engines.bad_card", folder=folder, reason=repr(error)) from None

@@ -153,8 +153,9 @@ class LinearEngine:
 
     def _answer(self, items: Sequence[Item], all_scores: bool) -> tuple[list[Output], float]:
         start = perf_counter()
-        schema, temperature = self.card.schema, self.card.temperature
-        outputs = self._task.decode(self.logits(items), schema, temperature, all_scores)
+        card = self.card
+        logits = self.logits(items)
+        outputs = self._task.decode(logits, card.schema, card.temperature, all_scores, card.rule)
         took = perf_counter() - start
         with self._lock:
             known = self._usage

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from feilun.metrics.probabilities import softmax
+from feilun.types import PLAIN, Rule
 
 __all__ = ["Answers", "align", "label_space"]
 
@@ -15,13 +16,14 @@ __all__ = ["Answers", "align", "label_space"]
 @dataclass(frozen=True, slots=True, eq=False)
 class Answers:
     """One version's raw logits (rows, labels) on the rows of an evaluation. `labels` name the
-    columns; `temperature` divides the logits, as the version's card says."""
+    columns; `temperature` divides the logits, and `rule` decides, as the version's card says."""
 
     name: str
     method: str
     labels: tuple[str, ...]
     logits: np.ndarray
     temperature: float = 1.0
+    rule: Rule = PLAIN
 
 
 def label_space(labels: Sequence[str], versions: Iterable[Answers]) -> tuple[str, ...]:

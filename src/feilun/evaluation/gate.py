@@ -83,7 +83,8 @@ def decide(evaluation: Evaluation, *, forgetting: Forgetting | None = None) -> D
     more_rows = None
     if live is None:
         verdict: Verdict = "first"
-        reasons.append(Reason("evaluation.gate_first", {"name": evaluation.name}, "for"))
+        alone = "evaluation.gate_is_live" if evaluation.is_live else "evaluation.gate_first"
+        reasons.append(Reason(alone, {"name": evaluation.name}, "for"))
     else:
         verdict = _verdict(live, evaluation.margin)
         reasons.append(_against_live(evaluation, live, verdict))

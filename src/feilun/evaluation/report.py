@@ -13,12 +13,16 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from feilun.evaluation import verdict, wording
 from feilun.evaluation.bilingual import both, say
-from feilun.evaluation.compare import RISK
+from feilun.evaluation.consultations import RISK
 from feilun.evaluation.facts import Facts
+from feilun.evaluation.founder import Money, founder
 from feilun.evaluation.gate import Decision
 from feilun.evaluation.result import Evaluation, Forgetting
+from feilun.evaluation.robustness import Robustness
 from feilun.evaluation.view import view
 from feilun.evaluation.view_beside import view_beside
+from feilun.evaluation.view_choice import view_choice
+from feilun.evaluation.view_robustness import sentence, view_robustness
 from feilun.messages import LANGUAGES, Language, language
 
 __all__ = ["HTML", "JSON", "render", "write_report"]
@@ -34,6 +38,8 @@ def write_report(
     *,
     facts: Facts | None = None,
     forgetting: Forgetting | None = None,
+    money: Money | None = None,
+    robustness: Robustness | None = None,
     lang: Language | None = None,
 ) -> Path:
     """Writes ``report.html`` and ``report.json`` into `folder` and returns the page's path.
@@ -47,18 +53,30 @@ def write_report(
         "evaluation": evaluation.to_json(),
         "decision": decision.to_json(),
         "forgetting": forgetting.to_json() if forgetting else None,
+        "robustness": robustness.to_json() if robustness else None,
         "facts": asdict(facts),
         "verdict": {
             one: {
                 "headline": verdict.headline(evaluation, decision, one),
+                "founder": founder(evaluation, decision, money, one),
                 "text": verdict.paragraph(evaluation, decision, one),
+                "robustness": sentence(robustness, one),
             }
             for one in LANGUAGES
         },
     }
     _write(folder / JSON, json.dumps(plain, ensure_ascii=False, indent=1, allow_nan=False) + "\n")
     page = folder / HTML
-    _write(page, render(evaluation, decision, facts=facts, forgetting=forgetting, lang=lang))
+    said = render(
+        evaluation,
+        decision,
+        facts=facts,
+        forgetting=forgetting,
+        money=money,
+        robustness=robustness,
+        lang=lang,
+    )
+    _write(page, said)
     return page
 
 
@@ -68,6 +86,8 @@ def render(
     *,
     facts: Facts | None = None,
     forgetting: Forgetting | None = None,
+    money: Money | None = None,
+    robustness: Robustness | None = None,
     lang: Language | None = None,
 ) -> str:
     """The page that `write_report` writes."""
@@ -75,7 +95,7 @@ def render(
     unsure = decision.verdict == "cannot_tell"
     tone = "live" if decision.promote else "unsure" if unsure else "out"
     badges = {
-        "live": "evaluation.badge_live",
+        "live": "evaluation.badge_is_live" if evaluation.is_live else "evaluation.badge_live",
         "unsure": "evaluation.badge_unsure",
         "out": "evaluation.badge_out",
     }
@@ -89,6 +109,7 @@ def render(
         tone=tone,
         badge=say(badges[tone]),
         headline=both(lambda one: verdict.headline(evaluation, decision, one)),
+        founder=both(lambda one: founder(evaluation, decision, money, one)),
         opening=both(lambda one: verdict.opening(evaluation, one)),
         closing=both(lambda one: verdict.closing(evaluation, one)),
         say=say,
@@ -97,6 +118,8 @@ def render(
         metric_accuracy=both(lambda one: wording.metric_name("accuracy", one)),
         limit=RISK,
         **view_beside(facts, forgetting),
+        **view_robustness(robustness),
+        **view_choice(evaluation.choice),
     )
 
 

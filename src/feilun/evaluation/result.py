@@ -12,6 +12,8 @@ from typing import Any, Literal, get_args
 
 from pydantic import TypeAdapter
 
+from feilun.evaluation.choice import Choice
+from feilun.evaluation.consultations import Consultations
 from feilun.metrics.calibration import Bin
 from feilun.metrics.scores import Score
 
@@ -120,21 +122,33 @@ class Miss:
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """Accuracy on a part of the test rows: ``short``, ``long``, ``chinese``, ``other``.
-    `limit` is the number of letters that divides short from long."""
+    """The share of right answers on a part of the test rows: ``short``, ``long``, ``chinese``,
+    ``other``, or the rows whose `column` says `name` (a source, a customer, a month).
+    `limit` is the number that divides a lower part from an upper one.
+
+    Where there is a version to compare with, `before` is its share, `gain` the paired difference
+    and `p` how surprising the loss is if there is truly none, corrected for the number of parts
+    (Holm); `worse` tells that it is proven and larger than the part may lose.
+    """
 
     name: str
     rows: int
     score: Score
     limit: int | None = None
+    column: str = ""
+    before: Score | None = None
+    gain: Score | None = None
+    p: float | None = None
+    worse: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
     """Everything measured of one candidate on the test rows. Metrics that `confidence` covers carry
     intervals; `validation` are the same metrics on the validation rows, which chose among models
-    and therefore flatter. `floor` is the most frequent training label and its share of the test
-    rows: what always answering it would score."""
+    and therefore flatter. `is_live` tells that the candidate is the version that answers now,
+    `choice` what its answers are worth by its own rule. `floor` is the most frequent training label
+    and its share of the test rows: what always answering it would score."""
 
     name: str
     method: str
@@ -157,6 +171,12 @@ class Evaluation:
     misses: tuple[Miss, ...]
     missed: int
     slices: tuple[Slice, ...] = ()
+    unsure: Literal["hold", "promote"] = "hold"
+    slice_margin: float = 0.03
+    consultations: Consultations = Consultations()
+    fresh_after: int = 20
+    is_live: bool = False
+    choice: Choice | None = None
 
     def against(self, role: Role) -> Comparison | None:
         """The comparison with the version of that role; None where there was none."""
@@ -202,12 +222,14 @@ class Flip:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """One label over the old test rows: how many the old and the new version have right."""
+    """One label over the old test rows: how many the old and the new version have right, and how
+    surprising a loss is if there is truly none, corrected for the number of labels."""
 
     label: str
     rows: int
     before: int
     after: int
+    p: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +239,8 @@ class Forgetting:
 
     `gained` rows turned right and `forgotten` rows turned wrong among the old ones. `before` and
     `after` are accuracies on them, `change` their paired difference, `risk` the probability that
-    more than the margin was lost. None where there are no rows of the kind.
+    more than the margin was lost. None where there are no rows of the kind. `parts` are the old
+    rows by the month they came in, and by the slices of the evaluation.
     """
 
     before_name: str
@@ -234,6 +257,7 @@ class Forgetting:
     fresh_after: Score | None
     classes: tuple[Held, ...]
     examples: tuple[Flip, ...]
+    parts: tuple[Slice, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; `from_json` gives an equal value back."""

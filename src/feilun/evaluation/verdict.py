@@ -14,10 +14,13 @@ _TRUSTED = 0.05
 
 
 def headline(evaluation: Evaluation, decision: Decision, lang: Language | None = None) -> str:
-    """One line: what the candidate is worth and what becomes of it."""
+    """One line: what the version is worth, and whether it may go live. Judging changes nothing."""
     lang = lang or language()
     live = evaluation.against("live")
     names = {"name": evaluation.name, "other": live.name if live else ""}
+    if evaluation.is_live:
+        passed = "evaluation.headline_live"
+        return fill(passed if decision.promote else "evaluation.headline_live_refused", names, lang)
     if decision.verdict == "cannot_tell" and not decision.promote:
         return fill("evaluation.headline_cannot_tell", names, lang)
     if decision.verdict == "worse" and not decision.promote:

@@ -13,6 +13,7 @@ from feilun.errors import FeilunError
 from feilun.messages import language, t
 from feilun.pipeline.context import Context
 from feilun.project.results import Compressed, Evaluated, Listing, Rung, Turned
+from feilun.project.trust import trust_words
 from feilun.store import Store
 from feilun.store.records import DataVersion, Run
 from feilun.table import Result, Table
@@ -167,6 +168,7 @@ def turned(store: Store, folder: Path, run: Run, *, repeated: bool = False) -> T
 def _learned(run: Run, collected: Mapping[str, Any]) -> list[str]:
     """What an update took up, and which new labels it could not yet."""
     notes = [t("project.collected", **collected)] if collected.get("data_version") else []
+    notes += trust_words(collected)
     notes += [t("project.label_learnt", label=one) for one in collected.get("new_labels", ())]
     need = run.config.get("update", {}).get("new_label_rows")
     for label, rows in collected.get("waiting", {}).items():
@@ -199,7 +201,7 @@ def evaluated(store: Store, folder: Path, version: str, judged: Mapping[str, Any
     model = store.catalog.model_version(version)
     reasons: Sequence[str] = judged["reasons"]
     if model.state == "live":
-        first = t("evaluation.gate_first", name=version)
+        first = t("evaluation.gate_is_live", name=version)
         said, reasons = t("project.is_live"), [reason for reason in reasons if reason != first]
     elif judged["promote"]:
         said = t("project.would_pass")
@@ -213,7 +215,7 @@ def evaluated(store: Store, folder: Path, version: str, judged: Mapping[str, Any
         version=version,
         rows=judged["rows"],
         metrics=model.metrics["test"],
-        verdict=f"{judged['score']}{space}{said}",
+        verdict=f"{judged['founder']}{space}{said}",
         reasons=reasons,
         promote=judged["promote"],
         report=page,

@@ -10,8 +10,9 @@ import numpy as np
 
 from feilun.errors import InvalidData
 from feilun.metrics.probabilities import softmax
+from feilun.metrics.rule import choose
 from feilun.tasks.base import TaskBase
-from feilun.types import Output, Scalar, Schema
+from feilun.types import PLAIN, Output, Rule, Scalar, Schema
 
 __all__ = ["MAX_LABEL_LENGTH", "Classification", "label_of", "order_labels"]
 
@@ -31,13 +32,21 @@ class Classification(TaskBase):
         return order_labels(labels)
 
     def decode(
-        self, logits: np.ndarray, schema: Schema, temperature: float, all_scores: bool = False
+        self,
+        logits: np.ndarray,
+        schema: Schema,
+        temperature: float,
+        all_scores: bool = False,
+        rule: Rule = PLAIN,
     ) -> list[Output]:
-        """The most probable label of each row with its probability."""
+        """The most probable label of each row, or the one that `rule` wants, with its
+        probability."""
         probabilities = softmax(logits, temperature)
+        labels = schema.labels
+        if not rule.plain:
+            return _by_rule(probabilities, labels, rule, all_scores)
         best = probabilities.argmax(axis=1).tolist()
         scores = probabilities.max(axis=1).tolist()
-        labels = schema.labels
         outputs: list[Output] = [
             {"label": labels[index], "score": score}
             for index, score in zip(best, scores, strict=True)
@@ -48,7 +57,8 @@ class Classification(TaskBase):
         return outputs
 
     def output_schema(self) -> dict[str, Any]:
-        """A label, its probability, and on request the probabilities of all labels."""
+        """A label, its probability, on request the probabilities of all labels, and whether the
+        answer is too unsure to be acted upon."""
         probability = {"type": "number", "minimum": 0, "maximum": 1}
         return {
             "type": "object",
@@ -56,9 +66,27 @@ class Classification(TaskBase):
                 "label": {"type": "string"},
                 "score": probability,
                 "scores": {"type": "object", "additionalProperties": probability},
+                "abstained": {"const": True},
             },
             "required": ["label", "score"],
         }
+
+
+def _by_rule(
+    probabilities: np.ndarray, labels: tuple[str, ...], rule: Rule, all_scores: bool
+) -> list[Output]:
+    best, sure = choose(probabilities, labels, rule)
+    scores = probabilities[np.arange(len(best)), best].tolist()
+    outputs: list[Output] = [
+        {"label": labels[index], "score": score}
+        for index, score in zip(best.tolist(), scores, strict=True)
+    ]
+    for row in np.flatnonzero(sure < rule.abstain_below).tolist():
+        outputs[row]["abstained"] = True
+    if all_scores:
+        for output, row in zip(outputs, probabilities.tolist(), strict=True):
+            output["scores"] = dict(zip(labels, row, strict=True))
+    return outputs
 
 
 def label_of(value: Scalar) -> str | None:

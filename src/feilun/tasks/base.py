@@ -175,7 +175,12 @@ class TaskBase(ABC):
 
     @abstractmethod
     def decode(
-        self, logits: np.ndarray, schema: Schema, temperature: float, all_scores: bool = False
+        self,
+        logits: np.ndarray,
+        schema: Schema,
+        temperature: float,
+        all_scores: bool = False,
+        rule: Rule = PLAIN,
     ) -> list[Output]:
         """Answers from logits (batch, labels): ``{"label", "score"}``, and with `all_scores` also
         ``{"scores": {label: float}}``. float64 softmax of logits / temperature. The label obeys

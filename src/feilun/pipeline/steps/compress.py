@@ -4,17 +4,22 @@ it as an artifact of its own."""
 from __future__ import annotations
 
 import shutil
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from feilun.compression.compress import Compression
 from feilun.compression.compress import compress as build_variants
+from feilun.config import ProjectConfig
 from feilun.engines.base import open_engine
 from feilun.engines.card import read_card, write_card
 from feilun.metrics.calibration import fit_temperature
 from feilun.pipeline.context import Context
+from feilun.pipeline.steps._rule import set_rule
 from feilun.store.dataset import Dataset
+from feilun.types import Rule
 
 __all__ = ["compress"]
 
@@ -35,7 +40,7 @@ def compress(context: Context, version: str) -> dict[str, Any]:
             context.report,
         )
         chosen = made.folder(made.chosen)
-        temperature = _calibrate(chosen, context.dataset(data))
+        temperature, rule, notes = _calibrate(chosen, context.dataset(data), context.config)
         # Variants that were not chosen are measured, not kept: they can be built again.
         kept = artifacts.new()
         shutil.copytree(chosen, kept, dirs_exist_ok=True)
@@ -44,29 +49,36 @@ def compress(context: Context, version: str) -> dict[str, Any]:
         shutil.rmtree(out, ignore_errors=True)
     figures = _figures(made)
     figures[made.chosen] |= {"artifact": ref, "temperature": temperature}
+    if not rule.plain:
+        figures[made.chosen]["rule"] = asdict(rule)
     catalog.update_model_version(version, variant=made.chosen, variants=figures)
     return {
         "variant": made.chosen,
         "variants": figures,
         "temperature": temperature,
-        "reasons": list(made.reasons),
+        "reasons": [*made.reasons, *notes],
     }
 
 
-def _calibrate(folder: Path, dataset: Dataset) -> float:
-    """Fits the temperature on the validation rows and writes it into the folder's card."""
+def _calibrate(
+    folder: Path, dataset: Dataset, config: ProjectConfig
+) -> tuple[float, Rule, list[str]]:
+    """Fits the temperature and sets the rule on the validation rows, writes both into the folder's
+    card, and says what the rule is."""
     items, truth = dataset.items("validation"), dataset.labels("validation")
-    labelled = truth >= 0
-    if not labelled.any():
-        return 1.0
-    engine = open_engine(folder)
-    try:
-        logits = engine.logits([item for item, keep in zip(items, labelled, strict=True) if keep])
-    finally:
-        engine.close()
-    temperature = fit_temperature(logits, truth[labelled])
-    write_card(folder, replace(read_card(folder), temperature=temperature))
-    return temperature
+    labelled, card = truth >= 0, read_card(folder)
+    logits, temperature = np.zeros((0, len(card.schema.labels))), 1.0
+    if labelled.any():
+        engine = open_engine(folder)
+        try:
+            kept = [item for item, keep in zip(items, labelled, strict=True) if keep]
+            logits = engine.logits(kept)
+        finally:
+            engine.close()
+        temperature = fit_temperature(logits, truth[labelled])
+    rule, notes = set_rule(config, card.schema.labels, logits, truth[labelled], temperature)
+    write_card(folder, replace(card, temperature=temperature, rule=rule))
+    return temperature, rule, notes
 
 
 def _figures(made: Compression) -> dict[str, dict[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,12 +16,17 @@ from feilun.evaluation.baseline import baseline_for, majority
 from feilun.evaluation.evaluate import evaluate as weigh
 from feilun.evaluation.facts import DataFacts, Facts, TrainingFacts, VariantFacts
 from feilun.evaluation.forgetting import forgetting as compare_rows
+from feilun.evaluation.founder import founder
 from feilun.evaluation.gate import Decision, decide
 from feilun.evaluation.report import write_report
 from feilun.evaluation.result import Evaluation, Forgetting, Role
+from feilun.evaluation.robustness import Robustness
 from feilun.evaluation.verdict import headline, opening, paragraph
+from feilun.evaluation.view_robustness import sentence
 from feilun.metrics.scores import Score
 from feilun.pipeline.context import Context
+from feilun.pipeline.steps._robust import robustness
+from feilun.pipeline.steps._used import money, used
 from feilun.store.dataset import Dataset
 from feilun.store.records import DataVersion, ModelVersion
 from feilun.table import to_jsonable
@@ -53,6 +59,7 @@ def evaluate(
     train_counts = data.counts.get("train", {})
     if "baseline" not in references and baseline_for(model.method) == "majority":
         references["baseline"] = majority(train_counts, candidate.labels, len(items))
+    validation = _validation(context, model, dataset)
     found = weigh(
         candidate,
         truth,
@@ -62,14 +69,21 @@ def evaluate(
         train_counts=train_counts,
         settings=context.config.evaluation,
         references=references,
-        validation=_validation(context, model, dataset),
+        validation=validation,
         primary=context.task.primary,
         seed=context.config.training.seed,
     )
     forgot = _forgotten(context, model, data, dataset, candidate, references)
+    live = catalog.live(catalog.project(context.project).endpoint)
+    found = replace(
+        found,
+        is_live=live is not None and live.version == model.id,
+        choice=used(context, candidate, dataset.schema.labels, truth, validation),
+    )
     decision = decide(found, forgetting=forgot)
+    robust = robustness(context, model, dataset, candidate)
     context.report(Progress("evaluate", total, total))
-    ref = _report(context, model, data, found, decision, forgot, candidate)
+    ref = _report(context, model, data, found, decision, forgot, candidate, robust)
     _note(context, model, found, decision, ref)
     return {
         "report": ref,
@@ -79,9 +93,11 @@ def evaluate(
         "headline": headline(found, decision),
         "score": opening(found),
         "paragraph": paragraph(found, decision),
+        "founder": founder(found, decision, money(context, model)),
         "reasons": decision.sentences(),
         "more_rows": decision.more_rows,
         "forgetting": to_jsonable(forgot.to_json()) if forgot else None,
+        "robustness": sentence(robust),
     }
 
 
@@ -111,7 +127,8 @@ def _answers(context: Context, model: ModelVersion, items: Sequence[Item]) -> An
     try:
         card = engine.card
         logits = engine.logits(items)
-        return Answers(model.id, model.method, card.schema.labels, logits, card.temperature)
+        labels, temperature = card.schema.labels, card.temperature
+        return Answers(model.id, model.method, labels, logits, temperature, card.rule)
     finally:
         engine.close()
 
@@ -158,12 +175,21 @@ def _report(
     decision: Decision,
     forgot: Forgetting | None,
     candidate: Answers,
+    robust: Robustness | None,
 ) -> str:
     artifacts = context.store.artifacts
     folder = artifacts.new()
     try:
         facts = _facts(context, model, data)
-        write_report(found, decision, folder, facts=facts, forgetting=forgot)
+        write_report(
+            found,
+            decision,
+            folder,
+            facts=facts,
+            forgetting=forgot,
+            money=money(context, model),
+            robustness=robust,
+        )
         save_file({"test": np.ascontiguousarray(candidate.logits)}, folder / LOGITS)
         return context.store.publish(folder, "report").ref
     finally:

@@ -1,0 +1,98 @@
+"""From probabilities to answers where errors do not cost alike, and where the unsure goes to a
+person; and how the two thresholds are chosen on rows that chose nothing else.
+
+Elkan, "The Foundations of Cost-Sensitive Learning" (2001): with true probabilities the cheapest
+answer is the label itself from a probability of false_alarm / (missed + false_alarm) on.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from feilun.metrics.intervals import wilson
+from feilun.types import Rule
+
+__all__ = ["best_threshold", "cheapest", "choose", "cutoff_for", "sureness"]
+
+_TINY = 1e-12
+
+
+def choose(
+    probabilities: np.ndarray, labels: tuple[str, ...], rule: Rule
+) -> tuple[np.ndarray, np.ndarray]:
+    """The answers (rows,), indices into `labels`, and how sure each is, 0 to 1.
+
+    A rule for a label that the model does not know leaves the most probable one. Sure is the
+    probability of the answer; beside a threshold, that probability after the odds of the label
+    have been shifted so that the threshold lies at one half.
+    """
+    if rule.label not in labels or len(labels) < 2:
+        return probabilities.argmax(axis=1), probabilities.max(axis=1)
+    place = labels.index(rule.label)
+    given = probabilities[:, place]
+    others = probabilities.copy()
+    others[:, place] = -1.0
+    answers = np.where(given >= rule.threshold, place, others.argmax(axis=1))
+    shifted = sureness(given, rule.threshold)
+    rest = np.clip(others.max(axis=1) / np.maximum(1 - given, _TINY), 0.0, 1.0)
+    return answers, np.where(answers == place, shifted, (1 - shifted) * rest)
+
+
+def sureness(probability: np.ndarray, threshold: float) -> np.ndarray:
+    """`probability` with its odds divided by the threshold's: one half where they are equal."""
+    yes = probability * (1 - threshold)
+    no = (1 - probability) * threshold
+    result: np.ndarray = yes / np.maximum(yes + no, _TINY)
+    return result
+
+
+def cheapest(missed: float, false_alarm: float) -> float:
+    """The threshold that true probabilities would want."""
+    return false_alarm / (missed + false_alarm)
+
+
+def best_threshold(
+    probability: np.ndarray, positive: np.ndarray, missed: float, false_alarm: float
+) -> float:
+    """The threshold for labelled rows: that of `cheapest`, unless these rows cost less with another
+    one by more than a standard error; then the nearest to it that does not.
+
+    `probability` is the label's, `positive` whether the row truly has it. Few rows thus keep the
+    textbook's threshold, and probabilities that lie are corrected where it can be seen.
+    """
+    wanted = cheapest(missed, false_alarm)
+    rows = len(probability)
+    if not rows:
+        return wanted
+    order = np.argsort(probability, kind="stable")
+    p = np.asarray(probability, np.float64)[order]
+    change = np.where(np.asarray(positive)[order], missed, -false_alarm)
+    # With a threshold above the first j rows the cost differs by the sum of their changes.
+    total = np.concatenate(([0.0], np.cumsum(change)))
+    squares = np.concatenate(([0.0], np.cumsum(change**2)))
+    inside = np.concatenate(([True], p[1:] > p[:-1], [True]))  # equal rows cannot be divided
+    total, squares = total[inside], squares[inside]
+    edges = np.concatenate(([0.0], p, [1.0]))
+    middles = ((edges[:-1] + edges[1:]) / 2)[inside]
+    low, high = edges[:-1][inside], edges[1:][inside]
+    best = int(total.argmin())
+    difference = total - total[best]
+    error = np.sqrt(np.maximum(np.abs(squares - squares[best]) - difference**2 / rows, 0.0))
+    near = difference <= error
+    if (near & (low < wanted) & (wanted <= high)).any():
+        return wanted
+    nearest = np.where(near, np.abs(middles - wanted), np.inf).argmin()
+    return float(middles[nearest])
+
+
+def cutoff_for(sure: np.ndarray, right: np.ndarray, accuracy: float) -> float:
+    """The lowest sureness from which on `accuracy` of the answers are right, surely enough: the
+    lower end of the 50 % interval reaches it, because the lowest of many cut-offs flatters itself.
+    1.0 where no share of the rows reaches it."""
+    order = np.argsort(-np.asarray(sure), kind="stable")
+    ranked, hits = np.asarray(sure)[order], np.cumsum(np.asarray(right)[order])
+    ends = np.flatnonzero(np.concatenate((ranked[1:] < ranked[:-1], [True])))
+    for end in reversed(ends.tolist()):
+        if wilson(float(hits[end]), end + 1, 0.5).low >= accuracy:
+            return float(ranked[end])
+    return 1.0
