@@ -88,6 +88,7 @@ def post_feedback(body: FeedbackBody, api: ApiOf, key: KeyOf) -> Response:
         body.index,
         body.label,
         customer=key.customer,
+        key_id=key.id,
     )
     return _json(
         {

@@ -17,7 +17,7 @@ from typing import Any
 from feilun.errors import FeilunError, Forbidden, InvalidData, NotFound
 from feilun.store.catalog import Catalog
 from feilun.store.ledger import Ledger
-from feilun.store.records import Feedback, FeedbackSource
+from feilun.store.records import Asked, Feedback, FeedbackSource
 from feilun.tasks import base as tasks
 
 __all__ = ["FileResult", "RefusedRow", "accept", "add_file"]
@@ -48,8 +48,11 @@ def accept(
     *,
     source: FeedbackSource = "customer",
     customer: str | None = None,
+    key_id: str | None = None,
+    asked: Asked | None = None,
 ) -> Feedback:
-    """Notes that `label` is the right answer to input `index` of an earlier call.
+    """Notes that `label` is the right answer to input `index` of an earlier call, by which key,
+    and why a person was `asked` for it.
 
     Raises `NotFound` for an answer that is not there or went to another customer, `Gone` when its
     input is no longer kept or never was, `InvalidData` for something that is no label.
@@ -65,7 +68,15 @@ def accept(
         raise hidden
     text = _label(catalog, answer.project, label)
     try:
-        return ledger.add_feedback(prediction_id, index, text, source=source, customer=customer)
+        return ledger.add_feedback(
+            prediction_id,
+            index,
+            text,
+            source=source,
+            customer=customer,
+            key_id=key_id,
+            asked=asked,
+        )
     except (Forbidden, NotFound):
         raise hidden from None
 

@@ -2,42 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 
 from feilun.store.ledger import Ledger
-from feilun.store.records import LabelledPrediction
+from feilun.store.records import FeedbackSource, LabelledPrediction
 from feilun.types import Example, Item
 
-__all__ = ["SOURCE", "Learned", "to_examples"]
+__all__ = ["SOURCE", "Learned", "content_hash", "examples_of", "rank", "to_examples"]
 
 SOURCE = "feedback"
 """What `Example.source` says of rows that came from feedback."""
 
+_RANK = {"customer": 0, "reviewer": 1, "operator": 2}
+
 
 @dataclass(frozen=True, slots=True)
 class Learned:
-    """One row for the next data version, and the ids of all feedback that it stands for (what
-    `Ledger.mark_used` takes once the version exists)."""
+    """One row for the next data version, whose word it is, and the ids of all feedback that it
+    stands for (what `Ledger.mark_used` takes once the version exists)."""
 
     example: Example
     feedback_ids: tuple[str, ...]
+    source: FeedbackSource = "operator"
 
 
 def to_examples(ledger: Ledger, project: str, *, unused_only: bool = True) -> list[Learned]:
     """One row for each different input that has feedback, in the order the inputs first got some.
 
-    Where one input was answered and labelled several times, the last word of the house (a reviewer
-    or the operator) goes before the last word of a customer. `unused_only` leaves out what a data
-    version has learned already. Memory grows with the inputs that have feedback.
+    `unused_only` leaves out what a data version has learned already. Nothing is held back; that is
+    `feilun.feedback.sift`. Memory grows with the inputs that have feedback.
     """
+    return examples_of(ledger.feedback(project, unused_only=unused_only))
+
+
+def examples_of(said: Iterable[LabelledPrediction]) -> list[Learned]:
+    """The same for these pieces of feedback. Where one input was answered and labelled several
+    times, the operator's last word goes before a reviewer's, and that before a customer's."""
     by_item: dict[str, list[LabelledPrediction]] = {}
-    for labelled in ledger.feedback(project, unused_only=unused_only):
-        by_item.setdefault(_hash(labelled.prediction.input), []).append(labelled)
+    for labelled in said:
+        by_item.setdefault(content_hash(labelled.prediction.input), []).append(labelled)
     learned = []
-    for digest, said in by_item.items():
-        last = max(said, key=lambda one: (one.feedback.source != "customer", one.feedback.id))
+    for digest, words in by_item.items():
+        last = max(words, key=rank)
         example = Example(
             row_id=f"fb_{digest[:32]}",
             item=last.prediction.input,
@@ -45,11 +53,17 @@ def to_examples(ledger: Ledger, project: str, *, unused_only: bool = True) -> li
             subject=last.prediction.customer or "",
             source=SOURCE,
         )
-        learned.append(Learned(example, tuple(one.feedback.id for one in said)))
+        ids = tuple(one.feedback.id for one in words)
+        learned.append(Learned(example, ids, last.feedback.source))
     return learned
 
 
-def _hash(item: Item) -> str:
+def rank(said: LabelledPrediction) -> tuple[int, str]:
+    """Grows with trust, then with time."""
+    return _RANK[said.feedback.source], said.feedback.id
+
+
+def content_hash(item: Item) -> str:
     """The sha256 of an item's content; equal items have equal hashes."""
     digest = sha256()
     parts = sorted(item.items()) if isinstance(item, Mapping) else [("", item)]

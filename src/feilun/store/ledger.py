@@ -22,8 +22,7 @@ from feilun.store.columns import now
 from feilun.store.database import Database
 from feilun.store.ids import new_id
 from feilun.store.inputs import pack
-from feilun.store.ledger_feedback import FeedbackLog
-from feilun.store.ledger_predictions import PredictionLog
+from feilun.store.ledger_voices import VoiceLog
 from feilun.store.records import Event, Prediction, UsageRow
 
 __all__ = ["Dimension", "Ledger"]
@@ -38,7 +37,7 @@ _UNITS = ("calls", "inputs", "tokens", "pixels")
 _COUNTED = ("charge", "settle", "credit")
 
 
-class Ledger(FeedbackLog, PredictionLog):
+class Ledger(VoiceLog):
     """Events, predictions and feedback. Safe to call from threads and from several processes."""
 
     def __init__(self, database: Database, blobs: Blobs) -> None:

@@ -12,11 +12,22 @@ from feilun.store import tables_ledger as t
 from feilun.store.columns import now
 from feilun.store.ids import new_id
 from feilun.store.ledger_predictions import PredictionLog
-from feilun.store.records import Feedback, FeedbackSource, LabelledPrediction
+from feilun.store.records import Asked, Feedback, FeedbackSource, LabelledPrediction
 
-__all__ = ["FeedbackLog"]
+__all__ = ["FeedbackLog", "winners"]
 
-_FIELDS = ("id", "prediction_id", "index", "label", "source", "customer", "created", "used_in")
+_FIELDS = (
+    "id",
+    "prediction_id",
+    "index",
+    "label",
+    "source",
+    "customer",
+    "created",
+    "used_in",
+    "key_id",
+    "asked",
+)
 
 
 class FeedbackLog(PredictionLog):
@@ -30,10 +41,13 @@ class FeedbackLog(PredictionLog):
         *,
         source: FeedbackSource,
         customer: str | None = None,
+        key_id: str | None = None,
+        asked: Asked | None = None,
     ) -> Feedback:
         """Says that `label` is the right answer to input `index` of the call.
 
-        The last word of each source counts; saying the same again adds nothing. Raises `NotFound`
+        The last word of each source counts; saying the same again adds nothing, but for an answer
+        that was now `asked` for the audit. Raises `NotFound`
         for an unknown answer, `Forbidden` when `source` is ``customer`` and the answer went to
         another one, `Gone` when its input was never stored or is no longer.
         """
@@ -60,7 +74,7 @@ class FeedbackLog(PredictionLog):
                 .order_by(said.id.desc())
                 .limit(1)
             ).first()
-            if last is not None and last.label == label:
+            if last is not None and last.label == label and asked in (None, last.asked):
                 return Feedback(**last._mapping)
             row: dict[str, Any] = {
                 "id": new_id("fb_"),
@@ -71,6 +85,8 @@ class FeedbackLog(PredictionLog):
                 "customer": customer,
                 "created": now(),
                 "used_in": None,
+                "key_id": key_id,
+                "asked": asked,
             }
             connection.execute(insert(t.feedback).values(**row, project=answer.project))
         return Feedback(**row)
@@ -85,11 +101,12 @@ class FeedbackLog(PredictionLog):
     ) -> Iterator[LabelledPrediction]:
         """The feedback that counts, one for each answer, oldest first, streamed.
 
-        The last word of the house (reviewer, operator) goes before the customer's. `unused_only`
+        The operator's last word goes before a reviewer's, and that before the customer's.
+        `unused_only`
         leaves out what a data version has learned already, `usable_only` answers whose input is no
         longer kept, `model_version` answers of other versions.
         """
-        winner = _winners(project).subquery()
+        winner = winners(project).subquery()
         p = t.predictions.c
         query = (
             select(winner, t.predictions)
@@ -143,7 +160,7 @@ class FeedbackLog(PredictionLog):
 
     def waiting(self, project: str | None = None) -> int:
         """How much feedback counts, is usable, and no data version has learned yet."""
-        winner = _winners(project).subquery()
+        winner = winners(project).subquery()
         p = t.predictions.c
         query = (
             select(func.count())
@@ -164,11 +181,12 @@ class FeedbackLog(PredictionLog):
             return connection.scalar(query) or 0
 
 
-def _winners(project: str | None) -> Select[Any]:
+def winners(project: str | None) -> Select[Any]:
+    """All feedback with its `place` among what was said of the same answer; 1 counts."""
     c = t.feedback.c
-    house_first = case((c.source == "customer", 1), else_=0)
+    trust = case((c.source == "operator", 0), (c.source == "reviewer", 1), else_=2)
     place = func.row_number().over(
-        partition_by=(c.prediction_id, c.index), order_by=(house_first, c.id.desc())
+        partition_by=(c.prediction_id, c.index), order_by=(trust, c.id.desc())
     )
     query = select(*(c[name] for name in _FIELDS), place.label("place"))
     return query if project is None else query.where(c.project == project)

@@ -17,6 +17,7 @@ from feilun.types import Item, Output, Progress
 __all__ = [
     "ApiKey",
     "ArtifactRow",
+    "Asked",
     "CheckResult",
     "Customer",
     "DataVersion",
@@ -40,6 +41,7 @@ __all__ = [
     "StepRun",
     "StepState",
     "UsageRow",
+    "Voice",
 ]
 
 ModelState = Literal["candidate", "live", "retired", "refused", "failed"]
@@ -50,6 +52,8 @@ StepState = Literal["running", "finished", "failed", "interrupted"]
 """``interrupted``: begun by a process that is no more, and begun again since."""
 EventKind = Literal["charge", "hold", "settle", "release", "credit"]
 FeedbackSource = Literal["customer", "reviewer", "operator"]
+Asked = Literal["audit", "review"]
+"""Why a person was asked: the answer was drawn at random, or it was worth a look."""
 
 Json = Mapping[str, Any]
 
@@ -315,7 +319,8 @@ class Prediction:
 @dataclass(frozen=True, slots=True)
 class Feedback:
     """What somebody says the right answer is. Later words of the same source on the same answer
-    win; the earlier ones are kept. `used_in` is the data version that learned it."""
+    win; the earlier ones are kept. `used_in` is the data version that learned it, or ``discarded``.
+    `key_id` is the key that said it, `asked` why a person was asked."""
 
     id: str
     prediction_id: str
@@ -325,6 +330,29 @@ class Feedback:
     customer: str | None
     created: datetime
     used_in: str | None
+    key_id: str | None = None
+    asked: Asked | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """What one key of one customer got and said since some moment (`past`: before it).
+
+    `answers` it got; of them `sure` had a high score, and by those scores `expected` are wrong.
+    `labels` it gave; of them `contradicted` say that a sure answer is wrong.
+    """
+
+    customer: str | None
+    key_id: str | None
+    answers: int = 0
+    sure: int = 0
+    expected: float = 0.0
+    labels: int = 0
+    contradicted: int = 0
+    past_answers: int = 0
+    past_sure: int = 0
+    past_labels: int = 0
+    past_contradicted: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,5 +101,7 @@ feedback = Table(
     Column("customer", String),
     Column("created", Moment, nullable=False),
     Column("used_in", String),
+    Column("key_id", String),
+    Column("asked", String),
     Index(None, "prediction_id", "index"),
 )

@@ -8,9 +8,10 @@ from typing import Any
 from feilun.data.outcome import BuildReport
 from feilun.data.sources.base import ExampleSource
 from feilun.data.versions import build
-from feilun.feedback.to_data import SOURCE, Learned, to_examples
+from feilun.feedback.to_data import SOURCE, Learned
 from feilun.messages import t
 from feilun.pipeline.context import Context
+from feilun.pipeline.sifting import sifted, told
 from feilun.store.dataset import Dataset
 from feilun.store.records import DataVersion
 
@@ -36,14 +37,16 @@ def collect(context: Context) -> dict[str, Any]:
     if previous.info.get("run") == context.run_id:
         ledger.mark_used(previous.info["feedback"], previous.id)
         return answer | _found(previous)
-    learned = to_examples(ledger, context.project)
+    sorted_out = sifted(context, previous)
+    learned = list(sorted_out.learned)
+    answer["trust"] = trust = told(context, sorted_out)
     wanted = context.config.update.min_corrections
     if len(learned) < wanted:
         if _unlearnt(context, previous):
             return answer | _found(previous)
         reason = t("pipeline.too_few", have=len(learned), need=wanted)
         return answer | {"reason": reason, "corrections": len(learned)} | _waiting(previous)
-    version = _add(context, previous, learned)
+    version = _add(context, previous, learned, trust)
     ledger.mark_used(_ids(learned), version.id)
     if version.id == previous.id:
         reason = t("pipeline.nothing_learnt", corrections=len(learned))
@@ -51,8 +54,11 @@ def collect(context: Context) -> dict[str, Any]:
     return answer | _found(version)
 
 
-def _add(context: Context, previous: DataVersion, learned: list[Learned]) -> DataVersion:
-    """`previous` with what was learned; `previous` itself when it holds all of it already."""
+def _add(
+    context: Context, previous: DataVersion, learned: list[Learned], trust: dict[str, Any]
+) -> DataVersion:
+    """`previous` with what was learned; `previous` itself when it holds all of it already. The
+    version tells what was held back and why."""
     artifacts = context.store.artifacts
     out = artifacts.new()
     try:
@@ -86,6 +92,7 @@ def _add(context: Context, previous: DataVersion, learned: list[Learned]) -> Dat
             "corrections": len(learned),
             "feedback": _ids(learned),
             "run": context.run_id,
+            "trust": trust,
         },
         key=f"{context.run_id}:collect",
     )
@@ -122,6 +129,8 @@ def _found(version: DataVersion) -> dict[str, Any]:
         "new_rows": info["new"],
         "corrected": info["corrected"],
         "new_labels": list(info["new_labels"]),
+        "near_test": int(info.get("near_test", 0)),
+        "trust": dict(info.get("trust", {})),
         **_waiting(version),
     }
     if not info["changed"]:

@@ -1,0 +1,75 @@
+"""Feedback sifted against the data version that it would join."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from feilun.data.content import content_key, stored_key
+from feilun.feedback.sift import Known, Sifted, sift
+from feilun.pipeline.context import Context
+from feilun.store.dataset import INPUT
+from feilun.store.records import DataVersion
+from feilun.types import Item
+
+__all__ = ["sifted", "told"]
+
+
+def sifted(context: Context, data: DataVersion) -> Sifted:
+    """What of the feedback that waits may join `data`, what is held for review, what waits on."""
+    return sift(
+        context.store.ledger,
+        context.project,
+        max_share=context.config.feedback.max_share,
+        floor=context.config.update.min_corrections,
+        train_rows=sum(data.counts.get("train", {}).values()),
+        known=_known(context, data),
+    )
+
+
+def _known(context: Context, data: DataVersion) -> Known:
+    """Looks contents up among the rows of `data`; holds only the rows that feedback speaks of."""
+    said = context.store.ledger.feedback(context.project, unused_only=True)
+    wanted = {content_key(one.prediction.input) for one in said}
+    rows: dict[bytes, tuple[str, str, str]] = {}
+    if wanted:
+        dataset = context.dataset(data)
+        kinds = list(dataset.columns.items())
+        columns = ["label", "source", "subject", *(INPUT + name for name, _ in kinds)]
+        for batch in dataset.batches(columns):
+            held = [column.to_pylist() for column in batch.columns]
+            for label, source, subject, *values in zip(*held, strict=True):
+                key = stored_key(kinds, values)
+                if key in wanted and label is not None:
+                    rows[key] = (label, source, subject)
+
+    def known(item: Item) -> tuple[str, str, str] | None:
+        return rows.get(content_key(item))
+
+    return known
+
+
+def told(context: Context, found: Sifted) -> dict[str, Any]:
+    """What was held back as JSON values: customers by name, keys by their visible beginning."""
+    catalog = context.store.catalog
+    names = {one.id: one.name for one in catalog.customers()}
+    prefixes = {one.id: one.prefix for one in catalog.keys()}
+    held = Counter(one.reason for one in found.held)
+    of_key = Counter(one.suspect for one in found.held if one.suspect is not None)
+    return {
+        "held": {reason: held[reason] for reason in sorted(held)},
+        "suspects": [
+            {
+                "customer": names.get(one.customer or "", one.customer or ""),
+                "key": prefixes.get(one.key_id or "", ""),
+                "why": one.why,
+                "held": of_key[one],
+                "count": one.count,
+                "of": one.of,
+                "expected": one.expected,
+                "chance": one.chance,
+            }
+            for one in found.suspects
+        ],
+        "over": {names.get(who, who): rows for who, rows in found.over.items()},
+    }
