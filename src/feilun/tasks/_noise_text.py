@@ -82,10 +82,11 @@ def _slip(word: str, draw: np.random.Generator) -> str:
         return word[:place] + letter + word[place + 1 :]
     if kind == 1:
         return word[:place] + word[place + 1 :]
-    if kind == 2:
+    place = max(1, place - (kind == 3))
+    pair = word[place : place + 2]
+    if kind == 2 or pair == pair[::-1]:
         return word[: place + 1] + word[place:]
-    place = max(1, place - 1)
-    return word[:place] + word[place : place + 2][::-1] + word[place + 2 :]
+    return word[:place] + pair[::-1] + word[place + 2 :]
 
 
 def _case(item: Item, draw: np.random.Generator) -> Item:

@@ -1,0 +1,50 @@
+"""The part of evaluation that asks a version again, with the test rows changed."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from feilun.engines.base import open_engine
+from feilun.evaluation.answers import Answers
+from feilun.evaluation.robustness import Robustness
+from feilun.evaluation.robustness import robustness as measure
+from feilun.metrics.probabilities import softmax
+from feilun.metrics.rule import choose
+from feilun.pipeline.context import Context
+from feilun.store.dataset import Dataset
+from feilun.store.records import ModelVersion
+
+__all__ = ["robustness"]
+
+
+def robustness(
+    context: Context, model: ModelVersion, dataset: Dataset, given: Answers
+) -> Robustness | None:
+    """How the variant that is served bears what the task knows to change; None where the settings
+    or the task want none. `given` are its answers on the unchanged test rows."""
+    settings = context.config.evaluation
+    disturbances = context.task.disturbances()
+    if not settings.robustness or not disturbances:
+        return None
+    place = {label: index for index, label in enumerate(dataset.schema.labels)}
+    known = np.array([place.get(label, -2) for label in given.labels])
+
+    def answered(logits: np.ndarray) -> np.ndarray:
+        stated = softmax(logits, given.temperature)
+        found: np.ndarray = known[choose(stated, given.labels, given.rule)[0]]
+        return found
+
+    engine = open_engine(context.folder(model))
+    try:
+        return measure(
+            lambda items: answered(engine.logits(items)),
+            dataset.items("test"),
+            dataset.labels("test"),
+            answered(given.logits),
+            disturbances,
+            limit=settings.robustness_rows,
+            confidence=settings.confidence,
+            seed=context.config.training.seed,
+        )
+    finally:
+        engine.close()
