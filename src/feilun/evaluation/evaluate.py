@@ -13,6 +13,7 @@ from feilun.config import EvaluationConfig
 from feilun.errors import InvalidData
 from feilun.evaluation.answers import Answers, align, label_space
 from feilun.evaluation.compare import compare
+from feilun.evaluation.consultations import Consultations, risk_limit
 from feilun.evaluation.result import (
     ROLES,
     Calibration,
@@ -51,6 +52,8 @@ def evaluate(
     validation: tuple[np.ndarray, np.ndarray] | None = None,
     primary: str = "accuracy",
     seed: int = 0,
+    columns: Mapping[str, Sequence[object]] | None = None,
+    consultations: Consultations | None = None,
 ) -> Evaluation:
     """Everything that can be said of `candidate` on the test rows.
 
@@ -59,11 +62,13 @@ def evaluate(
     read from `items`, and texts for their length. `train_counts` are the training rows of each
     label. `references` are other versions' answers on the same rows, whose labels may differ;
     `validation` the candidate's logits and the truth on the validation rows, in `candidate`'s
-    labels and the schema's indices.
+    labels and the schema's indices. `columns` hold what else is known of each row (its source, its
+    customer): the rows are divided by them. `consultations` count how often the rows were asked.
 
     Raises `InvalidData` when no test row has a label, `ValueError` when the lengths differ.
     """
     references = references or {}
+    consultations = consultations or Consultations()
     truth = np.asarray(truth, dtype=np.int64)
     versions = [candidate, *references.values()]
     for version in versions:
@@ -107,17 +112,47 @@ def evaluate(
         validation_rows=int((validation[1] >= 0).sum()) if validation is not None else 0,
         floor=_floor(train_counts, right, space),
         comparisons=_comparisons(
-            references, right, stated, others, space, candidate.labels, primary, settings, seed
+            references,
+            right,
+            stated,
+            others,
+            space,
+            candidate.labels,
+            primary,
+            settings,
+            seed,
+            risk_limit(consultations.attempts),
         ),
         classes=_classes(right, answers, others, space, settings.confidence),
         confusion=_confusion(right, answers, space),
         calibration=_calibration(right, raw, stated, metrics, candidate.temperature, how),
         misses=_misses(wrong, labelled, right, stated, space, items, row_ids),
         missed=len(wrong),
-        slices=slices([items[int(i)] for i in labelled], answers == right, settings.confidence)
-        if isinstance(items[int(labelled[0])], str)
-        else (),
+        slices=slices(
+            _readable(items, labelled),
+            answers == right,
+            settings.confidence,
+            before=others["live"].argmax(axis=1) == right if "live" in others else None,
+            columns={
+                name: [values[int(row)] for row in labelled]
+                for name, values in (columns or {}).items()
+            },
+            margin=settings.slice_margin,
+        ),
+        unsure=settings.unsure,
+        slice_margin=settings.slice_margin,
+        consultations=consultations,
+        fresh_after=settings.consultations,
     )
+
+
+def _readable(items: Sequence[Item], rows: np.ndarray) -> list[Item]:
+    """The items of `rows`; none where they hold media, which would all be read from the disk."""
+    first = items[int(rows[0])]
+    media = isinstance(first, bytes) or (
+        isinstance(first, Mapping) and any(isinstance(value, bytes) for value in first.values())
+    )
+    return [] if media else [items[int(row)] for row in rows]
 
 
 def _bounded(settings: EvaluationConfig, rows: int) -> EvaluationConfig:
@@ -155,6 +190,7 @@ def _comparisons(
     primary: str,
     settings: EvaluationConfig,
     seed: int,
+    limit: float,
 ) -> tuple[Comparison, ...]:
     """One for each role. A version with several roles (the rung below is often the live one) is
     compared once."""
@@ -174,6 +210,7 @@ def _comparisons(
                 primary=primary,
                 settings=settings,
                 seed=seed,
+                limit=limit,
             )
         result.append(replace(done[other.name], role=role))
     return tuple(result)

@@ -1,10 +1,12 @@
 """Whether a candidate may go live, and why: evidence before promotion.
 
 A candidate goes live when it is not worse than the live version beyond the margin: the paired
-probability of a larger loss must not exceed `RISK`. It is refused when it loses to a cheaper rung,
-when it is worse than always giving the most frequent label, when a label that another version finds
-is never found any more, when an update forgot more than the margin, and when it answers exactly as
-the live version does: there is nothing to gain then.
+probability of a larger loss must not exceed `RISK`, less with every further attempt on the same
+rows. It is refused when that loss is more likely than not. In between the rows cannot tell, and the
+setting ``evaluation.unsure`` decides. It is refused, too, when it loses to a cheaper rung, when it
+is worse than always giving the most frequent label, when a label that another version finds is
+never found any more, when a part of the rows lost much and for certain, when an update forgot more
+than the margin, and when it answers exactly as the live version does: nothing is gained then.
 """
 
 from __future__ import annotations
@@ -16,37 +18,24 @@ from typing import Any, Literal
 
 from pydantic import TypeAdapter
 
-from feilun.evaluation.compare import RISK
+from feilun.evaluation.consultations import risk_limit
+from feilun.evaluation.gate_parts import FORGOT, asked, forgotten, parts
+from feilun.evaluation.reason import Figure, Reason
 from feilun.evaluation.result import ClassScores, Comparison, Evaluation, Forgetting
-from feilun.evaluation.wording import fill
-from feilun.messages import Language, language
+from feilun.messages import Language
 
-__all__ = ["FORGOT", "MOST_ROWS", "Decision", "Reason", "Verdict", "decide"]
+__all__ = ["FORGOT", "MOST_ROWS", "UNSURE", "Decision", "Reason", "Verdict", "decide"]
 
-FORGOT = 0.5
-"""Largest probability that the earlier rows lost more than the margin. Looser than `RISK`: these
-rows are a part of those that the live version is compared on, where `RISK` holds already."""
+UNSURE = 0.5
+"""Up to this probability of a loss beyond the margin the rows cannot tell; above it the loss is
+more likely than not, and the candidate is refused whatever the settings say."""
 MOST_ROWS = 100_000
 """Beyond this many more rows no number is named: the versions are as good as equal."""
-Figure = str | int | float | tuple[str, ...]
 _NAMED = 5
 """Labels that a decision names; the report's table has all of them."""
 
-Verdict = Literal["better", "equal", "worse", "cannot_tell", "first"]
-
-
-@dataclass(frozen=True, slots=True)
-class Reason:
-    """One sentence of the decision: its key and figures, and whether it speaks ``for`` the
-    promotion, ``against`` it (one is enough to refuse), or is a ``note``."""
-
-    code: str
-    params: Mapping[str, Figure]
-    weight: Literal["for", "against", "note"]
-
-    def text(self, lang: Language | None = None) -> str:
-        """The sentence."""
-        return fill(self.code, self.params, lang or language())
+Verdict = Literal["better", "equal", "not_worse", "worse", "cannot_tell", "first"]
+"""``not_worse``: the risk of a loss beyond the margin is small enough, and no gain is proven."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,49 +75,67 @@ def decide(evaluation: Evaluation, *, forgetting: Forgetting | None = None) -> D
         alone = "evaluation.gate_is_live" if evaluation.is_live else "evaluation.gate_first"
         reasons.append(Reason(alone, {"name": evaluation.name}, "for"))
     else:
-        verdict = _verdict(live, evaluation.margin)
-        reasons.append(_against_live(evaluation, live, verdict))
-        if verdict == "cannot_tell":
+        verdict = _verdict(live, evaluation.margin, _limit(evaluation))
+        reasons += _against_live(evaluation, live, verdict)
+        if verdict == "cannot_tell" or (verdict == "worse" and live.known.high >= 0):
             more_rows = _rounded(live.more_rows)
             reasons += _label_more(more_rows)
+        reasons += asked(evaluation)
     reasons += _rungs(evaluation)
     reasons += _floor(evaluation)
     reasons += _collapses(evaluation)
-    reasons += _forgotten(evaluation, forgetting)
+    reasons += parts(evaluation)
+    reasons += forgotten(evaluation, forgetting)
     promote = all(reason.weight != "against" for reason in reasons)
     decisive = "for" if promote else "against"
     reasons.sort(key=lambda reason: reason.weight != decisive)
     return Decision(promote, verdict, tuple(reasons), more_rows)
 
 
-def _verdict(other: Comparison, margin: float) -> Verdict:
+def _limit(evaluation: Evaluation) -> float:
+    return risk_limit(evaluation.consultations.attempts)
+
+
+def _verdict(other: Comparison, margin: float, limit: float) -> Verdict:
     if other.same:
         return "equal"
     gain = other.known
+    if other.risk > limit:
+        unsure = other.risk <= UNSURE and gain.high >= 0
+        return "cannot_tell" if unsure else "worse"
     if gain.low > 0:
         return "better"
     if gain.low >= -margin and gain.high <= margin:
         return "equal"
-    if gain.high < 0:
-        return "worse"
-    return "cannot_tell"
+    return "worse" if gain.high < 0 else "not_worse"
 
 
-def _against_live(evaluation: Evaluation, live: Comparison, verdict: Verdict) -> Reason:
+def _against_live(evaluation: Evaluation, live: Comparison, verdict: Verdict) -> list[Reason]:
     """How the candidate stands to the live version; decides whether it may go live."""
     figures = _figures(evaluation, live)
     if live.same:
-        return Reason("evaluation.gate_same", figures, "against")
-    if verdict == "better":
-        return Reason("evaluation.gate_better", figures, "for")
-    if verdict == "equal":
-        return Reason("evaluation.gate_equal", figures, "for")
-    if live.risk <= RISK:
-        code = "evaluation.gate_worse_within" if verdict == "worse" else "evaluation.gate_safe"
-        return Reason(code, figures, "for")
-    if verdict == "worse":
-        return Reason("evaluation.gate_worse", figures, "against")
-    return Reason("evaluation.gate_unsure", figures, "against")
+        return [Reason("evaluation.gate_same", figures, "against")]
+    if verdict == "cannot_tell":
+        if evaluation.unsure == "promote":
+            return [
+                Reason("evaluation.gate_unsure", figures, "note"),
+                Reason("gate.unsure_promoted", figures, "for"),
+            ]
+        return [
+            Reason("evaluation.gate_unsure", figures, "against"),
+            Reason("gate.held", figures, "note"),
+        ]
+    if verdict == "worse" and live.risk > _limit(evaluation):
+        proven = live.known.high < 0
+        code = "evaluation.gate_worse" if proven else "gate.likely_worse"
+        return [Reason(code, figures, "against")]
+    codes = {
+        "better": "evaluation.gate_better",
+        "equal": "evaluation.gate_equal",
+        "not_worse": "evaluation.gate_safe",
+        "worse": "evaluation.gate_worse_within",
+    }
+    return [Reason(codes[verdict], figures, "for")]
 
 
 def _figures(evaluation: Evaluation, other: Comparison) -> dict[str, Figure]:
@@ -142,7 +149,7 @@ def _figures(evaluation: Evaluation, other: Comparison) -> dict[str, Figure]:
         "rows": other.rows,
         "margin": evaluation.margin,
         "risk": other.risk,
-        "limit": RISK,
+        "limit": _limit(evaluation),
     }
 
 
@@ -239,23 +246,3 @@ def _collapses(evaluation: Evaluation) -> list[Reason]:
         }
         reasons.append(Reason("evaluation.gate_never_found", figures, "note"))
     return reasons
-
-
-def _forgotten(evaluation: Evaluation, forgetting: Forgetting | None) -> list[Reason]:
-    if forgetting is None or forgetting.change is None:
-        return []
-    figures: dict[str, Figure] = {
-        "name": evaluation.name,
-        "rows": forgetting.rows,
-        "gained": forgetting.gained,
-        "forgotten": forgetting.forgotten,
-        "gain": forgetting.change.value,
-        "low": forgetting.change.low,
-        "high": forgetting.change.high,
-        "margin": evaluation.margin,
-        "risk": forgetting.risk,
-        "limit": FORGOT,
-    }
-    if forgetting.risk > FORGOT:
-        return [Reason("evaluation.gate_forgot", figures, "against")]
-    return [Reason("evaluation.gate_remembers", figures, "note")]

@@ -22,6 +22,7 @@ from feilun.evaluation.robustness import Robustness
 from feilun.evaluation.view import view
 from feilun.evaluation.view_beside import view_beside
 from feilun.evaluation.view_choice import view_choice
+from feilun.evaluation.view_parts import view_parts
 from feilun.evaluation.view_robustness import sentence, view_robustness
 from feilun.messages import LANGUAGES, Language, language
 
@@ -118,6 +119,7 @@ def render(
         metric_accuracy=both(lambda one: wording.metric_name("accuracy", one)),
         limit=RISK,
         **view_beside(facts, forgetting),
+        **view_parts(evaluation, forgetting),
         **view_robustness(robustness),
         **view_choice(evaluation.choice),
     )

@@ -173,7 +173,7 @@ class Evaluation:
     slices: tuple[Slice, ...] = ()
     unsure: Literal["hold", "promote"] = "hold"
     slice_margin: float = 0.03
-    consultations: Consultations = Consultations()
+    consultations: Consultations = field(default_factory=Consultations)
     fresh_after: int = 20
     is_live: bool = False
     choice: Choice | None = None

@@ -34,7 +34,8 @@ def headline(evaluation: Evaluation, decision: Decision, lang: Language | None =
         "better": "evaluation.headline_better",
         "equal": "evaluation.headline_equal",
         "worse": "evaluation.headline_within",
-        "cannot_tell": "evaluation.headline_safe",
+        "not_worse": "evaluation.headline_safe",
+        "cannot_tell": "gate.headline_unsure_promoted",
     }
     return fill(codes[decision.verdict], names, lang)
 

@@ -15,6 +15,7 @@ from feilun.evaluation import wording
 from feilun.evaluation.bilingual import both, say, spoken
 from feilun.evaluation.result import Comparison, Evaluation
 from feilun.evaluation.svg import bar, heat_map, line_plot
+from feilun.evaluation.view_parts import asked_tile
 from feilun.metrics.calibration import Bin
 from feilun.metrics.scores import HIGHER_IS_BETTER, METRICS, Score
 
@@ -50,7 +51,6 @@ def view(evaluation: Evaluation) -> Row:
         "plot": _plot(evaluation),
         "calibration": _calibration(evaluation),
         "classes": _classes(evaluation),
-        "slices": _slices(evaluation),
     }
 
 
@@ -118,6 +118,7 @@ def _tiles(evaluation: Evaluation) -> list[Row]:
         tiles.append(tile(_name("calibration_error"), wording.share(after.value), under))
     under = say("evaluation.tile_missed", missed=evaluation.missed)
     tiles.append(tile(say("evaluation.tile_rows"), wording.number(evaluation.rows), under))
+    tiles.append(asked_tile(evaluation))
     return tiles
 
 
@@ -275,23 +276,4 @@ def _classes(evaluation: Evaluation) -> list[Row]:
             ],
         }
         for one in found
-    ]
-
-
-def _slices(evaluation: Evaluation) -> list[Row]:
-    names = {
-        "short": "evaluation.slice_short",
-        "long": "evaluation.slice_long",
-        "chinese": "evaluation.slice_chinese",
-        "other": "evaluation.slice_other",
-    }
-    return [
-        {
-            "name": say(names[one.name], letters=one.limit or 0) if one.name in names else one.name,
-            "rows": wording.number(one.rows),
-            "bar": _bar(evaluation.primary, one.score),
-            "value": _said(evaluation.primary, one.score),
-            "range": _range(evaluation.primary, one.score),
-        }
-        for one in evaluation.slices
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from feilun.messages import Language, has, t
+from feilun.messages import LANGUAGES, Language, has, t
 
 __all__ = [
     "fill",
@@ -86,7 +86,8 @@ def _within(name: str) -> str:
 def fill(code: str, params: Mapping[str, Any], lang: Language) -> str:
     """The sentence `code`. Figures are given raw and said by their name: ``gain``, ``margin`` in
     points, ``low``, ``high`` as signed differences, ``value`` as a score of ``metric``, ``risk``
-    and ``part`` in percent, ``method`` and ``metric`` by name; whole numbers as counts."""
+    and ``part`` in percent, ``slice`` by its name in each language, ``method`` and ``metric`` by
+    name; whole numbers as counts."""
     metric = str(params.get("metric", "accuracy"))
     said: dict[str, Any] = {}
     for name, value in params.items():
@@ -94,6 +95,8 @@ def fill(code: str, params: Mapping[str, Any], lang: Language) -> str:
             said[name] = _within(metric_name(metric, lang))
         elif name == "method":
             said[name] = method_name(str(value), lang)
+        elif name == "slice":
+            said[name] = value[LANGUAGES.index(lang)]
         elif name == "gain":
             said[name] = points(metric, value, lang)
         elif name == "margin":
@@ -103,7 +106,7 @@ def fill(code: str, params: Mapping[str, Any], lang: Language) -> str:
         elif name in ("value", "least", "most"):
             said[name] = level(metric, value)
         elif name in ("confidence", "limit"):
-            said[name] = f"{value * 100:g}%"
+            said[name] = f"{round(value * 100, 2):g}%"
         elif isinstance(value, float):
             said[name] = share(value)
         elif isinstance(value, int):

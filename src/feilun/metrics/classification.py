@@ -23,7 +23,15 @@ from feilun.metrics.calibration import bin_of, calibration_score
 from feilun.metrics.intervals import resampled, wilson
 from feilun.metrics.scores import HIGHER_IS_BETTER, METRICS, Score, percentiles
 
-__all__ = ["LabelScores", "class_scores", "confusion", "gains", "scores", "values"]
+__all__ = [
+    "LabelScores",
+    "class_scores",
+    "confusion",
+    "gain_draws",
+    "gains",
+    "scores",
+    "values",
+]
 
 _TINY = 1e-15
 
@@ -120,6 +128,21 @@ def gains(
         value = sign * (end - start)
         result[name] = percentiles(value, sign * (new[name] - old[name]), confidence)
     return result
+
+
+def gain_draws(
+    truth: np.ndarray,
+    first: np.ndarray,
+    second: np.ndarray,
+    metric: str,
+    *,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> np.ndarray:
+    """The resampled gains behind `gains` in one metric: float (resamples,)."""
+    new, old = _draw([_Model(truth, first), _Model(truth, second)], resamples, seed)
+    drawn: np.ndarray = new[metric] - old[metric]
+    return drawn if HIGHER_IS_BETTER[metric] else -drawn
 
 
 def class_scores(

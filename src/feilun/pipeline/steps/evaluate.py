@@ -25,6 +25,7 @@ from feilun.evaluation.verdict import headline, opening, paragraph
 from feilun.evaluation.view_robustness import sentence
 from feilun.metrics.scores import Score
 from feilun.pipeline.context import Context
+from feilun.pipeline.steps._history import JUDGED_AGAINST, columns, consultations, months
 from feilun.pipeline.steps._robust import robustness
 from feilun.pipeline.steps._used import money, used
 from feilun.store.dataset import Dataset
@@ -60,6 +61,8 @@ def evaluate(
     if "baseline" not in references and baseline_for(model.method) == "majority":
         references["baseline"] = majority(train_counts, candidate.labels, len(items))
     validation = _validation(context, model, dataset)
+    live = catalog.live(catalog.project(context.project).endpoint)
+    now = live.version if live else None
     found = weigh(
         candidate,
         truth,
@@ -72,12 +75,13 @@ def evaluate(
         validation=validation,
         primary=context.task.primary,
         seed=context.config.training.seed,
+        columns=columns(dataset),
+        consultations=consultations(context, model, dataset, now),
     )
     forgot = _forgotten(context, model, data, dataset, candidate, references)
-    live = catalog.live(catalog.project(context.project).endpoint)
     found = replace(
         found,
-        is_live=live is not None and live.version == model.id,
+        is_live=now == model.id,
         choice=used(context, candidate, dataset.schema.labels, truth, validation),
     )
     decision = decide(found, forgetting=forgot)
@@ -164,6 +168,10 @@ def _forgotten(
         schema=dataset.schema,
         settings=context.config.evaluation,
         old_rows=set(old.row_ids("test")),
+        columns={
+            **columns(dataset),
+            "month": months(context, data, dataset.row_ids("test")),
+        },
     )
 
 
@@ -246,7 +254,11 @@ def _note(
         "test": to_jsonable(found.metrics),
         "validation": to_jsonable(found.validation),
         "verdict": decision.verdict,
+        "consultations": found.consultations.total,
     }
+    live = found.against("live")
+    if live is not None:
+        metrics[JUDGED_AGAINST] = live.name
     catalog = context.store.catalog
     catalog.update_model_version(model.id, metrics=metrics, report=ref)
     if not decision.promote and model.state == "candidate":

@@ -1,0 +1,220 @@
+"""Parts of the rows, months, and rows that were asked too often."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+
+from feilun.evaluation.consultations import RISK, Consultations, risk_limit
+from feilun.evaluation.forgetting import forgetting
+from feilun.evaluation.gate import Decision, decide
+from feilun.evaluation.report import render
+from feilun.evaluation.result import Evaluation
+from feilun.evaluation.slices import slices
+from feilun.metrics.classification import gain_draws, gains
+from feilun.metrics.paired import bootstrap_risk, holm, loss_p
+from feilun.types import Schema
+from helpers.judged import SETTINGS, answers, flipped, judged
+
+LABELS = ("good", "bad")
+
+
+def _codes(decision: Decision, weight: str) -> set[str]:
+    return {reason.code for reason in decision.reasons if reason.weight == weight}
+
+
+def _against(rows: int, new: list[int], live: list[int], **more: Any) -> Evaluation:
+    truth = np.arange(rows) % 2
+    return judged(
+        LABELS,
+        truth,
+        answers(LABELS, flipped(truth, new, 2)),
+        {"live": answers(LABELS, flipped(truth, live, 2), name="reviews@1")},
+        **more,
+    )
+
+
+def test_holm_equals_the_textbook() -> None:
+    """Holm (1979) by hand: 0.01 * 4, 0.02 * 3, 0.03 * 2, never falling."""
+    assert holm([0.03, 0.01, 0.9, 0.02]) == pytest.approx([0.06, 0.04, 0.9, 0.06])
+    assert holm([]) == []
+    assert holm([0.7, 0.8]) == [1.0, 1.0]
+
+
+def test_holm_keeps_its_word_for_many_parts() -> None:
+    """Twenty parts without any loss: in at most one sample of twenty does any look proven."""
+    generator = np.random.default_rng(3)
+    alarms = plain = 0
+    for _ in range(400):
+        kind = generator.random((20, 60))
+        first, second = kind >= 0.1, (kind < 0.1) | (kind >= 0.2)
+        p = [loss_p(a, b) for a, b in zip(first, second, strict=True)]
+        alarms += min(holm(p)) <= 0.05
+        plain += min(p) <= 0.05
+    assert alarms / 400 <= 0.05
+    assert plain / 400 > 0.3, "without the correction chance would refuse"
+
+
+def test_bootstrap_risk() -> None:
+    assert bootstrap_risk(np.linspace(-1, 1, 999)) == pytest.approx(0.5, abs=1e-3)
+    assert 0 < bootstrap_risk(np.ones(998)) == pytest.approx(0.001)
+    assert bootstrap_risk(np.full(98, -0.01), 0.01) == pytest.approx(0.5)
+
+
+def test_the_draws_are_those_of_the_interval() -> None:
+    generator = np.random.default_rng(0)
+    truth = generator.integers(0, 2, 300)
+    first, second = generator.dirichlet((1, 1), 300), generator.dirichlet((1, 1), 300)
+    how: dict[str, Any] = {"resamples": 500, "seed": 3}
+    for metric in ("f1", "log_loss"):
+        drawn = gain_draws(truth, first, second, metric, **how)
+        score = gains(truth, first, second, **how)[metric]
+        assert np.quantile(drawn, 0.025) == pytest.approx(score.low, abs=0.01)
+        assert drawn.mean() == pytest.approx(score.value, abs=0.02)
+
+
+def test_a_part_that_lost_much_is_refused_though_the_whole_gained() -> None:
+    """Short texts from the shop got worse, the rest much better."""
+    columns = {"source": ["shop"] * 100 + ["mail"] * 500}
+    found = _against(600, list(range(40)), list(range(300, 450)), columns=columns)
+    decision = decide(found)
+    assert decision.verdict == "better"
+    assert not decision.promote
+    assert "gate.part_worse" in _codes(decision, "against")
+    assert any("rows from shop" in line for line in decision.sentences("en"))
+    assert any("来自 shop 的数据" in line for line in decision.sentences("zh"))
+    shop = next(one for one in found.slices if one.name == "shop")
+    assert shop.worse
+    assert shop.p is not None
+    assert shop.p < 0.001
+    assert Decision.from_json(json.loads(json.dumps(decision.to_json()))) == decision
+    assert Evaluation.from_json(json.loads(json.dumps(found.to_json()))) == found
+
+
+def test_a_part_that_lost_little_or_by_chance_is_no_reason() -> None:
+    columns = {"source": ["shop"] * 40 + ["mail"] * 560}
+    chance = decide(_against(600, [0, 1, 2], list(range(300, 450)), columns=columns))
+    assert chance.promote
+    lenient = SETTINGS.model_copy(update={"slice_margin": 0.5})
+    columns = {"source": ["shop"] * 100 + ["mail"] * 500}
+    small = _against(600, list(range(40)), list(range(300, 450)), columns=columns, settings=lenient)
+    assert decide(small).promote
+    assert "gate.part_less" in _codes(decide(small), "note")
+
+
+def test_parts_come_from_any_column() -> None:
+    items = [{"text": "fine", "price": n, "shop": f"s{n % 3}"} for n in range(300)]
+    right = np.arange(300) % 4 > 0
+    found = slices(items, right, 0.95, columns={"subject": ["", *["ann"] * 299]})
+    assert {(one.column, one.name) for one in found} == {
+        ("price", "low"),
+        ("price", "high"),
+        ("shop", "s0"),
+        ("shop", "s1"),
+        ("shop", "s2"),
+        ("subject", "ann"),
+    }
+    assert slices(["a"] * 30, right[:30], 0.95, columns={"source": ["one"] * 30}) == ()
+    assert slices([], right, 0.95, columns={"source": [b"x"[0] % 2] * 300}) == ()
+
+
+def test_every_attempt_may_risk_less() -> None:
+    limits = [risk_limit(attempt) for attempt in range(1, 200)]
+    assert limits[0] == RISK
+    assert limits[1] == pytest.approx(0.05)
+    assert sum(limits) < 1 / 3
+    first = _against(700, list(range(70)), list(range(60, 130)))
+    fifth = _against(
+        700,
+        list(range(70)),
+        list(range(60, 130)),
+        consultations=Consultations(total=7, attempts=5),
+    )
+    live = first.against("live")
+    assert live is not None
+    assert risk_limit(5) < live.risk <= RISK + 0.2
+    clear = list(range(48))
+    assert decide(_against(700, clear, list(range(40, 110)))).promote
+    again = decide(_against(700, clear, list(range(40, 110)), consultations=Consultations(30, 30)))
+    assert "gate.attempts" in _codes(again, "note")
+    assert "gate.fresh_rows" in _codes(again, "note")
+    unsure = decide(fifth)
+    assert (unsure.promote, unsure.verdict) == (False, "cannot_tell")
+    assert unsure.more_rows
+    assert any("falls from 20.0% to 0.8%" in line for line in unsure.sentences("en"))
+
+
+def test_unsure_is_held_or_promoted_as_the_setting_says() -> None:
+    new, live = list(range(12)), list(range(6, 19))
+    held = decide(_against(60, new, live))
+    assert (held.promote, held.verdict) == (False, "cannot_tell")
+    assert "gate.held" in _codes(held, "note")
+    bold = SETTINGS.model_copy(update={"unsure": "promote"})
+    sent = decide(_against(60, new, live, settings=bold))
+    assert (sent.promote, sent.verdict) == (True, "cannot_tell")
+    assert sent.more_rows == held.more_rows
+    probably_worse = decide(_against(60, live, new[:9], settings=bold))
+    assert (probably_worse.promote, probably_worse.verdict) == (False, "worse")
+    assert "gate.likely_worse" in _codes(probably_worse, "against")
+    assert probably_worse.more_rows
+
+
+def _forgot(wrong: range, months: list[str]) -> Any:
+    truth = np.arange(300) % 2
+    return forgetting(
+        answers(LABELS, flipped(truth, range(250, 300), 2), name="reviews@1"),
+        answers(LABELS, flipped(truth, wrong, 2)),
+        truth,
+        items=[f"text {row}" for row in range(300)],
+        row_ids=[f"row-{row}" for row in range(300)],
+        schema=Schema("text-classification", LABELS),
+        settings=SETTINGS,
+        columns={"month": months},
+    )
+
+
+def test_a_forgotten_month_is_refused_and_shown() -> None:
+    months = ["2026-09"] * 100 + ["2026-10"] * 200
+    found = _forgot(range(30), months)
+    months_of = {one.name: one for one in found.parts if one.column == "month"}
+    assert months_of["2026-09"].worse
+    assert not months_of["2026-10"].worse
+    assert found.examples
+    whole = _against(300, list(range(30)), list(range(250, 300)))
+    decision = decide(whole, forgetting=found)
+    assert "gate.month_worse" in _codes(decision, "against")
+    page = render(whole, decision, forgetting=found, lang="en")
+    assert "rows that came in 2026-09" in page
+    assert "proven loss" in page
+
+
+def test_a_label_that_lost_rows_is_named() -> None:
+    truth = np.arange(300) % 2
+    wrong = range(0, 60, 2)  # all of the label "good"
+    found = forgetting(
+        answers(LABELS, truth, name="reviews@1"),
+        answers(LABELS, flipped(truth, wrong, 2)),
+        truth,
+        items=[f"text {row}" for row in range(300)],
+        row_ids=[f"row-{row}" for row in range(300)],
+        schema=Schema("text-classification", LABELS),
+        settings=SETTINGS,
+    )
+    lost = {one.label: one.p for one in found.classes}
+    assert lost["good"] is not None
+    assert lost["good"] < 0.001
+    assert lost["bad"] is not None
+    assert lost["bad"] > 0.05
+    assert all(flip.truth == "good" for flip in found.examples)
+
+
+def test_the_report_counts_who_asked() -> None:
+    found = _against(
+        400, list(range(30)), list(range(60)), consultations=Consultations(total=23, attempts=4)
+    )
+    page = render(found, decide(found), lang="en")
+    assert "Versions judged on these rows" in page
+    assert ">23<" in page
