@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from feilun import messages
+from feilun.data.clean.tally import StepReport
 from feilun.types import Roles
 
 __all__ = ["BuildReport", "Notice", "SourceReport"]
@@ -55,9 +56,13 @@ class BuildReport:
     - `held_out`: rows left out because they overlap with held-out content, `removed`: of them, rows
       that the previous version had; `overlaps`: rows that
       came for one split and stand in another, because the same content or group was there
+    - `near`: kept rows of which a near-duplicate came before; they share its split. `near_test`:
+      new rows left out because near-duplicates of theirs are in the test split, or stand by their
+      group or their time in another split than they
     - `waiting`: new labels with too few rows so far, ``{label: rows}``
     - `counts`: ``{split: {label: rows}}``; `labels`: in the order of the model's outputs;
       `new_labels`: of them, those that the previous version did not have
+    - `recipe`: the cleanings that the version went through, `mended` what each step changed now
     - `new_ids` is filled only with a previous version: ids of the rows it did not have, and of
       those whose label changed
     """
@@ -76,6 +81,8 @@ class BuildReport:
     held_out: int
     removed: int
     overlaps: int
+    near: int
+    near_test: int
     waiting: Mapping[str, int]
     counts: Mapping[str, Mapping[str, int]]
     labels: tuple[str, ...]
@@ -84,6 +91,8 @@ class BuildReport:
     sources: tuple[SourceReport, ...]
     warnings: tuple[Notice, ...]
     seconds: float
+    recipe: tuple[Mapping[str, Any], ...] = ()
+    mended: tuple[StepReport, ...] = ()
 
     @property
     def changed(self) -> bool:
@@ -97,4 +106,5 @@ class BuildReport:
         raw["bad_rows"] = str(self.bad_rows) if self.bad_rows else None
         raw["reasons"] = [{"reason": why.text(lang), "rows": rows} for why, rows in self.reasons]
         raw["warnings"] = [notice.text(lang) for notice in self.warnings]
+        raw["mended"] = [step.to_json() for step in self.mended]
         return raw

@@ -9,6 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from feilun.data.clean.recipe import STEPS
 from feilun.errors import FeilunError
 from feilun.messages import language, t
 from feilun.pipeline.context import Context
@@ -113,19 +114,31 @@ def show(context: Context, version: DataVersion, rows: int) -> Listing:
             "reason": v.reason,
             "rows": sum(sum(split.values()) for split in v.counts.values()),
             "created": v.created,
+            **({"equal_to": v.info["used"]} if v.reason == "use" else {}),
+            **({"recipe": v.info["recipe"]} if v.info.get("recipe") else {}),
         }
         for v in versions
     ]
     examples = list(islice(context.dataset(version).examples(), rows))
-    shown = [[v["version"], t(f"project.reason_{v['reason']}"), f"{v['rows']:,}"] for v in listed]
+    shown = [[v["version"], _reason(v), f"{v['rows']:,}"] for v in listed]
     notes = [
         f"[{t(f'project.split_{e.split}')}] {e.label} ← {str(e.item)[:100]}"
         if not isinstance(e.item, bytes)
         else f"[{t(f'project.split_{e.split}')}] {e.label} ← {len(e.item):,} B"
         for e in examples
     ]
+    if recipe := version.info.get("recipe"):
+        steps = [t(f"clean.name_{name}") for row in recipe for name in row if name in STEPS]
+        notes.append(t("clean.shown_note", steps=steps))
     columns = [t("project.data_version"), t("project.reason"), t("project.rows")]
     return Listing(listed, Table(context.project, columns, shown, notes))
+
+
+def _reason(version: Mapping[str, Any]) -> str:
+    reason = t(f"project.reason_{version['reason']}")
+    if "equal_to" not in version:
+        return reason
+    return t("clean.equal_to", reason=reason, version=version["equal_to"])
 
 
 def report_page(store: Store, folder: Path, version: str, ref: str) -> Path:

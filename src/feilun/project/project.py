@@ -30,7 +30,9 @@ from feilun.tasks.base import get as get_task
 from feilun.types import Item, Progress
 
 if TYPE_CHECKING:
-    from feilun.project.review import ReviewItem
+    from feilun.project.mend import Cleaned, Used
+    from feilun.project.review import ReviewItem, Settled
+    from feilun.project.watch import Watched
     from feilun.project.workspace import Workspace
 
 __all__ = ["Project"]
@@ -112,10 +114,80 @@ class Project:
             exclude=exclude,
         )
 
+    def watch(
+        self,
+        folder: Path | str,
+        *,
+        every: float = 60,
+        once: bool = False,
+        columns: Mapping[str, str] | None = None,
+        split: str = "auto",
+        say: Callable[[str], None] = print,
+    ) -> Watched:
+        """Adds the files that arrive in `folder`, each once and when it is complete, until
+        interrupted; `once`: those that are there. Files that cannot be used are moved to its
+        sub-folder ``refused`` with the reason. Raises `NotFound` without the folder."""
+        from feilun.project.watch import watch
+
+        return watch(
+            self, Path(folder), every=every, once=once, columns=columns, split=split, say=say
+        )
+
     def audit(self) -> looks.AuditView:
         """A look at the latest data version. Raises `NotFound` before the first."""
         config = self.config()
         return looks.audit(self._context(config), self._data())
+
+    def clean(
+        self,
+        *,
+        recipe: str | Path | None = None,
+        dry_run: bool = False,
+        forget_recipe: bool = False,
+        report: Report | None = None,
+        **steps: Any,
+    ) -> Cleaned:
+        """Mends the latest data version into the next one. `steps` are the settings of
+        `feilun.data.clean.recipe.Cleaning` (``drop_duplicates="near"``, ``mask=("phone",)``, …),
+        after those of the TOML file `recipe`. They are kept with the version, and rows that come
+        in later go through them; `forget_recipe` ends the recipe so far. `dry_run` only tells what
+        would change. Rows of the test split change or go only where the steps name them."""
+        from feilun.project import mend
+
+        return mend.clean(
+            self,
+            recipe=recipe,
+            dry_run=dry_run,
+            forget_recipe=forget_recipe,
+            report=report,
+            **steps,
+        )
+
+    def recipe(self) -> Listing:
+        """The cleanings that the latest data version went through."""
+        from feilun.project import mend
+
+        return mend.recipe(self)
+
+    def recipe_toml(self) -> str:
+        """The recipe as a file for `clean`, without the rows that files named."""
+        from feilun.project import mend
+
+        return mend.recipe_toml(self)
+
+    def use_data(self, version: str, *, relearn: bool = False) -> Used:
+        """Makes the next data version equal to an earlier one, such as ``reviews:2`` or ``2``.
+        Nothing is lost: the versions between stay. With `relearn` the feedback that they had
+        learnt waits for the next update again."""
+        from feilun.project import mend
+
+        return mend.use(self, version, relearn=relearn)
+
+    def unmask(self, file: str | Path, out: str | Path | None = None) -> dict[str, Any]:
+        """Turns the reversible masks in a text file back, into the new file `out`."""
+        from feilun.project.unmask import unmask_file
+
+        return unmask_file(self, Path(file), Path(out) if out else None)
 
     def show(self, rows: int = 5) -> Listing:
         """The data versions and some rows of the latest."""
@@ -323,13 +395,18 @@ class Project:
         return Deployed(former.version, None, False, None, notes=(reason,))
 
     def predict(
-        self, items: Item | Sequence[Item], model: str | None = None, all_scores: bool = False
+        self,
+        items: Item | Sequence[Item],
+        model: str | None = None,
+        all_scores: bool = False,
+        explain: bool = False,
     ) -> Predicted:
         """Answers one item or several in this process, unmetered, by the live version or `model`
-        (a version's name, or the folder of an exported one)."""
+        (a version's name, or the folder of an exported one). `explain` tells what each word or
+        square added."""
         single = items is None or isinstance(items, (str, bytes, int, float, Mapping))
         listed = [cast(Item, items)] if single else list(cast(Sequence[Item], items))
-        return answers.predict(self, listed, model, all_scores)
+        return answers.predict(self, listed, model, all_scores, explain=explain)
 
     def predict_files(
         self,
@@ -339,17 +416,18 @@ class Project:
         url: str | None = None,
         key: str | None = None,
         all_scores: bool = False,
+        explain: bool = False,
     ) -> Predicted:
         """Answers texts and the rows of files. With `url` the server there answers, metered under
         `key` (default: ``FEILUN_KEY``)."""
         items = answers.read_items(self.task, given, self.config().data.columns)
         names = answers.file_names(self.task, given)
         if url is None:
-            return answers.predict(self, items, model, all_scores, names)
+            return answers.predict(self, items, model, all_scores, names, explain)
         secret = key or self.workspace.settings.key
         if not secret:
             raise UsageError("project.no_key")
-        return answers.call(url, secret, model or self.name, items, all_scores, names)
+        return answers.call(url, secret, model or self.name, items, all_scores, names, explain)
 
     def export(self, model: str | None, folder: Path | str) -> list[str]:
         """Writes a version as a folder that explains itself and answers without this workspace.
@@ -366,11 +444,18 @@ class Project:
         return answers.add_feedback(self.workspace.store, Path(file))
 
     def review(self, limit: int = 100) -> Iterator[ReviewItem]:
-        """The most useful unlabelled answers, most uncertain first, near-duplicates once. Call
-        `ReviewItem.label` to correct or confirm one."""
+        """What is worth a look: corrections that were held back, then doubtful answers, and between
+        them a share drawn at random. Call `ReviewItem.label` to correct or confirm one."""
         from feilun.project.review import review
 
-        return review(self.workspace.store, self.name, limit)
+        return review(self, limit)
+
+    def settle(self, customer: str, *, accept: bool) -> Settled:
+        """All corrections of a customer (or key) that were held back count as the operator's, or
+        are never learned. Raises `NotFound` when there are none."""
+        from feilun.project.review import settle
+
+        return settle(self, customer, accept)
 
     # Inside
 

@@ -1,0 +1,114 @@
+"""The steps that look at one row alone."""
+
+from __future__ import annotations
+
+import unicodedata
+from dataclasses import dataclass, field
+
+from feilun.data.clean.mask import Masker
+from feilun.data.clean.named import NOTHING, Named
+from feilun.data.clean.recipe import Cleaning
+from feilun.data.clean.tally import Tally
+
+__all__ = ["RowState", "RowSteps", "is_blank"]
+
+_PLACEHOLDERS = frozenset({"nan", "null", "none", "n/a", "#n/a", "undefined"})
+
+
+@dataclass(slots=True)
+class RowState:
+    """A row on its way: `texts` are its text columns. `masked` tells that one was changed."""
+
+    row_id: str
+    label: str | None
+    texts: list[str] = field(default_factory=list)
+    test: bool = False
+    masked: bool = False
+
+    def shown(self) -> str:
+        """The row as an example shows it."""
+        return " | ".join(self.texts) or self.row_id
+
+
+class RowSteps:
+    """The steps of one `Cleaning` that need no other row. `named` are the rows that its files name;
+    rows that come later have none."""
+
+    def __init__(
+        self, cleaning: Cleaning, masker: Masker | None, tally: Tally, named: Named = NOTHING
+    ) -> None:
+        self._cleaning = cleaning
+        self.masker = masker
+        self._tally = tally
+        self._named = named
+        self._drop_labels = frozenset(cleaning.drop_labels)
+        self._maps = bool(cleaning.rename_labels or cleaning.merge_labels)
+
+    def __call__(self, row: RowState) -> bool:
+        """Changes `row` as the steps say; False when it is dropped."""
+        return self._by_name(row) and self._by_label(row) and self._by_text(row)
+
+    def _by_name(self, row: RowState) -> bool:
+        named, tally = self._named, self._tally
+        if row.row_id in named.dropped:
+            tally.note(named.dropped[row.row_id], row.test, f"{row.label} ← {row.shown()}")
+            return False
+        label = named.labels.get(row.row_id)
+        if label is not None and label != row.label:
+            before = f"{row.label} ← {row.shown()}"
+            tally.note("relabel", row.test, before, label, {f"{row.label} → {label}": 1})
+            row.label = label
+        return True
+
+    def _by_label(self, row: RowState) -> bool:
+        if row.label is None:
+            return True
+        tally = self._tally
+        if row.label in self._drop_labels:
+            tally.note("drop_labels", row.test, f"{row.label} ← {row.shown()}", by={row.label: 1})
+            return False
+        if self._maps:
+            renamed = self._cleaning.rename_labels.get(row.label, row.label)
+            merged = self._cleaning.merge_labels.get(renamed, renamed)
+            for step, old, new in (
+                ("rename_labels", row.label, renamed),
+                ("merge_labels", renamed, merged),
+            ):
+                if old != new:
+                    before = f"{old} ← {row.shown()}"
+                    tally.note(step, row.test, before, new, {f"{old} → {new}": 1})
+            row.label = merged
+        return True
+
+    def _by_text(self, row: RowState) -> bool:
+        texts, tally, cleaning = row.texts, self._tally, self._cleaning
+        if not texts:
+            return True
+        if self.masker is not None:
+            self._mask(row, self.masker)
+        if cleaning.drop_empty and all(map(is_blank, texts)):
+            tally.note("drop_empty", row.test, repr(row.shown()))
+            return False
+        length = sum(map(len, texts))
+        if cleaning.drop_long and length > cleaning.drop_long:
+            tally.note("drop_long", row.test, f"({length:,}) {row.shown()}")
+            return False
+        return True
+
+    def _mask(self, row: RowState, masker: Masker) -> None:
+        before = row.shown()
+        changed = [masker(text) for text in row.texts]
+        if any(counts for _, counts in changed):
+            row.texts = [text for text, _ in changed]
+            row.masked = True
+            by = sum((counts for _, counts in changed[1:]), changed[0][1])
+            self._tally.note("mask", row.test, before, row.shown(), by)
+
+
+def is_blank(text: str) -> bool:
+    """Whether a text says nothing: no letter, digit or symbol (an emoji is one), or only what
+    programs write where nothing was (``nan``, ``null``, …)."""
+    text = text.strip()
+    if text.casefold() in _PLACEHOLDERS:
+        return True
+    return all(unicodedata.category(sign)[0] in "PZC" for sign in text[:10_000])
