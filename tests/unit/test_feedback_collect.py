@@ -155,3 +155,19 @@ def test_a_file_that_cannot_be_read_changes_nothing(
         add_file(store.catalog, store.ledger, file)
     assert caught.value.code == code
     assert store.ledger.counts()["feedback"] == 0
+
+
+def test_answers_of_other_projects_are_refused_by_name(store: Store, tmp_path: Path) -> None:
+    store.catalog.add_project("letters", "text-classification")
+    soon = datetime.now(UTC) + timedelta(days=1)
+    store.ledger.commit([], [answer("l1", 0, project="letters", expires=soon)])
+    file = tmp_path / "said.csv"
+    file.write_text("prediction_id,index,label\np1,0,bad\nl1,0,urgent\n", "utf-8")
+    result = add_file(store.catalog, store.ledger, file, project="reviews")
+    assert result.accepted == 1
+    (refused,) = result.refused
+    assert (refused.row, refused.error.code) == (3, "feedback.other_project")
+    assert "letters" in refused.error.message()
+    assert "--project letters" in refused.error.hint()
+    assert not store.ledger.feedback_of("l1", 0)
+    assert add_file(store.catalog, store.ledger, file, project="letters").accepted == 1

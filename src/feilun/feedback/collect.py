@@ -50,12 +50,14 @@ def accept(
     customer: str | None = None,
     key_id: str | None = None,
     asked: Asked | None = None,
+    project: str | None = None,
 ) -> Feedback:
     """Notes that `label` is the right answer to input `index` of an earlier call, by which key,
     and why a person was `asked` for it.
 
     Raises `NotFound` for an answer that is not there or went to another customer, `Gone` when its
-    input is no longer kept or never was, `InvalidData` for something that is no label.
+    input is no longer kept or never was, `InvalidData` for something that is no label, and for an
+    answer of another project than `project`, where one is named.
     """
     hidden = NotFound(
         "feedback.no_prediction", id=prediction_id, index=index, param="prediction_id"
@@ -66,6 +68,14 @@ def accept(
         raise hidden from None
     if source == "customer" and (customer is None or answer.customer != customer):
         raise hidden
+    if project is not None and answer.project != project:
+        raise InvalidData(
+            "feedback.other_project",
+            id=prediction_id,
+            index=index,
+            kept=answer.project,
+            project=project,
+        )
     text = _label(catalog, answer.project, label)
     try:
         return ledger.add_feedback(
@@ -97,19 +107,29 @@ def add_file(
     *,
     source: FeedbackSource = "operator",
     customer: str | None = None,
+    project: str | None = None,
 ) -> FileResult:
     """Takes feedback from a CSV (``.csv``, ``.tsv``) or JSON Lines file (``.jsonl``).
 
     Columns ``prediction_id`` and ``label``, and ``index`` where calls had several inputs. Rows that
-    cannot be taken are reported with the reason; the others count all the same. Raises
-    `InvalidData` when the file as a whole cannot be read; then nothing was taken.
+    cannot be taken, those about answers of another project than `project` among them, are reported
+    with the reason; the others count all the same. Raises `InvalidData` when the file as a whole cannot be read; then nothing was taken.
     """
     accepted = 0
     refused = []
     for number, row in list(_rows(file)):
         try:
             prediction_id, index, label = _fields(row)
-            accept(catalog, ledger, prediction_id, index, label, source=source, customer=customer)
+            accept(
+                catalog,
+                ledger,
+                prediction_id,
+                index,
+                label,
+                source=source,
+                customer=customer,
+                project=project,
+            )
         except (InvalidData, NotFound, Forbidden) as error:
             refused.append(RefusedRow(number, error))
         except FeilunError as error:

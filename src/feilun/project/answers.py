@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from feilun.engines.base import open_engine
 from feilun.engines.card import FILE as CARD
 from feilun.engines.card import read_card
+from feilun.engines.explain import explain as explain_one
 from feilun.errors import EnvironmentProblem, InvalidData, NotFound, UsageError
 from feilun.messages import language, t
 from feilun.pipeline.context import Context
@@ -42,26 +43,29 @@ def predict(
     model: str | None,
     all_scores: bool,
     names: Sequence[str] | None = None,
+    explain: bool = False,
 ) -> Predicted:
     """Answers by the live version, the newest when none is live, or `model`: the name of a
     version, or the folder of an exported one. `names` stand for the items in what is shown."""
     if model is not None and is_export(model):
         name = Path(model).resolve().name
-        return _answer(Path(model), name, project.task, items, all_scores, names)
+        return _answer(Path(model), name, project.task, items, all_scores, names, explain)
     live = project.live
     version = (project.model(model) if model or live is None else live).record
     artifact = version.artifact()
     if artifact is None or version.pruned is not None:
         raise NotFound("store.version_without_weights", version=version.id, state=version.state)
     folder = project.workspace.store.artifacts.path(artifact)
-    return _answer(folder, version.id, project.task, items, all_scores, names)
+    return _answer(folder, version.id, project.task, items, all_scores, names, explain)
 
 
-def predict_folder(folder: Path, given: Sequence[str], all_scores: bool = False) -> Predicted:
+def predict_folder(
+    folder: Path, given: Sequence[str], all_scores: bool = False, explain: bool = False
+) -> Predicted:
     """Answers texts and the rows of files by an exported version, which needs no workspace."""
     task = get_task(read_card(folder).schema.task)
     items, names = read_items(task, given, {}), file_names(task, given)
-    return _answer(folder, folder.resolve().name, task, items, all_scores, names)
+    return _answer(folder, folder.resolve().name, task, items, all_scores, names, explain)
 
 
 def is_export(model: str) -> bool:
@@ -84,11 +88,16 @@ def _answer(
     items: Sequence[Item],
     all_scores: bool,
     names: Sequence[str] | None = None,
+    explain: bool = False,
 ) -> Predicted:
     checked = [task.check(item) for item in items]
     engine = open_engine(folder)
     try:
         outputs = engine.predict(checked, all_scores)
+        if explain:
+            for item, output in zip(checked, outputs, strict=True):
+                why = explain_one(engine, item)
+                output["explanation"] = why.to_output() if why else None
     finally:
         engine.close()
     return Predicted(name, names or [_words(item) for item in items], outputs)
@@ -101,13 +110,16 @@ def call(
     items: Sequence[Item],
     all_scores: bool,
     names: Sequence[str] | None = None,
+    explain: bool = False,
 ) -> Predicted:
     """Answers by the server at `url`, metered under `key`."""
     from feilun.client import ApiError, Client, Unreachable
 
     try:
         with Client(url, key, lang=language()) as client:
-            answer = client.predict(list(items), model=model, all_scores=all_scores)
+            answer = client.predict(
+                list(items), model=model, all_scores=all_scores, explain=explain
+            )
     except Unreachable as error:
         raise EnvironmentProblem("project.server_away", reason=str(error)) from None
     except ApiError as error:
@@ -193,11 +205,11 @@ def _interval(score: Any) -> dict[str, float] | None:
     return None if score is None else {"value": score.value, "low": score.low, "high": score.high}
 
 
-def add_feedback(store: Store, file: Path) -> FeedbackAdded:
-    """The corrections of `file`, as the operator's word."""
+def add_feedback(store: Store, project: str, file: Path) -> FeedbackAdded:
+    """The corrections of `file` to answers of `project`, as the operator's word."""
     from feilun.feedback.collect import add_file
 
-    result = add_file(store.catalog, store.ledger, file)
+    result = add_file(store.catalog, store.ledger, file, project=project)
     refused = [{"row": fault.row, "reason": fault.error.message()} for fault in result.refused]
     return FeedbackAdded(result.accepted, refused)
 

@@ -440,8 +440,9 @@ class Project:
 
     def add_feedback(self, file: Path | str) -> FeedbackAdded:
         """Corrections from a file with the columns ``prediction_id``, ``index`` (0 where it is
-        missing) and ``label``, as the operator's word. Bad rows are refused one by one."""
-        return answers.add_feedback(self.workspace.store, Path(file))
+        missing) and ``label``, as the operator's word. Bad rows, and those about answers of other
+        projects, are refused one by one."""
+        return answers.add_feedback(self.workspace.store, self.name, Path(file))
 
     def review(self, limit: int = 100) -> Iterator[ReviewItem]:
         """What is worth a look: corrections that were held back, then doubtful answers, and between
