@@ -67,6 +67,21 @@ class DataConfig(Section):
     validation: Share = Field(0.1, description="share of new rows that choose between models")
     test: Share = Field(0.1, description="share of new rows that only judge; never trained on")
     seed: int = Field(0, description="seed of the division into splits")
+    watch: tuple[str, ...] = Field(
+        (),
+        description="folders, from the workspace's on, whose new files feilun worker adds; it "
+        "looks once a minute",
+    )
+    near_duplicates: bool = Field(
+        True,
+        description="whether texts that differ in a few letters stay in one split; finding them "
+        "costs some 25 seconds and 60 MiB a million rows of 400 characters",
+    )
+    split_by: Literal["group", "subject", "time"] = Field(
+        "group",
+        description="what divides new rows: lots, with rows of one group or of one subject "
+        "together, or the time: the newest judge",
+    )
 
 
 class TrainingConfig(Section):

@@ -44,7 +44,7 @@ class Roles:
     """Which column of the user's file plays which role of the task.
 
     `inputs` maps the task's input column to the file's (``{"text": "review"}``); `label`, `id`,
-    `group` and `subject` name the file's columns, None where it has none.
+    `group`, `subject` and `time` name the file's columns, None where it has none.
     """
 
     inputs: Mapping[str, str]
@@ -52,6 +52,7 @@ class Roles:
     id: str | None = None
     group: str | None = None
     subject: str | None = None
+    time: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,8 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One row of a data version. `item` is what a caller would send; `label` None if unlabelled."""
+    """One row of a data version. `item` is what a caller would send; `label` None if unlabelled.
+    `time`, seconds since 1970, helps to divide rows as they come in and is not stored."""
 
     row_id: str
     item: Item
@@ -81,6 +83,7 @@ class Example:
     group: str = ""
     subject: str = ""
     source: str = ""
+    time: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from feilun.data._divide import divide
 from feilun.data._gather import CORRECTION, LEFT_OUT, PREVIOUS, Gathered
-from feilun.data.splits import AUTO, Shares, assign
+from feilun.data.splits import AUTO, Shares
 
 __all__ = ["GONE", "UNDECIDED", "Contents", "Decision", "decide", "group_contents"]
 
@@ -41,24 +42,31 @@ class Contents:
 class Decision:
     """Row by row: `keep` (bool), `label` (number) and `split` (number) of kept rows; `waiting`
     (bool) rows whose label is too new. Contents: `moved` counts rows that came for another split
-    than the one where their content stands."""
+    than the one where their content stands, `near_test` contents that were left out because a
+    near-duplicate stands where they may not (see `feilun.data._divide`)."""
 
     keep: np.ndarray
     waiting: np.ndarray
     label: np.ndarray
     split: np.ndarray
     moved: int
+    near_test: int
 
 
-def group_contents(gathered: Gathered) -> Contents:
+def group_contents(gathered: Gathered, mended: bool = False) -> Contents:
     """Groups equal contents and settles their labels: a correction (the last one) goes before the
-    previous version's label, that before the majority of the rows."""
+    previous version's label, that before the majority of the rows. In a `mended` previous version
+    several rows may have become equal: the one in the test split stands for them."""
     rows = gathered.rows
     high, low = rows.key_halves()
     labels = np.frombuffer(rows.labels, np.int32)
     splits = np.frombuffer(rows.splits, np.int8)
     origins = np.frombuffer(rows.origins, np.int8)
-    order = np.lexsort((low, high))  # stable: equal contents stay in the order in which they came
+    if mended:
+        stands = np.where(origins == PREVIOUS, -splits, np.where(origins == LEFT_OUT, 2, 1))
+        order = np.lexsort((stands, low, high))
+    else:
+        order = np.lexsort((low, high))  # stable: equal contents stay in the order they came in
     begins = np.ones(len(order), bool)
     begins[1:] = (np.diff(high[order]) != 0) | (np.diff(low[order]) != 0)
     starts = np.flatnonzero(begins)
@@ -93,13 +101,20 @@ def _settle(labels: np.ndarray, origins: np.ndarray) -> int:
 
 
 def decide(
-    gathered: Gathered, contents: Contents, shares: Shares, waiting_labels: Collection[int]
+    gathered: Gathered,
+    contents: Contents,
+    shares: Shares,
+    waiting_labels: Collection[int],
+    near: np.ndarray | None = None,
 ) -> Decision:
-    """Keeps one row of every content whose label is settled and divides them."""
+    """Keeps one row of every content whose label is settled and divides them. `near` tells of every
+    content which one leads its near-duplicates."""
     waits = np.isin(contents.label, sorted(waiting_labels))
     alive = np.flatnonzero((contents.label >= 0) & ~waits)
     split = contents.split.copy()
-    split[alive] = _divide(gathered, contents, alive, shares)
+    division = divide(gathered, contents, alive, near, shares)
+    split[alive] = division.split
+    alive = alive[~division.out]
     rows = len(contents.of_row)
     keep, waiting = np.zeros(rows, bool), np.zeros(rows, bool)
     keep[contents.first[alive]] = True
@@ -107,26 +122,5 @@ def decide(
     wanted = np.frombuffer(gathered.rows.splits, np.int8)
     stands = split[contents.of_row]
     moved = (wanted != AUTO) & (wanted != stands) & np.isin(contents.of_row, alive)
-    return Decision(keep, waiting, contents.label[contents.of_row], stands, int(moved.sum()))
-
-
-def _divide(
-    gathered: Gathered, contents: Contents, alive: np.ndarray, shares: Shares
-) -> np.ndarray:
-    """The splits of the contents `alive`. Contents of one group go together, except those that
-    stand in the previous version already."""
-    first, own = contents.first[alive], contents.split[alive]
-    keys = gathered.rows.group_keys()[first]
-    labels = contents.label[alive]
-    if not gathered.rows.grouped:
-        return assign(keys, labels, own, shares)
-    groups, member, of_content = np.unique(keys, return_index=True, return_inverse=True)
-    old = contents.old[alive]
-    before = np.full(len(groups), AUTO, np.int8)
-    np.maximum.at(before, of_content[old], own[old])
-    wanted = np.full(len(groups), AUTO, np.int8)
-    np.maximum.at(wanted, of_content, own)
-    fixed = np.where(before == AUTO, wanted, before)
-    split = assign(groups, labels[member], fixed, shares)[of_content]
-    split[old] = own[old]
-    return split
+    label = contents.label[contents.of_row]
+    return Decision(keep, waiting, label, stands, int(moved.sum()), int(division.out.sum()))

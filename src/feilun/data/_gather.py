@@ -1,16 +1,17 @@
 """The first pass: every usable row goes to a spill file, and a few numbers of it stay in memory.
 
 About 40 bytes a row are held, whatever the rows hold: the key of its content, its label's number,
-its split, its origin, the keys of its group and of its id.
+its split, its origin, the keys of its group and of its id, and its time where that divides.
 """
 
 from __future__ import annotations
 
+import math
 from array import array
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -18,6 +19,9 @@ from feilun.data.content import stored_key
 from feilun.store.arrow import floats, strings
 from feilun.store.dataset import INPUT, Dataset, DatasetWriter, is_media, row_schema, writing
 from feilun.types import Example, Item
+
+if TYPE_CHECKING:
+    from feilun.data.clean.mending import Mending
 
 __all__ = ["CORRECTION", "LEFT_OUT", "NEW", "PREVIOUS", "WAITED", "Gathered", "Rows"]
 
@@ -42,6 +46,8 @@ class Rows:
         self.groups = bytearray()
         self.ids = bytearray()
         self.grouped = False
+        self.timed = False
+        self.times = array("d")
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -63,12 +69,21 @@ class Rows:
 class Gathered:
     """Rows as they come in. `labels` are all labels met, a row holds its label's place in them."""
 
-    def __init__(self, spill: Path, columns: Mapping[str, str], writer: DatasetWriter) -> None:
+    def __init__(
+        self,
+        spill: Path,
+        columns: Mapping[str, str],
+        writer: DatasetWriter,
+        by: Literal["group", "subject", "time"] = "group",
+    ) -> None:
         import pyarrow as pa
 
         self.rows = Rows()
+        self.rows.timed = by == "time"
+        self._by_subject = by == "subject"
         self.labels: list[str] = []
         self.previous: Dataset | None = None
+        self._rewrite: Callable[[Any], Any] | None = None
         self._codes: dict[str, int] = {}
         self._columns = dict(columns)
         self._media = {name for name, kind in columns.items() if is_media(kind)}
@@ -106,7 +121,8 @@ class Gathered:
             cells[4].append(item)
         else:
             self._append(item)
-        self._note(key, example.label or "", split, origin, example.group, example.row_id)
+        group = self._group(example.group, example.subject)
+        self._note(key, example.label or "", split, origin, group, example.row_id, example.time)
         if len(cells[0]) >= _BATCH_ROWS or self._text >= _BATCH_TEXT:
             self._flush()
 
@@ -120,33 +136,53 @@ class Gathered:
             self._cells[place].append(value)
 
     def add_previous(
-        self, data: Dataset, splits: Mapping[str, int], exclude: Container[bytes]
+        self,
+        data: Dataset,
+        splits: Mapping[str, int],
+        exclude: Container[bytes],
+        mending: Mending | None = None,
     ) -> int:
         """All rows of the previous version. They are not copied to the spill: the second pass
         reads them where they are. Rows of the contents `exclude` are marked `LEFT_OUT` and
-        counted."""
+        counted. `mending` changes rows or drops them, which are marked alike and not counted."""
         self.previous = data
+        self._rewrite = mending.rewrite if mending is not None else None
         left_out = 0
         inputs = [INPUT + name for name in data.columns]
         kinds = list(data.columns.items())
-        for batch in data.batches(["row_id", "split", "label", "group", *inputs]):
-            ids, parts, labels, groups, *values = (c.to_pylist() for c in batch.columns)
-            for row_id, part, label, group, *cells in zip(
-                ids, parts, labels, groups, *values, strict=True
+        for batch in data.batches(["row_id", "split", "label", "group", "subject", *inputs]):
+            for row_id, part, label, group, subject, *cells in zip(
+                *(column.to_pylist() for column in batch.columns), strict=True
             ):
                 key = stored_key(kinds, cells)
-                own = "" if row_id == key.hex()[:20] else row_id
                 gone = key in exclude
                 left_out += gone
-                self._note(
-                    key, label or "", splits[part], LEFT_OUT if gone else PREVIOUS, group, own
-                )
+                if mending is not None and not gone:
+                    mended = mending.row(row_id, key, label or "", cells, splits[part])
+                    gone = mended is None
+                    label, key, row_id = mended or (label, key, row_id)
+                own = "" if row_id == key.hex()[:20] else row_id
+                origin = LEFT_OUT if gone else PREVIOUS
+                together = self._group(group, subject)
+                self._note(key, label or "", splits[part], origin, together, own)
         return left_out
 
+    def _group(self, group: str, subject: str) -> str:
+        return (subject or group) if self._by_subject else group
+
     def _note(
-        self, key: bytes, label: str, split: int, origin: int, group: str, row_id: str
+        self,
+        key: bytes,
+        label: str,
+        split: int,
+        origin: int,
+        group: str,
+        row_id: str,
+        time: float | None = None,
     ) -> None:
         rows = self.rows
+        if rows.timed:
+            rows.times.append(math.nan if time is None else time)
         rows.keys += key
         rows.labels.append(self.code(label))
         rows.splits.append(split)
@@ -197,6 +233,7 @@ class Gathered:
         import pyarrow as pa
 
         if self.previous is not None:
-            yield from self.previous.batches(self._schema.names)
+            for batch in self.previous.batches(self._schema.names):
+                yield batch if self._rewrite is None else self._rewrite(batch)
         with pa.OSFile(str(self._path)) as raw, pa.ipc.open_stream(raw) as stream:
             yield from stream

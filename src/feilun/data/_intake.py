@@ -10,6 +10,7 @@ from feilun.config import DataConfig
 from feilun.data._bad_rows import BadRows
 from feilun.data._gather import CORRECTION, NEW, WAITED, Gathered
 from feilun.data._ticker import Ticker
+from feilun.data.clean.mending import Mending
 from feilun.data.content import content_key, label_text
 from feilun.data.outcome import SourceReport
 from feilun.data.reading import Reading, is_empty, open_readings
@@ -43,6 +44,7 @@ class Intake:
         bad: BadRows,
         exclude: Container[bytes],
         tick: Ticker,
+        mending: Mending,
     ) -> None:
         self.read = 0
         self.held_out = 0
@@ -55,17 +57,23 @@ class Intake:
         self._bad = bad
         self._exclude = exclude
         self._tick = tick
+        self._mending = mending
 
     def previous(self, data: Dataset) -> None:
         """The rows of the version before, and those that wait in it."""
-        for label in data.schema.labels:
+        mending = self._mending
+        for label in mending.known(data.schema.labels):
             self._gathered.code(label)
-        self.removed = self._gathered.add_previous(data, _NUMBER, self._exclude)
+        self.removed = self._gathered.add_previous(
+            data, _NUMBER, self._exclude, mending if mending.active else None
+        )
         self.held_out += self.removed
         self.own |= set(data.info.get("own_splits", ()))
         if (data.folder / WAITING).is_dir():
             for example in Dataset(data.folder / WAITING).examples():
-                self._gathered.add(example, content_key(example.item), AUTO, WAITED)
+                found = mending.fresh(example, content_key(example.item), waited=True)
+                if found is not None:
+                    self._gathered.add(*found, AUTO, WAITED)
 
     def source(self, source: AnySource, split: Literal["auto"] | Split) -> None:
         """All rows of one source. Raises `InvalidData` where the source breaks."""
@@ -78,7 +86,8 @@ class Intake:
             )
             self.sources.append(SourceReport(source.name, *counts, roles=None))
             return
-        readings = open_readings(source, self._task, self._settings.columns)
+        timed = self._settings.split_by == "time"
+        readings = open_readings(source, self._task, self._settings.columns, timed=timed)
         with ExitStack() as opened:
             for reading in readings:
                 opened.callback(reading.table.close)
@@ -119,7 +128,10 @@ class Intake:
             if key in exclude:
                 self.held_out += 1
                 continue
-            gathered.add(example, key, split, origin)
+            mended = self._mending.fresh(example, key)
+            if mended is None:
+                continue
+            gathered.add(*mended, split, origin)
             if len(gathered.labels) > MAX_LABELS:
                 shown = [label[:40] for label in gathered.labels[-3:]]
                 raise InvalidData(

@@ -77,7 +77,7 @@ def keys(texts: Plain) -> Keys:
 
 def agreement(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     """How many of their 32 parts each two of some sketches share, int64 (n,)."""
-    return _ZEROS[one ^ other].sum(1)
+    return np.asarray(_ZEROS[one ^ other].sum(1))
 
 
 def edits(length: int) -> int:

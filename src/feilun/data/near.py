@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from hashlib import blake2b
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 from types import TracebackType
 
@@ -71,8 +71,7 @@ class Grouper:
             whole, ends = forms.utf8()
             places = ends.tolist()
             self._whole += b"".join(
-                blake2b(whole[begin:end], digest_size=8).digest()
-                for begin, end in zip(places, places[1:], strict=False)
+                blake2b(whole[begin:end], digest_size=8).digest() for begin, end in pairwise(places)
             )
             self._spill.add(forms, whole, ends, keys(forms))
 
@@ -158,9 +157,9 @@ class _Joining:
         one, other = self._root(x), self._root(y)
         if one == other or not alike(self._spill.text(x), self._spill.text(y)):
             return
-        if (one, other) != (x, y) and (one, other) != (y, x):
-            if not alike(self._spill.text(one), self._spill.text(other), times=2):
-                return
+        first = {one, other} == {x, y}
+        if not first and not alike(self._spill.text(one), self._spill.text(other), times=2):
+            return
         self._parents[max(one, other)] = min(one, other)
 
     def _root(self, row: int) -> int:
@@ -234,7 +233,7 @@ def _keyed(texts: Iterable[str]) -> Iterator[tuple[str, set[int]]]:
             forms = plain(some)
             whole, ends = forms.utf8()
             cuts = ends.tolist()
-            pieces = [whole[begin:end] for begin, end in zip(cuts, cuts[1:], strict=False)]
+            pieces = [whole[begin:end] for begin, end in pairwise(cuts)]
             found = [{hash(piece)} for piece in pieces]
             _note(keys(forms), found)
             for piece, one in zip(pieces, found, strict=True):

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from feilun.data._times import moment
 from feilun.data.content import content_key, label_text, sound
 from feilun.data.roles import known_names, resolve
 from feilun.data.sources import BadRow, Source, Table, open_tables
@@ -27,18 +28,21 @@ class Reading:
     """One table with its columns' roles; iterate it once for `Example` and `BadRow`.
 
     Examples have the user's id or ``""``, and the split that the table says it is, else ``train``.
-    With `need_label` a row without a label, or with nothing in its input, is a bad row.
+    With `need_label` a row without a label, or with nothing in its input, is a bad row; when
+    `timed`, so is one whose time cannot be read. Times are not looked at otherwise.
     """
 
     table: Table
     roles: Roles
     task: TaskBase
     need_label: bool = True
+    timed: bool = False
 
     def __iter__(self) -> Iterator[Example | BadRow]:
         roles, check = self.roles, self.task.check
         take = self._taker()
         name, split = self.table.name, self.table.split or "train"
+        timed = roles.time if self.timed else None
         labels: dict[str, str] = {}
         for row in self.table.rows():
             if isinstance(row, BadRow):
@@ -58,6 +62,7 @@ class Reading:
                         label = _label(self.task, raw, roles.label, labels)
                 if label is None and self.need_label:
                     raise InvalidData("data.empty_label", column=roles.label)
+                when = moment(values.get(timed), timed) if timed else None
             except InvalidData as error:
                 yield BadRow(row.number, error.code, error.params, values)
                 continue
@@ -69,6 +74,7 @@ class Reading:
                 _text(values.get(roles.group)) if roles.group else "",
                 _text(values.get(roles.subject)) if roles.subject else "",
                 name,
+                when,
             )
 
     def _taker(self) -> Callable[[Mapping[str, Scalar]], Item]:
@@ -163,16 +169,18 @@ def open_readings(
     task: TaskBase,
     columns: Mapping[str, str] | None = None,
     need_label: bool = True,
+    timed: bool = False,
 ) -> list[Reading]:
     """The tables of `source` with their roles: guessed by the task, overridden by `columns` and by
-    the source's own."""
+    the source's own. With `timed` each must have a column of times."""
     given = {**(columns or {}), **source.columns}
     tables = open_tables(source, known_names(task, given))
     with ExitStack() as opened:
         for table in tables:
             opened.callback(table.close)
         readings = [
-            Reading(t, resolve(t, task, given, need_label), task, need_label) for t in tables
+            Reading(t, resolve(t, task, given, need_label, timed), task, need_label, timed)
+            for t in tables
         ]
         opened.pop_all()
     return readings

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from feilun.data._times import NAMES
 from feilun.data.sources.base import BadRow, Table
 from feilun.errors import InvalidData, UsageError
 from feilun.tasks.base import TaskBase
@@ -12,7 +13,7 @@ from feilun.types import ColumnSample, Roles
 
 __all__ = ["known_names", "resolve"]
 
-_OTHERS = ("label", "id", "group", "subject")
+_OTHERS = ("label", "id", "group", "subject", "time")
 
 
 def known_names(task: TaskBase, columns: Mapping[str, str]) -> frozenset[str]:
@@ -25,14 +26,18 @@ def known_names(task: TaskBase, columns: Mapping[str, str]) -> frozenset[str]:
 
 
 def resolve(
-    table: Table, task: TaskBase, columns: Mapping[str, str], need_label: bool = True
+    table: Table,
+    task: TaskBase,
+    columns: Mapping[str, str],
+    need_label: bool = True,
+    need_time: bool = False,
 ) -> Roles:
     """The roles of `table`: what `columns` says (role → column), the rest guessed by the task.
 
-    Roles are the task's input columns, ``label``, ``id``, ``group`` and ``subject``. Raises
-    `UsageError` for an unknown role, `InvalidData` for an unknown column, a missing input or,
-    with `need_label`, a missing label; each names what there is. Without a usable row among the
-    first there is nothing to tell roles by: `InvalidData` says so.
+    Roles are the task's input columns, ``label``, ``id``, ``group``, ``subject`` and ``time``.
+    Raises `UsageError` for an unknown role, `InvalidData` for an unknown column, a missing input
+    or, with `need_label` and `need_time`, a missing label or time; each names what there is.
+    Without a usable row among the first there is nothing to tell roles by: `InvalidData` says so.
     """
     inputs = [column.name for column in task.columns]
     for role, column in columns.items():
@@ -55,7 +60,18 @@ def resolve(
         raise InvalidData("data.no_input", file=table.name, role=missing[0], options=table.columns)
     if need_label and roles.label is None:
         raise InvalidData("data.no_label", file=table.name, options=table.columns)
+    if need_time and roles.time is None:
+        return replace(roles, time=_time(table))
     return roles
+
+
+def _time(table: Table) -> str:
+    """The column of times by its name."""
+    names = {name.strip().casefold(): name for name in table.columns}
+    for name in NAMES:
+        if name in names:
+            return names[name]
+    raise InvalidData("splits.no_time", file=table.name, options=table.columns)
 
 
 def _refuse_empty(table: Table) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from feilun.types import Split
 
-__all__ = ["AUTO", "SMALL", "SPLITS", "Shares", "assign", "lots"]
+__all__ = ["AUTO", "SMALL", "SPLITS", "Shares", "assign", "by_time", "lots"]
 
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 """Splits by their number. A higher one goes before a lower one where the same content came for
@@ -68,6 +68,21 @@ def assign(keys: np.ndarray, labels: np.ndarray, fixed: np.ndarray, shares: Shar
         members = order[bounds[place] : bounds[place + 1]]
         if not _fill_empty(split, members, free, shares):
             break
+    return split
+
+
+def by_time(times: np.ndarray, fixed: np.ndarray, shares: Shares) -> np.ndarray:
+    """The split number of every row, int8 (n,): of those that are not `fixed` the newest judge,
+    those before them choose, the rest train. `times` are float64; rows without one (nan) train."""
+    split = fixed.astype(np.int8, copy=True)
+    free = split == AUTO
+    split[free] = 0
+    timed = np.flatnonzero(free & ~np.isnan(times))
+    order = timed[np.argsort(times[timed], kind="stable")]
+    test = round(shares.test * len(order))
+    judging = test + round(shares.validation * len(order))
+    split[order[len(order) - judging :]] = 1
+    split[order[len(order) - test :]] = 2
     return split
 
 

@@ -20,9 +20,11 @@ from feilun.data._bad_rows import BadRows
 from feilun.data._decide import UNDECIDED, Contents, Decision, decide, group_contents
 from feilun.data._gather import CORRECTION, WAITED, Gathered
 from feilun.data._intake import MAX_LABELS, WAITING, Intake
+from feilun.data._near_rows import near_contents
 from feilun.data._ticker import Ticker
 from feilun.data._warnings import label_warnings, split_warnings
 from feilun.data._write import Ids, write_rows
+from feilun.data.clean.mending import Mending
 from feilun.data.outcome import BuildReport, Notice
 from feilun.data.sources.base import AnySource
 from feilun.data.splits import Shares
@@ -50,6 +52,7 @@ def build(
     exclude: Container[bytes] = frozenset(),
     bad_rows: Path | None = None,
     new_label_rows: int = 1,
+    mending: Mending | None = None,
 ) -> BuildReport:
     """Builds the next data version of `sources` and `previous` in the empty folder `out`.
 
@@ -58,7 +61,9 @@ def build(
     one row. New rows are divided by `split`, by their source, or else by lot; while the user's own
     test (or validation) rows are there, no others are drawn for it. Unusable rows go to the file
     `bad_rows`. A label that `previous` does not know and that corrections alone have brought waits
-    in the folder `WAITING` until it has `new_label_rows`; rows of a file bring theirs at once.
+    in the folder `WAITING` until it has `new_label_rows`; rows of a file bring theirs at once. Rows
+    that come in go through the recipe of `previous`; `mending` extends it, and cleans the rows of
+    `previous` too.
 
     Raises `InvalidData` for what cannot be read or learnt from and `EnvironmentProblem` when the
     disk is full; `out` is no data version then, and nothing else was touched.
@@ -67,12 +72,15 @@ def build(
     kinds = {column.name: column.kind for column in task.columns}
     spill = out / ".spill"
     tick = Ticker(report)
+    mending = mending or Mending()
     with ExitStack() as stack:
+        stack.enter_context(closing(mending))
+        mending.begin(task, previous)
         bad = stack.enter_context(closing(BadRows(bad_rows)))
         writer = stack.enter_context(DatasetWriter(out, kinds))
         stack.callback(spill.unlink, missing_ok=True)
-        gathered = stack.enter_context(closing(Gathered(spill, kinds, writer)))
-        intake = Intake(task, settings, gathered, bad, exclude, tick)
+        gathered = stack.enter_context(closing(Gathered(spill, kinds, writer, settings.split_by)))
+        intake = Intake(task, settings, gathered, bad, exclude, tick, mending)
         if previous is not None:
             intake.previous(previous)
         for source in sources:
@@ -80,11 +88,16 @@ def build(
         gathered.finish()
         if not len(gathered.rows):
             raise _nothing(intake, bad)
-        contents = group_contents(gathered)
-        waiting = _waiting(gathered, contents, previous, new_label_rows)
-        decision = decide(gathered, contents, _shares(settings, intake.own), waiting)
+        contents = group_contents(gathered, mending.active)
+        mending.together(gathered, contents, out)
+        known = mending.known(previous.schema.labels) if previous else ()
+        waiting = _waiting(gathered, contents, known, new_label_rows)
+        near = None
+        if settings.near_duplicates:
+            near = near_contents(gathered, contents, kinds, out, tick)
+        decision = decide(gathered, contents, _shares(settings, intake.own), waiting, near)
         _check(gathered, contents, decision)
-        labels = _labels(task, gathered, decision, previous)
+        labels = _labels(task, gathered, decision, known, mending.active)
         schema = Schema(task.name, labels, dict(task_settings or {}))
         ids = Ids(gathered, decision.keep)
         fresh = np.zeros(len(gathered.rows), bool)
@@ -115,7 +128,8 @@ def build(
                 )
                 aside.close(schema)
         writer.keep_media(media)
-        writer.close(schema, _info(settings, intake.own))
+        mending.finish(out)
+        writer.close(schema, _info(settings, intake.own, mending.recipe))
         tick(len(gathered.rows), last=True)
     counts = Dataset(out).counts
     return BuildReport(
@@ -133,14 +147,18 @@ def build(
         held_out=intake.held_out,
         removed=intake.removed,
         overlaps=decision.moved,
+        near=_near(contents, decision, near),
+        near_test=decision.near_test,
         waiting={gathered.labels[code]: rows for code, rows in sorted(waiting.items())},
         counts=counts,
         labels=labels,
-        new_labels=labels[len(previous.schema.labels) :] if previous else labels,
+        new_labels=tuple(label for label in labels if label not in known),
         new_ids=tuple(new_ids),
         sources=tuple(intake.sources),
-        warnings=tuple(_warnings(counts, intake, bad, contents, ids)),
+        warnings=tuple(_warnings(counts, intake, bad, contents, decision, ids)),
         seconds=time.perf_counter() - began,
+        recipe=tuple(mending.recipe),
+        mended=mending.reports(),
     )
 
 
@@ -152,25 +170,37 @@ def _shares(settings: DataConfig, own: set[str]) -> Shares:
     )
 
 
-def _info(settings: DataConfig, own: set[str]) -> dict[str, Any]:
-    """What the version keeps of how it was divided: the same for the same rows."""
+def _info(
+    settings: DataConfig, own: set[str], recipe: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """What the version keeps of how it was divided and mended: the same for the same rows."""
     return {
+        **({"recipe": list(recipe)} if recipe else {}),
         "seed": settings.seed,
         "validation": settings.validation,
         "test": settings.test,
         "own_splits": sorted(own),
+        "near_duplicates": settings.near_duplicates,
+        "split_by": settings.split_by,
     }
 
 
+def _near(contents: Contents, decision: Decision, near: np.ndarray | None) -> int:
+    """Kept contents that another one leads."""
+    if near is None:
+        return 0
+    return int((decision.keep[contents.first] & (near != np.arange(len(near)))).sum())
+
+
 def _waiting(
-    gathered: Gathered, contents: Contents, previous: Dataset | None, minimum: int
+    gathered: Gathered, contents: Contents, labels: tuple[str, ...], minimum: int
 ) -> dict[int, int]:
-    """Numbers of labels that the previous version does not know, that corrections alone brought
-    and that are too rare yet, with their rows."""
-    if previous is None or minimum <= 1:
+    """Numbers of labels that are not among the previous version's `labels`, that corrections alone
+    brought and that are too rare yet, with their rows."""
+    if not labels or minimum <= 1:
         return {}
     counts = np.bincount(contents.label[contents.label >= 0], minlength=len(gathered.labels))
-    known = len(previous.schema.labels)
+    known = len(labels)
     origins = np.frombuffer(gathered.rows.origins, np.int8)
     given = contents.label[contents.of_row[~np.isin(origins, (CORRECTION, WAITED))]]
     counts[given[given >= 0]] = 0  # the user has put rows of these into a file himself
@@ -182,13 +212,18 @@ def _waiting(
 
 
 def _labels(
-    task: TaskBase, gathered: Gathered, decision: Decision, previous: Dataset | None
+    task: TaskBase,
+    gathered: Gathered,
+    decision: Decision,
+    known: tuple[str, ...],
+    mended: bool,
 ) -> tuple[str, ...]:
-    """The labels in the order of the model's outputs: those of the version before keep their
-    places, new ones follow in the task's order."""
-    known = previous.schema.labels if previous else ()
-    used = np.unique(decision.label[decision.keep]).tolist()
-    return (*known, *task.order({gathered.labels[code] for code in used} - set(known)))
+    """The labels in the order of the model's outputs: those `known` from the version before keep
+    their places, new ones follow in the task's order. A `mended` version has no label without
+    rows."""
+    used = {gathered.labels[code] for code in np.unique(decision.label[decision.keep]).tolist()}
+    staying = [label for label in known if label in used or not mended]
+    return (*staying, *task.order(used - set(known)))
 
 
 def _nothing(intake: Intake, bad: BadRows) -> FeilunError:
@@ -222,6 +257,7 @@ def _warnings(
     intake: Intake,
     bad: BadRows,
     contents: Contents,
+    decision: Decision,
     ids: Ids,
 ) -> list[Notice]:
     total: dict[str, int] = {}
@@ -231,6 +267,8 @@ def _warnings(
     found = [*label_warnings(total), *split_warnings(counts)]
     if bad.count * 10 > intake.read:
         found.append(Notice("data.many_bad", {"bad": bad.count, "read": intake.read}))
+    if decision.near_test:
+        found.append(Notice("splits.near_test", {"rows": decision.near_test}))
     undecided = int((contents.label == UNDECIDED).sum())
     if undecided:
         found.append(Notice("data.undecided", {"rows": undecided}))
