@@ -124,13 +124,15 @@ class Client(_Base):
         *,
         model: str | None = None,
         all_scores: bool = False,
+        explain: bool = False,
     ) -> Answer:
         """Asks `model` (``reviews`` or ``reviews@3``; may be left out where there is one) about one
         input or several. `all_scores` adds ``scores``, the score of every label, to each output.
 
         Raises `ApiError`: a wrong key (401), an input that cannot be answered (422), ...
         """
-        return _answer(self._call("POST", "/v1/predict", _predict_body(inputs, model, all_scores)))
+        body = _predict_body(inputs, model, all_scores, explain)
+        return _answer(self._call("POST", "/v1/predict", body))
 
     def feedback(self, prediction_id: str, label: str, *, index: int = 0) -> dict[str, Any]:
         """Says which label the output `index` of an earlier answer should have had.
@@ -182,9 +184,10 @@ class AsyncClient(_Base):
         *,
         model: str | None = None,
         all_scores: bool = False,
+        explain: bool = False,
     ) -> Answer:
         """See `Client.predict`."""
-        body = _predict_body(inputs, model, all_scores)
+        body = _predict_body(inputs, model, all_scores, explain)
         return _answer(await self._call("POST", "/v1/predict", body))
 
     async def feedback(self, prediction_id: str, label: str, *, index: int = 0) -> dict[str, Any]:
@@ -222,7 +225,7 @@ class AsyncClient(_Base):
 
 
 def _predict_body(
-    inputs: Input | Sequence[Input], model: str | None, all_scores: bool
+    inputs: Input | Sequence[Input], model: str | None, all_scores: bool, explain: bool
 ) -> dict[str, Any]:
     if isinstance(inputs, Sequence) and not isinstance(inputs, (str, bytes)):
         body: dict[str, Any] = {"inputs": [encode_item(x) for x in inputs]}
@@ -232,6 +235,8 @@ def _predict_body(
         body["model"] = model
     if all_scores:
         body["all_scores"] = True
+    if explain:
+        body["explain"] = True
     return body
 
 

@@ -23,14 +23,16 @@ from feilun.project import Workspace
 from feilun.store.records import ModelVersion
 from feilun.store.store import Store
 from feilun.tasks import base as tasks
-from feilun.types import Schema
+from feilun.types import PLAIN, Rule, Schema
 
 GOOD = "good great excellent fine love 好 很好 喜欢"
 BAD = "bad awful broken poor hate 坏 很差 退款"
 SETTINGS = {"feature_bits": 12}
 
 
-def write_linear(folder: Path, *, flipped: bool = False, temperature: float = 0.2) -> None:
+def write_linear(
+    folder: Path, *, flipped: bool = False, temperature: float = 0.2, rule: Rule = PLAIN
+) -> None:
     """A linear version that tells good words from bad ones; `flipped` calls good bad."""
     schema = Schema("text-classification", ("bad", "good"), SETTINGS)
     rows = tasks.get(schema.task).features(SETTINGS).transform([GOOD, BAD])
@@ -41,7 +43,8 @@ def write_linear(folder: Path, *, flipped: bool = False, temperature: float = 0.
         "intercept": np.zeros(2, np.float32),
     }
     save_file(weights, folder / "weights.safetensors")
-    card = Card("linear", schema, "linear", temperature=temperature, config={"flipped": flipped})
+    config = {"flipped": flipped}
+    card = Card("linear", schema, "linear", temperature=temperature, config=config, rule=rule)
     write_card(folder, card)
 
 

@@ -38,6 +38,7 @@ class PredictBody(msgspec.Struct, forbid_unknown_fields=True):
     inputs: str | int | float | bool | dict[str, WireValue] | list[WireItem] | None
     model: str | None = None
     all_scores: bool = False
+    explain: bool = False
 
 
 class Disconnected(Exception):

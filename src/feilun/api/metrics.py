@@ -49,6 +49,9 @@ class Metrics:
             ["model"],
             **options,
         )
+        self._abstained: Counter = Counter(
+            "feilun_abstained", "Inputs left to a person, by model version.", ["model"], **options
+        )
         self._stages: Histogram = Histogram(
             "feilun_stage_seconds",
             "Seconds of a prediction by stage: engine (queue included) and ledger.",
@@ -87,6 +90,10 @@ class Metrics:
         if tokens:
             tokens_total.inc(tokens)
         engine_total.inc(engine_seconds)
+
+    def abstained(self, model: str, inputs: int) -> None:
+        """How many inputs of one prediction `model` left to a person."""
+        self._abstained.labels(model).inc(inputs)
 
     def stages(self, engine: float, ledger: float) -> None:
         """Wall seconds that one prediction spent in the engine and in the ledger."""

@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from feilun import messages
+from feilun.serving.limits import MAX_EXPLAINED
 from feilun.tasks import base as tasks
 
 __all__ = ["describe", "example_input"]
@@ -162,6 +163,11 @@ def _schemas(lang: messages.Language) -> dict[str, Any]:
                     "type": "boolean",
                     "default": False,
                     "description": messages.t("api.schema_all_scores", lang),
+                },
+                "explain": {
+                    "type": "boolean",
+                    "default": False,
+                    "description": messages.t("api.schema_explain", lang, limit=MAX_EXPLAINED),
                 },
             },
             "examples": [{"model": "reviews", "inputs": [example_input()]}],

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from time import perf_counter
 from typing import Any
@@ -18,6 +19,8 @@ import msgspec
 from feilun.api.body import PredictBody, Receive, decode, read_body, to_items
 from feilun.api.context import Api
 from feilun.billing.prices import amount_of
+from feilun.errors import PayloadTooLarge
+from feilun.serving.limits import MAX_EXPLAINED
 from feilun.serving.served import Served
 from feilun.store.ids import new_id
 from feilun.store.records import ApiKey, Event, Prediction
@@ -41,7 +44,11 @@ async def predict(api: Api, headers: Mapping[bytes, bytes], receive: Receive) ->
     start = perf_counter()
     with served.enter():
         items = await _prepare(served, raw, body)
-        outputs, usage = await served.answer(items, body.all_scores)
+        outputs, usage = await served.answer(items, body.all_scores or body.explain)
+        reasons = None
+        if body.explain:
+            reasons, seconds = await served.explain(items, outputs)
+            usage = replace(usage, engine_seconds=usage.engine_seconds + seconds)
     answered = perf_counter()
     call_id = new_id("pred_")
     rows = _log_rows(call_id, served, key, items, outputs)
@@ -50,14 +57,13 @@ async def predict(api: Api, headers: Mapping[bytes, bytes], receive: Receive) ->
     committed = perf_counter()
     api.metrics.answered(served.id, usage.inputs, usage.tokens, usage.engine_seconds)
     api.metrics.stages(answered - start, committed - answered)
-    return _encode(
-        {
-            "id": call_id,
-            "model": served.id,
-            "outputs": [_public(output, body.all_scores) for output in outputs],
-            "usage": _usage(usage),
-        }
-    )
+    if served.abstains:
+        api.metrics.abstained(served.id, sum("abstained" in output for output in outputs))
+    shown = [_public(output, body.all_scores) for output in outputs]
+    if reasons is not None:
+        for output, reason in zip(shown, reasons, strict=True):
+            output["explanation"] = reason
+    return _encode({"id": call_id, "model": served.id, "outputs": shown, "usage": _usage(usage)})
 
 
 async def answer_golden(served: Served, raw: bytes) -> bytes:
@@ -79,7 +85,12 @@ async def _prepare(served: Served, raw: bytes, body: PredictBody) -> list[Item]:
     """Checked items. Long bodies and pictures are looked at beside the event loop."""
 
     def work() -> list[Item]:
-        return served.check(to_items(body, served.serving.max_inputs))
+        items = to_items(body, served.serving.max_inputs)
+        if body.explain and len(items) > MAX_EXPLAINED:
+            raise PayloadTooLarge(
+                "api.too_many_to_explain", given=len(items), limit=MAX_EXPLAINED, param="inputs"
+            )
+        return served.check(items)
 
     if len(raw) > _LONG or b"$base64" in raw:
         return await asyncio.to_thread(work)

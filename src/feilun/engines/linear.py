@@ -140,6 +140,22 @@ class LinearEngine:
             seconds += took
         yield Chunk(outputs, Usage(inputs=len(outputs), engine_seconds=seconds))
 
+    def contributions(
+        self, item: Item, label: int, other: int
+    ) -> tuple[np.ndarray, np.ndarray] | None:
+        """The columns that `item` has, ascending, and what each adds to the log-odds of `label`
+        against `other` (places among the labels); None where features are not sparse. With the
+        intercept they add up to the log-odds of the answer."""
+        features = self._features.transform([item])
+        if isinstance(features, np.ndarray):
+            return None
+        row = weigh(self._kept(features), self._idf)
+        assert not isinstance(row, np.ndarray)
+        kept = row.indices
+        difference = self._coef[kept, label] - self._coef[kept, other]
+        amounts = row.data.astype(np.float64) * difference / self.card.temperature
+        return (kept if self._columns is None else self._columns[kept]), amounts
+
     def warm_up(self) -> None:
         self.logits(self._task.example_items())
 

@@ -91,7 +91,7 @@ class Choice:
         found = {one.status for one in self.conditions}
         if not found:
             return None
-        return next(one for one in ("not_met", "cannot_tell", "met") if one in found)  # type: ignore[return-value]
+        return next(one for one in ("not_met", "cannot_tell", "met") if one in found)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; `from_json` gives an equal choice back."""

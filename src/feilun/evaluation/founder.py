@@ -175,12 +175,12 @@ def _towards(evaluation: Evaluation, choice: Choice, lang: Language) -> str:
         return fill("verdict.next_costs", figures, lang)
     reached = [point for point in choice.curve if point.accuracy.value >= one.limit]
     if one.kind == "accuracy" and reached and not choice.rule.abstain_below:
-        figures = {
+        part: dict[str, Any] = {
             "part": float(1 - reached[0].share),
             "wanted": f"{one.limit:g}",
             "name": evaluation.name,
         }
-        return fill("verdict.next_abstain", figures, lang)
+        return fill("verdict.next_abstain", part, lang)
     return fill("verdict.next_review", {}, lang)
 
 

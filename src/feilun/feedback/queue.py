@@ -1,102 +1,155 @@
-"""Which answers are worth a person's time: the model was least sure, and each only once.
+"""Which answers are worth a person's time: unsure, unlike what was learned, often asked.
 
-Answers of small margin come first. Texts that are nearly the same (one word more, another case,
-other punctuation) show up once; so do equal images.
+The worth of an answer is uncertainty x novelty x frequency. Answers that the model left to a person
+come before all others. Texts that are nearly the same (one word more, another case, other
+punctuation) show up once and count as often asked; so do equal images.
+
+Beside them a part is drawn at random from all answers: labels of answers that were chosen for
+being doubtful say nothing about how right the others are.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Sequence
 from hashlib import sha256
-from typing import TYPE_CHECKING
 
+import numpy as np
+
+from feilun.feedback.alike import fingerprint, text_of, vectors
 from feilun.store.records import Prediction
 from feilun.types import Item
 
-if TYPE_CHECKING:
-    from scipy.sparse import csr_matrix
+__all__ = ["Novelty", "abstained", "audit_draw", "review_queue", "weave"]
 
-__all__ = ["review_queue"]
+Novelty = Callable[[Sequence[Item]], np.ndarray]
+"""From 0 (made of what the training rows are made of) to 1 (nothing of it was ever seen)."""
 
 SAME = 0.85
 """Cosine similarity of character trigrams from which two texts count as the same."""
 
 _LOOKED_AT = 2000
 _BLOCK = 256
-_SPACE = re.compile(r"\s+")
 
 
-def review_queue(predictions: Iterable[Prediction], limit: int = 100) -> list[Prediction]:
+def review_queue(
+    predictions: Iterable[Prediction], limit: int = 100, *, novelty: Novelty | None = None
+) -> list[Prediction]:
     """Up to `limit` answers to look at, the most useful first.
 
     Takes answers without feedback; those whose input is no longer kept are left out. Of answers to
     nearly the same input the least certain one stands for all. The 2,000 least certain ones are
-    compared with one another.
+    compared with one another. Without `novelty` every input is as new as any other.
     """
     open_ones = [row for row in predictions if row.stored and not row.purged]
     open_ones.sort(key=_certainty)
-    exact: dict[str, Prediction] = {}
+    exact: dict[str, list[Prediction]] = {}
     for row in open_ones:
-        exact.setdefault(_fingerprint(row.input), row)
-        if len(exact) >= _LOOKED_AT:
-            break
-    return _distinct(list(exact.values()), limit)
+        mark = fingerprint(row.input)
+        if mark in exact:
+            exact[mark].append(row)
+        elif len(exact) < _LOOKED_AT:
+            exact[mark] = [row]
+    first = [same[0] for same in exact.values()]
+    rows, often = _distinct(first, np.array([len(same) for same in exact.values()], np.float64))
+    if not rows:
+        return []
+    new = np.ones(len(rows)) if novelty is None else novelty([row.input for row in rows])
+    doubt = np.array([_uncertainty(row) for row in rows])
+    worth = doubt * new * np.log2(1 + often)
+    worth[[abstained(row) for row in rows]] += _FIRST
+    order = np.argsort(-worth, kind="stable")
+    return [rows[place] for place in order[:limit]]
+
+
+_FIRST = 1000.0
+_LEAST = 0.02  # of a doubt: sure answers keep their order among themselves
+
+
+def _uncertainty(row: Prediction) -> float:
+    return (
+        max(_LEAST, 1 - _certainty(row) / 2) if row.margin is None else max(_LEAST, 1 - row.margin)
+    )
 
 
 def _certainty(row: Prediction) -> float:
-    """The margin; without one, the least that the score allows; without either, the end."""
+    """0 for what the model left to a person, else the margin; without one, the least that the
+    score allows; without either, the end."""
+    if abstained(row):
+        return -1.0
     if row.margin is not None:
         return row.margin
     return 2.0 if row.score is None else 2 * row.score - 1
 
 
-def _distinct(rows: Sequence[Prediction], limit: int) -> list[Prediction]:
-    texts = [_text(row.input) for row in rows]
+def abstained(row: Prediction) -> bool:
+    """Whether the model was too unsure to answer by itself."""
+    return bool(row.output.get("abstained"))
+
+
+def _distinct(
+    rows: Sequence[Prediction], counts: np.ndarray
+) -> tuple[list[Prediction], np.ndarray]:
+    """The rows without near-duplicates of earlier ones, and how often each was asked in all."""
+    texts = [text_of(row.input) for row in rows]
     if not any(texts):
-        return list(rows[:limit])
-    vectors = _vectors(texts)
+        return list(rows), counts
+    marks = vectors(texts)
     chosen: list[int] = []
-    covered = [False] * len(rows)
+    often = counts.copy()
+    covered = np.zeros(len(rows), bool)
     for start in range(0, len(rows), _BLOCK):
         block = range(start, min(start + _BLOCK, len(rows)))
-        alike = (vectors[block.start :] @ vectors[block.start : block.stop].T).tocsc()
+        alike = (marks[block.start :] @ marks[block.start : block.stop].T).tocsc()
         for place in block:
             if covered[place]:
                 continue
             chosen.append(place)
-            if len(chosen) == limit:
-                return [rows[at] for at in chosen]
             begin, end = alike.indptr[place - start], alike.indptr[place - start + 1]
-            near = alike.data[begin:end] >= SAME
-            for other in alike.indices[begin:end][near]:
-                covered[start + int(other)] = True
-    return [rows[at] for at in chosen]
+            near = alike.indices[begin:end][alike.data[begin:end] >= SAME] + start
+            near = near[(near > place) & ~covered[near]]
+            often[place] += counts[near].sum()
+            covered[near] = True
+    return [rows[at] for at in chosen], often[chosen]
 
 
-def _vectors(texts: Sequence[str]) -> csr_matrix:
-    """Character trigrams as rows of length one; a text without any is near to nothing."""
-    from sklearn.feature_extraction.text import HashingVectorizer
-
-    return HashingVectorizer(
-        analyzer="char", ngram_range=(3, 3), n_features=2**18, binary=True, alternate_sign=False
-    ).transform(texts)
-
-
-def _text(item: Item) -> str:
-    values = item.values() if isinstance(item, Mapping) else (item,)
-    joined = " ".join(value for value in values if isinstance(value, str))
-    return _SPACE.sub(" ", joined.casefold()).strip()
+def audit_draw(
+    predictions: Iterable[Prediction], count: int, done: set[tuple[str, int]]
+) -> list[Prediction]:
+    """`count` answers drawn at random, the same ones until they are `done`: those with the smallest
+    hashes of their ids, which nobody can choose."""
+    open_ones = [
+        row
+        for row in predictions
+        if row.stored and not row.purged and (row.prediction_id, row.index) not in done
+    ]
+    return sorted(open_ones, key=_lot)[:count]
 
 
-def _fingerprint(item: Item) -> str:
-    parts = item.items() if isinstance(item, Mapping) else (("", item),)
-    digest = sha256()
-    for name, value in sorted(parts):
-        raw = (
-            value
-            if isinstance(value, bytes)
-            else (_SPACE.sub(" ", str(value).casefold())).encode("utf-8", "surrogatepass")
-        )
-        digest.update(f"{name}\0{len(raw)}\0".encode() + raw)
-    return digest.hexdigest()
+def _lot(row: Prediction) -> bytes:
+    return sha256(f"{row.prediction_id}:{row.index}".encode()).digest()
+
+
+def weave(
+    ranked: Sequence[Prediction], drawn: Sequence[Prediction], limit: int
+) -> list[Prediction]:
+    """Both in one order, the drawn ones evenly spread, so that who ends early has done his share
+    of them. What is in both stands where it comes first."""
+    queue: dict[tuple[str, int], Prediction] = {}
+    left = iter(ranked)
+    every = limit / len(drawn) if drawn else math.inf
+    at = 0
+    for place in range(limit):
+        row = None
+        if at < len(drawn) and place >= every * (at + 1) - 1:
+            row = drawn[at]
+            at += 1
+        else:
+            row = next((one for one in left if (one.prediction_id, one.index) not in queue), None)
+            if row is None and at < len(drawn):
+                row = drawn[at]
+                at += 1
+        if row is None:
+            break
+        queue.setdefault((row.prediction_id, row.index), row)
+    return list(queue.values())

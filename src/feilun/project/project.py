@@ -31,6 +31,7 @@ from feilun.types import Item, Progress
 
 if TYPE_CHECKING:
     from feilun.project.mend import Cleaned, Used
+    from feilun.project.drift import DriftView
     from feilun.project.review import ReviewItem, Settled
     from feilun.project.watch import Watched
     from feilun.project.workspace import Workspace
@@ -450,6 +451,13 @@ class Project:
         from feilun.project.review import review
 
         return review(self, limit)
+
+    def drift(self) -> DriftView:
+        """Whether inputs and answers are still like those that the live version was made from:
+        looks where enough is new, else tells what was found before."""
+        from feilun.project.drift import look
+
+        return look(self)
 
     def settle(self, customer: str, *, accept: bool) -> Settled:
         """All corrections of a customer (or key) that were held back count as the operator's, or

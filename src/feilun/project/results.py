@@ -265,11 +265,29 @@ class Predicted(Result):
 
     def tables(self) -> Sequence[Table]:
         rows = [
-            [_short(text), str(output["label"]), f"{output['score']:.3f}"]
+            [_short(text), _label(output), f"{output['score']:.3f}"]
             for text, output in zip(self.inputs, self.outputs, strict=True)
         ]
         columns = [t("project.input"), t("project.label"), t("project.probability")]
+        if any("explanation" in output for output in self.outputs):
+            columns.append(t("project.because"))
+            rows = [[*row, _because(o)] for row, o in zip(rows, self.outputs, strict=True)]
         return (Table(self.model, columns, rows),)
+
+
+def _label(output: Output) -> str:
+    label = str(output["label"])
+    return t("project.abstained", label=label) if output.get("abstained") else label
+
+
+def _because(output: Output) -> str:
+    """The parts that weighed most, with their log-odds; of a picture, where the squares lie."""
+    why = output.get("explanation") or {}
+    parts = [(part["text"], part["weight"]) for part in why.get("parts", ())]
+    for row, line in enumerate(why.get("grid", ()), 1):
+        parts += [(f"{row}·{column}", weight) for column, weight in enumerate(line, 1)]
+    parts.sort(key=lambda part: -abs(part[1]))
+    return "  ".join(f"{_short(text, 24)} {weight:+.2f}" for text, weight in parts[:5])
 
 
 def _short(text: str, most: int = 72) -> str:

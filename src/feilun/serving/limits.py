@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-__all__ = ["MAX_BODY", "MAX_TEXT"]
+__all__ = ["MAX_BODY", "MAX_EXPLAINED", "MAX_TEXT"]
 
 MAX_BODY = 32 * 1024 * 1024
 """Bytes of one request's body."""
 
 MAX_TEXT = 1_000_000
 """Characters of one text."""
+
+MAX_EXPLAINED = 16
+"""Inputs of a call that wants explanations: each may ask the model up to 65 times."""

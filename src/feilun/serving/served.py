@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from feilun.config import FeedbackConfig, ServingConfig
 from feilun.engines.base import Engine
+from feilun.engines.explain import explain_later
 from feilun.errors import EnvironmentProblem, InvalidData
 from feilun.store.records import ModelVersion
 from feilun.tasks import base as tasks
@@ -36,6 +37,7 @@ class Served:
         config = version.config.get("project", {})
         self.serving: ServingConfig = _section(ServingConfig, config.get("serving"))
         self.feedback: FeedbackConfig = _section(FeedbackConfig, config.get("feedback"))
+        self.abstains = engine.card.rule.abstain_below > 0
         self.streams = max(1, int(engine.info.get("streams", 1)))
         self._inside = 0
         self._leaving: Callable[[], None] | None = None
@@ -95,6 +97,19 @@ class Served:
         if len(outputs) != len(request.items):
             raise EnvironmentProblem("serving.incomplete", version=self.id)
         return outputs, usage
+
+    async def explain(
+        self, items: Sequence[Item], outputs: Sequence[Output]
+    ) -> tuple[list[dict[str, Any] | None], float]:
+        """Why the `outputs`, which have all their scores, are what they are, and the seconds of
+        the engine that it took. One input after the other: other calls come between them."""
+        found: list[dict[str, Any] | None] = []
+        total = 0.0
+        for item, output in zip(items, outputs, strict=True):
+            explanation, seconds = await explain_later(self.engine, item, output)
+            found.append(explanation.to_output() if explanation else None)
+            total += seconds
+        return found, total
 
 
 def _section(kind: Any, raw: Any) -> Any:

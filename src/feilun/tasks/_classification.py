@@ -20,6 +20,30 @@ MAX_LABEL_LENGTH = 200
 """Characters of a label: a longer cell is taken for a wrong column, not for a label."""
 
 
+_EXPLANATION: dict[str, Any] = {
+    "type": ["object", "null"],
+    "properties": {
+        "for": {"type": "string"},
+        "against": {"type": "string"},
+        "method": {"enum": ["exact", "occlusion"]},
+        "parts": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {
+                    "text": {"type": "string"},
+                    "start": {"type": "integer"},
+                    "end": {"type": "integer"},
+                    "weight": {"type": "number"},
+                },
+            },
+        },
+        "grid": {"type": "array", "items": {"type": "array", "items": {"type": "number"}}},
+    },
+}
+"""Log-odds that each part, or each square of a picture, adds for one label against another."""
+
+
 class Classification(TaskBase):
     """A task that answers with one of the schema's labels."""
 
@@ -57,8 +81,8 @@ class Classification(TaskBase):
         return outputs
 
     def output_schema(self) -> dict[str, Any]:
-        """A label, its probability, on request the probabilities of all labels, and whether the
-        answer is too unsure to be acted upon."""
+        """A label and its probability; on request those of all labels, and an explanation; and
+        whether the answer is too unsure to be acted upon."""
         probability = {"type": "number", "minimum": 0, "maximum": 1}
         return {
             "type": "object",
@@ -67,6 +91,7 @@ class Classification(TaskBase):
                 "score": probability,
                 "scores": {"type": "object", "additionalProperties": probability},
                 "abstained": {"const": True},
+                "explanation": _EXPLANATION,
             },
             "required": ["label", "score"],
         }

@@ -28,7 +28,7 @@ from feilun.types import Item
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
-__all__ = ["LONGEST", "NGrams"]
+__all__ = ["LONGEST", "NGrams", "origins", "word_spans"]
 
 LONGEST = 4
 """Characters of the longest character n-gram."""
@@ -107,6 +107,22 @@ class NGrams:
             result[f"<{words[index]} {words[index + 1]}>"] = column
         return result
 
+    def places(self, text: str) -> tuple[str, np.ndarray, np.ndarray, np.ndarray]:
+        """The normalised `text`, and of each n-gram in it the first place, the end and the
+        column."""
+        text = _normal(text)
+        points = _points(text)
+        starts, ends, columns = [], [], []
+        for size, count, found in self._characters(points):
+            starts.append(np.arange(count))
+            ends.append(np.arange(count) + size)
+            columns.append(found)
+        first, last, hashes = _words(points)
+        starts += [first, first[:-1]]
+        ends += [last, last[1:]]
+        columns += [self._single(hashes), self._double(hashes)]
+        return text, np.concatenate(starts), np.concatenate(ends), np.concatenate(columns)
+
     def _keys(self, texts: Sequence[str]) -> np.ndarray:
         """``row << bits | column`` of every n-gram of `texts`, unsorted."""
         points = _points("".join(texts))
@@ -154,6 +170,46 @@ class NGrams:
         columns: np.ndarray = (mixed >> np.uint64(65 - self.bits)).astype(np.uint32)
         columns |= np.uint32(self.size // 2)
         return columns
+
+
+def word_spans(text: str) -> list[tuple[int, int]]:
+    """First place and end of every word of `text` as it was written."""
+    starts, ends, _ = _words(_points(text))
+    return list(zip(starts.tolist(), ends.tolist(), strict=True))
+
+
+def origins(text: str) -> np.ndarray:
+    """For each character of the normalised `text` the place of `text` that it comes from."""
+    letters: list[str] = []
+    places: list[int] = []
+    for place, cluster in _clusters(text):
+        for letter in unicodedata.normalize("NFKC", cluster).lower():
+            blank = letter.isspace()
+            if blank and (not letters or letters[-1] == " "):
+                continue
+            letters.append(" " if blank else letter)
+            places.append(place)
+    if letters and letters[-1] == " ":
+        letters.pop()
+        places.pop()
+    wanted = len(_normal(text))
+    found = np.array([0, *places, max(len(text) - 1, 0)])
+    if len(found) == wanted:
+        return found
+    # Characters that only together make another one (rare): places are near enough.
+    return (np.arange(wanted) * max(len(text), 1) // wanted).astype(np.int64)
+
+
+def _clusters(text: str) -> Iterator[tuple[int, str]]:
+    """Each character with the marks that join it."""
+    start = 0
+    for place, letter in enumerate(text):
+        joins = unicodedata.combining(letter) or 0x1160 <= ord(letter) <= 0x11FF
+        if place and not joins:
+            yield start, text[start:place]
+            start = place
+    if text:
+        yield start, text[start:]
 
 
 def _normal(text: str) -> str:

@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict
 
 from feilun import registry
 from feilun.tasks._noise import Disturbance
+from feilun.tasks._pieces import Pieces
 from feilun.types import PLAIN, ColumnSample, Example, Item, Output, Roles, Rule, Scalar, Schema
 
 if TYPE_CHECKING:
@@ -190,6 +191,11 @@ class TaskBase(ABC):
         """Changes that leave the label as it is, by name: what robustness tries and augmentation
         learns from. A task that extends this offers its own; see `feilun.tasks._noise`."""
         return {}
+
+    def pieces(self, item: Item) -> Pieces | None:
+        """The parts that `item` is explained by, and the item without each; None where a task has
+        no such parts."""
+        return None
 
     def example_items(self) -> list[Item]:
         """The items of the inline examples."""

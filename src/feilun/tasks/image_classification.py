@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from feilun.tasks import _image_models, _images, _noise_image, _pictures, _recognise
+from feilun.tasks import _image_models, _images, _noise_image, _pictures, _pieces, _recognise
 from feilun.tasks._classification import Classification
 from feilun.tasks._noise import Disturbance
+from feilun.tasks._pieces import Pieces
 from feilun.tasks.base import Column, Features, Processor, TaskSettings
 from feilun.types import ColumnSample, Example, Item, Roles, Schema
 
@@ -88,6 +89,10 @@ class Task(Classification):
             return _images.ImageProcessor.read(folder)
         own = Settings(**settings)
         return _images.ImageProcessor.scratch(own.image_size, own.color)
+
+    def pieces(self, item: Item) -> Pieces | None:
+        """Squares."""
+        return _pieces.of_picture(item) if isinstance(item, bytes) else None
 
     def features(self, settings: Mapping[str, Any]) -> Features:
         """Coarse colours and edge directions."""

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from feilun.tasks import _ngrams, _noise_text, _recognise, _text, _text_models
+from feilun.tasks import _ngrams, _noise_text, _pieces, _recognise, _text, _text_models
 from feilun.tasks._classification import Classification
 from feilun.tasks._noise import Disturbance
+from feilun.tasks._pieces import Pieces
 from feilun.tasks.base import Column, Features, Processor, TaskSettings
 from feilun.types import ColumnSample, Example, Item, Roles, Schema
 
@@ -67,6 +68,10 @@ class Task(Classification):
     def processor(self, folder: Path | str | None, settings: Mapping[str, Any]) -> Processor:
         """The tokenizer of `folder`, cutting at ``max_length`` tokens."""
         return _text.TextProcessor.read(folder, Settings(**settings).max_length)
+
+    def pieces(self, item: Item) -> Pieces | None:
+        """Words."""
+        return _pieces.of_text(str(item))
 
     def features(self, settings: Mapping[str, Any]) -> Features:
         """Hashed counts of character and word n-grams."""

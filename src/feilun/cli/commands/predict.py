@@ -20,12 +20,15 @@ def command(
     all_scores: Annotated[
         bool, typer.Option("--all-scores", help=t("cli.option_all_scores"))
     ] = False,
+    explain: Annotated[bool, typer.Option("--explain", help=t("cli.option_explain"))] = False,
 ) -> None:
     from feilun.project.answers import is_export, predict_folder
 
     if model is not None and url is None and is_export(model):
-        shell.show(predict_folder(Path(model), items, all_scores))
+        shell.show(predict_folder(Path(model), items, all_scores, explain))
         return
     with shell.project() as project:
-        result = project.predict_files(items, model=model, url=url, key=key, all_scores=all_scores)
+        result = project.predict_files(
+            items, model=model, url=url, key=key, all_scores=all_scores, explain=explain
+        )
     shell.show(result)

@@ -1,0 +1,170 @@
+"""Why an answer is what it is: how much each word or square spoke for it, and against the next best
+label, in log-odds.
+
+Rung zero on n-grams is explained exactly: its weights times the features, each n-gram's share given
+to the characters that it stands on. Any other model is asked again without each part in turn
+(occlusion; Zeiler and Fergus, 2014), which needs nothing but the variant that answers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, cast
+
+import numpy as np
+
+from feilun.engines.base import Engine
+from feilun.tasks import base as tasks
+from feilun.tasks._ngrams import NGrams, origins
+from feilun.tasks._pieces import MOST, Pieces, word_pieces
+from feilun.types import EngineRequest, Item, Output
+
+__all__ = ["Explanation", "explain", "explain_later"]
+
+_TINY = 1e-12
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What spoke for `label` and against `other`: above 0 for it. `spans` are places in `text`, or
+    `grid` the (rows, columns) of a picture's squares, row by row; one of `weights` for each."""
+
+    label: str
+    other: str
+    method: Literal["exact", "occlusion"]
+    weights: tuple[float, ...]
+    spans: tuple[tuple[int, int], ...] = ()
+    grid: tuple[int, int] | None = None
+    text: str = ""
+
+    def to_output(self) -> dict[str, Any]:
+        """As it travels: ``parts`` of a text with their places, or a ``grid`` of rows."""
+        head: dict[str, Any] = {"for": self.label, "against": self.other, "method": self.method}
+        rounded = [round(weight, 4) for weight in self.weights]
+        if self.grid is not None:
+            width = self.grid[1]
+            lines = [rounded[place : place + width] for place in range(0, len(rounded), width)]
+            return {**head, "grid": lines}
+        parts = [
+            {"text": self.text[start:end], "start": start, "end": end, "weight": weight}
+            for (start, end), weight in zip(self.spans, rounded, strict=True)
+        ]
+        return {**head, "parts": parts}
+
+
+class _Exact(Protocol):
+    """What an engine has whose answers are sums over columns of features."""
+
+    def contributions(
+        self, item: Item, label: int, other: int
+    ) -> tuple[np.ndarray, np.ndarray] | None: ...
+
+
+def explain(
+    engine: Engine, item: Item, label: str | None = None, other: str | None = None
+) -> Explanation | None:
+    """Explains one checked item, by default its answer against the next best label. None where
+    there is nothing to explain: one label alone, or an item without parts."""
+    (whole,) = engine.predict([item], all_scores=True)
+    pair = _pair(whole, label, other)
+    if pair is None:
+        return None
+    exact = _exactly(engine, item, pair)
+    if exact is not None:
+        return exact
+    pieces = tasks.get(engine.card.schema.task).pieces(item)
+    if pieces is None:
+        return None
+    return _occluded(engine.predict(_questions(pieces), all_scores=True), pieces, pair)
+
+
+async def explain_later(
+    engine: Engine, item: Item, output: Output
+) -> tuple[Explanation | None, float]:
+    """`explain` for a server, and the engine's seconds: `output` is the answer with all its scores,
+    and what else is asked waits in the engine's queue with all other calls."""
+    pair = _pair(output, None, None)
+    if pair is None:
+        return None, 0.0
+    exact = await asyncio.to_thread(_exactly, engine, item, pair)
+    if exact is not None:
+        return exact, 0.0
+    task = tasks.get(engine.card.schema.task)
+    pieces = await asyncio.to_thread(task.pieces, item)
+    if pieces is None:
+        return None, 0.0
+    questions = await asyncio.to_thread(_questions, pieces)
+    outputs: list[Output] = []
+    seconds = 0.0
+    async for chunk in engine.submit(EngineRequest(questions, all_scores=True)):
+        outputs += chunk.outputs
+        seconds += chunk.usage.engine_seconds if chunk.usage else 0.0
+    return _occluded(outputs, pieces, pair), seconds
+
+
+def _pair(output: Output, label: str | None, other: str | None) -> tuple[str, str] | None:
+    scores: dict[str, float] = output["scores"]
+    label = label or cast(str, output["label"])
+    rest = [name for name in scores if name != label]
+    if not rest:
+        return None
+    return label, other or max(rest, key=lambda name: scores[name])
+
+
+def _questions(pieces: Pieces) -> list[Item]:
+    return [pieces.whole, *(pieces.without(index) for index in range(pieces.count))]
+
+
+def _occluded(outputs: Sequence[Output], pieces: Pieces, pair: tuple[str, str]) -> Explanation:
+    odds = [_log_odds(output["scores"], *pair) for output in outputs]
+    weights = tuple(odds[0] - each for each in odds[1:])
+    text = pieces.whole if isinstance(pieces.whole, str) else ""
+    return Explanation(*pair, "occlusion", weights, tuple(pieces.spans), pieces.grid, text)
+
+
+def _log_odds(scores: dict[str, float], label: str, other: str) -> float:
+    return math.log(max(scores[label], _TINY)) - math.log(max(scores[other], _TINY))
+
+
+def _exactly(engine: Engine, item: Item, pair: tuple[str, str]) -> Explanation | None:
+    """The exact explanation of a text by a model on n-grams; None for anything else."""
+    schema = engine.card.schema
+    if not hasattr(engine, "contributions") or not isinstance(item, str):
+        return None
+    features = tasks.get(schema.task).features(schema.settings)
+    if not isinstance(features, NGrams):
+        return None
+    label, other = (schema.labels.index(name) for name in pair)
+    found = cast(_Exact, engine).contributions(item, label, other)
+    if found is None:
+        return None
+    letters = _on_letters(features, item, *found)
+    sums = np.concatenate(([0.0], np.cumsum(letters)))
+    spans = tuple(word_pieces(item, MOST))
+    weights = tuple(float(sums[end] - sums[start]) for start, end in spans)
+    return Explanation(*pair, "exact", weights, spans, text=item)
+
+
+def _on_letters(
+    features: NGrams, text: str, columns: np.ndarray, amounts: np.ndarray
+) -> np.ndarray:
+    """What each character of `text` adds: a column's amount is divided among the places where its
+    n-grams stand, and there among the characters that are no white space."""
+    normal, starts, ends, found = features.places(text)
+    places = np.searchsorted(columns, found)
+    places[places == len(columns)] = 0
+    counts = columns[places] == found if len(columns) else np.zeros(len(found), dtype=bool)
+    starts, ends, places = starts[counts], ends[counts], places[counts]
+    times = np.bincount(places, minlength=len(columns))
+    solid = np.array([not letter.isspace() for letter in normal])
+    width = np.concatenate(([0], np.cumsum(solid)))
+    letters = width[ends] - width[starts]
+    each = np.where(letters > 0, amounts[places] / times[places] / np.maximum(letters, 1), 0.0)
+    change = np.zeros(len(normal) + 1)
+    np.add.at(change, starts, each)
+    np.add.at(change, ends, -each)
+    value = np.cumsum(change[:-1]) * solid
+    return np.bincount(origins(text), weights=value, minlength=len(text))[: len(text)]

@@ -1,0 +1,97 @@
+"""The parts of an item that an answer is explained by: words of a text, squares of a picture.
+
+Leaving a part out and asking again tells what it did to the answer, whatever the engine.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from feilun.tasks import _ngrams, _pictures
+from feilun.types import Item
+
+__all__ = ["MOST", "SIDE", "Pieces", "of_picture", "of_text", "word_pieces"]
+
+MOST = 64
+"""Parts of one item; neighbouring words of longer texts stand together."""
+SIDE = 8
+"""Squares of a picture's side."""
+
+_PIXELS = 256  # longest side of the picture that squares are taken from
+
+
+@dataclass(frozen=True, slots=True)
+class Pieces:
+    """`whole` is what the parts are left out of: the item, or a smaller copy of a picture. `spans`
+    are places in a text; `grid` the (rows, columns) of a picture's squares, row by row."""
+
+    whole: Item
+    count: int
+    without: Callable[[int], Item]
+    spans: Sequence[tuple[int, int]] = ()
+    grid: tuple[int, int] | None = None
+
+
+def word_pieces(text: str, most: int = MOST) -> list[tuple[int, int]]:
+    """Places of the words, each with the marks that follow it, at most `most` of them."""
+    words = _ngrams.word_spans(text)
+    if not words:
+        inner = text.strip()
+        start = text.find(inner) if inner else 0
+        return [(start, start + len(inner))] if inner else []
+    starts = [0, *(start for start, _ in words[1:])]
+    ends = [*starts[1:], len(text)]
+    step = -(-len(words) // most)
+    spans = []
+    for place in range(0, len(words), step):
+        start, end = starts[place], ends[min(place + step, len(words)) - 1]
+        part = text[start:end]
+        start += len(part) - len(part.lstrip())
+        spans.append((start, start + len(part.strip())))
+    return spans
+
+
+def of_text(text: str) -> Pieces | None:
+    """The words of `text`; None where there is nothing to leave out."""
+    spans = word_pieces(text)
+    if not spans:
+        return None
+
+    def without(index: int) -> Item:
+        start, end = spans[index]
+        return text[:start] + text[end:]
+
+    return Pieces(text, len(spans), without, spans)
+
+
+def of_picture(data: bytes) -> Pieces:
+    """Squares of the picture, each left out by the picture's mean colour."""
+    from PIL import Image
+
+    picture = _pictures.decode(data)
+    picture.thumbnail((_PIXELS, _PIXELS))
+    mean = picture.resize((1, 1), Image.Resampling.BOX).getpixel((0, 0))
+    width, height = picture.size
+    columns, rows = min(SIDE, width), min(SIDE, height)
+
+    def without(index: int) -> Item:
+        row, column = divmod(index, columns)
+        box = (
+            column * width // columns,
+            row * height // rows,
+            (column + 1) * width // columns,
+            (row + 1) * height // rows,
+        )
+        copy = picture.copy()
+        copy.paste(mean, box)  # type: ignore[arg-type]
+        return _png(copy)
+
+    return Pieces(_png(picture), rows * columns, without, grid=(rows, columns))
+
+
+def _png(picture: object) -> bytes:
+    written = io.BytesIO()
+    picture.save(written, "PNG", compress_level=1)  # type: ignore[attr-defined]
+    return written.getvalue()
