@@ -8,6 +8,7 @@ so what a killed process left is found by the next one; its steps' inputs and ou
 from __future__ import annotations
 
 import json
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -110,7 +111,7 @@ def execute(
 
 
 def _execute(run_id: str, project: str, dbos_url: str) -> dict[str, Any]:
-    with _launched(project, dbos_url):
+    with _interruptions() as asked, _launched(project, dbos_url):
         status = DBOS.get_workflow_status(run_id)
         if status is None:
             with SetWorkflowID(run_id):
@@ -121,7 +122,7 @@ def _execute(run_id: str, project: str, dbos_url: str) -> dict[str, Any]:
             handle = DBOS.retrieve_workflow(run_id)
         try:
             if status is None or status.status != "SUCCESS":
-                _wait(run_id)
+                _wait(run_id, asked)
             result: dict[str, Any] = handle.get_result(polling_interval_sec=0.05)
         except FeilunError:
             raise
@@ -133,12 +134,31 @@ def _execute(run_id: str, project: str, dbos_url: str) -> dict[str, Any]:
         return result
 
 
-def _wait(run_id: str) -> None:
-    """Waits for the workflow in short pieces: Python handles a signal when the main thread wakes
-    up, and DBOS's own wait for a thread's result does not wake up for one that another thread got.
-    """
+@contextmanager
+def _interruptions() -> Iterator[threading.Event]:
+    """Ctrl-C as an event, as long as DBOS runs. As an exception it comes out of nowhere: in the
+    middle of a connection pool's bookkeeping it gave one connection to two threads (a segmentation
+    fault), in a clean-up it was swallowed (an endless wait)."""
+    asked = threading.Event()
+    usual = signal.getsignal(signal.SIGINT)
+    mine = threading.current_thread() is threading.main_thread()
+    if not mine or not callable(usual):  # another thread's business, or nobody's
+        yield asked
+        return
+    signal.signal(signal.SIGINT, lambda number, frame: asked.set())
+    try:
+        yield asked
+    finally:
+        signal.signal(signal.SIGINT, usual)
+
+
+def _wait(run_id: str, asked: threading.Event) -> None:
+    """Waits for the workflow in short pieces: DBOS's own wait for a thread's result does not wake
+    up for one that another thread got. Raises `KeyboardInterrupt` once it was `asked` for."""
     looked = time.monotonic()
     while not _Current.ended.wait(0.2):
+        if asked.is_set():
+            raise KeyboardInterrupt
         if time.monotonic() - looked > _LOOK:
             looked = time.monotonic()
             status = DBOS.get_workflow_status(run_id)
