@@ -1,4 +1,4 @@
-"""What a worker runs: turns that were queued, and updates whose schedule has come.
+"""What a worker runs: queued turns, files that came into watched folders, scheduled updates.
 
 Each turn runs in a process of its own, the same command a person would type, because only the
 holder of a project's lock may execute it and a worker serves every project. A place in the queue
@@ -12,7 +12,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -20,20 +20,24 @@ from typing import TYPE_CHECKING, Any
 from feilun import messages
 from feilun.errors import AlreadyRunning, FeilunError
 from feilun.messages import t
+from feilun.project.watch import unknown_files
 from feilun.store.records import RunState
 
 if TYPE_CHECKING:
+    from feilun.project.project import Project
     from feilun.project.workspace import Workspace
 
 __all__ = ["Due", "due", "execute"]
 
+_LOOK = 60.0
 _BUSY = "store.already_running"
 _STATES: Mapping[int, RunState] = {0: "finished", 1: "refused"}
 
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """A turn to run now: queued under `run` with its `options`, or scheduled for `moment`."""
+    """A turn to run now: queued under `run` with its `options`, or scheduled for `moment`; or a
+    watched folder, named by the `options`, to take files from."""
 
     project: str
     kind: str
@@ -43,18 +47,21 @@ class Due:
 
 
 def due(workspace: Workspace, say: Callable[[str], None]) -> list[Due]:
-    """Queued turns first, oldest first, then updates whose schedule (in UTC) has come since the
-    last. A project whose settings do not fit is left out, and said so."""
+    """Queued turns first, oldest first, then files that came into a watched folder, then updates
+    whose schedule (in UTC) has come since the last. A project whose settings do not fit is left
+    out, and said so."""
     catalog = workspace.store.catalog
     queued = reversed(catalog.runs(states=("queued",)))
     found = [Due(r.project, r.kind, run=r.id, options=r.config) for r in queued]
     now = datetime.now(UTC)
     for project in workspace.projects():
         try:
-            schedule = project.config().update.schedule
+            config = project.config()
         except FeilunError as error:
             say(t("project.worker_skips", project=project.name, reason=error.message()))
             continue
+        found += _arrived(project, config.data.watch, now, say)
+        schedule = config.update.schedule
         if schedule is None:
             continue
         moment = _last_time(schedule, now)
@@ -63,6 +70,29 @@ def due(workspace: Workspace, say: Callable[[str], None]) -> list[Due]:
             catalog.set_setting(_key(project.name), now.isoformat())
         elif moment > datetime.fromisoformat(fired):
             found.append(Due(project.name, "update", moment=moment))
+    return found
+
+
+def _arrived(
+    project: Project, folders: Sequence[str], now: datetime, say: Callable[[str], None]
+) -> list[Due]:
+    """The watched folders that hold something new, at most once a minute: a file that is still
+    written, or waits for others, is there at every look."""
+    workspace, found = project.workspace, []
+    for name in folders:
+        folder = workspace.folder / name
+        if not folder.is_dir():
+            reason = t("watch.no_folder", folder=folder)
+            say(t("project.worker_skips", project=project.name, reason=reason))
+            continue
+        key = f"watch-look:{project.name}:{name}"
+        last = workspace.store.catalog.setting(key)
+        if last is not None and (now - datetime.fromisoformat(last)).total_seconds() < _LOOK:
+            continue
+        if unknown_files(project, folder):
+            workspace.store.catalog.set_setting(key, now.isoformat())
+            words = (str(folder), "--once")
+            found.append(Due(project.name, "data watch", options={"words": words}))
     return found
 
 
@@ -107,10 +137,12 @@ def execute(
 
 
 def _command(workspace: Workspace, task: Due) -> list[str]:
-    words = [sys.executable, "-m", "feilun", task.kind, "--json", "--project", task.project]
+    words = [sys.executable, "-m", "feilun", *task.kind.split(), "--json"]
+    words += ["--project", task.project]
     words += ["--workspace", str(workspace.folder)]
     for name, value in task.options.get("set", {}).items():
         words += ["--set", f"{name}={json.dumps(value)}"]
+    words += task.options.get("words", ())
     return [*words, "--restart"] if task.options.get("restart") else words
 
 
