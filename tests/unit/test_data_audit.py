@@ -103,7 +103,7 @@ def test_of_pictures(tmp_path: Path) -> None:
 def test_the_sample_of_a_long_file_is_thinned_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("feilun.data.audit._SAMPLE", 10)
+    monkeypatch.setattr("feilun.data.audit.overview._SAMPLE", 10)
     file = tmp_path / "a.csv"
     rows = "".join(f"{'short' if i < 200 else 'a b c d e f g'} {i},{i % 2}\n" for i in range(400))
     file.write_text("text,label\n" + rows)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from feilun.data.outcome import Notice
 
-__all__ = ["label_warnings", "split_warnings"]
+__all__ = ["alike_labels", "label_warnings", "split_warnings"]
 
 _FEW_ROWS = 50
 _FEW_PER_LABEL = 10
@@ -33,14 +33,14 @@ def label_warnings(counts: Mapping[str, int]) -> list[Notice]:
     if counts[most] > _IMBALANCE * counts[least]:
         ratio = round(counts[most] / counts[least])
         found.append(Notice("data.imbalance", {"most": most, "least": least, "ratio": ratio}))
-    for alike in _alike(counts):
+    for alike in alike_labels(counts):
         found.append(Notice("data.alike_labels", {"labels": alike}))
     if _continuous(list(counts)):
         found.append(Notice("data.continuous_labels", {"count": len(counts)}))
     return found
 
 
-def _alike(labels: Mapping[str, int]) -> list[list[str]]:
+def alike_labels(labels: Mapping[str, int]) -> list[list[str]]:
     """Labels that differ in nothing but case, width, space or punctuation."""
     same: dict[str, list[str]] = {}
     for label in labels:

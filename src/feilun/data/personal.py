@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date
 
-__all__ = ["KINDS", "Span", "find"]
+__all__ = ["KINDS", "Span", "find", "hidden"]
 
 KINDS = ("email", "phone", "id", "bank", "company", "plate")
 """What is looked for. Where two lie over each other, `find` keeps the one with a checksum."""
@@ -94,6 +94,15 @@ def find(text: str) -> list[Span]:
         if all(span.end <= other.start or span.start >= other.end for other in taken):
             taken.append(span)
     return sorted(taken, key=lambda span: span.start)
+
+
+def hidden(text: str) -> str:
+    """`text` with all but the first two characters of each finding as ``*``, for reports, which go
+    further than the data they are about."""
+    for span in reversed(find(text)):
+        kept = min(span.start + 2, span.end)
+        text = text[:kept] + "*" * (span.end - kept) + text[span.end :]
+    return text
 
 
 def _all(text: str) -> Iterator[Span]:

@@ -192,7 +192,7 @@ def _add(
         report=report,
     )
     show(added)
-    show(project.audit())
+    show(project.audit(quick=True))
     with files.training.open(encoding="utf-8", newline="") as stream:
         rows = [(row[files.text], row[files.label]) for row in csv.DictReader(stream)]
     later = [row for row in rows[-traffic:] if content_key(row[0]) not in held_out]

@@ -20,7 +20,16 @@ from feilun.store.records import DataVersion, Run
 from feilun.table import Result, Table
 from feilun.tasks.base import Processor
 
-__all__ = ["AuditView", "audit", "compressed", "evaluated", "report_page", "show", "turned"]
+__all__ = [
+    "AuditView",
+    "audit",
+    "base_processor",
+    "compressed",
+    "evaluated",
+    "report_page",
+    "show",
+    "turned",
+]
 
 
 @dataclass(frozen=True)
@@ -81,14 +90,14 @@ def audit(context: Context, version: DataVersion) -> AuditView:
     """A look at a data version; tokens are counted where a base can be had without a network."""
     from feilun.data.audit import audit as look
 
-    found = look(context.dataset(version), processor=_processor(context)).to_json()
+    found = look(context.dataset(version), processor=base_processor(context)).to_json()
     # Rows that could not be used are not in the version; what it was made of tells them.
     found["bad"] = version.info.get("bad", found["bad"])
     media = context.task.columns[0].kind not in ("text", "category", "number")
     return AuditView(version.id, found, media)
 
 
-def _processor(context: Context) -> Processor | None:
+def base_processor(context: Context) -> Processor | None:
     """What makes tokens of texts, for a base that is a starter or a local folder."""
     from feilun.training.bases import resolve, starters
 

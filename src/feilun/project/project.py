@@ -30,8 +30,8 @@ from feilun.tasks.base import get as get_task
 from feilun.types import Item, Progress
 
 if TYPE_CHECKING:
-    from feilun.project.mend import Cleaned, Used
     from feilun.project.drift import DriftView
+    from feilun.project.mend import Cleaned, Used
     from feilun.project.review import ReviewItem, Settled
     from feilun.project.watch import Watched
     from feilun.project.workspace import Workspace
@@ -134,10 +134,26 @@ class Project:
             self, Path(folder), every=every, once=once, columns=columns, split=split, say=say
         )
 
-    def audit(self) -> looks.AuditView:
-        """A look at the latest data version. Raises `NotFound` before the first."""
-        config = self.config()
-        return looks.audit(self._context(config), self._data())
+    def audit(
+        self,
+        *files: str | Path,
+        columns: Mapping[str, str] | None = None,
+        query: str | None = None,
+        quick: bool = False,
+        report: Report | None = None,
+    ) -> looks.AuditView:
+        """What is wrong with the latest data version, or with `files` before they are added: an
+        `AuditReport` with findings, and a page under ``NAME/audit``. `quick` counts and describes
+        only. Raises `NotFound` before the first version."""
+        from feilun.project import auditing
+
+        context, folder = self._context(self.config(), report), self.file.parent / "audit"
+        if files:
+            named = [str(file) for file in files]
+            return auditing.audit_files(context, named, columns or {}, query, folder)
+        if quick:
+            return looks.audit(context, self._data())
+        return auditing.audit_version(context, self._data(), folder)
 
     def clean(
         self,

@@ -1,0 +1,215 @@
+"""What a finding is: how bad, how many, three examples, what it costs, and what mends it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from feilun import messages
+from feilun.data.outcome import Notice
+from feilun.data.personal import find, hidden
+from feilun.store.dataset import Dataset
+from feilun.types import Example, Item
+
+__all__ = ["CODES", "EXAMPLES", "Draft", "Finding", "Instance", "Severity", "ShownRow", "filled"]
+
+Severity = Literal["info", "warn", "bad"]
+"""``bad``: figures measured on these rows, or the model, cannot be trusted until it is mended."""
+
+EXAMPLES = 3
+_SHOWN = 240
+_ORDER: Mapping[str, int] = {"bad": 0, "warn": 1, "info": 2}
+
+CODES = (
+    "exact_duplicates",
+    "near_duplicates",
+    "leakage",
+    "conflicts",
+    "near_conflicts",
+    "suspects",
+    "sorted",
+    "drift",
+    "drift_in_time",
+    "giveaway",
+    "column",
+    "alike_labels",
+    "rare_labels",
+    "imbalance",
+    "unreadable_rows",
+    "left_out",
+    "empty",
+    "long",
+    "truncated",
+    "garbled",
+    "unknown_tokens",
+    "languages",
+    "personal",
+)
+"""Everything that an audit may find. ``audit.CODE`` is its sentence and ``audit.title_CODE`` its
+name."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShownRow:
+    """One row as it is shown: `text` is cut at 240 characters, empty for a picture; `source` says
+    where it came from, of a file that is not added yet with the number of its row."""
+
+    row_id: str
+    text: str
+    label: str
+    split: str
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """One example of a finding: a row, or two that belong together, and a word on them."""
+
+    rows: tuple[ShownRow, ...]
+    note: Notice | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was found.
+
+    `count` rows (labels, columns: what the sentence counts) of `of`; `basis` says which rows were
+    looked at. `cost` is what it costs where that was measured, else None. `mend` are the commands
+    that put it right, in their order; none where a person has to decide.
+    """
+
+    code: str
+    severity: Severity
+    count: int
+    of: int
+    basis: Notice
+    params: Mapping[str, Any] = field(default_factory=dict)
+    examples: tuple[Instance, ...] = ()
+    cost: Notice | None = None
+    mend: tuple[str, ...] = ()
+
+    def title(self, lang: messages.Language | None = None) -> str:
+        """The name of this kind of finding."""
+        return messages.t(f"audit.title_{self.code}", lang)
+
+    def text(self, lang: messages.Language | None = None) -> str:
+        """What was found, in a sentence or two."""
+        return messages.t(f"audit.{self.code}", lang, **self._params())
+
+    def advice(self, lang: messages.Language | None = None) -> str:
+        """Why it matters and what to do."""
+        return messages.hint(f"audit.{self.code}", lang, **self._params())
+
+    def _params(self) -> dict[str, Any]:
+        share = self.count / self.of if self.of else 0.0
+        return {"count": self.count, "of": self.of, "share": share, **self.params}
+
+    def to_json(self, lang: messages.Language | None = None) -> dict[str, Any]:
+        """Everything as JSON values, with the sentences in `lang` beside the codes."""
+        raw = asdict(self)
+        raw["title"], raw["text"] = self.title(lang), self.text(lang)
+        raw["advice"] = self.advice(lang)
+        raw["basis"] = _spoken(self.basis, lang)
+        raw["cost"] = _spoken(self.cost, lang)
+        for one, instance in zip(raw["examples"], self.examples, strict=True):
+            one["note"] = _spoken(instance.note, lang)
+        return raw
+
+    @classmethod
+    def from_json(cls, raw: Mapping[str, Any]) -> Finding:
+        """The finding that `to_json` wrote; its sentences are made anew."""
+        return cls(
+            code=raw["code"],
+            severity=raw["severity"],
+            count=raw["count"],
+            of=raw["of"],
+            basis=_notice(raw["basis"]) or Notice(""),
+            params=raw["params"],
+            examples=tuple(
+                Instance(tuple(ShownRow(**row) for row in one["rows"]), _notice(one["note"]))
+                for one in raw["examples"]
+            ),
+            cost=_notice(raw["cost"]),
+            mend=tuple(raw["mend"]),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A finding whose examples are still places of rows. `filled` looks the rows up, all in one
+    pass over the data."""
+
+    finding: Finding
+    places: Sequence[tuple[int, ...]] = ()
+    notes: Sequence[Notice | None] = ()
+
+
+def filled(drafts: Iterable[Draft], data: Dataset) -> tuple[Finding, ...]:
+    """The findings with their examples, the worst first."""
+    listed = sorted(drafts, key=lambda d: (_ORDER[d.finding.severity], CODES.index(d.finding.code)))
+    wanted = {place for draft in listed for places in draft.places for place in places}
+    rows: dict[int, Example] = {}
+    last = max(wanted, default=-1)
+    for place, example in enumerate(data.examples()):
+        if place > last:
+            break
+        if place in wanted:
+            rows[place] = example
+    return tuple(_with_examples(draft, rows) for draft in listed)
+
+
+def _with_examples(draft: Draft, rows: Mapping[int, Example]) -> Finding:
+    notes = [*draft.notes, *[None] * len(draft.places)]
+    shown = tuple(
+        Instance(tuple(_row(rows[place], draft.finding.code) for place in places), note)
+        for places, note in zip(draft.places, notes, strict=False)
+    )
+    old = draft.finding
+    return Finding(
+        old.code,
+        old.severity,
+        old.count,
+        old.of,
+        old.basis,
+        old.params,
+        old.examples or shown,
+        old.cost,
+        old.mend,
+    )
+
+
+def _row(example: Example, code: str) -> ShownRow:
+    item = example.item
+    if code == "personal" and isinstance(item, str):
+        item = _around(item)
+    label = example.label or ""
+    return ShownRow(example.row_id, shown_text(item), label, example.split, example.source)
+
+
+def _around(text: str) -> str:
+    """The part of a long text that holds personal data."""
+    spans = find(text)
+    start = max(0, spans[0].start - _SHOWN // 3) if spans else 0
+    return f"…{text[start:]}" if start else text
+
+
+def shown_text(item: Item) -> str:
+    """An item as examples show it: one line, cut, personal data hidden; nothing for media."""
+    if isinstance(item, bytes):
+        return ""
+    if isinstance(item, Mapping):
+        text = ", ".join(f"{name}: {shown_text(value)}" for name, value in item.items())
+    else:
+        text = " ".join(hidden(str(item)[: 4 * _SHOWN]).split())
+    return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
+
+
+def _spoken(notice: Notice | None, lang: messages.Language | None) -> dict[str, Any] | None:
+    if notice is None:
+        return None
+    return {"code": notice.code, "params": dict(notice.params), "text": notice.text(lang)}
+
+
+def _notice(raw: Mapping[str, Any] | None) -> Notice | None:
+    return None if raw is None else Notice(raw["code"], raw["params"])

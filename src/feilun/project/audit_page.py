@@ -1,0 +1,191 @@
+"""The audit as one HTML file that opens offline and speaks both languages, and as JSON.
+
+It wears the style sheet of the evaluation's report: one house, one look.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from feilun import messages
+from feilun.data.audit.finding import Finding
+from feilun.data.outcome import Notice
+from feilun.evaluation.bilingual import both
+from feilun.messages import Language, t
+from feilun.store.files import write_atomically
+from feilun.table import to_jsonable
+
+if TYPE_CHECKING:
+    from jinja2 import Template
+
+    from feilun.project.auditing import AuditReport
+
+__all__ = ["render", "write"]
+
+_TONES = {"bad": "out", "warn": "unsure", "info": "plain"}
+
+
+def write(report: AuditReport, stem: Path) -> None:
+    """Writes ``STEM.html`` and ``STEM.json``. The JSON holds the sentences in both languages and
+    nothing of the clock: the same rows give the same file."""
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    plain = {
+        "name": report.version,
+        "overview": to_jsonable(report.audit),
+        "flattery": report.flattery.to_json() if report.flattery else None,
+        "sample": report.sample,
+        "accuracy": report.accuracy,
+        "findings": [_both_ways(one) for one in report.findings],
+    }
+    text = json.dumps(to_jsonable(plain), ensure_ascii=False, indent=1, allow_nan=False)
+    write_atomically(stem.with_name(f"{stem.name}.json"), (text + "\n").encode())
+    write_atomically(stem.with_name(f"{stem.name}.html"), render(report).encode())
+
+
+def _both_ways(one: Finding) -> dict[str, Any]:
+    raw = one.to_json("en")
+    raw["zh"] = {
+        "title": one.title("zh"),
+        "text": one.text("zh"),
+        "advice": one.advice("zh"),
+        "basis": one.basis.text("zh"),
+        "cost": one.cost.text("zh") if one.cost else None,
+    }
+    return raw
+
+
+def render(report: AuditReport, *, lang: Language | None = None) -> str:
+    """The page that `write` writes; `lang` (default: the one in force) is shown first."""
+    counts = {
+        severity: sum(one.severity == severity for one in report.findings)
+        for severity in ("bad", "warn", "info")
+    }
+    state = "bad" if counts["bad"] else "warn" if counts["warn"] else "good"
+    return _template().render(
+        report=report,
+        lang=lang or messages.language(),
+        tone={"bad": "out", "warn": "unsure", "good": "live"}[state],
+        badge=_say(f"audit.badge_{state}"),
+        headline=_say(f"audit.headline_{state}", name=report.version, **counts),
+        opening=_opening(report),
+        flattery=_flattery(report),
+        counts=counts,
+        findings=[_view(one) for one in report.findings],
+        labels=_labels(report.audit),
+        facts=_facts(report),
+        commands=list(dict.fromkeys(c for one in report.findings for c in one.mend)),
+        say=_say,
+    )
+
+
+def _say(key: str, /, **params: Any) -> Any:
+    return both(lambda lang: t(key, lang, **params))
+
+
+def _notice(notice: Notice | None) -> Any:
+    return both(notice.text) if notice else None
+
+
+def _opening(report: AuditReport) -> Any:
+    if report.accuracy is None:
+        return _say("audit.opening_plain", rows=report.rows)
+    params = {"rows": report.rows, "sample": report.sample, "accuracy": report.accuracy}
+    return _say("audit.opening", **params)
+
+
+def _flattery(report: AuditReport) -> dict[str, Any] | None:
+    found = report.flattery
+    if found is None:
+        return None
+    naive, honest = found.naive.value, found.honest.value
+    points = 100 * (naive - honest)
+    said = [_say("audit.flattering", naive=naive, honest=honest, points=points)]
+    if found.distinct is not None:
+        said.append(_say("audit.flattering_distinct", distinct=found.distinct.value))
+    return {
+        "said": said,
+        "naive": f"{naive:.3f}",
+        "honest": f"{honest:.3f}",
+        "under": _say("audit.tile_honest_under", low=found.honest.low, high=found.honest.high),
+    }
+
+
+def _view(one: Finding) -> dict[str, Any]:
+    return {
+        "code": one.code,
+        "tone": _TONES[one.severity],
+        "badge": _say(f"audit.badge_{one.severity}"),
+        "title": both(one.title),
+        "text": both(one.text),
+        "advice": both(one.advice),
+        "basis": _notice(one.basis),
+        "cost": _notice(one.cost) or _say("audit.cost_unmeasured"),
+        "count": f"{one.count:,}",
+        "of": f"{one.of:,}",
+        "mend": one.mend,
+        "examples": [
+            {
+                "note": _notice(instance.note),
+                "rows": [
+                    {"text": row.text, "label": row.label, "id": row.row_id, "at": row.source}
+                    for row in instance.rows
+                ],
+            }
+            for instance in one.examples
+        ],
+    }
+
+
+def _labels(found: Mapping[str, Any]) -> list[dict[str, Any]]:
+    most = max((row["rows"] for row in found["labels"]), default=1) or 1
+    return [
+        {
+            "label": row["label"] or "–",
+            "rows": f"{row['rows']:,}",
+            "share": f"{100 * row['share']:.1f} %",
+            "width": round(100 * row["rows"] / most, 1),
+            "length": f"{row['median_length']:,.0f}",
+        }
+        for row in found["labels"][:60]
+    ]
+
+
+def _facts(report: AuditReport) -> list[tuple[Any, Any]]:
+    found = report.audit
+    lengths = found["lengths"]
+    key = "project.bytes_each" if report.media else "project.lengths"
+    spread = {name: f"{value:,.0f}" for name, value in lengths.items()}
+    facts = [(_say("project.rows"), f"{found['rows']:,}")]
+    if lengths:
+        facts.append((_say(key), _say("project.spread", **spread)))
+    if found.get("tokens") and not report.media:
+        tokens = {name: f"{value:,.0f}" for name, value in found["tokens"].items()}
+        facts.append((_say("project.tokens"), _say("project.spread", **tokens)))
+    if not report.media:
+        facts.append((_say("project.chinese"), f"{100 * found['chinese']:.0f} %"))
+    facts.append((_say("project.bad_rows"), f"{found['bad']:,}"))
+    return facts
+
+
+@cache
+def _template() -> Template:
+    from jinja2 import Environment, PackageLoader, PrefixLoader, StrictUndefined
+
+    loader = PrefixLoader(
+        {
+            "project": PackageLoader("feilun.project", "templates"),
+            "evaluation": PackageLoader("feilun.evaluation", "templates"),
+        }
+    )
+    environment = Environment(
+        loader=loader,
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("project/audit.html")

@@ -1,0 +1,218 @@
+"""The deep look at the data: findings with their costs, a page, a file of suspects to review."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from feilun.data.audit.finding import Finding
+from feilun.data.audit.flattery import Flattery
+from feilun.data.sources.base import Options, Source
+from feilun.messages import t
+from feilun.pipeline.context import Context
+from feilun.pipeline.steps.audit import SAMPLE, Audited, Looked, look
+from feilun.project.looks import AuditView, base_processor
+from feilun.store.dataset import Dataset
+from feilun.store.records import DataVersion
+from feilun.table import Table
+
+if TYPE_CHECKING:
+    from feilun.data.audit.staging import Columns, Staged
+
+__all__ = ["AuditReport", "audit_files", "audit_version"]
+
+_SHOWN = 60
+
+
+@dataclass(frozen=True)
+class AuditReport(AuditView):
+    """The overview of `AuditView` and what was found. `flattery` is the accuracy that duplicates
+    make one believe beside the honest one (None where they could not be weighed); `sample` rows
+    were answered unseen with `accuracy`. `page` is the HTML file, beside it lies the same as JSON;
+    `suspects` the file of likely wrong labels. `stages` are the seconds of each."""
+
+    findings: Sequence[Finding] = ()
+    flattery: Flattery | None = None
+    rows: int = 0
+    sample: int = 0
+    accuracy: float | None = None
+    page: Path | None = None
+    suspects: Path | None = None
+    added: bool = True
+    stages: Mapping[str, float] = field(default_factory=dict)
+
+    def tables(self) -> Sequence[Table]:
+        columns = [t(f"audit.column_{name}") for name in ("severity", "finding", "rows", "cost")]
+        rows = [
+            [
+                t(f"audit.badge_{one.severity}"),
+                one.title(),
+                f"{one.count:,}",
+                one.cost.text() if one.cost else t("audit.cost_unmeasured"),
+            ]
+            for one in self.findings
+        ]
+        notes = [] if rows else [t("audit.no_findings")]
+        for one in self.findings:
+            notes += ["", f"■ {one.title()} · {one.text()}", *_details(one)]
+        if not self.added and any(one.mend for one in self.findings):
+            notes += ["", t("audit.mend_after_adding")]
+        notes += [""] if rows else []
+        if self.suspects:
+            notes.append(t("audit.suspects_at", file=self.suspects))
+        if self.page:
+            notes.append(t("audit.page_at", file=self.page))
+        title = t("audit.findings_of", name=self.version)
+        return (*super().tables(), Table(title, columns if rows else (), rows, notes))
+
+    def to_json(self) -> dict[str, Any]:
+        raw = super().to_json()
+        raw["findings"] = [one.to_json() for one in self.findings]
+        return raw
+
+
+def _details(one: Finding) -> list[str]:
+    lines = [f"  {t('audit.measured_on')}: {one.basis.text()}"]
+    for instance in one.examples:
+        said = " ⇄ ".join(
+            _said(row.source, row.row_id, row.text, row.label) for row in instance.rows
+        )
+        note = f" ({instance.note.text()})" if instance.note else ""
+        lines.append(f"  · {said}{note}")
+    if one.mend:
+        lines += [f"  {t('audit.mends')}: {command}" for command in one.mend]
+    else:
+        lines.append(f"  {t('audit.mends')}: {t('audit.by_hand', advice=one.advice())}")
+    return lines
+
+
+def _said(source: str, row_id: str, text: str, label: str) -> str:
+    place = source if source.rpartition(":")[2].isdigit() else row_id
+    short = text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
+    return f"[{place}] {short or t('audit.picture')} = {label}"
+
+
+def audit_version(context: Context, version: DataVersion, folder: Path) -> AuditReport:
+    """A deep look at a data version; the files go to `folder`."""
+    data = context.dataset(version)
+    processor = base_processor(context)
+    looked = Looked(
+        data=data,
+        task=context.task,
+        settings=context.task_settings(),
+        divided=True,
+        suspects=folder / f"{version.id.replace(':', '-')}-suspects.csv",
+        clean=_command(context, "clean"),
+        left_out={
+            name: int(version.info.get(name) or 0)
+            for name in ("read", "duplicates", "conflicts", "undecided")
+        },
+        processor=processor,
+        base=_base(context),
+        seed=context.config.data.seed,
+    )
+    bad = int(version.info.get("bad") or 0)
+    return _report(context, looked, version.id, bad, folder, added=True)
+
+
+def audit_files(
+    context: Context,
+    files: Sequence[str],
+    columns: Mapping[str, str],
+    query: str | None,
+    folder: Path,
+) -> AuditReport:
+    """A deep look at files before they are added: duplicates and contradictions are still there.
+    Nothing is added."""
+    from feilun.data.audit.staging import stage
+
+    task, settings = context.task, context.task_settings()
+    given = {**context.config.data.columns, **columns}
+    sources = [Source(location=file, options=Options(query=query), columns=given) for file in files]
+    name = ", ".join(Path(file).name for file in files)
+    artifacts = context.store.artifacts
+    out = artifacts.new()
+    try:
+        staged = stage(sources, task, {}, settings, out / "rows")
+        looked = Looked(
+            data=staged.data,
+            task=task,
+            settings=settings,
+            divided=False,
+            suspects=folder / f"{Path(files[0]).stem}-suspects.csv",
+            clean=_command(context, "clean"),
+            add=f"{_command(context, 'add')} {shlex.join(files)}",
+            bad=staged.bad,
+            reasons=staged.reasons,
+            columns=_columns(sources[0], context, staged),
+            processor=base_processor(context),
+            base=_base(context),
+            scratch=out,
+            seed=context.config.data.seed,
+        )
+        return _report(context, looked, name, staged.bad, folder, added=False, empty=staged.empty)
+    finally:
+        shutil.rmtree(out, ignore_errors=True)
+
+
+def _columns(source: Source, context: Context, staged: Staged) -> Columns | None:
+    """A database is asked once: a second answer may have other rows."""
+    from feilun.data.audit.staging import sample_columns
+
+    if "://" in str(source.location):
+        return None
+    labels, rows = staged.data.schema.labels, staged.sources[0].rows
+    return sample_columns(source, context.task, {}, labels, rows, SAMPLE)
+
+
+def _report(
+    context: Context,
+    looked: Looked,
+    name: str,
+    bad: int,
+    folder: Path,
+    *,
+    added: bool,
+    empty: int = 0,
+) -> AuditReport:
+    from feilun.data.audit import audit
+    from feilun.project.audit_page import write
+
+    found: Audited = look(looked, context.report)
+    overview = audit(looked.data, processor=looked.processor).to_json()
+    overview["bad"], overview["empty"] = bad, overview["empty"] + empty
+    stem = looked.suspects.name.removesuffix("-suspects.csv")
+    report = AuditReport(
+        version=name,
+        audit=overview,
+        media=_media(looked.data),
+        findings=found.findings,
+        flattery=found.flattery,
+        rows=found.rows,
+        sample=found.sample,
+        accuracy=found.accuracy,
+        page=folder / f"{stem}.html",
+        suspects=found.suspects,
+        added=added,
+        stages=found.stages,
+    )
+    write(report, folder / stem)
+    return report
+
+
+def _media(data: Dataset) -> bool:
+    return any(kind not in ("text", "category", "number") for kind in data.columns.values())
+
+
+def _base(context: Context) -> str:
+    return context.config.project.base or context.task.default_base or ""
+
+
+def _command(context: Context, verb: str) -> str:
+    """``feilun data clean``, naming the project where the workspace has several."""
+    several = len(context.store.catalog.projects()) > 1
+    return f"feilun data {verb}" + (f" --project {context.project}" if several else "")
