@@ -106,7 +106,7 @@ def test_five_hundred_turned_labels(project: Project) -> None:
 
 
 def test_what_the_same_labels_would_have_done(project: Project) -> None:
-    """Without trust they would have been learned: the test above holds something back that harms."""
+    """Without trust they would have been learned, and done harm."""
     from feilun.feedback.to_data import to_examples
 
     said = customers_ask(project, "Mallory", 520, 23)

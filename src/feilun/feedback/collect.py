@@ -113,7 +113,8 @@ def add_file(
 
     Columns ``prediction_id`` and ``label``, and ``index`` where calls had several inputs. Rows that
     cannot be taken, those about answers of another project than `project` among them, are reported
-    with the reason; the others count all the same. Raises `InvalidData` when the file as a whole cannot be read; then nothing was taken.
+    with the reason; the others count all the same. Raises `InvalidData` when the file as a whole
+    cannot be read; then nothing was taken.
     """
     accepted = 0
     refused = []

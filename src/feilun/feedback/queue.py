@@ -56,13 +56,14 @@ def review_queue(
         return []
     new = np.ones(len(rows)) if novelty is None else novelty([row.input for row in rows])
     doubt = np.array([_uncertainty(row) for row in rows])
-    worth = doubt * new * np.log2(1 + often)
+    worth = doubt * new**_TEMPER * np.log2(1 + often)
     worth[[abstained(row) for row in rows]] += _FIRST
     order = np.argsort(-worth, kind="stable")
     return [rows[place] for place in order[:limit]]
 
 
 _FIRST = 1000.0
+_TEMPER = 0.25  # novelty as it is sent people after oddities: fewer labels were saved
 _LEAST = 0.02  # of a doubt: sure answers keep their order among themselves
 
 

@@ -53,7 +53,7 @@ def told(context: Context, found: Sifted) -> dict[str, Any]:
     """What was held back as JSON values: customers by name, keys by their visible beginning."""
     catalog = context.store.catalog
     names = {one.id: one.name for one in catalog.customers()}
-    prefixes = {one.id: one.prefix for one in catalog.keys()}
+    prefixes = {one.id: one.prefix for one in catalog.keys(None)}
     held = Counter(one.reason for one in found.held)
     of_key = Counter(one.suspect for one in found.held if one.suspect is not None)
     return {

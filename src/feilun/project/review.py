@@ -1,34 +1,195 @@
-"""Walks the answers that are most worth a person's look."""
+"""Walks the answers that are most worth a person's look, and settles what was held back."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
+from typing import TYPE_CHECKING, Literal
 
+from feilun.errors import NotFound
 from feilun.feedback.collect import accept
-from feilun.feedback.queue import review_queue
+from feilun.feedback.novelty import sketch
+from feilun.feedback.queue import abstained, audit_draw, review_queue, weave
+from feilun.feedback.sift import Held, Sifted
+from feilun.messages import t
+from feilun.pipeline.context import Context
+from feilun.pipeline.sifting import sifted, told
+from feilun.project.trust import suspicion
 from feilun.store import Store
-from feilun.store.records import Prediction
+from feilun.store.records import Asked, Prediction
+from feilun.table import Result, Table
 
-__all__ = ["ReviewItem", "review"]
+if TYPE_CHECKING:
+    from feilun.project.project import Project
+
+__all__ = ["ReviewItem", "Settled", "review", "settle"]
+
+Why = Literal["held", "drifted", "abstained", "doubtful", "audit"]
+
+_RECENT = 10_000
+_HELD_OF_KEY = 10
+"""Labels of one suspected key that are shown: enough to judge the key by."""
+_DRIFTED = 20
 
 
 @dataclass(frozen=True)
 class ReviewItem:
-    """One answer in the queue: the input, what was answered and how sure the model was."""
+    """One answer in the queue: the input, what was answered, why it is there (``held`` back from
+    learning, ``drifted``, ``abstained``, ``doubtful``, or drawn at random for the ``audit``) and,
+    for the first two, a sentence on it. `said` is the label that was held back."""
 
     prediction: Prediction
+    why: Why
+    note: str
+    said: str | None
     _store: Store
+    _asked: Asked = "review"
 
     def label(self, label: str) -> None:
         """Says what the right answer is, as a reviewer; the answer's own label confirms it. Raises
         `Gone` when the input is no longer kept, `InvalidData` for what cannot be a label."""
         row, store = self.prediction, self._store
-        accept(store.catalog, store.ledger, row.prediction_id, row.index, label, source="reviewer")
+        accept(
+            store.catalog,
+            store.ledger,
+            row.prediction_id,
+            row.index,
+            label,
+            source="reviewer",
+            asked=self._asked,
+        )
 
 
-def review(store: Store, project: str, limit: int) -> Iterator[ReviewItem]:
-    """The `limit` most useful answers that nobody has labelled yet."""
-    rows = store.ledger.recent_predictions(project, limit=10_000, unlabelled_only=True)
-    for prediction in review_queue(rows, limit):
-        yield ReviewItem(prediction, store)
+def review(project: Project, limit: int) -> Iterator[ReviewItem]:
+    """At most `limit` answers: corrections that were held back, rows that show a drift best, then
+    the doubtful ones, between which a share (`feedback.audit`) is drawn from all that the live
+    version answered."""
+    context = project._context(project.config())
+    store = context.store
+    live = project.live
+    drawn: list[Prediction] = []
+    if live is not None:
+        count = -(-limit * context.config.feedback.audit // 1)
+        answered = store.ledger.recent_predictions(
+            project.name, limit=_RECENT, model_version=live.id
+        )
+        drawn = audit_draw(answered, int(count), store.ledger.audited_answers(project.name))
+    lots = {(row.prediction_id, row.index) for row in drawn}
+    seen: set[tuple[str, int]] = set()
+    first = chain(_held(context), _drifted(context, live.id if live else None))
+    for item in chain(first, _queue(context, drawn, limit)):
+        place = (item.prediction.prediction_id, item.prediction.index)
+        if place in seen:
+            continue
+        seen.add(place)
+        asked: Asked = "audit" if place in lots else "review"
+        yield ReviewItem(item.prediction, item.why, item.note, item.said, store, asked)
+        if len(seen) == limit:
+            return
+
+
+def _held(context: Context) -> Iterator[ReviewItem]:
+    found = _sifted(context)
+    if found is None:
+        return
+    words = [suspicion(one) for one in told(context, found)["suspects"]]
+    shown: Counter[object] = Counter()
+    for held in found.held:
+        shown[held.suspect] += 1
+        if held.suspect is not None and shown[held.suspect] > _HELD_OF_KEY:
+            continue
+        if held.suspect is not None:
+            note = words[found.suspects.index(held.suspect)]
+        elif held.reason == "row":
+            note = t("review.row", said=held.said.feedback.label, against=held.against)
+        else:
+            note = t("review.conflict", said=held.said.feedback.label, against=held.against)
+        said = held.said.feedback.label
+        yield ReviewItem(held.said.prediction, "held", note, said, context.store)
+
+
+def _drifted(context: Context, version: str | None) -> Iterator[ReviewItem]:
+    from feilun.project.drift import noted
+
+    found = noted(context.store.catalog, version)
+    if found is None or not found.alarm or context.config.update.on_drift == "none":
+        return
+    ledger = context.store.ledger
+    for row in found.rows[:_DRIFTED]:
+        try:
+            prediction = ledger.prediction(row.prediction_id, row.index)
+        except NotFound:
+            continue
+        labelled = ledger.feedback_of(row.prediction_id, row.index)
+        if prediction.stored and not prediction.purged and not labelled:
+            yield ReviewItem(prediction, "drifted", t("review.drifted"), None, context.store)
+
+
+def _queue(context: Context, drawn: list[Prediction], limit: int) -> Iterator[ReviewItem]:
+    rows = context.store.ledger.recent_predictions(
+        context.project, limit=_RECENT, unlabelled_only=True
+    )
+    data = context.store.catalog.latest_data(context.project)
+    novelty = None
+    if data is not None and rows:
+        features = context.task.features(context.task_settings())
+        examples = context.dataset(data).examples("train")
+        novelty = sketch(features, (one.item for one in examples)).unseen
+    ranked = review_queue(rows, limit, novelty=novelty)
+    lots = {(row.prediction_id, row.index) for row in drawn}
+    for row in weave(ranked, drawn, limit):
+        why: Why = "audit" if (row.prediction_id, row.index) in lots else "doubtful"
+        if abstained(row):
+            why = "abstained"
+        yield ReviewItem(row, why, "", None, context.store)
+
+
+def _sifted(context: Context) -> Sifted | None:
+    data = context.store.catalog.latest_data(context.project)
+    return None if data is None else sifted(context, data)
+
+
+@dataclass(frozen=True)
+class Settled(Result):
+    """What became of one customer's corrections that were held back."""
+
+    customer: str
+    rows: int
+    accepted: bool
+
+    def tables(self) -> tuple[Table, ...]:
+        key = "review.accepted" if self.accepted else "review.discarded"
+        return (Table(t(key, rows=self.rows, customer=self.customer), (), ()),)
+
+
+def settle(project: Project, who: str, accepted: bool) -> Settled:
+    """Settles all held corrections of the customer of this name or of the key with this visible
+    beginning: as the operator's own word, or never to be learned. Raises `NotFound` when nobody of
+    that name has any."""
+    context = project._context(project.config())
+    catalog, ledger = context.store.catalog, context.store.ledger
+    found = _sifted(context)
+    held = found.held if found is not None else ()
+    customers = {one.id: one.name for one in catalog.customers()}
+    keys = {one.id: one.prefix for one in catalog.keys(None)}
+
+    def names(one: Held) -> set[str]:
+        key = one.said.feedback.key_id or one.said.prediction.key_id or ""
+        customer = one.said.prediction.customer or ""
+        return {customers.get(customer, customer), keys.get(key, "")}
+
+    mine = [one for one in held if who in names(one)]
+    if not mine:
+        options = sorted({name for one in held for name in names(one) if name}) or "-"
+        raise NotFound("review.nobody_held", who=who, options=options)
+    for one in mine:
+        row = one.said.prediction
+        if accepted:
+            ledger.add_feedback(
+                row.prediction_id, row.index, one.said.feedback.label, source="operator"
+            )
+    if not accepted:
+        ledger.mark_used([one.said.feedback.id for one in mine], "discarded")
+    return Settled(who, len(mine), accepted)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from feilun.messages import t
+from feilun.metrics.intervals import wilson
+from feilun.project.drift import noted, sentence
 from feilun.project.results import percent
 from feilun.store import Store
 from feilun.store.records import ModelVersion, Run
@@ -59,6 +61,8 @@ class Status(Result):
             for r in self.runs
             if r["error"] and r["state"] in ("failed", "refused")
         ]
+        notes += [_live(p) for p in self.projects if p["live"]]
+        notes += [p["drift"]["sentence"] for p in self.projects if p["drift"]]
         servers = [t("project.server_at", **server) for server in self.servers]
         notes += servers or [t("project.no_server")]
         tables.append(Table("", (), (), notes))
@@ -82,6 +86,8 @@ def gather(store: Store, folder: Path, names: Sequence[str]) -> Status:
                 "method": live.method if live else None,
                 "score": _score(live),
                 "corrections": store.ledger.waiting(name),
+                "live_accuracy": _audited(store, name, live),
+                "drift": _drift(store, live),
             }
         )
         runs += [_run(store, run) for run in store.catalog.runs(name, limit=3)]
@@ -97,6 +103,35 @@ def _score(version: ModelVersion | None) -> Mapping[str, float] | None:
     primary = version.metrics.get("primary", "accuracy")
     score: Mapping[str, float] | None = version.metrics.get("test", {}).get(primary)
     return score
+
+
+def _audited(store: Store, project: str, live: ModelVersion | None) -> dict[str, Any] | None:
+    """How right the live version's answers are, from those that were drawn at random and reviewed:
+    the share with its interval, and how many `rows` it rests on."""
+    rows, right = store.ledger.audited(project, live.id) if live else (0, 0)
+    return {**asdict(wilson(right, rows)), "rows": rows} if rows else None
+
+
+def _drift(store: Store, live: ModelVersion | None) -> dict[str, Any] | None:
+    """What the last look at the live version's drift found; nothing is looked at for it."""
+    found = noted(store.catalog, live.id if live else None)
+    if found is None:
+        return None
+    signals = [signal.name for signal in found.signals if signal.alarm]
+    return {"alarm": found.alarm, "signals": signals, "sentence": sentence(found)}
+
+
+def _live(project: Mapping[str, Any]) -> str:
+    found = project["live_accuracy"]
+    if found is None:
+        return t("review.live_unknown", project=project["project"])
+    return t(
+        "review.live_accuracy",
+        project=project["project"],
+        version=project["live"],
+        score=percent(found),
+        rows=found["rows"],
+    )
 
 
 def _run(store: Store, run: Run) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from feilun import messages
 from feilun.errors import AlreadyRunning, FeilunError
 from feilun.messages import t
+from feilun.project.drift import sentence
 from feilun.project.watch import unknown_files
 from feilun.store.records import RunState
 
@@ -48,8 +49,8 @@ class Due:
 
 def due(workspace: Workspace, say: Callable[[str], None]) -> list[Due]:
     """Queued turns first, oldest first, then files that came into a watched folder, then updates
-    whose schedule (in UTC) has come since the last. A project whose settings do not fit is left
-    out, and said so."""
+    that a drift calls for or whose schedule (in UTC) has come since the last. A project whose
+    settings do not fit is left out, and said so."""
     catalog = workspace.store.catalog
     queued = reversed(catalog.runs(states=("queued",)))
     found = [Due(r.project, r.kind, run=r.id, options=r.config) for r in queued]
@@ -61,6 +62,8 @@ def due(workspace: Workspace, say: Callable[[str], None]) -> list[Due]:
             say(t("project.worker_skips", project=project.name, reason=error.message()))
             continue
         found += _arrived(project, config.data.watch, now, say)
+        if _drifted(project, config.update.on_drift, say):
+            found.append(Due(project.name, "update"))
         schedule = config.update.schedule
         if schedule is None:
             continue
@@ -94,6 +97,26 @@ def _arrived(
             words = (str(folder), "--once")
             found.append(Due(project.name, "data watch", options={"words": words}))
     return found
+
+
+def _drifted(project: Project, wanted: str, say: Callable[[str], None]) -> bool:
+    """Looks at drift where the project wants it to matter and enough is new, and says an alarm.
+    Whether an update is to follow."""
+    if wanted == "none":
+        return False
+    try:
+        view = project.drift()
+    except FeilunError as error:
+        say(t("project.worker_skips", project=project.name, reason=error.message()))
+        return False
+    if not view.fresh or view.found is None or not view.found.alarm:
+        return False
+    found = sentence(view.found)
+    if wanted == "review":
+        say(t("drift.worker_review", sentence=found))
+        return False
+    say(t("drift.worker_update", sentence=found))
+    return True
 
 
 def execute(

@@ -69,6 +69,17 @@ class VoiceLog(FeedbackLog):
             )
         ]
 
+    def answered(self, project: str, model_version: str) -> tuple[int, int]:
+        """How many answers the version gave, and of how many the input is still kept."""
+        p = t.predictions.c
+        kept = case((p.stored & ~p.purged, 1), else_=0)
+        query = select(func.count(), func.sum(kept)).where(
+            p.project == project, p.model_version == model_version
+        )
+        with self._db.read() as connection:
+            rows, still = connection.execute(query).one()
+        return int(rows), int(still or 0)
+
     def audited(self, project: str, model_version: str) -> tuple[int, int]:
         """How many answers of the version were drawn at random and labelled by the house, and how
         many of them were right."""

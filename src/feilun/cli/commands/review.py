@@ -28,6 +28,9 @@ def command(
                     "input": _shown(item.prediction.input),
                     "label": item.prediction.label,
                     "score": item.prediction.score,
+                    "why": item.why,
+                    "note": item.note,
+                    "said": item.said,
                 }
                 for item in queue
             ]
@@ -66,6 +69,8 @@ def _walk(queue: list, labels: list[str]) -> int:  # type: ignore[type-arg]
     for number, item in enumerate(queue, 1):
         row = item.prediction
         console.rule(f"{number}/{len(queue)}", align="left")
+        if item.note:
+            console.print(item.note, style="yellow", markup=False)
         console.print(_shown(row.input), markup=False)
         console.print(
             t("cli.review_answer", label=row.label, score=row.score), style="cyan", markup=False
