@@ -11,7 +11,7 @@ from typing import Any
 
 from feilun.data.clean.recipe import STEPS
 from feilun.errors import FeilunError
-from feilun.messages import language, t
+from feilun.messages import t
 from feilun.pipeline.context import Context
 from feilun.project.results import Compressed, Evaluated, Listing, Rung, Turned
 from feilun.project.trust import trust_words
@@ -140,6 +140,9 @@ def show(context: Context, version: DataVersion, rows: int) -> Listing:
         steps = [t(f"clean.name_{name}") for row in recipe for name in row if name in STEPS]
         notes.append(t("clean.shown_note", steps=steps))
     columns = [t("project.data_version"), t("project.reason"), t("project.rows")]
+    for _, kept in sorted(context.store.catalog.settings(f"corpus:{context.project}:").items()):
+        listed.append({"corpus": kept["id"], **{k: kept[k] for k in ("rows", "created")}})
+        shown.append([kept["id"], t("corpus.corpus"), f"{kept['rows']:,}"])
     return Listing(listed, Table(context.project, columns, shown, notes))
 
 
@@ -221,15 +224,13 @@ def evaluated(store: Store, folder: Path, version: str, judged: Mapping[str, Any
     """What the evaluate step found. Nothing goes live by it, so it says what the gate would do;
     what is live has passed it."""
     model = store.catalog.model_version(version)
-    reasons: Sequence[str] = judged["reasons"]
-    if model.state == "live":
-        first = t("evaluation.gate_is_live", name=version)
-        said, reasons = t("project.is_live"), [reason for reason in reasons if reason != first]
-    elif judged["promote"]:
-        said = t("project.would_pass")
+    reasons: list[str] = list(judged["reasons"])
+    if model.state == "live":  # the verdict says so already
+        alone = t("evaluation.gate_is_live", name=version)
+        reasons = [reason for reason in reasons if reason != alone]
     else:
-        said = t("project.would_be_refused")
-    space = "" if language() == "zh" else " "
+        passes = judged["promote"]
+        reasons.insert(0, t("project.would_pass" if passes else "project.would_be_refused"))
     page: Path | None = None
     if judged.get("report"):
         page = report_page(store, folder, version, judged["report"])
@@ -237,7 +238,7 @@ def evaluated(store: Store, folder: Path, version: str, judged: Mapping[str, Any
         version=version,
         rows=judged["rows"],
         metrics=model.metrics["test"],
-        verdict=f"{judged['founder']}{space}{said}",
+        verdict=judged["founder"],
         reasons=reasons,
         promote=judged["promote"],
         report=page,

@@ -31,6 +31,9 @@ from feilun.types import Item, Progress
 
 if TYPE_CHECKING:
     from feilun.project.drift import DriftView
+    from feilun.project.forecast import ForecastView
+    from feilun.project.corpus import Corpus
+    from feilun.project.labelling import RowsWritten
     from feilun.project.mend import Cleaned, Used
     from feilun.project.review import ReviewItem, Settled
     from feilun.project.watch import Watched
@@ -114,6 +117,19 @@ class Project:
             drop_last=drop_last,
             exclude=exclude,
         )
+
+    def add_corpus(
+        self,
+        *sources: str | Path,
+        columns: Mapping[str, str] | None = None,
+        query: str | None = None,
+        report: Report | None = None,
+    ) -> Corpus:
+        """Keeps rows without labels, such as those of a Wikipedia dump, as a corpus beside the data
+        versions: for labelling and for trying tokenizers; nothing trains on it."""
+        from feilun.project import corpus
+
+        return corpus.add(self, sources, columns=columns, query=query, report=report)
 
     def watch(
         self,
@@ -199,6 +215,22 @@ class Project:
         from feilun.project import mend
 
         return mend.use(self, version, relearn=relearn)
+
+    def export_data(
+        self,
+        file: str | Path,
+        *,
+        format: str | None = None,
+        split: str | None = None,
+        only: str | Path | None = None,
+    ) -> RowsWritten:
+        """Writes rows for a labelling tool: ``label-studio``, ``doccano`` or ``csv``, by default
+        what the suffix of `file` says; of one `split`, or those that the file `only` names. What
+        comes back is read by `add` (new rows) and by ``clean(relabel=…)`` (new labels)."""
+        from feilun.project.labelling import export_data
+
+        named = Path(only) if only else None
+        return export_data(self, Path(file), format=format, split=split, only=named)
 
     def unmask(self, file: str | Path, out: str | Path | None = None) -> dict[str, Any]:
         """Turns the reversible masks in a text file back, into the new file `out`."""
@@ -474,6 +506,21 @@ class Project:
         from feilun.project.drift import look
 
         return look(self)
+
+    def forecast(
+        self,
+        model: str | None = None,
+        *,
+        gain: float | None = None,
+        target: float | None = None,
+        report: Report | None = None,
+    ) -> ForecastView:
+        """How many more labels `gain` in accuracy would take, or `target`, counted from `model`
+        (default: the latest): to learn it, and to prove it on the test rows."""
+        from feilun.project.forecast import look
+
+        version = self.model(model).record if model or self.models() else None
+        return look(self._context(self.config(), report), version, gain, target)
 
     def settle(self, customer: str, *, accept: bool) -> Settled:
         """All corrections of a customer (or key) that were held back count as the operator's, or

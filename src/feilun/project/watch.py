@@ -52,7 +52,7 @@ class Watched(Result):
 
     def tables(self) -> Sequence[Table]:
         rows = [[one["file"], one["version"], f"{one['new']:,}"] for one in self.taken]
-        notes = [t("watch.refused", **one) for one in self.refused]
+        notes = [t("watch.refused", file=one["file"], reason=one["reason"]) for one in self.refused]
         notes += [t("watch.waits", file=name) for name in self.waiting]
         columns = [t("watch.file"), t("project.data_version"), t("project.new_rows")]
         title = t("watch.ended", taken=len(self.taken), refused=len(self.refused))
@@ -201,7 +201,9 @@ class Watcher:
 
     def _add(self, files: Mapping[Path, str]) -> None:
         states = {file: _state(file) for file in files if file.exists()}
-        keep = {_name_key(self._project, file): _kept(state) for file, state in states.items()}
+        keep: dict[str, Any] = {
+            _name_key(self._project, file): _kept(state) for file, state in states.items()
+        }
         for file in states:
             keep[_content_key(self._project, files[file])] = {"file": file.name}
         added = adding.add(

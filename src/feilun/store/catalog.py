@@ -20,6 +20,7 @@ from feilun.store.catalog_versions import Versions
 
 __all__ = ["Catalog", "needed", "references"]
 
+_CORPORA = select(t.settings.c.value).where(t.settings.c.key.startswith("corpus:"))
 _REF = re.compile(r"sha256:[0-9a-f]{64}")
 
 
@@ -55,13 +56,14 @@ class Catalog(Versions, Deployments, Runs, Access):
 def references(connection: Connection, without: Collection[str] = ()) -> set[str]:
     """Every artifact that something in the catalog still refers to, or mentions.
 
-    Data versions, model versions that are neither pruned nor in `without`, active deployments, and
-    whatever a run that may still go on has noted.
+    Data versions, corpora, model versions that are neither pruned nor in `without`, active
+    deployments, and whatever a run that may still go on has noted.
     """
     versions = t.model_versions.c
     going = t.runs.c.state.in_(GOING)
     queries = (
         select(t.data_versions.c.artifact, t.data_versions.c.info),
+        _CORPORA,
         select(versions.weights, versions.variants, versions.report, versions.metrics).where(
             versions.pruned.is_(None), versions.id.not_in(without)
         ),
@@ -81,6 +83,8 @@ def needed(connection: Connection) -> dict[str, str]:
     found: dict[str, str] = {}
     for row in connection.execute(select(t.data_versions.c.artifact, t.data_versions.c.id)):
         found[row.artifact] = row.id
+    for row in connection.execute(_CORPORA):
+        found[row.value["artifact"]] = row.value["id"]
     m = t.model_versions.c
     query = select(m.id, m.weights, m.report, m.variants).where(m.pruned.is_(None))
     for id_, *held in connection.execute(query):

@@ -181,6 +181,13 @@ class Access(CatalogPart):
             row = connection.execute(query).first()
         return default if row is None else row.value
 
+    def settings(self, prefix: str) -> dict[str, Any]:
+        """The JSON values under all keys that begin with `prefix`."""
+        key = t.settings.c.key
+        with self._db.read() as connection:
+            query = select(t.settings).where(key.startswith(prefix, autoescape=True))
+            return {row.key: row.value for row in connection.execute(query)}
+
     def set_setting(self, key: str, value: Any) -> None:
         """Keeps a JSON value under `key`, in place of what was there."""
         with self._db.write() as connection:

@@ -8,6 +8,7 @@ import typer
 
 from feilun.cli.shell import Shell
 from feilun.cli.values import pairs
+from feilun.errors import UsageError
 from feilun.messages import t
 
 
@@ -20,8 +21,15 @@ def command(
     since: Annotated[str | None, typer.Option("--since", help=t("sources.option_since"))] = None,
     mark: Annotated[str | None, typer.Option("--mark", help=t("sources.option_mark"))] = None,
     restart: Annotated[bool, typer.Option("--restart", help=t("sources.option_restart"))] = False,
+    corpus: Annotated[bool, typer.Option("--corpus", help=t("corpus.option_corpus"))] = False,
 ) -> None:
+    if corpus and (split != "auto" or since or mark or restart):
+        raise UsageError("corpus.not_with")
     with shell.project() as project, shell.progress() as report:
+        if corpus:
+            columns = pairs("--map", map_)
+            shell.show(project.add_corpus(*files, columns=columns, query=query, report=report))
+            return
         added = project.add(
             *files,
             columns=pairs("--map", map_),

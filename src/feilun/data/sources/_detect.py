@@ -5,9 +5,13 @@ from __future__ import annotations
 import json
 import zipfile
 from pathlib import Path
+from typing import Any
 
+from feilun.data.sources._repository import is_repository
 from feilun.data.sources._text import encoding_of, open_text
 from feilun.data.sources.images import MANIFESTS, SUFFIXES
+from feilun.data.sources.label_studio import is_task
+from feilun.data.sources.mediawiki import is_dump
 from feilun.errors import InvalidData
 
 __all__ = ["format_of"]
@@ -18,7 +22,10 @@ _HEAD = 1 << 20
 _READ = ((b"PAR1", "parquet"), (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "excel"))
 _PACKED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00", b"\x28\xb5\x2f\xfd", b"7z\xbc\xaf", b"Rar!")
 _IMAGES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"II*\x00", b"MM\x00*")
-_SQLITE = b"SQLite format 3\x00"
+_REFUSED = (
+    (b"SQLite format 3\x00", "data.sqlite_file"),
+    (b"version https://git-lfs", "formats.lfs_pointer"),
+)
 
 
 def format_of(location: Path | str) -> str:
@@ -43,9 +50,10 @@ def format_of(location: Path | str) -> str:
     if head.startswith(b"PK\x03\x04"):
         return _of_zip(path)
     if head.startswith(_PACKED):
-        raise InvalidData("data.packed", file=path)
-    if head.startswith(_SQLITE):
-        raise InvalidData("data.sqlite_file", file=path)
+        return _of_packed(path)
+    for magic, why in _REFUSED:
+        if head.startswith(magic):
+            raise InvalidData(why, file=path)
     if head.startswith(_IMAGES) or (head.startswith(b"RIFF") and head[8:12] == b"WEBP"):
         raise InvalidData("data.lone_image", file=path)
     return _of_text(path)
@@ -56,6 +64,8 @@ def _of_folder(path: Path) -> str:
         return "huggingface"
     if any((path / name).is_file() for name in MANIFESTS):
         return "images"
+    if is_repository(path):
+        return "huggingface"
     if any(p.suffix.lower() in SUFFIXES for p in path.rglob("*")):
         return "images"
     raise InvalidData("data.unknown_folder", folder=path)
@@ -72,8 +82,16 @@ def _of_zip(path: Path) -> str:
     raise InvalidData("data.packed", file=path)
 
 
+def _of_packed(path: Path) -> str:
+    """The one thing that is read as it was packed; everything else is to be unpacked first."""
+    if is_dump(path):
+        return "mediawiki"
+    raise InvalidData("data.packed", file=path)
+
+
 def _of_text(path: Path) -> str:
-    """JSON begins with a bracket and goes on as JSON; everything else is delimited."""
+    """JSON begins with a bracket and goes on as JSON; a dump of a wiki names itself; everything
+    else is delimited."""
     suffix = path.suffix.lower()
     if suffix in (".jsonl", ".ndjson"):
         return "jsonl"
@@ -84,6 +102,10 @@ def _of_text(path: Path) -> str:
         stream.close()
     if not text:
         raise InvalidData("data.empty_file", file=path)
+    if text[0] == "<" and "<mediawiki" in text[:4096]:
+        return "mediawiki"
+    if text[0] == "[" and is_task(_first(text)):
+        return "label_studio"
     if text[0] == "[" and (suffix == ".json" or text[1:].lstrip()[:1] in ("{", "]", "")):
         return "json_array"
     if text[0] != "{":
@@ -95,3 +117,12 @@ def _of_text(path: Path) -> str:
         return "json_array" if suffix not in (".csv", ".tsv") else "delimited"
     inside = any(isinstance(v, list) and v and isinstance(v[0], dict) for v in first.values())
     return "json_array" if inside and not rest.strip() else "jsonl"
+
+
+def _first(text: str) -> Any:
+    """The first element of a JSON array, None where it is not whole or not JSON."""
+    place = len(text) - len(text[1:].lstrip())
+    try:
+        return json.JSONDecoder().raw_decode(text, place)[0]
+    except (ValueError, RecursionError):
+        return None

@@ -1,0 +1,28 @@
+"""``feilun data corpus``: the rows without labels, and some of them in a file for labelling."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from feilun.cli.shell import Shell
+from feilun.messages import t
+
+
+def command(
+    shell: Shell,
+    name: Annotated[str | None, typer.Argument(help=t("corpus.argument_name"))] = None,
+    out: Annotated[Path | None, typer.Option("--out", help=t("corpus.option_out"))] = None,
+    rows: Annotated[int, typer.Option("--rows", min=1, help=t("corpus.option_rows"))] = 200,
+    seed: Annotated[int, typer.Option("--seed", help=t("corpus.option_seed"))] = 0,
+) -> None:
+    from feilun.project import corpus
+
+    with shell.project() as project:
+        if out is None:
+            shell.show(corpus.listing(project))
+            return
+        written = corpus.sample(project, out, name=name, rows=rows, seed=seed)
+    shell.emit({"file": out, "rows": written}, t("corpus.written", rows=written, file=out))

@@ -1,0 +1,224 @@
+"""A corpus: rows without labels, kept beside the data versions and never trained on.
+
+It is for looking: at what is still to be labelled (`sample` draws rows for it), and at whether a
+base model's tokenizer reads the texts at all. Nothing that trains or judges sees it. Rows lie as a
+data version's do; what a corpus is stands in the catalog's settings under ``corpus:NAME:NUMBER``.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import random
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from feilun.data._bad_rows import BadRows
+from feilun.data._ticker import Ticker
+from feilun.data.content import content_key
+from feilun.data.reading import Reading, is_empty, open_readings, row_id
+from feilun.data.sources.base import BadRow, Options, Source
+from feilun.errors import Conflict, InvalidData, NotFound, UsageError
+from feilun.messages import t
+from feilun.project.looks import base_processor
+from feilun.project.results import Listing
+from feilun.store.dataset import Dataset, DatasetWriter, is_media, writing
+from feilun.table import Result, Table
+from feilun.types import Example, Item, Progress, Schema
+
+if TYPE_CHECKING:
+    from feilun.project.project import Project
+
+__all__ = ["Corpus", "add", "corpora", "examples", "listing", "sample"]
+
+_ASKED = 1000
+"""Rows, the first ones, that the tokenizer is tried on."""
+
+
+@dataclass(frozen=True)
+class Corpus(Result):
+    """One corpus: its rows, what was left out, and the share of its first rows' tokens that the
+    base model does not know (None where there is no base at hand)."""
+
+    id: str
+    artifact: str
+    rows: int
+    characters: int
+    duplicates: int
+    bad: int
+    sources: Sequence[str]
+    unknown: float | None
+    created: str
+
+    def tables(self) -> Sequence[Table]:
+        facts = [
+            [t("project.rows"), f"{self.rows:,}"],
+            [t("corpus.characters"), f"{self.characters:,}"],
+            [t("project.duplicates"), f"{self.duplicates:,}"],
+            [t("project.bad_rows"), f"{self.bad:,}"],
+            [t("corpus.sources"), ", ".join(self.sources)],
+        ]
+        if self.unknown is not None:
+            facts.append([t("corpus.unknown"), f"{100 * self.unknown:.1f} %"])
+        notes = [t("corpus.next", corpus=self.id)]
+        return (Table(t("corpus.added", corpus=self.id), ["", ""], facts, notes),)
+
+
+def add(
+    project: Project,
+    sources: Sequence[str | Path],
+    *,
+    columns: Mapping[str, str] | None = None,
+    query: str | None = None,
+    report: Callable[[Progress], None] | None = None,
+) -> Corpus:
+    """The rows of `sources` as a corpus of their own; labels they may have are not kept. Equal
+    contents become one row; some 100 bytes a row are held. Raises `InvalidData` as `Project.add`
+    does, and then there is no corpus."""
+    if not sources:
+        raise UsageError("project.no_sources")
+    config, store, task = project.config(), project.workspace.store, project.task
+    context = project._context(config)
+    given = {r: c for r, c in {**config.data.columns, **(columns or {})}.items() if r != "label"}
+    bad = BadRows(project.file.parent / "bad_rows.jsonl")
+    out = store.artifacts.new()
+    first: list[Item] = []
+    seen: set[bytes] = set()
+    duplicates = characters = 0
+    kinds = {column.name: column.kind for column in task.columns}
+    try:
+        with DatasetWriter(out, kinds) as writer:
+            for place in sources:
+                source = Source(str(place), Options(query=query), given)
+                for example in _usable(source, project, bad, Ticker(report)):
+                    key = content_key(example.item)
+                    if key in seen:
+                        duplicates += 1
+                        continue
+                    seen.add(key)
+                    writer.add(replace(example, label=None, split="train", row_id=row_id(example)))
+                    characters += _length(example.item)
+                    if len(first) < _ASKED:
+                        first.append(example.item)
+            if not seen:
+                raise InvalidData("data.no_rows", files=[str(place) for place in sources])
+            writer.close(Schema(task.name, (), context.task_settings()), {"corpus": True})
+        processor = base_processor(context)
+        unknown = getattr(processor, "unknown_share", None)
+        with store.lock(project.name):
+            ref = store.publish(out, "corpus").ref
+            number = len(corpora(project)) + 1
+            made = Corpus(
+                id=f"{project.name}:corpus{number}",
+                artifact=ref,
+                rows=len(seen),
+                characters=characters,
+                duplicates=duplicates,
+                bad=bad.count,
+                sources=[Path(str(place)).name for place in sources],
+                unknown=round(float(unknown(first)), 4) if unknown else None,
+                created=datetime.now(UTC).isoformat(),
+            )
+            store.catalog.set_setting(f"corpus:{project.name}:{number:06d}", asdict(made))
+    finally:
+        bad.close()
+        shutil.rmtree(out, ignore_errors=True)
+    return made
+
+
+def _usable(source: Source, project: Project, bad: BadRows, tick: Ticker) -> Iterator[Example]:
+    for reading in open_readings(source, project.task, need_label=False):
+        table = reading.table
+        tick.begin("read", table.total, table.unit, table.position)
+        count = 0
+        for count, row in enumerate(_unlabelled(reading), 1):
+            if not count % 1000:
+                tick(count)
+            if isinstance(row, BadRow):
+                bad.add(table.name, row)
+            elif is_empty(row.item):
+                empty = {"column": ", ".join(reading.roles.inputs.values())}
+                bad.add(table.name, BadRow(count, "data.empty_input", empty, {}))
+            else:
+                yield row
+        tick(count, last=True)
+
+
+def _unlabelled(reading: Reading) -> Iterator[Example | BadRow]:
+    # What looks like a label is not read: a strange one is no reason to refuse the row.
+    return iter(replace(reading, roles=replace(reading.roles, label=None)))
+
+
+def _length(item: Item) -> int:
+    if isinstance(item, Mapping):
+        return sum(len(value) for value in item.values() if isinstance(value, str))
+    return len(item) if isinstance(item, str) else 0
+
+
+def corpora(project: Project) -> list[Corpus]:
+    """The corpora of the project, oldest first."""
+    found = project.workspace.store.catalog.settings(f"corpus:{project.name}:")
+    return [Corpus(**found[key]) for key in sorted(found)]
+
+
+def examples(project: Project, name: str | None = None) -> Iterator[Example]:
+    """The rows of one corpus (``reviews:corpus2``, or ``2``), of the latest by default. Raises
+    `NotFound` naming those there are."""
+    known = corpora(project)
+    wanted = [
+        one for one in known if name is None or name in (one.id, one.id.rpartition("corpus")[2])
+    ]
+    if not wanted:
+        options = [one.id for one in known] or "-"
+        raise NotFound("corpus.none", name=name or "", options=options)
+    folder = project.workspace.store.artifacts.path(wanted[-1].artifact)
+    return Dataset(folder).examples()
+
+
+def listing(project: Project) -> Listing:
+    """The corpora as a list."""
+    rows = [one.to_json() for one in corpora(project)]
+    shown = [[r["id"], ", ".join(r["sources"]), f"{r['rows']:,}"] for r in rows]
+    columns = [t("corpus.corpus"), t("corpus.sources"), t("project.rows")]
+    return Listing(rows, Table(project.name, columns if rows else (), shown, [t("corpus.about")]))
+
+
+def sample(
+    project: Project, out: Path, *, name: str | None = None, rows: int = 200, seed: int = 0
+) -> int:
+    """Writes `rows` rows of a corpus, drawn by lot, to the new file `out` for labelling: ``id``,
+    the inputs and an empty ``label``, as CSV or JSON lines by its suffix. Returns how many."""
+    if any(is_media(column.kind) for column in project.task.columns):
+        raise UsageError("corpus.media", task=project.task.name)
+    if out.suffix.lower() not in (".csv", ".jsonl"):
+        raise UsageError("corpus.suffix", file=out)
+    if out.exists():
+        raise Conflict("corpus.exists", file=out)
+    draw = random.Random(seed)
+    held: list[tuple[int, Example]] = []
+    for number, example in enumerate(examples(project, name)):
+        if len(held) < rows:
+            held.append((number, example))
+        elif (place := draw.randint(0, number)) < rows:
+            held[place] = (number, example)
+    names = [column.name for column in project.task.columns]
+    lines = [_line(example, names) for _, example in sorted(held, key=lambda pair: pair[0])]
+    with writing(out), out.open("w", encoding="utf-8-sig", newline="") as stream:
+        # The mark at the beginning tells Excel that this is UTF-8.
+        if out.suffix.lower() == ".csv":
+            table = csv.DictWriter(stream, ["id", *names, "label"])
+            table.writeheader()
+            table.writerows(lines)
+        else:
+            stream.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+    return len(lines)
+
+
+def _line(example: Example, names: Sequence[str]) -> dict[str, Any]:
+    item = example.item
+    values = {name: item.get(name) if isinstance(item, Mapping) else item for name in names}
+    return {"id": example.row_id, **values, "label": ""}
