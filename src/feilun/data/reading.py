@@ -101,6 +101,10 @@ class Reading:
 def _label(task: TaskBase, raw: Any, column: str, known: dict[str, str]) -> str | None:
     """The label as text. Labels repeat, so each is put into its form once; `known` does not grow
     for ever where a column of free texts was taken for the label."""
+    if isinstance(raw, list) and all(isinstance(one, str | int | float) for one in raw):
+        if len(raw) > 1:
+            raise InvalidData("formats.several_labels", column=column, labels=raw[:5])
+        raw = raw[0] if raw else None  # labelling tools write a list also of one
     if isinstance(raw, dict | list):
         raise InvalidData("data.nested", column=column)
     label = label_text(task, raw)

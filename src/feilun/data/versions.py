@@ -18,7 +18,7 @@ import numpy as np
 from feilun.config import DataConfig
 from feilun.data._bad_rows import BadRows
 from feilun.data._decide import UNDECIDED, Contents, Decision, decide, group_contents
-from feilun.data._gather import CORRECTION, WAITED, Gathered
+from feilun.data._gather import CORRECTION, NEW, WAITED, Gathered
 from feilun.data._intake import MAX_LABELS, WAITING, Intake
 from feilun.data._near_rows import near_contents
 from feilun.data._ticker import Ticker
@@ -89,12 +89,13 @@ def build(
         if not len(gathered.rows):
             raise _nothing(intake, bad)
         contents = group_contents(gathered, mending.active)
-        mending.together(gathered, contents, out)
+        near = None
+        if settings.near_duplicates or mending.near:
+            near = near_contents(gathered, contents, kinds, out, tick)
+        mending.together(gathered, contents, near)
         known = mending.known(previous.schema.labels) if previous else ()
         waiting = _waiting(gathered, contents, known, new_label_rows)
-        near = None
-        if settings.near_duplicates:
-            near = near_contents(gathered, contents, kinds, out, tick)
+        near = near if settings.near_duplicates else None
         decision = decide(gathered, contents, _shares(settings, intake.own), waiting, near)
         _check(gathered, contents, decision)
         labels = _labels(task, gathered, decision, known, mending.active)
@@ -155,7 +156,10 @@ def build(
         new_labels=tuple(label for label in labels if label not in known),
         new_ids=tuple(new_ids),
         sources=tuple(intake.sources),
-        warnings=tuple(_warnings(counts, intake, bad, contents, decision, ids)),
+        warnings=(
+            *_warnings(counts, intake, bad, contents, decision, ids),
+            *_staying(gathered, contents),
+        ),
         seconds=time.perf_counter() - began,
         recipe=tuple(mending.recipe),
         mended=mending.reports(),
@@ -275,3 +279,13 @@ def _warnings(
     if ids.renamed:
         found.append(Notice("data.repeated_ids", {"rows": ids.renamed}))
     return found
+
+
+def _staying(gathered: Gathered, contents: Contents) -> list[Notice]:
+    """What to say when rows came in with another label than their content has already."""
+    labels = np.frombuffer(gathered.rows.labels, np.int32)
+    came = np.frombuffer(gathered.rows.origins, np.int8) == NEW
+    stands = contents.label[contents.of_row]
+    differs = came & contents.old[contents.of_row] & (stands >= 0) & (labels != stands)
+    rows = len(np.unique(contents.of_row[differs]))
+    return [Notice("formats.labels_stay", {"rows": rows})] if rows else []

@@ -13,12 +13,14 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from feilun.data.clean.mending import Mending
 from feilun.data.sources.base import Options, Source
 from feilun.data.sources.sql import shown
 from feilun.data.versions import build
 from feilun.errors import Conflict, InvalidData, UsageError
 from feilun.project.results import Added
 from feilun.store.sql_since import Since
+from feilun.store.vault import vault_file
 from feilun.types import Progress, Split
 
 if TYPE_CHECKING:
@@ -158,6 +160,7 @@ def _build(
             exclude=exclude or frozenset(),
             bad_rows=project.file.parent / "bad_rows.jsonl",
             new_label_rows=config.update.new_label_rows,
+            mending=Mending(vault=vault_file(store.folder, project.name)),
         )
         details = built.to_json()
         details.pop("out")

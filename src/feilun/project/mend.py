@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from feilun.project.project import Project
 
-__all__ = ["Cleaned", "Used", "clean", "mended_words", "recipe", "recipe_toml", "use"]
+__all__ = ["Cleaned", "Used", "clean", "recipe", "recipe_toml", "use"]
 
 _OWN = ("run", "feedback", "corrections", "changed", "trust", "used", "marks", "since")
 """What a data version's info says of how it came about, which is not true of one that is equal."""
@@ -220,17 +220,6 @@ def _cleaned(
     return Cleaned(
         version, parent.id, version is None, before, built.rows, steps, built.counts, notes
     )
-
-
-def mended_words(mended: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What the recipe did to rows that came in, as a sentence; none where it did nothing."""
-    if not mended:
-        return []
-    steps = [
-        t("clean.again_step", name=t(f"clean.name_{step['step']}"), rows=step["rows"])
-        for step in mended
-    ]
-    return [t("clean.again", steps=steps)]
 
 
 def recipe(project: Project) -> Listing:

@@ -30,9 +30,9 @@ from feilun.tasks.base import get as get_task
 from feilun.types import Item, Progress
 
 if TYPE_CHECKING:
+    from feilun.project.corpus import Corpus
     from feilun.project.drift import DriftView
     from feilun.project.forecast import ForecastView
-    from feilun.project.corpus import Corpus
     from feilun.project.labelling import RowsWritten
     from feilun.project.mend import Cleaned, Used
     from feilun.project.review import ReviewItem, Settled

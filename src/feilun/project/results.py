@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from feilun.data.clean.tally import mended_words
 from feilun.messages import t
 from feilun.table import Result, Table
 from feilun.types import Output
@@ -90,7 +91,7 @@ class Added(Result):
             ]
             rows.append([Path(source["name"]).name, "; ".join(shown)])
             rows += [[f"  {k}", str(v)] for k, v in source["details"].items()]
-        notes = list(report["warnings"])
+        notes = [*mended_words(report.get("mended", ())), *report["warnings"]]
         if report["bad_rows"]:
             notes.append(t("project.bad_rows_at", file=report["bad_rows"]))
         key = "project.unchanged" if self.unchanged else "project.added"

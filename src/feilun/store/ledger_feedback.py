@@ -147,8 +147,9 @@ class FeedbackLog(PredictionLog):
         with self._db.read() as connection:
             return [Feedback(**row._mapping) for row in connection.execute(query)]
 
-    def mark_used(self, ids: Sequence[str], data_version: str) -> None:
-        """Notes that the data version has learned these pieces of feedback."""
+    def mark_used(self, ids: Sequence[str], data_version: str | None) -> None:
+        """Notes that the data version has learned these pieces of feedback; with None, that they
+        wait again."""
         c = t.feedback.c
         with self._db.write() as connection:
             for start in range(0, len(ids), 500):

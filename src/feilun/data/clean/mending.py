@@ -101,10 +101,11 @@ class Mending:
             self._dropped = _read_keys(previous.folder / DROPPED)
 
     def _check(self, one: Cleaning) -> None:
-        needs = {"mask", "drop_empty", "drop_long"} & set(one.steps)
-        if one.drop_duplicates == "near" or one.drop_conflicts:
-            needs.add("drop_duplicates" if one.drop_duplicates == "near" else "drop_conflicts")
-        if needs and not self._texts:
+        needs = {"mask", "drop_empty", "drop_long"} & set(one.steps) if not self._texts else set()
+        if len(self._texts) < len(self._kinds):
+            needs |= {"drop_conflicts"} & set(one.steps)
+            needs |= {"drop_duplicates"} if one.drop_duplicates == "near" else set()
+        if needs:
             raise InvalidData("clean.needs_texts", steps=sorted(needs))
 
     def _masker(self, one: Cleaning, key: str | None) -> Masker | None:
@@ -217,36 +218,39 @@ class Mending:
 
     # Rows together
 
-    def together(self, gathered: Gathered, contents: Contents, spill: Path) -> None:
-        """Marks contents as gone that repeat others or conflict with them."""
+    @property
+    def near(self) -> bool:
+        """Whether a step needs to know which rows are near-duplicates."""
+        return any(p.drop_duplicates == "near" or p.drop_conflicts for p in self._passes)
+
+    def together(self, gathered: Gathered, contents: Contents, near: np.ndarray | None) -> None:
+        """Marks contents as gone that repeat others or conflict with them. `near` tells of every
+        content which one leads its near-duplicates."""
+        exact: np.ndarray | None = None
         for everything in (False, True):
             passes = self._new if everything else self._passes
-            kind = "near" if any(p.drop_duplicates == "near" for p in passes) else "exact"
-            conflicts = any(p.drop_conflicts for p in passes)
-            repeats = any(p.drop_duplicates for p in passes)
-            if not (conflicts or repeats):
+            if not everything and contents.old.all():
                 continue
-            kinds = dict(self._kinds)
-            groups = same.same_rows(gathered, kinds, kind == "near", spill)
-            if conflicts:
-                drop = same.conflicting(groups, contents, everything)
-                self._drop("drop_conflicts", drop, gathered, contents, kinds)
+            if any(p.drop_conflicts for p in passes):
+                assert near is not None
+                drop = same.conflicting(near, contents, everything)
                 self._remember(gathered, contents, drop)
-            if repeats:
-                drop = same.repeated(groups, contents, everything)
-                self._drop("drop_duplicates", drop, gathered, contents, kinds)
+                self._drop("drop_conflicts", drop, gathered, contents)
+            kinds = {p.drop_duplicates for p in passes}
+            if "near" in kinds:
+                assert near is not None
+                drop = same.repeated(near, contents, everything)
+                self._drop("drop_duplicates", drop, gathered, contents)
+            elif "exact" in kinds:
+                if exact is None:
+                    exact = same.folded(gathered, dict(self._kinds))[contents.first]
+                drop = same.repeated(exact, contents, everything)
+                self._drop("drop_duplicates", drop, gathered, contents)
 
-    def _drop(
-        self,
-        step: str,
-        drop: np.ndarray,
-        gathered: Gathered,
-        contents: Contents,
-        kinds: Mapping[str, str],
-    ) -> None:
+    def _drop(self, step: str, drop: np.ndarray, gathered: Gathered, contents: Contents) -> None:
         places = np.flatnonzero(drop)
         shown = [int(row) for row in contents.first[places][:3]] if self._tally.wants(step) else []
-        texts = same.examples(gathered, kinds, shown)
+        texts = same.examples(gathered, dict(self._kinds), shown)
         for place in places.tolist():
             code, row = int(contents.label[place]), int(contents.first[place])
             label = gathered.labels[code] if code >= 0 else "?"

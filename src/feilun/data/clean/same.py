@@ -9,7 +9,6 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from hashlib import blake2b
-from pathlib import Path
 
 import numpy as np
 
@@ -18,22 +17,16 @@ from feilun.data._gather import Gathered
 from feilun.data.splits import SPLITS
 from feilun.store.dataset import INPUT
 
-__all__ = ["conflicting", "repeated", "same_rows"]
+__all__ = ["conflicting", "examples", "folded", "repeated"]
 
 _TEST = SPLITS.index("test")
 _ROOM = len(SPLITS)
 
 
-def same_rows(gathered: Gathered, kinds: Mapping[str, str], near: bool, spill: Path) -> np.ndarray:
-    """For each row the number of its set of rows that are the same: int64 (rows,). `near` takes in
-    what differs little (`feilun.data.near`); otherwise only case, width and space may differ."""
+def folded(gathered: Gathered, kinds: Mapping[str, str]) -> np.ndarray:
+    """A number for each row, equal where rows are but for case, width and space: uint64 (rows,)."""
     texts = _texts(gathered, kinds)
-    if near:
-        from feilun.data.near import groups
-
-        return np.asarray(groups(texts, spill=spill), np.int64)
-    keys = np.fromiter((_folded(text) for text in texts), np.uint64, len(gathered.rows))
-    return np.unique(keys, return_inverse=True)[1].astype(np.int64)
+    return np.fromiter((_folded(text) for text in texts), np.uint64, len(gathered.rows))
 
 
 def _texts(gathered: Gathered, kinds: Mapping[str, str]) -> Iterator[str]:
@@ -54,18 +47,19 @@ def _folded(text: str) -> int:
 
 
 def conflicting(groups: np.ndarray, contents: Contents, everything: bool) -> np.ndarray:
-    """Contents whose set comes with several labels, bool (contents,): those that stay for being in
-    the test split, or in the version before unless `everything` is looked at, are left out."""
+    """Contents whose set, which `groups` tells, comes with several labels: bool (contents,). Those
+    of the test split stay, and unless `everything` is looked at those of the version before."""
     alive = contents.label != GONE
     places = np.flatnonzero(alive)
-    of = groups[contents.first[places]]
+    of = groups[places]
     order = np.lexsort((contents.label[places], of))
     sets, labels = of[order], contents.label[places][order]
     mixed = np.unique(sets[1:][(sets[1:] == sets[:-1]) & (labels[1:] != labels[:-1])])
     undecided = np.unique(of[contents.label[places] < 0])
     found = np.zeros(len(alive), bool)
     found[places] = np.isin(of, mixed) | np.isin(of, undecided)
-    return found & ~_stays(contents, everything)
+    found &= ~_stays(contents, everything)
+    return found
 
 
 def repeated(groups: np.ndarray, contents: Contents, everything: bool) -> np.ndarray:
@@ -75,7 +69,7 @@ def repeated(groups: np.ndarray, contents: Contents, everything: bool) -> np.nda
     places = np.flatnonzero(contents.label >= 0)
     if not len(places):
         return np.zeros(len(contents.label), bool)
-    of = groups[contents.first[places]]
+    of = groups[places]
     stays = _stays(contents, everything)[places]
     usual = contents.label[places] == _usual(of, contents.label[places])
     rank = np.select(
@@ -95,19 +89,18 @@ def repeated(groups: np.ndarray, contents: Contents, everything: bool) -> np.nda
 
 def _stays(contents: Contents, everything: bool) -> np.ndarray:
     test = np.asarray(contents.split == _TEST, bool)
-    return test if everything else np.asarray(test | contents.old, bool)
+    return test if everything else np.logical_or(test, contents.old)
 
 
 def _usual(groups: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """For each content the label that most of its set have."""
-    pairs, sizes = np.unique(
-        np.stack([groups, labels.astype(np.int64)]), axis=1, return_counts=True
-    )
+    of = np.unique(groups, return_inverse=True)[1].astype(np.int64)
+    pairs, sizes = np.unique(np.stack([of, labels.astype(np.int64)]), axis=1, return_counts=True)
     order = np.lexsort((-sizes, pairs[0]))
     begins = np.ones(len(order), bool)
     begins[1:] = pairs[0][order][1:] != pairs[0][order][:-1]
     best = order[begins]
-    number = np.searchsorted(pairs[0][best], groups)
+    number = np.searchsorted(pairs[0][best], of)
     return np.asarray(pairs[1][best][number])
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from feilun.data.clean.recipe import STEPS
+from feilun.messages import t
 
-__all__ = ["StepReport", "Tally"]
+__all__ = ["StepReport", "Tally", "mended_words"]
 
 _EXAMPLES = 3
 _SHOWN = 100
@@ -84,3 +85,14 @@ class Tally:
 def _short(text: str) -> str:
     text = " ".join(text.split())
     return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
+
+
+def mended_words(mended: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What the recipe did to rows that came in, as a sentence; none where it did nothing."""
+    if not mended:
+        return []
+    steps = [
+        t("clean.again_step", name=t(f"clean.name_{step['step']}"), rows=step["rows"])
+        for step in mended
+    ]
+    return [t("clean.again", steps=steps)]

@@ -1,4 +1,5 @@
-"""Folders that ``datasets`` wrote with ``save_to_disk``, read without that library."""
+"""Datasets of Hugging Face, read without their library: what ``save_to_disk`` wrote, and clones of
+dataset repositories."""
 
 from __future__ import annotations
 
@@ -8,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from feilun.data.sources._records import class_names, from_batches
-from feilun.data.sources.base import Options, Table
+from feilun.data.sources._repository import card, parts
+from feilun.data.sources._repository import class_names as card_classes
+from feilun.data.sources.base import BadRow, Options, Table
 from feilun.errors import InvalidData
-from feilun.types import Split
+from feilun.types import Row, Split
 
 __all__ = ["SPLITS", "open_tables"]
 
@@ -31,6 +34,8 @@ def open_tables(location: Path | str, options: Options, known: Collection[str] =
     """One table a part: a dictionary of datasets keeps its division, a single one has none."""
     folder = Path(location)
     index = folder / "dataset_dict.json"
+    if not index.is_file() and not (folder / "state.json").is_file():
+        return list(_cloned(folder, options, known))
     if not index.is_file():
         return [_table(folder, folder.name, None)]
     parts = _json(index).get("splits")
@@ -40,6 +45,48 @@ def open_tables(location: Path | str, options: Options, known: Collection[str] =
         _table(folder / str(part), f"{folder.name}/{part}", SPLITS.get(str(part).casefold()))
         for part in parts
     ]
+
+
+def _cloned(folder: Path, options: Options, known: Collection[str]) -> Iterator[Table]:
+    """One table a file, each of the part that the repository says it is."""
+    from feilun.data.sources import Source
+    from feilun.data.sources import open_tables as open_source
+
+    content = card(folder)
+    classes = card_classes(content)
+    for part, files in parts(folder, content):
+        for file in files:
+            split = SPLITS.get(part.casefold()) if part else None
+            for table in open_source(Source(file, options), known):
+                yield Table(
+                    f"{folder.name}/{file.relative_to(folder).as_posix()}",
+                    table.columns,
+                    _named(table.rows(), classes) if classes else table.rows(),
+                    folder=table.folder,
+                    split=split,
+                    details={**table.details, "repository": folder.name, "part": part or "-"},
+                    total=table.total,
+                    unit=table.unit,
+                    position=table.position,
+                    close=table.close,
+                )
+
+
+def _named(
+    rows: Iterator[Row | BadRow], classes: dict[str, dict[int, str]]
+) -> Iterator[Row | BadRow]:
+    """Rows whose classes have their names instead of numbers; -1 is none."""
+    for row in rows:
+        if isinstance(row, Row):
+            values = dict(row.values)
+            for column, names in classes.items():
+                number = values.get(column)
+                if isinstance(number, str) and number.lstrip("-").isdigit():
+                    number = int(number)
+                if isinstance(number, int) and not isinstance(number, bool):
+                    values[column] = None if number == -1 else names.get(number, str(number))
+            row = Row(row.number, values)
+        yield row
 
 
 def _table(folder: Path, name: str, split: Split | None) -> Table:

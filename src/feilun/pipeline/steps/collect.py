@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from typing import Any
 
+from feilun.data.clean.mending import Mending
 from feilun.data.outcome import BuildReport
 from feilun.data.sources.base import ExampleSource
 from feilun.data.versions import build
@@ -14,6 +15,7 @@ from feilun.pipeline.context import Context
 from feilun.pipeline.sifting import sifted, told
 from feilun.store.dataset import Dataset
 from feilun.store.records import DataVersion
+from feilun.store.vault import vault_file
 
 __all__ = ["collect"]
 
@@ -71,6 +73,7 @@ def _add(
             out=out,
             report=context.report,
             new_label_rows=context.config.update.new_label_rows,
+            mending=Mending(vault=vault_file(context.store.folder, context.project)),
         )
         if not _changed(built) and not built.waiting:
             return previous

@@ -1,0 +1,108 @@
+"""Label Studio: the JSON that it exports and imports, a list of tasks with their annotations.
+
+A task's ``data`` gives the columns. The first choice (or rating) of an annotation is the column
+``label``; each question is a column of its own name too, for ``--map label=NAME``. An annotation is
+a row: of several people the majority counts, as it does for rows that repeat.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+from feilun.data.sources import json_array
+from feilun.data.sources._records import peek_columns
+from feilun.data.sources.base import BadRow, Options, Table
+from feilun.types import Row
+
+__all__ = ["is_task", "open_tables"]
+
+_LOCAL = "/data/local-files/?d="
+_UPLOAD = "/data/upload/"
+_SAID = ("annotations", "completions", "predictions")
+
+
+def is_task(value: Any) -> bool:
+    """Whether a JSON value is a task of Label Studio."""
+    return (
+        isinstance(value, dict)
+        and isinstance(value.get("data"), dict)
+        and any(isinstance(value.get(name), list) for name in _SAID)
+    )
+
+
+def open_tables(location: Path | str, options: Options, known: Collection[str] = ()) -> list[Table]:
+    """The file's one table. Skipped annotations and those of models count for nothing; where one is
+    marked as ground truth, it alone counts."""
+    (inner,) = json_array.open_tables(location, options, known)
+    try:
+        columns, rows = peek_columns(_rows(inner.rows()))
+    except BaseException:
+        inner.close()
+        raise
+    return [
+        Table(
+            inner.name,
+            columns,
+            rows,
+            folder=inner.folder,
+            details={**inner.details, "format": "Label Studio"},
+            total=inner.total,
+            unit=inner.unit,
+            position=inner.position,
+            close=inner.close,
+        )
+    ]
+
+
+def _rows(tasks: Iterator[Row | BadRow]) -> Iterator[Row | BadRow]:
+    for task in tasks:
+        if isinstance(task, BadRow):
+            yield task
+            continue
+        values: Any = task.values
+        if not is_task(values):
+            yield BadRow(task.number, "formats.no_task", {}, dict(task.values))
+            continue
+        data = {name: _here(value) for name, value in values["data"].items()}
+        for answers in _annotations(values) or [{}]:
+            yield Row(task.number, {**data, "label": None, **answers})
+
+
+def _annotations(task: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What each person answered, ``{question: answer}``."""
+    listed = [
+        one
+        for one in task.get("annotations") or task.get("completions") or ()
+        if isinstance(one, dict) and not one.get("was_cancelled")
+    ]
+    listed = [one for one in listed if one.get("ground_truth")] or listed
+    return [answers for one in listed if (answers := _answers(one.get("result")))]
+
+
+def _answers(results: Any) -> dict[str, Any]:
+    answers: dict[str, Any] = {}
+    for result in results if isinstance(results, list) else ():
+        value = result.get("value") if isinstance(result, dict) else None
+        if not isinstance(value, dict):
+            continue
+        said = value.get("choices", value.get("rating"))
+        if said is None:
+            continue
+        answers.setdefault("label", said)
+        if result.get("from_name"):
+            answers.setdefault(str(result["from_name"]), said)
+    return answers
+
+
+def _here(value: Any) -> Any:
+    """Addresses of files that Label Studio served, as paths beside the exported file."""
+    if not isinstance(value, str):
+        return value
+    if value.startswith(_LOCAL):
+        return unquote(value[len(_LOCAL) :])
+    if value.startswith(_UPLOAD):
+        return unquote(value).rpartition("/")[2]
+    return value
