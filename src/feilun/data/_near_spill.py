@@ -6,6 +6,7 @@ import os
 import shutil
 import tempfile
 from array import array
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +17,12 @@ from feilun.store.dataset import writing
 
 __all__ = ["Spill"]
 
+_PIECE = 1 << 18
+
 
 class Spill:
-    """A folder of plain columns, one file each, which are read back whole, one at a time. In memory
-    stays where each text ends: 8 bytes a row."""
+    """A folder of plain columns, one file each. In memory stays where each text ends: 8 bytes a
+    row."""
 
     def __init__(self, parent: Path | None) -> None:
         with writing(parent or Path(tempfile.gettempdir())):
@@ -57,12 +60,21 @@ class Spill:
                 file.close()
         self._texts = os.open(self._folder / "text", os.O_RDONLY)
 
-    def column(self, name: str) -> np.ndarray:
-        """One column: uint64 keys; int64 rows for ``short`` and ``long``; ``sketch`` uint8
-        (rows, SKETCH)."""
-        kind = {"short": np.int64, "long": np.int64, "sketch": np.uint8}.get(name, np.uint64)
-        values = np.fromfile(self._folder / name, kind)
-        return values.reshape(-1, SKETCH) if name == "sketch" else values
+    def rows(self, kind: str) -> np.ndarray:
+        """The rows that have keys of a kind (``short`` or ``long``), in order: int64."""
+        return np.fromfile(self._folder / kind, np.int64)
+
+    def sketches(self) -> np.ndarray:
+        """The sketches of the ``long`` rows, uint8 (rows, SKETCH)."""
+        return np.fromfile(self._folder / "sketch", np.uint8).reshape(-1, SKETCH)
+
+    def keys(self, name: str) -> Iterator[tuple[int, np.ndarray]]:
+        """One column of keys piece by piece: where each piece begins, and its keys, uint64."""
+        begin = 0
+        with (self._folder / name).open("rb") as file:
+            while len(keys := np.fromfile(file, np.uint64, _PIECE)):
+                yield begin, keys
+                begin += len(keys)
 
     def text(self, row: int) -> str:
         """The plain form of a row."""

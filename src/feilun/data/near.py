@@ -26,6 +26,7 @@ _CHUNK = 400_000
 """Letters worked on at once: their arrays fit the processor's cache, more is slower."""
 _WINDOW = 8
 """Texts with one key in common are compared with so many that follow, and with the first."""
+_AT_ONCE = 1 << 16
 _AGREE = 16
 """Of the 32 parts of two sketches so many must agree. Four are from the band that brought the texts
 together; of the rest, near-duplicates share more than half."""
@@ -78,12 +79,21 @@ class Grouper:
     def finish(self) -> np.ndarray:
         """The groups of all texts, as `groups` tells them."""
         self._spill.finish()
-        whole = np.frombuffer(self._whole, np.uint64)
-        _, first, of_row = np.unique(whole, return_index=True, return_inverse=True)
-        parents = first[of_row].astype(np.int64)
-        del first, of_row
+        parents = _equal(np.frombuffer(self._whole, np.uint64))
+        self._whole = bytearray()
         _Joining(self._spill, parents).run()
         return parents
+
+
+def _equal(keys: np.ndarray) -> np.ndarray:
+    """The first row with the same key as each, int64 (n,)."""
+    order = np.argsort(keys, kind="stable")
+    begins = np.ones(len(keys), bool)
+    begins[1:] = keys[order[1:]] != keys[order[:-1]]
+    first = order[begins][np.cumsum(begins) - 1]
+    parents = np.empty(len(keys), np.int64)
+    parents[order] = first
+    return parents
 
 
 def _chunks(texts: Sequence[str]) -> Iterator[Sequence[str]]:
@@ -106,47 +116,69 @@ class _Joining:
         self._parents = parents
 
     def run(self) -> None:
-        """All keys, one column at a time."""
-        rows = self._spill.column("short")
+        """All keys, one kind after the other."""
+        rows = self._spill.rows("short")
         alone = self._parents[rows] == rows  # equal plain forms are one group already
         for gap in range(GAPS):
-            columns = [self._spill.column(f"gap{less}{gap}")[alone] for less in (0, 1)]
-            self._table(np.tile(rows[alone], 2), np.concatenate(columns), None)
-        rows = self._spill.column("long")
-        if not len(rows):
-            return
+            self._keys([f"gap{less}{gap}" for less in (0, 1)], rows, alone, None)
+        rows = self._spill.rows("long")
         alone = self._parents[rows] == rows
-        rows = rows[alone]
-        sketch = self._spill.column("sketch")[alone]
+        sketches = self._spill.sketches()
         for band in range(BANDS):
-            self._table(rows, self._spill.column(f"band{band}")[alone], sketch)
+            self._keys([f"band{band}"], rows, alone, sketches)
 
-    def _table(self, rows: np.ndarray, column: np.ndarray, sketch: np.ndarray | None) -> None:
-        """Compares rows of equal keys: each with some that follow, and with the first."""
+    def _keys(
+        self, names: list[str], rows: np.ndarray, alone: np.ndarray, sketches: np.ndarray | None
+    ) -> None:
+        """Compares rows that share a key in these columns. Many rows are taken in parts, by the
+        first bits of their keys: what is sorted stays small."""
+        bits = 4 if len(rows) > _AT_ONCE else 0
+        for part in range(1 << bits):
+            found, places = [], []
+            for name in names:
+                for begin, piece in self._spill.keys(name):
+                    chosen = alone[begin : begin + len(piece)].copy()
+                    if bits:
+                        chosen &= piece >> np.uint64(64 - bits) == part
+                    found.append(piece[chosen])
+                    places.append(np.flatnonzero(chosen) + begin)
+            if found:
+                self._runs(np.concatenate(found), np.concatenate(places), rows, sketches)
+
+    def _runs(
+        self,
+        column: np.ndarray,
+        places: np.ndarray,
+        rows: np.ndarray,
+        sketches: np.ndarray | None,
+    ) -> None:
+        """Compares rows of equal keys: each with the first, and with some that went before."""
         order = np.argsort(column, kind="stable")
         order = order[_shared(column[order])]
         if not len(order):
             return
         run = np.cumsum(np.diff(column[order], prepend=column[order[0]]) != 0)
+        places = places[order]
         first = np.searchsorted(run, run)
-        places = np.arange(len(order))
-        for step in (0, *range(1, _WINDOW)):
-            earlier = first if step == 0 else np.maximum(places - step, 0)
-            pairs = np.flatnonzero((earlier < places) & (run[earlier] == run))
-            if step and not len(pairs):
-                break
-            self._pairs(rows, order[earlier[pairs]], order[pairs], sketch)
+        here = np.arange(len(order))
+        for step in range(_WINDOW):
+            earlier = first if step == 0 else np.maximum(here - step, 0)
+            pairs = np.flatnonzero((earlier < here) & (run[earlier] == run))
+            if not len(pairs):
+                return
+            self._pairs(rows, places[earlier[pairs]], places[pairs], sketches)
 
     def _pairs(
-        self, rows: np.ndarray, one: np.ndarray, other: np.ndarray, sketch: np.ndarray | None
+        self, rows: np.ndarray, one: np.ndarray, other: np.ndarray, sketches: np.ndarray | None
     ) -> None:
+        """Tries pairs, given by their places in `rows` and `sketches`."""
         self._flatten()
         apart = self._parents[rows[one]] != self._parents[rows[other]]
         one, other = one[apart], other[apart]
         for begin in range(0, len(one), 65_536):
             a, b = one[begin : begin + 65_536], other[begin : begin + 65_536]
-            if sketch is not None:
-                near = agreement(sketch[a], sketch[b]) >= _AGREE
+            if sketches is not None:
+                near = agreement(sketches[a], sketches[b]) >= _AGREE
                 a, b = a[near], b[near]
             for x, y in zip(rows[a].tolist(), rows[b].tolist(), strict=True):
                 self._try(x, y)
@@ -241,7 +273,8 @@ def _keyed(texts: Iterable[str]) -> Iterator[tuple[str, set[int]]]:
 
 
 def _note(some: Keys, found: list[set[int]]) -> None:
-    for place, row in zip(some.short.tolist(), some.gaps.reshape(len(some.gaps), -1), strict=True):
+    gaps = some.gaps.reshape(len(some.gaps), 2 * GAPS)
+    for place, row in zip(some.short.tolist(), gaps, strict=True):
         found[place].update(row.tolist())
     for place, row in zip(some.long.tolist(), some.bands, strict=True):
         found[place].update(row.tolist())
