@@ -51,12 +51,17 @@ def format_of(location: Path | str) -> str:
         return _of_zip(path)
     if head.startswith(_PACKED):
         return _of_packed(path)
+    _refuse(path, head)
+    return _of_text(path)
+
+
+def _refuse(path: Path, head: bytes) -> None:
+    """Says of some files what to add instead."""
     for magic, why in _REFUSED:
         if head.startswith(magic):
             raise InvalidData(why, file=path)
     if head.startswith(_IMAGES) or (head.startswith(b"RIFF") and head[8:12] == b"WEBP"):
         raise InvalidData("data.lone_image", file=path)
-    return _of_text(path)
 
 
 def _of_folder(path: Path) -> str:
