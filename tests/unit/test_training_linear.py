@@ -60,7 +60,8 @@ def test_few_validation_rows_are_not_asked(tmp_path: Path) -> None:
 
 def test_rows_beyond_the_limit_are_named(tmp_path: Path) -> None:
     data = write_dataset(tmp_path / "data")
-    job = job_for("linear", data, tmp_path, settings={"max_rows": 100})
+    settings = {"max_rows": 100, "augment": "off"}
+    job = job_for("linear", data, tmp_path, settings=settings)
     result = train(job)
     assert result.figures["rows"] == 100
     assert result.notes == ("100 of 180 training rows were used, drawn at random",)

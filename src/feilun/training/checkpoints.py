@@ -13,10 +13,11 @@ from pathlib import Path
 
 from feilun.training.job import TrainJob
 
-__all__ = ["claim", "last_sealed", "seal", "step_of"]
+__all__ = ["JOB", "claim", "last_sealed", "seal", "step_of"]
 
 _SEAL = "sealed.json"
-_JOB = "job.sha256"
+JOB = "job.sha256"
+"""In a scratch folder: the mark of the job that it belongs to."""
 _PREFIX = "checkpoint-"
 
 
@@ -25,7 +26,7 @@ def claim(job: TrainJob) -> None:
     raw = job.to_json()
     raw.pop("out")  # the only part that does not decide the result
     mark = hashlib.sha256(json.dumps(raw, sort_keys=True).encode()).hexdigest()
-    file = job.scratch / _JOB
+    file = job.scratch / JOB
     job.scratch.mkdir(parents=True, exist_ok=True)
     if file.is_file() and file.read_text("utf-8") == mark:
         return

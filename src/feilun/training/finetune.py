@@ -14,7 +14,7 @@ from feilun.engines.card import Card, write_card
 from feilun.messages import t
 from feilun.store.dataset import Dataset
 from feilun.tasks import base as tasks
-from feilun.training import attention, checkpoints, precision
+from feilun.training import attention, augment, augment_trial, checkpoints, precision
 from feilun.training.batches import EncodedRows, order
 from feilun.training.body import Body, describe
 from feilun.training.job import DataStats, Estimate, Machine, Report, TrainJob, TrainResult
@@ -113,6 +113,7 @@ def estimate(
     """`trained` is the share of the parameters that learn. `settings` are settled."""
     body = describe(job.previous or job.base)
     used = min(rows.train, settings.max_rows or rows.train)
+    used = augment.counted(job, settings.augment, settings.augment_share, used)
     budget = settings.batch_tokens or _budget(body, rows.max_cost)
     batch = min(budget, settings.batch_rows * max(1, rows.max_cost))
     # Weights, and for what learns a gradient and AdamW's two moments; twice the weights in passing.
@@ -164,8 +165,15 @@ def finetune(
     if job.previous is not None:
         slower = settings.learning_rate * settings.update_rate
         settings = settings.model_copy(update={"learning_rate": slower})
+    checkpoints.claim(job)
     rows, notes = drawn(learning_rows(job, dataset), settings.max_rows, job.seed)
     report(Progress("train", 0, len(rows), "rows", note=t("training.note_opening")))
+    weights = class_weights(rows.labels, len(schema.labels), settings.class_weights)
+    found = augment_trial.decided(job, settings, rows, schema)
+    if found.added is not None:
+        rows = found.added.more
+        weights = found.added.weights(len(schema.labels), settings.class_weights)
+    notes += found.notes
     processor = task.processor(source, schema.settings)
     encoded = EncodedRows(rows, processor)
     judges = drawn(read(dataset, "validation"), _JUDGES, job.seed)[0]
@@ -179,12 +187,10 @@ def finetune(
     half = _half(settings.precision, body)
     if half and not torch.cuda.is_available():
         attention.use(plain)
-    checkpoints.claim(job)
     limit = settings.batch_tokens or _budget(body, int(encoded.costs.max()))
     # Few rows (an update) still make steps enough to learn something in.
     size = min(settings.batch_rows, max(_SMALLEST, len(rows) // _STEPS))
     planned = order(encoded.costs, settings.epochs, size, limit, job.seed)
-    weights = class_weights(rows.labels, len(schema.labels), settings.class_weights)
     course = Course(job, settings, planned, limit, encoded, held, weights, half, task)
     model, figures = run(course, wrap(plain), report)
     plain = unwrap(model)

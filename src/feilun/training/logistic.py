@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -38,12 +38,15 @@ Hold: TypeAlias = "tuple[Matrix, np.ndarray]"
 @dataclass(frozen=True, slots=True)
 class Fitted:
     """`coef` (labels, columns) and `intercept` (labels,), float32, for every label of the schema;
-    the `strength` chosen and its log-`loss` on unseen rows (NaN where nothing was compared)."""
+    the `strength` chosen and its log-`loss` on unseen rows (NaN where nothing was compared).
+    `losses` and `right` are those of each of these rows, in their order."""
 
     coef: np.ndarray
     intercept: np.ndarray
     strength: float
     loss: float
+    losses: np.ndarray | None = None
+    right: np.ndarray | None = None
 
 
 def fit(
@@ -54,6 +57,7 @@ def fit(
     *,
     weights: np.ndarray | None = None,
     strengths: Sequence[float] = STRENGTHS,
+    origins: np.ndarray | None = None,
     seed: int = 0,
     tick: Callable[[int, int], None] = lambda done, total: None,
 ) -> Fitted:
@@ -61,8 +65,9 @@ def fit(
 
     The strength with the smallest log-loss wins, over three folds of `rows`: the validation rows
     stay unseen, so that they can compare rungs without favour. They choose only where a label has
-    too few rows to stand in every fold. `weights` are those of the labels. `tick` hears of each
-    finished fit.
+    too few rows to stand in every fold. `weights` are those of the labels. `origins` names for
+    each row the one that it is a copy of, itself for an original, and originals stand first: copies
+    learn in the folds of their originals and judge nothing. `tick` hears of each finished fit.
     """
     present = np.unique(labels)
     sample = None if weights is None else weights[labels]
@@ -72,8 +77,9 @@ def fit(
         model = _solve(rows, labels, strength, sample)
         tick(1, 1)
         return _widened(model, present, count, strength, float("nan"))
-    losses = np.zeros(len(strengths))
-    folds = _folds(rows, labels, seed)
+    folds = _folds(labels, origins, seed)
+    judges = sum(len(hold[1]) if unseen is None else len(unseen) for _, unseen in folds)
+    losses, right = np.zeros((len(strengths), judges)), np.zeros((len(strengths), judges), bool)
     total = len(folds) * len(strengths) + 1
     done = 0
     for train, unseen in folds:
@@ -86,25 +92,30 @@ def fit(
         for place, strength in enumerate(strengths):
             # From weak to strong, each from where the last one ended: half the steps.
             model = _solve(part, truth, strength, weight, model)
-            losses[place] += _loss(model, seen) / len(folds)
+            where = slice(None) if unseen is None else unseen
+            losses[place, where], right[place, where] = _judged(model, seen)
             done += 1
             tick(done, total)
-    best = int(np.argmin(losses))
+    means = losses.mean(axis=1) if judges else np.zeros(len(strengths))
+    best = int(np.argmin(means))
     model = _solve(rows, labels, strengths[best], sample)
     tick(total, total)
-    return _widened(model, present, count, strengths[best], float(losses[best]))
+    fitted = _widened(model, present, count, strengths[best], float(means[best]))
+    return replace(fitted, losses=losses[best], right=right[best])
 
 
 def _folds(
-    rows: Matrix, labels: np.ndarray, seed: int
+    labels: np.ndarray, origins: np.ndarray | None, seed: int
 ) -> list[tuple[np.ndarray | None, np.ndarray | None]]:
     """Which rows train and which judge; (None, None) stands for all rows and those held out."""
-    if np.bincount(labels)[np.unique(labels)].min() < _FOLDS:
+    origins = np.arange(len(labels)) if origins is None else origins
+    own = labels[origins == np.arange(len(labels))]
+    if np.bincount(own)[np.unique(own)].min() < _FOLDS:
         return [(None, None)]
     from sklearn.model_selection import StratifiedKFold
 
-    folds = StratifiedKFold(_FOLDS, shuffle=True, random_state=seed)
-    return list(folds.split(np.zeros(len(labels)), labels))
+    folds = StratifiedKFold(_FOLDS, shuffle=True, random_state=seed).split(np.zeros(len(own)), own)
+    return [(np.flatnonzero(~np.isin(origins, unseen)), unseen) for _, unseen in folds]
 
 
 def _solve(
@@ -131,16 +142,18 @@ def _solve(
     return model
 
 
-def _loss(model: Any, hold: Hold) -> float:
-    """Mean log-loss; a label that the model never saw has a small probability, not none."""
+def _judged(model: Any, hold: Hold) -> tuple[np.ndarray, np.ndarray]:
+    """Log-loss of each row, and whether it is right; a label that the model never saw has a small
+    probability, not none."""
     rows, labels = hold
     if not len(labels):
-        return 0.0
+        return np.zeros(0), np.zeros(0, bool)
     probabilities = model.predict_proba(rows)
     places = np.searchsorted(model.classes_, labels).clip(max=len(model.classes_) - 1)
     right = probabilities[np.arange(len(labels)), places]
     right = np.where(model.classes_[places] == labels, right, 0.0)
-    return float(-np.log(np.maximum(right, 1e-6)).mean())
+    answers = model.classes_[probabilities.argmax(axis=1)]
+    return -np.log(np.maximum(right, 1e-6)), answers == labels
 
 
 def _widened(model: Any, present: np.ndarray, count: int, strength: float, loss: float) -> Fitted:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -23,6 +23,14 @@ class MethodSettings(BaseModel):
 
     class_weights: Balance = Field(
         "none", description="none, or balanced: every label weighs the same in total, rare or not"
+    )
+    augment: Literal["auto", "off"] | tuple[str, ...] = Field(
+        "auto",
+        description="changed copies of training rows: auto keeps them where they surely help "
+        "(tried up to 2,000 rows), off, or the names of the changes",
+    )
+    augment_share: float = Field(
+        1.0, gt=0, le=8, description="copies for each training row, more of the rarer labels"
     )
 
 

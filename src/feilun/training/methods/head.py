@@ -21,9 +21,10 @@ from feilun.errors import UsageError
 from feilun.messages import t
 from feilun.store.dataset import Dataset
 from feilun.tasks import base as tasks
-from feilun.training import logistic
+from feilun.training import augment, logistic
 from feilun.training.body import describe
 from feilun.training.job import DataStats, Estimate, Machine, Report, TrainJob, TrainResult
+from feilun.training.logistic import Fitted
 from feilun.training.rows import all_rows, class_weights, drawn, read, schema_of
 from feilun.training.settings import MethodSettings
 from feilun.types import Item, Progress
@@ -57,7 +58,8 @@ class Settings(MethodSettings):
 def estimate(job: TrainJob, settings: Settings, rows: DataStats, machine: Machine) -> Estimate:
     """One pass of the encoder over all rows; then little."""
     body = describe(job.base)
-    used = min(rows.train, settings.max_rows) + rows.validation
+    used = min(rows.train, settings.max_rows)
+    used = augment.counted(job, settings.augment, settings.augment_share, used) + rows.validation
     seconds = (
         8.0
         + body.forward(rows.mean_cost) * used / (machine.flops * _SHARE)
@@ -77,36 +79,53 @@ def train(job: TrainJob, settings: Settings, report: Report) -> TrainResult:
     dataset = Dataset(job.data)
     schema = schema_of(job, dataset)
     rows, notes = drawn(all_rows(dataset), settings.max_rows, job.seed)
+    found = augment.added(job, settings.augment, settings.augment_share, rows)
+    more = found.more if found else rows
     held = read(dataset, "validation")
-    report(Progress("train", 0, len(rows) + len(held), "rows", note=t("training.note_opening")))
+    total = len(more) + len(held)
+    report(Progress("train", 0, total, "rows", note=t("training.note_opening")))
     embedder = Embedder(tasks.get(job.task), job.base, dict(schema.settings), job.threads)
 
     def embed(items: Sequence[Item], before: int) -> np.ndarray:
         def tick(done: int) -> None:
-            total = len(rows) + len(held)
             report(
                 Progress("train", before + done, total, "rows", note=t("training.note_embedding"))
             )
 
         return embedder.vectors(items, tick)
 
-    vectors, unseen = embed(rows.items, 0), embed(held.items, len(rows))
-    mean = vectors.mean(axis=0)
-    scale = _scale(vectors)
+    vectors, unseen = embed(more.items, 0), embed(held.items, len(more))
+    mean = vectors[: len(rows)].mean(axis=0)
+    scale = _scale(vectors[: len(rows)])
     unseen = unseen if len(held) else np.zeros((0, len(mean)), np.float32)
     embedded = perf_counter() - start
-    fitted = logistic.fit(
-        (vectors - mean) / scale,
-        rows.labels,
-        len(schema.labels),
-        ((unseen - mean) / scale, held.labels),
-        weights=class_weights(rows.labels, len(schema.labels), settings.class_weights),
-        strengths=_STRENGTHS if settings.strength is None else (settings.strength,),
-        seed=job.seed,
-        tick=lambda done, total: report(
-            Progress("train", done, total, "fits", note=t("training.note_fitting"))
-        ),
-    )
+    vectors = (vectors - mean) / scale
+    count = len(schema.labels)
+
+    def fit(labels: np.ndarray, weights: np.ndarray | None, origins: np.ndarray | None) -> Fitted:
+        return logistic.fit(
+            vectors[: len(labels)],
+            labels,
+            count,
+            ((unseen - mean) / scale, held.labels),
+            weights=weights,
+            strengths=_STRENGTHS if settings.strength is None else (settings.strength,),
+            origins=origins,
+            seed=job.seed,
+            tick=lambda done, fits: report(
+                Progress("train", done, fits, "fits", note=t("training.note_fitting"))
+            ),
+        )
+
+    fitted = None
+    if found is None or not found.asked:
+        fitted = fit(rows.labels, class_weights(rows.labels, count, settings.class_weights), None)
+    if found is not None:
+        other = fit(more.labels, found.weights(count, settings.class_weights), found.origins)
+        notes.append(augment.said(found, fitted, other))
+        if fitted is None or augment.helps(fitted, other):
+            fitted, rows = other, more
+    assert fitted is not None
     _write(job, embedder, {"mean": mean, "scale": scale}, fitted)
     write_card(job.out, Card("head", schema, job.method, config=settings.model_dump()))
     figures = {

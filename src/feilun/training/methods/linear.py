@@ -19,7 +19,7 @@ from feilun.engines.linear import WEIGHTS, pick, weigh
 from feilun.messages import t
 from feilun.store.dataset import Dataset
 from feilun.tasks import base as tasks
-from feilun.training import logistic
+from feilun.training import augment, logistic
 from feilun.training.job import DataStats, Estimate, Machine, Report, TrainJob, TrainResult
 from feilun.training.rows import Rows, all_rows, class_weights, drawn, read, schema_of
 from feilun.training.settings import MethodSettings
@@ -48,7 +48,9 @@ class Settings(MethodSettings):
     """``[training.linear]``."""
 
     strength: float | None = Field(
-        None, gt=0, description="inverse of the regularisation; by default the best of 0.3 to 30 in cross-validation"
+        None,
+        gt=0,
+        description="inverse of the regularisation; by default the best of 0.3 to 30 over 3 folds",
     )
     min_rows: int = Field(
         2, ge=1, description="training rows that a feature must occur in; rarer ones are dropped"
@@ -61,8 +63,7 @@ class Settings(MethodSettings):
 @dataclass(frozen=True, slots=True)
 class _Model:
     columns: np.ndarray
-    coef: np.ndarray
-    intercept: np.ndarray
+    fitted: logistic.Fitted
     idf: np.ndarray
     figures: dict[str, float]
 
@@ -70,6 +71,7 @@ class _Model:
 def estimate(job: TrainJob, settings: Settings, rows: DataStats, machine: Machine) -> Estimate:
     """From the number of non-zero features: 8 bytes each, in about four copies."""
     used = min(rows.train, settings.max_rows)
+    used = augment.counted(job, settings.augment, settings.augment_share, used)
     filled = (rows.mean_cost or _TOKENS) * _PER_TOKEN * (used + rows.validation)
     labels = max(2, len(rows.labels))
     weights = min(_WEIGHTS, filled / 4 * labels)
@@ -86,16 +88,30 @@ def train(job: TrainJob, settings: Settings, report: Report) -> TrainResult:
     features = tasks.get(job.task).features(schema.settings)
     rows, notes = drawn(all_rows(dataset), settings.max_rows, job.seed)
     held = read(dataset, "validation")
-    total = len(rows) + len(held)
+    found = augment.added(job, settings.augment, settings.augment_share, rows)
+    more = found.more if found else rows
+    total = len(more) + len(held)
 
     def tick(done: int) -> None:
         report(Progress("train", done, total, "rows", note=t("training.note_features")))
 
-    matrix = _transform(features, rows, tick, 0)
-    unseen = _transform(features, held, tick, len(rows))
-    model = _fit(
-        matrix, rows.labels, (unseen, held.labels), len(schema.labels), settings, job, report
-    )
+    matrix = _transform(features, more, tick, 0)
+    hold = (_transform(features, held, tick, len(more)), held.labels)
+    count = len(schema.labels)
+    own = class_weights(rows.labels, count, settings.class_weights)
+    model = None
+    if found is None or not found.asked:
+        model = _fit(
+            matrix[: len(rows)], rows.labels, hold, count, own, None, settings, job, report
+        )
+    if found is not None:
+        own = found.weights(count, settings.class_weights)
+        origins = found.origins
+        other = _fit(matrix, more.labels, hold, count, own, origins, settings, job, report)
+        notes.append(augment.said(found, model.fitted if model else None, other.fitted))
+        if model is None or augment.helps(model.fitted, other.fitted):
+            model, rows = other, more
+    assert model is not None
     _write(job, model)
     write_card(job.out, Card("linear", schema, job.method, config=settings.model_dump()))
     figures = {"seconds": perf_counter() - start, "rows": float(len(rows)), **model.figures}
@@ -119,6 +135,8 @@ def _fit(
     labels: np.ndarray,
     hold: logistic.Hold,
     count: int,
+    weights: np.ndarray | None,
+    origins: np.ndarray | None,
     settings: Settings,
     job: TrainJob,
     report: Report,
@@ -133,7 +151,6 @@ def _fit(
     if sparse:
         idf = (np.log((1 + len(labels)) / (1 + occurs[columns])) + 1).astype(np.float32)
     matrix, unseen = weigh(matrix, idf), weigh(unseen, idf)
-    weights = class_weights(labels, count, settings.class_weights)
 
     def tick(done: int, total: int) -> None:
         report(Progress("train", done, total, "fits", note=t("training.note_fitting")))
@@ -141,7 +158,8 @@ def _fit(
     if bayes:
         coef, intercept = _bayes(matrix, labels, count, weights)
         tick(1, 1)
-        return _Model(columns, coef, intercept, idf, {"columns": float(len(columns))})
+        fitted = logistic.Fitted(coef, intercept, float("nan"), float("nan"))
+        return _Model(columns, fitted, idf, {"columns": float(len(columns))})
     strengths = logistic.STRENGTHS if settings.strength is None else (settings.strength,)
     fitted = logistic.fit(
         matrix,
@@ -150,11 +168,12 @@ def _fit(
         (unseen, hold[1]),
         weights=weights,
         strengths=strengths,
+        origins=origins,
         seed=job.seed,
         tick=tick,
     )
     figures = {"columns": float(len(columns)), "strength": fitted.strength}
-    return _Model(columns, fitted.coef, fitted.intercept, idf, figures)
+    return _Model(columns, fitted, idf, figures)
 
 
 def _occurrences(matrix: csr_matrix | np.ndarray) -> np.ndarray:
@@ -197,9 +216,9 @@ def _write(job: TrainJob, model: _Model) -> None:
     from safetensors.numpy import save_file
 
     tensors = {
-        "coef": model.coef,
+        "coef": model.fitted.coef,
         "columns": model.columns,
         "idf": model.idf,
-        "intercept": model.intercept,
+        "intercept": model.fitted.intercept,
     }
     save_file(tensors, job.out / WEIGHTS)

@@ -1,0 +1,92 @@
+"""Whether copies help, where the training itself is too dear to be done twice: rung zero answers.
+
+The decision is kept in the job's scratch folder: a training that goes on after a kill goes on with
+the rows that it began with.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from feilun.tasks import base as tasks
+from feilun.training import augment, logistic
+from feilun.training.augment import Added
+from feilun.training.checkpoints import JOB
+from feilun.training.job import TrainJob
+from feilun.training.rows import Rows, class_weights
+from feilun.types import Schema
+
+__all__ = ["Decided", "decided"]
+
+_FILE = "augment.json"
+_CHUNK = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """The rows to learn from beside the originals, None for none, and what is to be said of it."""
+
+    added: Added | None
+    notes: tuple[str, ...] = ()
+
+
+def decided(job: TrainJob, settings: Any, rows: Rows, schema: Schema) -> Decided:
+    """What `settings` want for `rows`; for ``auto``, what the trial says. `job.scratch` belongs to
+    the job already."""
+    found = augment.added(job, settings.augment, settings.augment_share, rows)
+    if found is None:
+        return Decided(None)
+    file = job.scratch / _FILE
+    mark = (job.scratch / JOB).read_text("utf-8")
+    try:
+        kept = json.loads(file.read_text("utf-8"))
+    except (OSError, ValueError):
+        kept = {}
+    if kept.get("job") != mark:
+        helps, note = _trial(job, settings, found, schema)
+        kept = {"job": mark, "helps": helps, "note": note}
+        aside = file.with_suffix(".new")
+        aside.write_text(json.dumps(kept, ensure_ascii=False), "utf-8")
+        aside.replace(file)
+    return Decided(found if kept["helps"] else None, (kept["note"],))
+
+
+def _trial(job: TrainJob, settings: Any, found: Added, schema: Schema) -> tuple[bool, str]:
+    if found.asked:
+        return True, augment.said(found, None)
+    count = len(schema.labels)
+    matrix = _features(job, found.more, schema)
+    nobody = (matrix[:0], np.zeros(0, np.int64))
+
+    def fit(weights: np.ndarray | None, origins: np.ndarray) -> logistic.Fitted:
+        part, labels = matrix[: len(origins)], found.more.labels[: len(origins)]
+        return logistic.fit(
+            part, labels, count, nobody, weights=weights, origins=origins, seed=job.seed
+        )
+
+    own = class_weights(found.rows.labels, count, settings.class_weights)
+    without = fit(own, np.arange(len(found.rows)))
+    with_copies = fit(found.weights(count, settings.class_weights), found.origins)
+    return augment.helps(without, with_copies), augment.said(found, without, with_copies)
+
+
+def _features(job: TrainJob, rows: Rows, schema: Schema) -> Any:
+    """Rung zero's features as it weighs them."""
+    from scipy import sparse
+
+    from feilun.engines.linear import pick, weigh
+
+    features = tasks.get(job.task).features(schema.settings)
+    starts = range(0, len(rows), _CHUNK)
+    parts = [features.transform(rows.items[start : start + _CHUNK]) for start in starts]
+    if isinstance(parts[0], np.ndarray):
+        return weigh(np.concatenate(parts), None)
+    matrix = sparse.vstack(parts, format="csr")
+    occurs = np.bincount(matrix.indices, minlength=matrix.shape[1])
+    columns = np.flatnonzero(occurs >= 2).astype(np.int32)
+    idf = (np.log((1 + matrix.shape[0]) / (1 + occurs[columns])) + 1).astype(np.float32)
+    return weigh(pick(matrix, columns), idf)
