@@ -30,7 +30,7 @@ _PACKAGES: dict[Kind, str] = {
 _ROOM_FILES = {
     "tasks": frozenset({"base"}),
     "methods": frozenset({"base"}),
-    "engines": frozenset({"base", "card", "batching", "array"}),
+    "engines": frozenset({"base", "card", "batching", "array", "explain"}),
 }
 
 
