@@ -200,7 +200,8 @@ def test_feedback_and_update(project: Project, tmp_path: Path) -> None:
     assert [fault["row"] for fault in added.refused] == [16]
     assert "16" in _shown(added)
     queue = list(project.review())
-    assert len(queue) == 5
+    assert len([item for item in queue if item.why == "doubtful"]) in (4, 5)
+    assert len(queue) in (5, 6)  # one is drawn from all answers
     queue[0].label("great")
 
     updated = project.update()

@@ -242,6 +242,54 @@ def test_feedback_the_last_word_counts_and_the_house_goes_first(any_store: Store
     assert list(ledger.feedback("reviews", model_version="reviews@9")) == []
 
 
+def test_the_operator_goes_before_a_reviewer_who_came_later(any_store: Store) -> None:
+    ledger = any_store.ledger
+    ledger.commit([], [answer("c1")])
+    ledger.add_feedback("c1", 0, "mine", source="operator")
+    ledger.add_feedback("c1", 0, "theirs", source="reviewer")
+    assert [f.feedback.label for f in ledger.feedback("reviews")] == ["mine"]
+
+
+def test_what_each_key_got_and_said(any_store: Store) -> None:
+    ledger = any_store.ledger
+    hour = timedelta(hours=1)
+    rows = [
+        answer("old", created=NOW - hour, customer="ann", key_id="k1", label="good", score=0.9),
+        answer("new", created=NOW, customer="ann", key_id="k1", label="good", score=0.9),
+        answer("doubt", created=NOW, customer="ann", key_id="k1", label="good", score=0.6),
+        answer("bob", created=NOW, customer="bob", key_id="k2", label="good", score=0.8),
+    ]
+    ledger.commit([], rows)
+    past = ledger.add_feedback("old", 0, "bad", source="customer", customer="ann")
+    ledger.mark_used([past.id], "reviews:2")
+    for call in ("new", "doubt"):
+        ledger.add_feedback(call, 0, "bad", source="customer", customer="ann", key_id="k9")
+    ledger.add_feedback("bob", 0, "bad", source="operator")
+    ann, other, bob = ledger.voices("reviews", NOW, 0.8)
+    assert (ann.customer, ann.key_id, ann.answers, ann.sure) == ("ann", "k1", 2, 1)
+    assert ann.expected == pytest.approx(0.1)
+    assert (ann.past_answers, ann.past_labels, ann.past_contradicted) == (1, 1, 1)
+    # what another key of the same customer said is its own
+    assert (other.key_id, other.answers, other.labels, other.contradicted) == ("k9", 0, 2, 1)
+    assert (bob.answers, bob.labels) == (1, 0)
+    assert ledger.voices("reviews", None, 0.8)[0].answers == 3
+
+
+def test_the_audit_counts_what_was_drawn_alone(any_store: Store) -> None:
+    ledger = any_store.ledger
+    ledger.commit([], [answer(f"c{n}", label="good") for n in range(4)])
+    ledger.commit([], [answer("kept-not", label="good", stored=False)])
+    ledger.add_feedback("c0", 0, "good", source="reviewer", asked="audit")
+    ledger.add_feedback("c1", 0, "bad", source="reviewer", asked="audit")
+    ledger.add_feedback("c2", 0, "bad", source="reviewer", asked="review")
+    ledger.add_feedback("c3", 0, "good", source="reviewer")
+    ledger.add_feedback("c3", 0, "good", source="reviewer", asked="audit")  # said before, drawn now
+    assert ledger.audited("reviews", "reviews@1") == (3, 2)
+    assert ledger.audited("reviews", "reviews@2") == (0, 0)
+    assert ledger.audited_answers("reviews") == {("c0", 0), ("c1", 0), ("c3", 0)}
+    assert ledger.answered("reviews", "reviews@1") == (5, 4)
+
+
 def test_feedback_that_is_refused(any_store: Store) -> None:
     ledger = any_store.ledger
     past = NOW - timedelta(seconds=1)

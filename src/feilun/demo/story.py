@@ -121,6 +121,8 @@ def tell(
                 failed=sent.failed,
             )
         )
+        if sent.lost:
+            say(t("demo.lost", lost=sent.lost))
         update = project.update(report=report)
         show(update)
         say(t("demo.testing", rows=_count(files.testing)))

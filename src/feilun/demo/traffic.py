@@ -17,13 +17,15 @@ __all__ = ["Sent", "Watch", "send"]
 @dataclass(frozen=True, slots=True)
 class Sent:
     """What happened: answers right as counted by the hidden truth, corrections and confirmations
-    sent back, calls that failed, and milliseconds of each call."""
+    sent back and `lost` (refused or unanswered), calls that failed, and milliseconds of each
+    call."""
 
     rows: int
     right: int
     corrected: int
     confirmed: int
     failed: int
+    lost: int
     milliseconds: Sequence[float]
 
 
@@ -42,7 +44,7 @@ def send(
     corrects a wrong answer with probability `diligence`, and confirms every tenth right one."""
     draw = random.Random(seed)
     clients = [Client(address, key) for key in keys]
-    right = corrected = confirmed = failed = 0
+    right = corrected = confirmed = failed = lost = 0
     times: list[float] = []
     try:
         for start in range(0, len(rows), batch):
@@ -56,19 +58,21 @@ def send(
                 continue
             times.append(1000 * (time.perf_counter() - begun))
             for index, ((_, truth), label) in enumerate(zip(part, answer.labels, strict=True)):
-                if label == truth:
-                    right += 1
-                    if draw.random() < 0.1:
-                        client.feedback(answer.id, truth, index=index)
-                        confirmed += 1
-                elif draw.random() < diligence:
+                right += label == truth
+                if draw.random() >= (0.1 if label == truth else diligence):
+                    continue
+                try:
                     client.feedback(answer.id, truth, index=index)
-                    corrected += 1
+                except ApiError:
+                    lost += 1  # a customer shrugs and goes on
+                else:
+                    confirmed += label == truth
+                    corrected += label != truth
             on_row(start + len(part))
     finally:
         for client in clients:
             client.close()
-    return Sent(len(rows), right, corrected, confirmed, failed, times)
+    return Sent(len(rows), right, corrected, confirmed, failed, lost, times)
 
 
 class Watch:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -69,17 +70,12 @@ def review(project: Project, limit: int) -> Iterator[ReviewItem]:
     context = project._context(project.config())
     store = context.store
     live = project.live
-    drawn: list[Prediction] = []
-    if live is not None:
-        count = -(-limit * context.config.feedback.audit // 1)
-        answered = store.ledger.recent_predictions(
-            project.name, limit=_RECENT, model_version=live.id
-        )
-        drawn = audit_draw(answered, int(count), store.ledger.audited_answers(project.name))
+    ranked = _ranked(context, limit)
+    drawn = _drawn(context, live.id, len(ranked), limit) if live else []
     lots = {(row.prediction_id, row.index) for row in drawn}
     seen: set[tuple[str, int]] = set()
     first = chain(_held(context), _drifted(context, live.id if live else None))
-    for item in chain(first, _queue(context, drawn, limit)):
+    for item in chain(first, _queue(context, weave(ranked, drawn, limit), lots)):
         place = (item.prediction.prediction_id, item.prediction.index)
         if place in seen:
             continue
@@ -127,7 +123,17 @@ def _drifted(context: Context, version: str | None) -> Iterator[ReviewItem]:
             yield ReviewItem(prediction, "drifted", t("review.drifted"), None, context.store)
 
 
-def _queue(context: Context, drawn: list[Prediction], limit: int) -> Iterator[ReviewItem]:
+def _drawn(context: Context, version: str, ranked: int, limit: int) -> list[Prediction]:
+    """So many of the version's answers, drawn at random, that they are their share of a queue of
+    at most `limit` in which `ranked` others stand."""
+    share = context.config.feedback.audit
+    count = limit if share >= 1 else min(ranked * share / (1 - share), limit * share)
+    ledger = context.store.ledger
+    answered = ledger.recent_predictions(context.project, limit=_RECENT, model_version=version)
+    return audit_draw(answered, math.ceil(count), ledger.audited_answers(context.project))
+
+
+def _ranked(context: Context, limit: int) -> list[Prediction]:
     rows = context.store.ledger.recent_predictions(
         context.project, limit=_RECENT, unlabelled_only=True
     )
@@ -137,9 +143,13 @@ def _queue(context: Context, drawn: list[Prediction], limit: int) -> Iterator[Re
         features = context.task.features(context.task_settings())
         examples = context.dataset(data).examples("train")
         novelty = sketch(features, (one.item for one in examples)).unseen
-    ranked = review_queue(rows, limit, novelty=novelty)
-    lots = {(row.prediction_id, row.index) for row in drawn}
-    for row in weave(ranked, drawn, limit):
+    return review_queue(rows, limit, novelty=novelty)
+
+
+def _queue(
+    context: Context, rows: list[Prediction], lots: set[tuple[str, int]]
+) -> Iterator[ReviewItem]:
+    for row in rows:
         why: Why = "audit" if (row.prediction_id, row.index) in lots else "doubtful"
         if abstained(row):
             why = "abstained"
