@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -23,7 +23,7 @@ from feilun.types import Rule
 
 __all__ = ["MOST_ROWS", "Choice", "Condition", "Costs", "Covered", "Status", "judge", "more_rows"]
 
-MOST_ROWS = 100_000
+MOST_ROWS = 20_000
 """Beyond this many more rows no number is named."""
 _SHARES = (1.0, 0.98, 0.95, 0.9, 0.85, 0.8, 0.7, 0.6, 0.5)
 
@@ -48,8 +48,8 @@ class Condition:
 @dataclass(frozen=True, slots=True)
 class Costs:
     """Errors about `label` priced: what 1,000 answers cost with the threshold and, `plain`, with
-    the most probable label; `saved` is the difference on the same rows. Beside them the shares of
-    missed rows and of false alarms."""
+    the most probable label, unsure ones included; `saved` is the difference on the same rows.
+    Beside them the shares of missed rows and of false alarms."""
 
     label: str
     threshold: float
@@ -128,7 +128,7 @@ def judge(
         abstained=wilson(int((~kept).sum()), len(kept), confidence),
         right=wilson(int(right[kept].sum()), int(kept.sum()), confidence),
         conditions=conditions,
-        costs=_costs(probabilities, answers, kept, truth, labels, rule, settings, seed)
+        costs=_costs(probabilities, answers, truth, labels, rule, settings, seed)
         if costs.label in labels
         else None,
         curve=_curve(sure, right, confidence),
@@ -150,9 +150,13 @@ def more_rows(share: float, rows: int, limit: float, confidence: float) -> int |
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if settled(middle) else (middle, high)
-    more = high - rows
-    unit = max(int(10 ** (len(str(more)) - 2)), 1)
-    return math.ceil(more / unit) * unit
+    return _rounded(high - rows)
+
+
+def _rounded(rows: float) -> int:
+    """Two digits are all that such an estimate has."""
+    unit = max(int(10 ** (len(str(math.ceil(rows))) - 2)), 1)
+    return math.ceil(rows / unit) * unit
 
 
 def _conditions(
@@ -179,7 +183,11 @@ def _conditions(
     if target.accuracy_at_least is not None:
         count = int(kept.sum())
         score = wilson(int((answers == truth)[kept].sum()), count, confidence)
-        found.append(_condition("accuracy", "", target.accuracy_at_least, score, count, confidence))
+        one = _condition("accuracy", "", target.accuracy_at_least, score, count, confidence)
+        if one.more_rows:  # of further rows, too, only a part is answered
+            more = _rounded(one.more_rows * len(kept) / count)
+            one = replace(one, more_rows=more if more <= MOST_ROWS else None)
+        found.append(one)
     return tuple(found)
 
 
@@ -195,7 +203,8 @@ def _condition(
         status = "met"
     elif rows and low > most:
         status = "not_met"
-    more = more_rows(share, rows, most, confidence) if status == "cannot_tell" else None
+    open_still = status == "cannot_tell" and rows > 0
+    more = more_rows(share, rows, most, confidence) if open_still else None
     return Condition(kind, label, limit, score, rows, status, more)
 
 
@@ -217,7 +226,6 @@ def _wanted(
 def _costs(
     probabilities: np.ndarray,
     answers: np.ndarray,
-    kept: np.ndarray,
     truth: np.ndarray,
     labels: tuple[str, ...],
     rule: Rule,
@@ -228,8 +236,7 @@ def _costs(
     place = labels.index(costs.label)
     has = truth == place
     plain = probabilities.argmax(axis=1)
-    errors = [(has & kept & (answers != place), ~has & kept & (answers == place))]
-    errors.append((has & (plain != place), ~has & (plain == place)))
+    errors = [(has & (each != place), ~has & (each == place)) for each in (answers, plain)]
     price = [costs.missed * missed + costs.false_alarm * alarm for missed, alarm in errors]
     saved = paired_difference(
         price[1], price[0], resamples=settings.resamples, confidence=confidence, seed=seed

@@ -13,8 +13,9 @@ from feilun.evaluation.result import Evaluation
 from feilun.evaluation.wording import fill
 from feilun.messages import Language, language
 
-__all__ = ["Money", "amount", "founder"]
+__all__ = ["Money", "amount", "founder", "going_on", "worth"]
 
+_CENT = 0.01
 _AIMS = {
     "missed": "verdict.aim_missed",
     "false_alarms": "verdict.aim_false_alarms",
@@ -42,7 +43,19 @@ def founder(
     money: Money | None = None,
     lang: Language | None = None,
 ) -> str:
-    """The paragraph."""
+    """The paragraph, `going_on` at its end."""
+    lang = lang or language()
+    said = worth(evaluation, decision, money, lang)
+    return said + ("" if lang == "zh" else " ") + going_on(evaluation, decision, lang)
+
+
+def worth(
+    evaluation: Evaluation,
+    decision: Decision,
+    money: Money | None = None,
+    lang: Language | None = None,
+) -> str:
+    """Good enough for what, compared with what, how sure, at what cost."""
     lang = lang or language()
     choice = evaluation.choice
     parts = [
@@ -50,7 +63,6 @@ def founder(
         _beside(evaluation, decision, lang),
         *(_chosen(choice, lang) if choice else []),
         _money(money, lang),
-        _next(evaluation, decision, choice, lang),
     ]
     return ("" if lang == "zh" else " ").join(part for part in parts if part)
 
@@ -132,15 +144,19 @@ def _money(money: Money | None, lang: Language) -> str:
     if money is None:
         return ""
     figures = {
-        "cost": amount(money.cost_per_1000),
+        "cost": amount(max(money.cost_per_1000, _CENT)),
         "price": amount(money.price_per_1000),
         "currency": money.currency,
     }
-    return fill("verdict.money_price" if money.price_per_1000 else "verdict.money", figures, lang)
+    sold = money.price_per_1000 > 0
+    if money.cost_per_1000 < _CENT:
+        return fill("verdict.money_little_price" if sold else "verdict.money_little", figures, lang)
+    return fill("verdict.money_price" if sold else "verdict.money", figures, lang)
 
 
-def _next(evaluation: Evaluation, decision: Decision, choice: Choice | None, lang: Language) -> str:
+def going_on(evaluation: Evaluation, decision: Decision, lang: Language | None = None) -> str:
     """The most useful command now: towards the target, then live, then more labels."""
+    lang, choice = lang or language(), evaluation.choice
     name = {"name": evaluation.name}
     if choice is not None and choice.status in ("not_met", "cannot_tell"):
         return _towards(evaluation, choice, lang)
@@ -157,6 +173,8 @@ def _towards(evaluation: Evaluation, choice: Choice, lang: Language) -> str:
     """What brings the first unmet line of the target nearer."""
     order = {"not_met": 0, "cannot_tell": 1, "met": 2}
     one = min(choice.conditions, key=lambda each: order[each.status])
+    if choice.rule.abstain_below and choice.abstained.value == 1:
+        return fill("verdict.next_answers", {"name": evaluation.name}, lang)
     if one.status == "cannot_tell":
         if one.more_rows is None:
             return fill("verdict.next_at_limit", {}, lang)

@@ -15,10 +15,11 @@ from feilun.evaluation import verdict, wording
 from feilun.evaluation.bilingual import both, say
 from feilun.evaluation.consultations import RISK
 from feilun.evaluation.facts import Facts
-from feilun.evaluation.founder import Money, founder
+from feilun.evaluation.founder import Money, founder, going_on, worth
 from feilun.evaluation.gate import Decision
 from feilun.evaluation.result import Evaluation, Forgetting
 from feilun.evaluation.robustness import Robustness
+from feilun.evaluation.shading import heated, shaded
 from feilun.evaluation.view import view
 from feilun.evaluation.view_beside import view_beside
 from feilun.evaluation.view_choice import view_choice
@@ -110,10 +111,13 @@ def render(
         tone=tone,
         badge=say(badges[tone]),
         headline=both(lambda one: verdict.headline(evaluation, decision, one)),
-        founder=both(lambda one: founder(evaluation, decision, money, one)),
+        founder=both(lambda one: worth(evaluation, decision, money, one)),
+        going_on=both(lambda one: going_on(evaluation, decision, one)),
         opening=both(lambda one: verdict.opening(evaluation, one)),
         closing=both(lambda one: verdict.closing(evaluation, one)),
         say=say,
+        shaded=shaded,
+        heated=heated,
         both=lambda reason: both(reason.text),
         method=lambda name: both(lambda one: wording.method_name(name, one)),
         metric_accuracy=both(lambda one: wording.metric_name("accuracy", one)),

@@ -107,8 +107,10 @@ class Calibration:
 @dataclass(frozen=True, slots=True)
 class Miss:
     """A row answered wrong. `text` is the input, or `image` its thumbnail as a data URI; `cut` is
-    how many letters of the text are not shown. `stated` is the probability of the wrong answer,
-    `stated_truth` that of the right one."""
+    how many letters of the text are not shown. `shades` are (start, end, weight) of its words and
+    `heat` the weights of a picture's squares, row by row: above 0 for the answer, below 0 for the
+    truth, in log-odds; empty where they were not asked for. `stated` is the probability of the
+    wrong answer, `stated_truth` that of the right one."""
 
     row_id: str
     truth: str
@@ -118,6 +120,8 @@ class Miss:
     text: str | None = None
     image: str | None = None
     cut: int = 0
+    shades: tuple[tuple[int, int, float], ...] = ()
+    heat: tuple[tuple[float, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,8 +20,8 @@ _NAMES = {
     "accuracy": "verdict.line_accuracy",
 }
 _STATUS = {
-    "met": ("verdict.status_met", "better"),
-    "not_met": ("verdict.status_not_met", "worse"),
+    "met": ("verdict.status_met", "up"),
+    "not_met": ("verdict.status_not_met", "down"),
     "cannot_tell": ("verdict.status_cannot_tell", ""),
 }
 

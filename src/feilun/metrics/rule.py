@@ -12,38 +12,24 @@ import numpy as np
 from feilun.metrics.intervals import wilson
 from feilun.types import Rule
 
-__all__ = ["best_threshold", "cheapest", "choose", "cutoff_for", "sureness"]
-
-_TINY = 1e-12
+__all__ = ["best_threshold", "cheapest", "choose", "cutoff_for"]
 
 
 def choose(
     probabilities: np.ndarray, labels: tuple[str, ...], rule: Rule
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The answers (rows,), indices into `labels`, and how sure each is, 0 to 1.
+    """The answers (rows,), indices into `labels`, and the probability of each.
 
-    A rule for a label that the model does not know leaves the most probable one. Sure is the
-    probability of the answer; beside a threshold, that probability after the odds of the label
-    have been shifted so that the threshold lies at one half.
+    A rule for a label that the model does not know leaves the most probable one.
     """
-    if rule.label not in labels or len(labels) < 2:
-        return probabilities.argmax(axis=1), probabilities.max(axis=1)
-    place = labels.index(rule.label)
-    given = probabilities[:, place]
-    others = probabilities.copy()
-    others[:, place] = -1.0
-    answers = np.where(given >= rule.threshold, place, others.argmax(axis=1))
-    shifted = sureness(given, rule.threshold)
-    rest = np.clip(others.max(axis=1) / np.maximum(1 - given, _TINY), 0.0, 1.0)
-    return answers, np.where(answers == place, shifted, (1 - shifted) * rest)
-
-
-def sureness(probability: np.ndarray, threshold: float) -> np.ndarray:
-    """`probability` with its odds divided by the threshold's: one half where they are equal."""
-    yes = probability * (1 - threshold)
-    no = (1 - probability) * threshold
-    result: np.ndarray = yes / np.maximum(yes + no, _TINY)
-    return result
+    answers = probabilities.argmax(axis=1)
+    if rule.label in labels and len(labels) > 1:
+        place = labels.index(rule.label)
+        others = probabilities.copy()
+        others[:, place] = -1.0
+        says = probabilities[:, place] >= rule.threshold
+        answers = np.where(says, place, others.argmax(axis=1))
+    return answers, probabilities[np.arange(len(answers)), answers]
 
 
 def cheapest(missed: float, false_alarm: float) -> float:
@@ -86,7 +72,7 @@ def best_threshold(
 
 
 def cutoff_for(sure: np.ndarray, right: np.ndarray, accuracy: float) -> float:
-    """The lowest sureness from which on `accuracy` of the answers are right, surely enough: the
+    """The lowest probability from which on `accuracy` of the answers are right, surely enough: the
     lower end of the 50 % interval reaches it, because the lowest of many cut-offs flatters itself.
     1.0 where no share of the rows reaches it."""
     order = np.argsort(-np.asarray(sure), kind="stable")

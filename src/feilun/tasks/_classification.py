@@ -101,10 +101,9 @@ def _by_rule(
     probabilities: np.ndarray, labels: tuple[str, ...], rule: Rule, all_scores: bool
 ) -> list[Output]:
     best, sure = choose(probabilities, labels, rule)
-    scores = probabilities[np.arange(len(best)), best].tolist()
     outputs: list[Output] = [
         {"label": labels[index], "score": score}
-        for index, score in zip(best.tolist(), scores, strict=True)
+        for index, score in zip(best.tolist(), sure.tolist(), strict=True)
     ]
     for row in np.flatnonzero(sure < rule.abstain_below).tolist():
         outputs[row]["abstained"] = True

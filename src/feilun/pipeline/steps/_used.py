@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from feilun.config import EvaluationConfig
+from feilun.engines.base import open_engine
+from feilun.engines.explain import Explanation, explain
 from feilun.errors import InvalidSettings
 from feilun.evaluation.answers import Answers, align, label_space
 from feilun.evaluation.choice import Choice, judge
 from feilun.evaluation.founder import Money
+from feilun.evaluation.result import Miss
 from feilun.pipeline.context import Context
 from feilun.store.records import ModelVersion
+from feilun.types import Item
 
-__all__ = ["money", "used"]
+__all__ = ["explained", "money", "used"]
 
 
 def used(
@@ -47,6 +52,46 @@ def used(
         held,
         context.config.training.seed,
     )
+
+
+def explained(
+    context: Context,
+    model: ModelVersion,
+    misses: Sequence[Miss],
+    items: Sequence[Item],
+    row_ids: Sequence[str],
+) -> tuple[Miss, ...]:
+    """The surest errors with what spoke for the answer and what for the truth."""
+    if not misses:
+        return ()
+    places = {row: place for place, row in enumerate(row_ids)}
+    engine = open_engine(context.folder(model))
+    try:
+        labels = engine.card.schema.labels
+        told = []
+        for miss in misses:
+            truth = miss.truth if miss.truth in labels else None
+            item = context.task.check(items[places[miss.row_id]])
+            why = explain(engine, item, miss.answer, truth)
+            told.append(_with(miss, why) if why else miss)
+    finally:
+        engine.close()
+    return tuple(told)
+
+
+def _with(miss: Miss, why: Explanation) -> Miss:
+    weights = [round(weight, 4) for weight in why.weights]
+    if why.grid is not None:
+        width = why.grid[1]
+        starts = range(0, len(weights), width)
+        return replace(miss, heat=tuple(tuple(weights[at : at + width]) for at in starts))
+    shown = len(miss.text or "")
+    shades = [
+        (start, min(end, shown), weight)
+        for (start, end), weight in zip(why.spans, weights, strict=True)
+        if start < shown
+    ]
+    return replace(miss, shades=tuple(shades))
 
 
 def _known(settings: EvaluationConfig, labels: tuple[str, ...]) -> None:

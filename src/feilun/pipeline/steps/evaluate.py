@@ -27,7 +27,7 @@ from feilun.metrics.scores import Score
 from feilun.pipeline.context import Context
 from feilun.pipeline.steps._history import JUDGED_AGAINST, columns, consultations, months
 from feilun.pipeline.steps._robust import robustness
-from feilun.pipeline.steps._used import money, used
+from feilun.pipeline.steps._used import explained, money, used
 from feilun.store.dataset import Dataset
 from feilun.store.records import DataVersion, ModelVersion
 from feilun.table import to_jsonable
@@ -83,6 +83,7 @@ def evaluate(
         found,
         is_live=now == model.id,
         choice=used(context, candidate, dataset.schema.labels, truth, validation),
+        misses=explained(context, model, found.misses, items, dataset.row_ids("test")),
     )
     decision = decide(found, forgetting=forgot)
     robust = robustness(context, model, dataset, candidate)
@@ -259,6 +260,7 @@ def _note(
     live = found.against("live")
     if live is not None:
         metrics[JUDGED_AGAINST] = live.name
+        metrics["apart"] = (live.won + live.lost) / live.rows
     catalog = context.store.catalog
     catalog.update_model_version(model.id, metrics=metrics, report=ref)
     if not decision.promote and model.state == "candidate":
