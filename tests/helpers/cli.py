@@ -39,9 +39,11 @@ def feilun(
     )
 
 
-def feilun_json(*words: str, cwd: Path, code: int = 0, **env: str) -> dict[str, Any]:
+def feilun_json(
+    *words: str, cwd: Path, code: int = 0, timeout: float = 300, **env: str
+) -> dict[str, Any]:
     """The one object that ``feilun WORDS --json`` prints; it must end with `code`."""
-    done = feilun(*words, "--json", cwd=cwd, **env)
+    done = feilun(*words, "--json", cwd=cwd, timeout=timeout, **env)
     assert done.returncode == code, done.stderr + done.stdout
     found: dict[str, Any] = json.loads(done.stdout)
     return found

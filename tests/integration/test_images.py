@@ -17,7 +17,7 @@ def _wheel(folder: Path, pictures: Path, *settings: str) -> dict[str, object]:
     feilun_json("init", "pictures", "--task", "image-classification", cwd=folder)
     added = feilun_json("data", "add", str(pictures), cwd=folder)
     assert added["report"]["bad"] == 0
-    return feilun_json("run", *settings, cwd=folder)
+    return feilun_json("run", *settings, cwd=folder, timeout=1800)
 
 
 def _ask(folder: Path, files: list[Path]) -> list[str]:
