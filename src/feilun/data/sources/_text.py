@@ -10,7 +10,15 @@ from typing import BinaryIO
 
 from feilun.errors import InvalidData
 
-__all__ = ["DAMAGE", "MAX_CELL", "TextFile", "damaged", "encoding_of", "open_text"]
+__all__ = [
+    "DAMAGE",
+    "MAX_CELL",
+    "TextFile",
+    "damaged",
+    "encoding_of",
+    "looks_chinese",
+    "open_text",
+]
 
 MAX_CELL = 64 << 20
 """Characters that one cell or line may have; more is a quote that was never closed."""
@@ -76,7 +84,7 @@ def encoding_of(file: Path) -> str:
         sample = before[-4:] + head + stream.read(_CHUNK) if before else head
     if _decodes(sample, "utf-8"):
         return "utf-8"
-    if _decodes(sample, "gb18030") and _looks_chinese(sample):
+    if _decodes(sample, "gb18030") and looks_chinese(sample):
         return "gb18030"
     return _guess(file, sample)
 
@@ -117,7 +125,7 @@ def _decodes(sample: bytes, encoding: str) -> bool:
     return True
 
 
-def _looks_chinese(sample: bytes) -> bool:
+def looks_chinese(sample: bytes) -> bool:
     """Whether the pairs are mostly everyday characters and punctuation. GB18030 decodes nearly
     anything, also western European text, in which a single high byte swallows its neighbour."""
     common = other = place = 0
