@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,9 @@ __all__ = ["backup", "restore"]
 
 def backup(workspace: Workspace, target: Path) -> Listing:
     """The workspace as it is at one moment: databases, artifacts, projects' files."""
-    return _listing("project.backup_done", target, stored.backup(workspace.store, target))
+    vaults = sorted((workspace.store.folder / "vaults").glob("*.db"))
+    notes = [t("vault.not_in_backup", files=vaults)] if vaults else []
+    return _listing("project.backup_done", target, stored.backup(workspace.store, target), notes)
 
 
 def restore(workspace: Workspace, source: Path) -> Listing:
@@ -33,8 +36,8 @@ def restore(workspace: Workspace, source: Path) -> Listing:
     return _listing("project.restore_done", workspace.folder, info)
 
 
-def _listing(key: str, folder: Path, info: object) -> Listing:
+def _listing(key: str, folder: Path, info: object, notes: Sequence[str] = ()) -> Listing:
     data = to_jsonable(info)
     plain: dict[str, Any] = {k: v for k, v in data.items() if isinstance(v, (str, int, float))}
     rows = [[t(f"project.copy_{k}"), size(v) if k == "bytes" else str(v)] for k, v in plain.items()]
-    return Listing([data], Table(t(key, folder=folder), ["", ""], rows))
+    return Listing([data], Table(t(key, folder=folder), ["", ""], rows, notes))

@@ -115,7 +115,7 @@ def clean(
     """Cleans the latest data version; `Project.clean` says how."""
     passes = read_recipe(Path(recipe)) if recipe is not None else []
     given = {name: value for name, value in steps.items() if value}
-    if "all" in given.get("mask", ()):
+    if given.get("mask") == "all" or "all" in given.get("mask", ()):
         given["mask"] = KINDS
     if given or not (passes or forget_recipe):
         passes.append(cleaning(**given))

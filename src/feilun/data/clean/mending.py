@@ -83,9 +83,7 @@ class Mending:
         labels: tuple[str, ...] = previous.schema.labels if previous else ()
         for one in self._new:
             self._check(one.check(labels))
-            labels = tuple(
-                dict.fromkeys(one.label(name) for name in labels if name not in one.drop_labels)
-            )
+            labels = one.labels(labels)
         self._passes = [*before, *self._new]
         for place, one in enumerate(self._passes):
             masker = self._masker(one, key)
@@ -124,8 +122,8 @@ class Mending:
     def known(self, labels: Sequence[str]) -> tuple[str, ...]:
         """The labels of the version before as they are called now, in their order."""
         for one in self._new:
-            labels = [one.label(name) for name in labels if name not in one.drop_labels]
-        return tuple(dict.fromkeys(labels))
+            labels = one.labels(labels)
+        return tuple(labels)
 
     def row(
         self, row_id: str, key: bytes, label: str, cells: list[Any], split: int

@@ -58,10 +58,11 @@ class Cleaning(Section):
         """The steps that are set."""
         return tuple(step for step in STEPS if getattr(self, step))
 
-    def label(self, label: str) -> str:
-        """What `label` is called afterwards."""
-        renamed = self.rename_labels.get(label, label)
-        return self.merge_labels.get(renamed, renamed)
+    def labels(self, labels: Sequence[str]) -> tuple[str, ...]:
+        """What of `labels` there is afterwards, in the same places: a renamed label keeps its own,
+        a merged one gives its up."""
+        renamed = (self.rename_labels.get(x, x) for x in labels if x not in self.drop_labels)
+        return tuple(label for label in renamed if self.merge_labels.get(label, label) == label)
 
     def check(self, labels: Sequence[str]) -> Self:
         """Raises `InvalidData` for a label that is not among `labels`, a new name that is taken,
@@ -78,6 +79,9 @@ class Cleaning(Section):
         for label in (*self.merge_labels, *self.merge_labels.values()):
             if label not in renamed:
                 raise InvalidData("clean.unknown_label", label=label, options=sorted(renamed))
+        for label in self.merge_labels.values():
+            if label in self.merge_labels:
+                raise InvalidData("clean.merge_chain", label=label)
         return self
 
 
