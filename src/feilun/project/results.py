@@ -79,6 +79,7 @@ class Added(Result):
             [t("project.rows"), f"{report['rows']:,}"],
             [t("project.new_rows"), f"{report['new']:,}"],
             [t("project.duplicates"), f"{report['duplicates']:,}"],
+            *([[t("project.near"), f"{report['near']:,}"]] if report.get("near") else []),
             [t("project.bad_rows"), f"{report['bad']:,}"],
         ]
         for source in report["sources"]:
@@ -86,7 +87,7 @@ class Added(Result):
             shown = [f"{role} = {column}" for role, column in (roles.get("inputs") or {}).items()]
             shown += [
                 f"{role} = {roles[role]}"
-                for role in ("label", "id", "group", "subject")
+                for role in ("label", "id", "group", "subject", "time")
                 if roles.get(role)
             ]
             rows.append([Path(source["name"]).name, "; ".join(shown)])
@@ -256,13 +257,15 @@ class Deployed(Result):
 
 @dataclass(frozen=True)
 class Predicted(Result):
-    """Answers in the order of the inputs; `id` and `usage` when a server gave them."""
+    """Answers in the order of the inputs; `id` and `usage` when a server gave them. Where it took
+    several `calls`, each of these has an ``id`` and a number of ``inputs``."""
 
     model: str
     inputs: Sequence[str]
     outputs: Sequence[Output]
     id: str | None = None
     usage: Mapping[str, Any] | None = None
+    calls: Sequence[Mapping[str, Any]] = ()
 
     def tables(self) -> Sequence[Table]:
         rows = [
