@@ -104,21 +104,33 @@ def _matching(folder: Path, pattern: str) -> list[Path]:
     """Files below `folder`, never beside or above it."""
     if pattern.startswith("/") or ".." in Path(pattern).parts:
         return []
-    root = folder.resolve()
     return sorted(
         file
         for file in folder.glob(pattern)
-        if file.is_file() and file.suffix in SUFFIXES and file.resolve().is_relative_to(root)
+        if file.is_file() and file.suffix in SUFFIXES and _inside(folder, file)
     )
 
 
-def _files(folder: Path, depth: int = _DEPTH) -> Iterator[Path]:
+def _inside(folder: Path, file: Path) -> bool:
+    """Whether a file is in `folder` itself, not a link out of it; the cache of Hugging Face may
+    link to the blobs beside its snapshots."""
+    root, target = folder.resolve(), file.resolve()
+    blobs = root.parent.parent / "blobs"
+    return target.is_relative_to(root) or target.is_relative_to(blobs)
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """Files of rows in `folder`, a few folders deep; hidden ones and links out of it are not."""
+    return (file for file in _below(folder, _DEPTH) if _inside(folder, file))
+
+
+def _below(folder: Path, depth: int) -> Iterator[Path]:
     for path in sorted(folder.iterdir()):
         if path.name.startswith("."):
             continue
         if path.is_dir():
             if depth > 1:
-                yield from _files(path, depth - 1)
+                yield from _below(path, depth - 1)
         elif path.suffix in SUFFIXES and path.name != "dataset_infos.json":
             yield path
 
