@@ -35,10 +35,12 @@ def planned(
     stats: DataStats = STATS,
     machine: Machine = MACHINE,
     previous: Path | None = None,
+    new_rows: int = 0,
     **config: Any,
 ) -> Plan:
     settings = TrainingConfig(**config)
     job = TrainJob("", "text-classification", Path("d"), base, Path("o"), Path("s"), previous)
+    job = replace(job, new_rows=tuple(map(str, range(new_rows))))
     return plan(wanted, job, settings, resolve(settings), stats, machine)
 
 
@@ -153,6 +155,22 @@ def test_nothing_frozen_begins_from_nothing(method: str) -> None:
 def test_an_unknown_method_lists_the_options(base: Path) -> None:
     with pytest.raises(UsageError, match="linear"):
         planned("magic", base)
+
+
+def test_an_update_costs_its_new_rows_and_as_many_old_ones(base: Path) -> None:
+    large = replace(STATS, train=300_000)
+    whole = planned("full", None, previous=base, stats=large).rungs[0].estimate
+    update = planned("full", None, previous=base, stats=large, new_rows=100).rungs[0].estimate
+    assert whole.detail["rows"] == 300_000
+    assert update.detail["rows"] == 200
+    assert update.seconds < whole.seconds / 5  # what it costs to begin stays
+    few = planned("full", None, previous=base, new_rows=2000).rungs[0].estimate
+    assert few.detail["rows"] == 3000  # no more than there are
+    # What does not fit the time is made smaller from these rows on, not from all.
+    tight = planned(
+        "full", None, previous=base, stats=large, new_rows=50_000, time_limit=whole.seconds / 300
+    )
+    assert 200 <= tight.rungs[0].settings["max_rows"] < 100_000
 
 
 def test_an_update_is_one_rung(base: Path) -> None:

@@ -21,6 +21,7 @@ from feilun.tasks.base import get as get_task
 from feilun.types import Item
 
 if TYPE_CHECKING:
+    from feilun.client import Answer
     from feilun.project.project import Project
 
 __all__ = [
@@ -34,6 +35,9 @@ __all__ = [
     "read_items",
 ]
 
+_ONE_CALL = 100
+"""Inputs that are sent without asking how many a call may carry."""
+_TOO_LARGE = 413
 _TABLES = (".csv", ".tsv", ".json", ".jsonl", ".parquet", ".xlsx")
 
 
@@ -112,21 +116,58 @@ def call(
     names: Sequence[str] | None = None,
     explain: bool = False,
 ) -> Predicted:
-    """Answers by the server at `url`, metered under `key`."""
+    """Answers by the server at `url`, metered under `key`, in as many calls as it needs: so many
+    inputs as it says that one call may carry, fewer where it still finds that too much. When a call
+    fails, those before it have been answered and metered."""
     from feilun.client import ApiError, Client, Unreachable
 
+    answers: list[Answer] = []
     try:
         with Client(url, key, lang=language()) as client:
-            answer = client.predict(
-                list(items), model=model, all_scores=all_scores, explain=explain
-            )
+            todo = [list(items)]
+            if len(items) > _ONE_CALL:
+                size = _max_inputs(client.models(), model) or len(items)
+                todo = [list(items[n : n + size]) for n in range(0, len(items), size)]
+            while todo:
+                part = todo.pop(0)
+                try:
+                    answers.append(
+                        client.predict(part, model=model, all_scores=all_scores, explain=explain)
+                    )
+                except ApiError as error:
+                    if error.status != _TOO_LARGE or len(part) == 1:
+                        raise
+                    half = -(-len(part) // 2)
+                    todo[:0] = [part[:half], part[half:]]
     except Unreachable as error:
         raise EnvironmentProblem("project.server_away", reason=str(error)) from None
     except ApiError as error:
         failure = EnvironmentProblem if error.status >= 500 else UsageError
         raise failure("project.server_refused", url=url, reason=str(error)) from None
-    shown = names or [_words(item) for item in items]
-    return Predicted(answer.model, shown, answer.outputs, answer.id, answer.usage)
+    return _joined(answers, names or [_words(item) for item in items])
+
+
+def _max_inputs(models: Sequence[Mapping[str, Any]], model: str) -> int | None:
+    """How many inputs one call about `model` may carry, where the server says it."""
+    name = model.partition("@")[0]
+    found = [int(one["max_inputs"]) for one in models if one["id"] == name and "max_inputs" in one]
+    return found[0] if found else None
+
+
+def _joined(answers: Sequence[Answer], shown: Sequence[str]) -> Predicted:
+    """The answers of several calls as those of one. Each call has an id of its own, which feedback
+    refers to; a new version that goes live between two calls shows in the name."""
+    name = ", ".join(dict.fromkeys(answer.model for answer in answers))
+    outputs = [output for answer in answers for output in answer.outputs]
+    if len(answers) == 1:
+        return Predicted(name, shown, outputs, answers[0].id, answers[0].usage)
+    usage: dict[str, Any] = {}
+    for answer in answers:
+        for key, value in answer.usage.items():
+            number = isinstance(value, int | float) and not isinstance(value, bool)
+            usage[key] = usage.get(key, 0) + value if number else value
+    calls = [{"id": answer.id, "inputs": len(answer.outputs)} for answer in answers]
+    return Predicted(name, shown, outputs, None, usage, calls)
 
 
 def read_items(task: TaskBase, given: Sequence[str], columns: Mapping[str, str]) -> list[Item]:

@@ -18,7 +18,14 @@ from feilun.training import attention, augment, augment_trial, checkpoints, prec
 from feilun.training.batches import EncodedRows, order
 from feilun.training.body import Body, describe
 from feilun.training.job import DataStats, Estimate, Machine, Report, TrainJob, TrainResult
-from feilun.training.rows import class_weights, drawn, learning_rows, read, schema_of
+from feilun.training.rows import (
+    class_weights,
+    drawn,
+    learning_count,
+    learning_rows,
+    read,
+    schema_of,
+)
 from feilun.training.settings import MethodSettings
 from feilun.types import Progress
 
@@ -112,7 +119,8 @@ def estimate(
 ) -> Estimate:
     """`trained` is the share of the parameters that learn. `settings` are settled."""
     body = describe(job.previous or job.base)
-    used = min(rows.train, settings.max_rows or rows.train)
+    used = learning_count(job, rows.train)
+    used = min(used, settings.max_rows or used)
     used = augment.counted(job, settings.augment, settings.augment_share, used)
     budget = settings.batch_tokens or _budget(body, rows.max_cost)
     batch = min(budget, settings.batch_rows * max(1, rows.max_cost))

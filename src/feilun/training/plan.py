@@ -17,6 +17,7 @@ from feilun.config import TrainingConfig
 from feilun.errors import EnvironmentProblem, UsageError
 from feilun.messages import t
 from feilun.training.job import DataStats, Estimate, Machine, TrainJob
+from feilun.training.rows import learning_count
 from feilun.training.settings import MethodSettings, method, methods
 
 __all__ = ["AUTO", "Plan", "PlannedRung", "plan"]
@@ -216,7 +217,8 @@ class _Planner:
 
     def _drop_rows(self, settings: Any) -> Any:
         """A fifth of the rows less, where that leaves enough to learn from."""
-        rows = min(getattr(settings, "max_rows", None) or self._stats.train, self._stats.train)
+        most = learning_count(self._job, self._stats.train)
+        rows = min(getattr(settings, "max_rows", None) or most, most)
         fewer = int(rows * 0.8)
         if fewer < _FEWEST_ROWS or not hasattr(settings, "max_rows"):
             return None

@@ -20,6 +20,7 @@ __all__ = [
     "all_rows",
     "class_weights",
     "drawn",
+    "learning_count",
     "learning_rows",
     "read",
     "schema_of",
@@ -106,6 +107,14 @@ def learning_rows(job: TrainJob, dataset: Dataset) -> Rows:
     if not len(rows):
         raise InvalidData("training.no_rows", folder=dataset.folder)
     return rows
+
+
+def learning_count(job: TrainJob, train: int) -> int:
+    """About how many rows `learning_rows` gives, of `train` training rows: known before anything
+    is read, and never too few."""
+    if job.previous is None or not job.new_rows:
+        return train
+    return min(train, round(len(job.new_rows) * (1 + job.replay)))
 
 
 def drawn(rows: Rows, limit: int | None, seed: int) -> tuple[Rows, list[str]]:

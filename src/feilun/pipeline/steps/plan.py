@@ -53,6 +53,8 @@ def plan(context: Context, collected: dict[str, Any] | None = None) -> dict[str,
         previous=previous,
         task_settings=task_settings,
         seed=config.training.seed,
+        new_rows=tuple(data.info.get("new_ids", ())) if previous else (),
+        replay=config.update.replay,
     )
     here = machine.look(context.store.folder, config.training.threads, config.training.memory_limit)
     settings = {
