@@ -69,7 +69,7 @@ def sift(
     """
     said = list(ledger.feedback(project, unused_only=True))
     since = min((one.prediction.created for one in said if one.prediction.created), default=None)
-    found = suspects(ledger.voices(project, since, SURE)) if said else []
+    found = suspects(*(ledger.voices(project, since, sure) for sure in SURE)) if said else []
     by_key = {(one.customer, one.key_id): one for one in found}
     held: list[Held] = []
     free: list[LabelledPrediction] = []

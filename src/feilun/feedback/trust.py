@@ -16,12 +16,14 @@ from feilun.store.records import Voice
 
 __all__ = ["SURE", "Suspect", "suspects"]
 
-SURE = 0.8
-"""The score from which an answer counts as sure."""
+SURE = (0.8, 0.95)
+"""The scores from which an answer counts as sure: the first has more answers, the second fewer that
+are honestly wrong, so that a key which turns only a part of its labels round stands out."""
 
 _RISK = 0.001  # that any honest key is suspected in an update, divided among the keys
-_FLOOR = 0.02  # no model is righter than this about its sure answers
+_FLOOR = 0.03  # no model is righter than this about its sure answers
 _MORE = 2.5  # times what was expected; less is not "far more", however certain
+_MORE_THAN_OTHERS = 1.5
 _MOST = 3.0  # how far the others can raise what is expected: they may be hostile too
 _SPREAD = 0.02  # how much honest customers differ (the correlation of a beta-binomial)
 _LEAST_AGAINST = 8
@@ -47,33 +49,33 @@ class Suspect:
     chance: float
 
 
-def suspects(voices: Sequence[Voice]) -> list[Suspect]:
-    """The keys to suspect, in the order of `voices`. The same figures give the same answer.
+def suspects(*tiers: Sequence[Voice]) -> list[Suspect]:
+    """The keys to suspect, in the order of the voices. The same figures give the same answer.
+
+    Each of `tiers` holds the same voices, counted with another score for a sure answer.
 
     The chance that any honest key is among them is kept at 1 in 1,000 by Bonferroni's correction,
     as long as honest customers differ no more than a beta-binomial with correlation .02 allows.
     """
-    speaking = [voice for voice in voices if voice.labels]
+    speaking = [voice for voice in tiers[0] if voice.labels]
     if not speaking:
         return []
-    risk = _RISK / (3 * len(speaking))
+    risk = _RISK / ((len(tiers) + 2) * len(speaking))
     found = []
     for voice in speaking:
-        others = [other for other in voices if other.customer != voice.customer]
-        mine = [other for other in voices if other.customer == voice.customer]
-        one = (
-            _contradicts(voice, mine, others, risk)
-            or _turned(voice, risk)
-            or _burst(voice, others, risk)
-        )
+        others = [other for other in tiers[0] if other.customer != voice.customer]
+        one = next(filter(None, (_contradicts(voice, tier, risk) for tier in tiers)), None)
+        one = one or _turned(voice, risk) or _burst(voice, others, risk)
         if one is not None:
             found.append(one)
     return found
 
 
-def _contradicts(
-    voice: Voice, mine: Sequence[Voice], others: Sequence[Voice], risk: float
-) -> Suspect | None:
+def _contradicts(who: Voice, tier: Sequence[Voice], risk: float) -> Suspect | None:
+    """Contradicts more sure answers than their scores and the other customers explain."""
+    mine = [other for other in tier if other.customer == who.customer]
+    others = [other for other in tier if other.customer != who.customer]
+    voice = next(other for other in mine if other.key_id == who.key_id)
     count = voice.contradicted
     # A key may label what another key of its customer asked.
     base = voice if voice.sure >= count else None
@@ -85,7 +87,7 @@ def _contradicts(
     heard = [other for other in others if other.labels and other.sure >= _LEAST_SURE]
     theirs = sum(o.contradicted for o in heard) / max(1, sum(o.sure for o in heard))
     expected = min(max(own, theirs), _MOST * own)
-    if count / of < _MORE * expected:
+    if count / of < max(_MORE * own, _MORE_THAN_OTHERS * expected):
         return None
     chance = _tail(count, of, expected)
     if chance > risk:
