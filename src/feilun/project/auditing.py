@@ -183,7 +183,7 @@ def _report(
     from feilun.project.audit_page import write
 
     found: Audited = look(looked, context.report)
-    overview = audit(looked.data, processor=looked.processor).to_json()
+    overview = audit(looked.data, processor=looked.processor, divided=added).to_json()
     overview["bad"], overview["empty"] = bad, overview["empty"] + empty
     stem = looked.suspects.name.removesuffix("-suspects.csv")
     report = AuditReport(

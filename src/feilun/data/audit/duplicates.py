@@ -13,7 +13,7 @@ from feilun.data.splits import SPLITS
 
 __all__ = ["conflicts", "exact", "first_of", "leakage", "near"]
 
-_BAD_SHARE = 0.05
+_BAD_SHARE, _WARN_SHARE = 0.05, 0.005
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ def exact(scan: Scan, first: np.ndarray, basis: Notice, mend: tuple[str, ...]) -
         return []
     groups = _groups(first)
     largest = np.argsort(-groups.sizes, kind="stable")[:EXAMPLES]
-    severity: Severity = "bad" if count > _BAD_SHARE * len(scan) else "warn"
+    severity = _severity(count, len(scan))
     params = {"contents": len(groups.sizes), "largest": int(groups.sizes.max())}
     return [
         Draft(
@@ -65,6 +65,10 @@ def exact(scan: Scan, first: np.ndarray, basis: Notice, mend: tuple[str, ...]) -
             [Notice("audit.note_times", {"rows": int(groups.sizes[g])}) for g in largest.tolist()],
         )
     ]
+
+
+def _severity(count: int, of: int) -> Severity:
+    return "bad" if count > _BAD_SHARE * of else "warn" if count > _WARN_SHARE * of else "info"
 
 
 def near(
@@ -79,7 +83,7 @@ def near(
     rows = np.flatnonzero(again)
     # Shown from the middle of what there is, not all from one place of the file.
     chosen = rows[np.linspace(0, len(rows) - 1, min(EXAMPLES, len(rows))).astype(int)]
-    severity: Severity = "bad" if count > _BAD_SHARE * len(scan) else "warn"
+    severity = _severity(count, len(scan))
     params = {"groups": len(np.unique(group[rows]))}
     return [
         Draft(

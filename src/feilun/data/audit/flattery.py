@@ -41,16 +41,17 @@ class Flattery:
             wilson(int(honest.sum()), len(honest)),
         )
 
-    def notice(self) -> Notice:
-        """The sentence."""
+    def notice(self, *, near: bool = False) -> Notice:
+        """The sentence; of the `near` duplicates alone, where equal rows became one before."""
+        flattering = self.distinct if near and self.distinct else self.naive
         params = {
-            "naive": self.naive.value,
+            "naive": flattering.value,
             "honest": self.honest.value,
             "low": self.honest.low,
             "high": self.honest.high,
             "rows": self.rows,
         }
-        return Notice("audit.cost_duplicates", params)
+        return Notice("audit.cost_near" if near else "audit.cost_duplicates", params)
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values."""

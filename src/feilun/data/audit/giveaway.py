@@ -22,6 +22,7 @@ _EDGE = 5
 """Characters at the beginning and the end of a text: where marks like to stand."""
 _PURE = 0.97
 _COVERS = 0.2
+_ALWAYS = 0.8
 _LEAST = 20
 _TOLD = 0.7
 """Part of the way from guessing to knowing that one column has to go."""
@@ -70,7 +71,7 @@ def marks(
             "purity": hits / rows[token],
         }
         finding = Finding(
-            "giveaway", "bad", hits, len(texts), basis, params, (),
+            "giveaway", "bad" if covers > _ALWAYS else "warn", hits, len(texts), basis, params, (),
             Notice("audit.cost_giveaway", {"purity": hits / rows[token], "rows": rows[token]}),
         )  # fmt: skip
         drafts.append(Draft(finding, shown))

@@ -75,12 +75,13 @@ class Audit:
         return {**asdict(self), "warnings": [notice.text(lang) for notice in self.warnings]}
 
 
-def audit(data: Dataset, *, processor: Processor | None = None) -> Audit:
-    """Looks at a data version. Tokens are counted when `processor` is given."""
+def audit(data: Dataset, *, processor: Processor | None = None, divided: bool = True) -> Audit:
+    """Looks at a data version. Tokens are counted when `processor` is given; `divided` tells
+    whether its splits mean something."""
     look = _Look(max(1, len(data) // _SAMPLE))
     for example in data.examples():
         look.add(example)
-    return look.result(processor, split_warnings(data.counts))
+    return look.result(processor, split_warnings(data.counts) if divided else [])
 
 
 def audit_source(source: Source, *, task: TaskBase, processor: Processor | None = None) -> Audit:

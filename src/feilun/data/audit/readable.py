@@ -20,8 +20,6 @@ UNKNOWN = 0.05
 _LONG = 2000
 _TIMES = 10
 _CUT = 0.01
-_JUDGED = 300
-"""Texts whose own share of unknown tokens is asked for, to show the worst."""
 
 
 def bad_rows(count: int, of: int, reasons: Mapping[str, int], basis: Notice) -> list[Draft]:
@@ -31,7 +29,7 @@ def bad_rows(count: int, of: int, reasons: Mapping[str, int], basis: Notice) -> 
     said = [
         f"{why} ({rows:,})" for why, rows in sorted(reasons.items(), key=lambda x: -x[1])[:EXAMPLES]
     ]
-    severity: Severity = "bad" if count > 0.1 * of else "warn"
+    severity: Severity = "bad" if count > 0.1 * of else "warn" if count > 0.01 * of else "info"
     params = {"reasons": said}
     return [Draft(Finding("unreadable_rows", severity, count, of, basis, params))]
 
@@ -128,9 +126,9 @@ def _unknown(
     basis: Notice,
     base: str,
 ) -> Draft:
-    each = np.array([share_of([item]) for item in items[:_JUDGED]])
+    each = np.array([share_of([item]) for item in items])
     worst = np.argsort(-each, kind="stable")[:EXAMPLES]
-    touched = round(float((each > UNKNOWN).mean()) * len(items))
+    touched = int((each > UNKNOWN).sum())
     params: dict[str, Any] = {"unknown": unknown, "base": base}
     severity: Severity = "bad" if unknown > UNKNOWN else "warn"
     finding = Finding(

@@ -142,12 +142,14 @@ def _plain(
     """What all rows show."""
     basis = Notice("audit.basis_all", {"rows": len(rows)})
     clean = looked.clean
-    cost = crossed.flattery.notice() if crossed and crossed.flattery else None
+    flattery = crossed.flattery if crossed else None
+    cost = flattery.notice() if flattery else None
+    cost_near = flattery.notice(near=True) if flattery else None
     exact = looked.add or f"{clean} --drop-duplicates exact"
     near = (f"{clean} --drop-duplicates near",)
     drafts = [
         *_paid(duplicates.exact(rows, first, basis, (exact,)), cost),
-        *(_paid(duplicates.near(rows, first, group, basis, near), cost) if rows.text else ()),
+        *(_paid(duplicates.near(rows, first, group, basis, near), cost_near) if rows.text else ()),
         *duplicates.conflicts(
             rows, first, group if rows.text else None, basis, (f"{clean} --drop-conflicts",)
         ),
@@ -167,7 +169,7 @@ def _plain(
         *label_findings(rows.counts(), basis, clean, _first_rows(rows)),
     ]
     if looked.divided:
-        drafts += duplicates.leakage(rows, group, basis, near, cost)
+        drafts += duplicates.leakage(rows, group, basis, near, cost_near)
     return drafts
 
 

@@ -1,0 +1,208 @@
+"""The audit's page: both languages, nothing loaded, nothing runs; and the verb that writes it."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from feilun import Workspace, messages
+from feilun.data.audit.finding import CODES, Finding, Instance, ShownRow
+from feilun.data.audit.flattery import Flattery
+from feilun.data.outcome import Notice
+from feilun.metrics.scores import Score
+from feilun.project.audit_page import render, write
+from feilun.project.auditing import AuditReport
+
+EVIL = "<script>alert(1)</script><img src=http://evil.example/x onerror=alert(2)>\"'&{{ 7*7 }}"
+EMPTY = {"meta", "link", "input", "img", "br"}
+PARAMS = {
+    "contents": 3, "largest": 4, "groups": 2, "test": 1, "validation": 0, "file": "s.csv",
+    "accuracy": 0.8, "pairs": ["a → b (3)"], "label": "a", "begin": 0.1, "end": 0.9, "effect": 0.4,
+    "known": 0.9, "guess": 0.5, "column": "shop", "token": "x", "where": "start", "covers": 0.4,
+    "purity": 0.99, "right": 0.9, "rows": 9, "labels": ["a (3)"], "hopeless": 1, "limit": 50,
+    "most": "a", "least": "b", "ratio": 21.0, "reasons": ["empty (1)"], "duplicates": 4,
+    "undecided": 1, "p90": 80.0, "longest": 9000, "wanted": 400, "unknown": 0.6, "base": "minilm",
+    "main": "han", "shares": ["han 90.0%"], "kinds": ["email 3"],
+}  # fmt: skip
+
+
+class Page(HTMLParser):
+    """What a browser sees: tags, attributes, words by language; every tag is closed in order."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str]] = []
+        self.words: list[tuple[str, str]] = []
+        self.open: list[str] = []
+        self.feed(page)
+        self.close()
+        assert not self.open
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += [(name, value or "") for name, value in attrs]
+        if tag not in EMPTY:
+            lang = dict(attrs).get("lang") or (self.open[-1].split(":")[1] if self.open else "")
+            self.open.append(f"{tag}:{'' if tag == 'html' else lang}")
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop().split(":")[0] == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1].split(":")[0] != "style":
+            self.words.append((self.open[-1].split(":")[1], data))
+
+
+def report(text: str = "word", found: tuple[Finding, ...] | None = None) -> AuditReport:
+    """A report with every finding there is."""
+    rows = (ShownRow("r1", text, text, "train", "a.csv:7"), ShownRow("r2", "", "b", "test"))
+    made = tuple(
+        Finding(
+            code,
+            ("bad", "warn", "info")[at % 3],  # type: ignore[arg-type]
+            12_345,
+            50_000,
+            Notice("audit.basis_all", {"rows": 50_000}),
+            PARAMS,
+            (Instance(rows, Notice("audit.note_times", {"rows": 5})),),
+            Notice("audit.cost_imbalance", {"label": text, "accuracy": 0.5}) if at % 2 else None,
+            (f"feilun data clean --merge-label '{text}'",) if at % 2 else (),
+        )
+        for at, code in enumerate(CODES)
+    )
+    label = {"label": text, "rows": 5, "share": 0.5, "splits": {"train": 5}, "median_length": 9.0}
+    lengths = {"min": 1.0, "p50": 2.0, "mean": 3.0, "p90": 4.0, "p99": 5.0, "max": 6.0}
+    audit = {
+        "rows": 50_000, "labels": [{**label, "example": text}], "lengths": lengths,
+        "tokens": lengths, "truncated": 0.1, "chinese": 0.4, "duplicates": 3, "conflicts": 1,
+        "empty": 1, "bad": 2, "warnings": [],
+    }  # fmt: skip
+    return AuditReport(
+        version=text,
+        audit=audit,
+        findings=made if found is None else found,
+        flattery=Flattery(
+            20_000, Score(0.95, 0.94, 0.96), Score(0.85, 0.84, 0.86), Score(0.84, 0.83, 0.85)
+        ),
+        rows=50_000,
+        sample=20_000,
+        accuracy=0.84,
+        added=False,
+    )
+
+
+def test_nothing_is_loaded_and_nothing_runs() -> None:
+    page = Page(render(report(EVIL)))
+    assert not {"script", "iframe", "object", "embed", "form", "base", "img"} & set(page.tags)
+    for name, value in page.attributes:
+        assert not name.startswith("on"), name
+        if name in {"src", "href", "action", "data", "srcset"}:
+            assert value.startswith(("data:", "#")), value
+    assert EVIL in "".join(words for _, words in page.words)
+    styles = re.findall(r"<style>(.*?)</style>", render(report()), re.DOTALL)
+    assert len(styles) == 1
+    assert "url(" not in styles[0]
+    assert any("default-src 'none'" in value for _, value in page.attributes)
+
+
+def test_every_finding_is_said_in_both_languages() -> None:
+    given = report()
+    page = Page(render(given))
+    english = " ".join(text for lang, text in page.words if lang.startswith("en"))
+    chinese = "".join(text for lang, text in page.words if lang.startswith("zh"))
+    for one in given.findings:
+        assert one.title("en") in english
+        assert one.text("en") in english
+        assert one.title("zh") in chinese
+        assert one.text("zh") in chinese
+        assert one.advice("zh") in chinese
+    assert not re.search(r"[\u4e00-\u9fff]", english)
+    assert "{" not in english + chinese
+    assert "0.950" in english
+    assert "0.840" in chinese
+
+
+@pytest.mark.parametrize("lang", messages.LANGUAGES)
+def test_the_language_asked_for_is_shown_first(lang: messages.Language) -> None:
+    assert re.findall(r'id="lang-(\w\w)"[^>]* checked', render(report(), lang=lang)) == [lang]
+    messages.use(lang)
+    assert re.findall(r'id="lang-(\w\w)"[^>]* checked', render(report())) == [lang]
+
+
+def test_links_lead_somewhere() -> None:
+    page = Page(render(report()))
+    ids = {value for name, value in page.attributes if name == "id"}
+    links = {value[1:] for name, value in page.attributes if name == "href" and value[0] == "#"}
+    assert links
+    assert links <= ids
+
+
+def test_nothing_found_is_good_news() -> None:
+    page = render(report(found=()))
+    Page(page)
+    assert messages.t("audit.badge_good") in page
+    assert messages.t("audit.section_mend") not in page
+
+
+def test_the_files_hold_the_same(tmp_path: Path) -> None:
+    given = report()
+    write(given, tmp_path / "audit" / "a")
+    assert sorted(f.name for f in (tmp_path / "audit").iterdir()) == ["a.html", "a.json"]
+    raw = json.loads((tmp_path / "audit" / "a.json").read_text("utf-8"))
+    assert [Finding.from_json(one) for one in raw["findings"]] == list(given.findings)
+    assert Flattery.from_json(raw["flattery"]) == given.flattery
+    assert raw["findings"][0]["zh"]["title"] == given.findings[0].title("zh")
+
+
+def _file(folder: Path) -> Path:
+    file = folder / "reviews.csv"
+    with file.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["review", "score"])
+        for at in range(60):
+            writer.writerow([f"{'lovely' if at % 2 else 'awful'} tea number {at * 7919}", at % 2])
+        writer.writerow(["lovely tea number 7919", 1])
+        writer.writerow(["call me at 13812345678", 0])
+    return file
+
+
+def test_a_file_is_looked_at_and_nothing_is_added(workspace_dir: Path, tmp_path: Path) -> None:
+    with Workspace(workspace_dir) as workspace:
+        project = workspace.init("reviews", task="text-classification")
+        found = project.audit(_file(tmp_path))
+        assert isinstance(found, AuditReport)
+        assert workspace.store.catalog.latest_data("reviews") is None
+        codes = {one.code: one for one in found.findings}
+        assert codes["exact_duplicates"].mend == (f"feilun data add {tmp_path / 'reviews.csv'}",)
+        assert codes["personal"].mend == ("feilun data clean --mask phone",)
+        assert found.page is not None
+        Page(found.page.read_text("utf-8"))
+        assert "13812345678" not in found.page.read_text("utf-8")
+        shown = " ".join(note for table in found.tables() for note in table.notes)
+        assert "feilun data clean --mask phone" in shown
+        assert str(found.page) in shown
+        assert json.loads(json.dumps(found.to_json()))["findings"][0]["text"]
+
+
+def test_a_version_is_looked_at(workspace_dir: Path, tmp_path: Path) -> None:
+    with Workspace(workspace_dir) as workspace:
+        workspace.init("other", task="text-classification")
+        project = workspace.init("reviews", task="text-classification")
+        project.add(_file(tmp_path))
+        found = project.audit()
+        assert isinstance(found, AuditReport)
+        codes = {one.code: one for one in found.findings}
+        assert codes["left_out"].params["duplicates"] == 1
+        # With two projects a command says which one it mends.
+        assert codes["personal"].mend == ("feilun data clean --project reviews --mask phone",)
+        assert found.page is not None
+        assert found.page.parent == workspace_dir / "reviews" / "audit"
+        quick = project.audit(quick=True)
+        assert not isinstance(quick, AuditReport)
+        assert quick.audit["rows"] == found.audit["rows"] == 61
