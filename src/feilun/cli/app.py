@@ -16,6 +16,7 @@ from typer._click import exceptions as click_errors
 
 from feilun import messages
 from feilun.cli import commands, shell
+from feilun.cli.helping import translated
 from feilun.cli.shell import bind
 from feilun.config import load_settings
 from feilun.errors import FeilunError
@@ -91,7 +92,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
         settings = load_settings()
         messages.use(settings.lang)
         debug = debug or settings.debug
-        code = typer.main.get_command(build()).main(args, "feilun", standalone_mode=False)
+        code = translated(typer.main.get_command(build())).main(
+            args, "feilun", standalone_mode=False
+        )
         if code == INTERRUPTED:  # Typer swallows the interruption and says nothing
             raise KeyboardInterrupt
         return code if isinstance(code, int) else 0

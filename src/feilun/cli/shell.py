@@ -204,7 +204,7 @@ def _bars() -> Iterator[Callable[[Progress], None]]:
                 tasks[event.step],
                 completed=event.done,
                 total=event.total or None,
-                count=f"{event.done:,.0f}/{event.total:,.0f} {event.unit}" if event.total else "",
+                count=_count(event),
                 figures=_figures(event),
             )
 
@@ -227,8 +227,7 @@ class _Lines:
         if self._last.get(event.step) == quarter:
             return
         self._last[event.step] = quarter
-        count = f"{event.done:,.0f}/{event.total:,.0f} {event.unit}" if event.total else ""
-        line = f"{_label(event.step)} {count} {_figures(event)}".rstrip()
+        line = f"{_label(event.step)} {_count(event)} {_figures(event)}".rstrip()
         print(line, file=sys.stderr, flush=True)
 
 
@@ -244,8 +243,18 @@ class _Once:
         return not known
 
 
+def _count(event: Progress) -> str:
+    return f"{event.done:,.0f}/{event.total:,.0f} {_word(event.unit)}" if event.total else ""
+
+
 def _figures(event: Progress) -> str:
-    return "  ".join(f"{name} {value:.4g}" for name, value in event.figures.items())
+    return "  ".join(f"{_word(name)} {value:.4g}" for name, value in event.figures.items())
+
+
+def _word(name: str) -> str:
+    """A unit or a figure in words; its name where there are none."""
+    key = f"units.{name}"
+    return t(key) if messages.has(key) else name
 
 
 def _label(step: str) -> str:

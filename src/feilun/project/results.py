@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from feilun.data.clean.tally import mended_words
-from feilun.messages import t
+from feilun.messages import has, t
 from feilun.table import Result, Table
 from feilun.types import Output
 
@@ -91,7 +91,7 @@ class Added(Result):
                 if roles.get(role)
             ]
             rows.append([Path(source["name"]).name, "; ".join(shown)])
-            rows += [[f"  {k}", str(v)] for k, v in source["details"].items()]
+            rows += [[f"  {_detail(k)}", str(v)] for k, v in source["details"].items()]
         notes = [*mended_words(report.get("mended", ())), *report["warnings"]]
         if report["bad_rows"]:
             notes.append(t("project.bad_rows_at", file=report["bad_rows"]))
@@ -110,6 +110,11 @@ class Added(Result):
             notes,
         )
         return (Table(t(key, version=self.version), ["", ""], rows), splits)
+
+
+def _detail(name: str) -> str:
+    key = f"details.{name}"
+    return t(key) if has(key) else name
 
 
 @dataclass(frozen=True)
