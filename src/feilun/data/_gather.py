@@ -83,7 +83,7 @@ class Gathered:
         self._by_subject = by == "subject"
         self.labels: list[str] = []
         self.previous: Dataset | None = None
-        self._rewrite: Callable[[Any], Any] | None = None
+        self._rewrite: Callable[[Any, int], Any] | None = None
         self._codes: dict[str, int] = {}
         self._columns = dict(columns)
         self._media = {name for name, kind in columns.items() if is_media(kind)}
@@ -158,7 +158,8 @@ class Gathered:
                 gone = key in exclude
                 left_out += gone
                 if mending is not None and not gone:
-                    mended = mending.row(row_id, key, label or "", cells, splits[part])
+                    place = len(self.rows)
+                    mended = mending.row(place, row_id, key, label or "", cells, splits[part])
                     gone = mended is None
                     label, key, row_id = mended or (label, key, row_id)
                 own = "" if row_id == key.hex()[:20] else row_id
@@ -233,7 +234,9 @@ class Gathered:
         import pyarrow as pa
 
         if self.previous is not None:
+            begin = 0
             for batch in self.previous.batches(self._schema.names):
-                yield batch if self._rewrite is None else self._rewrite(batch)
+                yield batch if self._rewrite is None else self._rewrite(batch, begin)
+                begin += batch.num_rows
         with pa.OSFile(str(self._path)) as raw, pa.ipc.open_stream(raw) as stream:
             yield from stream

@@ -8,6 +8,7 @@ their contents (16 bytes each in the version's folder), and do not come in again
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -66,6 +67,7 @@ class Mending:
         self._always: list[RowSteps] = []
         self._passes: list[Cleaning] = []
         self._dropped: set[bytes] = set()
+        self._masked = array("q")
         self._kinds: list[tuple[str, str]] = []
         self._texts: list[int] = []
         self._ids = named.ids
@@ -126,10 +128,10 @@ class Mending:
         return tuple(labels)
 
     def row(
-        self, row_id: str, key: bytes, label: str, cells: list[Any], split: int
+        self, place: int, row_id: str, key: bytes, label: str, cells: list[Any], split: int
     ) -> tuple[str, bytes, str] | None:
-        """A row of the version before as it is now: label, key and id; None when it is dropped.
-        `cells` are changed in place."""
+        """The row at `place` of the version before as it is now: label, key and id; None when it
+        is dropped. `cells` are changed in place."""
         state = self._state(row_id, label, cells, split == SPLITS.index("test"))
         if row_id in self._ids:
             self._seen.add(row_id)
@@ -138,43 +140,39 @@ class Mending:
                 if row_id in self.named.dropped:
                     self._dropped.add(key)
                 return None
-        if state.masked:
-            for place, text in zip(self._texts, state.texts, strict=True):
-                cells[place] = text
-            new = stored_key(self._kinds, cells)
-            # An id that was made of the content would tell what the mask hides.
-            made = row_id == key.hex()[:20] or row_id.startswith(_FEEDBACK)
-            return state.label or "", new, new.hex()[:20] if made else row_id
-        return state.label or "", key, row_id
+        if not state.masked:
+            return state.label or "", key, row_id
+        self._masked.append(place)
+        for at, text in zip(self._texts, state.texts, strict=True):
+            cells[at] = text
+        new = stored_key(self._kinds, cells)
+        return state.label or "", new, _renamed(row_id, key, new)
 
-    def rewrite(self, batch: Any) -> Any:
-        """A record batch of the version before with its texts and ids as they are now."""
+    def rewrite(self, batch: Any, begin: int) -> Any:
+        """A record batch of the version before, whose first row is at `begin`, with its texts and
+        ids as they are now."""
         import pyarrow as pa
 
         from feilun.store.arrow import strings
 
-        maskers = [steps.masker for steps in self._now if steps.masker is not None]
-        if not maskers:
+        masked = np.frombuffer(self._masked, np.int64)
+        first, last = np.searchsorted(masked, [begin, begin + batch.num_rows])
+        if first == last:
             return batch
-        names = batch.schema.names
+        maskers = [steps.masker for steps in self._now if steps.masker is not None]
         ids = batch.column("row_id").to_pylist()
         columns = [batch.column(INPUT + name).to_pylist() for name, _ in self._kinds]
-        for number, cells in enumerate(zip(*columns, strict=True)):
-            new = list(cells)
-            for place in self._texts:
+        for number in (masked[first:last] - begin).tolist():
+            key = stored_key(self._kinds, [column[number] for column in columns])
+            for at in self._texts:
                 for masker in maskers:
-                    new[place] = masker(new[place])[0]
-            if new == list(cells):
-                continue
-            made = ids[number] == stored_key(self._kinds, cells).hex()[:20]
-            if made or ids[number].startswith(_FEEDBACK):
-                ids[number] = stored_key(self._kinds, new).hex()[:20]
-            for place in self._texts:
-                columns[place][number] = new[place]
+                    columns[at][number] = masker(columns[at][number])[0]
+            new = stored_key(self._kinds, [column[number] for column in columns])
+            ids[number] = _renamed(ids[number], key, new)
         changed = {"row_id": strings(ids)}
-        for place in self._texts:
-            changed[INPUT + self._kinds[place][0]] = strings(columns[place])
-        arrays = [changed.get(name, batch.column(name)) for name in names]
+        for at in self._texts:
+            changed[INPUT + self._kinds[at][0]] = strings(columns[at])
+        arrays = [changed.get(name, batch.column(name)) for name in batch.schema.names]
         return pa.record_batch(arrays, schema=batch.schema)
 
     # Rows that come in
@@ -283,6 +281,13 @@ class Mending:
     def missing(self) -> tuple[str, ...]:
         """Row ids that files named and that the version before does not have, sorted."""
         return tuple(sorted(self._ids - self._seen))
+
+
+def _renamed(row_id: str, before: bytes, after: bytes) -> str:
+    """The id of a row whose content was masked. One that was made of the content would tell what
+    the mask hides, so it is made anew; the user's own stay."""
+    made = row_id == before.hex()[:20] or row_id.startswith(_FEEDBACK)
+    return after.hex()[:20] if made else row_id
 
 
 def remembered(folder: Path) -> int:

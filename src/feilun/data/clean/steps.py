@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from dataclasses import dataclass, field
 
@@ -12,6 +13,7 @@ from feilun.data.clean.tally import Tally
 
 __all__ = ["RowState", "RowSteps", "is_blank"]
 
+_FACE = re.compile(r"[:;=][-'^]?[()\[\]/\\|<>*]+|[()]+[-'^]?[:;=]")
 _PLACEHOLDERS = frozenset({"nan", "null", "none", "n/a", "#n/a", "undefined"})
 
 
@@ -106,9 +108,11 @@ class RowSteps:
 
 
 def is_blank(text: str) -> bool:
-    """Whether a text says nothing: no letter, digit or symbol (an emoji is one), or only what
-    programs write where nothing was (``nan``, ``null``, …)."""
+    """Whether a text says nothing: no letter, digit or symbol (an emoji is one) and no face such
+    as ``:(``, or only what programs write where nothing was (``nan``, ``null``, …)."""
     text = text.strip()
     if text.casefold() in _PLACEHOLDERS:
         return True
+    if _FACE.search(text[:100]):
+        return False
     return all(unicodedata.category(sign)[0] in "PZC" for sign in text[:10_000])

@@ -60,7 +60,7 @@ class Tally:
             self._by.setdefault(step, Counter()).update(by)
         shown = self._examples.setdefault(step, [])
         if len(shown) < _EXAMPLES:
-            shown.append((_short(before), None if after is None else _short(after)))
+            shown.append(_beside(before, after))
 
     def wants(self, step: str) -> bool:
         """Whether `step` has too few examples yet."""
@@ -80,6 +80,19 @@ class Tally:
             for step in STEPS
             if self._rows[step]
         )
+
+
+def _beside(before: str, after: str | None) -> tuple[str, str | None]:
+    """Both, short; of long ones the part where they begin to differ."""
+    before = " ".join(before.split())
+    if after is None:
+        return _short(before), None
+    after = " ".join(after.split())
+    pairs = enumerate(zip(before, after, strict=False))
+    same = next((place for place, (a, b) in pairs if a != b), min(len(before), len(after)))
+    begin = max(0, same - _SHOWN // 3) if max(len(before), len(after)) > _SHOWN else 0
+    mark = "…" if begin else ""
+    return mark + _short(before[begin:]), mark + _short(after[begin:])
 
 
 def _short(text: str) -> str:
