@@ -7,33 +7,32 @@ data version's do; what a corpus is stands in the catalog's settings under ``cor
 
 from __future__ import annotations
 
-import csv
-import json
 import random
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from feilun.data._bad_rows import BadRows
 from feilun.data._ticker import Ticker
 from feilun.data.content import content_key
+from feilun.data.export import Exported, export
 from feilun.data.reading import Reading, is_empty, open_readings, row_id
 from feilun.data.sources.base import BadRow, Options, Source
-from feilun.errors import Conflict, InvalidData, NotFound, UsageError
+from feilun.errors import InvalidData, NotFound, UsageError
 from feilun.messages import t
 from feilun.project.looks import base_processor
 from feilun.project.results import Listing
-from feilun.store.dataset import Dataset, DatasetWriter, is_media, writing
+from feilun.store.dataset import Dataset, DatasetWriter
 from feilun.table import Result, Table
 from feilun.types import Example, Item, Progress, Schema
 
 if TYPE_CHECKING:
     from feilun.project.project import Project
 
-__all__ = ["Corpus", "add", "corpora", "examples", "listing", "sample"]
+__all__ = ["Corpus", "add", "corpora", "dataset", "listing", "sample"]
 
 _ASKED = 1000
 """Rows, the first ones, that the tokenizer is tried on."""
@@ -165,9 +164,10 @@ def corpora(project: Project) -> list[Corpus]:
     return [Corpus(**found[key]) for key in sorted(found)]
 
 
-def examples(project: Project, name: str | None = None) -> Iterator[Example]:
-    """The rows of one corpus (``reviews:corpus2``, or ``2``), of the latest by default. Raises
-    `NotFound` naming those there are."""
+def dataset(project: Project, name: str | None = None) -> Dataset:
+    """The rows of one corpus (``reviews:corpus2``, or ``2``), of the latest by default; its labels
+    are those of the latest data version, to choose from. Raises `NotFound` naming those there
+    are."""
     known = corpora(project)
     wanted = [
         one for one in known if name is None or name in (one.id, one.id.rpartition("corpus")[2])
@@ -175,8 +175,13 @@ def examples(project: Project, name: str | None = None) -> Iterator[Example]:
     if not wanted:
         options = [one.id for one in known] or "-"
         raise NotFound("corpus.none", name=name or "", options=options)
-    folder = project.workspace.store.artifacts.path(wanted[-1].artifact)
-    return Dataset(folder).examples()
+    store = project.workspace.store
+    data = Dataset(store.artifacts.path(wanted[-1].artifact))
+    latest = store.catalog.latest_data(project.name)
+    if latest is not None:
+        labels = Dataset(store.artifacts.path(latest.artifact)).schema.labels
+        data.schema = replace(data.schema, labels=labels)
+    return data
 
 
 def listing(project: Project) -> Listing:
@@ -188,37 +193,22 @@ def listing(project: Project) -> Listing:
 
 
 def sample(
-    project: Project, out: Path, *, name: str | None = None, rows: int = 200, seed: int = 0
-) -> int:
-    """Writes `rows` rows of a corpus, drawn by lot, to the new file `out` for labelling: ``id``,
-    the inputs and an empty ``label``, as CSV or JSON lines by its suffix. Returns how many."""
-    if any(is_media(column.kind) for column in project.task.columns):
-        raise UsageError("corpus.media", task=project.task.name)
-    if out.suffix.lower() not in (".csv", ".jsonl"):
-        raise UsageError("corpus.suffix", file=out)
-    if out.exists():
-        raise Conflict("corpus.exists", file=out)
+    project: Project,
+    out: Path,
+    *,
+    name: str | None = None,
+    rows: int = 200,
+    seed: int = 0,
+    format: str | None = None,
+) -> Exported:
+    """Writes `rows` rows of a corpus, drawn by lot, to the new file `out` for labelling, in a
+    format of `feilun.data.export`."""
+    data = dataset(project, name)
     draw = random.Random(seed)
-    held: list[tuple[int, Example]] = []
-    for number, example in enumerate(examples(project, name)):
+    held: list[str] = []
+    for number, example in enumerate(data.examples()):
         if len(held) < rows:
-            held.append((number, example))
+            held.append(example.row_id)
         elif (place := draw.randint(0, number)) < rows:
-            held[place] = (number, example)
-    names = [column.name for column in project.task.columns]
-    lines = [_line(example, names) for _, example in sorted(held, key=lambda pair: pair[0])]
-    with writing(out), out.open("w", encoding="utf-8-sig", newline="") as stream:
-        # The mark at the beginning tells Excel that this is UTF-8.
-        if out.suffix.lower() == ".csv":
-            table = csv.DictWriter(stream, ["id", *names, "label"])
-            table.writeheader()
-            table.writerows(lines)
-        else:
-            stream.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
-    return len(lines)
-
-
-def _line(example: Example, names: Sequence[str]) -> dict[str, Any]:
-    item = example.item
-    values = {name: item.get(name) if isinstance(item, Mapping) else item for name in names}
-    return {"id": example.row_id, **values, "label": ""}
+            held[place] = example.row_id
+    return export(data, out, format=format, only=set(held))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +17,9 @@ def command(
     name: Annotated[str | None, typer.Argument(help=t("corpus.argument_name"))] = None,
     out: Annotated[Path | None, typer.Option("--out", help=t("corpus.option_out"))] = None,
     rows: Annotated[int, typer.Option("--rows", min=1, help=t("corpus.option_rows"))] = 200,
+    format_: Annotated[
+        str | None, typer.Option("--format", help=t("formats.option_format"))
+    ] = None,
     seed: Annotated[int, typer.Option("--seed", help=t("corpus.option_seed"))] = 0,
 ) -> None:
     from feilun.project import corpus
@@ -24,5 +28,5 @@ def command(
         if out is None:
             shell.show(corpus.listing(project))
             return
-        written = corpus.sample(project, out, name=name, rows=rows, seed=seed)
-    shell.emit({"file": out, "rows": written}, t("corpus.written", rows=written, file=out))
+        done = corpus.sample(project, out, name=name, rows=rows, seed=seed, format=format_)
+    shell.emit(asdict(done), t("corpus.written", rows=done.rows, file=done.file))
