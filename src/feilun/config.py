@@ -75,7 +75,7 @@ class DataConfig(Section):
     near_duplicates: bool = Field(
         True,
         description="whether texts that differ in a few letters stay in one split; finding them "
-        "costs some 25 seconds and 60 MiB a million rows of 400 characters",
+        "costs about twice the time of reading them",
     )
     split_by: Literal["group", "subject", "time"] = Field(
         "group",

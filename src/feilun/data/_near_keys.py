@@ -180,8 +180,11 @@ def _minima(texts: Plain, rows: np.ndarray) -> np.ndarray:
     bounds = np.empty(2 * len(rows), np.int64)
     bounds[::2] = texts.starts[rows]
     bounds[1::2] = texts.starts[rows + 1] - _RUN + 1
+    mixed = np.empty_like(runs)
     for place, (factor, mask) in enumerate(zip(_FACTORS, _MASKS, strict=True)):
-        found[:, place] = np.minimum.reduceat((runs ^ mask) * factor, bounds)[::2]
+        np.bitwise_xor(runs, mask, out=mixed)
+        np.multiply(mixed, factor, out=mixed)
+        found[:, place] = np.minimum.reduceat(mixed, bounds)[::2]
     return found
 
 

@@ -22,7 +22,7 @@ from feilun.data._near_spill import Spill
 
 __all__ = ["Grouper", "NearIndex", "groups"]
 
-_CHUNK = 400_000
+_CHUNK = 250_000
 """Letters worked on at once: their arrays fit the processor's cache, more is slower."""
 _WINDOW = 8
 """Texts with one key in common are compared with so many that follow, and with the first."""
