@@ -101,6 +101,8 @@ def test_five_hundred_turned_labels(project: Project) -> None:
     assert learned.info["corrections"] >= 30  # the honest ones were learned
     assert learned.info["trust"]["suspects"][0]["held"] == 500
     assert accuracy(project) >= before - 0.02
+    assert updated.report is not None
+    assert "Mallory" in updated.report.read_text("utf-8")
     # the secret stands nowhere, and everything travels as JSON
     assert "fl_" not in json.dumps(learned.info).replace(key, "")
 

@@ -11,10 +11,10 @@ from typing import Any
 
 from feilun.data.clean.recipe import STEPS
 from feilun.errors import FeilunError
+from feilun.feedback.words import trust_words
 from feilun.messages import t
 from feilun.pipeline.context import Context
 from feilun.project.results import Compressed, Evaluated, Listing, Rung, Turned
-from feilun.project.trust import trust_words
 from feilun.store import Store
 from feilun.store.records import DataVersion, Run
 from feilun.table import Result, Table
@@ -172,6 +172,11 @@ def turned(store: Store, folder: Path, run: Run, *, repeated: bool = False) -> T
     collected = result.get("collected", {})
     notes = [*_learned(run, collected), *run.plan.get("notes", ())]
     notes += [note for raw in result.get("rungs", ()) for note in raw.get("notes", ())]
+    notes += [
+        f"{raw['version']}: {raw['robustness']}"
+        for raw in result.get("rungs", ())
+        if raw["version"] == result.get("live") and raw.get("robustness")
+    ]
     if repeated and rungs and run.finished:
         notes.append(t("project.repeated", finished=f"{run.finished:%Y-%m-%d %H:%M}"))
     live = store.catalog.live(store.catalog.project(run.project).endpoint)
@@ -231,6 +236,7 @@ def evaluated(store: Store, folder: Path, version: str, judged: Mapping[str, Any
     else:
         passes = judged["promote"]
         reasons.insert(0, t("project.would_pass" if passes else "project.would_be_refused"))
+    reasons += [judged["robustness"]] if judged.get("robustness") else []
     page: Path | None = None
     if judged.get("report"):
         page = report_page(store, folder, version, judged["report"])

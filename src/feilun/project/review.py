@@ -14,10 +14,10 @@ from feilun.feedback.collect import accept
 from feilun.feedback.novelty import sketch
 from feilun.feedback.queue import abstained, audit_draw, review_queue, weave
 from feilun.feedback.sift import Held, Sifted
+from feilun.feedback.words import suspicion
 from feilun.messages import t
 from feilun.pipeline.context import Context
 from feilun.pipeline.sifting import sifted, told
-from feilun.project.trust import suspicion
 from feilun.store import Store
 from feilun.store.records import Asked, Prediction
 from feilun.table import Result, Table

@@ -10,6 +10,7 @@ from feilun.data.outcome import BuildReport
 from feilun.data.sources.base import ExampleSource
 from feilun.data.versions import build
 from feilun.feedback.to_data import SOURCE, Learned
+from feilun.feedback.words import trust_words
 from feilun.messages import t
 from feilun.pipeline.context import Context
 from feilun.pipeline.sifting import sifted, told
@@ -91,6 +92,8 @@ def _add(
         roles=previous.roles,
         info={
             **report,
+            # The report of what is trained on it shows these beside the others.
+            "warnings": [*report["warnings"], *trust_words({"trust": trust})],
             "changed": _changed(built),
             "corrections": len(learned),
             "feedback": _ids(learned),
