@@ -18,9 +18,10 @@ from pathlib import Path
 import numpy as np
 
 from feilun.demo import reviews
+from feilun.engines.linear import pick, weigh
 from feilun.evaluation.forecast import Forecast, Point, forecast
 from feilun.tasks._ngrams import NGrams
-from feilun.training import folds
+from feilun.training import folds, logistic
 from feilun.training.curve import curve
 
 SEEDS = (20, 21, 22, 23, 24)
@@ -42,24 +43,33 @@ class Pool:
                     words.append(row[written.label])
         self.names = sorted(set(words))
         self.labels = np.array([self.names.index(word) for word in words])
-        self.matrix = folds.matrix_of(NGrams(18), texts)
+        self.texts = texts
+        self.counted = NGrams(18).transform(texts)
 
     def accuracy(self, train: np.ndarray, judge: np.ndarray) -> float:
-        """On `judge` after learning `train`."""
-        stated = folds.trained_on(self.matrix, self.labels, len(self.names), train, judge, STRENGTH)
-        return float((stated.argmax(axis=1) == self.labels[judge]).mean())
+        """On `judge` after learning `train`: what is known of n-grams comes from `train` alone, as
+        in a project, where further rows bring further words."""
+        occurs = np.bincount(self.counted[train].indices, minlength=self.counted.shape[1])
+        columns = np.flatnonzero(occurs >= 2).astype(np.int32)
+        idf = (np.log((1 + len(train)) / (1 + occurs[columns])) + 1).astype(np.float32)
+        learnt, asked = (weigh(pick(self.counted[rows], columns), idf) for rows in (train, judge))
+        nobody = (learnt[:0], self.labels[:0])
+        model = logistic.fit(
+            learnt, self.labels[train], len(self.names), nobody, strengths=(STRENGTH,)
+        )
+        given = (asked @ model.coef.T + model.intercept).argmax(axis=1)
+        return float((given == self.labels[judge]).mean())
 
 
 def trial(pool: Pool, visible: int, seed: int) -> list[tuple[int, float, Forecast]]:
     """Rows added, what they gained, and what had been forecast for that gain."""
     order = np.random.default_rng(seed).permutation(len(pool.labels))
     seen, hidden, judge = np.split(order, [visible, 2 * visible])
-    points = [
-        Point(rows, right)
-        for rows, right in curve(
-            pool.matrix[seen], pool.labels[seen], len(pool.names), STRENGTH, seed=seed
-        )
-    ]
+    matrix = folds.matrix_of(NGrams(18), [pool.texts[row] for row in seen.tolist()])
+    grown = curve(matrix, pool.labels[seen], len(pool.names), STRENGTH, seed=seed)
+    matrix = folds.matrix_of(NGrams(18), [pool.texts[row] for row in seen.tolist()])
+    grown = curve(matrix, pool.labels[seen], len(pool.names), STRENGTH, seed=seed)
+    points = [Point(rows, right) for rows, right in grown]
     before = pool.accuracy(seen, judge)
     found = []
     for added in (visible // 2, visible):
