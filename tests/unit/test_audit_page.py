@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import csv
 import json
+import random
 import re
+import shlex
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 
 from feilun import Workspace, messages
+from feilun.cli.app import run
 from feilun.data.audit.finding import CODES, Finding, Instance, ShownRow
 from feilun.data.audit.flattery import Flattery
 from feilun.data.outcome import Notice
@@ -206,3 +209,36 @@ def test_a_version_is_looked_at(workspace_dir: Path, tmp_path: Path) -> None:
         quick = project.audit(quick=True)
         assert not isinstance(quick, AuditReport)
         assert quick.audit["rows"] == found.audit["rows"] == 61
+
+
+def test_every_command_that_is_named_mends(
+    workspace_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On the real command line, one after the other: what was found is gone afterwards."""
+    draw = random.Random(0)
+    texts = ["".join(draw.choices("bcdfghjklmnp", k=30)) for _ in range(60)]
+    rows = [(text, "ok" if at % 2 else "bad") for at, text in enumerate(texts)]
+    rows += [(texts[0][:-1] + "!", "bad"), (texts[1] + "?", "bad"), ("....", "ok")]
+    rows += [("x y " * 1000, "bad"), ("mail a@b.example.com now", "ok")]
+    rows += [(f"{text[::-1]}", "OK") for text in texts[:3]]
+    file = tmp_path / "a.csv"
+    file.write_text("text,label\n" + "".join(f"{a},{b}\n" for a, b in rows), "utf-8")
+    shared = ["--workspace", str(workspace_dir)]
+    assert run(["init", "reviews", "--task", "text-classification", *shared]) == 0
+    assert run(["data", "add", str(file), *shared]) == 0
+    with Workspace(workspace_dir) as workspace:
+        found = workspace.project("reviews").audit()
+    assert isinstance(found, AuditReport)
+    mends = {one.code: one.mend for one in found.findings if one.mend}
+    assert {"near_duplicates", "near_conflicts", "empty", "long", "personal", "alike_labels"} <= {
+        *mends
+    }
+    for command in dict.fromkeys(c for code in mends for c in mends[code]):
+        words = shlex.split(command)
+        if words[:3] == ["feilun", "data", "clean"]:
+            assert run([*words[1:], *shared]) == 0, command
+    with Workspace(workspace_dir) as workspace:
+        after = workspace.project("reviews").audit()
+    assert isinstance(after, AuditReport)
+    assert not set(mends) & {one.code for one in after.findings}
+    capsys.readouterr()

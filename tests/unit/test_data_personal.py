@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import pytest
 
-from feilun.data.personal import KINDS, Span, find
+from feilun.data.personal import KINDS, Span, find, hidden
 
 _ID = "11010519491231002X"  # the standard's own example
 _COMPANY = "91350100M000100Y43"  # the standard's own example
@@ -80,6 +80,11 @@ def test_several_in_their_order_and_none_over_another() -> None:
     assert all(a.end <= b.start for a, b in pairwise(spans))
     assert {s.kind for s in spans} <= set(KINDS)
     assert spans[0] == Span(0, 6, "email")
+
+
+def test_numbers_parted_by_commas_are_several() -> None:
+    assert len(find("13812345678,13912345678，13712345678")) == 3
+    assert hidden("打800-820-6666，400-820-6666。") == "打80**********，40**********。"
 
 
 def test_a_hostile_text_costs_no_more_than_its_length() -> None:

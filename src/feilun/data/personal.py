@@ -39,7 +39,8 @@ _EMAIL = re.compile(
     r"(?![A-Za-z0-9@-])",
     re.ASCII,
 )
-_BEFORE, _AFTER = r"(?<![0-9A-Za-z])(?<!\d[.,])", r"(?![0-9A-Za-z]|[.,]\d)"
+# A part of a decimal fraction is nobody's number; one of several parted by commas may be.
+_BEFORE, _AFTER = r"(?<![0-9A-Za-z])(?<!\d\.)", r"(?![0-9A-Za-z]|\.\d)"
 _ID = re.compile(rf"{_BEFORE}\d{{17}}[\dXx]{_AFTER}", re.ASCII)
 _COMPANY = re.compile(rf"{_BEFORE}[1-9ANY][0-9A-HJ-NPQRTUWXY]{{17}}{_AFTER}", re.ASCII)
 _CARD = re.compile(rf"{_BEFORE}[2-6]\d{{3}}(?:[ -]?\d){{9,15}}{_AFTER}", re.ASCII)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from feilun.data.audit.finding import EXAMPLES, Draft, Finding, Severity
 from feilun.data.audit.scan import Scan
 from feilun.data.outcome import Notice
-from feilun.tasks.base import Processor
+from feilun.tasks.base import Encoded, Processor
 from feilun.types import Item
 
 __all__ = ["UNKNOWN", "bad_rows", "empty", "garbled", "long", "tokens"]
@@ -114,8 +115,21 @@ def tokens(
         notes = [Notice("audit.note_cut", {"tokens": int(cut[row])}) for row in worst]
         found.append(Draft(finding, [(places[row],) for row in worst.tolist()], notes))
     if unknown > 0.01:
-        found.append(_unknown(processor.unknown_share, items, places, unknown, basis, base))
+        alike = _alike(items, encoded)
+        draft = _unknown(processor.unknown_share, items, places, unknown, basis, base)
+        cost = Notice("audit.cost_unknown", {"rows": alike, "of": len(items)}) if alike else None
+        found.append(replace(draft, finding=replace(draft.finding, cost=cost)))
     return found
+
+
+def _alike(items: Sequence[Item], encoded: Sequence[Encoded]) -> int:
+    """Texts of which the base sees the same as of another, different text."""
+    seen: dict[bytes, set[str]] = {}
+    keys = [b"".join(a.tobytes() for a in one.arrays.values()) for one in encoded]
+    for item, key, one in zip(items, keys, encoded, strict=True):
+        if not one.cut:  # what was cut off may be what differs
+            seen.setdefault(key, set()).add(" ".join(str(item).lower().split()))
+    return sum(len(texts) for texts in seen.values() if len(texts) > 1)
 
 
 def _unknown(

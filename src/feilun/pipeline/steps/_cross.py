@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -118,7 +119,7 @@ def _suspects(
         sample.places.tolist(),
         Notice("audit.basis_distinct", {"rows": len(sample), "of": len(rows)}),
         looked.suspects.name,
-        (f"{looked.clean} --relabel {looked.suspects}",),
+        (f"{looked.clean} --relabel {shlex.quote(str(looked.suspects))}",),
         accuracy,
     )
     if drafts:
