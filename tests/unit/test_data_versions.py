@@ -66,7 +66,7 @@ def test_a_file_becomes_a_data_version(tmp_path: Path) -> None:
     assert report.changed
     assert not report.warnings
     assert (signs[-1].step, signs[-1].done) == ("write", 300)
-    assert {s.step for s in signs} == {"read", "write"}
+    assert {s.step for s in signs} == {"read", "near", "write"}
     assert not (tmp_path / "v1" / ".spill").exists()
     assert report.to_json()["counts"] == data.counts
 
