@@ -167,13 +167,14 @@ def share_limit(
     """How many rows each customer may bring to one update, where they have `counts` and the house
     brings `house`.
 
-    From two customers on, `max_share` of the update's rows, or an equal part where there are too
-    few customers for that (two: a half). A single customer may bring `max_share` of the training
-    rows. In no case fewer than `floor`: an update that is worth its while must be possible.
+    From two customers on, `max_share` of the update's rows; where there are too few customers for
+    that, half as much again as an equal part (of two: three quarters), since honest customers are
+    never equal. A single customer may bring `max_share` of the training rows. In no case fewer
+    than `floor`: an update that is worth its while must be possible.
     """
     if len(counts) < 2:
         return max(floor, int(max_share * train_rows))
-    share = max(max_share, 1 / len(counts))
+    share = max_share if len(counts) * max_share > 1 else min(1.0, 1.5 / len(counts))
     limit = max(counts)
     while True:
         total = house + sum(min(count, limit) for count in counts)
