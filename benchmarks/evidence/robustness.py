@@ -28,6 +28,7 @@ CASES: tuple[tuple[str, str, int, dict[str, Any]], ...] = (
     ("English", "linear", 2400, {}),
     ("English", "full", 1200, {"epochs": 1, "augment": "off"}),
     ("Chinese", "linear", 2400, {}),
+    ("Chinese", "linear", 2400, {"augment": ["script"]}),
     ("digits", "linear", 600, {"augment": "off"}),
     ("digits", "linear", 600, {"augment": ["light", "rotation", "crop"]}),
     ("digits", "full", 600, {"epochs": 12, "augment": "off"}),
