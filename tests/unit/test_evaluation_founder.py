@@ -1,4 +1,4 @@
-"""The verdict for who decides: good enough for what, how sure, at what cost, and what to do next."""
+"""The verdict for who decides: good enough for what, how sure, at what cost, what to do next."""
 
 from __future__ import annotations
 
