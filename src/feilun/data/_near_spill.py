@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from array import array
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -84,7 +85,8 @@ class Spill:
     def close(self) -> None:
         """Takes the folder away."""
         for file in self._files.values():
-            file.close()
+            with suppress(OSError):  # a full disk is told once, by what wrote
+                file.close()
         if self._texts >= 0:
             os.close(self._texts)
             self._texts = -1

@@ -2,7 +2,9 @@
 
 Two passes. The first reads every source once, sends usable rows to a spill file beside the new
 version and keeps some 40 bytes of each in memory. Then equal contents become one row, labels that
-contradict each other are settled, and rows are divided. The second pass writes what is kept.
+contradict each other are settled, near-duplicates are found (texts are read once more; some 30
+bytes a row beside the 40, the rest waits in files), and rows are divided. The second pass writes
+what is kept.
 """
 
 from __future__ import annotations
@@ -59,7 +61,8 @@ def build(
     Rows of `previous` keep their id, their split and, but for corrections, their label. Rows whose
     content is in `exclude` (see `content_keys`) are left out, old ones too. Equal contents become
     one row. New rows are divided by `split`, by their source, or else by lot; while the user's own
-    test (or validation) rows are there, no others are drawn for it. Unusable rows go to the file
+    test (or validation) rows are there, no others are drawn for it. Near-duplicates stand in one
+    split, and new rows that are nearly test rows of `previous` are left out. Unusable rows go to the file
     `bad_rows`. A label that `previous` does not know and that corrections alone have brought waits
     in the folder `WAITING` until it has `new_label_rows`; rows of a file bring theirs at once. Rows
     that come in go through the recipe of `previous`; `mending` extends it, and cleans the rows of
