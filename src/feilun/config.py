@@ -112,7 +112,9 @@ class TargetConfig(Section):
     """``[evaluation.target]``: what good enough means, in the user's own terms. Rows that the model
     leaves to a person count neither as missed nor as false alarms."""
 
-    label: str = Field("", description="label that missed_at_most and false_alarms_at_most speak of")
+    label: str = Field(
+        "", description="label that missed_at_most and false_alarms_at_most speak of"
+    )
     missed_at_most: Share | None = Field(
         None, description="share of the label's rows that may be answered otherwise"
     )
@@ -209,8 +211,11 @@ class FeedbackConfig(Section):
     store_inputs: int = Field(
         30, ge=0, description="days that inputs are kept for feedback; 0 keeps none"
     )
-    max_share: Share = Field(
-        0.2, gt=0, description="share of an update that one customer's corrections may make up"
+    max_share: float = Field(
+        0.2,
+        gt=0,
+        le=1,
+        description="share of an update that one customer's corrections may make up",
     )
     audit: Share = Field(
         0.1, description="share of the review queue drawn at random, to tell how right answers are"
@@ -221,7 +226,8 @@ class UpdateConfig(Section):
     """``[update]``: learning from corrections."""
 
     schedule: str | None = Field(
-        None, description="cron expression (minute hour day month weekday, in UTC) for feilun worker"
+        None,
+        description="cron expression (minute hour day month weekday, in UTC) for feilun worker",
     )
     min_corrections: int = Field(20, ge=1, description="new labels that an update waits for")
     new_label_rows: int = Field(
