@@ -76,9 +76,9 @@ def _row(one: Slice, proven: float) -> dict[str, Any]:
         f"{wording.signed('accuracy', gain.low)} … {wording.signed('accuracy', gain.high)}"
     )
     if one.worse:
-        row["tag"], row["tone"] = say("gate.tag_worse"), "worse"
+        row["tag"], row["tone"] = say("gate.tag_worse"), "down"
     elif one.p <= proven:
-        row["tag"], row["tone"] = say("gate.tag_less"), "worse"
+        row["tag"], row["tone"] = say("gate.tag_less"), "down"
     elif gain.value < 0:
         row["tag"] = say("gate.tag_chance")
     return row
