@@ -3,7 +3,8 @@
     python benchmarks/reading.py [--rows 10000,100000,1000000] [--json FILE]
 
 Each size is read in a process of its own: seconds of the wall clock, and the peak of its memory
-beside that of a process that has imported the same code and read nothing.
+beside that of a process that has imported the same code and read nothing. Then once more without
+looking for near-duplicates.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ from feilun.tasks import base
 task = base.get("text-classification")
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 began = time.perf_counter()
-report = build([Source(Path(sys.argv[1]))], task=task, settings=DataConfig(), out=Path(sys.argv[2]))
+settings = DataConfig(near_duplicates=sys.argv[3] == "near")
+report = build([Source(Path(sys.argv[1]))], task=task, settings=settings, out=Path(sys.argv[2]))
 print(json.dumps({
     "seconds": time.perf_counter() - began,
     "base_mib": before / 1024,
@@ -56,11 +58,11 @@ def write_csv(file: Path, rows: int) -> None:
             out.writerow([i, last, chance.choice(["good", "bad", "other"])])
 
 
-def measure(file: Path, scratch: Path) -> dict[str, Any]:
+def measure(file: Path, scratch: Path, near: bool = True) -> dict[str, Any]:
     """One build of `file` in a fresh process."""
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
     done = subprocess.run(
-        [sys.executable, "-c", _CHILD, str(file), str(scratch)],
+        [sys.executable, "-c", _CHILD, str(file), str(scratch), "near" if near else "equal"],
         capture_output=True,
         text=True,
         env=env,
@@ -79,6 +81,8 @@ def run(sizes: list[int]) -> list[dict[str, Any]]:
             file = Path(folder) / f"{rows}.csv"
             write_csv(file, rows)
             figures = measure(file, Path(folder) / f"out{rows}")
+            without = measure(file, Path(folder) / f"equal{rows}", near=False)
+            figures["seconds_without_near"] = without["seconds"]
             figures["mib"] = file.stat().st_size / 2**20
             found.append(figures)
             file.unlink()
@@ -91,11 +95,15 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     figures = run([int(rows) for rows in arguments.rows.split(",")])
-    print("| rows | file | seconds | rows a second | peak memory | of that, beyond the imports |")
-    print("|---:|---:|---:|---:|---:|---:|")
+    print(
+        "| rows | file | seconds | without near-duplicates | rows a second | peak memory "
+        "| of that, beyond the imports |"
+    )
+    print("|---:|---:|---:|---:|---:|---:|---:|")
     for f in figures:
         print(
             f"| {f['read']:,} | {f['mib']:.0f} MiB | {f['seconds']:.1f} | "
+            f"{f['seconds_without_near']:.1f} | "
             f"{f['read'] / f['seconds']:,.0f} | {f['peak_mib']:.0f} MiB | "
             f"{f['peak_mib'] - f['base_mib']:.0f} MiB |"
         )

@@ -62,11 +62,11 @@ def build(
     content is in `exclude` (see `content_keys`) are left out, old ones too. Equal contents become
     one row. New rows are divided by `split`, by their source, or else by lot; while the user's own
     test (or validation) rows are there, no others are drawn for it. Near-duplicates stand in one
-    split, and new rows that are nearly test rows of `previous` are left out. Unusable rows go to the file
-    `bad_rows`. A label that `previous` does not know and that corrections alone have brought waits
-    in the folder `WAITING` until it has `new_label_rows`; rows of a file bring theirs at once. Rows
-    that come in go through the recipe of `previous`; `mending` extends it, and cleans the rows of
-    `previous` too.
+    split, and new rows that are nearly test rows of `previous` are left out. Unusable rows go to
+    the file `bad_rows`. A label that `previous` does not know and that corrections alone have
+    brought waits in the folder `WAITING` until it has `new_label_rows`; rows of a file bring theirs
+    at once. Rows that come in go through the recipe of `previous`; `mending` extends it, and cleans
+    the rows of `previous` too.
 
     Raises `InvalidData` for what cannot be read or learnt from and `EnvironmentProblem` when the
     disk is full; `out` is no data version then, and nothing else was touched.
