@@ -122,7 +122,6 @@ def clean(
     named = _named(project, passes)
     config, store = project.config(), project.workspace.store
     context = project._context(config)
-    parent = project._data()
     mending = Mending(
         passes,
         named=named,
@@ -131,6 +130,7 @@ def clean(
         passing=dry_run,
     )
     with store.lock(project.name):
+        parent = project._data()
         out = store.artifacts.new()
         try:
             built = build(

@@ -111,8 +111,7 @@ def is_blank(text: str) -> bool:
     """Whether a text says nothing: no letter, digit or symbol (an emoji is one) and no face such
     as ``:(``, or only what programs write where nothing was (``nan``, ``null``, …)."""
     text = text.strip()
-    if text.casefold() in _PLACEHOLDERS:
+    if len(text) < 10 and text.casefold() in _PLACEHOLDERS:
         return True
-    if _FACE.search(text[:100]):
-        return False
-    return all(unicodedata.category(sign)[0] in "PZC" for sign in text[:10_000])
+    silent = all(unicodedata.category(sign)[0] in "PZC" for sign in text[:10_000])
+    return silent and not _FACE.search(text[:100])
