@@ -140,9 +140,9 @@ def weave(
     left = iter(ranked)
     every = limit / len(drawn) if drawn else math.inf
     at = 0
-    for place in range(limit):
+    while len(queue) < limit:
         row = None
-        if at < len(drawn) and place >= every * (at + 1) - 1:
+        if at < len(drawn) and len(queue) >= every * (at + 1) - 1:
             row = drawn[at]
             at += 1
         else:
