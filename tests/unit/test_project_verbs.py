@@ -96,27 +96,6 @@ def test_predict(project: Project) -> None:
         project.predict_files(["missing.csv"])
 
 
-def test_a_long_list_is_sent_in_several_calls(project: Project, tmp_path: Path) -> None:
-    [server] = project.workspace.store.catalog.servers()
-    key = project.workspace.create_key("Long").secret
-    file = str(write_reviews(tmp_path / "long.csv", 700))
-    here = project.predict_files([file])
-    there = project.predict_files([file], url=server.address, key=key)
-    assert [one["inputs"] for one in there.calls] == [512, 188]
-    assert there.usage is not None
-    assert there.usage["inputs"] == 700
-    assert there.id is None
-    assert [one["label"] for one in there.outputs] == [one["label"] for one in here.outputs]
-    assert there.model == here.model
-    # Explaining takes fewer at a time, which the server says only when it is asked for more.
-    few = project.predict_files(
-        [f"tea {n}" for n in range(40)], url=server.address, key=key, explain=True
-    )
-    assert sum(one["inputs"] for one in few.calls) == 40
-    assert len(few.calls) > 1
-    assert all("explanation" in output for output in few.outputs)
-
-
 def test_evaluate_on_a_file(project: Project, tmp_path: Path) -> None:
     found = project.evaluate(on=write_reviews(tmp_path / "other.csv", 30, seed=3, noise=0.0))
     assert found.rows == 30
@@ -278,3 +257,24 @@ def test_status(project: Project) -> None:
     assert "interrupted" in _shown(status)
     catalog.update_run(name, state="failed", error="the disk is full")
     assert "the disk is full" in _shown(project.workspace.status())
+
+
+def test_a_long_list_is_sent_in_several_calls(project: Project, tmp_path: Path) -> None:
+    [server] = project.workspace.store.catalog.servers()
+    key = project.workspace.create_key("Long").secret
+    file = str(write_reviews(tmp_path / "long.csv", 700))
+    here = project.predict_files([file])
+    there = project.predict_files([file], url=server.address, key=key)
+    assert [one["inputs"] for one in there.calls] == [512, 188]
+    assert there.usage is not None
+    assert there.usage["inputs"] == 700
+    assert there.id is None
+    assert [one["label"] for one in there.outputs] == [one["label"] for one in here.outputs]
+    assert there.model == here.model
+    # Explaining takes fewer at a time, which the server says only when it is asked for more.
+    few = project.predict_files(
+        [f"tea {n}" for n in range(40)], url=server.address, key=key, explain=True
+    )
+    assert sum(one["inputs"] for one in few.calls) == 40
+    assert len(few.calls) > 1
+    assert all("explanation" in output for output in few.outputs)

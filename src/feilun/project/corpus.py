@@ -80,9 +80,20 @@ def add(
     does, and then there is no corpus."""
     if not sources:
         raise UsageError("project.no_sources")
+    with project.workspace.store.lock(project.name):
+        return _add(project, sources, columns or {}, query, report)
+
+
+def _add(
+    project: Project,
+    sources: Sequence[str | Path],
+    columns: Mapping[str, str],
+    query: str | None,
+    report: Callable[[Progress], None] | None,
+) -> Corpus:
     config, store, task = project.config(), project.workspace.store, project.task
     context = project._context(config)
-    given = {r: c for r, c in {**config.data.columns, **(columns or {})}.items() if r != "label"}
+    given = {r: c for r, c in {**config.data.columns, **columns}.items() if r != "label"}
     bad = BadRows(project.file.parent / "bad_rows.jsonl")
     out = store.artifacts.new()
     first: list[Item] = []
@@ -108,21 +119,20 @@ def add(
             writer.close(Schema(task.name, (), context.task_settings()), {"corpus": True})
         processor = base_processor(context)
         unknown = getattr(processor, "unknown_share", None)
-        with store.lock(project.name):
-            ref = store.publish(out, "corpus").ref
-            number = len(corpora(project)) + 1
-            made = Corpus(
-                id=f"{project.name}:corpus{number}",
-                artifact=ref,
-                rows=len(seen),
-                characters=characters,
-                duplicates=duplicates,
-                bad=bad.count,
-                sources=[Path(str(place)).name for place in sources],
-                unknown=round(float(unknown(first)), 4) if unknown else None,
-                created=datetime.now(UTC).isoformat(),
-            )
-            store.catalog.set_setting(f"corpus:{project.name}:{number:06d}", asdict(made))
+        ref = store.publish(out, "corpus").ref
+        number = len(corpora(project)) + 1
+        made = Corpus(
+            id=f"{project.name}:corpus{number}",
+            artifact=ref,
+            rows=len(seen),
+            characters=characters,
+            duplicates=duplicates,
+            bad=bad.count,
+            sources=[Path(str(place)).name for place in sources],
+            unknown=round(float(unknown(first)), 4) if unknown else None,
+            created=datetime.now(UTC).isoformat(),
+        )
+        store.catalog.set_setting(f"corpus:{project.name}:{number:06d}", asdict(made))
     finally:
         bad.close()
         shutil.rmtree(out, ignore_errors=True)
