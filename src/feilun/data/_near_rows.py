@@ -52,8 +52,8 @@ def near_contents(
             else:
                 grouper.add(["\n".join(map(str, row)) for row in zip(*cells, strict=True)])
             tick(end)
-        del asked
         led = grouper.finish()
+        tick(len(asked), last=True)
     near = np.arange(len(contents.first))
     near[order] = order[led]
     return near
