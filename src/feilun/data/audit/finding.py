@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from feilun import messages
+from feilun.data.audit.scripts import trace
 from feilun.data.outcome import Notice
 from feilun.data.personal import find, hidden
 from feilun.store.dataset import Dataset
@@ -181,16 +182,16 @@ def _with_examples(draft: Draft, rows: Mapping[int, Example]) -> Finding:
 
 def _row(example: Example, code: str) -> ShownRow:
     item = example.item
-    if code == "personal" and isinstance(item, str):
-        item = _around(item)
+    if isinstance(item, str) and code in ("personal", "garbled"):
+        spans = find(item)
+        item = _from(item, spans[0].start if code == "personal" and spans else trace(item))
     label = example.label or ""
     return ShownRow(example.row_id, shown_text(item), label, example.split, example.source)
 
 
-def _around(text: str) -> str:
-    """The part of a long text that holds personal data."""
-    spans = find(text)
-    start = max(0, spans[0].start - _SHOWN // 3) if spans else 0
+def _from(text: str, place: int) -> str:
+    """A long text from a little before `place`, which is what is to be seen."""
+    start = max(0, place - _SHOWN // 3)
     return f"…{text[start:]}" if start else text
 
 

@@ -117,8 +117,8 @@ def tokens(
     if unknown > 0.01:
         alike = _alike(items, encoded)
         draft = _unknown(processor.unknown_share, items, places, unknown, basis, base)
-        cost = Notice("audit.cost_unknown", {"rows": alike, "of": len(items)}) if alike else None
-        found.append(replace(draft, finding=replace(draft.finding, cost=cost)))
+        paid = Notice("audit.cost_unknown", {"rows": alike, "of": len(items)}) if alike else None
+        found.append(replace(draft, finding=replace(draft.finding, cost=paid)))
     return found
 
 

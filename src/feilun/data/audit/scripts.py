@@ -12,7 +12,7 @@ from functools import cache
 
 import numpy as np
 
-__all__ = ["NAMES", "WORDLESS", "classify", "garbled"]
+__all__ = ["NAMES", "WORDLESS", "classify", "garbled", "trace"]
 
 NAMES = ("none", "digits", "latin", "han", "kana", "hangul", "cyrillic", "arabic", "other")
 """Scripts by their number. ``none``: not one letter or digit."""
@@ -69,7 +69,12 @@ def classify(texts: Sequence[str]) -> np.ndarray:
 def garbled(text: str) -> bool:
     """Whether the text was read in another encoding than it was written in, as far as its traces
     show."""
-    return not text.isascii() and any(trace in text for trace in _GARBLED)
+    return not text.isascii() and any(sign in text for sign in _GARBLED)
+
+
+def trace(text: str) -> int:
+    """Where the first trace of garbling stands, 0 without one."""
+    return min((text.index(sign) for sign in _GARBLED if sign in text), default=0)
 
 
 @cache
