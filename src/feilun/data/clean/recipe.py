@@ -58,6 +58,11 @@ class Cleaning(Section):
         """The steps that are set."""
         return tuple(step for step in STEPS if getattr(self, step))
 
+    def label(self, label: str) -> str:
+        """What `label` is called afterwards."""
+        name = self.rename_labels.get(label, label)
+        return self.merge_labels.get(name, name)
+
     def labels(self, labels: Sequence[str]) -> tuple[str, ...]:
         """What of `labels` there is afterwards, in the same places: a renamed label keeps its own,
         a merged one gives its up."""

@@ -26,6 +26,7 @@ from feilun.evaluation.view_robustness import sentence
 from feilun.metrics.scores import Score
 from feilun.pipeline.context import Context
 from feilun.pipeline.steps._history import JUDGED_AGAINST, columns, consultations, months
+from feilun.pipeline.steps._renamed import renamed, since
 from feilun.pipeline.steps._robust import robustness
 from feilun.pipeline.steps._used import explained, money, used
 from feilun.store.dataset import Dataset
@@ -56,7 +57,8 @@ def evaluate(
     references: dict[Role, Answers] = {}
     for done, (role, other) in enumerate(others.items(), 1):
         context.report(Progress("evaluate", done, total))
-        references[role] = _answers(context, other, items)
+        said = _answers(context, other, items)
+        references[role] = renamed(said, since(context, other, data))
     train_counts = data.counts.get("train", {})
     if "baseline" not in references and baseline_for(model.method) == "majority":
         references["baseline"] = majority(train_counts, candidate.labels, len(items))
