@@ -76,14 +76,16 @@ def main() -> None:
         print(f"{data} {name}: {time.perf_counter() - begun:.0f} s", file=sys.stderr)
     for task in ("texts", "pictures"):
         picked = [one for one in done if (one[0] == "digits") == (task == "pictures")]
-        _table(picked)
+        if picked:
+            _table(picked)
 
 
 def _table(done: list[tuple[str, str, int, dict[str, Any], Robustness, float]]) -> None:
     names = list(dict.fromkeys(fall.name for *_, found, _ in done for fall in found.falls))
     heads = []
     for data, name, train, settings, _, _ in done:
-        taught = " with copies" if isinstance(settings.get("augment"), list) else ""
+        copies = settings.get("augment")
+        taught = f" with copies ({', '.join(copies)})" if isinstance(copies, list) else ""
         heads.append(f"{data} {name}{taught}, {train:,} rows")
     print("\n| change | " + " | ".join(heads) + " |")
     print("| --- |" + " ---: |" * len(heads))

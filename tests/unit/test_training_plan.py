@@ -48,6 +48,22 @@ def names(found: Plan) -> list[str]:
     return [rung.method for rung in found.rungs]
 
 
+def test_copies_are_counted_and_are_the_first_to_go(base: Path) -> None:
+    few = replace(STATS, train=1000, labels={"bad": 500, "great": 500})
+    tried = planned("linear", base, stats=few).rungs[0]
+    without = planned("linear", base, stats=few, augment="off").rungs[0]
+    assert tried.estimate.seconds > 1.2 * without.estimate.seconds
+    assert tried.estimate.detail["rows"] == 2000
+    slow = replace(MACHINE, flops=2e8)
+    whole = planned("full", base, stats=few, machine=slow).rungs[-1].estimate.seconds
+    hurried = planned("full", base, stats=few, machine=slow, time_limit=0.8 * whole / 60)
+    assert hurried.rungs[-1].settings["augment"] == "off"
+    assert hurried.rungs[-1].settings["epochs"] == 2
+    assert "augment" in hurried.notes[-1]
+    named = planned("full", base, stats=few, machine=slow, augment=["typo"], time_limit=whole)
+    assert named.rungs[-1].settings["augment"] == ["typo"], "asked for by name"
+
+
 def test_methods_stand_from_the_lowest_rung_to_the_highest() -> None:
     assert methods() == ["linear", "head", "lora", "full"]
 

@@ -122,9 +122,7 @@ def robustness(
     return Robustness(len(drawn), len(labelled), confidence, tuple(falls)) if falls else None
 
 
-def _changed(
-    change: Disturbance, items: Sequence[Item], rows: np.ndarray, seed: int
-) -> list[Item]:
+def _changed(change: Disturbance, items: Sequence[Item], rows: np.ndarray, seed: int) -> list[Item]:
     """Each row by its own generator: what happens to it hangs on no other row or change."""
     mark = zlib.crc32(change.name.encode())
     return [

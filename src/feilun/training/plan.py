@@ -1,9 +1,9 @@
 """Which rungs a run climbs, with what settings, and why: fixed before anything is trained.
 
 The fit check estimates memory and time of every rung on this machine first. What would not fit is
-made smaller (batches, then epochs, then rows) and said so; what does not fit even then is left out
-of ``auto`` with its reason, and refused when it was asked for by name, with what fits offered
-instead. Afterwards nothing looks at a clock.
+made smaller (no copies, batches, then epochs, then rows) and said so; what does not fit even then
+is left out of ``auto`` with its reason, and refused when it was asked for by name, with what fits
+offered instead. Afterwards nothing looks at a clock.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any
 from feilun.config import TrainingConfig
 from feilun.errors import EnvironmentProblem, UsageError
 from feilun.messages import t
+from feilun.training.augment import FEW
 from feilun.training.job import DataStats, Estimate, Machine, TrainJob
 from feilun.training.rows import learning_count
 from feilun.training.settings import MethodSettings, method, methods
@@ -158,7 +159,9 @@ class _Planner:
         whole = settings = self._settle(name)
         estimate = self._estimate(name, settings)
         steps: list[tuple[Callable[[Any], Any], Callable[[Estimate], bool]]] = [
+            (self._drop_copies, self._in_memory),
             (_halve_batch, self._in_memory),
+            (self._drop_copies, self._in_time),
             (_drop_epoch, self._in_time),
             (self._drop_rows, self._in_time),
         ]
@@ -215,6 +218,13 @@ class _Planner:
         job = replace(self._job, method=name, settings=settings.model_dump(mode="json"))
         return method(name).estimate(job, settings, self._stats, self._machine)
 
+    def _drop_copies(self, settings: Any) -> Any:
+        """No copies of rows, where they would be tried and nobody asked for them by name."""
+        rows = min(getattr(settings, "max_rows", None) or self._stats.train, self._stats.train)
+        if getattr(settings, "augment", "off") != "auto" or rows > FEW:
+            return None
+        return settings.model_copy(update={"augment": "off"})
+
     def _drop_rows(self, settings: Any) -> Any:
         """A fifth of the rows less, where that leaves enough to learn from."""
         most = learning_count(self._job, self._stats.train)
@@ -222,7 +232,9 @@ class _Planner:
         fewer = int(rows * 0.8)
         if fewer < _FEWEST_ROWS or not hasattr(settings, "max_rows"):
             return None
-        return settings.model_copy(update={"max_rows": fewer})
+        # Copies of what is left would take the time again that was just saved.
+        copies = {"augment": "off"} if settings.augment == "auto" and fewer <= FEW else {}
+        return settings.model_copy(update={"max_rows": fewer, **copies})
 
     def _fitting(self) -> list[str]:
         """The methods that would fit, for the error to offer."""
