@@ -212,6 +212,18 @@ def test_words_of_errors_are_shaded_and_escaped() -> None:
     assert "Orange words" in page
 
 
+def test_squares_of_pictures_are_shaded() -> None:
+    found = _judged(_choice(2000, 5))
+    image = "data:image/png;base64,AAAA"
+    miss = replace(found.misses[0], text=None, image=image, heat=((1.0, 0.0), (-0.5, 0.01)))
+    page = render(replace(found, misses=(miss,)), decide(found))
+    drawn = page.partition('<span class="heated">')[2].partition("</span>")[0]
+    assert drawn.count("<rect") == 2, "what weighs next to nothing stays as it is"
+    assert 'class="for" fill-opacity="0.6"' in drawn
+    assert 'class="against" fill-opacity="0.3"' in drawn
+    assert f'src="{image}"' in drawn
+
+
 def test_amounts_have_two_digits_that_count() -> None:
     said = [amount(value) for value in (0, 340.2, 1.234, 0.0031, 12.0, -5.0, 0.000002)]
     assert said == ["0", "340", "1.2", "0.0031", "12", "−5", "0.000002"]
