@@ -33,7 +33,8 @@ _NARROW = {0xFF01 + i: 0x21 + i for i in range(94)} | {0x3000: 0x20}
 _NARROW |= dict.fromkeys((0x2010, 0x2011, 0x2012, 0x2013, 0x2014, 0x2212), 0x2D)
 
 _PROVINCE_SIGNS = "京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼"
-_WORTH = re.compile(rf"@|\d(?:[ ().-]{{0,2}}\d){{5}}|[0-9A-Z]{{9}}|[{_PROVINCE_SIGNS}][A-Za-z]")
+_WIDE = re.compile("[\uff01-\uff5e\u3000\u2010-\u2014\u2212]")
+_RUN = re.compile(r"\d(?:[ ().-]{0,2}\d){5}|[0-9A-Z]{18}", re.ASCII)
 _EMAIL = re.compile(
     r"(?<![\w.%+-])(?:[A-Za-z0-9][\w.%+-]{0,63})@(?:[A-Za-z0-9-]{1,63}\.){1,8}[A-Za-z]{2,24}"
     r"(?![A-Za-z0-9@-])",
@@ -86,9 +87,9 @@ def find(text: str) -> list[Span]:
 
     Full-width letters and digits count as ordinary ones. Pure and linear in the text's length.
     """
-    if not text.isascii():
+    if not text.isascii() and _WIDE.search(text):
         text = text.translate(_NARROW)
-    if not _WORTH.search(text):
+    if not _worth(text):
         return []
     taken: list[Span] = []
     for span in _all(text):
@@ -106,6 +107,17 @@ def hidden(text: str) -> str:
     return text
 
 
+def _worth(text: str) -> bool:
+    """Whether a closer look can find anything: most texts have neither an @ nor so many digits,
+    and counting ten characters is faster than any pattern."""
+    if "@" in text:
+        return True
+    digits = sum(map(text.count, "0123456789"))
+    if digits >= 2 and not text.isascii():
+        return True
+    return digits >= 6 and _RUN.search(text) is not None
+
+
 def _all(text: str) -> Iterator[Span]:
     """Every candidate, the surest kinds first."""
     kinds: tuple[tuple[str, re.Pattern[str], Callable[[str], bool]], ...] = (
@@ -117,6 +129,8 @@ def _all(text: str) -> Iterator[Span]:
         ("plate", _PLATE, lambda _: True),
     )
     for kind, pattern, holds in kinds:
+        if (kind == "email" and "@" not in text) or (kind == "plate" and text.isascii()):
+            continue
         for match in pattern.finditer(text):
             if holds(match.group()):
                 yield Span(match.start(), match.end(), kind)
