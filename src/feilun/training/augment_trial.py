@@ -60,10 +60,11 @@ def _trial(job: TrainJob, settings: Any, found: Added, schema: Schema) -> tuple[
         return True, augment.said(found, None)
     count = len(schema.labels)
     matrix = _features(job, found.more, schema)
-    nobody = (matrix[:0], np.zeros(0, np.int64))
 
     def fit(weights: np.ndarray | None, origins: np.ndarray) -> logistic.Fitted:
-        part, labels = matrix[: len(origins)], found.more.labels[: len(origins)]
+        # Each side with its own columns: words of one row alone count as little as they do there.
+        part, labels = _weighed(matrix[: len(origins)]), found.more.labels[: len(origins)]
+        nobody = (part[:0], labels[:0])
         return logistic.fit(
             part, labels, count, nobody, weights=weights, origins=origins, seed=job.seed
         )
@@ -75,17 +76,22 @@ def _trial(job: TrainJob, settings: Any, found: Added, schema: Schema) -> tuple[
 
 
 def _features(job: TrainJob, rows: Rows, schema: Schema) -> Any:
-    """Rung zero's features as it weighs them."""
     from scipy import sparse
-
-    from feilun.engines.linear import pick, weigh
 
     features = tasks.get(job.task).features(schema.settings)
     starts = range(0, len(rows), _CHUNK)
     parts = [features.transform(rows.items[start : start + _CHUNK]) for start in starts]
     if isinstance(parts[0], np.ndarray):
-        return weigh(np.concatenate(parts), None)
-    matrix = sparse.vstack(parts, format="csr")
+        return np.concatenate(parts)
+    return sparse.vstack(parts, format="csr")
+
+
+def _weighed(matrix: Any) -> Any:
+    """Features as rung zero weighs them."""
+    from feilun.engines.linear import pick, weigh
+
+    if isinstance(matrix, np.ndarray):
+        return weigh(matrix, None)
     occurs = np.bincount(matrix.indices, minlength=matrix.shape[1])
     columns = np.flatnonzero(occurs >= 2).astype(np.int32)
     idf = (np.log((1 + matrix.shape[0]) / (1 + occurs[columns])) + 1).astype(np.float32)
