@@ -18,6 +18,7 @@ from feilun.feedback.words import suspicion
 from feilun.messages import t
 from feilun.pipeline.context import Context
 from feilun.pipeline.sifting import sifted, told
+from feilun.project.drift import known_rows, noted
 from feilun.store import Store
 from feilun.store.records import Asked, Prediction
 from feilun.table import Result, Table
@@ -107,8 +108,6 @@ def _held(context: Context) -> Iterator[ReviewItem]:
 
 
 def _drifted(context: Context, version: str | None) -> Iterator[ReviewItem]:
-    from feilun.project.drift import noted
-
     found = noted(context.store.catalog, version)
     if found is None or not found.alarm or context.config.update.on_drift == "none":
         return
@@ -141,8 +140,7 @@ def _ranked(context: Context, limit: int) -> list[Prediction]:
     novelty = None
     if data is not None and rows:
         features = context.task.features(context.task_settings())
-        examples = context.dataset(data).examples("train")
-        novelty = sketch(features, (one.item for one in examples)).unseen
+        novelty = sketch(features, known_rows(context.dataset(data))).unseen
     return review_queue(rows, limit, novelty=novelty)
 
 
