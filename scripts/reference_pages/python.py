@@ -99,7 +99,7 @@ def _methods(cls: type) -> list[str]:
             shown = getattr(cls, name)
             word = "await " if inspect.iscoroutinefunction(plain) else ""
             made.append((name, fence(word + _signature(name, shown), "python"), plain.__doc__))
-    order = list(cls.__dict__)
+    order = [name for base in reversed(cls.__mro__) for name in base.__dict__]
     made.sort(key=lambda one: order.index(one[0]) if one[0] in order else len(order))
     return [f"{block}\n\n{prose(doc)}".strip() for _, block, doc in made if doc]
 

@@ -24,7 +24,7 @@ from feilun.store.vault import vault_file
 from feilun.types import Progress, Split
 
 if TYPE_CHECKING:
-    from feilun.project.project import Project
+    from feilun.project.data_verbs import DataVerbs
 
 __all__ = ["Mark", "add", "open_mark"]
 
@@ -60,7 +60,7 @@ class Mark:
 
 
 def open_mark(
-    project: Project, url: str, query: str, column: str, name: str = "", restart: bool = False
+    project: DataVerbs, url: str, query: str, column: str, name: str = "", restart: bool = False
 ) -> Mark:
     """The mark of `url` (and `name`, where one database has several). Raises `Conflict` when it
     belongs to another query or column, unless `restart` forgets it."""
@@ -87,7 +87,7 @@ def _without_secret(url: str) -> str:
 
 
 def add(
-    project: Project,
+    project: DataVerbs,
     sources: Sequence[str | Path],
     *,
     columns: Mapping[str, str] | None,
@@ -135,7 +135,7 @@ def add(
 
 
 def _build(
-    project: Project,
+    project: DataVerbs,
     listed: Sequence[Source],
     split: str,
     report: Callable[[Progress], None],

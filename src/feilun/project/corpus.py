@@ -30,7 +30,7 @@ from feilun.table import Result, Table
 from feilun.types import Example, Item, Progress, Schema
 
 if TYPE_CHECKING:
-    from feilun.project.project import Project
+    from feilun.project.data_verbs import DataVerbs
 
 __all__ = ["Corpus", "add", "corpora", "dataset", "listing", "sample"]
 
@@ -68,7 +68,7 @@ class Corpus(Result):
 
 
 def add(
-    project: Project,
+    project: DataVerbs,
     sources: Sequence[str | Path],
     *,
     columns: Mapping[str, str] | None = None,
@@ -85,7 +85,7 @@ def add(
 
 
 def _add(
-    project: Project,
+    project: DataVerbs,
     sources: Sequence[str | Path],
     columns: Mapping[str, str],
     query: str | None,
@@ -139,7 +139,7 @@ def _add(
     return made
 
 
-def _usable(source: Source, project: Project, bad: BadRows, tick: Ticker) -> Iterator[Example]:
+def _usable(source: Source, project: DataVerbs, bad: BadRows, tick: Ticker) -> Iterator[Example]:
     for reading in open_readings(source, project.task, need_label=False):
         table = reading.table
         tick.begin("read", table.total, table.unit, table.position)
@@ -168,13 +168,13 @@ def _length(item: Item) -> int:
     return len(item) if isinstance(item, str) else 0
 
 
-def corpora(project: Project) -> list[Corpus]:
+def corpora(project: DataVerbs) -> list[Corpus]:
     """The corpora of the project, oldest first."""
     found = project.workspace.store.catalog.settings(f"corpus:{project.name}:")
     return [Corpus(**found[key]) for key in sorted(found)]
 
 
-def dataset(project: Project, name: str | None = None) -> Dataset:
+def dataset(project: DataVerbs, name: str | None = None) -> Dataset:
     """The rows of one corpus (``reviews:corpus2``, or ``2``), of the latest by default; its labels
     are those of the latest data version, to choose from. Raises `NotFound` naming those there
     are."""
@@ -194,7 +194,7 @@ def dataset(project: Project, name: str | None = None) -> Dataset:
     return data
 
 
-def listing(project: Project) -> Listing:
+def listing(project: DataVerbs) -> Listing:
     """The corpora as a list."""
     rows = [one.to_json() for one in corpora(project)]
     shown = [[r["id"], ", ".join(r["sources"]), f"{r['rows']:,}"] for r in rows]
@@ -203,7 +203,7 @@ def listing(project: Project) -> Listing:
 
 
 def sample(
-    project: Project,
+    project: DataVerbs,
     out: Path,
     *,
     name: str | None = None,

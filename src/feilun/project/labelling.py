@@ -15,7 +15,7 @@ from feilun.table import Result, Table
 from feilun.types import Split
 
 if TYPE_CHECKING:
-    from feilun.project.project import Project
+    from feilun.project.base import ProjectBase
 
 __all__ = ["RowsWritten", "export_data"]
 
@@ -43,7 +43,7 @@ class RowsWritten(Result):
 
 
 def export_data(
-    project: Project,
+    project: ProjectBase,
     file: Path,
     *,
     format: str | None = None,

@@ -25,7 +25,7 @@ from feilun.types import Progress
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from feilun.project.project import Project
+    from feilun.project.base import ProjectBase
 
 __all__ = ["Cleaned", "Used", "clean", "recipe", "recipe_toml", "use"]
 
@@ -104,7 +104,7 @@ class Used(Result):
 
 
 def clean(
-    project: Project,
+    project: ProjectBase,
     *,
     recipe: str | Path | None = None,
     dry_run: bool = False,
@@ -164,7 +164,7 @@ def clean(
     return _cleaned(version.id, parent, built, notes)
 
 
-def _named(project: Project, passes: Sequence[Cleaning]) -> Named:
+def _named(project: ProjectBase, passes: Sequence[Cleaning]) -> Named:
     """What the files of all passes name together."""
     labels: dict[str, str] = {}
     dropped: dict[str, str] = {}
@@ -176,7 +176,7 @@ def _named(project: Project, passes: Sequence[Cleaning]) -> Named:
 
 
 def _notes(
-    project: Project, parent: DataVersion, built: BuildReport, mending: Mending, dry_run: bool
+    project: ProjectBase, parent: DataVersion, built: BuildReport, mending: Mending, dry_run: bool
 ) -> list[str]:
     notes = []
     named, missing = len(mending.named.ids), mending.missing
@@ -222,7 +222,7 @@ def _cleaned(
     )
 
 
-def recipe(project: Project) -> Listing:
+def recipe(project: ProjectBase) -> Listing:
     """The recipe of the latest data version: `rows` one object a cleaning."""
     data = project._data()
     listed: list[dict[str, Any]] = [dict(row) for row in data.info.get("recipe", ())]
@@ -240,7 +240,7 @@ def recipe(project: Project) -> Listing:
     return Listing(listed, Table(t(key, version=data.id), columns if rows else (), rows, notes))
 
 
-def recipe_toml(project: Project) -> str:
+def recipe_toml(project: ProjectBase) -> str:
     """The recipe as a file that ``--recipe`` reads."""
     rows = [
         {
@@ -261,7 +261,7 @@ def _value(value: Any) -> str:
     return "✓" if value is True else str(value)
 
 
-def use(project: Project, name: str, *, relearn: bool = False) -> Used:
+def use(project: ProjectBase, name: str, *, relearn: bool = False) -> Used:
     """Makes an earlier data version the latest; `Project.use_data` says how."""
     catalog, ledger = project.workspace.store.catalog, project.workspace.store.ledger
     versions = catalog.data_versions(project.name)

@@ -11,12 +11,12 @@ from feilun.errors import Conflict, InvalidData, NotFound
 from feilun.store.vault import Vault, vault_file
 
 if TYPE_CHECKING:
-    from feilun.project.project import Project
+    from feilun.project.base import ProjectBase
 
 __all__ = ["unmask_file"]
 
 
-def unmask_file(project: Project, file: Path, out: Path | None = None) -> dict[str, Any]:
+def unmask_file(project: ProjectBase, file: Path, out: Path | None = None) -> dict[str, Any]:
     """Writes `file` with its masks turned back to `out` (by default beside it), readable by its
     owner alone, line by line. Raises `NotFound` where the project has no vault, `Conflict` when
     `out` exists."""

@@ -23,7 +23,7 @@ from feilun.store.files import hash_file, write_atomically
 from feilun.table import Result, Table
 
 if TYPE_CHECKING:
-    from feilun.project.project import Project
+    from feilun.project.data_verbs import DataVerbs
 
 __all__ = ["REFUSED", "Watched", "Watcher", "unknown_files", "watch"]
 
@@ -60,7 +60,7 @@ class Watched(Result):
 
 
 def watch(
-    project: Project,
+    project: DataVerbs,
     folder: Path,
     *,
     every: float,
@@ -88,7 +88,7 @@ def watch(
         raise
 
 
-def unknown_files(project: Project, folder: Path) -> bool:
+def unknown_files(project: DataVerbs, folder: Path) -> bool:
     """Whether there is anything in `folder` that was not taken as it is now. Reads no file."""
     catalog = project.workspace.store.catalog
     return any(
@@ -101,7 +101,7 @@ class Watcher:
 
     def __init__(
         self,
-        project: Project,
+        project: DataVerbs,
         folder: Path,
         *,
         columns: Mapping[str, str] | None = None,
@@ -274,12 +274,12 @@ def _kept(state: State) -> list[int]:
     return list(state)
 
 
-def _name_key(project: Project, file: Path) -> str:
+def _name_key(project: DataVerbs, file: Path) -> str:
     place = sha256(str(file.resolve()).encode("utf-8", "surrogateescape")).hexdigest()[:32]
     return f"watched-file:{project.name}:{place}"
 
 
-def _content_key(project: Project, digest: str) -> str:
+def _content_key(project: DataVerbs, digest: str) -> str:
     return f"watched:{project.name}:{digest}"
 
 

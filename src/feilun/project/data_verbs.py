@@ -1,0 +1,186 @@
+"""The verbs of a project that are about its data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from feilun.project import looks
+from feilun.project.base import ProjectBase, Report
+from feilun.project.results import Added, Listing
+
+if TYPE_CHECKING:
+    from feilun.project.corpus import Corpus
+    from feilun.project.labelling import RowsWritten
+    from feilun.project.mend import Cleaned, Used
+    from feilun.project.watch import Watched
+
+__all__ = ["DataVerbs"]
+
+
+class DataVerbs(ProjectBase):
+    """Adding rows, looking at them, mending them."""
+
+    def add(
+        self,
+        *sources: str | Path,
+        columns: Mapping[str, str] | None = None,
+        split: str = "auto",
+        query: str | None = None,
+        since: str | None = None,
+        mark: str | None = None,
+        restart: bool = False,
+        report: Report | None = None,
+        drop_last: int = 0,
+        exclude: set[bytes] | None = None,
+    ) -> Added:
+        """Adds files, folders or the URL of a database (with `query`) as the next data version.
+
+        `columns` maps roles to columns (``{"text": "review", "label": "score"}``), the rest is
+        guessed. `split` sends all rows to one split instead of dividing them. `drop_last` leaves
+        that many rows at the end of each source out, `exclude` rows of these contents (hashes of
+        `feilun.data.content`). With `since`, a column of the query, later calls read only rows at
+        or after the newest that was added; `mark` names the high-water mark where one database has
+        several, `restart` reads everything again. Bad rows go to a file with their reasons; when a
+        source cannot be used at all, nothing changes.
+        """
+        from feilun.project import adding
+
+        return adding.add(
+            self,
+            sources,
+            columns=columns,
+            split=split,
+            query=query,
+            since=since,
+            mark=mark,
+            restart=restart,
+            report=report,
+            drop_last=drop_last,
+            exclude=exclude,
+        )
+
+    def add_corpus(
+        self,
+        *sources: str | Path,
+        columns: Mapping[str, str] | None = None,
+        query: str | None = None,
+        report: Report | None = None,
+    ) -> Corpus:
+        """Keeps rows without labels, such as those of a Wikipedia dump, as a corpus beside the data
+        versions: for labelling and for trying tokenizers; nothing trains on it."""
+        from feilun.project import corpus
+
+        return corpus.add(self, sources, columns=columns, query=query, report=report)
+
+    def watch(
+        self,
+        folder: Path | str,
+        *,
+        every: float = 60,
+        once: bool = False,
+        columns: Mapping[str, str] | None = None,
+        split: str = "auto",
+        say: Callable[[str], None] = print,
+    ) -> Watched:
+        """Adds the files that arrive in `folder`, each once and when it is complete, until
+        interrupted; `once`: those that are there. Files that cannot be used are moved to its
+        sub-folder ``refused`` with the reason. Raises `NotFound` without the folder."""
+        from feilun.project.watch import watch
+
+        return watch(
+            self, Path(folder), every=every, once=once, columns=columns, split=split, say=say
+        )
+
+    def audit(
+        self,
+        *files: str | Path,
+        columns: Mapping[str, str] | None = None,
+        query: str | None = None,
+        quick: bool = False,
+        report: Report | None = None,
+    ) -> looks.AuditView:
+        """What is wrong with the latest data version, or with `files` before they are added: an
+        `AuditReport` with findings, and a page under ``NAME/audit``. `quick` counts and describes
+        only. Raises `NotFound` before the first version."""
+        from feilun.project import auditing
+
+        context, folder = self._context(self.config(), report), self.file.parent / "audit"
+        if files:
+            named = [str(file) for file in files]
+            return auditing.audit_files(context, named, columns or {}, query, folder)
+        if quick:
+            return looks.audit(context, self._data())
+        return auditing.audit_version(context, self._data(), folder)
+
+    def clean(
+        self,
+        *,
+        recipe: str | Path | None = None,
+        dry_run: bool = False,
+        forget_recipe: bool = False,
+        report: Report | None = None,
+        **steps: Any,
+    ) -> Cleaned:
+        """Mends the latest data version into the next one. `steps` are the settings of
+        `feilun.data.clean.recipe.Cleaning` (``drop_duplicates="near"``, ``mask=("phone",)``, …),
+        after those of the TOML file `recipe`. They are kept with the version, and rows that come
+        in later go through them; `forget_recipe` ends the recipe so far. `dry_run` only tells what
+        would change. Rows of the test split change or go only where the steps name them."""
+        from feilun.project import mend
+
+        return mend.clean(
+            self,
+            recipe=recipe,
+            dry_run=dry_run,
+            forget_recipe=forget_recipe,
+            report=report,
+            **steps,
+        )
+
+    def recipe(self) -> Listing:
+        """The cleanings that the latest data version went through."""
+        from feilun.project import mend
+
+        return mend.recipe(self)
+
+    def recipe_toml(self) -> str:
+        """The recipe as a file for `clean`, without the rows that files named."""
+        from feilun.project import mend
+
+        return mend.recipe_toml(self)
+
+    def use_data(self, version: str, *, relearn: bool = False) -> Used:
+        """Makes the next data version equal to an earlier one, such as ``reviews:2`` or ``2``.
+        Nothing is lost: the versions between stay. With `relearn` the feedback that they had
+        learnt waits for the next update again."""
+        from feilun.project import mend
+
+        return mend.use(self, version, relearn=relearn)
+
+    def export_data(
+        self,
+        file: str | Path,
+        *,
+        format: str | None = None,
+        split: str | None = None,
+        only: str | Path | None = None,
+    ) -> RowsWritten:
+        """Writes rows for a labelling tool: ``label-studio``, ``doccano`` or ``csv``, by default
+        what the suffix of `file` says; of one `split`, or those that the file `only` names. What
+        comes back is read by `add` (new rows) and by ``clean(relabel=…)`` (new labels)."""
+        from feilun.project.labelling import export_data
+
+        named = Path(only) if only else None
+        return export_data(self, Path(file), format=format, split=split, only=named)
+
+    def unmask(self, file: str | Path, out: str | Path | None = None) -> dict[str, Any]:
+        """Turns the reversible masks in a text file back, into the new file `out`."""
+        from feilun.project.unmask import unmask_file
+
+        return unmask_file(self, Path(file), Path(out) if out else None)
+
+    def show(self, rows: int = 5) -> Listing:
+        """The data versions and some rows of the latest."""
+        return looks.show(self._context(self.config()), self._data(), rows)
