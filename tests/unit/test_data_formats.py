@@ -365,7 +365,7 @@ def test_damaged_saved_datasets(tmp_path: Path) -> None:
         (bytes(range(256)) * 40, "data.binary"),
         (b"text,label\n" + bytes(range(1, 9)) * 400, "data.binary"),
         (b"\x7fELF\x02\x01\x01" + b"\0" * 500, "data.binary"),
-        (gzip.compress(b"text,label\na,b\n"), "data.packed"),
+        (gzip.compress(b"text,label\na,b\n", mtime=0), "data.packed"),
         (b"\x89PNG\r\n\x1a\n" + b"\0" * 100, "data.lone_image"),
         (b"RIFF\0\0\0\0WEBPVP8 ", "data.lone_image"),
         (b"", "data.empty_file"),
