@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 # thread pool over all cores each would fight over them.
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+# A shell starts what runs in the background with Ctrl-C ignored, and every child inherits it: tests
+# that interrupt something would wait for ever.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 # No test may reach a model hub, nor send anybody's telemetry.
 os.environ.update(HF_HUB_OFFLINE="1", HF_HUB_DISABLE_TELEMETRY="1", NNCF_CI="1", DO_NOT_TRACK="1")
 

@@ -24,6 +24,7 @@ _UNFILLED = re.compile(r"\b(None|NaN|nan|undefined)\b|\{[a-z_]+\}|\b[a-z]+\.[a-z
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     with linear_project(tmp_path_factory.mktemp("project")) as project:
+        project.audit()
         project.run(method="linear")
         yield project
 
@@ -38,7 +39,7 @@ def test_every_page_fits_and_is_whole(
     project: Project, tmp_path: Path, lang: str, width: int
 ) -> None:
     pages = _pages(project)
-    assert pages
+    assert {page.parent.name for page in pages} == {"audit", "reports"}
     for page in pages:
         faults, text = look(page, tmp_path, lang, width)
         assert not faults, (page.name, faults[:5])
