@@ -136,8 +136,8 @@ def _execute(run_id: str, project: str, dbos_url: str) -> dict[str, Any]:
 
 @contextmanager
 def _interruptions() -> Iterator[threading.Event]:
-    """Ctrl-C as an event, as long as DBOS runs. As an exception it comes out of nowhere, also in the
-    middle of a connection pool's bookkeeping that DBOS's threads share with this one."""
+    """Ctrl-C as an event, as long as DBOS runs. As an exception it comes out of nowhere, even amid
+    the bookkeeping of a connection pool that DBOS's threads share with this one."""
     asked = threading.Event()
     usual = signal.getsignal(signal.SIGINT)
     mine = threading.current_thread() is threading.main_thread()
