@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
+import json
 import signal
-import threading
-import time
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -88,21 +88,44 @@ def test_a_forgotten_run_begins_anew(url: str) -> None:
     assert steps.ran == ["one", "two", "three"] * 2
 
 
+# Interrupted once its step is under way; then the same run to its end.
+_INTERRUPTED = """
+import json, sys, time
+from feilun.pipeline import durable
+
+said = []
+
+def body(run_id, step):
+    return step("one", {})
+
+def endless(name, arguments):
+    print("working", flush=True)
+    try:
+        while True:
+            durable.check()
+            time.sleep(0.01)
+    finally:
+        said.append("ended")
+
+try:
+    durable.execute("a", "reviews", sys.argv[1], body, endless)
+except KeyboardInterrupt:
+    said.append("interrupted")
+said.append(durable.execute("a", "reviews", sys.argv[1], body, lambda name, arguments: {"all": 1}))
+print(json.dumps(said))
+"""
+
+
 def test_an_interrupted_step_ends_before_the_caller_goes_on(url: str) -> None:
     """Ctrl-C reaches the main thread alone, while the step works in another."""
-    ended = threading.Event()
-
-    def endless(name: str, arguments: dict[str, Any]) -> dict[str, Any]:
-        os.kill(os.getpid(), signal.SIGINT)
-        try:
-            while True:
-                durable.check()
-                time.sleep(0.01)
-        finally:
-            ended.set()
-
-    with pytest.raises(KeyboardInterrupt):
-        durable.execute("a", "reviews", url, body, endless)
-    assert ended.is_set()
-    steps = Steps()
-    assert durable.execute("a", "reviews", url, body, steps)["names"] == ["one", "two", "three"]
+    with subprocess.Popen(
+        [sys.executable, "-X", "faulthandler", "-c", _INTERRUPTED, url],
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "working\n"
+        process.send_signal(signal.SIGINT)
+        rest = process.stdout.read()
+        assert process.wait(60) == 0
+    assert json.loads(rest) == ["ended", "interrupted", {"all": 1}]
