@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from feilun.engines.base import open_engine
+from feilun.engines.base import Engine
 from feilun.evaluation.answers import Answers
 from feilun.evaluation.robustness import Robustness
 from feilun.evaluation.robustness import robustness as measure
@@ -12,16 +12,16 @@ from feilun.metrics.probabilities import softmax
 from feilun.metrics.rule import choose
 from feilun.pipeline.context import Context
 from feilun.store.dataset import Dataset
-from feilun.store.records import ModelVersion
 
 __all__ = ["robustness"]
 
 
 def robustness(
-    context: Context, model: ModelVersion, dataset: Dataset, given: Answers
+    context: Context, engine: Engine, dataset: Dataset, given: Answers
 ) -> Robustness | None:
     """How the variant that is served bears what the task knows to change; None where the settings
-    or the task want none. `given` are its answers on the unchanged test rows."""
+    or the task want none. `engine` is that variant, `given` its answers on the unchanged test
+    rows."""
     settings = context.config.evaluation
     disturbances = context.task.disturbances()
     if not settings.robustness or not disturbances:
@@ -34,17 +34,13 @@ def robustness(
         found: np.ndarray = known[choose(stated, given.labels, given.rule)[0]]
         return found
 
-    engine = open_engine(context.folder(model))
-    try:
-        return measure(
-            lambda items: answered(engine.logits(items)),
-            dataset.items("test"),
-            dataset.labels("test"),
-            answered(given.logits),
-            disturbances,
-            limit=settings.robustness_rows,
-            confidence=settings.confidence,
-            seed=context.config.training.seed,
-        )
-    finally:
-        engine.close()
+    return measure(
+        lambda items: answered(engine.logits(items)),
+        dataset.items("test"),
+        dataset.labels("test"),
+        answered(given.logits),
+        disturbances,
+        limit=settings.robustness_rows,
+        confidence=settings.confidence,
+        seed=context.config.training.seed,
+    )

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from feilun.config import EvaluationConfig
-from feilun.engines.base import open_engine
+from feilun.engines.base import Engine
 from feilun.engines.explain import Explanation, explain
 from feilun.errors import InvalidSettings
 from feilun.evaluation.answers import Answers, align, label_space
@@ -56,26 +56,20 @@ def used(
 
 def explained(
     context: Context,
-    model: ModelVersion,
+    engine: Engine,
     misses: Sequence[Miss],
     items: Sequence[Item],
     row_ids: Sequence[str],
 ) -> tuple[Miss, ...]:
     """The surest errors with what spoke for the answer and what for the truth."""
-    if not misses:
-        return ()
     places = {row: place for place, row in enumerate(row_ids)}
-    engine = open_engine(context.folder(model))
-    try:
-        labels = engine.card.schema.labels
-        told = []
-        for miss in misses:
-            truth = miss.truth if miss.truth in labels else None
-            item = context.task.check(items[places[miss.row_id]])
-            why = explain(engine, item, miss.answer, truth)
-            told.append(_with(miss, why) if why else miss)
-    finally:
-        engine.close()
+    labels = engine.card.schema.labels
+    told = []
+    for miss in misses:
+        truth = miss.truth if miss.truth in labels else None
+        item = context.task.check(items[places[miss.row_id]])
+        why = explain(engine, item, miss.answer, truth)
+        told.append(_with(miss, why) if why else miss)
     return tuple(told)
 
 

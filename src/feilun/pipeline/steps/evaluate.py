@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from safetensors.numpy import save_file
 
-from feilun.engines.base import open_engine
+from feilun.engines.base import Engine, open_engine
 from feilun.evaluation.answers import Answers
 from feilun.evaluation.baseline import baseline_for, majority
 from feilun.evaluation.evaluate import evaluate as weigh
@@ -50,45 +51,48 @@ def evaluate(
     model = catalog.model_version(version)
     data = context.data_of(model)
     dataset = context.dataset(data)
-    items, truth = dataset.items("test"), dataset.labels("test")
+    items, truth, row_ids = dataset.items("test"), dataset.labels("test"), dataset.row_ids("test")
     others = _others(context, model, baseline, below)
     total = len(others) + 1
-    candidate = _answers(context, model, items)
-    references: dict[Role, Answers] = {}
-    for done, (role, other) in enumerate(others.items(), 1):
-        context.report(Progress("evaluate", done, total))
-        said = _answers(context, other, items)
-        references[role] = renamed(said, since(context, other, data))
-    train_counts = data.counts.get("train", {})
-    if "baseline" not in references and baseline_for(model.method) == "majority":
-        references["baseline"] = majority(train_counts, candidate.labels, len(items))
-    validation = _validation(context, model, dataset)
-    live = catalog.live(catalog.project(context.project).endpoint)
-    now = live.version if live else None
-    found = weigh(
-        candidate,
-        truth,
-        items=items,
-        row_ids=dataset.row_ids("test"),
-        schema=dataset.schema,
-        train_counts=train_counts,
-        settings=context.config.evaluation,
-        references=references,
-        validation=validation,
-        primary=context.task.primary,
-        seed=context.config.training.seed,
-        columns=columns(dataset),
-        consultations=consultations(context, model, dataset, now),
-    )
-    forgot = _forgotten(context, model, data, dataset, candidate, references)
-    found = replace(
-        found,
-        is_live=now == model.id,
-        choice=used(context, candidate, dataset.schema.labels, truth, validation),
-        misses=explained(context, model, found.misses, items, dataset.row_ids("test")),
-    )
+    # One engine for all that the candidate is asked: opening one compiles it.
+    with closing(open_engine(context.folder(model))) as engine:
+        candidate = _answers(model, engine, items)
+        references: dict[Role, Answers] = {}
+        for done, (role, other) in enumerate(others.items(), 1):
+            context.report(Progress("evaluate", done, total))
+            with closing(open_engine(context.folder(other))) as its:
+                said = _answers(other, its, items)
+            references[role] = renamed(said, since(context, other, data))
+        train_counts = data.counts.get("train", {})
+        if "baseline" not in references and baseline_for(model.method) == "majority":
+            references["baseline"] = majority(train_counts, candidate.labels, len(items))
+        validation = _validation(engine, dataset)
+        live = catalog.live(catalog.project(context.project).endpoint)
+        now = live.version if live else None
+        found = weigh(
+            candidate,
+            truth,
+            items=items,
+            row_ids=row_ids,
+            schema=dataset.schema,
+            train_counts=train_counts,
+            settings=context.config.evaluation,
+            references=references,
+            validation=validation,
+            primary=context.task.primary,
+            seed=context.config.training.seed,
+            columns=columns(dataset),
+            consultations=consultations(context, model, dataset, now),
+        )
+        forgot = _forgotten(context, model, data, dataset, candidate, references)
+        found = replace(
+            found,
+            is_live=now == model.id,
+            choice=used(context, candidate, dataset.schema.labels, truth, validation),
+            misses=explained(context, engine, found.misses, items, row_ids),
+        )
+        robust = robustness(context, engine, dataset, candidate)
     decision = decide(found, forgetting=forgot)
-    robust = robustness(context, model, dataset, candidate)
     context.report(Progress("evaluate", total, total))
     ref = _report(context, model, data, found, decision, forgot, candidate, robust)
     _note(context, model, found, decision, ref)
@@ -129,24 +133,17 @@ def _others(
     return chosen
 
 
-def _answers(context: Context, model: ModelVersion, items: Sequence[Item]) -> Answers:
-    engine = open_engine(context.folder(model))
-    try:
-        card = engine.card
-        logits = engine.logits(items)
-        labels, temperature = card.schema.labels, card.temperature
-        return Answers(model.id, model.method, labels, logits, temperature, card.rule)
-    finally:
-        engine.close()
+def _answers(model: ModelVersion, engine: Engine, items: Sequence[Item]) -> Answers:
+    card = engine.card
+    logits = engine.logits(items)
+    return Answers(model.id, model.method, card.schema.labels, logits, card.temperature, card.rule)
 
 
-def _validation(
-    context: Context, model: ModelVersion, dataset: Dataset
-) -> tuple[np.ndarray, np.ndarray] | None:
+def _validation(engine: Engine, dataset: Dataset) -> tuple[np.ndarray, np.ndarray] | None:
     items = dataset.items("validation")
     if not len(items):
         return None
-    return _answers(context, model, items).logits, dataset.labels("validation")
+    return engine.logits(items), dataset.labels("validation")
 
 
 def _forgotten(
