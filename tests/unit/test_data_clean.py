@@ -6,6 +6,7 @@ import csv
 import json
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -226,7 +227,7 @@ def test_reversible_masks_are_the_same_for_the_same_and_come_back(tmp_path: Path
     assert len(masked) == 3
     assert len(letters) == 1, "one number has one pseudonym, however it is written"
     assert not any("1234" in text for text in masked)
-    with Vault(vault) as said:
+    with closing(Vault(vault)) as said:
         back = [unmask(text, said.value) for text in masked]
     assert [text for text, _, _ in back] == [
         "打 138-1234-5678",

@@ -6,6 +6,7 @@ import random
 import subprocess
 import sys
 from collections import defaultdict
+from contextlib import closing
 from itertools import combinations
 from pathlib import Path
 
@@ -102,7 +103,7 @@ def test_the_first_row_leads_and_the_result_does_not_hang_on_the_pieces(tmp_path
     assert not list(tmp_path.iterdir())
     assert (whole <= np.arange(len(texts))).all()
     assert (whole[whole] == whole).all()
-    with Grouper(tmp_path) as grouper:
+    with closing(Grouper(tmp_path)) as grouper:
         for text in texts:
             grouper.add([text])
         assert list(tmp_path.iterdir())

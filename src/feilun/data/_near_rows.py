@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,7 +41,7 @@ def near_contents(
     asked[contents.first[order]] = True
     tick.begin("near", len(asked), "rows", None)
     end = 0
-    with Grouper(folder) as grouper:
+    with closing(Grouper(folder)) as grouper:
         for batch in gathered.batches():
             begin, end = end, end + batch.num_rows
             chosen = np.flatnonzero(asked[begin:end])

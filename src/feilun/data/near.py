@@ -9,10 +9,10 @@ waits in files.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from hashlib import blake2b
 from itertools import islice, pairwise
 from pathlib import Path
-from types import TracebackType
 
 import numpy as np
 
@@ -35,7 +35,7 @@ together; of the rest, near-duplicates share more than half."""
 def groups(texts: Iterable[str], *, spill: Path | None = None) -> np.ndarray:
     """The number of the first row of the group of near-duplicates that each text belongs to, int64
     (n,): its own when it is alone. Files wait in the folder `spill`, else in the system's."""
-    with Grouper(spill) as grouper:
+    with closing(Grouper(spill)) as grouper:
         source = iter(texts)
         while some := list(islice(source, 4096)):
             grouper.add(some)
@@ -43,23 +43,12 @@ def groups(texts: Iterable[str], *, spill: Path | None = None) -> np.ndarray:
 
 
 class Grouper:
-    """`groups` for texts that come bit by bit: `add` them, then `finish`. Close it (it is a
-    context manager), or its files stay."""
+    """`groups` for texts that come bit by bit: `add` them, then `finish`. Close it, or its
+    files stay."""
 
     def __init__(self, spill: Path | None = None) -> None:
         self._spill = Spill(spill)
         self._whole = bytearray()
-
-    def __enter__(self) -> Grouper:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Takes the files away."""

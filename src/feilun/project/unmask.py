@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +27,7 @@ def unmask_file(project: ProjectBase, file: Path, out: Path | None = None) -> di
     target = out or file.with_name(f"{file.stem}.unmasked{file.suffix}")
     known = unknown = 0
     try:
-        with file.open(encoding="utf-8", newline="") as source, Vault(vault) as said:
+        with file.open(encoding="utf-8", newline="") as source, closing(Vault(vault)) as said:
             try:
                 descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             except FileExistsError:

@@ -17,8 +17,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from feilun.errors import EnvironmentProblem
 
@@ -120,17 +118,6 @@ class Vault:
     def close(self) -> None:
         """Lets go of the file. What was not committed is forgotten."""
         self._db.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     @contextmanager
     def _told(self) -> Iterator[None]:

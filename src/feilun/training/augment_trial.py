@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from feilun.store.files import write_atomically
 from feilun.tasks import base as tasks
 from feilun.training import augment, logistic
 from feilun.training.augment import Added
@@ -49,9 +50,7 @@ def decided(job: TrainJob, settings: Any, rows: Rows, schema: Schema) -> Decided
     if kept.get("job") != mark:
         helps, note = _trial(job, settings, found, schema)
         kept = {"job": mark, "helps": helps, "note": note}
-        aside = file.with_suffix(".new")
-        aside.write_text(json.dumps(kept, ensure_ascii=False), "utf-8")
-        aside.replace(file)
+        write_atomically(file, json.dumps(kept, ensure_ascii=False).encode(), durable=False)
     return Decided(found if kept["helps"] else None, (kept["note"],))
 
 

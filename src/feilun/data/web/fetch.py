@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -83,7 +84,7 @@ def fetch(
     failed: list[dict[str, str]] = []
     written = 0
     with (
-        Web(agent, private=private, seconds=seconds) as web,
+        closing(Web(agent, private=private, seconds=seconds)) as web,
         writing(out),
         out.open("a", encoding="utf-8") as stream,
     ):

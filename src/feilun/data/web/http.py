@@ -6,8 +6,6 @@ import time
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Self
 from urllib.parse import urlsplit
 
 import httpcore
@@ -72,7 +70,7 @@ def origin_of(url: str) -> str:
 
 
 class Web:
-    """A client that says who it is. A context manager."""
+    """A client that says who it is. Close it, or its connections stay."""
 
     def __init__(self, agent: str, *, private: Sequence[str] = (), seconds: float = 30) -> None:
         self._guard = Guard(private)
@@ -88,15 +86,8 @@ class Web:
             network_backend=self._guard, max_connections=4, keepalive_expiry=5
         )
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Ends its connections."""
         self._pool.close()
 
     def get(self, url: str, limit: int, kinds: Sequence[str] = ()) -> Answer:
