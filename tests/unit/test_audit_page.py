@@ -7,7 +7,6 @@ import json
 import random
 import re
 import shlex
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
@@ -20,9 +19,9 @@ from feilun.data.outcome import Notice
 from feilun.metrics.scores import Score
 from feilun.project.audit_page import render, write
 from feilun.project.auditing import AuditReport
+from helpers.page import Page
 
 EVIL = "<script>alert(1)</script><img src=http://evil.example/x onerror=alert(2)>\"'&{{ 7*7 }}"
-EMPTY = {"meta", "link", "input", "img", "br"}
 PARAMS = {
     "contents": 3, "largest": 4, "groups": 2, "test": 1, "validation": 0, "file": "s.csv",
     "accuracy": 0.8, "pairs": ["a → b (3)"], "label": "a", "begin": 0.1, "end": 0.9, "effect": 0.4,
@@ -32,34 +31,6 @@ PARAMS = {
     "undecided": 1, "p90": 80.0, "longest": 9000, "wanted": 400, "unknown": 0.6, "base": "minilm",
     "main": "han", "shares": ["han 90.0%"], "kinds": ["email 3"],
 }  # fmt: skip
-
-
-class Page(HTMLParser):
-    """What a browser sees: tags, attributes, words by language; every tag is closed in order."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.tags: list[str] = []
-        self.attributes: list[tuple[str, str]] = []
-        self.words: list[tuple[str, str]] = []
-        self.open: list[str] = []
-        self.feed(page)
-        self.close()
-        assert not self.open
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        self.attributes += [(name, value or "") for name, value in attrs]
-        if tag not in EMPTY:
-            lang = dict(attrs).get("lang") or (self.open[-1].split(":")[1] if self.open else "")
-            self.open.append(f"{tag}:{'' if tag == 'html' else lang}")
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop().split(":")[0] == tag
-
-    def handle_data(self, data: str) -> None:
-        if self.open and self.open[-1].split(":")[0] != "style":
-            self.words.append((self.open[-1].split(":")[1], data))
 
 
 def report(text: str = "word", found: tuple[Finding, ...] | None = None) -> AuditReport:

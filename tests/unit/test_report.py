@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
@@ -23,41 +22,12 @@ from feilun.evaluation.wording import level
 from feilun.metrics.scores import Score
 from feilun.types import Schema
 from helpers.judged import SETTINGS, answers, flipped, judged
+from helpers.page import Page
 
 LABELS = ("good", "bad")
 EVIL = "<script>alert(1)</script><img src=http://evil.example/x onerror=alert(2)>\"'&{{ 7*7 }}"
 TRUTH = np.arange(200) % 2
 NOT_HERE = {"evaluation.report_confusion_many"}
-EMPTY = {"meta", "link", "input", "img", "br"}
-
-
-class _Page(HTMLParser):
-    """What a browser sees: tags and attributes, and whether every tag is closed in order."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.tags: list[str] = []
-        self.attributes: list[tuple[str, str]] = []
-        self.words: list[tuple[str, str]] = []
-        self.open: list[str] = []
-        self.feed(page)
-        self.close()
-        assert not self.open
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        self.attributes += [(name, value or "") for name, value in attrs]
-        if tag not in EMPTY:
-            lang = dict(attrs).get("lang") or (self.open[-1].split(":")[1] if self.open else "")
-            lang = "" if tag == "html" else lang  # what has one language alone, not the page's
-            self.open.append(f"{tag}:{lang}")
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop().split(":")[0] == tag
-
-    def handle_data(self, data: str) -> None:
-        if self.open and self.open[-1].split(":")[0] != "style":
-            self.words.append((self.open[-1].split(":")[1], data))
 
 
 def _whole(text: str = "text") -> tuple[Evaluation, Decision, Forgetting, Facts]:
@@ -129,7 +99,7 @@ def test_the_files_hold_the_same(tmp_path: Path) -> None:
 
 
 def test_nothing_is_loaded_and_nothing_runs() -> None:
-    page = _Page(_page(EVIL))
+    page = Page(_page(EVIL))
     assert not {"script", "iframe", "object", "embed", "form", "base"} & set(page.tags)
     for name, value in page.attributes:
         assert not name.startswith("on"), name
@@ -146,21 +116,21 @@ def test_nothing_is_loaded_and_nothing_runs() -> None:
 
 def test_what_comes_from_data_is_text() -> None:
     """In rows, sources, notes, and as a label in tables, drawings and sentences."""
-    page = _Page(_page(EVIL))
+    page = Page(_page(EVIL))
     assert "img" not in page.tags
     shown = "".join(text for _, text in page.words)
     assert EVIL in shown
     labels = (EVIL, "b", "c")
     truth = np.arange(90) % 3
     found = judged(labels, truth, answers(labels, flipped(truth, range(40), 3)))
-    page = _Page(render(found, decide(found)))
+    page = Page(render(found, decide(found)))
     assert not {"script", "img"} & set(page.tags)
     assert EVIL in "".join(text for _, text in page.words)
 
 
 def test_both_languages_are_complete() -> None:
     """Without one language's parts, no word of it is left outside what data gave."""
-    page = _Page(_page())
+    page = Page(_page())
     english = " ".join(text for lang, text in page.words if lang.startswith("en"))
     chinese = "".join(text for lang, text in page.words if lang.startswith("zh"))
     for key in messages.keys():  # noqa: SIM118
@@ -218,7 +188,7 @@ def test_no_error_no_comparison_no_facts() -> None:
     """The barest report: a first version without a fault."""
     found = judged(LABELS, TRUTH, answers(LABELS, TRUTH))
     page = render(found, decide(found))
-    _Page(page)
+    Page(page)
     assert messages.t("evaluation.verdict_perfect") in page
     assert messages.t("evaluation.report_misses") not in page
     assert messages.t("evaluation.report_compared") not in page

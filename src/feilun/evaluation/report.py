@@ -6,10 +6,7 @@ import json
 import os
 import tempfile
 from dataclasses import asdict
-from functools import cache
 from pathlib import Path
-
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from feilun.evaluation import verdict, wording
 from feilun.evaluation.bilingual import both, say
@@ -17,6 +14,7 @@ from feilun.evaluation.consultations import RISK
 from feilun.evaluation.facts import Facts
 from feilun.evaluation.founder import Money, founder, going_on, worth
 from feilun.evaluation.gate import Decision
+from feilun.evaluation.page import template
 from feilun.evaluation.result import Evaluation, Forgetting
 from feilun.evaluation.robustness import Robustness
 from feilun.evaluation.shading import heated, shaded
@@ -101,7 +99,7 @@ def render(
         "unsure": "evaluation.badge_unsure",
         "out": "evaluation.badge_out",
     }
-    return _template().render(
+    return template("report.html").render(
         **view(evaluation),
         evaluation=evaluation,
         decision=decision,
@@ -127,18 +125,6 @@ def render(
         **view_robustness(robustness),
         **view_choice(evaluation.choice),
     )
-
-
-@cache
-def _template() -> Template:
-    environment = Environment(
-        loader=PackageLoader("feilun.evaluation", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("report.html")
 
 
 def _write(path: Path, text: str) -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,13 +14,12 @@ from feilun import messages
 from feilun.data.audit.finding import Finding
 from feilun.data.outcome import Notice
 from feilun.evaluation.bilingual import both
+from feilun.evaluation.page import template
 from feilun.messages import Language, t
 from feilun.store.files import write_atomically
 from feilun.table import to_jsonable
 
 if TYPE_CHECKING:
-    from jinja2 import Template
-
     from feilun.project.auditing import AuditReport
 
 __all__ = ["render", "write"]
@@ -65,7 +63,7 @@ def render(report: AuditReport, *, lang: Language | None = None) -> str:
         for severity in ("bad", "warn", "info")
     }
     state = "bad" if counts["bad"] else "warn" if counts["warn"] else "good"
-    return _template().render(
+    return template("audit.html", "feilun.project").render(
         report=report,
         lang=lang or messages.language(),
         tone={"bad": "out", "warn": "unsure", "good": "live"}[state],
@@ -169,23 +167,3 @@ def _facts(report: AuditReport) -> list[tuple[Any, Any]]:
         facts.append((_say("project.chinese"), f"{100 * found['chinese']:.0f} %"))
     facts.append((_say("project.bad_rows"), f"{found['bad']:,}"))
     return facts
-
-
-@cache
-def _template() -> Template:
-    from jinja2 import Environment, PackageLoader, PrefixLoader, StrictUndefined
-
-    loader = PrefixLoader(
-        {
-            "project": PackageLoader("feilun.project", "templates"),
-            "evaluation": PackageLoader("feilun.evaluation", "templates"),
-        }
-    )
-    environment = Environment(
-        loader=loader,
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("project/audit.html")
