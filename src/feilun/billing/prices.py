@@ -26,7 +26,7 @@ def set_price(catalog: Catalog, project: str, price_per_1000: float, currency: s
 
 def amount_of(price: Price | None, inputs: int) -> int:
     """Micro-units that `inputs` cost at `price`; nothing without one."""
-    return 0 if price is None else (price.amount * inputs + 500) // 1000
+    return 0 if price is None or price.amount is None else (price.amount * inputs + 500) // 1000
 
 
 class PriceBook:

@@ -100,7 +100,7 @@ class Access(CatalogPart):
         """The key of this sha256, revoked and expired ones too."""
         with self._db.read() as connection:
             row = one(connection, select(t.api_keys).where(t.api_keys.c.hash == hash))
-        return None if row is None else ApiKey(**row)
+        return None if row is None else _key(row)
 
     def keys(self, customer: str | None = None, project: str | None = None) -> list[ApiKey]:
         """Keys, oldest first; those of `project` include the keys that open every project."""
@@ -111,7 +111,7 @@ class Access(CatalogPart):
             opens = (t.api_keys.c.project == project) | t.api_keys.c.project.is_(None)
             query = query.where(opens)
         with self._db.read() as connection:
-            return [ApiKey(**as_dict(row)) for row in connection.execute(query)]
+            return [_key(as_dict(row)) for row in connection.execute(query)]
 
     def revoke_key(self, which: str) -> ApiKey:
         """Revokes the key of this id, or the only one of this prefix; again does nothing.
@@ -133,7 +133,7 @@ class Access(CatalogPart):
             connection.execute(
                 update(table).where(table.c.id == row["id"]).values(revoked=row["revoked"])
             )
-        return ApiKey(**row)
+        return _key(row)
 
     def add_price(
         self, project: str, amount: int, currency: str, effective: datetime | None = None
@@ -192,6 +192,10 @@ class Access(CatalogPart):
         """Keeps a JSON value under `key`, in place of what was there."""
         with self._db.write() as connection:
             put_setting(connection, key, value)
+
+
+def _key(row: dict[str, Any]) -> ApiKey:
+    return ApiKey(**row | {"scopes": tuple(row["scopes"])})
 
 
 def _price_at(project: str, moment: datetime) -> Any:

@@ -32,7 +32,8 @@ Dimension = Literal[
 ]
 """What usage can be summed by. ``day`` is the date in UTC, ``2026-01-31``."""
 
-_UNITS = ("calls", "inputs", "tokens", "pixels")
+_UNITS = ("calls", "inputs", "tokens", "pixels", "tokens_out", "audio_ms")
+_RARE = ("tokens_out", "audio_ms")  # shown only where there are any
 # A hold is a promise that settle or release answers: counting it would count its call twice.
 _COUNTED = ("charge", "settle", "credit")
 
@@ -238,8 +239,12 @@ def _chosen(
 
 def _event(row: Row[Any]) -> Event:
     values = dict(row._mapping)
-    units = {unit: values.pop(unit) for unit in _UNITS}
+    units = _shown({unit: values.pop(unit) for unit in _UNITS})
     return Event(**values | {"units": units | (values.pop("more_units") or {})})
+
+
+def _shown(units: dict[str, int]) -> dict[str, int]:
+    return {unit: count for unit, count in units.items() if count or unit not in _RARE}
 
 
 def _usage(row: Row[Any], by: Sequence[str], more: dict[str, int]) -> UsageRow:
@@ -248,7 +253,7 @@ def _usage(row: Row[Any], by: Sequence[str], more: dict[str, int]) -> UsageRow:
     return UsageRow(
         by={name: values[name] for name in by},
         currency=values["currency_"],
-        units={unit: int(values[unit]) for unit in _UNITS} | more,
+        units=_shown({unit: int(values[unit]) for unit in _UNITS}) | more,
         amount=int(values["amount"]),
         cost=int(values["cost"]),
         engine_us=int(values["engine_us"]),

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
+from feilun.money import Tariff
 from feilun.types import Item, Output, Progress
 
 __all__ = [
@@ -27,12 +28,14 @@ __all__ = [
     "Executions",
     "Feedback",
     "FeedbackSource",
+    "Idempotent",
     "LabelledPrediction",
     "ModelState",
     "ModelVersion",
     "Prediction",
     "Price",
     "Project",
+    "Rated",
     "Role",
     "Run",
     "RunKind",
@@ -216,11 +219,14 @@ class Server:
 
 @dataclass(frozen=True, slots=True)
 class Customer:
-    """Who calls and pays."""
+    """Who calls and pays. `details` stand on invoices (``legal_name``, ``address``, ``tax_id``,
+    ``language``); `limits` are what all its keys together may use."""
 
     id: str
     name: str
     created: datetime
+    details: Json = field(default_factory=dict)
+    limits: Json = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,7 +234,9 @@ class ApiKey:
     """A key as it may be shown: `prefix` is its visible beginning, `hash` the sha256 of the whole.
 
     `project` None opens every project. `store_inputs`: days that inputs are kept, 0 for never,
-    None for the project's own setting.
+    None for the project's own setting. `scopes` are what it opens (``predict``, ``feedback``,
+    ``usage``, ``admin``), `limits` what it may use at most, `successor` the key that takes its
+    place.
     """
 
     id: str
@@ -241,18 +249,48 @@ class ApiKey:
     created: datetime
     expires: datetime | None
     revoked: datetime | None
+    scopes: tuple[str, ...] = ("predict", "feedback", "usage")
+    limits: Json = field(default_factory=dict)
+    successor: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """What 1,000 inputs cost from `effective` on: `amount` in micro-units of `currency`."""
+    """What 1,000 inputs of `project` cost from `effective` on: `amount` in micro-units of
+    `currency`. A version of a `plan` has a `document` instead; its ids are of the same row, so that
+    an event's ``price_version`` names either."""
 
     id: int
-    project: str
-    amount: int
+    project: str | None
+    amount: int | None
     currency: str
     effective: datetime
     created: datetime
+    plan: str | None = None
+    document: Json | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rated:
+    """`units` of one call on one line of a customer's prices. The ledger knows how far the month
+    has come on `line` and sets the call's amount by `tariff` from there, in the same commit."""
+
+    line: str
+    units: int
+    tariff: Tariff
+
+
+@dataclass(frozen=True, slots=True)
+class Idempotent:
+    """The answer that a retry with the same ``Idempotency-Key`` gets. `fingerprint` is the sha256
+    of the request; `body` the answer as it was sent."""
+
+    customer: str
+    key: str
+    fingerprint: str
+    call_id: str
+    body: bytes
+    expires: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,11 +298,12 @@ class Event:
     """One line of the ledger, never changed; a correction is a new event.
 
     (`call_id`, `seq`) is unique: writing a call twice fails. `units` counts what was used
-    (``calls``, ``inputs``, ``tokens``, ``pixels``, and whatever a task adds). `amount` is what the
-    customer owes, in micro-units of `currency`, negative for a ``credit``; `cost` what the answer
-    cost the operator, in the same unit. `engine_us` is engine time in microseconds. `outcome` is
-    ``ok`` or the code of the error. `writer` names the process. Fields left empty are filled by
-    `Ledger.commit`: `id`, `writer`, `created`.
+    (``calls``, ``inputs``, ``tokens``, ``pixels``, ``tokens_out``, ``audio_ms``, and whatever a
+    task adds). `amount` is what the customer owes, in micro-units of `currency`, negative for a
+    ``credit``; where there are `rates` the ledger sets it. `cost` is what the answer cost the
+    operator, in the same unit, `engine_us` engine time in microseconds. `outcome` is ``ok`` or the
+    code of the error. `writer` names the process. Fields left empty are filled by `Ledger.commit`:
+    `id`, `writer`, `created`, `link`.
     """
 
     call_id: str
@@ -286,6 +325,8 @@ class Event:
     writer: str = ""
     created: datetime | None = None
     id: str = ""
+    link: int | None = None
+    rates: tuple[Rated, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from feilun.store.columns import Json, Line, Moment
 __all__ = [
     "api_keys",
     "artifacts",
+    "audit",
     "counters",
     "customers",
     "data_versions",
@@ -34,6 +35,7 @@ __all__ = [
     "servers",
     "settings",
     "step_runs",
+    "subscriptions",
 ]
 
 metadata = MetaData(
@@ -188,6 +190,9 @@ customers = Table(
     Column("id", String, primary_key=True),
     Column("name", Line, nullable=False),
     Column("created", Moment, nullable=False),
+    # What stands on invoices (legal name, address, tax), and what the customer may use at most.
+    Column("details", Json, nullable=False, server_default="{}"),
+    Column("limits", Json, nullable=False, server_default="{}"),
 )
 
 api_keys = Table(
@@ -203,17 +208,47 @@ api_keys = Table(
     Column("created", Moment, nullable=False),
     Column("expires", Moment),
     Column("revoked", Moment),
+    Column("scopes", Json, nullable=False, server_default='["predict","feedback","usage"]'),
+    Column("limits", Json, nullable=False, server_default="{}"),
+    # The key that takes this one's place once it has expired.
+    Column("successor", String),
 )
 
 prices = Table(
     "prices",
     metadata,
     Column("id", Integer, primary_key=True),
-    Column("project", String, ForeignKey("projects.name"), nullable=False, index=True),
-    Column("amount", BigInteger, nullable=False),
+    # A project's list price (`amount` for 1,000 inputs), or a version of a plan (`document`).
+    Column("project", String, ForeignKey("projects.name"), index=True),
+    Column("amount", BigInteger),
+    Column("plan", String, index=True),
+    Column("document", Json),
     Column("currency", String, nullable=False),
     Column("effective", Moment, nullable=False),
     Column("created", Moment, nullable=False),
+)
+
+subscriptions = Table(
+    "subscriptions",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("customer", String, ForeignKey("customers.id"), nullable=False, index=True),
+    Column("plan", String, nullable=False),
+    Column("effective", Moment, nullable=False),
+    Column("created", Moment, nullable=False),
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("at", Moment, nullable=False),
+    Column("actor", Line, nullable=False),
+    Column("action", String, nullable=False),
+    Column("subject", Line, nullable=False),
+    Column("detail", Json, nullable=False),
+    Column("previous", String, nullable=False),
+    Column("hash", String, nullable=False),
 )
 
 settings = Table(

@@ -13,6 +13,7 @@ from sqlalchemy import (
     Float,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Table,
@@ -23,7 +24,21 @@ from sqlalchemy import (
 from feilun.store.columns import Json, Line, Moment
 from feilun.store.tables_catalog import metadata as catalog
 
-__all__ = ["events", "feedback", "metadata", "prediction_blobs", "predictions"]
+__all__ = [
+    "allowances",
+    "events",
+    "feedback",
+    "holds",
+    "idempotency",
+    "invoices",
+    "links",
+    "metadata",
+    "prediction_blobs",
+    "predictions",
+    "roots",
+    "totals",
+    "volumes",
+]
 
 metadata = MetaData(naming_convention=catalog.naming_convention)
 
@@ -39,6 +54,8 @@ events = Table(
     Column("inputs", BigInteger, nullable=False),
     Column("tokens", BigInteger, nullable=False),
     Column("pixels", BigInteger, nullable=False),
+    Column("tokens_out", BigInteger, nullable=False, server_default="0"),
+    Column("audio_ms", BigInteger, nullable=False, server_default="0"),
     Column("more_units", Json),
     Column("price_version", Integer),
     Column("amount", BigInteger, nullable=False),
@@ -54,8 +71,122 @@ events = Table(
     Column("engine_us", BigInteger, nullable=False),
     Column("outcome", String, nullable=False),
     Column("created", Moment, nullable=False, index=True),
+    # The link of its writer's chain that carries it; none on what an earlier feilun wrote.
+    Column("link", BigInteger),
     UniqueConstraint("call_id", "seq"),
     Index(None, "customer", "created"),
+)
+
+# One chain of hashes for each writer and day (UTC), one link for each group commit.
+links = Table(
+    "links",
+    metadata,
+    Column("writer", String, primary_key=True),
+    Column("day", String, primary_key=True),
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("previous", String, nullable=False),
+    Column("hash", String, nullable=False),
+    Column("events", Integer, nullable=False),
+    Column("created", Moment, nullable=False),
+)
+
+roots = Table(
+    "roots",
+    metadata,
+    Column("day", String, primary_key=True),
+    Column("root", String, nullable=False),
+    Column("chains", Json, nullable=False),
+    Column("events", BigInteger, nullable=False),
+    Column("created", Moment, nullable=False),
+)
+
+# Sums of events, kept in the same commits. Each writer has rows of its own, so that servers do not
+# wait for one another; what an event leaves out is '' or 0 here.
+totals = Table(
+    "totals",
+    metadata,
+    Column("day", String, primary_key=True),
+    Column("writer", String, primary_key=True),
+    Column("kind", String, primary_key=True),
+    Column("customer", String, primary_key=True),
+    Column("key_id", String, primary_key=True),
+    Column("project", String, primary_key=True),
+    Column("endpoint", String, primary_key=True),
+    Column("model_version", String, primary_key=True),
+    Column("data_version", String, primary_key=True),
+    Column("price_version", Integer, primary_key=True, autoincrement=False),
+    Column("currency", String, primary_key=True),
+    Column("outcome", String, primary_key=True),
+    Column("events", BigInteger, nullable=False),
+    Column("calls", BigInteger, nullable=False),
+    Column("inputs", BigInteger, nullable=False),
+    Column("tokens", BigInteger, nullable=False),
+    Column("pixels", BigInteger, nullable=False),
+    Column("tokens_out", BigInteger, nullable=False),
+    Column("audio_ms", BigInteger, nullable=False),
+    Column("amount", BigInteger, nullable=False),
+    Column("cost", BigInteger, nullable=False),
+    Column("engine_us", BigInteger, nullable=False),
+    Index(None, "customer", "day"),
+)
+
+# How far each customer has come this month on each line of its prices: the place in the tiers.
+volumes = Table(
+    "volumes",
+    metadata,
+    Column("customer", String, primary_key=True),
+    Column("month", String, primary_key=True),
+    Column("line", String, primary_key=True),
+    Column("units", BigInteger, nullable=False),
+)
+
+idempotency = Table(
+    "idempotency",
+    metadata,
+    Column("customer", String, primary_key=True),
+    Column("key", String, primary_key=True),
+    Column("fingerprint", String, nullable=False),
+    Column("call_id", String, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("created", Moment, nullable=False),
+    Column("expires", Moment, nullable=False, index=True),
+)
+
+# Holds that neither settle nor release has answered yet.
+holds = Table(
+    "holds",
+    metadata,
+    Column("call_id", String, primary_key=True),
+    Column("customer", String),
+    Column("key_id", String),
+    Column("amount", BigInteger, nullable=False),
+    Column("currency", String, nullable=False),
+    Column("writer", String, nullable=False),
+    Column("created", Moment, nullable=False),
+    Column("expires", Moment, nullable=False, index=True),
+)
+
+# What servers share of a limit: each takes a slice, and takes the next when it is used up.
+allowances = Table(
+    "allowances",
+    metadata,
+    Column("name", String, primary_key=True),
+    Column("used", BigInteger, nullable=False),
+    Column("at", Moment, nullable=False),
+)
+
+invoices = Table(
+    "invoices",
+    metadata,
+    Column("number", String, primary_key=True),
+    Column("customer", String, nullable=False),
+    Column("month", String, nullable=False),
+    Column("currency", String, nullable=False),
+    Column("total", BigInteger, nullable=False),
+    Column("document", Json, nullable=False),
+    Column("digest", String, nullable=False),
+    Column("created", Moment, nullable=False),
+    UniqueConstraint("customer", "month", "currency"),
 )
 
 predictions = Table(

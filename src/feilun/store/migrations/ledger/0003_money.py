@@ -1,0 +1,158 @@
+"""The ledger as money: chains of hashes, sums kept beside the events, retries, holds, invoices."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+from feilun.store.columns import Json, Moment
+
+revision = "0003"
+down_revision = "0002"
+branch_labels = None
+depends_on = None
+
+_UNITS = ("calls", "inputs", "tokens", "pixels", "tokens_out", "audio_ms")
+_DIMENSIONS = (
+    *("day", "writer", "kind", "customer", "key_id", "project", "endpoint", "model_version"),
+    *("data_version", "price_version", "currency", "outcome"),
+)
+
+
+def upgrade() -> None:
+    """Creates the tables, and sums what earlier events left."""
+    _events()
+    _sums()
+    _promises()
+    for table in ("links", "roots", "invoices"):
+        _append_only(table)
+
+
+def _events() -> None:
+    for name in ("tokens_out", "audio_ms"):
+        op.add_column("events", sa.Column(name, sa.BigInteger, nullable=False, server_default="0"))
+    op.add_column("events", sa.Column("link", sa.BigInteger))
+    op.create_table(
+        "links",
+        sa.Column("writer", sa.String, nullable=False),
+        sa.Column("day", sa.String, nullable=False),
+        sa.Column("number", sa.BigInteger, autoincrement=False, nullable=False),
+        sa.Column("previous", sa.String, nullable=False),
+        sa.Column("hash", sa.String, nullable=False),
+        sa.Column("events", sa.Integer, nullable=False),
+        sa.Column("created", Moment, nullable=False),
+        sa.PrimaryKeyConstraint("writer", "day", "number", name="pk_links"),
+    )
+    op.create_table(
+        "roots",
+        sa.Column("day", sa.String, nullable=False),
+        sa.Column("root", sa.String, nullable=False),
+        sa.Column("chains", Json, nullable=False),
+        sa.Column("events", sa.BigInteger, nullable=False),
+        sa.Column("created", Moment, nullable=False),
+        sa.PrimaryKeyConstraint("day", name="pk_roots"),
+    )
+
+
+def _sums() -> None:
+    op.create_table(
+        "totals",
+        *(
+            sa.Column(name, sa.Integer, autoincrement=False, nullable=False)
+            if name == "price_version"
+            else sa.Column(name, sa.String, nullable=False)
+            for name in _DIMENSIONS
+        ),
+        *(
+            sa.Column(name, sa.BigInteger, nullable=False)
+            for name in ("events", *_UNITS, "amount", "cost", "engine_us")
+        ),
+        sa.PrimaryKeyConstraint(*_DIMENSIONS, name="pk_totals"),
+    )
+    op.create_index("ix_totals_customer_totals_day", "totals", ["customer", "day"])
+    grouped = ", ".join(
+        {
+            "day": "substr(CAST(created AS VARCHAR), 1, 10)",
+            "writer": "writer",
+            "kind": "kind",
+            "price_version": "coalesce(price_version, 0)",
+        }.get(name, f"coalesce({name}, '')")
+        for name in _DIMENSIONS
+    )
+    sums = ", ".join(f"sum({name})" for name in (*_UNITS, "amount", "cost", "engine_us"))
+    op.execute(
+        f"INSERT INTO totals ({', '.join(_DIMENSIONS)}, events, {', '.join(_UNITS)}, amount, cost, "
+        f"engine_us) SELECT {grouped}, count(*), {sums} FROM events GROUP BY {grouped}"
+    )
+    op.create_table(
+        "volumes",
+        sa.Column("customer", sa.String, nullable=False),
+        sa.Column("month", sa.String, nullable=False),
+        sa.Column("line", sa.String, nullable=False),
+        sa.Column("units", sa.BigInteger, nullable=False),
+        sa.PrimaryKeyConstraint("customer", "month", "line", name="pk_volumes"),
+    )
+
+
+def _promises() -> None:
+    op.create_table(
+        "idempotency",
+        sa.Column("customer", sa.String, nullable=False),
+        sa.Column("key", sa.String, nullable=False),
+        sa.Column("fingerprint", sa.String, nullable=False),
+        sa.Column("call_id", sa.String, nullable=False),
+        sa.Column("body", sa.LargeBinary, nullable=False),
+        sa.Column("created", Moment, nullable=False),
+        sa.Column("expires", Moment, nullable=False),
+        sa.PrimaryKeyConstraint("customer", "key", name="pk_idempotency"),
+    )
+    op.create_index("ix_idempotency_expires", "idempotency", ["expires"])
+    op.create_table(
+        "holds",
+        sa.Column("call_id", sa.String, nullable=False),
+        sa.Column("customer", sa.String),
+        sa.Column("key_id", sa.String),
+        sa.Column("amount", sa.BigInteger, nullable=False),
+        sa.Column("currency", sa.String, nullable=False),
+        sa.Column("writer", sa.String, nullable=False),
+        sa.Column("created", Moment, nullable=False),
+        sa.Column("expires", Moment, nullable=False),
+        sa.PrimaryKeyConstraint("call_id", name="pk_holds"),
+    )
+    op.create_index("ix_holds_expires", "holds", ["expires"])
+    op.create_table(
+        "allowances",
+        sa.Column("name", sa.String, nullable=False),
+        sa.Column("used", sa.BigInteger, nullable=False),
+        sa.Column("at", Moment, nullable=False),
+        sa.PrimaryKeyConstraint("name", name="pk_allowances"),
+    )
+    op.create_table(
+        "invoices",
+        sa.Column("number", sa.String, nullable=False),
+        sa.Column("customer", sa.String, nullable=False),
+        sa.Column("month", sa.String, nullable=False),
+        sa.Column("currency", sa.String, nullable=False),
+        sa.Column("total", sa.BigInteger, nullable=False),
+        sa.Column("document", Json, nullable=False),
+        sa.Column("digest", sa.String, nullable=False),
+        sa.Column("created", Moment, nullable=False),
+        sa.PrimaryKeyConstraint("number", name="pk_invoices"),
+        sa.UniqueConstraint(
+            "customer", "month", "currency", name="uq_invoices_customer_month_currency"
+        ),
+    )
+
+
+def _append_only(table: str) -> None:
+    if op.get_bind().dialect.name == "sqlite":
+        for action in ("UPDATE", "DELETE"):
+            op.execute(
+                f"CREATE TRIGGER {table}_no_{action.lower()} BEFORE {action} ON {table} "
+                f"BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END"
+            )
+        return
+    op.execute(
+        f"CREATE TRIGGER {table}_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON {table} "
+        "FOR EACH STATEMENT EXECUTE FUNCTION events_are_append_only()"
+    )
