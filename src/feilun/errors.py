@@ -26,6 +26,7 @@ __all__ = [
     "NotFound",
     "Overloaded",
     "PayloadTooLarge",
+    "RateLimited",
     "Refused",
     "Unauthorized",
     "UsageError",
@@ -123,6 +124,13 @@ class Forbidden(UsageError):
 
     status = 403
     type = "permission_error"
+
+
+class RateLimited(UsageError):
+    """More than this key or customer may use; ``retry_after`` in `params` are seconds."""
+
+    status = 429
+    type = "rate_limit_error"
 
 
 class Refused(FeilunError):

@@ -14,7 +14,7 @@ import feilun
 from feilun import messages
 from feilun.api.context import Api
 from feilun.api.door import Door
-from feilun.api.errors import BadRequest, MethodNotAllowed, RouteNotFound, error_body
+from feilun.api.errors import BadRequest, MethodNotAllowed, RouteNotFound, error_body, error_headers
 from feilun.api.internal import router as internal
 from feilun.api.openapi import describe
 from feilun.api.pages import router as pages
@@ -61,7 +61,7 @@ def create_app(service: Service) -> Door:
 
 async def _failed(request: Request, error: Exception) -> Response:
     status, body = error_body(error, request.state.request_id, request.state.language)
-    headers = {"www-authenticate": "Bearer"} if status == 401 else None
+    headers = {name.decode(): value.decode() for name, value in error_headers(error)}
     return Response(body, status, headers, "application/json")
 
 

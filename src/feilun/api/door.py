@@ -6,13 +6,13 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from time import perf_counter
 from typing import Any
 
 from feilun.api.body import Disconnected, Receive, read_body
 from feilun.api.context import Api
-from feilun.api.errors import error_body, language_of
+from feilun.api.errors import error_body, error_headers, language_of
 from feilun.api.predict import predict
 from feilun.serving.limits import MAX_BODY
 from feilun.store.ids import new_id
@@ -76,13 +76,16 @@ class Door:
     async def _predict(
         self, headers: dict[bytes, bytes], request_id: str, receive: Receive, send: Send
     ) -> int:
+        more: Sequence[tuple[bytes, bytes]]
         try:
-            status, body = 200, await predict(self.api, headers, receive)
+            answer = await predict(self.api, headers, receive)
+            status, body, more = 200, answer.body, answer.headers
         except Disconnected:
             raise
         except Exception as error:  # noqa: BLE001  (told to the caller, and to the log)
             status, body = error_body(error, request_id, language_of(headers))
-        await _send(send, status, body, request_id)
+            more = error_headers(error)
+        await _send(send, status, body, request_id, more)
         return status
 
     async def _pass_on(
@@ -121,7 +124,7 @@ class Door:
         except Exception as error:  # noqa: BLE001
             if not seen:
                 seen, text = error_body(error, request_id, language)
-                await _send(send, seen, text, request_id)
+                await _send(send, seen, text, request_id, error_headers(error))
             # else: FastAPI's handler has answered, and raised it again for servers to log
         route = scope.get("route")
         return getattr(route, "path", "other"), seen
@@ -141,13 +144,18 @@ def _replay(body: bytes, receive: Receive) -> Receive:
     return replay
 
 
-async def _send(send: Send, status: int, body: bytes, request_id: str) -> None:
+async def _send(
+    send: Send,
+    status: int,
+    body: bytes,
+    request_id: str,
+    more: Sequence[tuple[bytes, bytes]] = (),
+) -> None:
     headers = [
         *_JSON,
         (b"content-length", b"%d" % len(body)),
         (b"x-request-id", request_id.encode()),
+        *more,
     ]
-    if status == 401:
-        headers.append((b"www-authenticate", b"Bearer"))
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

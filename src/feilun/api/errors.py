@@ -7,14 +7,22 @@ What feilun raises on purpose says what was wrong, in the caller's language. Any
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Mapping
 
 import msgspec
 
 from feilun import messages
-from feilun.errors import EnvironmentProblem, FeilunError, Overloaded, UsageError
+from feilun.errors import EnvironmentProblem, FeilunError, Overloaded, Unauthorized, UsageError
 
-__all__ = ["BadRequest", "MethodNotAllowed", "RouteNotFound", "error_body", "language_of"]
+__all__ = [
+    "BadRequest",
+    "MethodNotAllowed",
+    "RouteNotFound",
+    "error_body",
+    "error_headers",
+    "language_of",
+]
 
 log = logging.getLogger("feilun.api")
 
@@ -68,6 +76,16 @@ def error_body(
         "request_id": request_id,
     }
     return told.status, _encode({"error": body})
+
+
+def error_headers(error: Exception) -> list[tuple[bytes, bytes]]:
+    """What an answer to `error` says in its headers: how to authenticate, when to come again."""
+    headers = []
+    if isinstance(error, Unauthorized):
+        headers.append((b"www-authenticate", b"Bearer"))
+    if isinstance(error, FeilunError) and "retry_after" in error.params:
+        headers.append((b"retry-after", b"%d" % max(1, math.ceil(error.params["retry_after"]))))
+    return headers
 
 
 def _may_be_told(error: FeilunError) -> bool:

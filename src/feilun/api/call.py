@@ -1,0 +1,157 @@
+"""The way of one answered call, whatever its body looks like: engine, ledger, answer.
+
+The answer leaves after its ledger event and its log rows are committed. A call that fails is not
+charged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from time import perf_counter
+from typing import Any
+
+from feilun.api.context import Api
+from feilun.billing.prices import amount_of
+from feilun.serving.served import Served
+from feilun.store.ids import new_id
+from feilun.store.records import ApiKey, Event, Prediction
+from feilun.types import Item, Output, Usage
+
+__all__ = ["Answer", "Answered", "Call", "answer", "public", "usage_counts"]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What is asked: who asks, at which endpoint, which version answers, about what."""
+
+    key: ApiKey
+    endpoint: str
+    served: Served
+    items: Sequence[Item]
+    all_scores: bool = False
+    explain: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What the engine said, before it is put into words of one interface."""
+
+    call_id: str
+    outputs: Sequence[Output]
+    usage: Usage
+    reasons: Sequence[dict[str, Any] | None] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What leaves: a JSON body, and headers beside those that every answer has."""
+
+    body: bytes
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+
+
+async def answer(api: Api, call: Call, render: Callable[[Answered], bytes]) -> Answer:
+    """Answers `call` and writes it down; `render` puts it into the words of its interface.
+
+    The caller has entered `call.served`. Raises what the engine and the ledger raise; then nothing
+    is charged.
+    """
+    served = call.served
+    start = perf_counter()
+    outputs, usage = await served.answer(call.items, call.all_scores or call.explain)
+    reasons = None
+    if call.explain:
+        reasons, seconds = await served.explain(call.items, outputs)
+        usage = replace(usage, engine_seconds=usage.engine_seconds + seconds)
+    done = perf_counter()
+    answered = Answered(new_id("pred_"), outputs, usage, reasons)
+    body = render(answered)
+    await api.meter.record(_charge(api, call, answered), _log_rows(call, answered))
+    committed = perf_counter()
+    api.metrics.answered(served.id, usage.inputs, usage.tokens, usage.engine_seconds)
+    api.metrics.stages(done - start, committed - done)
+    if served.abstains:
+        api.metrics.abstained(served.id, sum("abstained" in output for output in outputs))
+    return Answer(body)
+
+
+def public(output: Output, all_scores: bool) -> Output:
+    """What the caller sees: scores to six digits, all of them only where asked for."""
+    shown = {name: value for name, value in output.items() if name != "scores"}
+    if "score" in shown:
+        shown["score"] = round(shown["score"], 6)
+    if all_scores and "scores" in output:
+        shown["scores"] = {label: round(score, 6) for label, score in output["scores"].items()}
+    return shown
+
+
+def usage_counts(usage: Usage) -> dict[str, int]:
+    """What a caller sees of what its answer consumed."""
+    counts = {"inputs": usage.inputs}
+    if usage.tokens:
+        counts["tokens"] = usage.tokens
+    if usage.pixels:
+        counts["pixels"] = usage.pixels
+    return counts
+
+
+def _charge(api: Api, call: Call, answered: Answered) -> Event:
+    served, key, usage = call.served, call.key, answered.usage
+    price = api.prices.current(served.project)
+    return Event(
+        call_id=answered.call_id,
+        units={"calls": 1, **usage_counts(usage)},
+        price_version=price.id if price else None,
+        amount=amount_of(price, usage.inputs),
+        currency=price.currency if price else served.serving.currency,
+        customer=key.customer,
+        key_id=key.id,
+        project=served.project,
+        endpoint=call.endpoint,
+        model_version=served.id,
+        data_version=served.version.data_version,
+        cost=api.costs.cost(usage.engine_seconds, served.streams, served.serving.machine_per_hour),
+        engine_us=round(usage.engine_seconds * 1e6),
+    )
+
+
+def _log_rows(call: Call, answered: Answered) -> list[Prediction]:
+    served, key = call.served, call.key
+    days = served.feedback.store_inputs if key.store_inputs is None else key.store_inputs
+    now = datetime.now(UTC)
+    expires = now + timedelta(days=days) if days else None
+    rows = []
+    for index, (item, output) in enumerate(zip(call.items, answered.outputs, strict=True)):
+        scores: Mapping[str, Any] | None = output.get("scores")
+        rows.append(
+            Prediction(
+                prediction_id=answered.call_id,
+                index=index,
+                input=item if days else None,
+                output=public(output, all_scores=False),
+                label=output.get("label"),
+                score=output.get("score"),
+                margin=_margin(scores) if scores else None,
+                model_version=served.id,
+                project=served.project,
+                customer=key.customer,
+                key_id=key.id,
+                expires=expires,
+                stored=bool(days),
+                created=now,
+            )
+        )
+    return rows
+
+
+def _margin(scores: Mapping[str, float]) -> float:
+    """Between the two highest scores; 1 where there is only one label."""
+    first = second = -1.0
+    for score in scores.values():
+        if score > first:
+            first, second = score, first
+        elif score > second:
+            second = score
+    return round(first - second, 6) if second >= 0 else 1.0
