@@ -97,7 +97,7 @@ def _openvino(module: torch.nn.Module, probe: Arrays, threads: int) -> Infer | N
                 model,
                 "CPU",
                 {
-                    "INFERENCE_PRECISION_HINT": "bf16" if precision.has_bf16() else "f32",
+                    "INFERENCE_PRECISION_HINT": "bf16" if precision.prefers_bf16() else "f32",
                     "NUM_STREAMS": threads,
                     "INFERENCE_NUM_THREADS": threads,
                     "ENABLE_CPU_PINNING": False,
@@ -127,7 +127,7 @@ def _torch(module: torch.nn.Module, threads: int) -> Infer:
     torch.set_num_threads(threads)
 
     def infer(arrays: Arrays) -> np.ndarray:
-        half = precision.has_bf16()
+        half = precision.prefers_bf16()
         with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=half):
             vectors = module(**{name: torch.from_numpy(array) for name, array in arrays.items()})
         return np.asarray(vectors.float().numpy(), np.float32)

@@ -81,7 +81,7 @@ class FineTuneSettings(MethodSettings):
     )
     precision: Literal["auto", "bf16", "fp32"] = Field(
         "auto",
-        description="auto is bf16 where the processor has it, except for convolutions",
+        description="auto is bf16 where this processor computes faster in it, but for convolutions",
     )
     max_rows: int | None = Field(
         None, ge=2, description="training rows used at most, drawn by the seed; by default all"
@@ -218,7 +218,7 @@ def _half(wanted: str, body: Body) -> bool:
         return wanted == "bf16"
     if torch.cuda.is_available():
         return bool(torch.cuda.is_bf16_supported())
-    return precision.has_bf16() and not body.convolves
+    return precision.prefers_bf16() and not body.convolves
 
 
 def _drop(model: Any, share: float | None) -> None:

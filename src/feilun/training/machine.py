@@ -12,7 +12,7 @@ from feilun.training.job import Machine
 
 __all__ = ["look"]
 
-_GAIN = 3.0  # bfloat16 over float32 where the processor has it, as training meets it
+_GAIN = 3.0  # of bfloat16 over float32 at most: training is not matrix products alone
 
 
 def look(folder: Path, threads: int | None = None, memory_limit: float | None = None) -> Machine:
@@ -24,8 +24,9 @@ def look(folder: Path, threads: int | None = None, memory_limit: float | None = 
     memory = available if memory_limit is None else min(available, int(memory_limit * 2**30))
     cores = precision.cores()
     used = min(threads or cores, cores)
-    half = precision.has_bf16()
-    flops = _flops() * used / cores * (_GAIN if half else 1.0)
+    half = precision.prefers_bf16()
+    gain = min(precision.bf16_gain(), _GAIN) if half else 1.0
+    flops = _flops() * used / cores * gain
     return Machine(
         cores=used,
         memory_bytes=memory,
