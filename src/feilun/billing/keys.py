@@ -69,24 +69,41 @@ class KeyRing:
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
         self._keys: Mapping[bytes, ApiKey] = {}
+        self._by_id: Mapping[str, ApiKey] = {}
         self._lock = threading.Lock()
         self._epoch = -1
 
     def reload(self) -> None:
         """Reads all keys. Raises `EnvironmentProblem` when the catalog cannot be read."""
         with self._lock:
-            self._epoch = self._catalog.epoch()
+            epoch = self._catalog.epoch()
             keys = self._catalog.keys()
             self._keys = {bytes.fromhex(key.hash): key for key in keys}
+            self._by_id = {key.id: key for key in keys}
+            # Last: whoever sees this epoch sees keys at least as new.
+            self._epoch = epoch
 
     def knows(self, secret: bytes) -> bool:
         """Whether this key is on the ring. One that is not may have been made a moment ago."""
         return sha256(secret).digest() in self._keys
 
-    def look_again(self) -> None:
-        """Reads the keys again if the catalog has changed since."""
-        if self._catalog.epoch() != self._epoch:
-            self.reload()
+    def look_again(self) -> bool:
+        """Reads the keys again if the catalog has changed since; whether it has.
+
+        When this returns, the ring holds every change that was committed before it was called.
+        Raises `EnvironmentProblem` when the catalog cannot be read.
+        """
+        if self._catalog.epoch() == self._epoch:
+            return False
+        self.reload()
+        return True
+
+    def valid(self, key_id: str, now: datetime | None = None) -> bool:
+        """Whether the key of this id still works, as far as the ring knows: it is there, not
+        revoked, and not expired at `now`. One look into a dict; `look_again` comes first where the
+        last change counts."""
+        key = self._by_id.get(key_id)
+        return key is not None and _works(key, now or datetime.now(UTC))
 
     def find(self, secret: bytes, now: datetime | None = None) -> ApiKey:
         """The key of these bytes. Raises `Unauthorized` when it is unknown, expired or revoked.
@@ -103,3 +120,7 @@ class KeyRing:
         if key.expires is not None and key.expires <= (now or datetime.now(UTC)):
             raise Unauthorized("billing.key_expired", prefix=key.prefix)
         return key
+
+
+def _works(key: ApiKey, now: datetime) -> bool:
+    return key.revoked is None and (key.expires is None or now < key.expires)
