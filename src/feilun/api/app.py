@@ -60,7 +60,8 @@ def create_app(service: Service) -> Door:
 
 
 async def _failed(request: Request, error: Exception) -> Response:
-    status, body = error_body(error, request.state.request_id, request.state.language)
+    state = request.state
+    status, body = error_body(error, state.request_id, state.language, request.url.path)
     headers = {name.decode(): value.decode() for name, value in error_headers(error)}
     return Response(body, status, headers, "application/json")
 
@@ -72,7 +73,9 @@ async def _http_failed(request: Request, error: Exception) -> Response:
     if error.status_code == 404:
         return await _failed(request, RouteNotFound("api.no_route", path=path))
     if error.status_code == 405:
-        allowed = (error.headers or {}).get("Allow", "")
+        allowed = _allowed(error)
+        if request.method == "OPTIONS":
+            return Response(status_code=204, headers={"allow": allowed})
         told = MethodNotAllowed(
             "api.wrong_method", path=path, method=request.method, allowed=allowed
         )
@@ -80,6 +83,12 @@ async def _http_failed(request: Request, error: Exception) -> Response:
         response.headers["allow"] = allowed
         return response
     return await _failed(request, BadRequest("api.http_error", status=error.status_code))
+
+
+def _allowed(error: HTTPException) -> str:
+    """The methods of a path: what is read can also be asked for by HEAD."""
+    named = {name.strip() for name in (error.headers or {}).get("Allow", "").split(",")} - {""}
+    return ", ".join(sorted(named | ({"HEAD"} if "GET" in named else set()) | {"OPTIONS"}))
 
 
 async def _misfit(request: Request, error: Exception) -> Response:

@@ -1,5 +1,6 @@
 """The outermost layer: every request gets an id, every answer the same headers, every failure the
-one error shape. ``POST /v1/predict`` is answered here, past the router; the rest goes to FastAPI.
+one error shape. Calls that are charged (`feilun.api.hot`) are answered here, past the router; the
+rest goes to FastAPI.
 """
 
 from __future__ import annotations
@@ -13,19 +14,17 @@ from typing import Any
 from feilun.api.body import Disconnected, Receive, read_body
 from feilun.api.context import Api
 from feilun.api.errors import error_body, error_headers, language_of
-from feilun.api.predict import predict
+from feilun.api.hot import Handler, find
 from feilun.serving.limits import MAX_BODY
 from feilun.store.ids import new_id
 
-__all__ = ["PREDICT", "Door", "Send"]
+__all__ = ["Door", "Send"]
 
 log = logging.getLogger("feilun.api")
 
 Scope = MutableMapping[str, Any]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
-
-PREDICT = "/v1/predict"
 
 MANAGEMENT_BODY = 1024 * 1024
 """Bytes of a body that no route takes, but those for predictions of callers who may ask."""
@@ -62,9 +61,10 @@ class Door:
         metrics.enter()
         route, status = "", 499
         try:
-            if scope["path"] == PREDICT and scope["method"] == "POST":
-                route = PREDICT
-                status = await self._predict(headers, request_id, receive, send)
+            hot = find(scope["method"], scope["path"])
+            if hot is not None:
+                route, handler = hot
+                status = await self._answer(scope, handler, headers, request_id, receive, send)
             else:
                 route, status = await self._pass_on(scope, headers, request_id, receive, send)
         except Disconnected:
@@ -73,17 +73,23 @@ class Door:
             metrics.leave()
             metrics.request(route, status, perf_counter() - start)
 
-    async def _predict(
-        self, headers: dict[bytes, bytes], request_id: str, receive: Receive, send: Send
+    async def _answer(
+        self,
+        scope: Scope,
+        handler: Handler,
+        headers: dict[bytes, bytes],
+        request_id: str,
+        receive: Receive,
+        send: Send,
     ) -> int:
         more: Sequence[tuple[bytes, bytes]]
         try:
-            answer = await predict(self.api, headers, receive)
+            answer = await handler(self.api, headers, receive)
             status, body, more = 200, answer.body, answer.headers
         except Disconnected:
             raise
         except Exception as error:  # noqa: BLE001  (told to the caller, and to the log)
-            status, body = error_body(error, request_id, language_of(headers))
+            status, body = error_body(error, request_id, language_of(headers), scope["path"])
             more = error_headers(error)
         await _send(send, status, body, request_id, more)
         return status
@@ -98,6 +104,8 @@ class Door:
     ) -> tuple[str, int]:
         """Through the router, with the body read within its limit first."""
         language = language_of(headers)
+        if scope["method"] == "HEAD":  # as GET; the protocol leaves the body out
+            scope = {**scope, "method": "GET"}
         state = scope.setdefault("state", {})
         state["request_id"], state["language"] = request_id, language
         seen = 0
@@ -123,7 +131,7 @@ class Door:
             raise
         except Exception as error:  # noqa: BLE001
             if not seen:
-                seen, text = error_body(error, request_id, language)
+                seen, text = error_body(error, request_id, language, scope["path"])
                 await _send(send, seen, text, request_id, error_headers(error))
             # else: FastAPI's handler has answered, and raised it again for servers to log
         route = scope.get("route")
@@ -151,8 +159,9 @@ async def _send(
     request_id: str,
     more: Sequence[tuple[bytes, bytes]] = (),
 ) -> None:
+    given = {name for name, _ in more}
     headers = [
-        *_JSON,
+        *(_JSON if not given else [header for header in _JSON if header[0] not in given]),
         (b"content-length", b"%d" % len(body)),
         (b"x-request-id", request_id.encode()),
         *more,

@@ -51,9 +51,10 @@ class MethodNotAllowed(UsageError):
 
 
 def error_body(
-    error: Exception, request_id: str, lang: messages.Language | None = None
+    error: Exception, request_id: str, lang: messages.Language | None = None, path: str = ""
 ) -> tuple[int, bytes]:
-    """The status and the JSON body that answer `error`; failures of our own are logged.
+    """The status and the JSON body that answer `error`; failures of our own are logged. Under
+    ``/v2`` of `path` the Open Inference Protocol prescribes ``{"error": "..."}``.
 
     A problem of the machine (a database, a disk) is told apart from a bug, but its text, which may
     name paths, stays in the log as well.
@@ -67,6 +68,8 @@ def error_body(
     else:
         log.error("request %s failed", request_id, exc_info=error)
         told = FeilunError("api.internal", request_id=request_id)
+    if path == "/v2" or path.startswith("/v2/"):
+        return told.status, _encode({"error": told.message(lang)})
     param = told.params.get("param")
     body = {
         "message": told.message(lang),
