@@ -268,7 +268,7 @@ def test_every_route_is_in_the_document_and_refuses_in_the_one_shape(server: Ans
             assert error["code"] == "api.wrong_method"
             allowed = {method.upper() for method in methods}
             told = set(response.headers["allow"].split(", "))
-                assert allowed < told <= allowed | {"HEAD", "OPTIONS"}, path
+            assert allowed < told <= allowed | {"HEAD", "OPTIONS"}, path
             if path.startswith(("/v1", "/internal")):
                 for method in methods:
                     response = http.request(method, url, json={})
