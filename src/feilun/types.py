@@ -118,28 +118,40 @@ PLAIN = Rule()
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What an answer consumed. `tokens` counts real tokens (no padding), `pixels` input pixels."""
+    """What an answer consumed. `tokens` counts real tokens (no padding), `pixels` input pixels.
+
+    `queue_seconds` is how long its first input waited to be prepared and its last for a batch,
+    `encode_seconds` its share of the time that preparing took (tokens, decoded pictures).
+    """
 
     inputs: int = 0
     tokens: int = 0
     pixels: int = 0
     engine_seconds: float = 0.0
+    queue_seconds: float = 0.0
+    encode_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class EngineRequest:
-    """A call as an engine sees it: decoded items and whether all class scores are wanted."""
+    """A call as an engine sees it: decoded items and whether all class scores are wanted. Turns go
+    round the `customer` names that wait. What still waits at `deadline` (of `time.monotonic`) is
+    dropped; None waits for ever."""
 
     items: Sequence[Item]
     all_scores: bool = False
+    customer: str = ""
+    deadline: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """A piece of an engine's answer; the last one carries `usage`. A classifier yields just one."""
+    """A piece of an engine's answer; the last one carries `usage`. A classifier yields just one.
+    `costs` are the tokens or pixels of each input, where the engine counts them."""
 
     outputs: Sequence[Output]
     usage: Usage | None = None
+    costs: Sequence[int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
