@@ -136,12 +136,14 @@ class Usage:
 class EngineRequest:
     """A call as an engine sees it: decoded items and whether all class scores are wanted. Turns go
     round the `customer` names that wait. What still waits at `deadline` (of `time.monotonic`) is
-    dropped; None waits for ever."""
+    dropped; None waits for ever. `vectors` adds the ``vector`` of each item to its output, where
+    the model has one."""
 
     items: Sequence[Item]
     all_scores: bool = False
     customer: str = ""
     deadline: float | None = None
+    vectors: bool = False
 
 
 @dataclass(frozen=True, slots=True)
