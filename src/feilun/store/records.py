@@ -7,18 +7,22 @@ Money is an integer of micro-units of the currency (1 USD = 1,000,000).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
+from feilun.errors import FeilunError
 from feilun.money import Tariff
 from feilun.types import Item, Output, Progress
 
 __all__ = [
+    "DEFAULT_SCOPES",
+    "Act",
     "ApiKey",
     "ArtifactRow",
     "Asked",
+    "AuditCheck",
     "CheckResult",
     "Customer",
     "DataVersion",
@@ -29,7 +33,9 @@ __all__ = [
     "Feedback",
     "FeedbackSource",
     "Idempotent",
+    "Invoice",
     "LabelledPrediction",
+    "LedgerCall",
     "ModelState",
     "ModelVersion",
     "Prediction",
@@ -57,6 +63,9 @@ EventKind = Literal["charge", "hold", "settle", "release", "credit"]
 FeedbackSource = Literal["customer", "reviewer", "operator"]
 Asked = Literal["audit", "review"]
 """Why a person was asked: the answer was drawn at random, or it was worth a look."""
+
+DEFAULT_SCOPES = ("predict", "feedback", "usage")
+"""What a key opens when nothing else was said."""
 
 Json = Mapping[str, Any]
 
@@ -249,9 +258,35 @@ class ApiKey:
     created: datetime
     expires: datetime | None
     revoked: datetime | None
-    scopes: tuple[str, ...] = ("predict", "feedback", "usage")
+    scopes: tuple[str, ...] = DEFAULT_SCOPES
     limits: Json = field(default_factory=dict)
     successor: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """One row of the audit log: `number` counts from 1 without gaps; `actor` is a user and machine
+    or a key's id; `hash` covers everything else, `previous` is that of the row before."""
+
+    number: int
+    at: datetime
+    actor: str
+    action: str
+    subject: str
+    detail: Json
+    previous: str
+    hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class AuditCheck:
+    """What came of reading the audit log's chain: `rows` are whole, `broken` is the first number
+    that is not (None: all are), and `why` it is not: ``missing`` (not there, later ones are),
+    ``changed``, ``cut`` (the end is gone) or ``other_head`` (not what was exported)."""
+
+    rows: int
+    broken: int | None
+    why: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,6 +326,25 @@ class Idempotent:
     call_id: str
     body: bytes
     expires: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Invoice:
+    """What a customer owes for one month in one currency, as it was closed; never changed.
+
+    `number` counts up within the month, without gaps. `total` is what is to be paid, in
+    micro-units, rounded to the currency's decimals. `document` is the whole invoice (see
+    `feilun.billing.invoices`), `digest` its sha256.
+    """
+
+    number: str
+    customer: str
+    month: str
+    currency: str
+    total: int
+    document: Json
+    digest: str
+    created: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -355,6 +409,43 @@ class Prediction:
     purged: bool = False
     input_hash: str | None = None
     created: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerCall:
+    """What one call writes into the ledger: all of it or nothing.
+
+    `idempotent` is kept beside it for retries; where the customer's key has an answer already,
+    nothing of this call is written. `hold_until` is when its hold ends by itself; a call with a
+    ``hold`` needs it.
+    """
+
+    events: Sequence[Event]
+    predictions: Sequence[Prediction] = ()
+    idempotent: Idempotent | None = None
+    hold_until: datetime | None = None
+
+    @property
+    def key_id(self) -> str | None:
+        """The key that called."""
+        return self.events[0].key_id if self.events else None
+
+
+@dataclass(frozen=True, slots=True)
+class CallOutcome:
+    """What became of a `LedgerCall`. Written: `amounts` are what its events came to and `created`
+    when. Else `earlier` is what an earlier call with its idempotency key was answered, or `error`
+    says why it was refused."""
+
+    amounts: tuple[int, ...] = ()
+    created: datetime | None = None
+    earlier: Idempotent | None = None
+    error: FeilunError | None = None
+
+    @property
+    def written(self) -> bool:
+        """Whether the call is in the ledger, and may be answered as it was about to be."""
+        return self.created is not None
 
 
 @dataclass(frozen=True, slots=True)

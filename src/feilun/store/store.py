@@ -17,6 +17,7 @@ from feilun.store.catalog import Catalog
 from feilun.store.database import Database, postgres_url, sqlite_url
 from feilun.store.files import full_disk
 from feilun.store.ledger import Ledger
+from feilun.store.ledger_invoices import InvoiceLog
 from feilun.store.locks import file_lock, postgres_lock
 from feilun.store.migrate import migrate
 from feilun.store.records import ArtifactRow, CheckResult
@@ -58,7 +59,8 @@ def state_folder(folder: Path) -> Path:
 class Store:
     """An open workspace; a context manager that closes it.
 
-    `folder` is the workspace's ``.feilun``; `catalog`, `ledger` and `artifacts` what they say;
+    `folder` is the workspace's ``.feilun``; `catalog`, `ledger`, `invoices` and `artifacts` what
+    they say;
     `dbos_url` where the durable workflows keep theirs (schema ``dbos`` on PostgreSQL).
     """
 
@@ -78,6 +80,7 @@ class Store:
             self.blobs = Blobs(self.folder / "inputs")
             self.catalog = Catalog(self.databases["catalog"])
             self.ledger = Ledger(self.databases["ledger"], self.blobs)
+            self.invoices = InvoiceLog(self.databases["ledger"])
             self.artifacts = Artifacts(
                 artifacts or self.folder / "artifacts", self.folder / "cache"
             )

@@ -35,6 +35,7 @@ __all__ = [
     "metadata",
     "prediction_blobs",
     "predictions",
+    "reasons",
     "roots",
     "totals",
     "volumes",
@@ -124,6 +125,7 @@ totals = Table(
     Column("pixels", BigInteger, nullable=False),
     Column("tokens_out", BigInteger, nullable=False),
     Column("audio_ms", BigInteger, nullable=False),
+    Column("more_units", Json),
     Column("amount", BigInteger, nullable=False),
     Column("cost", BigInteger, nullable=False),
     Column("engine_us", BigInteger, nullable=False),
@@ -187,6 +189,17 @@ invoices = Table(
     Column("digest", String, nullable=False),
     Column("created", Moment, nullable=False),
     UniqueConstraint("customer", "month", "currency"),
+)
+
+# Why a credit was given: events have no room for sentences.
+reasons = Table(
+    "reasons",
+    metadata,
+    Column("call_id", String, primary_key=True),
+    Column("customer", String, nullable=False),
+    Column("reason", Line, nullable=False),
+    Column("created", Moment, nullable=False),
+    Index(None, "customer", "created"),
 )
 
 predictions = Table(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-from feilun.store.columns import Json, Moment
+from feilun.store.columns import Json, Line, Moment
 
 revision = "0003"
 down_revision = "0002"
@@ -24,7 +24,7 @@ def upgrade() -> None:
     _events()
     _sums()
     _promises()
-    for table in ("links", "roots", "invoices"):
+    for table in ("links", "roots", "invoices", "reasons"):
         _append_only(table)
 
 
@@ -67,6 +67,7 @@ def _sums() -> None:
             sa.Column(name, sa.BigInteger, nullable=False)
             for name in ("events", *_UNITS, "amount", "cost", "engine_us")
         ),
+        sa.Column("more_units", Json),
         sa.PrimaryKeyConstraint(*_DIMENSIONS, name="pk_totals"),
     )
     op.create_index("ix_totals_customer_totals_day", "totals", ["customer", "day"])
@@ -142,6 +143,15 @@ def _promises() -> None:
             "customer", "month", "currency", name="uq_invoices_customer_month_currency"
         ),
     )
+    op.create_table(
+        "reasons",
+        sa.Column("call_id", sa.String, nullable=False),
+        sa.Column("customer", sa.String, nullable=False),
+        sa.Column("reason", Line, nullable=False),
+        sa.Column("created", Moment, nullable=False),
+        sa.PrimaryKeyConstraint("call_id", name="pk_reasons"),
+    )
+    op.create_index("ix_reasons_customer_reasons_created", "reasons", ["customer", "created"])
 
 
 def _append_only(table: str) -> None:
