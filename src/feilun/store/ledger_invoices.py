@@ -21,7 +21,7 @@ from feilun.store.columns import dump_json, now
 from feilun.store.database import Database
 from feilun.store.records import Event, Invoice, UsageRow
 
-__all__ = ["MINIMUM", "InvoiceLog", "RERATE", "digest_of", "month_span"]
+__all__ = ["MINIMUM", "RERATE", "InvoiceLog", "digest_of", "month_span"]
 
 MINIMUM = "minimum:"
 """Begins the outcome of a monthly minimum's charge; the month follows."""
