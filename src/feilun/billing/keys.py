@@ -8,16 +8,29 @@ from __future__ import annotations
 
 import secrets
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
+from typing import Any
 
-from feilun.errors import Unauthorized
+from feilun.errors import Forbidden, InvalidSettings, Unauthorized
 from feilun.store.catalog import Catalog
-from feilun.store.records import ApiKey
+from feilun.store.records import DEFAULT_SCOPES, ApiKey
 
-__all__ = ["KeyRing", "NewKey", "create_key", "hash_key"]
+__all__ = [
+    "SCOPES",
+    "KeyRing",
+    "NewKey",
+    "check_scopes",
+    "create_key",
+    "hash_key",
+    "require",
+    "rotate_key",
+]
+
+SCOPES = ("predict", "feedback", "usage", "admin")
+"""What a key may open: answers, feedback, its customer's usage and invoices, administration."""
 
 _BEGIN = "fl_"
 _SHOWN = 10
@@ -25,14 +38,19 @@ _SHOWN = 10
 
 @dataclass(frozen=True, slots=True)
 class NewKey:
-    """A key that was just made: `secret` is the whole, which nobody can show again."""
+    """A key that was just made: `secret` is the whole, which nobody can show again. `old` is the
+    key that it replaces."""
 
     secret: str
     record: ApiKey
+    old: ApiKey | None = None
 
 
 def hash_key(secret: str) -> str:
-    """What is kept of a key: its sha256, in hexadecimal."""
+    """What is kept of a key: its sha256, in hexadecimal.
+
+    A plain hash is enough: nobody guesses 256 random bits, however fast the guesses are.
+    """
     return sha256(secret.encode("utf-8", "replace")).hexdigest()
 
 
@@ -44,13 +62,17 @@ def create_key(
     project: str | None = None,
     store_inputs: int | None = None,
     expires: datetime | None = None,
+    scopes: Sequence[str] = DEFAULT_SCOPES,
+    limits: Mapping[str, Any] | None = None,
 ) -> NewKey:
     """A new key for `customer` (an id). `project` limits it to one project; `store_inputs` are the
-    days that inputs are kept for feedback (0: never; None: what the project says).
+    days that inputs are kept for feedback (0: never; None: what the project says); `scopes` are of
+    `SCOPES`; `limits` what it may use, checked by the caller.
 
-    Raises `NotFound` for an unknown customer or project.
+    Raises `NotFound` for an unknown customer or project, `InvalidSettings` for unknown scopes.
     """
-    secret = _BEGIN + secrets.token_urlsafe(32)
+    chosen = check_scopes(scopes)
+    secret = _new_secret()
     record = catalog.add_key(
         customer,
         secret[:_SHOWN],
@@ -59,8 +81,34 @@ def create_key(
         project=project,
         store_inputs=store_inputs,
         expires=expires,
+        scopes=chosen,
+        limits=limits,
     )
     return NewKey(secret, record)
+
+
+def rotate_key(catalog: Catalog, which: str, *, overlap: timedelta) -> NewKey:
+    """A new key that opens what the key `which` (an id, or a prefix) opens; the old one works for
+    another `overlap`, so that its holder can change over. Raises as `Catalog.rotate_key` does."""
+    secret = _new_secret()
+    old, record = catalog.rotate_key(which, secret[:_SHOWN], hash_key(secret), overlap=overlap)
+    return NewKey(secret, record, old)
+
+
+def check_scopes(scopes: Sequence[str]) -> tuple[str, ...]:
+    """`scopes` in the order of `SCOPES`, each once. Raises `InvalidSettings` for none and for one
+    that is unknown."""
+    unknown = [scope for scope in scopes if scope not in SCOPES]
+    if unknown or not scopes:
+        faults = unknown or ("-",)
+        raise InvalidSettings("billing.unknown_scope", scope=faults[0][:80], options=SCOPES)
+    return tuple(scope for scope in SCOPES if scope in scopes)
+
+
+def require(key: ApiKey, scope: str) -> None:
+    """Raises `Forbidden`, naming the scope, unless `key` has it."""
+    if scope not in key.scopes:
+        raise Forbidden("billing.no_scope", prefix=key.prefix, scope=scope, scopes=key.scopes)
 
 
 class KeyRing:
@@ -108,7 +156,8 @@ class KeyRing:
     def find(self, secret: bytes, now: datetime | None = None) -> ApiKey:
         """The key of these bytes. Raises `Unauthorized` when it is unknown, expired or revoked.
 
-        The look-up is by sha256, so that its time tells nothing of how near a guess came.
+        The look-up is by sha256 of what was sent, so that its time tells nothing of how near a
+        guess came: nobody can choose the first bytes of a hash without knowing the key.
         """
         if not secret:
             raise Unauthorized("billing.no_key")
@@ -120,6 +169,10 @@ class KeyRing:
         if key.expires is not None and key.expires <= (now or datetime.now(UTC)):
             raise Unauthorized("billing.key_expired", prefix=key.prefix)
         return key
+
+
+def _new_secret() -> str:
+    return _BEGIN + secrets.token_urlsafe(32)
 
 
 def _works(key: ApiKey, now: datetime) -> bool:

@@ -21,6 +21,7 @@ __all__ = ["backup", "restore"]
 def backup(workspace: Workspace, target: Path) -> Listing:
     """The workspace as it is at one moment: databases, artifacts, projects' files."""
     vaults = sorted((workspace.store.folder / "vaults").glob("*.db"))
+    workspace.store.catalog.note("backup.make", str(target))
     notes = [t("vault.not_in_backup", files=vaults)] if vaults else []
     return _listing("project.backup_done", target, stored.backup(workspace.store, target), notes)
 
@@ -33,6 +34,7 @@ def restore(workspace: Workspace, source: Path) -> Listing:
     info = restored.restore(
         source, workspace.folder, settings.database, settings.artifacts, prepare_dbos=prepare
     )
+    workspace.store.catalog.note("backup.restore", str(source))
     return _listing("project.restore_done", workspace.folder, info)
 
 

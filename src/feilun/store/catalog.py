@@ -2,7 +2,8 @@
 
 The catalog refers to artifacts by ``sha256:…``, and never changes what it refers to. Its methods
 come in parts: `Versions` (projects, artifacts, data and model versions), `Deployments`, `Runs`
-(runs, steps, servers) and `Access` (customers, keys, prices, settings).
+(runs, steps, servers), `Access` (customers, keys, settings), `Prices` (prices, plans) and `Audit` (the log of
+administrative acts).
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ from sqlalchemy import Connection, select
 
 from feilun.store import tables_catalog as t
 from feilun.store.catalog_access import Access
+from feilun.store.catalog_audit import Audit
 from feilun.store.catalog_deployments import Deployments
+from feilun.store.catalog_prices import Prices
 from feilun.store.catalog_runs import GOING, Runs
 from feilun.store.catalog_versions import Versions
 
@@ -24,7 +27,7 @@ _CORPORA = select(t.settings.c.value).where(t.settings.c.key.startswith("corpus:
 _REF = re.compile(r"sha256:[0-9a-f]{64}")
 
 
-class Catalog(Versions, Deployments, Runs, Access):
+class Catalog(Versions, Deployments, Runs, Access, Prices, Audit):
     """All tables of the catalog, over one database. Every method is a transaction of its own, and
     safe to call from threads and from several processes."""
 

@@ -1,25 +1,27 @@
-"""The catalog's customers, keys, prices and settings."""
+"""The catalog's customers, keys and settings."""
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import Connection, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from feilun.errors import Conflict, NotFound
 from feilun.store import tables_catalog as t
+from feilun.store.catalog_audit import note
 from feilun.store.catalog_base import CatalogPart, as_dict, one, put_setting, touch
 from feilun.store.columns import now
 from feilun.store.ids import new_id
-from feilun.store.records import ApiKey, Customer, Price
+from feilun.store.records import DEFAULT_SCOPES, ApiKey, Customer
 
 __all__ = ["Access"]
 
 
 class Access(CatalogPart):
-    """Who may call, at what price."""
+    """Who may call."""
 
     def add_customer(self, name: str, id: str | None = None) -> Customer:
         """A new customer. Raises `Conflict` if `id` is taken."""
@@ -27,6 +29,7 @@ class Access(CatalogPart):
         try:
             with self._db.write() as connection:
                 connection.execute(insert(t.customers).values(row))
+                note(connection, "customer.create", row["id"], {"name": name})
         except IntegrityError:
             raise Conflict("store.customer_exists", id=row["id"]) from None
         return Customer(**row)
@@ -64,6 +67,8 @@ class Access(CatalogPart):
         project: str | None = None,
         store_inputs: int | None = None,
         expires: datetime | None = None,
+        scopes: Sequence[str] = DEFAULT_SCOPES,
+        limits: Mapping[str, Any] | None = None,
     ) -> ApiKey:
         """Notes a key by its visible `prefix` and the sha256 `hash` of the whole. Raises
         `NotFound` for an unknown customer or project, `Conflict` for a hash that is there."""
@@ -87,14 +92,18 @@ class Access(CatalogPart):
             "created": now(),
             "expires": expires,
             "revoked": None,
+            "scopes": list(scopes),
+            "limits": dict(limits or {}),
+            "successor": None,
         }
         try:
             with self._db.write() as connection:
                 touch(connection)
                 connection.execute(insert(t.api_keys).values(row))
+                note(connection, "key.create", row["id"], _told(row))
         except IntegrityError:
             raise Conflict("store.key_exists", prefix=prefix) from None
-        return ApiKey(**row)
+        return _key(row)
 
     def key_by_hash(self, hash: str) -> ApiKey | None:
         """The key of this sha256, revoked and expired ones too."""
@@ -118,61 +127,54 @@ class Access(CatalogPart):
 
         Raises `NotFound`, and `Conflict` when several keys have the prefix.
         """
-        table = t.api_keys
         with self._db.write() as connection:
             touch(connection)
-            query = select(table).where((table.c.id == which) | (table.c.prefix == which))
-            found = [as_dict(row) for row in connection.execute(query)]
-            if not found:
-                raise NotFound("store.no_key", key=which)
-            if len(found) > 1:
-                options = [row["id"] for row in found]
-                raise Conflict("store.key_ambiguous", key=which, options=options)
-            row = found[0]
-            row["revoked"] = row["revoked"] or now()
-            connection.execute(
-                update(table).where(table.c.id == row["id"]).values(revoked=row["revoked"])
-            )
+            row = _find_key(connection, which)
+            if row["revoked"] is None:
+                row["revoked"] = now()
+                _change_key(connection, row["id"], revoked=row["revoked"])
+                note(connection, "key.revoke", row["id"], {"prefix": row["prefix"]})
         return _key(row)
 
-    def add_price(
-        self, project: str, amount: int, currency: str, effective: datetime | None = None
-    ) -> Price:
-        """What 1,000 inputs of `project` cost from `effective` (default: now) on, in micro-units.
+    def rotate_key(
+        self,
+        which: str,
+        prefix: str,
+        hash: str,
+        *,
+        overlap: timedelta,
+    ) -> tuple[ApiKey, ApiKey]:
+        """A new key (`prefix`, `hash`) in place of the one that `revoke_key` would find, which
+        works for another `overlap` at most: the old one and the new.
 
-        The price in force is returned when it is the same.
+        The new key opens what the old one opens; where that would have expired, it lives as long
+        from now as the old one was made for. Raises `NotFound`, and `Conflict` when several keys
+        have the prefix or the key no longer works or has been rotated already.
         """
         with self._db.write() as connection:
             touch(connection)
-            current = one(connection, _price_at(project, effective or now()))
-            if current and (current["amount"], current["currency"]) == (amount, currency):
-                return Price(**current)
-            row: dict[str, Any] = {
-                "project": project,
-                "amount": amount,
-                "currency": currency,
-                "effective": effective or now(),
-                "created": now(),
+            old = _find_key(connection, which)
+            moment = now()
+            expired = old["expires"] is not None and old["expires"] <= moment
+            if old["revoked"] is not None or expired or old["successor"] is not None:
+                successor = old["successor"] or "-"
+                raise Conflict("store.key_not_rotated", key=old["prefix"], successor=successor)
+            life = None if old["expires"] is None else old["expires"] - old["created"]
+            new = old | {
+                "id": new_id("key_"),
+                "prefix": prefix,
+                "hash": hash,
+                "created": moment,
+                "expires": None if life is None else moment + life,
             }
-            key = connection.execute(insert(t.prices).values(row)).inserted_primary_key
-            assert key is not None
-        return Price(id=key[0], **row)
-
-    def price(self, project: str, at: datetime | None = None) -> Price | None:
-        """The price of `project` in force at `at` (default: now), None where none is set."""
-        with self._db.read() as connection:
-            row = one(connection, _price_at(project, at or now()))
-        return None if row is None else Price(**row)
-
-    def prices(self, project: str) -> list[Price]:
-        """All prices of `project` by the time they take effect."""
-        query = (
-            select(t.prices)
-            .where(t.prices.c.project == project)
-            .order_by(t.prices.c.effective, t.prices.c.id)
-        )
-        with self._db.read() as connection:
-            return [Price(**as_dict(row)) for row in connection.execute(query)]
+            connection.execute(insert(t.api_keys).values(new))
+            ends = moment + overlap
+            old["expires"] = ends if old["expires"] is None else min(ends, old["expires"])
+            old["successor"] = new["id"]
+            _change_key(connection, old["id"], expires=old["expires"], successor=new["id"])
+            detail = {"old": old["id"], "old_expires": old["expires"].isoformat(), **_told(new)}
+            note(connection, "key.rotate", new["id"], detail)
+        return _key(old), _key(new)
 
     def setting(self, key: str, default: Any = None) -> Any:
         """The JSON value kept under `key`."""
@@ -198,10 +200,24 @@ def _key(row: dict[str, Any]) -> ApiKey:
     return ApiKey(**row | {"scopes": tuple(row["scopes"])})
 
 
-def _price_at(project: str, moment: datetime) -> Any:
-    return (
-        select(t.prices)
-        .where(t.prices.c.project == project, t.prices.c.effective <= moment)
-        .order_by(t.prices.c.effective.desc(), t.prices.c.id.desc())
-        .limit(1)
-    )
+def _find_key(connection: Connection, which: str) -> dict[str, Any]:
+    """The row of the key of this id, or of the only one of this prefix, held against others."""
+    table = t.api_keys
+    query = select(table).where((table.c.id == which) | (table.c.prefix == which))
+    found = [as_dict(row) for row in connection.execute(query)]
+    if not found:
+        raise NotFound("store.no_key", key=which)
+    if len(found) > 1:
+        raise Conflict("store.key_ambiguous", key=which, options=[row["id"] for row in found])
+    return found[0]
+
+
+def _change_key(connection: Connection, id: str, **values: Any) -> None:
+    connection.execute(update(t.api_keys).where(t.api_keys.c.id == id).values(**values))
+
+
+def _told(row: Mapping[str, Any]) -> dict[str, Any]:
+    """What the audit log says of a new key: never its hash."""
+    names = ("prefix", "customer", "name", "project", "scopes", "limits", "store_inputs")
+    told = {name: row[name] for name in names}
+    return told | {"expires": row["expires"].isoformat() if row["expires"] else None}

@@ -8,6 +8,7 @@ from sqlalchemy import Connection, insert, select, update
 
 from feilun.errors import Conflict, NotFound
 from feilun.store import tables_catalog as t
+from feilun.store.catalog_audit import note
 from feilun.store.catalog_base import CatalogPart, as_dict, one, touch
 from feilun.store.columns import now
 from feilun.store.records import Deployment, ModelVersion, Role
@@ -65,6 +66,8 @@ class Deployments(CatalogPart):
             if former and former.version != version:
                 _retire_unless_live(connection, former.version)
             _set_state(connection, version, "live")
+            before = former.version if former else None
+            _note(connection, "deployment.live", deployment, {"before": before})
         return deployment
 
     def deploy_beside(
@@ -91,7 +94,9 @@ class Deployments(CatalogPart):
                 "reason": reason,
                 "forced": False,
             }
-            return _insert(connection, row)
+            deployment = _insert(connection, row)
+            _note(connection, f"deployment.{role}", deployment, {"weight": weight})
+        return deployment
 
     def end_deployment(self, id: int) -> None:
         """Ends one deployment now; its version is retired if it was live and is nowhere else."""
@@ -103,6 +108,7 @@ class Deployments(CatalogPart):
             _end(connection, id, now())
             if row["role"] == "live":
                 _retire_unless_live(connection, row["version"])
+            _note(connection, "deployment.end", Deployment(**row), {"role": row["role"]})
 
     def live(self, endpoint: str) -> Deployment | None:
         """What answers at `endpoint` now."""
@@ -203,6 +209,17 @@ def _live(connection: Connection, endpoint: str) -> Deployment | None:
         ),
     )
     return None if row is None else Deployment(**row)
+
+
+def _note(connection: Connection, action: str, what: Deployment, more: dict[str, Any]) -> None:
+    detail = {"version": what.version, "variant": what.variant, **more}
+    if what.reason:
+        detail["reason"] = what.reason
+    if what.actor:  # the part of feilun that deployed: a rollback, a turn of the wheel
+        detail["by"] = what.actor
+    if what.forced:
+        detail["forced"] = True
+    note(connection, action, what.endpoint, detail)
 
 
 def _end(connection: Connection, id_: int, moment: Any) -> None:

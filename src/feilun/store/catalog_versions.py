@@ -10,6 +10,7 @@ from sqlalchemy.exc import IntegrityError
 
 from feilun.errors import Conflict, NotFound
 from feilun.store import tables_catalog as t
+from feilun.store.catalog_audit import note
 from feilun.store.catalog_base import CatalogPart, as_dict, next_number, one, put_setting
 from feilun.store.columns import now
 from feilun.store.records import (
@@ -50,6 +51,7 @@ class Versions(CatalogPart):
         try:
             with self._db.write() as connection:
                 connection.execute(insert(t.projects).values(row))
+                note(connection, "project.create", name, {"task": task})
         except IntegrityError:
             raise Conflict("store.project_exists", project=name) from None
         return Project(**row)
@@ -255,10 +257,13 @@ class Versions(CatalogPart):
 
     def prune(self, ids: Iterable[str]) -> None:
         """Notes that these model versions' artifacts are given up; their rows stay."""
-        table = t.model_versions
+        table, given_up = t.model_versions, sorted(ids)
+        if not given_up:
+            return
         with self._db.write() as connection:
-            for id_ in ids:
+            for id_ in given_up:
                 connection.execute(update(table).where(table.c.id == id_).values(pruned=now()))
+            note(connection, "gc.prune", f"{len(given_up)}", {"versions": given_up})
 
 
 def _add(

@@ -45,6 +45,8 @@ def collect(
     nothing.
     """
     catalog = store.catalog
+    if not dry_run:
+        catalog.note("gc.run", str(store.folder), {"keep_versions": keep_versions})
     # Holding this keeps a backup and another gc away, between the look and the removal.
     with store.artifacts.locked():
         pruned = set() if keep_versions is None else _dispensable(store, keep_versions)

@@ -49,6 +49,7 @@ __all__ = [
     "Server",
     "StepRun",
     "StepState",
+    "Subscription",
     "UsageRow",
     "Voice",
 ]
@@ -303,6 +304,18 @@ class Price:
     created: datetime
     plan: str | None = None
     document: Json | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """`customer` (an id) is on `plan` from `effective` on, until its next subscription; None: on no
+    plan, so that list prices hold."""
+
+    id: int
+    customer: str
+    plan: str | None
+    effective: datetime
+    created: datetime
 
 
 @dataclass(frozen=True, slots=True)
