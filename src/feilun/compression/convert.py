@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,7 +33,8 @@ def processor_of(version: Path, card: Card) -> Processor:
 
 
 def convert(version: Path, card: Card) -> Any:
-    """The version as an ``openvino.Model`` in float32, whose inputs bear the processor's names.
+    """The version as an ``openvino.Model`` in float32, whose inputs bear the processor's names. Its
+    first output are the logits; the second, where the version has them, the vectors.
 
     The batch may be of any size, and sequences of any length. Raises `EnvironmentProblem` when
     OpenVINO cannot convert it, or answers otherwise than torch afterwards.
@@ -48,10 +50,9 @@ def convert(version: Path, card: Card) -> Any:
     shapes = [(_shape(ov, array), ov.Type(array.dtype)) for array in arrays.values()]
     try:
         with quiet(), torch.no_grad():
-            model = ov.convert_model(
-                _by_position(module, list(arrays)), example_input=example, input=shapes
-            )
-            wanted = module(**dict(zip(arrays, example, strict=True))).numpy()
+            placed = _by_position(module, list(arrays))
+            model = ov.convert_model(placed, example_input=example, input=shapes)
+            wanted = [output.numpy() for output in placed(*example)]
     except Exception as error:  # converters fail in many ways
         reason = str(error).strip().splitlines()[-1:] or [type(error).__name__]
         raise EnvironmentProblem("compression.cannot_convert", reason=reason[0]) from error
@@ -96,18 +97,20 @@ def _by_position(module: torch.nn.Module, names: list[str]) -> torch.nn.Module:
             super().__init__()
             self.module = module
 
-        def forward(self, *arrays: torch.Tensor) -> torch.Tensor:
-            logits: torch.Tensor = self.module(**dict(zip(names, arrays, strict=True)))
-            return logits
+        def forward(self, *arrays: torch.Tensor) -> tuple[torch.Tensor, ...]:
+            named = dict(zip(names, arrays, strict=True))
+            both: Any = getattr(self.module, "with_vectors", None)
+            return (self.module(**named),) if both is None else tuple(both(**named))
 
     return ByPosition().eval()
 
 
-def _check(ov: Any, model: Any, arrays: Arrays, wanted: np.ndarray) -> None:
+def _check(ov: Any, model: Any, arrays: Arrays, wanted: Sequence[np.ndarray]) -> None:
     compiled = ov.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-    got = compiled(arrays)[0]
-    worst = float(np.abs(got - wanted).max())
-    if not worst <= _TOLERANCE * max(1.0, float(np.abs(wanted).max())):
-        raise EnvironmentProblem(
-            "compression.cannot_convert", reason=f"logits differ by {worst:.3g}"
-        )
+    found = compiled(arrays)
+    for place, (name, right) in enumerate(zip(("logits", "vectors"), wanted, strict=False)):
+        worst = float(np.abs(found[place] - right).max())
+        if not worst <= _TOLERANCE * max(1.0, float(np.abs(right).max())):
+            raise EnvironmentProblem(
+                "compression.cannot_convert", reason=f"{name} differ by {worst:.3g}"
+            )

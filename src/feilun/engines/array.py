@@ -1,7 +1,7 @@
 """Engines that turn arrays into logits: all they share, whatever runs the arrays.
 
-An engine file gives one function, arrays to logits, that any thread may call. Encoding, batching,
-decoding and counting are here, once for training's float and serving's variants.
+An engine file gives one function, arrays to logits and vectors, that any thread may call. Encoding,
+batching, decoding and counting are here, once for training's float and serving's variants.
 """
 
 from __future__ import annotations
@@ -22,9 +22,12 @@ from feilun.tasks import base as tasks
 from feilun.tasks.base import Arrays, Encoded
 from feilun.types import Chunk, EngineRequest, Item, Output, Usage
 
-__all__ = ["ArrayEngine", "processor_folder"]
+__all__ = ["ArrayEngine", "Inferred", "processor_folder"]
 
-Infer = Callable[[Arrays], np.ndarray]
+Inferred = tuple[np.ndarray, np.ndarray | None]
+"""Logits (batch, labels), and vectors (batch, width) where the model gives them."""
+
+Infer = Callable[[Arrays], Inferred]
 
 _HELD_BYTES = 64 << 20  # of encoded items at once, when a whole list is answered
 _HELD_ITEMS = 8192
@@ -79,7 +82,7 @@ class ArrayEngine:
         if self._closed:
             raise EnvironmentProblem("engines.closed")
         result = np.zeros((len(items), len(self.card.schema.labels)), np.float32)
-        earlier: list[tuple[np.ndarray, Future[np.ndarray]]] = []
+        earlier: list[tuple[np.ndarray, Future[Inferred]]] = []
         for start, part in self._encoded(items):
             # The next part is encoded while this one runs; two parts are held at most.
             running = [
@@ -87,10 +90,10 @@ class ArrayEngine:
                 for places in plan([item.cost for item in part])
             ]
             for places, future in earlier:
-                result[places] = future.result()
+                result[places] = future.result()[0]
             earlier = running
         for places, future in earlier:
-            result[places] = future.result()
+            result[places] = future.result()[0]
         return result
 
     def predict(self, items: Sequence[Item], all_scores: bool = False) -> list[Output]:
@@ -98,6 +101,9 @@ class ArrayEngine:
 
     async def submit(self, request: EngineRequest) -> AsyncIterator[Chunk]:
         answered = await self._batching().run(request.items, request.all_scores)
+        if not request.vectors:
+            for output in answered.outputs:
+                output.pop("vector", None)
         cost = "pixels" if self._counts_pixels else "tokens"
         usage = Usage(
             inputs=len(answered.outputs),
@@ -148,22 +154,25 @@ class ArrayEngine:
             yield from ([example] * size for size in (1, BATCH))
 
     def _answer(self, batch: Sequence[Encoded], all_scores: Sequence[bool]) -> list[Output]:
-        logits = self._forward(batch)
+        logits, vectors = self._forward(batch)
         wanted = any(all_scores)
         outputs = self._decode(logits, wanted)
         if wanted and not all(all_scores):
             for output, all_of_it in zip(outputs, all_scores, strict=True):
                 if not all_of_it:
                     output.pop("scores", None)
+        if vectors is not None:  # they are there anyway; `submit` drops what nobody asked for
+            for output, vector in zip(outputs, vectors, strict=True):
+                output["vector"] = vector
         return outputs
 
     def _decode(self, logits: np.ndarray, all_scores: bool) -> list[Output]:
         card = self.card
         return self._task.decode(logits, card.schema, card.temperature, all_scores, card.rule)
 
-    def _forward(self, batch: Sequence[Encoded]) -> np.ndarray:
+    def _forward(self, batch: Sequence[Encoded]) -> Inferred:
         start = perf_counter()
-        logits = self._infer(self._processor.collate(batch, MULTIPLE))
+        logits, vectors = self._infer(self._processor.collate(batch, MULTIPLE))
         seconds = perf_counter() - start
         if not np.isfinite(logits).all():
             raise CorruptArtifact("engines.not_finite", folder=self._folder)
@@ -176,7 +185,7 @@ class ArrayEngine:
                 pixels=known.pixels + (cost if self._counts_pixels else 0),
                 engine_seconds=known.engine_seconds + seconds,
             )
-        return logits
+        return logits, vectors
 
     def _encoded(self, items: Sequence[Item]) -> Iterator[tuple[int, list[Encoded]]]:
         """Parts of the list, (place of the first, encoded items), each within the bytes allowed."""

@@ -32,7 +32,8 @@ class Engine(Protocol):
     @property
     def info(self) -> Mapping[str, Any]:
         """How it runs: ``engine``, ``device``, ``precision``, ``streams``, ``threads``, batch
-        sizes, and ``waiting``, the items that wait for a batch now."""
+        sizes, ``waiting``, the items that wait for a batch now, and ``vectors``, whether items can
+        have one."""
         ...
 
     @property

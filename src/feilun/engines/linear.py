@@ -109,6 +109,7 @@ class LinearEngine:
             "threads": 1,
             "batch": _SLICE,
             "waiting": 0,
+            "vectors": False,
         }
 
     @property

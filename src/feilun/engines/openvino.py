@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from feilun.engines.array import ArrayEngine
+from feilun.engines.array import ArrayEngine, Inferred
 from feilun.engines.card import Card
 from feilun.errors import CorruptArtifact
 from feilun.tasks.base import Arrays
@@ -63,7 +63,12 @@ def load(folder: Path, card: Card, *, streams: int | None, threads: int | None) 
         raise CorruptArtifact(
             "engines.bad_weights", file=folder / MODEL, reason=str(error)
         ) from None
-    facts = {"engine": "openvino", "device": "CPU", "threads": threads}
+    facts = {
+        "engine": "openvino",
+        "device": "CPU",
+        "threads": threads,
+        "vectors": len(compiled.outputs) > 1,
+    }
     return ArrayEngine(folder, card, _Requests(compiled), streams, facts)
 
 
@@ -73,9 +78,10 @@ class _Requests:
     def __init__(self, compiled: Any) -> None:
         self._compiled = compiled
         self._names = {name for port in compiled.inputs for name in port.names}
+        self._vectors = len(compiled.outputs) > 1
         self._own = threading.local()
 
-    def __call__(self, arrays: Arrays) -> np.ndarray:
+    def __call__(self, arrays: Arrays) -> Inferred:
         request = getattr(self._own, "request", None)
         if request is None:
             request = self._own.request = self._compiled.create_infer_request()
@@ -83,4 +89,7 @@ class _Requests:
             {name: array for name, array in arrays.items() if name in self._names},
             share_inputs=True,
         )
-        return np.array(request.get_output_tensor(0).data, np.float32)
+        logits = np.array(request.get_output_tensor(0).data, np.float32)
+        if not self._vectors:
+            return logits, None
+        return logits, np.array(request.get_output_tensor(1).data, np.float32)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from feilun.engines.array import ArrayEngine
+from feilun.engines.array import ArrayEngine, Inferred
 from feilun.engines.card import Card, read_card
 from feilun.errors import CorruptArtifact, EnvironmentProblem
 from feilun.tasks import base as tasks
@@ -29,21 +29,32 @@ def load(folder: Path, card: Card, *, streams: int | None, threads: int | None) 
     module = load_module(folder, card)
     import torch
 
+    answer: Any = getattr(module, "with_vectors", None)
     if threads:
         torch.set_num_threads(threads)
-    facts = {"engine": "torch", "device": "CPU", "threads": torch.get_num_threads()}
+    facts = {
+        "engine": "torch",
+        "device": "CPU",
+        "threads": torch.get_num_threads(),
+        "vectors": answer is not None,
+    }
 
-    def infer(arrays: Arrays) -> np.ndarray:
+    def infer(arrays: Arrays) -> Inferred:
+        tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
         with torch.inference_mode():
-            logits = module(**{name: torch.from_numpy(array) for name, array in arrays.items()})
-        return np.asarray(logits.numpy(), np.float32)
+            logits, vectors = answer(**tensors) if answer else (module(**tensors), None)
+        return (
+            np.asarray(logits.numpy(), np.float32),
+            None if vectors is None else np.asarray(vectors.numpy(), np.float32),
+        )
 
     return ArrayEngine(folder, card, infer, streams or 1, facts)
 
 
 def load_module(folder: Path, card: Card | None = None) -> torch.nn.Module:
     """A version of format `head` or `transformers` as one torch module in evaluation mode:
-    ``forward(**arrays)`` gives logits (batch, labels).
+    ``forward(**arrays)`` gives logits (batch, labels). Where an item has a vector,
+    ``with_vectors(**arrays)`` gives logits and vectors (batch, width).
 
     Raises `EnvironmentProblem` without torch, `CorruptArtifact` when tensors are missing or of
     another shape.
@@ -99,7 +110,11 @@ def _head_class() -> type[Any]:
                 self.register_buffer(name, part.float())
 
         def forward(self, **arrays: torch.Tensor) -> torch.Tensor:
-            vectors = (self.encoder(**arrays) - self.mean) / self.scale
-            return torch.nn.functional.linear(vectors, self.weight, self.bias)
+            return self.with_vectors(**arrays)[0]
+
+        def with_vectors(self, **arrays: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            vectors = self.encoder(**arrays)
+            standardised = (vectors - self.mean) / self.scale
+            return torch.nn.functional.linear(standardised, self.weight, self.bias), vectors
 
     return Head

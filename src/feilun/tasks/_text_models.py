@@ -17,7 +17,8 @@ __all__ = ["classifier", "encoder"]
 
 
 def classifier(base: Path | str | None, labels: Sequence[str]) -> torch.nn.Module:
-    """Gives logits (batch, labels). Raises `InvalidData` without a base folder."""
+    """Gives logits (batch, labels), and by ``with_vectors`` the last layer's mean over the real
+    tokens beside them. Raises `InvalidData` without a base folder."""
     from transformers import AutoModelForSequenceClassification
 
     if not isinstance(base, Path):
@@ -40,6 +41,12 @@ def _modules() -> tuple[type[Any], type[Any]]:
     # Named arguments instead of **arrays: converters read the inputs off the signature.
     import torch
 
+    def mean_of(hidden: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        hidden = hidden.float()
+        mask = attention_mask.unsqueeze(-1).to(hidden.dtype)
+        mean: torch.Tensor = (hidden * mask).sum(dim=1) / mask.sum(dim=1).clamp(min=1)
+        return mean
+
     class TextLogits(torch.nn.Module):
         def __init__(self, model: Any) -> None:
             super().__init__()
@@ -56,6 +63,21 @@ def _modules() -> tuple[type[Any], type[Any]]:
             logits: torch.Tensor = output.logits.float()
             return logits
 
+        def with_vectors(
+            self,
+            input_ids: torch.Tensor,
+            attention_mask: torch.Tensor,
+            token_type_ids: torch.Tensor | None = None,
+        ) -> tuple[torch.Tensor, torch.Tensor]:
+            types = {} if token_type_ids is None else {"token_type_ids": token_type_ids}
+            output = self.model(
+                input_ids=input_ids,
+                attention_mask=attention_mask,
+                output_hidden_states=True,
+                **types,
+            )
+            return output.logits.float(), mean_of(output.hidden_states[-1], attention_mask)
+
     class TextVectors(torch.nn.Module):
         def __init__(self, model: Any) -> None:
             super().__init__()
@@ -69,9 +91,6 @@ def _modules() -> tuple[type[Any], type[Any]]:
         ) -> torch.Tensor:
             types = {} if token_type_ids is None else {"token_type_ids": token_type_ids}
             output = self.model(input_ids=input_ids, attention_mask=attention_mask, **types)
-            hidden = output.last_hidden_state.float()
-            mask = attention_mask.unsqueeze(-1).to(hidden.dtype)
-            mean: torch.Tensor = (hidden * mask).sum(dim=1) / mask.sum(dim=1).clamp(min=1)
-            return mean
+            return mean_of(output.last_hidden_state, attention_mask)
 
     return TextLogits, TextVectors
