@@ -36,7 +36,7 @@ def is_currency(code: str) -> bool:
     from iso4217 import Currency
 
     try:
-        return Currency(code).exponent is not None
+        return bool(Currency(code).exponent is not None)
     except ValueError:
         return False
 
