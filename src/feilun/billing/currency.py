@@ -43,7 +43,7 @@ def is_currency(code: str) -> bool:
 
 def rounded(micro: int, currency: str) -> int:
     """Micro-units rounded half away from nothing to the currency's smallest coin."""
-    coin = MICRO // 10 ** min(6, decimals(currency))
+    coin: int = MICRO // 10 ** min(6, decimals(currency))
     whole = (abs(micro) + coin // 2) // coin * coin
     return -whole if micro < 0 else whole
 

@@ -1,0 +1,174 @@
+"""By which prices a call is charged: the customer's plan, else the project's list price.
+
+What a call costs is decided where it is written down: the ledger knows how far the month has come
+on each line, and sets the amount in the commit (`feilun.money.Tariff`). Here is decided which lines
+and tariffs those are, from memory, for every call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Protocol, TypeVar
+
+from feilun.billing.plans import Plan
+from feilun.money import Tariff
+from feilun.store.catalog import Catalog
+from feilun.store.records import Price, Rated, Subscription
+
+__all__ = ["Line", "Lines", "PlanVersion", "RateBook", "Rating"]
+
+_NEVER = datetime.max.replace(tzinfo=UTC)
+
+
+class _Dated(Protocol):
+    @property
+    def effective(self) -> datetime: ...
+
+
+_Row = TypeVar("_Row", bound=_Dated)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of a customer's prices: what it counts, and by which tariff."""
+
+    name: str
+    unit: str
+    tariff: Tariff
+
+
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """What calls of one customer at one endpoint are priced by, until `until`."""
+
+    lines: tuple[Line, ...]
+    price_version: int | None
+    currency: str | None
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Rating:
+    """One call's prices. `rates` go into its event; the ledger sets the amount. `price_version` is
+    the id of the list price or of the plan's version, None where nothing is priced; `currency` is
+    then None too."""
+
+    rates: tuple[Rated, ...]
+    price_version: int | None
+    currency: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class PlanVersion:
+    """A version of a plan: its row's id, the plan's name, from when it holds, what it says."""
+
+    id: int
+    name: str
+    effective: datetime
+    plan: Plan
+
+
+class RateBook:
+    """All prices, plans and subscriptions, in memory. `reload` reads them again: whenever the
+    catalog's epoch has grown. Safe to ask from threads."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+        self._lists: Mapping[str, Sequence[Price]] = {}
+        self._plans: Mapping[str, Sequence[PlanVersion]] = {}
+        self._subscribed: Mapping[str, Sequence[Subscription]] = {}
+        self._known: dict[tuple[str, str, str], Lines] = {}
+
+    def reload(self) -> None:
+        """Reads everything. Raises `EnvironmentProblem` when the catalog cannot be read."""
+        lists: dict[str, list[Price]] = {}
+        plans: dict[str, list[PlanVersion]] = {}
+        for price in self._catalog.prices():  # by the time they take effect
+            if price.project is not None:
+                lists.setdefault(price.project, []).append(price)
+            elif price.plan is not None:
+                plan = Plan.model_validate(price.document)
+                version = PlanVersion(price.id, price.plan, price.effective, plan)
+                plans.setdefault(price.plan, []).append(version)
+        subscribed: dict[str, list[Subscription]] = {}
+        for subscription in self._catalog.subscriptions():
+            subscribed.setdefault(subscription.customer, []).append(subscription)
+        self._lists, self._plans, self._subscribed = lists, plans, subscribed
+        # A new dict: whoever still fills the old one fills what nobody reads.
+        self._known = {}
+
+    def rate(
+        self,
+        customer: str,
+        project: str,
+        endpoint: str,
+        units: Mapping[str, int],
+        now: datetime | None = None,
+    ) -> Rating:
+        """How one call of `customer` (an id) is charged that used `units`."""
+        found = self.lines(customer, project, endpoint, now)
+        rates = tuple(
+            Rated(line.name, units[line.unit], line.tariff)
+            for line in found.lines
+            if units.get(line.unit)
+        )
+        return Rating(rates, found.price_version, found.currency)
+
+    def lines(
+        self, customer: str, project: str, endpoint: str, now: datetime | None = None
+    ) -> Lines:
+        """What calls of `customer` at `endpoint` are priced by now."""
+        if now is not None:  # what is kept below holds from the moment of its making on
+            return self._find(customer, project, endpoint, now)
+        moment = datetime.now(UTC)
+        known = self._known
+        key = (customer, project, endpoint)
+        found = known.get(key)
+        if found is None or moment >= found.until:
+            found = known[key] = self._find(customer, project, endpoint, moment)
+        return found
+
+    def plan_of(self, customer: str, now: datetime | None = None) -> PlanVersion | None:
+        """The version of the plan that `customer` (an id) is on, None where it is on none."""
+        return self._plan_at(customer, now or datetime.now(UTC))[0]
+
+    def until(self, customer: str, now: datetime) -> datetime:
+        """When `customer` comes to another plan, or to another version of its own, at the
+        soonest."""
+        return self._plan_at(customer, now)[1]
+
+    def _plan_at(self, customer: str, moment: datetime) -> tuple[PlanVersion | None, datetime]:
+        subscription, until = _in_force(self._subscribed.get(customer, ()), moment)
+        if subscription is None or subscription.plan is None:
+            return None, until
+        version, next_ = _in_force(self._plans.get(subscription.plan, ()), moment)
+        return version, min(until, next_)
+
+    def _find(self, customer: str, project: str, endpoint: str, moment: datetime) -> Lines:
+        version, until = self._plan_at(customer, moment)
+        if version is not None:
+            rates = version.plan.rates_for(project, endpoint)
+            if rates:
+                lines = tuple(
+                    Line(rate.line(version.name), rate.unit, rate.tariff()) for rate in rates
+                )
+                return Lines(lines, version.id, version.plan.currency, until)
+        price, next_ = _in_force(self._lists.get(project, ()), moment)
+        until = min(until, next_)
+        if price is None or price.amount is None:
+            return Lines((), None, None, until)
+        line = Line(f"{project}:inputs", "inputs", Tariff.flat(price.amount))
+        return Lines((line,), price.id, price.currency, until)
+
+
+def _in_force(rows: Sequence[_Row], moment: datetime) -> tuple[_Row | None, datetime]:
+    """The row in force at `moment` of rows by the time they take effect, and when the next one
+    does. Where two begin at once the later word counts."""
+    found = None
+    for row in rows:
+        if row.effective > moment:
+            return found, row.effective
+        found = row
+    return found, _NEVER
