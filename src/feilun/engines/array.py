@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from feilun.engines._turns import TURNS
 from feilun.engines.batching import BATCH, MULTIPLE, Batcher, plan
 from feilun.engines.card import Card
 from feilun.errors import CorruptArtifact, EnvironmentProblem
@@ -62,6 +63,7 @@ class ArrayEngine:
         self._pool = ThreadPoolExecutor(streams, "feilun-list")
         self._batcher: Batcher | None = None
         self._closed = False
+        TURNS.join(self, streams)
 
     @property
     def info(self) -> Mapping[str, Any]:
@@ -72,6 +74,7 @@ class ArrayEngine:
             "streams": self._streams,
             "batch": BATCH,
             "waiting": batcher.waiting if batcher else 0,
+            "oldest": batcher.oldest if batcher else None,
         }
 
     @property
@@ -100,17 +103,22 @@ class ArrayEngine:
         return self._decode(self.logits(items), all_scores)
 
     async def submit(self, request: EngineRequest) -> AsyncIterator[Chunk]:
-        answered = await self._batching().run(request.items, request.all_scores)
+        answered = await self._batching().run(
+            request.items, request.all_scores, request.customer, request.deadline
+        )
         if not request.vectors:
             for output in answered.outputs:
                 output.pop("vector", None)
-        cost = "pixels" if self._counts_pixels else "tokens"
+        cost = answered.cost
         usage = Usage(
             inputs=len(answered.outputs),
+            tokens=0 if self._counts_pixels else cost,
+            pixels=cost if self._counts_pixels else 0,
             engine_seconds=answered.seconds,
-            **{cost: answered.cost},
+            queue_seconds=answered.queue_seconds,
+            encode_seconds=answered.encode_seconds,
         )
-        yield Chunk(answered.outputs, usage)
+        yield Chunk(answered.outputs, usage, answered.costs)
 
     def warm_up(self) -> None:
         """Shows every stream the usual shapes: an engine prepares itself for each new one, which
@@ -127,6 +135,18 @@ class ArrayEngine:
         if batcher:
             batcher.close()
         self._pool.shutdown()
+        TURNS.forget(self)
+
+    def abandon(self) -> None:
+        """Gives up on the engine where it hangs: its calls fail with `EnvironmentProblem`, and its
+        threads are left to themselves."""
+        with self._lock:
+            self._closed = True
+            batcher = self._batcher
+        TURNS.forget(self)
+        if batcher:
+            batcher.abandon()
+        self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _batching(self) -> Batcher:
         # Made on first use: whoever only answers whole lists needs no waiting threads. One thread
@@ -171,9 +191,11 @@ class ArrayEngine:
         return self._task.decode(logits, card.schema, card.temperature, all_scores, card.rule)
 
     def _forward(self, batch: Sequence[Encoded]) -> Inferred:
-        start = perf_counter()
-        logits, vectors = self._infer(self._processor.collate(batch, MULTIPLE))
-        seconds = perf_counter() - start
+        arrays = self._processor.collate(batch, MULTIPLE)
+        with TURNS.take(self):
+            start = perf_counter()
+            logits, vectors = self._infer(arrays)
+            seconds = perf_counter() - start
         if not np.isfinite(logits).all():
             raise CorruptArtifact("engines.not_finite", folder=self._folder)
         cost = sum(item.cost for item in batch)

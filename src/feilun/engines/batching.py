@@ -349,7 +349,5 @@ def _finish(calls: list[_Call]) -> None:
         else:
             outputs = [output for output in call.outputs if output is not None]
             call.future.set_result(
-                Answered(
-                    outputs, call.costs, call.seconds, call.queue_seconds, call.encode_seconds
-                )
+                Answered(outputs, call.costs, call.seconds, call.queue_seconds, call.encode_seconds)
             )

@@ -1,7 +1,7 @@
 """Rung zero: sparse n-gram features times a matrix, answered inline.
 
 One text takes well under a millisecond, so nothing is queued and no thread is started. A long call
-is cut into slices, between which the event loop serves the others.
+is cut into slices, between which the event loop serves the others. Pictures go to threads.
 
 ``weights.safetensors`` holds `coef` (labels, size), `intercept` (labels,) and, where the method
 weighed its features, `idf` (size,); all float32. Where it dropped features, `columns` (size,) int32
@@ -11,10 +11,12 @@ names the kept ones in ascending order.
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections.abc import AsyncIterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from time import perf_counter
+from time import monotonic, perf_counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,7 +24,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from feilun.engines.card import Card
-from feilun.errors import CorruptArtifact, EnvironmentProblem
+from feilun.errors import CorruptArtifact, EnvironmentProblem, Overloaded
 from feilun.tasks import base as tasks
 from feilun.types import Chunk, EngineRequest, Item, Output, Usage
 
@@ -98,6 +100,11 @@ class LinearEngine:
         self._lock = threading.Lock()
         self._usage = Usage()
         self._closed = False
+        # Pictures are decoded beside the event loop, by as many threads as there are cores; texts
+        # take less time than the way to a thread.
+        self._pictures: ThreadPoolExecutor | None = None
+        if any(column.kind == "image" for column in self._task.columns):
+            self._pictures = ThreadPoolExecutor(len(os.sched_getaffinity(0)), "feilun-pictures")
 
     @property
     def info(self) -> Mapping[str, Any]:
@@ -134,9 +141,18 @@ class LinearEngine:
         outputs: list[Output] = []
         seconds = 0.0
         for start in range(0, len(request.items), _SLICE):
+            if request.deadline is not None and monotonic() > request.deadline:
+                raise Overloaded("engines.too_late", retry_after=1.0)
             if start:
                 await asyncio.sleep(0)
-            part, took = self._answer(request.items[start : start + _SLICE], request.all_scores)
+            items = request.items[start : start + _SLICE]
+            if self._pictures is None:
+                part, took = self._answer(items, request.all_scores)
+            else:
+                loop = asyncio.get_running_loop()
+                part, took = await loop.run_in_executor(
+                    self._pictures, self._answer, items, request.all_scores
+                )
             outputs += part
             seconds += took
         yield Chunk(outputs, Usage(inputs=len(outputs), engine_seconds=seconds))
@@ -162,6 +178,8 @@ class LinearEngine:
 
     def close(self) -> None:
         self._closed = True
+        if self._pictures is not None:
+            self._pictures.shutdown(wait=False)
 
     def _kept(self, rows: csr_matrix | np.ndarray) -> csr_matrix | np.ndarray:
         if self._columns is None or self._places is None or isinstance(rows, np.ndarray):
