@@ -417,7 +417,7 @@ def test_metrics_hold_no_key_no_customer_and_no_text(server: Answering) -> None:
     server.predict("a text that is secret", model="reviews")
     text = server.http.get("/metrics").text
     assert 'feilun_requests_total{route="/v1/predict",status="200"}' in text
-    assert 'feilun_model_info{endpoint="reviews",model="reviews@1"} 1.0' in text
+    assert 'feilun_model_info{endpoint="reviews",model="reviews",version="1"} 1.0' in text
     assert "feilun_request_seconds_bucket" in text
     for hidden in (server.key.secret[:10], server.key.record.customer, "secret"):
         assert hidden not in text

@@ -47,8 +47,8 @@ def test_what_is_unsure_is_left_to_a_person(server: Answering) -> None:
     assert {"label", "score"} <= unsure.keys()
     assert body["usage"] == {"inputs": 2}
     text = server.http.get("/metrics").text
-    assert 'feilun_abstained_total{model="careful@1"} 1.0' in text
-    assert 'feilun_abstained_total{model="reviews@1"}' not in text
+    assert 'feilun_abstained_total{model="careful",version="1"} 1.0' in text
+    assert 'feilun_abstained_total{model="reviews",version="1"}' not in text
 
 
 def test_review_shows_first_what_was_left_to_a_person(server: Answering) -> None:

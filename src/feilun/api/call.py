@@ -7,16 +7,16 @@ charged.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from time import perf_counter
 from typing import Any
 
 from feilun.api.context import Api
-from feilun.billing.prices import amount_of
+from feilun.api.trace import Trace
+from feilun.money import Tariff
 from feilun.serving.served import Served
 from feilun.store.ids import new_id
-from feilun.store.records import ApiKey, Event, Prediction
+from feilun.store.records import ApiKey, Event, LedgerCall, Prediction, Price, Rated
 from feilun.types import Item, Output, Usage
 
 __all__ = ["Answer", "Answered", "Call", "answer", "public", "usage_counts"]
@@ -24,7 +24,8 @@ __all__ = ["Answer", "Answered", "Call", "answer", "public", "usage_counts"]
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What is asked: who asks, at which endpoint, which version answers, about what."""
+    """What is asked: who asks, at which endpoint, which version answers, about what. `vectors` are
+    asked for instead of labels; they leave no rows for feedback."""
 
     key: ApiKey
     endpoint: str
@@ -32,6 +33,8 @@ class Call:
     items: Sequence[Item]
     all_scores: bool = False
     explain: bool = False
+    vectors: bool = False
+    trace: Trace = field(default_factory=Trace)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,20 +61,21 @@ async def answer(api: Api, call: Call, render: Callable[[Answered], bytes]) -> A
     The caller has entered `call.served`. Raises what the engine and the ledger raise; then nothing
     is charged.
     """
-    served = call.served
-    start = perf_counter()
-    outputs, usage = await served.answer(call.items, call.all_scores or call.explain)
+    served, trace = call.served, call.trace
+    trace.lap("parse")
+    everything = call.all_scores or call.explain
+    outputs, usage = await served.answer(call.items, everything, call.vectors)
     reasons = None
     if call.explain:
         reasons, seconds = await served.explain(call.items, outputs)
         usage = replace(usage, engine_seconds=usage.engine_seconds + seconds)
-    done = perf_counter()
+    trace.lap_engine(usage)
     answered = Answered(new_id("pred_"), outputs, usage, reasons)
     body = render(answered)
-    await api.meter.record(_charge(api, call, answered), _log_rows(call, answered))
-    committed = perf_counter()
+    trace.lap("engine")
+    await api.meter.record(LedgerCall([_charge(api, call, answered)], _log_rows(call, answered)))
+    trace.lap("ledger")
     api.metrics.answered(served.id, usage.inputs, usage.tokens, usage.engine_seconds)
-    api.metrics.stages(done - start, committed - done)
     if served.abstains:
         api.metrics.abstained(served.id, sum("abstained" in output for output in outputs))
     return Answer(body)
@@ -104,7 +108,7 @@ def _charge(api: Api, call: Call, answered: Answered) -> Event:
         call_id=answered.call_id,
         units={"calls": 1, **usage_counts(usage)},
         price_version=price.id if price else None,
-        amount=amount_of(price, usage.inputs),
+        rates=_rates(price, served.project, usage),
         currency=price.currency if price else served.serving.currency,
         customer=key.customer,
         key_id=key.id,
@@ -117,7 +121,15 @@ def _charge(api: Api, call: Call, answered: Answered) -> Event:
     )
 
 
+def _rates(price: Price | None, project: str, usage: Usage) -> tuple[Rated, ...]:
+    if price is None or not price.amount:
+        return ()
+    return (Rated(f"{project}:inputs", usage.inputs, Tariff.flat(price.amount)),)
+
+
 def _log_rows(call: Call, answered: Answered) -> list[Prediction]:
+    if call.vectors:
+        return []
     served, key = call.served, call.key
     days = served.feedback.store_inputs if key.store_inputs is None else key.store_inputs
     now = datetime.now(UTC)

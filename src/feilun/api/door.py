@@ -8,13 +8,16 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from functools import partial
 from time import perf_counter
 from typing import Any
 
 from feilun.api.body import Disconnected, Receive, read_body
+from feilun.api.call import Answer
 from feilun.api.context import Api
 from feilun.api.errors import error_body, error_headers, language_of
-from feilun.api.hot import Handler, find
+from feilun.api.hot import find
+from feilun.api.trace import Trace, outcome_of
 from feilun.serving.limits import MAX_BODY
 from feilun.store.ids import new_id
 
@@ -64,7 +67,11 @@ class Door:
             hot = find(scope["method"], scope["path"])
             if hot is not None:
                 route, handler = hot
-                status = await self._answer(scope, handler, headers, request_id, receive, send)
+                trace = Trace(start)
+                call = partial(handler, self.api, headers, receive, trace)
+                status = await self._answer(scope, call, headers, request_id, send)
+                trace.lap("write")
+                metrics.call(trace, outcome_of(status))
             else:
                 route, status = await self._pass_on(scope, headers, request_id, receive, send)
         except Disconnected:
@@ -76,15 +83,14 @@ class Door:
     async def _answer(
         self,
         scope: Scope,
-        handler: Handler,
+        call: Callable[[], Awaitable[Answer]],
         headers: dict[bytes, bytes],
         request_id: str,
-        receive: Receive,
         send: Send,
     ) -> int:
         more: Sequence[tuple[bytes, bytes]]
         try:
-            answer = await handler(self.api, headers, receive)
+            answer = await call()
             status, body, more = 200, answer.body, answer.headers
         except Disconnected:
             raise

@@ -11,10 +11,11 @@ from feilun.api.body import Receive
 from feilun.api.call import Answer
 from feilun.api.context import Api
 from feilun.api.predict import predict
+from feilun.api.trace import Trace
 
 __all__ = ["Handler", "find"]
 
-Handler = Callable[[Api, Mapping[bytes, bytes], Receive], Awaitable[Answer]]
+Handler = Callable[[Api, Mapping[bytes, bytes], Receive, Trace], Awaitable[Answer]]
 
 _PATHS: dict[str, Handler] = {"/v1/predict": predict}
 

@@ -6,6 +6,8 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from feilun.api.trace import STAGES, Trace
+
 if TYPE_CHECKING:
     from prometheus_client import Counter, Histogram
 
@@ -17,6 +19,15 @@ _SECONDS = (
     *(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5),
     *(1.0, 2.5, 5.0, 10.0, 30.0),
 )
+
+_STAGE_SECONDS = (0.00005, 0.0001, 0.00025, 0.0005, *_SECONDS)
+_VERSION = ("model", "version")
+
+
+def _named(version: str) -> tuple[str, str]:
+    """``reviews@3`` as the labels of a model and its version."""
+    model, _, number = version.partition("@")
+    return model, number
 
 
 class Metrics:
@@ -37,44 +48,56 @@ class Metrics:
             buckets=_SECONDS,
             **options,
         )
+        self._calls: Counter = Counter(
+            "feilun_calls",
+            "Calls that are charged when answered, by what became of them: answered, refused, "
+            "limited, failed, disconnected.",
+            ["endpoint", *_VERSION, "outcome"],
+            **options,
+        )
         self._inputs: Counter = Counter(
-            "feilun_inputs", "Inputs answered, by model version.", ["model"], **options
+            "feilun_inputs", "Inputs answered, by model version.", _VERSION, **options
         )
         self._tokens: Counter = Counter(
-            "feilun_tokens", "Tokens read, by model version.", ["model"], **options
+            "feilun_tokens", "Tokens read, by model version.", _VERSION, **options
         )
         self._engine: Counter = Counter(
             "feilun_engine_seconds",
             "Seconds of engine time, by model version.",
-            ["model"],
+            _VERSION,
             **options,
         )
         self._abstained: Counter = Counter(
-            "feilun_abstained", "Inputs left to a person, by model version.", ["model"], **options
+            "feilun_abstained", "Inputs left to a person, by model version.", _VERSION, **options
         )
         self._stages: Histogram = Histogram(
             "feilun_stage_seconds",
-            "Seconds of a prediction by stage: engine (queue included) and ledger.",
+            f"Seconds of an answered call by stage; together its time: {', '.join(STAGES)}.",
             ["stage"],
-            buckets=_SECONDS,
+            buckets=_STAGE_SECONDS,
             **options,
         )
         self._running: Gauge = Gauge("feilun_running", "Requests being answered now.", **options)
         self._loaded: Gauge = Gauge(
-            "feilun_model_info", "Model versions that answer now.", ["endpoint", "model"], **options
+            "feilun_model_info",
+            "Model versions that answer now.",
+            ["endpoint", *_VERSION],
+            **options,
         )
         # labels() costs as much as the rest of the bookkeeping; its children do not change.
         self._request_of = cache(lambda route, status: self._requests.labels(route, str(status)))
         self._seconds_of = cache(self._seconds.labels)
         self._model_of = cache(
             lambda model: (
-                self._inputs.labels(model),
-                self._tokens.labels(model),
-                self._engine.labels(model),
+                self._inputs.labels(*_named(model)),
+                self._tokens.labels(*_named(model)),
+                self._engine.labels(*_named(model)),
             )
         )
-        self._engine_stage = self._stages.labels("engine")
-        self._ledger_stage = self._stages.labels("ledger")
+        self._calls_of = cache(
+            lambda endpoint, model, outcome: self._calls.labels(endpoint, *_named(model), outcome)
+        )
+        self._stage_of = {stage: self._stages.labels(stage) for stage in STAGES}
         self.enter = self._running.inc
         self.leave = self._running.dec
 
@@ -93,18 +116,20 @@ class Metrics:
 
     def abstained(self, model: str, inputs: int) -> None:
         """How many inputs of one prediction `model` left to a person."""
-        self._abstained.labels(model).inc(inputs)
+        self._abstained.labels(*_named(model)).inc(inputs)
 
-    def stages(self, engine: float, ledger: float) -> None:
-        """Wall seconds that one prediction spent in the engine and in the ledger."""
-        self._engine_stage.observe(engine)
-        self._ledger_stage.observe(ledger)
+    def call(self, trace: Trace, outcome: str) -> None:
+        """One call that is charged when it is answered; the stages count where it was."""
+        self._calls_of(trace.endpoint, trace.version, outcome).inc()
+        if outcome == "answered":
+            for stage, seconds in trace.seconds.items():
+                self._stage_of[stage].observe(seconds)
 
     def models(self, loaded: dict[str, str]) -> None:
         """Which version answers at which endpoint now."""
         self._loaded.clear()
         for endpoint, model in loaded.items():
-            self._loaded.labels(endpoint, model).set(1)
+            self._loaded.labels(endpoint, *_named(model)).set(1)
 
     def text(self) -> bytes:
         """The exposition format that Prometheus reads."""

@@ -14,6 +14,7 @@ import msgspec
 from feilun.api.body import PredictBody, Receive, decode, read_body, to_items
 from feilun.api.call import Answer, Answered, Call, answer, public, usage_counts
 from feilun.api.context import Api
+from feilun.api.trace import Trace
 from feilun.errors import PayloadTooLarge
 from feilun.serving.limits import MAX_EXPLAINED
 from feilun.serving.served import Served
@@ -28,15 +29,20 @@ _LONG = 32 * 1024
 """Bytes of a body from which checking its inputs would hold up the event loop."""
 
 
-async def predict(api: Api, headers: Mapping[bytes, bytes], receive: Receive) -> Answer:
+async def predict(
+    api: Api, headers: Mapping[bytes, bytes], receive: Receive, trace: Trace
+) -> Answer:
     """``POST /v1/predict``."""
     key = await api.authorise(headers)
+    trace.lap("authorise")
     raw = await read_body(receive, headers)
+    trace.lap("read")
     body = decode(_decoder, raw)
     endpoint, served = api.models.find(body.model, key.project)
+    trace.endpoint, trace.version = endpoint, served.id
     with served.enter():
         items = await _prepare(served, raw, body)
-        call = Call(key, endpoint, served, items, body.all_scores, body.explain)
+        call = Call(key, endpoint, served, items, body.all_scores, body.explain, trace=trace)
         return await answer(api, call, lambda answered: _render(served, body, answered))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Annotated, Any
 
@@ -13,13 +14,14 @@ from pydantic import BaseModel, ConfigDict, Field
 from feilun.api.context import Api
 from feilun.api.metrics import CONTENT_TYPE
 from feilun.api.predict import predict
+from feilun.api.trace import Trace
 from feilun.billing.usage import own_usage
 from feilun.feedback.collect import accept
 from feilun.serving.models import Models
 from feilun.serving.served import Served
 from feilun.store.records import ApiKey
 
-__all__ = ["current_api", "router"]
+__all__ = ["ApiOf", "FeedbackKey", "KeyOf", "UsageKey", "current_api", "key_with", "router"]
 
 router = APIRouter()
 
@@ -33,17 +35,23 @@ def current_api(request: Request) -> Api:
     return api
 
 
-async def current_key(
-    request: Request,
-    api: Annotated[Api, Depends(current_api)],
-    _: Annotated[Any, Depends(_bearer)],
-) -> ApiKey:
-    """The caller's key. Raises `Unauthorized`."""
-    return await api.authorise(dict(request.scope["headers"]))
+def key_with(scope: str | None) -> Callable[..., Awaitable[ApiKey]]:
+    """A dependency: the caller's key, which has `scope` (None: any key that works)."""
+
+    async def current_key(
+        request: Request,
+        api: Annotated[Api, Depends(current_api)],
+        _: Annotated[Any, Depends(_bearer)],
+    ) -> ApiKey:
+        return await api.authorise(dict(request.scope["headers"]), scope)
+
+    return current_key
 
 
 ApiOf = Annotated[Api, Depends(current_api)]
-KeyOf = Annotated[ApiKey, Depends(current_key)]
+KeyOf = Annotated[ApiKey, Depends(key_with(None))]
+FeedbackKey = Annotated[ApiKey, Depends(key_with("feedback"))]
+UsageKey = Annotated[ApiKey, Depends(key_with("usage"))]
 
 
 def _json(value: Any, status: int = 200) -> Response:
@@ -71,12 +79,12 @@ async def post_predict(
     """
     # The door answers this path before the router sees it; here it is for tests and documentation.
     headers = dict(request.scope["headers"])
-    answer = await predict(api, headers, request.receive)
+    answer = await predict(api, headers, request.receive, Trace())
     return Response(answer.body, media_type="application/json")
 
 
 @router.post("/v1/feedback", tags=["feedback"])
-def post_feedback(body: FeedbackBody, api: ApiOf, key: KeyOf) -> Response:
+def post_feedback(body: FeedbackBody, api: ApiOf, key: FeedbackKey) -> Response:
     """Says which label an earlier answer should have had, so that the next version learns it.
 
     Only the customer who got the answer may label it, and only while its input is kept.
@@ -132,7 +140,7 @@ def _model(endpoint: str, served: Served) -> dict[str, Any]:
 
 @router.get("/v1/usage", tags=["usage"])
 def get_usage(
-    api: ApiOf, key: KeyOf, since: date | None = None, until: date | None = None
+    api: ApiOf, key: UsageKey, since: date | None = None, until: date | None = None
 ) -> Response:
     """What this key's customer has used and owes, by day and model, days in UTC.
 

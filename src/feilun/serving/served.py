@@ -52,6 +52,11 @@ class Served:
         """The project that the version belongs to."""
         return self.version.project
 
+    @property
+    def gives_vectors(self) -> bool:
+        """Whether the model has a vector for each item."""
+        return bool(self.engine.info.get("vectors"))
+
     @contextmanager
     def enter(self) -> Iterator[None]:
         """Keeps the engine open for one call. On the event loop's thread only."""
@@ -82,12 +87,13 @@ class Served:
         return checked
 
     async def answer(
-        self, items: Sequence[Item], all_scores: bool = False
+        self, items: Sequence[Item], all_scores: bool = False, vectors: bool = False
     ) -> tuple[list[Output], Usage]:
         """Outputs in order and what they consumed. Every score comes along also unasked where
-        labels are few, so that the log knows how sure the model was."""
+        labels are few, so that the log knows how sure the model was; `vectors` where they
+        are asked for and the model `gives_vectors`."""
         everything = all_scores or len(self.schema.labels) <= _FEW_LABELS
-        request = EngineRequest(items, everything)
+        request = EngineRequest(items, everything, vectors=vectors)
         outputs: list[Output] = []
         usage = Usage(inputs=len(request.items))
         stream: AsyncIterator[Chunk] = self.engine.submit(request)
