@@ -19,16 +19,20 @@ from feilun.api.internal import router as internal
 from feilun.api.openapi import describe
 from feilun.api.pages import router as pages
 from feilun.api.routes import router as customers
+from feilun.api.security import Security
 from feilun.errors import FeilunError, InvalidData
 from feilun.serving.service import Service
 
 __all__ = ["create_app"]
 
 
-def create_app(service: Service) -> Door:
-    """The ASGI app of one server over `service`. It starts and stops the service itself, by ASGI's
-    lifespan or, where that is off, by ``async with app.api.running()``."""
-    api = Api(service)
+def create_app(service: Service, security: Security | None = None) -> Door:
+    """The ASGI app of one server over `service`, within what `security` says.
+
+    It starts and stops the service itself, by ASGI's lifespan or, where that is off, by ``async
+    with app.api.running()``.
+    """
+    api = Api(service, security)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

@@ -8,10 +8,12 @@ from contextlib import asynccontextmanager
 from time import monotonic
 
 from feilun.api.metrics import Metrics
-from feilun.billing.keys import KeyRing
+from feilun.api.security import Security, of_request
+from feilun.billing.attempts import Attempts
+from feilun.billing.keys import KeyRing, require
 from feilun.billing.meter import Meter
 from feilun.billing.prices import CostCarry, PriceBook
-from feilun.errors import Unauthorized
+from feilun.errors import RateLimited, Unauthorized
 from feilun.serving.internal import check_token
 from feilun.serving.service import Service
 from feilun.store.records import ApiKey
@@ -24,8 +26,10 @@ _LOOK_PAUSE = 0.1
 class Api:
     """One app's state. Enter `running` while it answers."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, security: Security | None = None) -> None:
         self.service = service
+        self.security = security or Security()
+        self.attempts = Attempts(self.security.limits.wrong_keys)
         self.models = service.models
         self.keys = KeyRing(service.store.catalog)
         self.prices = PriceBook(service.store.catalog)
@@ -53,7 +57,7 @@ class Api:
         Raises `EnvironmentProblem` when the workspace's databases cannot be read.
         """
         self._secret = await asyncio.to_thread(self.service.store.secret)
-        self._meter = Meter(self.service.store.ledger)
+        self._meter = Meter(self.service.store.ledger, self.keys)
         try:
             await self.service.start()
             yield
@@ -61,12 +65,38 @@ class Api:
             await self.service.stop()
             await asyncio.to_thread(self._meter.close)
 
-    async def authorise(self, headers: Mapping[bytes, bytes]) -> ApiKey:
-        """The key of a request. Raises `Unauthorized`."""
+    async def authorise(
+        self, headers: Mapping[bytes, bytes], scope: str | None = "predict"
+    ) -> ApiKey:
+        """The key of a request, which has `scope` (None: any key that works will do).
+
+        Raises `Unauthorized`, `Forbidden` when it lacks the scope, and `RateLimited` when the
+        client's address has tried too many keys that do not work.
+        """
         secret = bearer(headers)
         if secret and not self.keys.knows(secret):
+            self._may_fail()
             await self._look_again()
-        return self.keys.find(secret)
+        try:
+            key = self.keys.find(secret)
+        except Unauthorized:
+            if secret:
+                self._failed()
+            raise
+        if scope is not None:
+            require(key, scope)
+        return key
+
+    def _may_fail(self) -> None:
+        """Raises `RateLimited` when the caller's address has failed too often of late."""
+        wait = self.attempts.wait(of_request(self.security.proxies))
+        if wait > 0:
+            raise RateLimited("api.too_many_attempts", retry_after=wait)
+
+    def _failed(self) -> None:
+        """Counts one wrong secret against the caller's address, and refuses one too many."""
+        self._may_fail()
+        self.attempts.failed(of_request(self.security.proxies))
 
     async def _look_again(self) -> None:
         """A key that is not on the ring may have been made a moment ago: waits for a look at the
@@ -84,6 +114,7 @@ class Api:
     def authorise_internal(self, headers: Mapping[bytes, bytes]) -> None:
         """Raises `Unauthorized` unless the request comes from the workspace's own processes."""
         if not self.is_internal(headers):
+            self._failed()
             raise Unauthorized("api.not_internal")
 
     def is_internal(self, headers: Mapping[bytes, bytes]) -> bool:

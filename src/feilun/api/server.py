@@ -14,6 +14,7 @@ import uvicorn
 
 from feilun.api.app import create_app
 from feilun.api.protocol import Protocol
+from feilun.api.security import Security
 from feilun.serving.ports import bind, url_of
 from feilun.serving.service import Service
 from feilun.store.store import Store
@@ -72,11 +73,13 @@ def run(
     stop: threading.Event | None = None,
     streams: int | None = None,
     threads: int | None = None,
+    security: Security | None = None,
 ) -> None:
     """Serves `workspace` until SIGINT, SIGTERM or `stop`; calls in flight are finished first.
 
     `port` 0 takes a free one; `on_ready` is called with the base URL once calls are answered.
-    `streams` and `threads` are the engines' (default: their own choice for this machine). Raises
+    `streams` and `threads` are the engines' (default: their own choice for this machine);
+    `security` is what keeps it from strangers. Raises
     `EnvironmentProblem` when the port is taken, before anything is loaded, and when the databases
     cannot be read.
     """
@@ -91,7 +94,7 @@ def run(
                 on_ready(address)
 
         with asyncio.Runner(loop_factory=_new_loop) as runner:
-            runner.run(_serve(service, sock, host, address, ready, stop))
+            runner.run(_serve(service, sock, host, address, ready, stop, security or Security()))
     finally:
         sock.close()
 
@@ -103,8 +106,9 @@ async def _serve(
     address: str,
     ready: Callable[[], None],
     stop: threading.Event | None,
+    security: Security,
 ) -> None:
-    app = create_app(service)
+    app = create_app(service, security)
     config = uvicorn.Config(
         app,
         http=Protocol,

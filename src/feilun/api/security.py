@@ -1,0 +1,134 @@
+"""What keeps a server from strangers: its limits, its proxies, who calls, and TLS."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from pathlib import Path
+from typing import Any
+
+from feilun.errors import EnvironmentProblem, InvalidSettings
+
+__all__ = ["Limits", "Security", "check_tls", "of_request", "parse_networks", "requested"]
+
+Network = IPv4Network | IPv6Network
+
+_scope: ContextVar[Mapping[str, Any] | None] = ContextVar("feilun_request", default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How long clients may take, in seconds, and how many they may be.
+
+    `head`: from a request's first byte to the end of its headers, and from a connection to its
+    first request. `body_pause`: between two pieces of one body. `body_rate`: bytes a second that a
+    body must come at in the long run, after `body_pause` seconds of grace. `answer`: until a
+    client has taken what was sent to it. `linger`: that the rest of a body is read and thrown away
+    after it was refused. `connections`: in all; `from_one_address`: of these, from one address.
+    `wrong_keys`: that one address may try at once; then one every two seconds.
+    """
+
+    head: float = 20.0
+    body_pause: float = 30.0
+    body_rate: int = 8192
+    answer: float = 60.0
+    linger: float = 5.0
+    connections: int = 4096
+    from_one_address: int = 2048
+    wrong_keys: int = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Security:
+    """What a server was told on its start.
+
+    `proxies` are the networks whose ``X-Forwarded-For`` is believed. `tls` is a certificate's file
+    (with its chain) and its key's, in PEM. `admin_token` opens ``/admin/v1``, and `admin` says
+    whether that is there at all; with `admin_address` it is there and nowhere else.
+    """
+
+    limits: Limits = field(default_factory=Limits)
+    proxies: tuple[Network, ...] = ()
+    tls: tuple[Path, Path] | None = None
+    admin: bool = False
+    admin_token: str = ""
+    admin_address: tuple[str, int] | None = None
+
+
+def parse_networks(texts: Iterable[str]) -> tuple[Network, ...]:
+    """Addresses and networks (``10.0.0.0/8``). Raises `InvalidSettings` for anything else."""
+    found: list[Network] = []
+    for text in texts:
+        try:
+            found.append(ip_network(text.strip(), strict=False))
+        except ValueError:
+            raise InvalidSettings("api.bad_network", given=text[:80], faults=()) from None
+    return tuple(found)
+
+
+@contextmanager
+def requested(scope: MutableMapping[str, Any]) -> Iterator[None]:
+    """Inside, `of_request` speaks of this request."""
+    token = _scope.set(scope)
+    try:
+        yield
+    finally:
+        _scope.reset(token)
+
+
+def of_request(proxies: Iterable[Network] = ()) -> str:
+    """The address of whoever makes the present request; empty outside of one.
+
+    From a trusted proxy it is the last address in ``X-Forwarded-For`` that is not a trusted proxy
+    itself: what stands further left was written by the caller, and says whatever the caller likes.
+    """
+    scope = _scope.get()
+    client = (scope or {}).get("client")
+    address = str(client[0]) if client else ""
+    trusted = tuple(proxies)
+    if scope is None or not trusted or not _inside(address, trusted):
+        return address
+    hops: list[bytes] = []
+    for name, value in scope["headers"]:
+        if name == b"x-forwarded-for":
+            hops += value.split(b",")
+    for hop in reversed(hops[-20:]):
+        text = hop.strip().decode("latin-1")
+        if not _is_address(text):
+            break
+        address = text
+        if not _inside(address, trusted):
+            break
+    return address
+
+
+def check_tls(certificate: Path, key: Path) -> tuple[Path, Path]:
+    """The two files, once they are known to fit. Raises `EnvironmentProblem` when they do not."""
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password="")
+    except (OSError, ssl.SSLError) as error:  # an SSLError is an OSError with a reason of its own
+        reason = getattr(error, "reason", None) or error.strerror or type(error).__name__
+        raise EnvironmentProblem(
+            "api.tls", certificate=certificate, key=key, reason=reason
+        ) from None
+    return certificate, key
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _inside(address: str, networks: Iterable[Network]) -> bool:
+    if not _is_address(address):
+        return False
+    parsed = ip_address(address)
+    mapped = getattr(parsed, "ipv4_mapped", None)
+    return any((mapped or parsed) in network for network in networks)
