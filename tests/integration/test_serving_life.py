@@ -25,7 +25,7 @@ from feilun.errors import EnvironmentProblem
 from feilun.serving.internal import make_token
 from feilun.serving.ports import bind
 from feilun.serving.process import temporary_server
-from feilun.store.records import Event, Prediction
+from feilun.store.records import CallOutcome, LedgerCall
 from feilun.store.store import Store
 from helpers.serving import (
     add_version,
@@ -124,15 +124,15 @@ def test_what_was_answered_before_a_kill_is_in_the_ledger(
 
 
 def test_without_the_ledger_no_answer_leaves(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    commit = store.ledger.commit
+    commit = store.ledger.commit_group
     away = True
 
-    def broken(events: Sequence[Event], predictions: Sequence[Prediction] = ()) -> None:
+    def broken(calls: Sequence[LedgerCall]) -> list[CallOutcome]:
         if away:
             raise EnvironmentProblem("store.disk_full", path="/srv/ledger.db", reason="full")
-        commit(events, predictions)
+        return commit(calls)
 
-    monkeypatch.setattr(store.ledger, "commit", broken)
+    monkeypatch.setattr(store.ledger, "commit_group", broken)
     with serving(store) as server:
         response = server.predict("great")
         assert response.status_code == 503
@@ -152,7 +152,7 @@ def test_a_bug_answers_500_with_the_request_id_alone(
     def bug(*_: object, **__: object) -> None:
         raise ZeroDivisionError("secret detail")
 
-    monkeypatch.setattr(store.ledger, "commit", bug)
+    monkeypatch.setattr(store.ledger, "commit_group", bug)
     monkeypatch.setattr(store.ledger, "usage", bug)
     with serving(store) as server:
         for response in (server.predict("great"), server.http.get("/v1/usage")):

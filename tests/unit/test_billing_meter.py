@@ -6,12 +6,13 @@ import asyncio
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 
 import pytest
 
 from feilun.billing.meter import Meter
 from feilun.errors import Conflict, EnvironmentProblem
-from feilun.store.records import Event, Prediction
+from feilun.store.records import CallOutcome, Event, LedgerCall
 
 
 class Ledger:
@@ -24,15 +25,20 @@ class Ledger:
         self.entered = threading.Event()
         self.away = False
 
-    def commit(self, events: Sequence[Event], predictions: Sequence[Prediction]) -> None:
+    def commit_group(self, calls: Sequence[LedgerCall]) -> list[CallOutcome]:
         self.entered.set()
         self.may_go.wait(10)
         if self.away:
             raise EnvironmentProblem("store.database_busy", path="ledger.db", seconds=30)
-        names = [event.call_id for event in events]
+        names = [event.call_id for call in calls for event in call.events]
         if "bad" in names:
             raise Conflict("store.call_on_record", calls=names)
         self.commits.append(names)
+        return [CallOutcome((0,), datetime.now(UTC)) for _ in calls]
+
+
+def call(name: str) -> LedgerCall:
+    return LedgerCall([Event(name)])
 
 
 @contextmanager
@@ -50,7 +56,7 @@ def test_a_call_returns_only_after_its_commit() -> None:
     ledger.may_go.clear()
 
     async def run(meter: Meter) -> None:
-        task = asyncio.create_task(meter.record(Event("one"), []))
+        task = asyncio.create_task(meter.record(call("one")))
         await asyncio.to_thread(ledger.entered.wait, 10)
         await asyncio.sleep(0.05)
         assert not task.done()
@@ -67,9 +73,9 @@ def test_calls_that_gather_during_a_commit_share_the_next() -> None:
     ledger.may_go.clear()
 
     async def run(meter: Meter) -> None:
-        first = asyncio.create_task(meter.record(Event("first"), []))
+        first = asyncio.create_task(meter.record(call("first")))
         await asyncio.to_thread(ledger.entered.wait, 10)
-        rest = [asyncio.create_task(meter.record(Event(str(n)), [])) for n in range(20)]
+        rest = [asyncio.create_task(meter.record(call(str(n)))) for n in range(20)]
         await asyncio.sleep(0.02)
         ledger.may_go.set()
         await asyncio.gather(first, *rest)
@@ -85,14 +91,14 @@ def test_a_bad_row_harms_only_its_own_call() -> None:
 
     async def run(meter: Meter) -> list[object]:
         names = ["a", "bad", "b"]
-        tasks = [asyncio.create_task(meter.record(Event(name), [])) for name in names]
+        tasks = [asyncio.create_task(meter.record(call(name))) for name in names]
         await asyncio.to_thread(ledger.entered.wait, 10)
         ledger.may_go.set()
         return await asyncio.gather(*tasks, return_exceptions=True)
 
     with metering(ledger) as meter:
         results = asyncio.run(run(meter))
-    assert [type(result) for result in results] == [type(None), Conflict, type(None)]
+    assert [type(result) for result in results] == [CallOutcome, Conflict, CallOutcome]
     assert sorted(name for group in ledger.commits for name in group) == ["a", "b"]
 
 
@@ -102,11 +108,11 @@ def test_when_the_database_is_away_every_caller_is_told_and_later_calls_go_on() 
 
     async def run(meter: Meter) -> None:
         results = await asyncio.gather(
-            *(meter.record(Event(str(n)), []) for n in range(3)), return_exceptions=True
+            *(meter.record(call(str(n))) for n in range(3)), return_exceptions=True
         )
         assert all(isinstance(result, EnvironmentProblem) for result in results)
         ledger.away = False
-        await meter.record(Event("later"), [])
+        await meter.record(call("later"))
 
     with metering(ledger) as meter:
         asyncio.run(run(meter))
@@ -118,13 +124,13 @@ def test_a_cancelled_call_is_committed_all_the_same() -> None:
     ledger.may_go.clear()
 
     async def run(meter: Meter) -> None:
-        task = asyncio.create_task(meter.record(Event("gone"), []))
+        task = asyncio.create_task(meter.record(call("gone")))
         await asyncio.to_thread(ledger.entered.wait, 10)
         task.cancel()
         ledger.may_go.set()
         with pytest.raises(asyncio.CancelledError):
             await task
-        await meter.record(Event("next"), [])
+        await meter.record(call("next"))
 
     with metering(ledger) as meter:
         asyncio.run(run(meter))
@@ -136,4 +142,4 @@ def test_a_closed_meter_takes_no_more_calls() -> None:
     meter.close()
     meter.close()
     with pytest.raises(EnvironmentProblem):
-        asyncio.run(meter.record(Event("late"), []))
+        asyncio.run(meter.record(call("late")))

@@ -1,8 +1,11 @@
 """What a call costs, and the promise that it is written down before its answer leaves.
 
-`Meter.record` returns once the ledger event and the prediction rows of a call are committed. Calls
-that end at about the same time share one transaction: while one group is being committed the next
-gathers, so that a lone call waits for nothing and many calls pay for few commits.
+`Meter.record` returns once a call is committed: its ledger events, its prediction rows, its answer
+for retries. Calls that end at about the same time share one transaction: while one group is being
+committed the next gathers, so that a lone call waits for nothing and many calls share few commits.
+
+Around each commit the keys are asked again. A call whose key was revoked or has expired is not
+written; where that happened during the commit, its answer is withheld and its charge credited.
 """
 
 from __future__ import annotations
@@ -12,14 +15,16 @@ import logging
 import queue
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from time import perf_counter, sleep
 from typing import Protocol
 
-from feilun.errors import EnvironmentProblem
-from feilun.store.records import Event, Prediction
+from feilun.billing.withheld import credit_of
+from feilun.errors import Conflict, EnvironmentProblem, FeilunError, Unauthorized
+from feilun.store.records import CallOutcome, LedgerCall
 
-__all__ = ["Meter", "Writer"]
+__all__ = ["Gate", "Meter", "Writer"]
 
 log = logging.getLogger("feilun.billing")
 
@@ -27,26 +32,43 @@ log = logging.getLogger("feilun.billing")
 class Writer(Protocol):
     """The part of the ledger that the meter needs."""
 
-    def commit(self, events: Sequence[Event], predictions: Sequence[Prediction]) -> object:
-        """Writes all of it in one transaction, or nothing."""
+    def commit_group(self, calls: Sequence[LedgerCall]) -> Sequence[CallOutcome]:
+        """Writes all of it in one transaction, or nothing; what became of each call."""
+        ...
+
+
+class Gate(Protocol):
+    """The part of the key ring that the meter needs."""
+
+    def look_again(self) -> bool:
+        """Takes in every change of keys that was committed before now; whether there was one."""
+        ...
+
+    def valid(self, key_id: str) -> bool:
+        """Whether the key of this id still works."""
         ...
 
 
 @dataclass(slots=True)
 class _Call:
-    event: Event
-    predictions: Sequence[Prediction]
-    done: asyncio.Future[None]
+    what: LedgerCall
+    done: asyncio.Future[CallOutcome]
     loop: asyncio.AbstractEventLoop
+    outcome: CallOutcome | None = field(default=None)
     error: Exception | None = field(default=None)
 
 
 class Meter:
-    """Commits calls in groups, in one thread. `window` is the seconds that a group waits for more
-    calls when others are being answered, `most` the calls that one transaction holds."""
+    """Commits calls in groups, in one thread. `gate` knows which keys still work (None: all do).
+    `window` is the seconds that a group waits for more calls when others are being answered, `most`
+    the calls that one transaction holds."""
 
-    def __init__(self, ledger: Writer, *, window: float = 0.0, most: int = 512) -> None:
+    def __init__(
+        self, ledger: Writer, gate: Gate | None = None, *, window: float = 0.0, most: int = 512
+    ) -> None:
         self._ledger = ledger
+        self._gate = gate
+        self._owed: list[LedgerCall] = []
         self._window = window
         self._most = most
         self._queue: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
@@ -57,15 +79,19 @@ class Meter:
         self.calls = 0
         self.seconds = 0.0
 
-    async def record(self, event: Event, predictions: Sequence[Prediction]) -> None:
-        """Returns when the call is in the ledger. Raises `EnvironmentProblem` when it could not be
-        written; then no answer may leave."""
+    async def record(self, call: LedgerCall) -> CallOutcome:
+        """Returns when the call is in the ledger, or when an earlier call with its idempotency key
+        is known to be. A caller that is cancelled before its group begins is not charged.
+
+        Raises `Unauthorized` when its key stopped working meanwhile, what the outcome says was
+        refused, and `EnvironmentProblem` when it could not be written; then no answer may leave.
+        """
         if self._closed:
             raise EnvironmentProblem("billing.meter_closed")
         loop = asyncio.get_running_loop()
-        call = _Call(event, predictions, loop.create_future(), loop)
-        self._queue.put(call)
-        await call.done
+        waiting = _Call(call, loop.create_future(), loop)
+        self._queue.put(waiting)
+        return await waiting.done
 
     def close(self) -> None:
         """Commits what was handed in so far, then stops. Twice is harmless."""
@@ -82,7 +108,9 @@ class Meter:
             self._commit(group)
             self._tell(group)
             if not more:
-                return
+                break
+        with suppress(EnvironmentProblem):
+            self._pay_back()
 
     def _gather(self, first: _Call) -> tuple[list[_Call], bool]:
         group = [first]
@@ -98,26 +126,74 @@ class Meter:
 
     def _commit(self, group: Sequence[_Call]) -> None:
         start = perf_counter()
+        # Who went away before anything was written owes nothing.
+        going = [call for call in group if not call.done.cancelled()]
         try:
-            self._write(group)
+            self._pay_back()
+            self._let_in(going)
+            self._write([call for call in going if call.error is None])
         except EnvironmentProblem as error:  # the database is away: alone it would not fare better
-            for call in group:
-                call.error = error
+            for call in going:
+                call.error = call.error or error
         except Exception as error:  # noqa: BLE001  (whatever it is, each caller must be told)
-            if len(group) == 1:
-                group[0].error = error
+            if len(going) == 1:
+                going[0].error = error
             else:
-                for call in group:  # one bad row must not take the others along
+                for call in going:  # one bad row must not take the others along
                     self._commit([call])
                 return
         self.commits += 1
-        self.calls += len(group)
+        self.calls += len(going)
         self.seconds += perf_counter() - start
 
+    def _let_in(self, group: Sequence[_Call]) -> None:
+        """Refuses the calls whose keys do not work any more."""
+        if self._gate is None:
+            return
+        self._gate.look_again()
+        for call in group:
+            if call.what.key_id is not None and not self._gate.valid(call.what.key_id):
+                call.error = Unauthorized("billing.key_ended")
+
     def _write(self, group: Sequence[_Call]) -> None:
-        events = [call.event for call in group]
-        predictions = [row for call in group for row in call.predictions]
-        self._ledger.commit(events, predictions)
+        if not group:
+            return
+        outcomes = self._ledger.commit_group([call.what for call in group])
+        for call, outcome in zip(group, outcomes, strict=True):
+            call.outcome, call.error = outcome, outcome.error
+        if self._gate is None:
+            return
+        try:
+            if not self._gate.look_again():
+                return
+            withheld = [
+                call
+                for call in group
+                if call.what.key_id is not None and not self._gate.valid(call.what.key_id)
+            ]
+            error: FeilunError = Unauthorized("billing.key_ended")
+        except EnvironmentProblem as problem:  # nobody can say whose keys work
+            withheld, error = list(group), problem
+        for call in withheld:
+            call.error = call.error or error
+            if call.outcome is not None and call.outcome.written:
+                self._owed.append(credit_of(call.what, call.outcome))
+        try:
+            self._pay_back()
+        except EnvironmentProblem:  # before the next group, then
+            log.exception("%d credits of withheld answers wait for the ledger", len(self._owed))
+
+    def _pay_back(self) -> None:
+        if not self._owed:
+            return
+        try:
+            self._ledger.commit_group(self._owed)
+            self._owed = []
+        except Conflict:  # one is there already: only the word of its commit was lost
+            while self._owed:
+                with suppress(Conflict):
+                    self._ledger.commit_group(self._owed[:1])
+                self._owed = self._owed[1:]
 
     def _tell(self, group: Sequence[_Call]) -> None:
         for loop in {call.loop for call in group}:
@@ -130,9 +206,9 @@ class Meter:
 
 def _resolve(calls: Sequence[_Call]) -> None:
     for call in calls:
-        if call.done.done():  # the caller was cancelled; its call stays in the ledger
+        if call.done.done():  # the caller was cancelled; what was written stays in the ledger
             continue
-        if call.error is None:
-            call.done.set_result(None)
-        else:
+        if call.error is not None:
             call.done.set_exception(call.error)
+        elif call.outcome is not None:
+            call.done.set_result(call.outcome)

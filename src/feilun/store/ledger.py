@@ -6,13 +6,12 @@ the same commit, stand the predictions: what feedback and review read, and what 
 
 from __future__ import annotations
 
-import os
-import platform
+import threading
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
-from sqlalchemy import Row, Select, String, cast, func, insert, select
+from sqlalchemy import Row, Select, func, select
 from sqlalchemy.exc import IntegrityError
 
 from feilun.errors import Conflict
@@ -20,53 +19,70 @@ from feilun.store import tables_ledger as t
 from feilun.store.blobs import Blobs
 from feilun.store.columns import now
 from feilun.store.database import Database
-from feilun.store.ids import new_id
-from feilun.store.inputs import pack
+from feilun.store.ledger_chain import Head, new_writer
+from feilun.store.ledger_group import GroupWriter
+from feilun.store.ledger_rows import UNITS
+from feilun.store.ledger_totals import Dimension, Totals, shown_units
 from feilun.store.ledger_voices import VoiceLog
-from feilun.store.records import Event, Prediction, UsageRow
+from feilun.store.records import CallOutcome, Event, LedgerCall, Prediction
 
 __all__ = ["Dimension", "Ledger"]
 
-Dimension = Literal[
-    "project", "customer", "key_id", "endpoint", "model_version", "data_version", "outcome", "day"
-]
-"""What usage can be summed by. ``day`` is the date in UTC, ``2026-01-31``."""
 
-_UNITS = ("calls", "inputs", "tokens", "pixels", "tokens_out", "audio_ms")
-_RARE = ("tokens_out", "audio_ms")  # shown only where there are any
-# A hold is a promise that settle or release answers: counting it would count its call twice.
-_COUNTED = ("charge", "settle", "credit")
+class Ledger(Totals, VoiceLog):
+    """Events, predictions and feedback. Safe to call from threads and from several processes.
 
+    `calls` is the same database with the patience of a caller who waits for an answer (by default
+    `database`): through it go the group commits.
+    """
 
-class Ledger(VoiceLog):
-    """Events, predictions and feedback. Safe to call from threads and from several processes."""
-
-    def __init__(self, database: Database, blobs: Blobs) -> None:
+    def __init__(self, database: Database, blobs: Blobs, calls: Database | None = None) -> None:
         super().__init__(database, blobs)
-        self._writer = f"{platform.node()}:{os.getpid()}"
+        self._calls = calls or database
+        self._group = GroupWriter(database, blobs)
+        self._turn = threading.Lock()
+        self._head = Head(new_writer())
+        self._more: dict[tuple[Any, ...], dict[str, int]] = {}
 
-    def commit(self, events: Sequence[Event], predictions: Sequence[Prediction] = ()) -> None:
-        """Writes the events and predictions of one or many calls in one transaction.
+    def commit(
+        self, events: Sequence[Event], predictions: Sequence[Prediction] = ()
+    ) -> CallOutcome:
+        """Writes events and predictions that belong together: `commit_group` of one call. Raises
+        also what its outcome would have told."""
+        [outcome] = self.commit_group([LedgerCall(events, predictions)])
+        if outcome.error is not None:
+            raise outcome.error
+        return outcome
 
-        When this returns they are on record; when it raises, none of them is. Raises `Conflict`
-        when a (call_id, seq) or a (prediction_id, index) is on record already, and
-        `EnvironmentProblem` when the disk is full or another writer does not let go.
+    def commit_group(self, calls: Sequence[LedgerCall]) -> list[CallOutcome]:
+        """Writes many calls in one transaction; what became of each.
+
+        When this returns, those that are written are on record: their events with the amounts
+        that their rates came to, a link of the chain, the sums, the predictions, the answers for
+        retries. When it raises, none of them is. Raises `Conflict` when a (call_id, seq) or a
+        (prediction_id, index) is on record already, and `EnvironmentProblem` when the disk is
+        full, another writer does not let go, or the database is away; then it is not known whether
+        the commit happened just before.
         """
-        moment = now()
-        lines = [self._line(event, moment) for event in events]
-        rows, blobs = self._rows(predictions, moment)
-        try:
-            with self._db.write() as connection:
-                if lines:
-                    connection.execute(insert(t.events), lines)
-                if rows:
-                    connection.execute(insert(t.predictions), rows)
-                if blobs:
-                    connection.execute(insert(t.prediction_blobs), blobs)
-        except IntegrityError:
-            raise Conflict(
-                "store.call_on_record", calls=sorted({event.call_id for event in events})[:5] or "-"
-            ) from None
+        if not calls:
+            return []
+        with self._turn:
+            more = {key: dict(units) for key, units in self._more.items()}
+            try:
+                with self._calls.write() as connection:
+                    # Now that it is this writer's turn: a time from before the wait could be
+                    # yesterday.
+                    outcomes, head = self._group.write(connection, calls, self._head, now(), more)
+            except IntegrityError:
+                ids = sorted({event.call_id for call in calls for event in call.events})
+                raise Conflict("store.call_on_record", calls=ids[:5] or "-") from None
+            except BaseException:
+                # Perhaps it did commit, and only the word of it was lost: a new chain does not
+                # depend on that.
+                self._head, self._more = Head(new_writer()), {}
+                raise
+            self._head, self._more = head, more
+        return outcomes
 
     def events(
         self,
@@ -92,50 +108,6 @@ class Ledger(VoiceLog):
             for row in rows:
                 yield _event(row)
 
-    def usage(
-        self,
-        *,
-        customer: str | None = None,
-        project: str | None = None,
-        key_id: str | None = None,
-        since: datetime | None = None,
-        until: datetime | None = None,
-        by: Sequence[Dimension] = ("project",),
-    ) -> list[UsageRow]:
-        """Sums of what was used and is owed, one row for each value of `by` and each currency.
-
-        Counts charges, settlements and credits; open holds are not owed yet.
-        """
-        day = func.substr(cast(t.events.c.created, String), 1, 10)
-        dimensions = [(day if name == "day" else t.events.c[name]).label(name) for name in by] + [
-            t.events.c.currency.label("currency_")
-        ]
-        c = t.events.c
-        sums = [
-            *(func.sum(c[unit]).label(unit) for unit in _UNITS),
-            func.sum(c.amount).label("amount"),
-            func.sum(c.cost).label("cost"),
-            func.sum(c.engine_us).label("engine_us"),
-            func.count().label("events"),
-        ]
-        only = {"customer": customer, "project": project, "key_id": key_id}
-        counted = c.kind.in_(_COUNTED)
-        query = _chosen(select(*dimensions, *sums).where(counted), only, since, until)
-        more = _chosen(
-            select(*dimensions, c.more_units).where(counted, c.more_units.is_not(None)),
-            only,
-            since,
-            until,
-        )
-        with self._db.read() as connection:
-            rows = connection.execute(query.group_by(*dimensions).order_by(*dimensions)).all()
-            others: dict[tuple[Any, ...], dict[str, int]] = {}
-            for *group, units in connection.execute(more):
-                total = others.setdefault(tuple(group), {})
-                for unit, count in units.items():
-                    total[unit] = total.get(unit, 0) + count
-        return [_usage(row, by, others.get(tuple(row[: len(dimensions)]), {})) for row in rows]
-
     def counts(self, project: str | None = None) -> dict[str, int]:
         """How many ``events``, ``predictions``, ``inputs`` (still stored), ``feedback``, and
         ``waiting`` (feedback that counts and no data version has learned)."""
@@ -159,66 +131,6 @@ class Ledger(VoiceLog):
             found = {name: connection.scalar(query) or 0 for name, query in queries.items()}
         return found | {"waiting": self.waiting(project)}
 
-    def _line(self, event: Event, moment: datetime) -> dict[str, Any]:
-        units = dict(event.units)
-        return {
-            "id": event.id or new_id(),
-            "call_id": event.call_id,
-            "seq": event.seq,
-            "kind": event.kind,
-            **{unit: units.pop(unit, 0) for unit in _UNITS},
-            "more_units": units or None,
-            "price_version": event.price_version,
-            "amount": event.amount,
-            "currency": event.currency,
-            "customer": event.customer,
-            "key_id": event.key_id,
-            "project": event.project,
-            "endpoint": event.endpoint,
-            "model_version": event.model_version,
-            "data_version": event.data_version,
-            "writer": event.writer or self._writer,
-            "cost": event.cost,
-            "engine_us": event.engine_us,
-            "outcome": event.outcome,
-            "created": event.created or moment,
-        }
-
-    def _rows(
-        self, predictions: Sequence[Prediction], moment: datetime
-    ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-        rows: list[dict[str, Any]] = []
-        blobs: list[dict[str, Any]] = []
-        for one in predictions:
-            text = digest = None
-            if one.stored:
-                text, digest, names = pack(one.input, self._blobs)
-                blobs += [
-                    {"hash": name, "prediction_id": one.prediction_id, "index": one.index}
-                    for name in dict.fromkeys(names)
-                ]
-            rows.append(
-                {
-                    "prediction_id": one.prediction_id,
-                    "index": one.index,
-                    "input": text,
-                    "input_hash": digest,
-                    "output": one.output,
-                    "label": one.label,
-                    "score": one.score,
-                    "margin": one.margin,
-                    "model_version": one.model_version,
-                    "project": one.project,
-                    "customer": one.customer,
-                    "key_id": one.key_id,
-                    "created": one.created or moment,
-                    "expires": one.expires,
-                    "stored": one.stored,
-                    "purged": False,
-                }
-            )
-        return rows, blobs
-
 
 def _chosen(
     query: Select[Any],
@@ -239,23 +151,5 @@ def _chosen(
 
 def _event(row: Row[Any]) -> Event:
     values = dict(row._mapping)
-    units = _shown({unit: values.pop(unit) for unit in _UNITS})
+    units = shown_units({unit: values.pop(unit) for unit in UNITS})
     return Event(**values | {"units": units | (values.pop("more_units") or {})})
-
-
-def _shown(units: dict[str, int]) -> dict[str, int]:
-    return {unit: count for unit, count in units.items() if count or unit not in _RARE}
-
-
-def _usage(row: Row[Any], by: Sequence[str], more: dict[str, int]) -> UsageRow:
-    values = row._mapping
-    # PostgreSQL sums big integers into decimals.
-    return UsageRow(
-        by={name: values[name] for name in by},
-        currency=values["currency_"],
-        units=_shown({unit: int(values[unit]) for unit in _UNITS}) | more,
-        amount=int(values["amount"]),
-        cost=int(values["cost"]),
-        engine_us=int(values["engine_us"]),
-        events=int(values["events"]),
-    )

@@ -429,14 +429,15 @@ class LedgerCall:
     """What one call writes into the ledger: all of it or nothing.
 
     `idempotent` is kept beside it for retries; where the customer's key has an answer already,
-    nothing of this call is written. `hold_until` is when its hold ends by itself; a call with a
-    ``hold`` needs it.
+    nothing of this call is written. `hold_until` is when its hold ends by itself (default: in an
+    hour). `withdraws` is an answer that was kept for retries and is not to be given any more.
     """
 
     events: Sequence[Event]
     predictions: Sequence[Prediction] = ()
     idempotent: Idempotent | None = None
     hold_until: datetime | None = None
+    withdraws: Idempotent | None = None
 
     @property
     def key_id(self) -> str | None:

@@ -168,11 +168,13 @@ holds = Table(
     Column("expires", Moment, nullable=False, index=True),
 )
 
-# What servers share of a limit: each takes a slice, and takes the next when it is used up.
+# What servers share of a limit: each takes a slice, and takes the next when it is used up. A row for
+# each holder, and one without a holder that those who take wait for one another at.
 allowances = Table(
     "allowances",
     metadata,
     Column("name", String, primary_key=True),
+    Column("holder", String, primary_key=True),
     Column("used", BigInteger, nullable=False),
     Column("at", Moment, nullable=False),
 )

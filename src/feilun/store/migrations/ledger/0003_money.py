@@ -124,9 +124,10 @@ def _promises() -> None:
     op.create_table(
         "allowances",
         sa.Column("name", sa.String, nullable=False),
+        sa.Column("holder", sa.String, nullable=False),
         sa.Column("used", sa.BigInteger, nullable=False),
         sa.Column("at", Moment, nullable=False),
-        sa.PrimaryKeyConstraint("name", name="pk_allowances"),
+        sa.PrimaryKeyConstraint("name", "holder", name="pk_allowances"),
     )
     op.create_table(
         "invoices",

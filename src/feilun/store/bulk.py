@@ -1,0 +1,43 @@
+"""Rows into a table by statements that are made once: for what every answered call waits for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Table
+
+from feilun.store.database import Database
+
+__all__ = ["Insert"]
+
+
+class Insert:
+    """INSERT of rows of `table` in the words of one database; `tail` is what follows the values.
+
+    A row is a tuple of the table's columns in their order. Values become what SQLAlchemy would
+    make of them, at a third of its time.
+    """
+
+    def __init__(self, database: Database, table: Table, tail: str = "") -> None:
+        dialect = database.engine.dialect
+        mark = "?" if database.sqlite else "%s"
+        names = ", ".join(f'"{column.name}"' for column in table.c)
+        marks = ", ".join(mark for _ in table.c)
+        self._sql = f"INSERT INTO {table.name} ({names}) VALUES ({marks}) {tail}"
+        self._convert: list[tuple[int, Callable[[Any], Any]]] = []
+        for place, column in enumerate(table.c):
+            convert = column.type.dialect_impl(dialect).bind_processor(dialect)
+            if convert is not None:
+                self._convert.append((place, convert))
+
+    def run(self, connection: Connection, rows: Sequence[Sequence[Any]]) -> int:
+        """Writes `rows`; how many were. Raises what the database raises."""
+        ready = [tuple(self._ready(row)) for row in rows]
+        return connection.exec_driver_sql(self._sql, ready).rowcount
+
+    def _ready(self, row: Sequence[Any]) -> list[Any]:
+        values = list(row)
+        for place, convert in self._convert:
+            values[place] = convert(values[place])
+        return values
