@@ -6,14 +6,16 @@ STAMP := .venv/.ready
 # In the order of the folders: the long ones come early, so that no worker ends alone with one.
 PYTEST := $(BIN)/pytest -n 2 --dist loadscope --no-loadscope-reorder
 
-.PHONY: help setup demo test test-all bench bench-evidence docs lint format clean clean-all
+.PHONY: help setup demo test test-all torture bench bench-serving bench-evidence docs lint format clean clean-all
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo      turn the whole wheel on real reviews, then serve  (ARGS=--exit, ARGS='--lang zh')"
 	@echo "make test      lint, types, layers and tests"
 	@echo "make test-all  the same with the tests that take minutes"
+	@echo "make torture   kill servers under load and compare journals with the ledger  (KILLS=200)"
 	@echo "make bench     measure and write docs/benchmarks.md"
+	@echo "make bench-serving  the serving part of it alone, peers and all  (ARGS='--seconds 2')"
 	@echo "make bench-evidence  measure what the audit, the gate and the forecasts are worth: docs/evidence.md"
 	@echo "make docs      write docs/reference from the code"
 	@echo "make lint      lint, types, layers alone        make format    mend the format"
@@ -40,6 +42,12 @@ test: lint
 
 test-all: lint
 	$(PYTEST) -m "slow or not slow" $(ARGS)
+
+torture: $(STAMP)
+	PYTHONPATH=tests:. $(BIN)/python -m torture --kills $(or $(KILLS),200) $(ARGS)
+
+bench-serving: $(STAMP)
+	$(BIN)/python -m benchmarks serving $(if $(ARGS),-- $(ARGS))
 
 bench-evidence: $(STAMP)
 	$(BIN)/python -m benchmarks.evidence $(ARGS)
