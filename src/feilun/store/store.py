@@ -17,6 +17,7 @@ from feilun.store.catalog import Catalog
 from feilun.store.database import Database, postgres_url, sqlite_url
 from feilun.store.files import full_disk
 from feilun.store.ledger import Ledger
+from feilun.store.ledger_allowances import Allowances
 from feilun.store.ledger_invoices import InvoiceLog
 from feilun.store.locks import file_lock, postgres_lock
 from feilun.store.migrate import migrate
@@ -59,9 +60,8 @@ def state_folder(folder: Path) -> Path:
 class Store:
     """An open workspace; a context manager that closes it.
 
-    `folder` is the workspace's ``.feilun``; `catalog`, `ledger`, `invoices` and `artifacts` what
-    they say;
-    `dbos_url` where the durable workflows keep theirs (schema ``dbos`` on PostgreSQL).
+    `folder` is the workspace's ``.feilun``; `catalog`, `ledger`, `invoices`, `allowances` and
+    `artifacts` what they say; `dbos_url` where the durable workflows keep theirs (schema ``dbos`` on PostgreSQL).
     """
 
     def __init__(self, folder: Path, database: str | None, artifacts: Path | str | None) -> None:
@@ -81,6 +81,7 @@ class Store:
             self.catalog = Catalog(self.databases["catalog"])
             self.ledger = Ledger(self.databases["ledger"], self.blobs)
             self.invoices = InvoiceLog(self.databases["ledger"])
+            self.allowances = Allowances(self.databases["ledger"])
             self.artifacts = Artifacts(
                 artifacts or self.folder / "artifacts", self.folder / "cache"
             )

@@ -168,8 +168,8 @@ holds = Table(
     Column("expires", Moment, nullable=False, index=True),
 )
 
-# What servers share of a limit: each takes a slice, and takes the next when it is used up. A row for
-# each holder, and one without a holder that those who take wait for one another at.
+# What servers share of a limit: each takes a slice, and takes the next when it is used up. A row
+# for each holder, and one without a holder, at which those who take wait for one another.
 allowances = Table(
     "allowances",
     metadata,
