@@ -16,6 +16,7 @@ from feilun.api.context import Api
 from feilun.api.door import Door
 from feilun.api.errors import BadRequest, MethodNotAllowed, RouteNotFound, error_body, error_headers
 from feilun.api.internal import router as internal
+from feilun.api.openai import router as openai
 from feilun.api.openapi import describe
 from feilun.api.pages import router as pages
 from feilun.api.routes import router as customers
@@ -57,7 +58,7 @@ def create_app(service: Service, security: Security | None = None) -> Door:
         generate_unique_id_function=lambda route: route.name,
     )
     inner.state.api = api
-    for router in (customers, internal, pages):
+    for router in (customers, openai, internal, pages):
         inner.include_router(router)
     inner.state.document = describe(inner)
     return Door(api, inner)

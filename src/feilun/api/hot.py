@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from feilun.api.body import Receive
 from feilun.api.call import Answer
 from feilun.api.context import Api
+from feilun.api.openai import embed
 from feilun.api.predict import predict
 from feilun.api.trace import Trace
 
@@ -17,7 +18,7 @@ __all__ = ["Handler", "find"]
 
 Handler = Callable[[Api, Mapping[bytes, bytes], Receive, Trace], Awaitable[Answer]]
 
-_PATHS: dict[str, Handler] = {"/v1/predict": predict}
+_PATHS: dict[str, Handler] = {"/v1/predict": predict, "/v1/embeddings": embed}
 
 
 def find(method: str, path: str) -> tuple[str, Handler] | None:

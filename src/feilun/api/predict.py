@@ -11,9 +11,10 @@ from collections.abc import Mapping
 
 import msgspec
 
-from feilun.api.body import PredictBody, Receive, decode, read_body, to_items
+from feilun.api.body import PredictBody, Receive, decode, to_items
 from feilun.api.call import Answer, Answered, Call, answer, public, usage_counts
 from feilun.api.context import Api
+from feilun.api.opening import find_model, opened
 from feilun.api.trace import Trace
 from feilun.errors import PayloadTooLarge
 from feilun.serving.limits import MAX_EXPLAINED
@@ -33,13 +34,9 @@ async def predict(
     api: Api, headers: Mapping[bytes, bytes], receive: Receive, trace: Trace
 ) -> Answer:
     """``POST /v1/predict``."""
-    key = await api.authorise(headers)
-    trace.lap("authorise")
-    raw = await read_body(receive, headers)
-    trace.lap("read")
+    key, raw = await opened(api, headers, receive, trace)
     body = decode(_decoder, raw)
-    endpoint, served = api.models.find(body.model, key.project)
-    trace.endpoint, trace.version = endpoint, served.id
+    endpoint, served = find_model(api, key, body.model, trace)
     with served.enter():
         items = await _prepare(served, raw, body)
         call = Call(key, endpoint, served, items, body.all_scores, body.explain, trace=trace)

@@ -21,12 +21,21 @@ from feilun.serving.models import Models
 from feilun.serving.served import Served
 from feilun.store.records import ApiKey
 
-__all__ = ["ApiOf", "FeedbackKey", "KeyOf", "UsageKey", "current_api", "key_with", "router"]
+__all__ = [
+    "ApiOf",
+    "FeedbackKey",
+    "KeyOf",
+    "UsageKey",
+    "bearer_scheme",
+    "current_api",
+    "key_with",
+    "router",
+]
 
 router = APIRouter()
 
 _encode = msgspec.json.Encoder().encode
-_bearer = HTTPBearer(auto_error=False, description="An API key: `fl_…`")
+bearer_scheme = HTTPBearer(auto_error=False, description="An API key: `fl_…`")
 
 
 def current_api(request: Request) -> Api:
@@ -41,7 +50,7 @@ def key_with(scope: str | None) -> Callable[..., Awaitable[ApiKey]]:
     async def current_key(
         request: Request,
         api: Annotated[Api, Depends(current_api)],
-        _: Annotated[Any, Depends(_bearer)],
+        _: Annotated[Any, Depends(bearer_scheme)],
     ) -> ApiKey:
         return await api.authorise(dict(request.scope["headers"]), scope)
 
@@ -70,7 +79,7 @@ class FeedbackBody(BaseModel):
 
 @router.post("/v1/predict", tags=["models"])
 async def post_predict(
-    request: Request, api: ApiOf, _: Annotated[Any, Depends(_bearer)]
+    request: Request, api: ApiOf, _: Annotated[Any, Depends(bearer_scheme)]
 ) -> Response:
     """Answers one input or several.
 
@@ -135,6 +144,7 @@ def _model(endpoint: str, served: Served) -> dict[str, Any]:
         "task": served.schema.task,
         "labels": list(served.schema.labels),
         "max_inputs": served.serving.max_inputs,
+        "embeddings": served.gives_vectors,
     }
 
 

@@ -1,17 +1,26 @@
-"""One loaded version, and how it answers a call."""
+"""One version that answers, and how it answers a call. Its engine comes and goes."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import replace
+from pathlib import Path
+from time import monotonic
+from typing import Any, Literal
 
 from pydantic import ValidationError
 
 from feilun.config import FeedbackConfig, ServingConfig
 from feilun.engines.base import Engine
+from feilun.engines.card import read_card
 from feilun.engines.explain import explain_later
-from feilun.errors import EnvironmentProblem, InvalidData
+from feilun.errors import EnvironmentProblem, InvalidData, Overloaded
+from feilun.serving.admission import Admission, Gate
+from feilun.serving.cache import AnswerCache
+from feilun.serving.caller import Disconnected, caller
+from feilun.serving.residents import Residents
 from feilun.store.records import ModelVersion
 from feilun.tasks import base as tasks
 from feilun.types import Chunk, EngineRequest, Item, Output, Usage
@@ -21,24 +30,62 @@ __all__ = ["Served"]
 _FEW_LABELS = 32
 """Up to so many labels every score is computed, so that the log knows the margin."""
 
+_TWICE = frozenset({"engines.closed", "engines.abandoned"})
+"""Failures of an engine that has been replaced: the new one is asked once."""
+
+
+class _Attempt:
+    """One try at the engine, which can be interrupted from outside."""
+
+    __slots__ = ("reason", "scope")
+
+    def __init__(self, scope: asyncio.Timeout) -> None:
+        self.scope = scope
+        self.reason: Literal["late", "gone", "replaced"] = "late"
+
+    def interrupt(self, reason: Literal["gone", "replaced"]) -> None:
+        if not self.scope.expired():
+            self.reason = reason
+            self.scope.reschedule(asyncio.get_running_loop().time())
+
 
 class Served:
-    """One loaded version. `enter` it for the time of a call: it closes only when nobody is in."""
+    """One version. `enter` it for the time of a call: it closes only when nobody is in.
+
+    `engine` is None while it is not in memory; `busy` counts the calls that need it now, `called`
+    tells which version was called longest ago.
+    """
 
     def __init__(
-        self, version: ModelVersion, variant: str | None, ref: str, engine: Engine
+        self,
+        version: ModelVersion,
+        variant: str | None,
+        ref: str,
+        folder: Path,
+        residents: Residents,
+        gate: Gate,
     ) -> None:
         self.version = version
         self.variant = variant
         self.ref = ref
-        self.engine = engine
-        self.schema = engine.card.schema
+        self.folder = folder
+        self.engine: Engine | None = None
+        self.busy = 0
+        self.called = 0
+        card = read_card(folder)
+        self.schema = card.schema
         self.task = tasks.get(self.schema.task)
         config = version.config.get("project", {})
         self.serving: ServingConfig = _section(ServingConfig, config.get("serving"))
         self.feedback: FeedbackConfig = _section(FeedbackConfig, config.get("feedback"))
-        self.abstains = engine.card.rule.abstain_below > 0
-        self.streams = max(1, int(engine.info.get("streams", 1)))
+        self.abstains = card.rule.abstain_below > 0
+        self.admission = Admission(gate, 1)
+        cache_bytes = self.serving.cache_mb << 20
+        self.cache = AnswerCache(cache_bytes) if cache_bytes else None
+        self._residents = residents
+        self._attempts: set[_Attempt] = set()
+        self._streams = 1
+        self._vectors = False
         self._inside = 0
         self._leaving: Callable[[], None] | None = None
 
@@ -53,13 +100,20 @@ class Served:
         return self.version.project
 
     @property
+    def streams(self) -> int:
+        """Batches that its engine computes at once."""
+        self._learn()
+        return self._streams
+
+    @property
     def gives_vectors(self) -> bool:
-        """Whether the model has a vector for each item."""
-        return bool(self.engine.info.get("vectors"))
+        """Whether its inputs can have vectors (embeddings)."""
+        self._learn()
+        return self._vectors
 
     @contextmanager
     def enter(self) -> Iterator[None]:
-        """Keeps the engine open for one call. On the event loop's thread only."""
+        """Keeps the version open for one call. On the event loop's thread only."""
         self._inside += 1
         try:
             yield
@@ -87,35 +141,148 @@ class Served:
         return checked
 
     async def answer(
-        self, items: Sequence[Item], all_scores: bool = False, vectors: bool = False
+        self,
+        items: Sequence[Item],
+        all_scores: bool = False,
+        vectors: bool = False,
+        *,
+        customer: str = "",
     ) -> tuple[list[Output], Usage]:
         """Outputs in order and what they consumed. Every score comes along also unasked where
-        labels are few, so that the log knows how sure the model was; `vectors` where they
-        are asked for and the model `gives_vectors`."""
+        labels are few, so that the log knows how sure the model was; `vectors` where they are
+        asked for and the model `gives_vectors`. Turns go round `customer` names.
+
+        Raises `Overloaded` when the call would not be answered within its caller's time, and
+        `Disconnected` when the caller has gone; what fails costs nothing.
+        """
         everything = all_scores or len(self.schema.labels) <= _FEW_LABELS
-        request = EngineRequest(items, everything, vectors=vectors)
-        outputs: list[Output] = []
-        usage = Usage(inputs=len(request.items))
-        stream: AsyncIterator[Chunk] = self.engine.submit(request)
-        async for chunk in stream:
-            outputs += chunk.outputs
-            usage = chunk.usage or usage
-        if len(outputs) != len(request.items):
-            raise EnvironmentProblem("serving.incomplete", version=self.id)
-        return outputs, usage
+        request = EngineRequest(items, everything, customer, vectors=vectors)
+        if self.cache is None or vectors:
+            outputs, usage, _ = await self._admitted(request)
+            return outputs, usage
+        return await self._through_cache(self.cache, request)
 
     async def explain(
-        self, items: Sequence[Item], outputs: Sequence[Output]
+        self, items: Sequence[Item], outputs: Sequence[Output], *, customer: str = ""
     ) -> tuple[list[dict[str, Any] | None], float]:
         """Why the `outputs`, which have all their scores, are what they are, and the seconds of
         the engine that it took. One input after the other: other calls come between them."""
         found: list[dict[str, Any] | None] = []
         total = 0.0
-        for item, output in zip(items, outputs, strict=True):
-            explanation, seconds = await explain_later(self.engine, item, output)
-            found.append(explanation.to_output() if explanation else None)
-            total += seconds
+        self.busy += 1
+        try:
+            for item, output in zip(items, outputs, strict=True):
+                engine = await self._residents.bring(self)
+                explanation, seconds = await explain_later(engine, item, output, customer)
+                found.append(explanation.to_output() if explanation else None)
+                total += seconds
+        finally:
+            self.busy -= 1
         return found, total
+
+    def interrupt_all(self) -> None:
+        """Takes every call off the engine, which has been replaced; each is tried once more."""
+        for attempt in list(self._attempts):
+            attempt.interrupt("replaced")
+
+    async def _through_cache(
+        self, cache: AnswerCache, request: EngineRequest
+    ) -> tuple[list[Output], Usage]:
+        """Known inputs from the cache, the rest from the engine."""
+        keys = cache.keys(request.items, request.all_scores)
+        known = [cache.get(key) for key in keys]
+        asked = [place for place, found in enumerate(known) if found is None]
+        outputs = [found[0] if found else {} for found in known]
+        cost = sum(found[1] for found in known if found)
+        usage = Usage()
+        if asked:
+            items = [request.items[place] for place in asked]
+            answers, usage, costs = await self._admitted(replace(request, items=items))
+            for number, place in enumerate(asked):
+                outputs[place] = answers[number]
+                cache.put(keys[place], answers[number], costs[number] if costs else 0)
+        pictures = any(column.kind == "image" for column in self.task.columns)
+        return outputs, replace(
+            usage,
+            inputs=len(request.items),
+            tokens=usage.tokens + (0 if pictures else cost),
+            pixels=usage.pixels + (cost if pictures else 0),
+        )
+
+    async def _admitted(
+        self, request: EngineRequest
+    ) -> tuple[list[Output], Usage, Sequence[int] | None]:
+        who = caller.get()
+        if who.gone:
+            raise Disconnected
+        seconds = who.seconds(self.serving.deadline)
+        deadline = None if seconds is None else monotonic() + seconds
+        size = len(request.items)
+        self.admission.enter(request.customer, size, seconds)
+        self.busy += 1
+        used: float | None = None
+        try:
+            outputs, usage, costs = await self._asked(replace(request, deadline=deadline))
+            used = usage.engine_seconds
+        finally:
+            self.busy -= 1
+            self.admission.leave(request.customer, size, used)
+        return outputs, usage, costs
+
+    async def _asked(
+        self, request: EngineRequest
+    ) -> tuple[list[Output], Usage, Sequence[int] | None]:
+        """Asks the engine; once more where it was replaced meanwhile."""
+        who = caller.get()
+        first = True
+        while True:
+            left = None if request.deadline is None else request.deadline - monotonic()
+            attempt = None
+            try:
+                async with asyncio.timeout(left) as scope:
+                    attempt = _Attempt(scope)
+                    self._attempts.add(attempt)
+                    who.interrupt = lambda now=attempt: now.interrupt("gone")  # type: ignore[misc]
+                    return await self._collected(request)
+            except TimeoutError:
+                reason = attempt.reason if attempt else "late"
+                if reason == "gone":
+                    raise Disconnected from None
+                if reason == "late":
+                    raise Overloaded("engines.too_late", retry_after=1.0) from None
+                if not first:
+                    raise Overloaded("serving.engine_replaced", retry_after=1.0) from None
+            except EnvironmentProblem as error:
+                if not first or error.code not in _TWICE or self._leaving is not None:
+                    raise
+            finally:
+                who.interrupt = None
+                if attempt is not None:
+                    self._attempts.discard(attempt)
+            first = False
+
+    async def _collected(
+        self, request: EngineRequest
+    ) -> tuple[list[Output], Usage, Sequence[int] | None]:
+        residents = self._residents
+        engine = self.engine or await residents.bring(self)
+        residents.touch(self)
+        outputs: list[Output] = []
+        usage, costs = Usage(inputs=len(request.items)), None
+        stream: AsyncIterator[Chunk] = engine.submit(request)
+        async for chunk in stream:
+            outputs += chunk.outputs
+            usage, costs = chunk.usage or usage, chunk.costs or costs
+        if len(outputs) != len(request.items):
+            raise EnvironmentProblem("serving.incomplete", version=self.id)
+        return outputs, usage, costs
+
+    def _learn(self) -> None:
+        """What the engine says of itself, remembered for when it is not in memory."""
+        if self.engine is not None:
+            info = self.engine.info
+            self._streams = max(1, int(info.get("streams", 1)))
+            self._vectors = bool(info.get("vectors"))
 
 
 def _section(kind: Any, raw: Any) -> Any:
