@@ -195,6 +195,15 @@ class ServingConfig(Section):
     machine_per_hour: float = Field(
         0.05, ge=0, description="what the machine costs an hour, for the cost per 1,000 answers"
     )
+    deadline: float = Field(
+        10.0, gt=0, description="seconds within which a call is answered, or refused at once"
+    )
+    hang_seconds: float = Field(
+        60.0, gt=0, description="seconds after which a batch that does not end is given up"
+    )
+    cache_mb: int = Field(
+        0, ge=0, description="MiB of memory for answers to repeated inputs; 0 keeps none"
+    )
     abstain_below: Share = Field(
         0.0, description="answers less sure than this are marked abstained, for a person to decide"
     )
@@ -265,6 +274,11 @@ class Settings(Section):
     )
     artifacts: str | None = Field(
         None, description="folder or fsspec URL of the artifacts; by default .feilun/artifacts"
+    )
+    durability: Literal["process", "power"] = Field(
+        "process",
+        description="what a committed answer survives on SQLite: the death of any process, or a "
+        "loss of power too, for one sync of the disk a commit; PostgreSQL always survives both",
     )
     key: str | None = Field(None, description="API key that feilun predict --url sends")
     starters: Path | None = Field(

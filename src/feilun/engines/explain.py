@@ -82,10 +82,10 @@ def explain(
 
 
 async def explain_later(
-    engine: Engine, item: Item, output: Output
+    engine: Engine, item: Item, output: Output, customer: str = ""
 ) -> tuple[Explanation | None, float]:
     """`explain` for a server, and the engine's seconds: `output` is the answer with all its scores,
-    and what else is asked waits in the engine's queue with all other calls."""
+    and what else is asked waits in the engine's queue with all other calls, as `customer`'s."""
     pair = _pair(output, None, None)
     if pair is None:
         return None, 0.0
@@ -99,7 +99,7 @@ async def explain_later(
     questions = await asyncio.to_thread(_questions, pieces)
     outputs: list[Output] = []
     seconds = 0.0
-    async for chunk in engine.submit(EngineRequest(questions, all_scores=True)):
+    async for chunk in engine.submit(EngineRequest(questions, True, customer)):
         outputs += chunk.outputs
         seconds += chunk.usage.engine_seconds if chunk.usage else 0.0
     return _occluded(outputs, pieces, pair), seconds
