@@ -26,10 +26,44 @@ _MODEL = {
         "task": {"type": "string"},
         "labels": {"type": "array", "items": {"type": "string"}},
         "max_inputs": {"type": "integer"},
+        "embeddings": {"type": "boolean"},
     },
 }
+_BODIES = {"/v1/predict": "PredictBody", "/v1/embeddings": "EmbeddingsBody"}
+"""The bodies that the door reads itself, by path."""
 _ANSWERS: dict[tuple[str, str], dict[str, Any]] = {
     ("/v1/predict", "post"): {"$ref": "#/components/schemas/Answer"},
+    ("/v1/embeddings", "post"): {
+        "type": "object",
+        "properties": {
+            "id": {"type": "string"},
+            "object": {"const": "list"},
+            "model": {"type": "string", "examples": ["reviews@3"]},
+            "data": {
+                "type": "array",
+                "items": {
+                    "type": "object",
+                    "properties": {
+                        "object": {"const": "embedding"},
+                        "index": {"type": "integer"},
+                        "embedding": {
+                            "anyOf": [
+                                {"type": "array", "items": {"type": "number"}},
+                                {"type": "string", "contentEncoding": "base64"},
+                            ]
+                        },
+                    },
+                },
+            },
+            "usage": {
+                "type": "object",
+                "properties": {
+                    "prompt_tokens": {"type": "integer"},
+                    "total_tokens": {"type": "integer"},
+                },
+            },
+        },
+    },
     ("/v1/feedback", "post"): {
         "type": "object",
         "properties": {
@@ -98,13 +132,10 @@ def describe(app: FastAPI) -> Callable[[messages.Language], dict[str, Any]]:
 def _complete(path: str, method: str, operation: dict[str, Any], lang: messages.Language) -> None:
     """What FastAPI cannot know: the hot path's body, the answers, the failures, the language."""
     operation["description"] = messages.t(f"api.route_{operation['operationId']}", lang)
-    if path == "/v1/predict":
-        operation["requestBody"] = {
-            "required": True,
-            "content": {
-                "application/json": {"schema": {"$ref": "#/components/schemas/PredictBody"}}
-            },
-        }
+    if name := _BODIES.get(path):
+        schema = {"$ref": f"#/components/schemas/{name}"}
+        content = {"application/json": {"schema": schema}}
+        operation["requestBody"] = {"required": True, "content": content}
     if path.startswith("/internal/"):
         operation["security"] = [{"HTTPBearer": []}]
     responses = operation["responses"]
@@ -171,6 +202,24 @@ def _schemas(lang: messages.Language) -> dict[str, Any]:
                 },
             },
             "examples": [{"model": "reviews", "inputs": [example_input()]}],
+        },
+        "EmbeddingsBody": {
+            "type": "object",
+            "required": ["input"],
+            "additionalProperties": False,
+            "properties": {
+                "input": {
+                    "anyOf": [
+                        {"type": "string"},
+                        {"type": "array", "minItems": 1, "items": {"type": "string"}},
+                    ]
+                },
+                "model": text("api.schema_model") | {"type": ["string", "null"]},
+                "encoding_format": {"enum": ["float", "base64"], "default": "float"},
+                "dimensions": {"type": ["integer", "null"], "minimum": 1},
+                "user": {"type": ["string", "null"]},
+            },
+            "examples": [{"model": "reviews", "input": [example_input()]}],
         },
         "Answer": {
             "type": "object",
