@@ -31,7 +31,7 @@ class Api:
         self.security = security or Security()
         self.attempts = Attempts(self.security.limits.wrong_keys)
         self.models = service.models
-        self.keys = KeyRing(service.store.catalog)
+        self.keys = KeyRing(service.store.keys)
         self.prices = PriceBook(service.store.catalog)
         self.metrics = Metrics()
         self.costs = CostCarry()

@@ -17,8 +17,11 @@ from feilun.errors import EnvironmentProblem, FeilunError, Overloaded, Unauthori
 
 __all__ = [
     "BadRequest",
+    "HeadersTooLarge",
     "MethodNotAllowed",
     "RouteNotFound",
+    "TooSlow",
+    "UnsupportedMedia",
     "error_body",
     "error_headers",
     "language_of",
@@ -29,6 +32,9 @@ log = logging.getLogger("feilun.api")
 _TOLD = frozenset({"billing.meter_closed", "serving.nothing_live"})
 """Problems of the machine that callers may read about: they name nothing of it."""
 
+_AWAY_SECONDS = 5
+"""When to come again while a database or a disk does not give what is needed."""
+
 _encode = msgspec.json.Encoder().encode
 
 
@@ -36,6 +42,24 @@ class BadRequest(UsageError):
     """The request cannot be read at all: not HTTP, not JSON."""
 
     status = 400
+
+
+class TooSlow(UsageError):
+    """The client takes too long to send its request."""
+
+    status = 408
+
+
+class UnsupportedMedia(UsageError):
+    """The body came in an encoding that is not taken."""
+
+    status = 415
+
+
+class HeadersTooLarge(UsageError):
+    """The request line and the headers are too many or too long."""
+
+    status = 431
 
 
 class RouteNotFound(UsageError):
@@ -88,6 +112,8 @@ def error_headers(error: Exception) -> list[tuple[bytes, bytes]]:
         headers.append((b"www-authenticate", b"Bearer"))
     if isinstance(error, FeilunError) and "retry_after" in error.params:
         headers.append((b"retry-after", b"%d" % max(1, math.ceil(error.params["retry_after"]))))
+    elif isinstance(error, EnvironmentProblem) and error.status == 503:
+        headers.append((b"retry-after", b"%d" % _AWAY_SECONDS))
     return headers
 
 

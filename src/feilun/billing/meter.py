@@ -40,8 +40,8 @@ class Writer(Protocol):
 class Gate(Protocol):
     """The part of the key ring that the meter needs."""
 
-    def look_again(self) -> bool:
-        """Takes in every change of keys that was committed before now; whether there was one."""
+    def look_again(self) -> object:
+        """Takes in every change of keys that was committed before now."""
         ...
 
     def valid(self, key_id: str) -> bool:
@@ -164,8 +164,7 @@ class Meter:
         if self._gate is None:
             return
         try:
-            if not self._gate.look_again():
-                return
+            self._gate.look_again()
             withheld = [
                 call
                 for call in group

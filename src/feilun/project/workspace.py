@@ -58,7 +58,10 @@ class Workspace:
         """The catalog, ledger and artifacts; opened when first needed."""
         if self._store is None:
             self._store = open_store(
-                self.folder / STATE, self.settings.database, self.settings.artifacts
+                self.folder / STATE,
+                self.settings.database,
+                self.settings.artifacts,
+                durability=self.settings.durability,
             )
         return self._store
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.engine import URL
@@ -17,13 +17,21 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from feilun.errors import EnvironmentProblem, InvalidSettings
 
-__all__ = ["BUSY_SECONDS", "Database", "postgres_url", "sqlite_url"]
+__all__ = ["BUSY_SECONDS", "CALL_SECONDS", "Database", "Durability", "postgres_url", "sqlite_url"]
 
 BUSY_SECONDS = 30
 """How long a writer waits for its turn."""
 
+CALL_SECONDS = 5
+"""How long what an answer waits for may take: a caller is told rather than kept."""
+
+Durability = Literal["process", "power"]
+"""What a commit survives: the death of any process, or the machine's loss of power as well."""
+
 _FULL = ("SQLITE_FULL", "SQLITE_IOERR")
 _BUSY = ("SQLITE_BUSY", "SQLITE_LOCKED")
+_WAITED = ("57014", "55P03", "40P01")  # a statement's time was over, a lock was not to be had
+_AWAY = ("08", "57P")  # connections lost, a server that stops or starts
 _BROKEN = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
 
 
@@ -49,14 +57,28 @@ def sqlite_url(path: object) -> URL:
 class Database:
     """Readers and writers of one database.
 
-    `url` as of `sqlite_url` or `postgres_url`; `schema` is used on PostgreSQL only.
+    `url` as of `sqlite_url` or `postgres_url`; `schema` is used on PostgreSQL only. `patience` is
+    how many seconds anything waits: a writer for its turn and, where it is not the default, on
+    PostgreSQL every statement and every connection too. `durability` is SQLite's; PostgreSQL
+    always survives both.
     """
 
-    def __init__(self, url: URL, schema: str) -> None:
+    def __init__(
+        self,
+        url: URL,
+        schema: str,
+        *,
+        patience: int = BUSY_SECONDS,
+        durability: Durability = "process",
+    ) -> None:
         self.url = url
         self.schema = schema
         self.sqlite = url.get_backend_name() == "sqlite"
-        self.engine = _engine(url, schema, self.sqlite)
+        self._patience = patience
+        if self.sqlite:
+            self.engine = _sqlite_engine(url, patience, durability)
+        else:
+            self.engine = _postgres_engine(url, schema, patience)
         self._writer = self.engine.execution_options(feilun_write=True)
 
     @contextmanager
@@ -86,32 +108,34 @@ class Database:
         except NoSuchModuleError:
             raise EnvironmentProblem("store.no_driver", url=self.shown()) from None
         except PoolTimeout:
-            raise EnvironmentProblem(
-                "store.database_busy", path=self.shown(), seconds=BUSY_SECONDS
-            ) from None
+            raise self._busy() from None
         except DBAPIError as error:
             problem = self._problem(error)
             if problem is None:
                 raise
             raise problem from error
 
+    def _busy(self) -> EnvironmentProblem:
+        return EnvironmentProblem("store.database_busy", path=self.shown(), seconds=self._patience)
+
     def _problem(self, error: DBAPIError) -> EnvironmentProblem | None:
         reason = str(error.orig).strip()
         if not self.sqlite:
-            if error.connection_invalidated or "connect" in reason:
+            state = str(getattr(error.orig, "sqlstate", None) or "")
+            if state in _WAITED:
+                return self._busy()
+            if error.connection_invalidated or "connect" in reason or state.startswith(_AWAY):
                 return EnvironmentProblem(
                     "store.database_unreachable", url=self.shown(), reason=reason
                 )
-            if getattr(error.orig, "sqlstate", None) == "53100":
+            if state == "53100":
                 return EnvironmentProblem("store.disk_full", path=self.shown(), reason=reason)
             return None
         name = str(getattr(error.orig, "sqlite_errorname", ""))
         if name.startswith(_FULL):
             return EnvironmentProblem("store.disk_full", path=self.shown(), reason=reason)
         if name.startswith(_BUSY):
-            return EnvironmentProblem(
-                "store.database_busy", path=self.shown(), seconds=BUSY_SECONDS
-            )
+            return self._busy()
         if name.startswith(_BROKEN):
             return EnvironmentProblem("store.database_corrupt", path=self.shown(), reason=reason)
         if name.startswith(("SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_PERM")):
@@ -119,17 +143,43 @@ class Database:
         return None
 
 
-def _engine(url: URL, schema: str, sqlite: bool) -> Engine:
-    if sqlite:
-        engine = create_engine(
-            url, connect_args={"timeout": BUSY_SECONDS}, pool_size=8, max_overflow=56
-        )
-        event.listen(engine, "connect", _set_up_sqlite)
-        event.listen(engine, "begin", _begin_sqlite)
-        return engine
+def _sqlite_engine(url: URL, patience: int, durability: Durability) -> Engine:
+    engine = create_engine(url, connect_args={"timeout": patience}, pool_size=8, max_overflow=56)
+
+    def set_up(connection: Any, _record: object) -> None:
+        # The driver's own BEGIN comes too late (before the first change) and is not ours to choose.
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        for pragma in (
+            f"busy_timeout = {patience * 1000}",
+            "journal_mode = WAL",
+            f"synchronous = {'FULL' if durability == 'power' else 'NORMAL'}",
+            "foreign_keys = ON",
+            # Inputs that were deleted do not stay readable in the file.
+            "secure_delete = FAST",
+        ):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    event.listen(engine, "connect", set_up)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _postgres_engine(url: URL, schema: str, patience: int) -> Engine:
+    milliseconds = patience * 1000
+    impatient = patience != BUSY_SECONDS
+    connect: dict[str, Any] = {}
+    if impatient:
+        connect = {"connect_timeout": patience, "tcp_user_timeout": milliseconds}
     try:
         engine = create_engine(
-            url, pool_pre_ping=True, pool_size=4, max_overflow=16, pool_timeout=BUSY_SECONDS
+            url,
+            pool_pre_ping=True,
+            pool_size=4,
+            max_overflow=16,
+            pool_timeout=patience,
+            connect_args=connect,
         )
     except ImportError:
         raise EnvironmentProblem("store.no_driver", url=url.render_as_string()) from None
@@ -140,26 +190,12 @@ def _engine(url: URL, schema: str, sqlite: bool) -> Engine:
             cursor.execute(f'SET search_path TO "{schema}"')
             cursor.execute("SET synchronous_commit TO on")
             cursor.execute("SET timezone TO 'UTC'")
+            if impatient:
+                cursor.execute(f"SET statement_timeout TO {milliseconds}")
         connection.autocommit = False
 
     event.listen(engine, "connect", set_up)
     return engine
-
-
-def _set_up_sqlite(connection: Any, _record: object) -> None:
-    # The driver's own BEGIN comes too late (before the first change) and is not ours to choose.
-    connection.isolation_level = None
-    cursor = connection.cursor()
-    for pragma in (
-        f"busy_timeout = {BUSY_SECONDS * 1000}",
-        "journal_mode = WAL",
-        "synchronous = NORMAL",
-        "foreign_keys = ON",
-        # Inputs that were deleted do not stay readable in the file.
-        "secure_delete = FAST",
-    ):
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()
 
 
 def _begin_sqlite(connection: Connection) -> None:

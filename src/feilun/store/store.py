@@ -14,7 +14,7 @@ from feilun.errors import EnvironmentProblem
 from feilun.store.artifacts import Artifacts
 from feilun.store.blobs import Blobs
 from feilun.store.catalog import Catalog
-from feilun.store.database import Database, postgres_url, sqlite_url
+from feilun.store.database import CALL_SECONDS, Database, Durability, postgres_url, sqlite_url
 from feilun.store.files import full_disk
 from feilun.store.ledger import Ledger
 from feilun.store.ledger_allowances import Allowances
@@ -30,14 +30,19 @@ STATE = ".feilun"
 
 
 def open_store(
-    folder: Path, database: str | None = None, artifacts: Path | str | None = None
+    folder: Path,
+    database: str | None = None,
+    artifacts: Path | str | None = None,
+    *,
+    durability: Durability = "process",
 ) -> Store:
     """Opens the workspace `folder` (or its ``.feilun``), making or migrating what it needs.
 
     `database` is the URL of a PostgreSQL; by default three SQLite files lie in ``.feilun``.
-    `artifacts` is a folder or an fsspec URL, by default ``.feilun/artifacts``. Any number of
-    processes may open one workspace, at the same time too. Raises `EnvironmentProblem` when a
-    database or the disk does not let it, or is of a newer feilun.
+    `artifacts` is a folder or an fsspec URL, by default ``.feilun/artifacts``. `durability` is what
+    a commit survives on SQLite (see `Database`). Any number of processes may open one workspace,
+    at the same time too. Raises `EnvironmentProblem` when a database or the disk does not let it,
+    or is of a newer feilun.
     """
     state = state_folder(folder)
     try:
@@ -48,7 +53,7 @@ def open_store(
         raise EnvironmentProblem(
             "store.folder_not_writable", path=str(state), reason=error.strerror
         ) from None
-    return Store(state, database, artifacts)
+    return Store(state, database, artifacts, durability)
 
 
 def state_folder(folder: Path) -> Path:
@@ -61,10 +66,18 @@ class Store:
     """An open workspace; a context manager that closes it.
 
     `folder` is the workspace's ``.feilun``; `catalog`, `ledger`, `invoices`, `allowances` and
-    `artifacts` what they say; `dbos_url` where the durable workflows keep theirs (schema ``dbos`` on PostgreSQL).
+    `artifacts` what they say; `keys` the catalog again, with the patience of a caller
+    (`CALL_SECONDS`, which the ledger's group commits have too): what a call asks about keys goes
+    there; `dbos_url` where the durable workflows keep theirs (schema ``dbos`` on PostgreSQL).
     """
 
-    def __init__(self, folder: Path, database: str | None, artifacts: Path | str | None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        database: str | None,
+        artifacts: Path | str | None,
+        durability: Durability = "process",
+    ) -> None:
         self.folder = folder
         self.sqlite = database is None
         if database is None:
@@ -74,12 +87,19 @@ class Store:
             url = postgres_url(database)
             urls = {"catalog": url, "ledger": url}
             self.dbos_url = url.set(drivername="postgresql").render_as_string(hide_password=False)
-        self.databases = {name: Database(url, name) for name, url in urls.items()}
+        self.databases = {
+            name: Database(url, name, durability=durability) for name, url in urls.items()
+        }
+        self._for_calls = {
+            name: Database(url, name, patience=CALL_SECONDS, durability=durability)
+            for name, url in urls.items()
+        }
         try:
             self._migrate()
             self.blobs = Blobs(self.folder / "inputs")
             self.catalog = Catalog(self.databases["catalog"])
-            self.ledger = Ledger(self.databases["ledger"], self.blobs)
+            self.keys = Catalog(self._for_calls["catalog"])
+            self.ledger = Ledger(self.databases["ledger"], self.blobs, self._for_calls["ledger"])
             self.invoices = InvoiceLog(self.databases["ledger"])
             self.allowances = Allowances(self.databases["ledger"])
             self.artifacts = Artifacts(
@@ -144,7 +164,7 @@ class Store:
 
     def close(self) -> None:
         """Closes the databases."""
-        for database in self.databases.values():
+        for database in (*self.databases.values(), *self._for_calls.values()):
             database.close()
 
     def __enter__(self) -> Self:
