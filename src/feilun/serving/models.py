@@ -1,8 +1,9 @@
-"""The set of loaded versions, and which of them answers where.
+"""The set of versions that answer, and which of them answers where.
 
 The deployments table is the truth: `Models.refresh` loads what it names, then swaps the routes in
 one assignment. Calls that began on the old version end on it; it is closed when the last one has.
-A version that cannot be loaded leaves the one before it in place.
+A version that cannot be loaded leaves the one before it in place. Each is loaded once when it is
+first named, so that it is known that it can be; `Residents` says which of them stay in memory.
 """
 
 from __future__ import annotations
@@ -12,14 +13,19 @@ import logging
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from time import monotonic, perf_counter
+from time import monotonic
 
-from feilun.engines.base import Engine, open_engine
+from feilun.engines._turns import TURNS
 from feilun.errors import EnvironmentProblem, FeilunError, NotFound, UsageError
+from feilun.serving.admission import Gate
+from feilun.serving.residents import Residents
 from feilun.serving.served import Served
+from feilun.serving.shadow import Shadow
+from feilun.serving.watchdog import Watchdog
 from feilun.store.artifacts import Artifacts
 from feilun.store.catalog import Catalog
 from feilun.store.records import Deployment
+from feilun.types import Item, Output
 
 __all__ = ["Failure", "Models", "Route"]
 
@@ -31,12 +37,14 @@ CANDIDATE_SECONDS = 900.0
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """What answers at an endpoint: the live version, and canaries with their shares."""
+    """What answers at an endpoint: the live version, and canaries with their shares. `shadows` are
+    asked the same as the live version, and not heard."""
 
     endpoint: str
     project: str
     live: Served
     canaries: tuple[tuple[float, Served], ...] = ()
+    shadows: tuple[Shadow, ...] = ()
 
     def choose(self) -> Served:
         """The version that takes the next call."""
@@ -68,17 +76,19 @@ class Models:
         *,
         streams: int | None = None,
         threads: int | None = None,
+        memory: int | None = None,
     ) -> None:
         self._catalog = catalog
         self._artifacts = artifacts
-        self._streams = streams
-        self._threads = threads
+        self.gate = Gate()
+        self.residents = Residents(budget=memory, streams=streams, threads=threads)
+        self._watchdog = Watchdog(self.residents)
         self._lock = asyncio.Lock()
         self._loaded: dict[tuple[str, str], Served] = {}
         self._routes: Mapping[str, Route] = {}
         self._by_id: Mapping[str, Served] = {}
         self._candidates: dict[tuple[str, str], float] = {}
-        self._closing: set[asyncio.Future[None]] = set()
+        self._shadows: dict[int, Shadow] = {}
         self.failures: tuple[Failure, ...] = ()
         self.refreshed = False
 
@@ -124,8 +134,6 @@ class Models:
             wanted = await asyncio.to_thread(self._catalog.active)
             failures = []
             for deployment in wanted:
-                if deployment.role == "shadow":
-                    continue
                 try:
                     await self._load(deployment.version, deployment.variant, deployment.artifact)
                 except FeilunError as error:
@@ -134,10 +142,34 @@ class Models:
                 except Exception:
                     log.exception("cannot load %s", deployment.version)
                     failures.append(Failure(deployment.endpoint, deployment.version, None))
+            await self._reshadow(wanted)
             self._swap(wanted)
             self.failures = tuple(failures)
             self.refreshed = True
             self._retire_unused()
+
+    def observe(
+        self,
+        endpoint: str,
+        served: Served,
+        items: Sequence[Item],
+        outputs: Sequence[Output],
+        seconds: float,
+    ) -> None:
+        """What was answered at `endpoint` by `served`, in `seconds` of its engine, is asked of its
+        shadows when there is time."""
+        route = self._routes.get(endpoint)
+        if route is not None and route.shadows and served is route.live:
+            for shadow in route.shadows:
+                shadow.offer(items, outputs, seconds)
+
+    def shadows(self) -> dict[int, Shadow]:
+        """The shadows by the id of their deployment."""
+        return dict(self._shadows)
+
+    def watch(self) -> None:
+        """Looks for engines that hang; call it every `watchdog.LOOK_SECONDS`."""
+        self._watchdog.look(list(self._loaded.values()))
 
     async def candidate(self, version: str, variant: str | None = None) -> Served:
         """Loads a version that is not live, for golden requests; it leaves again when unused.
@@ -171,33 +203,47 @@ class Models:
     async def close(self) -> None:
         """Retires everything and waits until it is closed."""
         async with self._lock:
+            await self._reshadow(())
             self._routes, self._by_id = {}, {}
             self._candidates.clear()
             self._retire_unused()
-        while self._closing:
-            await asyncio.gather(*self._closing, return_exceptions=True)
+        await self.residents.close()
 
     async def _load(self, version: str, variant: str | None, ref: str) -> Served:
         known = self._loaded.get((version, ref))
         if known is None:
             known = await asyncio.to_thread(self._open, version, variant, ref)
+            known.busy += 1  # it must not leave before it has come
+            try:
+                await self.residents.bring(known)
+            finally:
+                known.busy -= 1
             self._loaded[version, ref] = known
         return known
 
     def _open(self, version: str, variant: str | None, ref: str) -> Served:
-        start = perf_counter()
         row = self._catalog.model_version(version)
         self._artifacts.verify(ref)  # its own check, for what was sound an hour ago
         folder = self._artifacts.path(ref, verify=False)
-        engine = open_engine(folder, streams=self._streams, threads=self._threads)
-        try:
-            engine.warm_up()
-            served = Served(row, variant, ref, engine)
-        except BaseException:
-            engine.close()
-            raise
-        log.info("loaded %s in %.2f s", version, perf_counter() - start)
-        return served
+        return Served(row, variant, ref, folder, self.residents, self.gate)
+
+    async def _reshadow(self, wanted: Sequence[Deployment]) -> None:
+        """Begins and ends shadows, so that they are those of `wanted`."""
+        named = {deployment.id: deployment for deployment in wanted if deployment.role == "shadow"}
+        for id_ in [id_ for id_ in self._shadows if id_ not in named]:
+            await self._shadows.pop(id_).close()
+        for id_, deployment in named.items():
+            served = self._loaded.get((deployment.version, deployment.artifact))
+            if served is not None and id_ not in self._shadows:
+                self._shadows[id_] = Shadow(served, self._pressed)
+
+    def _pressed(self) -> bool:
+        """Whether anything that a caller waits for is under way."""
+        return any(
+            served.admission.outstanding
+            for route in self._routes.values()
+            for served in _all(route)
+        )
 
     def _swap(self, wanted: Sequence[Deployment]) -> None:
         routes = {}
@@ -215,25 +261,30 @@ class Models:
                 if (beside.endpoint, beside.role) == (deployment.endpoint, "canary")
                 and (canary := self._loaded.get((beside.version, beside.artifact))) is not None
             )
+            shadows = tuple(
+                shadow
+                for beside in wanted
+                if beside.endpoint == deployment.endpoint
+                and (shadow := self._shadows.get(beside.id)) is not None
+            )
             routes[deployment.endpoint] = Route(
-                deployment.endpoint, deployment.project, served, canaries
+                deployment.endpoint, deployment.project, served, canaries, shadows
             )
         self._routes = routes
+        for route in routes.values():
+            for served in _all(route):
+                if served.engine is not None:  # it may have been a shadow until now
+                    TURNS.background(served.engine, wanted=False)
         self._by_id = {served.id: served for route in routes.values() for served in _all(route)}
 
     def _retire_unused(self) -> None:
         kept = {(served.id, served.ref) for served in self._by_id.values()}
         kept |= {(s.id, s.ref) for route in self._routes.values() for s in _all(route)}
+        kept |= {(shadow.served.id, shadow.served.ref) for shadow in self._shadows.values()}
         kept |= self._candidates.keys()
         for key in [key for key in self._loaded if key not in kept]:
             served = self._loaded.pop(key)
-            served.retire(lambda engine=served.engine: self._close_later(engine))  # type: ignore[misc]
-
-    def _close_later(self, engine: Engine) -> None:
-        """Closing waits for threads, so it happens beside the event loop."""
-        future = asyncio.get_running_loop().run_in_executor(None, engine.close)
-        self._closing.add(future)
-        future.add_done_callback(self._closing.discard)
+            served.retire(lambda gone=served: self.residents.drop(gone))  # type: ignore[misc]
 
 
 def _all(route: Route) -> list[Served]:

@@ -70,6 +70,8 @@ class Served:
         self.ref = ref
         self.folder = folder
         self.engine: Engine | None = None
+        self.streams = 1
+        self.gives_vectors = False
         self.busy = 0
         self.called = 0
         card = read_card(folder)
@@ -79,13 +81,11 @@ class Served:
         self.serving: ServingConfig = _section(ServingConfig, config.get("serving"))
         self.feedback: FeedbackConfig = _section(FeedbackConfig, config.get("feedback"))
         self.abstains = card.rule.abstain_below > 0
-        self.admission = Admission(gate, 1)
+        self.admission = Admission(gate)
         cache_bytes = self.serving.cache_mb << 20
         self.cache = AnswerCache(cache_bytes) if cache_bytes else None
         self._residents = residents
         self._attempts: set[_Attempt] = set()
-        self._streams = 1
-        self._vectors = False
         self._inside = 0
         self._leaving: Callable[[], None] | None = None
 
@@ -99,17 +99,18 @@ class Served:
         """The project that the version belongs to."""
         return self.version.project
 
-    @property
-    def streams(self) -> int:
-        """Batches that its engine computes at once."""
-        self._learn()
-        return self._streams
+    def loaded(self, engine: Engine) -> None:
+        """Takes an engine, and remembers what it says of itself for when it has left."""
+        self.engine = engine
+        info = engine.info
+        self.streams = max(1, int(info.get("streams", 1)))
+        self.gives_vectors = bool(info.get("vectors"))
+        self.admission.lanes = self.streams
 
     @property
-    def gives_vectors(self) -> bool:
-        """Whether its inputs can have vectors (embeddings)."""
-        self._learn()
-        return self._vectors
+    def closed(self) -> bool:
+        """Whether it has been retired and nobody is in any more."""
+        return self._leaving is not None and not self._inside
 
     @contextmanager
     def enter(self) -> Iterator[None]:
@@ -129,14 +130,15 @@ class Served:
             if not self._inside:
                 close()
 
-    def check(self, items: Sequence[Item]) -> list[Item]:
-        """The items in the task's own form; the error names the input that is at fault."""
+    def check(self, items: Sequence[Item], name: str = "inputs") -> list[Item]:
+        """The items in the task's own form; the error names the input that is at fault, as
+        ``inputs[3]`` where the caller's list has the `name` inputs."""
         checked = []
         for index, item in enumerate(items):
             try:
                 checked.append(self.task.check(item))
             except InvalidData as error:
-                error.params.setdefault("param", f"inputs[{index}]")
+                error.params.setdefault("param", f"{name}[{index}]")
                 raise
         return checked
 
@@ -172,7 +174,7 @@ class Served:
         self.busy += 1
         try:
             for item, output in zip(items, outputs, strict=True):
-                engine = await self._residents.bring(self)
+                engine = await self._ready()
                 explanation, seconds = await explain_later(engine, item, output, customer)
                 found.append(explanation.to_output() if explanation else None)
                 total += seconds
@@ -242,7 +244,7 @@ class Served:
                 async with asyncio.timeout(left) as scope:
                     attempt = _Attempt(scope)
                     self._attempts.add(attempt)
-                    who.interrupt = lambda now=attempt: now.interrupt("gone")  # type: ignore[misc]
+                    who.interrupt = lambda now=attempt: now.interrupt("gone")
                     return await self._collected(request)
             except TimeoutError:
                 reason = attempt.reason if attempt else "late"
@@ -261,12 +263,18 @@ class Served:
                     self._attempts.discard(attempt)
             first = False
 
+    async def _ready(self) -> Engine:
+        if self.engine is not None:
+            return self.engine
+        if self.closed:
+            raise EnvironmentProblem("engines.closed")
+        return await self._residents.bring(self)
+
     async def _collected(
         self, request: EngineRequest
     ) -> tuple[list[Output], Usage, Sequence[int] | None]:
-        residents = self._residents
-        engine = self.engine or await residents.bring(self)
-        residents.touch(self)
+        engine = await self._ready()
+        self._residents.touch(self)
         outputs: list[Output] = []
         usage, costs = Usage(inputs=len(request.items)), None
         stream: AsyncIterator[Chunk] = engine.submit(request)
@@ -276,13 +284,6 @@ class Served:
         if len(outputs) != len(request.items):
             raise EnvironmentProblem("serving.incomplete", version=self.id)
         return outputs, usage, costs
-
-    def _learn(self) -> None:
-        """What the engine says of itself, remembered for when it is not in memory."""
-        if self.engine is not None:
-            info = self.engine.info
-            self._streams = max(1, int(info.get("streams", 1)))
-            self._vectors = bool(info.get("vectors"))
 
 
 def _section(kind: Any, raw: Any) -> Any:

@@ -1,0 +1,59 @@
+"""Who waits for the answer that is being made: how long, and whether still.
+
+The door notes it once for each request; whatever answers, in whichever interface, finds it here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+from feilun.errors import InvalidData
+
+__all__ = ["TIMEOUT_HEADER", "Caller", "Disconnected", "caller"]
+
+TIMEOUT_HEADER = b"x-request-timeout"
+
+
+class Disconnected(Exception):
+    """The client went away before its answer left."""
+
+
+@dataclass(eq=False, slots=True)
+class Caller:
+    """One request's caller. `timeout` is what its ``x-request-timeout`` says, in seconds, empty
+    where it says nothing; a `patient` one (the workspace's own processes) waits for ever."""
+
+    timeout: bytes = b""
+    patient: bool = False
+    gone: bool = False
+    interrupt: Callable[[], None] | None = None
+
+    def seconds(self, most: float) -> float | None:
+        """How long it waits, `most` at most; None for ever. Raises `InvalidData` for a header that
+        is no number above 0."""
+        if self.patient:
+            return None
+        if not self.timeout:
+            return most
+        try:
+            wanted = float(self.timeout)
+        except ValueError:
+            wanted = 0.0
+        if not (math.isfinite(wanted) and wanted > 0):
+            given = self.timeout[:40].decode("latin-1")
+            raise InvalidData("serving.bad_timeout", given=given, param="x-request-timeout")
+        return min(wanted, most)
+
+    def leave(self) -> None:
+        """The client has hung up: what is done for it alone is interrupted."""
+        self.gone = True
+        if self.interrupt is not None:
+            self.interrupt()
+
+
+_nobody = Caller(patient=True)
+caller: ContextVar[Caller] = ContextVar("feilun_caller", default=_nobody)
+"""The caller of this context; in process, one who waits for ever."""
