@@ -332,15 +332,15 @@ def test_bodies_that_are_too_large(server: Answering) -> None:
 
 
 @pytest.mark.parametrize(
-    ("raw", "code"),
+    ("raw", "status", "code"),
     [
-        (b"NOT HTTP AT ALL\r\n\r\n", "api.bad_http"),
-        (b"GET /\xff\xfe HTTP/1.1\r\n\r\n", "api.bad_http"),
-        (b"GET / HTTP/1.1\r\nx: " + b"y" * 70_000 + b"\r\n\r\n", "api.headers_too_large"),
-        (b"GET / HTTP/1.1\r\n" + b"x: y\r\n" * 40_000 + b"\r\n", "api.headers_too_large"),
+        (b"NOT HTTP AT ALL\r\n\r\n", 400, "api.bad_http"),
+        (b"GET /\xff\xfe HTTP/1.1\r\n\r\n", 400, "api.bad_http"),
+        (b"GET / HTTP/1.1\r\nx: " + b"y" * 70_000 + b"\r\n\r\n", 431, "api.headers_too_large"),
+        (b"GET / HTTP/1.1\r\n" + b"x: y\r\n" * 40_000 + b"\r\n", 431, "api.headers_too_large"),
     ],
 )
-def test_what_is_not_http(server: Answering, raw: bytes, code: str) -> None:
+def test_what_is_not_http(server: Answering, raw: bytes, status: int, code: str) -> None:
     host, _, port = server.address.removeprefix("http://").partition(":")
     with socket.create_connection((host, int(port)), timeout=10) as sock:
         sock.sendall(raw)
@@ -351,7 +351,7 @@ def test_what_is_not_http(server: Answering, raw: bytes, code: str) -> None:
         except ConnectionResetError:
             pass
     head, _, body = answer.partition(b"\r\n\r\n")
-    assert head.startswith(b"HTTP/1.1 400 ")
+    assert head.startswith(b"HTTP/1.1 %d " % status)
     assert json.loads(body)["error"]["code"] == code
 
 

@@ -11,9 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from feilun.api import body as module
 from feilun.api.body import Disconnected, PredictBody, decode, read_body, to_items
-from feilun.api.errors import BadRequest, error_body, language_of
+from feilun.api.errors import error_body, language_of
 from feilun.errors import EnvironmentProblem, FeilunError, InvalidData, PayloadTooLarge
 from feilun.types import Item
 
@@ -63,23 +62,6 @@ def test_it_is_refused_before_it_is_read_where_it_says_so() -> None:
 def test_a_client_that_goes_away(parts: list[bytes | None]) -> None:
     with pytest.raises(Disconnected):
         read(parts)
-
-
-def test_a_client_that_stops_sending(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "SLOW", 0.01)
-    first = True
-
-    async def receive() -> MutableMapping[str, Any]:
-        nonlocal first
-        if first:
-            first = False
-            return {"type": "http.request", "body": b"1", "more_body": True}
-        await asyncio.sleep(60)
-        raise AssertionError
-
-    with pytest.raises(BadRequest) as caught:
-        asyncio.run(read_body(receive, {}))
-    assert caught.value.code == "api.body_too_slow"
 
 
 @pytest.mark.parametrize(

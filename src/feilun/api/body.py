@@ -5,7 +5,6 @@ Everything here says which part of the body is at fault, as ``inputs[3].text``.
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import binascii
 import re
@@ -15,7 +14,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from feilun import messages
-from feilun.api.errors import BadRequest
+from feilun.api.errors import BadRequest, UnsupportedMedia
 from feilun.errors import InvalidData, PayloadTooLarge
 from feilun.serving.limits import MAX_BODY, MAX_TEXT
 from feilun.types import Item, Scalar
@@ -23,9 +22,6 @@ from feilun.types import Item, Scalar
 __all__ = ["Disconnected", "PredictBody", "Receive", "decode", "read_body", "to_items"]
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-
-SLOW = 30.0
-"""Seconds that a client may leave between two pieces of one body."""
 
 Tagged = dict[str, str]
 WireValue = str | int | float | bool | None | Tagged
@@ -52,7 +48,13 @@ async def read_body(
     receive: Receive, headers: Mapping[bytes, bytes], limit: int = MAX_BODY
 ) -> bytes:
     """The whole body. Raises `PayloadTooLarge` as soon as it is known to exceed `limit`, and
-    `BadRequest` when the client stops sending."""
+    `Disconnected` when the client goes away. One that stops sending is seen by the connection
+    (`feilun.api.protocol`), which goes away then.
+
+    Nothing is ever unpacked: `UnsupportedMedia` is raised for a body that came compressed.
+    """
+    if headers.get(b"content-encoding", b"identity").lower() not in (b"identity", b""):
+        raise UnsupportedMedia("api.content_encoding")
     length = headers.get(b"content-length", b"")
     if length.isdigit() and int(length[:20]) > limit:
         raise PayloadTooLarge("api.body_too_large", limit=limit)
@@ -72,11 +74,7 @@ async def _read_rest(receive: Receive, first: bytes, limit: int) -> bytes:
     while more:
         if size > limit:
             raise PayloadTooLarge("api.body_too_large", limit=limit)
-        try:
-            async with asyncio.timeout(SLOW):
-                message = await receive()
-        except TimeoutError:
-            raise BadRequest("api.body_too_slow", seconds=SLOW) from None
+        message = await receive()
         if message["type"] != "http.request":
             raise Disconnected
         parts.append(message.get("body", b""))

@@ -17,6 +17,7 @@ from feilun.api.call import Answer
 from feilun.api.context import Api
 from feilun.api.errors import error_body, error_headers, language_of
 from feilun.api.hot import find
+from feilun.api.security import HEADERS, STRICT, requested
 from feilun.api.trace import Trace, outcome_of
 from feilun.serving.limits import MAX_BODY
 from feilun.store.ids import new_id
@@ -33,16 +34,6 @@ MANAGEMENT_BODY = 1024 * 1024
 """Bytes of a body that no route takes, but those for predictions of callers who may ask."""
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
-_SECURITY: tuple[tuple[bytes, bytes], ...] = (
-    (b"x-content-type-options", b"nosniff"),
-    (b"referrer-policy", b"no-referrer"),
-    (b"x-frame-options", b"DENY"),
-)
-_JSON = (
-    (b"content-type", b"application/json"),
-    (b"cache-control", b"no-store"),
-    *_SECURITY,
-)
 
 
 class Door:
@@ -51,12 +42,15 @@ class Door:
     def __init__(self, api: Api, inner: App) -> None:
         self.api = api
         self._inner = inner
+        self._headers = (*HEADERS, STRICT) if api.security.tls else HEADERS
+        self._json = ((b"content-type", b"application/json"), *self._headers)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._inner(scope, receive, send)
             return
         start = perf_counter()
+        requested(scope)
         metrics = self.api.metrics
         headers: dict[bytes, bytes] = dict(scope["headers"])
         given = headers.get(b"x-request-id", b"")
@@ -97,7 +91,7 @@ class Door:
         except Exception as error:  # noqa: BLE001  (told to the caller, and to the log)
             status, body = error_body(error, request_id, language_of(headers), scope["path"])
             more = error_headers(error)
-        await _send(send, status, body, request_id, more)
+        await self._send(send, status, body, request_id, more)
         return status
 
     async def _pass_on(
@@ -121,10 +115,9 @@ class Door:
             if message["type"] == "http.response.start":
                 seen = message["status"]
                 known = {name for name, _ in message["headers"]}
-                own = (*_SECURITY, (b"cache-control", b"no-store"))
                 message["headers"] = [
                     *message["headers"],
-                    *(header for header in own if header[0] not in known),
+                    *(header for header in self._headers if header[0] not in known),
                     (b"x-request-id", request_id.encode()),
                 ]
             await send(message)
@@ -138,10 +131,29 @@ class Door:
         except Exception as error:  # noqa: BLE001
             if not seen:
                 seen, text = error_body(error, request_id, language, scope["path"])
-                await _send(send, seen, text, request_id, error_headers(error))
+                await self._send(send, seen, text, request_id, error_headers(error))
             # else: FastAPI's handler has answered, and raised it again for servers to log
         route = scope.get("route")
         return getattr(route, "path", "other"), seen
+
+    async def _send(
+        self,
+        send: Send,
+        status: int,
+        body: bytes,
+        request_id: str,
+        more: Sequence[tuple[bytes, bytes]] = (),
+    ) -> None:
+        given = {name for name, _ in more}
+        own = self._json if not given else [one for one in self._json if one[0] not in given]
+        headers = [
+            *own,
+            (b"content-length", b"%d" % len(body)),
+            (b"x-request-id", request_id.encode()),
+            *more,
+        ]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:
@@ -156,21 +168,3 @@ def _replay(body: bytes, receive: Receive) -> Receive:
         return await receive()
 
     return replay
-
-
-async def _send(
-    send: Send,
-    status: int,
-    body: bytes,
-    request_id: str,
-    more: Sequence[tuple[bytes, bytes]] = (),
-) -> None:
-    given = {name for name, _ in more}
-    headers = [
-        *(_JSON if not given else [header for header in _JSON if header[0] not in given]),
-        (b"content-length", b"%d" % len(body)),
-        (b"x-request-id", request_id.encode()),
-        *more,
-    ]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})

@@ -2,18 +2,47 @@
 
 from __future__ import annotations
 
+import resource
 import ssl
-from collections.abc import Iterable, Iterator, Mapping, MutableMapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Any
 
 from feilun.errors import EnvironmentProblem, InvalidSettings
 
-__all__ = ["Limits", "Security", "check_tls", "of_request", "parse_networks", "requested"]
+__all__ = [
+    "HEADERS",
+    "STRICT",
+    "Limits",
+    "Network",
+    "Security",
+    "allow_connections",
+    "check_tls",
+    "inside",
+    "of_request",
+    "parse_networks",
+    "requested",
+]
+
+HEADERS: tuple[tuple[bytes, bytes], ...] = (
+    (b"cache-control", b"no-store"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+)
+"""What every answer carries, unless its route says otherwise."""
+
+STRICT = (b"strict-transport-security", b"max-age=31536000")
+"""What every answer over TLS carries as well."""
+
+_RESERVED = 256
+"""File descriptors kept for databases and models."""
 
 Network = IPv4Network | IPv6Network
 
@@ -27,15 +56,15 @@ class Limits:
     `head`: from a request's first byte to the end of its headers, and from a connection to its
     first request. `body_pause`: between two pieces of one body. `body_rate`: bytes a second that a
     body must come at in the long run, after `body_pause` seconds of grace. `answer`: until a
-    client has taken what was sent to it. `linger`: that the rest of a body is read and thrown away
-    after it was refused. `connections`: in all; `from_one_address`: of these, from one address.
-    `wrong_keys`: that one address may try at once; then one every two seconds.
+    client has taken all that was sent to it. `linger`: that the rest of a body is read and thrown
+    away after it was refused. `connections`: in all; `from_one_address`: of these, from one
+    address. `wrong_keys`: that one address may try at once; then one every two seconds.
     """
 
     head: float = 20.0
     body_pause: float = 30.0
     body_rate: int = 8192
-    answer: float = 60.0
+    answer: float = 120.0
     linger: float = 5.0
     connections: int = 4096
     from_one_address: int = 2048
@@ -70,14 +99,9 @@ def parse_networks(texts: Iterable[str]) -> tuple[Network, ...]:
     return tuple(found)
 
 
-@contextmanager
-def requested(scope: MutableMapping[str, Any]) -> Iterator[None]:
-    """Inside, `of_request` speaks of this request."""
-    token = _scope.set(scope)
-    try:
-        yield
-    finally:
-        _scope.reset(token)
+def requested(scope: Mapping[str, Any]) -> None:
+    """From here on, in this task, `of_request` speaks of this request."""
+    _scope.set(scope)
 
 
 def of_request(proxies: Iterable[Network] = ()) -> str:
@@ -90,7 +114,7 @@ def of_request(proxies: Iterable[Network] = ()) -> str:
     client = (scope or {}).get("client")
     address = str(client[0]) if client else ""
     trusted = tuple(proxies)
-    if scope is None or not trusted or not _inside(address, trusted):
+    if scope is None or not trusted or not inside(address, trusted):
         return address
     hops: list[bytes] = []
     for name, value in scope["headers"]:
@@ -101,9 +125,24 @@ def of_request(proxies: Iterable[Network] = ()) -> str:
         if not _is_address(text):
             break
         address = text
-        if not _inside(address, trusted):
+        if not inside(address, trusted):
             break
     return address
+
+
+def allow_connections(limits: Limits) -> Limits:
+    """`limits` with as many connections as this process may have files open, once it has asked the
+    system for as many as are wanted."""
+    wanted = limits.connections + _RESERVED
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        with suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    if soft == resource.RLIM_INFINITY:
+        return limits
+    return replace(limits, connections=max(16, min(limits.connections, soft - _RESERVED)))
 
 
 def check_tls(certificate: Path, key: Path) -> tuple[Path, Path]:
@@ -126,7 +165,8 @@ def _is_address(text: str) -> bool:
     return True
 
 
-def _inside(address: str, networks: Iterable[Network]) -> bool:
+def inside(address: str, networks: Iterable[Network]) -> bool:
+    """Whether `address` belongs to one of `networks`; what is no address belongs to none."""
     if not _is_address(address):
         return False
     parsed = ip_address(address)

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import uvicorn
 
 from feilun.api.app import create_app
-from feilun.api.protocol import Protocol
-from feilun.api.security import Security
+from feilun.api.protocol import protocol
+from feilun.api.security import Security, allow_connections
 from feilun.serving.ports import bind, url_of
 from feilun.serving.service import Service
 from feilun.store.store import Store
@@ -109,9 +109,10 @@ async def _serve(
     security: Security,
 ) -> None:
     app = create_app(service, security)
+    speaks = protocol(allow_connections(security.limits), security.proxies)
     config = uvicorn.Config(
         app,
-        http=Protocol,
+        http=speaks,
         ws="none",
         lifespan="off",
         log_config=None,
@@ -120,10 +121,17 @@ async def _serve(
         proxy_headers=False,
         timeout_keep_alive=75,
         timeout_graceful_shutdown=GRACE,
+        ssl_certfile=security.tls[0] if security.tls else None,
+        ssl_keyfile=security.tls[1] if security.tls else None,
     )
     async with app.api.running():
         await service.register(host, sock.getsockname()[1], address)
-        await _Server(config, ready, stop).serve([sock])
+        server = _Server(config, ready, stop)
+        watch = asyncio.create_task(speaks.watch(server.server_state.connections))
+        try:
+            await server.serve([sock])
+        finally:
+            watch.cancel()
 
 
 def _new_loop() -> asyncio.AbstractEventLoop:
