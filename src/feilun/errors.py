@@ -26,6 +26,7 @@ __all__ = [
     "NotFound",
     "Overloaded",
     "PayloadTooLarge",
+    "QuotaExceeded",
     "RateLimited",
     "Refused",
     "Unauthorized",
@@ -131,6 +132,13 @@ class RateLimited(UsageError):
 
     status = 429
     type = "rate_limit_error"
+
+
+class QuotaExceeded(RateLimited):
+    """A month's quota or budget is used up. 429 with this type is what OpenAI answers then, so that
+    clients written for it tell it from a call that came too fast."""
+
+    type = "insufficient_quota"
 
 
 class Refused(FeilunError):

@@ -66,11 +66,10 @@ class Allowances:
         *,
         holding: int,
         want: int,
-        least: int,
         limit: int | None,
         counted: Counted | None = None,
     ) -> Grant:
-        """Takes up to `want` of what is left of `limit`, or nothing where less than `least` is.
+        """Takes up to `want` of what is left of `limit`.
 
         `holder` is the writer that will spend it and `holding` what it has taken and not yet put
         on record. Without `counted` the limit counts nothing but what is held (slots).
@@ -93,7 +92,7 @@ class Allowances:
                 for writer in {*spent, *others} - {holder}
             )
             room = (_UNLIMITED if limit is None else limit) - taken - mine - holding
-            granted = min(want, room) if room >= max(1, least) else 0
+            granted = max(0, min(want, room))
             self._put(connection, name, holder, mine + holding + granted, moment)
         return Grant(granted, sum(spent.values()))
 
@@ -120,22 +119,22 @@ class Allowances:
 
     def take_calls(self, name: str, want: int, rate: float, burst: int) -> tuple[int, float]:
         """Takes up to `want` calls of a bucket of `burst` that fills by `rate` a second: how many,
-        and the seconds until one more is there.
+        and the seconds until it is full again.
 
-        The row holds when the bucket is full again, in microseconds: one statement takes.
+        The row holds that moment, in microseconds: one statement takes.
         """
         each = max(1, round(1e6 / rate))
         for count in dict.fromkeys((want, 1)):
             moment = round(time() * 1e6)
             full = self._advance(name, count * each, moment, burst * each)
             if full is not None:
-                return count, max(0.0, (full + each - burst * each - moment) / 1e6)
+                return count, (full - moment) / 1e6
         with self._db.read() as connection:
             query = select(t.allowances.c.used).where(
                 t.allowances.c.name == name, t.allowances.c.holder == ""
             )
             full = connection.scalar(query) or moment
-        return 0, max(0.001, (full + each - burst * each - moment) / 1e6)
+        return 0, max(0.0, (full - moment) / 1e6)
 
     def volumes(self, customer: str, month: str) -> dict[str, int]:
         """How far `customer` has come in `month` on each line of its prices."""
