@@ -43,6 +43,8 @@ def give_credit(
     if known is None:
         # The reason first: one of a credit that was never written says nothing, but a credit
         # without its reason cannot be mended.
+        said = {"amount": amount, "currency": currency, "reason": reason.strip(), "call": call_id}
+        store.catalog.note("credit.give", customer, said)
         store.invoices.add_reason(call_id, customer, reason.strip())
         event = Event(
             call_id=call_id,

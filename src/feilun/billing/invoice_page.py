@@ -18,7 +18,7 @@ from feilun import messages
 from feilun.billing.currency import exact_text
 from feilun.store.records import Invoice
 
-__all__ = ["COLUMNS", "invoice_csv", "invoice_html"]
+__all__ = ["COLUMNS", "grouped", "invoice_csv", "invoice_html", "line_title"]
 
 Json = Mapping[str, Any]
 
@@ -37,9 +37,7 @@ def invoice_html(invoice: Invoice, lang: messages.Language | None = None) -> str
     document = invoice.document
     lang = lang or language_of(document)
 
-    def say(key: str, **params: Any) -> str:
-        return messages.t(key, lang, **params)
-
+    say = _speaker(lang)
     total = exact_text(invoice.total, invoice.currency)
     state = "to_pay" if invoice.total > 0 else "in_favour" if invoice.total else "nothing_to_pay"
     page: str = _template().render(
@@ -64,9 +62,7 @@ def invoice_csv(invoice: Invoice, lang: messages.Language | None = None) -> str:
     document = invoice.document
     lang = lang or language_of(document)
 
-    def say(key: str, **params: Any) -> str:
-        return messages.t(key, lang, **params)
-
+    say = _speaker(lang)
     out = io.StringIO()
     writer = csv.DictWriter(out, COLUMNS, restval="", lineterminator="\r\n")
     writer.writeheader()
@@ -87,15 +83,30 @@ def invoice_csv(invoice: Invoice, lang: messages.Language | None = None) -> str:
     return out.getvalue()
 
 
+def _speaker(lang: messages.Language) -> Any:
+    def say(key: str, **params: Any) -> str:
+        return messages.t(key, lang, **params)
+
+    return say
+
+
 def language_of(document: Json) -> messages.Language:
     """The language in which the customer reads; English where nothing was said."""
     lang: messages.Language = "zh" if str(document["language"]).startswith("zh") else "en"
     return lang
 
 
+def line_title(line: Json) -> str:
+    """What a line is for, in the language in force."""
+    title: str = _row(line, messages.t)["what"]
+    return title
+
+
 def grouped(number: Any) -> str:
-    """A decimal text or a whole number with its thousands apart: ``1,234,567.89``."""
+    """A decimal text or a whole number with its thousands apart: ``1,234,567.89``; empty as it is."""
     text = str(number)
+    if not text:
+        return ""
     sign = "−" if text.startswith("-") else ""
     whole, point, part = text.lstrip("-").partition(".")
     return f"{sign}{int(whole):,}{point}{part}"

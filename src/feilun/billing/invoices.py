@@ -216,6 +216,8 @@ class _Closing:
             "events": sum(row.events for row in sums),
             "amount": exact_text(ledger, currency),
         }
+        said = {"month": self._month, "currency": currency, "total": total}
+        self._store.catalog.note("invoice.close", customer.id, said)
         return self._store.invoices.add_invoice(customer.id, self._month, currency, total, document)
 
     def _credit_lines(

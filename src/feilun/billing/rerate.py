@@ -126,6 +126,8 @@ def rerate(
             outcome=RERATE + month,
             created=now,
         )
+        said = {"month": month, "version": version, "amount": event.amount, "call": event.call_id}
+        store.catalog.note("rerate", customer.id, said)
         try:
             store.ledger.commit([event])
         except Conflict:
