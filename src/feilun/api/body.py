@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, MutableMapping
 from typing import Any, TypeVar
 
 import msgspec
@@ -16,10 +16,20 @@ import msgspec
 from feilun import messages
 from feilun.api.errors import BadRequest, UnsupportedMedia
 from feilun.errors import InvalidData, PayloadTooLarge
+from feilun.serving.caller import Disconnected
 from feilun.serving.limits import MAX_BODY, MAX_TEXT
 from feilun.types import Item, Scalar
 
-__all__ = ["Disconnected", "PredictBody", "Receive", "decode", "read_body", "to_items"]
+__all__ = [
+    "Disconnected",
+    "PredictBody",
+    "Receive",
+    "again",
+    "decode",
+    "gone",
+    "read_body",
+    "to_items",
+]
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
@@ -37,11 +47,39 @@ class PredictBody(msgspec.Struct, forbid_unknown_fields=True):
     explain: bool = False
 
 
-class Disconnected(Exception):
-    """The client went away before its request was complete."""
-
-
 T = TypeVar("T")
+
+
+def again(body: bytes, receive: Receive) -> Receive:
+    """A `receive` that gives `body` once more, then whatever comes from the client."""
+    pending = True
+
+    async def replay() -> MutableMapping[str, Any]:
+        nonlocal pending
+        if pending:
+            pending = False
+            return {"type": "http.request", "body": body, "more_body": False}
+        return await receive()
+
+    return replay
+
+
+def gone(receive: Receive) -> bool:
+    """Whether the client has gone away, as far as the server knows by now; the body was read.
+
+    One step of `receive`, which either has the news or would begin to wait for them: that is a
+    tenth of what a task would cost that waits beside every call.
+    """
+    step = receive()
+    if not isinstance(step, Coroutine):
+        return False
+    try:
+        step.send(None)
+    except StopIteration as news:
+        message: MutableMapping[str, Any] = news.value
+        return bool(message["type"] == "http.disconnect")
+    step.close()
+    return False
 
 
 async def read_body(

@@ -11,12 +11,13 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from feilun.api.answer import Answer
+from feilun.api.allowance import allowance_headers
 from feilun.api.context import Api
 from feilun.api.trace import Trace
-from feilun.money import Tariff
 from feilun.serving.served import Served
 from feilun.store.ids import new_id
-from feilun.store.records import ApiKey, Event, LedgerCall, Prediction, Price, Rated
+from feilun.store.records import ApiKey, Event, LedgerCall, Prediction
 from feilun.types import Item, Output, Usage
 
 __all__ = ["Answer", "Answered", "Call", "answer", "public", "usage_counts"]
@@ -47,38 +48,41 @@ class Answered:
     reasons: Sequence[dict[str, Any] | None] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What leaves: a JSON body, and headers beside those that every answer has."""
-
-    body: bytes
-    headers: tuple[tuple[bytes, bytes], ...] = ()
-
-
 async def answer(api: Api, call: Call, render: Callable[[Answered], bytes]) -> Answer:
     """Answers `call` and writes it down; `render` puts it into the words of its interface.
 
-    The caller has entered `call.served`. Raises what the engine and the ledger raise; then nothing
-    is charged.
+    The caller has entered `call.served`. Raises `RateLimited` and `QuotaExceeded` where a limit
+    does not let the call through, and what the engine and the ledger raise; then nothing is
+    charged.
     """
-    served, trace = call.served, call.trace
-    trace.lap("parse")
+    served = call.served
+    call.trace.lap("parse")
+    way = api.limits.enter(call.key, served.project, call.endpoint, len(call.items))
+    async with way as passage:
+        answered = await _ask(call)
+        body = render(answered)
+        call.trace.lap("engine")
+        charge = _charge(api, call, answered)
+        outcome = await api.meter.record(LedgerCall([charge], _log_rows(call, answered)))
+        passage.settle(charge.units, sum(outcome.amounts))
+        call.trace.lap("ledger")
+    usage = answered.usage
+    api.metrics.answered(served.id, usage.inputs, usage.tokens, usage.engine_seconds)
+    if served.abstains:
+        api.metrics.abstained(served.id, sum("abstained" in output for output in answered.outputs))
+    return Answer(body, tuple(allowance_headers(passage)))
+
+
+async def _ask(call: Call) -> Answered:
+    served = call.served
     everything = call.all_scores or call.explain
     outputs, usage = await served.answer(call.items, everything, call.vectors)
     reasons = None
     if call.explain:
         reasons, seconds = await served.explain(call.items, outputs)
         usage = replace(usage, engine_seconds=usage.engine_seconds + seconds)
-    trace.lap_engine(usage)
-    answered = Answered(new_id("pred_"), outputs, usage, reasons)
-    body = render(answered)
-    trace.lap("engine")
-    await api.meter.record(LedgerCall([_charge(api, call, answered)], _log_rows(call, answered)))
-    trace.lap("ledger")
-    api.metrics.answered(served.id, usage.inputs, usage.tokens, usage.engine_seconds)
-    if served.abstains:
-        api.metrics.abstained(served.id, sum("abstained" in output for output in outputs))
-    return Answer(body)
+    call.trace.lap_engine(usage)
+    return Answered(new_id("pred_"), outputs, usage, reasons)
 
 
 def public(output: Output, all_scores: bool) -> Output:
@@ -103,13 +107,14 @@ def usage_counts(usage: Usage) -> dict[str, int]:
 
 def _charge(api: Api, call: Call, answered: Answered) -> Event:
     served, key, usage = call.served, call.key, answered.usage
-    price = api.prices.current(served.project)
+    units = {"calls": 1, **usage_counts(usage)}
+    rating = api.rates.rate(key.customer, served.project, call.endpoint, units)
     return Event(
         call_id=answered.call_id,
-        units={"calls": 1, **usage_counts(usage)},
-        price_version=price.id if price else None,
-        rates=_rates(price, served.project, usage),
-        currency=price.currency if price else served.serving.currency,
+        units=units,
+        price_version=rating.price_version,
+        rates=rating.rates,
+        currency=rating.currency or served.serving.currency,
         customer=key.customer,
         key_id=key.id,
         project=served.project,
@@ -119,12 +124,6 @@ def _charge(api: Api, call: Call, answered: Answered) -> Event:
         cost=api.costs.cost(usage.engine_seconds, served.streams, served.serving.machine_per_hour),
         engine_us=round(usage.engine_seconds * 1e6),
     )
-
-
-def _rates(price: Price | None, project: str, usage: Usage) -> tuple[Rated, ...]:
-    if price is None or not price.amount:
-        return ()
-    return (Rated(f"{project}:inputs", usage.inputs, Tariff.flat(price.amount)),)
 
 
 def _log_rows(call: Call, answered: Answered) -> list[Prediction]:

@@ -7,12 +7,16 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from time import monotonic
 
+from feilun.api.idempotency import Retries
 from feilun.api.metrics import Metrics
 from feilun.api.security import Security, of_request
 from feilun.billing.attempts import Attempts
+from feilun.billing.keeper import Keeper
 from feilun.billing.keys import KeyRing, require
+from feilun.billing.limiter import Limits
 from feilun.billing.meter import Meter
-from feilun.billing.prices import CostCarry, PriceBook
+from feilun.billing.prices import CostCarry
+from feilun.billing.rating import RateBook
 from feilun.errors import RateLimited, Unauthorized
 from feilun.serving.internal import check_token
 from feilun.serving.service import Service
@@ -32,16 +36,19 @@ class Api:
         self.attempts = Attempts(self.security.limits.wrong_keys)
         self.models = service.models
         self.keys = KeyRing(service.store.keys)
-        self.prices = PriceBook(service.store.catalog)
+        self.rates = RateBook(service.store.catalog)
+        self.limits = Limits(service.store, self.rates)
         self.metrics = Metrics()
         self.costs = CostCarry()
+        self.retries = Retries()
         self._meter: Meter | None = None
         self._secret = ""
         self._look_lock = asyncio.Lock()
         self._looks = 0
         self._looked = 0.0
         service.subscribe(self.keys.reload)
-        service.subscribe(self.prices.reload)
+        service.subscribe(self.rates.reload)
+        service.subscribe(self.limits.reload)
 
     @property
     def meter(self) -> Meter:
@@ -58,12 +65,15 @@ class Api:
         """
         self._secret = await asyncio.to_thread(self.service.store.secret)
         self._meter = Meter(self.service.store.ledger, self.keys)
+        keeper = Keeper(self.limits, self.service.store)
         try:
             await self.service.start()
+            await keeper.start()
             yield
         finally:
             await self.service.stop()
             await asyncio.to_thread(self._meter.close)
+            await keeper.stop()
 
     async def authorise(
         self, headers: Mapping[bytes, bytes], scope: str | None = "predict"

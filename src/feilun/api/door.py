@@ -12,13 +12,16 @@ from functools import partial
 from time import perf_counter
 from typing import Any
 
-from feilun.api.body import Disconnected, Receive, read_body
-from feilun.api.call import Answer
+from feilun.api.answer import Answer
+from feilun.api.body import Disconnected, Receive, again, read_body
 from feilun.api.context import Api
 from feilun.api.errors import error_body, error_headers, language_of
 from feilun.api.hot import find
+from feilun.api.idempotency import once
+from feilun.api.passing import let_in, note_caller
 from feilun.api.security import HEADERS, STRICT, requested
 from feilun.api.trace import Trace, outcome_of
+from feilun.errors import Overloaded
 from feilun.serving.limits import MAX_BODY
 from feilun.store.ids import new_id
 
@@ -51,18 +54,26 @@ class Door:
             return
         start = perf_counter()
         requested(scope)
-        metrics = self.api.metrics
+        metrics, gate = self.api.metrics, self.api.models.gate
         headers: dict[bytes, bytes] = dict(scope["headers"])
+        note_caller(scope, headers)
         given = headers.get(b"x-request-id", b"")
         request_id = given.decode() if _REQUEST_ID.fullmatch(given) else new_id("req_")
         metrics.enter()
-        route, status = "", 499
+        route, status, held = "", 499, 0
         try:
+            try:
+                held = let_in(gate, scope["path"], headers)
+            except Overloaded as error:
+                route, status = "refused", error.status
+                await self._turn_away(scope, headers, request_id, send, error)
+                return
             hot = find(scope["method"], scope["path"])
             if hot is not None:
                 route, handler = hot
                 trace = Trace(start)
-                call = partial(handler, self.api, headers, receive, trace)
+                target = (scope["method"], scope["path"], handler)
+                call = partial(once, self.api, target, headers, receive, trace)
                 status = await self._answer(scope, call, headers, request_id, send)
                 trace.lap("write")
                 metrics.call(trace, outcome_of(status))
@@ -71,8 +82,24 @@ class Door:
         except Disconnected:
             log.debug("request %s: the client went away", request_id)
         finally:
+            if held:
+                gate.leave(held)
             metrics.leave()
             metrics.request(route, status, perf_counter() - start)
+
+    async def _turn_away(
+        self,
+        scope: Scope,
+        headers: dict[bytes, bytes],
+        request_id: str,
+        send: Send,
+        error: Overloaded,
+    ) -> None:
+        """Refuses a request before its body is read, and ends the connection: the body would have
+        to be read first, and a server that stops takes no further one."""
+        status, body = error_body(error, request_id, language_of(headers), scope["path"])
+        more = [*error_headers(error), (b"connection", b"close")]
+        await self._send(send, status, body, request_id, more)
 
     async def _answer(
         self,
@@ -125,7 +152,7 @@ class Door:
         try:
             trusted = scope["path"].startswith("/internal/") and self.api.is_internal(headers)
             body = await read_body(receive, headers, MAX_BODY if trusted else MANAGEMENT_BODY)
-            await self._inner(scope, _replay(body, receive), finish)
+            await self._inner(scope, again(body, receive), finish)
         except Disconnected:
             raise
         except Exception as error:  # noqa: BLE001
@@ -154,17 +181,3 @@ class Door:
         ]
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
-
-
-def _replay(body: bytes, receive: Receive) -> Receive:
-    """A `receive` that gives `body` once, then whatever comes from the client."""
-    pending = True
-
-    async def replay() -> MutableMapping[str, Any]:
-        nonlocal pending
-        if pending:
-            pending = False
-            return {"type": "http.request", "body": body, "more_body": False}
-        return await receive()
-
-    return replay

@@ -23,6 +23,7 @@ async def opened(
     key = await api.authorise(headers)
     trace.lap("authorise")
     raw = await read_body(receive, headers)
+    trace.receive = receive
     trace.lap("read")
     return key, raw
 

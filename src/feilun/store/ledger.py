@@ -21,6 +21,7 @@ from feilun.store.columns import now
 from feilun.store.database import Database
 from feilun.store.ledger_chain import Head, new_writer
 from feilun.store.ledger_group import GroupWriter
+from feilun.store.ledger_idempotency import Retries
 from feilun.store.ledger_rows import UNITS
 from feilun.store.ledger_totals import Dimension, Totals, shown_units
 from feilun.store.ledger_voices import VoiceLog
@@ -29,7 +30,7 @@ from feilun.store.records import CallOutcome, Event, LedgerCall, Prediction
 __all__ = ["Dimension", "Ledger"]
 
 
-class Ledger(Totals, VoiceLog):
+class Ledger(Totals, Retries, VoiceLog):
     """Events, predictions and feedback. Safe to call from threads and from several processes.
 
     `calls` is the same database with the patience of a caller who waits for an answer (by default
@@ -43,6 +44,11 @@ class Ledger(Totals, VoiceLog):
         self._turn = threading.Lock()
         self._head = Head(new_writer())
         self._more: dict[tuple[Any, ...], dict[str, int]] = {}
+
+    @property
+    def writer(self) -> str:
+        """Who writes the next events: another name after a commit of unknown outcome."""
+        return self._head.writer
 
     def commit(
         self, events: Sequence[Event], predictions: Sequence[Prediction] = ()

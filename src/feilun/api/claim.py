@@ -1,0 +1,36 @@
+"""A request that may be sent again, and how its answer is kept."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from feilun.errors import InvalidData, PayloadTooLarge
+from feilun.store.records import Idempotent
+
+__all__ = ["KEPT", "MOST_KEPT", "Claim"]
+
+KEPT = timedelta(hours=24)
+MOST_KEPT = 1024 * 1024
+"""Bytes of an answer that can be kept. A larger one is refused, and not charged."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A request that may be sent again: whose, by which key, and what it says (sha256)."""
+
+    customer: str
+    key: str
+    fingerprint: str
+
+    def keep(self, call_id: str, body: bytes) -> Idempotent:
+        """The answer as it is kept. Raises `PayloadTooLarge` for more than `MOST_KEPT`."""
+        if len(body) > MOST_KEPT:
+            raise PayloadTooLarge("api.answer_too_large_to_keep", given=len(body), limit=MOST_KEPT)
+        expires = datetime.now(UTC) + KEPT
+        return Idempotent(self.customer, self.key, self.fingerprint, call_id, body, expires)
+
+    def check(self, fingerprint: str) -> None:
+        """Raises `InvalidData` when the key was another request's."""
+        if fingerprint != self.fingerprint:
+            raise InvalidData("store.idempotency_key_reused", key=self.key)

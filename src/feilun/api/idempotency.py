@@ -1,0 +1,109 @@
+"""``Idempotency-Key``: a request that is sent again gets its first answer, and is charged once.
+
+A key is the customer's own word for one request, 1 to 255 visible ASCII characters. Its answer is
+kept for 24 hours in the commit that charges it, so that it holds over restarts and between servers
+on one database. While the first of several is under way here, the others wait for it; on another
+server they are computed too, and the ledger lets one of them win.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+from feilun.api.answer import Answer
+from feilun.api.body import Receive, again, read_body
+from feilun.api.claim import Claim
+from feilun.api.trace import Trace
+from feilun.errors import Unauthorized, UsageError
+from feilun.store.records import ApiKey, Idempotent
+
+if TYPE_CHECKING:
+    from feilun.api.context import Api
+
+__all__ = ["HEADER", "REPLAYED", "Retries", "once", "replay"]
+
+HEADER = b"idempotency-key"
+REPLAYED = ((b"idempotency-replayed", b"true"),)
+"""What an answer says that was given before."""
+
+_KEY = re.compile(rb"[\x21-\x7e]{1,255}")
+
+Handler = Callable[["Api", Mapping[bytes, bytes], Receive, Trace], Awaitable["Answer"]]
+
+
+class Retries:
+    """The requests with a key that are under way in this process."""
+
+    def __init__(self) -> None:
+        self._going: dict[tuple[str, str], tuple[str, asyncio.Future[None]]] = {}
+
+    async def first(self, claim: Claim) -> asyncio.Future[None]:
+        """Returns when nobody else is answering this key; `done` ends what begins then."""
+        who = (claim.customer, claim.key)
+        while who in self._going:
+            fingerprint, ended = self._going[who]
+            claim.check(fingerprint)
+            # Shielded: one of those who wait may go away without the others.
+            await asyncio.shield(ended)
+        mine = asyncio.get_running_loop().create_future()
+        self._going[who] = claim.fingerprint, mine
+        return mine
+
+    def done(self, claim: Claim, mine: asyncio.Future[None]) -> None:
+        """Lets the next one begin."""
+        del self._going[claim.customer, claim.key]
+        mine.set_result(None)
+
+
+async def once(
+    api: Api,
+    target: tuple[str, str, Handler],
+    headers: Mapping[bytes, bytes],
+    receive: Receive,
+    trace: Trace,
+) -> Answer:
+    """Answers a request by `target` (method, path, handler), or as it was answered before.
+
+    Raises `UsageError` for a key that is none, `InvalidData` (422) for one that was used for
+    another request, and whatever the handler raises; a call that failed leaves its key free.
+    """
+    method, path, handler = target
+    given = headers.get(HEADER)
+    if given is None:
+        return await handler(api, headers, receive, trace)
+    if not _KEY.fullmatch(given):
+        raise UsageError("api.bad_idempotency_key", param="Idempotency-Key")
+    key = await api.authorise(headers)
+    body = await read_body(receive, headers)
+    digest = sha256(f"{method}\n{path}\n".encode() + body)
+    claim = Claim(key.customer, given.decode("ascii"), digest.hexdigest())
+    mine = await api.retries.first(claim)
+    try:
+        earlier = await asyncio.to_thread(_earlier, api, key, claim)
+        if earlier is not None:
+            return replay(earlier)
+        trace.claim = claim
+        return await handler(api, headers, again(body, receive), trace)
+    finally:
+        api.retries.done(claim, mine)
+
+
+def replay(earlier: Idempotent) -> Answer:
+    """The earlier answer, byte for byte."""
+    return Answer(earlier.body, REPLAYED)
+
+
+def _earlier(api: Api, key: ApiKey, claim: Claim) -> Idempotent | None:
+    earlier = api.service.store.ledger.earlier(claim.customer, claim.key)
+    if earlier is None:
+        return None
+    claim.check(earlier.fingerprint)
+    # This answer does not pass the meter, which would have asked.
+    api.keys.look_again()
+    if not api.keys.valid(key.id):
+        raise Unauthorized("billing.key_ended")
+    return earlier
