@@ -33,7 +33,7 @@ def commands() -> dict[str, Any]:
             words = f"{before} {name}".strip()
             if hasattr(one, "commands"):
                 yield from walk(one, words)
-            else:
+            if not hasattr(one, "commands") or one.invoke_without_command:
                 yield words, one
 
     return dict(sorted(walk(typer.main.get_command(build()), "")))

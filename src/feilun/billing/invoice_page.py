@@ -103,7 +103,7 @@ def line_title(line: Json) -> str:
 
 
 def grouped(number: Any) -> str:
-    """A decimal text or a whole number with its thousands apart: ``1,234,567.89``; empty as it is."""
+    """A decimal text or a whole number with its thousands apart: ``1,234,567.89``."""
     text = str(number)
     if not text:
         return ""

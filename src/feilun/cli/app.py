@@ -17,7 +17,7 @@ from typer._click import exceptions as click_errors
 from feilun import messages
 from feilun.cli import commands, shell
 from feilun.cli.helping import translated
-from feilun.cli.shell import bind
+from feilun.cli.shell import alone, bind
 from feilun.config import load_settings
 from feilun.errors import FeilunError
 from feilun.messages import t
@@ -53,10 +53,17 @@ def build() -> typer.Typer:
 
     app.callback()(root)
     groups: dict[str, typer.Typer] = {}
-    for name in command_names():
+    names = command_names()
+    for name in names:
         module = importlib.import_module(f"feilun.cli.commands.{_file(name)}")
         group, _, verb = name.rpartition(" ")
         target = app
+        if any(other.startswith(f"{name} ") for other in names):
+            # A command that has others below it, as `usage` has `usage export`.
+            groups[name] = typer.Typer(help=t(f"cli.help_{name}"), invoke_without_command=True)
+            groups[name].callback()(alone(bind(module.command)))
+            app.add_typer(groups[name], name=name)
+            continue
         if group:
             if group not in groups:
                 groups[group] = typer.Typer(help=t(f"cli.group_{group}"), no_args_is_help=True)

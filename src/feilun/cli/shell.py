@@ -24,7 +24,7 @@ from feilun.types import Progress
 if TYPE_CHECKING:
     from feilun.project import Project, Workspace
 
-__all__ = ["PRINTED", "Shell", "bind"]
+__all__ = ["PRINTED", "Shell", "alone", "bind"]
 
 _PLAIN_WIDTH = 120
 PRINTED = threading.Event()
@@ -133,6 +133,23 @@ def bind(function: Callable[..., None]) -> Callable[..., None]:
 
     call.__signature__ = inspect.Signature(own + added)  # type: ignore[attr-defined]
     call.__annotations__ = {p.name: p.annotation for p in own + added}
+    return call
+
+
+def alone(function: Callable[..., None]) -> Callable[..., None]:
+    """A bound command that others stand below: it runs where none of them is called."""
+    signature = inspect.signature(function)
+
+    def call(ctx: typer.Context, **values: Any) -> None:
+        if ctx.invoked_subcommand is None:
+            function(**values)
+
+    context = inspect.Parameter(
+        "ctx", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context
+    )
+    parameters = [context, *signature.parameters.values()]
+    call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    call.__annotations__ = {p.name: p.annotation for p in parameters}
     return call
 
 

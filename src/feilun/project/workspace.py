@@ -9,7 +9,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from feilun import messages, registry
 from feilun.billing.keys import create_key
@@ -27,6 +27,9 @@ from feilun.store import Store, open_store
 from feilun.store.files import write_atomically
 from feilun.table import Table, to_jsonable
 from feilun.tasks.base import get as get_task
+
+if TYPE_CHECKING:
+    from feilun.project.invoicing import Invoices
 
 __all__ = ["Workspace"]
 
@@ -276,6 +279,13 @@ class Workspace:
             t(f"project.{c}") for c in ("customer", "project", "calls", "answers", "amount", "cost")
         ]
         return Listing(rows, Table(t("project.usage", days=days), columns, shown))
+
+    @property
+    def invoices(self) -> Invoices:
+        """Closing months, invoices, credits, re-ratings, and the ledger for other meters."""
+        from feilun.project.invoicing import Invoices
+
+        return Invoices(self.store)
 
     # Keeping house
 
