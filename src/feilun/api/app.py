@@ -15,6 +15,7 @@ from feilun import messages
 from feilun.api.context import Api
 from feilun.api.door import Door
 from feilun.api.errors import BadRequest, MethodNotAllowed, RouteNotFound, error_body, error_headers
+from feilun.api.inference_routes import router as inference_protocol
 from feilun.api.internal import router as internal
 from feilun.api.openai import router as openai
 from feilun.api.openapi import describe
@@ -58,7 +59,7 @@ def create_app(service: Service, security: Security | None = None) -> Door:
         generate_unique_id_function=lambda route: route.name,
     )
     inner.state.api = api
-    for router in (customers, openai, internal, pages):
+    for router in (customers, openai, inference_protocol, internal, pages):
         inner.include_router(router)
     inner.state.document = describe(inner)
     return Door(api, inner)

@@ -5,11 +5,14 @@ The router knows them too, for the OpenAPI document and for the methods that the
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 
 from feilun.api.body import Receive
 from feilun.api.call import Answer
 from feilun.api.context import Api
+from feilun.api.inference_protocol import infer
 from feilun.api.openai import embed
 from feilun.api.predict import predict
 from feilun.api.trace import Trace
@@ -19,6 +22,7 @@ __all__ = ["Handler", "find"]
 Handler = Callable[[Api, Mapping[bytes, bytes], Receive, Trace], Awaitable[Answer]]
 
 _PATHS: dict[str, Handler] = {"/v1/predict": predict, "/v1/embeddings": embed}
+_INFER = re.compile(r"/v2/models/([^/]+)(?:/versions/([^/]+))?/infer")
 
 
 def find(method: str, path: str) -> tuple[str, Handler] | None:
@@ -26,4 +30,12 @@ def find(method: str, path: str) -> tuple[str, Handler] | None:
     if method != "POST":
         return None
     handler = _PATHS.get(path)
-    return None if handler is None else (path, handler)
+    if handler is not None:
+        return path, handler
+    found = _INFER.fullmatch(path)
+    if found is None:
+        return None
+    model, version = found.groups()
+    middle = "" if version is None else "/versions/{version}"
+    template = f"/v2/models/{{model}}{middle}/infer"
+    return template, partial(infer, model=model, version=version)

@@ -1,0 +1,206 @@
+"""Shapes of bodies and answers in the OpenAPI document that FastAPI cannot know."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from feilun import messages
+from feilun.serving.limits import MAX_EXPLAINED
+
+__all__ = ["ANSWERS", "BODIES", "bodies"]
+
+BODIES = {
+    "/v1/predict": "PredictBody",
+    "/v1/embeddings": "EmbeddingsBody",
+    "/v2/models/{model}/infer": "InferBody",
+    "/v2/models/{model}/versions/{version}/infer": "InferBody",
+}
+"""The schemas of the bodies that the door reads itself, by path."""
+
+_TENSOR = {
+    "type": "object",
+    "required": ["name", "datatype", "shape"],
+    "properties": {
+        "name": {"type": "string"},
+        "datatype": {"type": "string", "examples": ["BYTES"]},
+        "shape": {"type": "array", "items": {"type": "integer"}},
+        "parameters": {"type": "object"},
+        "data": {"type": "array"},
+    },
+}
+_TENSORS = {
+    "type": "object",
+    "properties": {
+        "model_name": {"type": "string"},
+        "model_version": {"type": "string", "examples": ["3"]},
+        "id": {"type": "string"},
+        "parameters": {
+            "type": "object",
+            "properties": {"prediction_id": {"type": "string"}},
+        },
+        "outputs": {"type": "array", "items": _TENSOR},
+    },
+}
+_MODEL = {
+    "type": "object",
+    "properties": {
+        "id": {"type": "string"},
+        "object": {"const": "model"},
+        "created": {"type": "integer"},
+        "owned_by": {"type": "string"},
+        "version": {"type": "string", "examples": ["reviews@3"]},
+        "task": {"type": "string"},
+        "labels": {"type": "array", "items": {"type": "string"}},
+        "max_inputs": {"type": "integer"},
+        "embeddings": {"type": "boolean"},
+    },
+}
+ANSWERS: dict[tuple[str, str], dict[str, Any]] = {
+    ("/v1/predict", "post"): {"$ref": "#/components/schemas/Answer"},
+    ("/v1/embeddings", "post"): {
+        "type": "object",
+        "properties": {
+            "id": {"type": "string"},
+            "object": {"const": "list"},
+            "model": {"type": "string", "examples": ["reviews@3"]},
+            "data": {
+                "type": "array",
+                "items": {
+                    "type": "object",
+                    "properties": {
+                        "object": {"const": "embedding"},
+                        "index": {"type": "integer"},
+                        "embedding": {
+                            "anyOf": [
+                                {"type": "array", "items": {"type": "number"}},
+                                {"type": "string", "contentEncoding": "base64"},
+                            ]
+                        },
+                    },
+                },
+            },
+            "usage": {
+                "type": "object",
+                "properties": {
+                    "prompt_tokens": {"type": "integer"},
+                    "total_tokens": {"type": "integer"},
+                },
+            },
+        },
+    },
+    ("/v2/models/{model}/infer", "post"): _TENSORS,
+    ("/v2/models/{model}/versions/{version}/infer", "post"): _TENSORS,
+    ("/v1/feedback", "post"): {
+        "type": "object",
+        "properties": {
+            "id": {"type": "string"},
+            "prediction_id": {"type": "string"},
+            "index": {"type": "integer"},
+            "label": {"type": "string"},
+        },
+    },
+    ("/v1/models", "get"): {
+        "type": "object",
+        "properties": {"object": {"const": "list"}, "data": {"type": "array", "items": _MODEL}},
+    },
+    ("/v1/models/{model}", "get"): _MODEL,
+    ("/v1/usage", "get"): {
+        "type": "object",
+        "properties": {
+            "object": {"const": "usage"},
+            "data": {
+                "type": "array",
+                "items": {
+                    "type": "object",
+                    "properties": {
+                        "day": {"type": "string", "format": "date"},
+                        "model": {"type": ["string", "null"]},
+                        "calls": {"type": "integer"},
+                        "inputs": {"type": "integer"},
+                        "amount": {"type": "string", "examples": ["1.23"]},
+                        "currency": {"type": "string", "examples": ["USD"]},
+                    },
+                },
+            },
+            "total": {"type": "array", "items": {"type": "object"}},
+        },
+    },
+}
+
+
+def bodies(lang: messages.Language, inputs: list[Any], example: Any) -> dict[str, Any]:
+    """The schemas that `BODIES` names: `inputs` are the forms that inputs may have."""
+
+    def text(key: str, **more: Any) -> dict[str, Any]:
+        return {"type": "string", "description": messages.t(key, lang), **more}
+
+    return {
+        "PredictBody": {
+            "type": "object",
+            "required": ["inputs"],
+            "additionalProperties": False,
+            "properties": {
+                "model": text("api.schema_model") | {"type": ["string", "null"]},
+                "inputs": {"anyOf": inputs},
+                "all_scores": {
+                    "type": "boolean",
+                    "default": False,
+                    "description": messages.t("api.schema_all_scores", lang),
+                },
+                "explain": {
+                    "type": "boolean",
+                    "default": False,
+                    "description": messages.t("api.schema_explain", lang, limit=MAX_EXPLAINED),
+                },
+            },
+            "examples": [{"model": "reviews", "inputs": [example]}],
+        },
+        "EmbeddingsBody": {
+            "type": "object",
+            "required": ["input"],
+            "additionalProperties": False,
+            "properties": {
+                "input": {
+                    "anyOf": [
+                        {"type": "string"},
+                        {"type": "array", "minItems": 1, "items": {"type": "string"}},
+                    ]
+                },
+                "model": text("api.schema_model") | {"type": ["string", "null"]},
+                "encoding_format": {"enum": ["float", "base64"], "default": "float"},
+                "dimensions": {"type": ["integer", "null"], "minimum": 1},
+                "user": {"type": ["string", "null"]},
+            },
+            "examples": [{"model": "reviews", "input": [example]}],
+        },
+        "InferBody": {
+            "type": "object",
+            "required": ["inputs"],
+            "additionalProperties": False,
+            "properties": {
+                "id": {"type": ["string", "null"]},
+                "parameters": {
+                    "type": "object",
+                    "properties": {
+                        "all_scores": {"type": "boolean"},
+                        "binary_data_output": {"type": "boolean"},
+                    },
+                },
+                "inputs": {"type": "array", "minItems": 1, "items": _TENSOR},
+                "outputs": {
+                    "type": ["array", "null"],
+                    "items": {
+                        "type": "object",
+                        "required": ["name"],
+                        "properties": {
+                            "name": {"type": "string"},
+                            "parameters": {
+                                "type": "object",
+                                "properties": {"binary_data": {"type": "boolean"}},
+                            },
+                        },
+                    },
+                },
+            },
+        },
+    }
