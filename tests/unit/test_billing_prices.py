@@ -9,36 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from feilun.billing.prices import CostCarry, PriceBook, amount_of, set_price
+from feilun.billing.prices import CostCarry, set_price
 from feilun.billing.usage import money, own_usage
 from feilun.store import open_store
-from feilun.store.records import Event, Price
+from feilun.store.records import Event
 
 NOW = datetime.now(UTC)
-
-
-def price(amount: int) -> Price:
-    return Price(1, "reviews", amount, "USD", NOW, NOW)
-
-
-@pytest.mark.parametrize(
-    ("per_1000", "inputs", "amount"),
-    [
-        (1_500_000, 1000, 1_500_000),
-        (1_500_000, 1, 1_500),
-        (1_234, 1, 1),
-        (1_500, 1, 2),
-        (499, 1, 0),
-        (499, 512, 255),
-        (0, 10**9, 0),
-    ],
-)
-def test_the_amount_of_a_call_is_rounded_half_up(per_1000: int, inputs: int, amount: int) -> None:
-    assert amount_of(price(per_1000), inputs) == amount
-
-
-def test_without_a_price_nothing_is_owed() -> None:
-    assert amount_of(None, 1000) == 0
 
 
 def test_a_price_holds_from_its_moment_on(workspace_dir: Path) -> None:
@@ -50,13 +26,11 @@ def test_a_price_holds_from_its_moment_on(workspace_dir: Path) -> None:
         later = store.catalog.add_price(
             "reviews", 700_000, "USD", effective=NOW + timedelta(days=30)
         )
-        book = PriceBook(store.catalog)
-        assert book.current("reviews") is None
-        book.reload()
-        assert book.current("reviews") == first
-        assert book.current("reviews", NOW + timedelta(days=31)) == later
-        assert book.current("reviews", NOW - timedelta(days=1)) is None
-        assert book.current("other") is None
+        catalog = store.catalog
+        assert catalog.price("reviews") == first
+        assert catalog.price("reviews", NOW + timedelta(days=31)) == later
+        assert catalog.price("reviews", NOW - timedelta(days=1)) is None
+        assert catalog.price("other") is None
 
 
 @given(st.lists(st.floats(0, 10), max_size=200))

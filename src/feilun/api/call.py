@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from feilun.api.answer import Answer
 from feilun.api.allowance import allowance_headers
+from feilun.api.answer import Answer
 from feilun.api.context import Api
 from feilun.api.trace import Trace
 from feilun.serving.served import Served

@@ -13,7 +13,16 @@ from collections.abc import Mapping
 import msgspec
 
 from feilun import messages
-from feilun.errors import EnvironmentProblem, FeilunError, Overloaded, Unauthorized, UsageError
+from feilun.api.allowance import rate_headers
+from feilun.errors import (
+    EnvironmentProblem,
+    FeilunError,
+    Overloaded,
+    QuotaExceeded,
+    RateLimited,
+    Unauthorized,
+    UsageError,
+)
 
 __all__ = [
     "BadRequest",
@@ -114,6 +123,11 @@ def error_headers(error: Exception) -> list[tuple[bytes, bytes]]:
         headers.append((b"retry-after", b"%d" % max(1, math.ceil(error.params["retry_after"]))))
     elif isinstance(error, EnvironmentProblem) and error.status == 503:
         headers.append((b"retry-after", b"%d" % _AWAY_SECONDS))
+    if isinstance(error, RateLimited) and error.params.get("allowance") is not None:
+        headers += rate_headers(error.params["allowance"])
+    if isinstance(error, QuotaExceeded):
+        # The month is not over in a few seconds: OpenAI's client would try again in vain.
+        headers.append((b"x-should-retry", b"false"))
     return headers
 
 

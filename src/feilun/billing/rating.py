@@ -159,8 +159,9 @@ class RateBook:
         until = min(until, next_)
         if price is None or price.amount is None:
             return Lines((), None, None, until)
+        # What costs nothing needs no count of how far the month has come.
         line = Line(f"{project}:inputs", "inputs", Tariff.flat(price.amount))
-        return Lines((line,), price.id, price.currency, until)
+        return Lines((line,) if price.amount else (), price.id, price.currency, until)
 
 
 def _in_force(rows: Sequence[_Row], moment: datetime) -> tuple[_Row | None, datetime]:
