@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from feilun.errors import InvalidSettings, NotFound
 from feilun.messages import Language, t
@@ -284,7 +284,29 @@ class Settings(Section):
     starters: Path | None = Field(
         None, description="a folder of starter models, each a sub-folder, beside the installed ones"
     )
+    memory: str | None = Field(
+        None,
+        description="memory for models of a server, such as 4GB; what does not fit is loaded when"
+        " it is called. By default all stay loaded",
+    )
+    trusted_proxies: tuple[str, ...] = Field(
+        (),
+        description="addresses and networks, with commas between, whose X-Forwarded-For is believed",
+    )
+    admin_token: str | None = Field(
+        None,
+        repr=False,
+        description="what opens /admin/v1 under feilun serve --admin, 32 characters or more; by "
+        "default a file of the workspace holds one",
+    )
     debug: bool = Field(False, description="show tracebacks")
+
+    @field_validator("trusted_proxies", mode="before")
+    @classmethod
+    def _divide(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
 
 
 def load_settings(environ: Mapping[str, str] | None = None, **overrides: Any) -> Settings:

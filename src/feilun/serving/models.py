@@ -99,9 +99,10 @@ class Models:
 
     @property
     def ready(self) -> bool:
-        """Whether something answers at every endpoint that has a live version."""
+        """Whether something answers at every endpoint that has a live version; not while the
+        server stops."""
         dark = {failure.endpoint for failure in self.failures} - set(self._routes)
-        return self.refreshed and bool(self._routes) and not dark
+        return self.refreshed and bool(self._routes) and not dark and not self.gate.draining
 
     def find(self, model: str | None, project: str | None = None) -> tuple[str, Served]:
         """The endpoint and the version that answer a call for `model`.

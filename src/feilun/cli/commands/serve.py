@@ -1,7 +1,12 @@
-"""``feilun serve``: the API, with what is live, until it is stopped."""
+"""``feilun serve``: the API, with what is live, until it is stopped.
+
+This process only holds the port; the server is its child, the same command again, and is started
+anew when it crashes or hangs (`feilun.serving.supervisor`).
+"""
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated
 
 import typer
@@ -16,7 +21,16 @@ def command(
     port: Annotated[
         int, typer.Option("--port", min=0, max=65535, help=t("cli.option_port"))
     ] = 8000,
+    memory: Annotated[str | None, typer.Option("--memory", help=t("cli.option_memory"))] = None,
 ) -> None:
+    from feilun.serving.sizes import parse_size
+    from feilun.serving.supervisor import Link
+
+    size = parse_size(memory) if memory else None
+    link = Link.found()
+    if link is None:
+        raise typer.Exit(_supervise(host, port))
+
     from feilun.api import run
 
     with shell.workspace() as workspace:
@@ -24,6 +38,16 @@ def command(
         greeting = workspace.greeting
 
         def ready(address: str) -> None:
-            shell.emit({"address": address, "docs": f"{address}/docs"}, *greeting(address))
+            if link.starts == 0:
+                shell.emit({"address": address, "docs": f"{address}/docs"}, *greeting(address))
 
-        run(workspace, host=host, port=port, on_ready=ready)
+        run(workspace, host=host, port=port, on_ready=ready, memory=size, link=link)
+
+
+def _supervise(host: str, port: int) -> int:
+    """Takes the port, which is told when it is not free, and keeps the server behind it."""
+    from feilun.serving.ports import bind
+    from feilun.serving.supervisor import supervise
+
+    with bind(host, port) as listening:
+        return supervise(listening, [sys.executable, "-m", "feilun", *sys.argv[1:]])
