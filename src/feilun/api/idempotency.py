@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from feilun.api.answer import Answer
+from feilun.api.answer import Answer, framing
 from feilun.api.body import Receive, again, read_body
 from feilun.api.claim import Claim
 from feilun.api.trace import Trace
@@ -94,7 +94,7 @@ async def once(
 
 def replay(earlier: Idempotent) -> Answer:
     """The earlier answer, byte for byte."""
-    return Answer(earlier.body, REPLAYED)
+    return Answer(earlier.body, (*REPLAYED, *framing(earlier.body)))
 
 
 def _earlier(api: Api, key: ApiKey, claim: Claim) -> Idempotent | None:

@@ -9,13 +9,13 @@ like every other.
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import msgspec
 import numpy as np
 
+from feilun.api.answer import JSON_LENGTH, framing
 from feilun.api.body import Receive, decode
 from feilun.api.call import Answer, Answered, Call, answer
 from feilun.api.context import Api
@@ -29,7 +29,6 @@ from feilun.types import Item, Scalar
 
 __all__ = ["infer", "name_of", "number_of"]
 
-_LENGTH = b"inference-header-content-length"
 _LONG = 32 * 1024
 """Bytes of a body from which checking its inputs would hold up the event loop."""
 
@@ -68,26 +67,20 @@ async def infer(
         made = await answer(
             api, call, lambda answered: _render(endpoint, served, body, wanted, answered)
         )
-    return _with_length(made) if any(behind for _, behind in wanted) else made
+    if any(behind for _, behind in wanted):
+        return replace(made, headers=(*made.headers, *framing(made.body)))
+    return made
 
 
 def _split(raw: bytes, headers: Mapping[bytes, bytes]) -> tuple[bytes, bytes]:
     """The JSON of a body, and what lies behind it."""
-    if _LENGTH not in headers:
+    if JSON_LENGTH not in headers:
         return raw, b""
-    given = headers[_LENGTH]
+    given = headers[JSON_LENGTH]
     length = int(given[:20]) if given.isdigit() else -1
     if not 0 <= length <= len(raw):
         raise BadRequest("api.bad_head_length", size=len(raw))
     return raw[:length], raw[length:]
-
-
-def _with_length(made: Answer) -> Answer:
-    """The headers of an answer with binary data: read off the body, which may be an earlier one."""
-    # In Latin-1 a byte is a character, and JSON's own characters are the same.
-    _, length = json.JSONDecoder().raw_decode(made.body.decode("latin-1"))
-    own = ((_LENGTH, b"%d" % length), (b"content-type", b"application/octet-stream"))
-    return replace(made, headers=(*made.headers, *own))
 
 
 def name_of(api: Api, model: str, version: str | None) -> str:
