@@ -76,10 +76,12 @@ async def answer(api: Api, call: Call, render: Callable[[Answered], bytes]) -> A
 async def _ask(call: Call) -> Answered:
     served = call.served
     everything = call.all_scores or call.explain
-    outputs, usage = await served.answer(call.items, everything, call.vectors)
+    outputs, usage = await served.answer(
+        call.items, everything, call.vectors, customer=call.key.customer
+    )
     reasons = None
     if call.explain:
-        reasons, seconds = await served.explain(call.items, outputs)
+        reasons, seconds = await served.explain(call.items, outputs, customer=call.key.customer)
         usage = replace(usage, engine_seconds=usage.engine_seconds + seconds)
     call.trace.lap_engine(usage)
     return Answered(new_id("pred_"), outputs, usage, reasons)

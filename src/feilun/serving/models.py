@@ -25,7 +25,6 @@ from feilun.serving.watchdog import Watchdog
 from feilun.store.artifacts import Artifacts
 from feilun.store.catalog import Catalog
 from feilun.store.records import Deployment
-from feilun.types import Item, Output
 
 __all__ = ["Failure", "Models", "Route"]
 
@@ -149,21 +148,6 @@ class Models:
             self.refreshed = True
             self._retire_unused()
 
-    def observe(
-        self,
-        endpoint: str,
-        served: Served,
-        items: Sequence[Item],
-        outputs: Sequence[Output],
-        seconds: float,
-    ) -> None:
-        """What was answered at `endpoint` by `served`, in `seconds` of its engine, is asked of its
-        shadows when there is time."""
-        route = self._routes.get(endpoint)
-        if route is not None and route.shadows and served is route.live:
-            for shadow in route.shadows:
-                shadow.offer(items, outputs, seconds)
-
     def shadows(self) -> dict[int, Shadow]:
         """The shadows by the id of their deployment."""
         return dict(self._shadows)
@@ -274,6 +258,7 @@ class Models:
         self._routes = routes
         for route in routes.values():
             for served in _all(route):
+                served.shadows = route.shadows if served is route.live else ()
                 if served.engine is not None:  # it may have been a shadow until now
                     TURNS.background(served.engine, wanted=False)
         self._by_id = {served.id: served for route in routes.values() for served in _all(route)}

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from time import monotonic
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import ValidationError
 
@@ -24,6 +24,9 @@ from feilun.serving.residents import Residents
 from feilun.store.records import ModelVersion
 from feilun.tasks import base as tasks
 from feilun.types import Chunk, EngineRequest, Item, Output, Usage
+
+if TYPE_CHECKING:
+    from feilun.serving.shadow import Shadow
 
 __all__ = ["Served"]
 
@@ -53,7 +56,7 @@ class Served:
     """One version. `enter` it for the time of a call: it closes only when nobody is in.
 
     `engine` is None while it is not in memory; `busy` counts the calls that need it now, `called`
-    tells which version was called longest ago.
+    tells which version was called longest ago. `shadows` are asked what it was asked.
     """
 
     def __init__(
@@ -70,6 +73,7 @@ class Served:
         self.ref = ref
         self.folder = folder
         self.engine: Engine | None = None
+        self.shadows: tuple[Shadow, ...] = ()
         self.streams = 1
         self.gives_vectors = False
         self.busy = 0
@@ -159,10 +163,16 @@ class Served:
         """
         everything = all_scores or len(self.schema.labels) <= _FEW_LABELS
         request = EngineRequest(items, everything, customer, vectors=vectors)
-        if self.cache is None or vectors:
+        if vectors:
             outputs, usage, _ = await self._admitted(request)
             return outputs, usage
-        return await self._through_cache(self.cache, request)
+        if self.cache is None:
+            outputs, usage, _ = await self._admitted(request)
+        else:
+            outputs, usage = await self._through_cache(self.cache, request)
+        for shadow in self.shadows:
+            shadow.offer(items, outputs, usage.engine_seconds)
+        return outputs, usage
 
     async def explain(
         self, items: Sequence[Item], outputs: Sequence[Output], *, customer: str = ""
