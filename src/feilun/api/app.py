@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from fastapi import FastAPI, Request, Response
+from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 import feilun
 from feilun import messages
+from feilun.api.admin import router as admin
+from feilun.api.billing import router as billing
 from feilun.api.context import Api
 from feilun.api.door import Door
 from feilun.api.errors import BadRequest, MethodNotAllowed, RouteNotFound, error_body, error_headers
@@ -25,7 +27,7 @@ from feilun.api.security import Security
 from feilun.errors import FeilunError, InvalidData
 from feilun.serving.service import Service
 
-__all__ = ["create_app"]
+__all__ = ["create_admin_app", "create_app"]
 
 
 def create_app(service: Service, security: Security | None = None) -> Door:
@@ -41,6 +43,18 @@ def create_app(service: Service, security: Security | None = None) -> Door:
         async with api.running():
             yield
 
+    routers = [customers, billing, openai, inference_protocol, internal, pages]
+    if api.security.admin and api.security.admin_address is None:
+        routers.append(admin)
+    return Door(api, _routed(api, routers, lifespan))
+
+
+def create_admin_app(api: Api) -> Door:
+    """The administration alone, over the `api` of a server that runs."""
+    return Door(api, _routed(api, [admin, pages]), answers=False)
+
+
+def _routed(api: Api, routers: Sequence[APIRouter], lifespan: Any = None) -> FastAPI:
     # FastAPI's own pages load scripts from a CDN; ours (pages.py) work offline.
     inner = FastAPI(
         title="feilun",
@@ -59,10 +73,10 @@ def create_app(service: Service, security: Security | None = None) -> Door:
         generate_unique_id_function=lambda route: route.name,
     )
     inner.state.api = api
-    for router in (customers, openai, inference_protocol, internal, pages):
+    for router in routers:
         inner.include_router(router)
     inner.state.document = describe(inner)
-    return Door(api, inner)
+    return inner
 
 
 async def _failed(request: Request, error: Exception) -> Response:

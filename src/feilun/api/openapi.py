@@ -58,6 +58,9 @@ def _complete(path: str, method: str, operation: dict[str, Any], lang: messages.
     responses = operation["responses"]
     if schema := ANSWERS.get((path, method)):
         responses["200"]["content"] = {"application/json": {"schema": schema}}
+        if path == "/v1/invoices/{number}":
+            for form in ("text/html", "text/csv"):
+                responses["200"]["content"][form] = {"schema": {"type": "string"}}
     elif path in ("/docs", "/"):
         responses["200"]["content"] = {"text/html": {"schema": {"type": "string"}}}
     elif path == "/metrics":

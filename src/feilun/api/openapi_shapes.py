@@ -123,6 +123,77 @@ ANSWERS: dict[tuple[str, str], dict[str, Any]] = {
                 },
             },
             "total": {"type": "array", "items": {"type": "object"}},
+            "limits": {
+                "type": "array",
+                "items": {
+                    "type": "object",
+                    "properties": {
+                        "of": {"enum": ["key", "customer"]},
+                        "month": {"type": "string", "examples": ["2026-11"]},
+                        "rate": {"type": "object"},
+                        "concurrency": {"type": "integer"},
+                        "inputs": {
+                            "type": "object",
+                            "properties": {
+                                "limit": {"type": "integer"},
+                                "used": {"type": "integer"},
+                                "remaining": {"type": "integer"},
+                            },
+                        },
+                        "budgets": {
+                            "type": "array",
+                            "items": {
+                                "type": "object",
+                                "properties": {
+                                    "currency": {"type": "string"},
+                                    "limit": {"type": ["string", "null"]},
+                                    "used": {"type": "string", "examples": ["1.23"]},
+                                    "remaining": {"type": ["string", "null"]},
+                                    "warn_at": {"type": ["string", "null"]},
+                                },
+                            },
+                        },
+                    },
+                },
+            },
+        },
+    },
+    ("/v1/invoices", "get"): {
+        "type": "object",
+        "properties": {
+            "object": {"const": "list"},
+            "data": {
+                "type": "array",
+                "items": {
+                    "type": "object",
+                    "properties": {
+                        "number": {"type": "string", "examples": ["2026-10-0001"]},
+                        "month": {"type": "string", "examples": ["2026-10"]},
+                        "total": {"type": "string", "examples": ["12.50"]},
+                        "currency": {"type": "string", "examples": ["EUR"]},
+                        "issued": {"type": "string", "format": "date"},
+                        "due": {"type": ["string", "null"]},
+                        "digest": {"type": "string"},
+                    },
+                },
+            },
+        },
+    },
+    ("/v1/invoices/{number}", "get"): {
+        "type": "object",
+        "properties": {
+            "object": {"const": "invoice"},
+            "digest": {"type": "string"},
+            "number": {"type": "string", "examples": ["2026-10-0001"]},
+            "month": {"type": "string"},
+            "currency": {"type": "string"},
+            "seller": {"type": "object"},
+            "customer": {"type": "object"},
+            "lines": {"type": "array", "items": {"type": "object"}},
+            "net": {"type": "string"},
+            "tax": {"type": ["object", "null"]},
+            "rounding": {"type": ["object", "null"]},
+            "total": {"type": "string", "examples": ["12.50"]},
         },
     },
 }

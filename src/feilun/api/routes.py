@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from datetime import UTC, date, datetime, time, timedelta
 from typing import Annotated, Any
 
 import msgspec
@@ -15,7 +14,6 @@ from feilun.api.context import Api
 from feilun.api.metrics import CONTENT_TYPE
 from feilun.api.predict import predict
 from feilun.api.trace import Trace
-from feilun.billing.usage import own_usage
 from feilun.feedback.collect import accept
 from feilun.serving.models import Models
 from feilun.serving.served import Served
@@ -146,24 +144,6 @@ def _model(endpoint: str, served: Served) -> dict[str, Any]:
         "max_inputs": served.serving.max_inputs,
         "embeddings": served.gives_vectors,
     }
-
-
-@router.get("/v1/usage", tags=["usage"])
-def get_usage(
-    api: ApiOf, key: UsageKey, since: date | None = None, until: date | None = None
-) -> Response:
-    """What this key's customer has used and owes, by day and model, days in UTC.
-
-    `since` and `until` are the first and the last day; without them everything counts.
-    """
-    return _json(
-        own_usage(
-            api.service.store.ledger,
-            key.customer,
-            since=None if since is None else datetime.combine(since, time(), UTC),
-            until=None if until is None else datetime.combine(until, time(), UTC) + timedelta(1),
-        )
-    )
 
 
 @router.get("/healthz", tags=["operation"])
