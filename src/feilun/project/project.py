@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from feilun.errors import NotFound, Refused, UsageError
 from feilun.messages import t
-from feilun.project import answers, looks
+from feilun.project import answers, beside, looks
 from feilun.project.base import Report
 from feilun.project.data_verbs import DataVerbs
 from feilun.project.model import Model
@@ -182,12 +182,17 @@ class Project(DataVerbs):
         *,
         force: bool = False,
         reason: str | None = None,
+        canary: float | None = None,
+        shadow: bool = False,
         report: Report | None = None,
     ) -> Deployed:
         """Puts a version live when the gate let it pass and the golden requests agree.
 
         `force` goes past the gate (never past the golden requests) and needs a `reason`, which is
-        kept. Raises `Refused` with the gate's reasons, `UsageError` for force without a reason.
+        kept. With `canary`, percent of the calls, it answers these beside the live version; as a
+        `shadow` it is asked what the live version is asked, compared and not heard, so that no gate
+        has to let it pass. Without either it takes the live place, also from there. Raises
+        `Refused` with the gate's reasons, `UsageError` for force without a reason.
         """
         if force and not (reason or "").strip():
             raise UsageError("project.force_needs_reason")
@@ -196,14 +201,16 @@ class Project(DataVerbs):
         context = self._context(self.config(), report)
         version = self.model(model).record
         catalog = self.workspace.store.catalog
+        endpoint = catalog.project(self.name).endpoint
+        place = beside.wanted(self.workspace.store, endpoint, canary, shadow)
         with self.workspace.store.lock(self.name):
-            before = catalog.live(catalog.project(self.name).endpoint)
+            before = catalog.live(endpoint)
             now = (before.version, before.artifact) if before else None
-            if now == (version.id, version.artifact()):
+            if now == (version.id, version.artifact()) and place is None:
                 return Deployed(version.id, None, False, None)
             if not version.variants and version.data_version is not None:
                 compress(context, version=version.id)
-            if not force:
+            if not force and not shadow:
                 judged = evaluate(context, version=version.id, baseline=None, below=None)
                 if not judged["promote"]:
                     raise Refused(
@@ -211,16 +218,27 @@ class Project(DataVerbs):
                         version=version.id,
                         reasons="\n".join(judged["reasons"]),
                     )
-            outcome = deploy(context, version=version.id, forced=force, reason=reason or "")
+            outcome = deploy(
+                context, version=version.id, forced=force, reason=reason or "", beside=place
+            )
         if not outcome["promoted"]:
             raise Refused("project.golden_refused", version=version.id, **outcome["golden"])
         previous = before.version if before and before.version != version.id else None
-        return Deployed(version.id, previous, force, outcome["golden"])
+        role, share = place or ("live", 1.0)
+        return Deployed(version.id, previous, force, outcome["golden"], role=role, share=share)
 
-    def rollback(self) -> Deployed:
-        """The version that was live before the present one answers again, at once; a second
-        rollback goes one further back. Raises `NotFound` when there was none."""
-        catalog = self.workspace.store.catalog
+    def rollback(self, *, shadow: bool = False) -> Deployed:
+        """A canary ends, and the live version answers all calls again. Without one, the version
+        that was live before the present one answers again, at once; a second rollback goes one
+        further back. `shadow` ends the shadow and nothing else. Raises `NotFound` when there is
+        nothing to go back to."""
+        store = self.workspace.store
+        if shadow or (canaries := beside.end(store, self.name, "canary")):
+            ended = [beside.end_shadow(store, self.name)] if shadow else canaries
+            answers_now = self.live
+            notes = tuple(t("project.ended_beside", version=version) for version in ended)
+            return Deployed(answers_now.id if answers_now else "", None, False, None, notes=notes)
+        catalog = store.catalog
         endpoint = catalog.project(self.name).endpoint
         live, former = catalog.live(endpoint), catalog.former(endpoint)
         if live is None:

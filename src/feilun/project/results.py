@@ -243,17 +243,21 @@ class Compressed(Result):
 
 @dataclass(frozen=True)
 class Deployed(Result):
-    """What answers now, what answered before, and the golden requests that proved it."""
+    """What answers now, what answered before, and the golden requests that proved it. A `role`
+    beside the live one has a `share` of the calls, 0 to 1."""
 
     version: str
     previous: str | None
     forced: bool
     golden: Mapping[str, Any] | None
     notes: Sequence[str] = ()
+    role: str = "live"
+    share: float = 1.0
 
     def tables(self) -> Sequence[Table]:
-        notes = [t("project.live_now", version=self.version), *self.notes]
-        if self.previous:
+        key, share = f"project.{self.role}_deployed", 100 * self.share
+        notes = [t(key, version=self.version, share=share), *self.notes]
+        if self.previous and self.role == "live":
             notes.append(t("project.live_before", version=self.previous))
         if self.golden:
             notes.append(t("project.golden", **self.golden))

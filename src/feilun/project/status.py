@@ -11,6 +11,8 @@ from typing import Any
 
 from feilun.messages import t
 from feilun.metrics.intervals import wilson
+from feilun.project.beside import beside
+from feilun.project.beside import sentence as sentence_beside
 from feilun.project.drift import noted, sentence
 from feilun.project.results import percent
 from feilun.store import Store
@@ -62,6 +64,7 @@ class Status(Result):
             if r["error"] and r["state"] in ("failed", "refused")
         ]
         notes += [_live(p) for p in self.projects if p["live"]]
+        notes += [sentence_beside(one, p["project"]) for p in self.projects for one in p["beside"]]
         notes += [p["drift"]["sentence"] for p in self.projects if p["drift"]]
         servers = [t("project.server_at", **server) for server in self.servers]
         notes += servers or [t("project.no_server")]
@@ -88,6 +91,7 @@ def gather(store: Store, folder: Path, names: Sequence[str]) -> Status:
                 "corrections": store.ledger.waiting(name),
                 "live_accuracy": _audited(store, name, live),
                 "drift": _drift(store, live),
+                "beside": beside(store, row.endpoint),
             }
         )
         runs += [_run(store, run) for run in store.catalog.runs(name, limit=3)]

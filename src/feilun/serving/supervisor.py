@@ -109,8 +109,7 @@ def supervise(
                 pause = _FIRST_PAUSE
             how = signal.Signals(-code).name if code < 0 else str(code)
             log.error("%s", t("serving.restarted", "en", how=how, seconds=pause))
-            asked.wait(pause)
-            if asked.times:
+            if asked.wait(pause):
                 return 0
             pause = min(2 * pause, _LONGEST_PAUSE)
             starts += 1
@@ -141,8 +140,8 @@ class _Asked:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
-    def wait(self, seconds: float) -> None:
-        self._event.wait(seconds)
+    def wait(self, seconds: float) -> bool:
+        return self._event.wait(seconds)
 
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)

@@ -82,10 +82,12 @@ class Deployments(CatalogPart):
         actor: str = "",
     ) -> Deployment:
         """Adds a ``canary`` or ``shadow`` beside the live version, with `weight` of the calls
-        (0 to 1). Raises as `set_live` does."""
+        (0 to 1), in place of what this version was there before. Raises as `set_live` does, and
+        `Conflict` for the live version itself and for canaries of more than all calls."""
         with self._db.write() as connection:
             touch(connection)
             row = _row(connection, endpoint, version, variant)
+            _check_beside(connection, row, role, weight)
             row |= {
                 "weight": weight,
                 "role": role,
@@ -191,6 +193,21 @@ def _row(
         "artifact": artifact,
         "until": None,
     }
+
+
+def _check_beside(connection: Connection, row: dict[str, Any], role: Role, weight: float) -> None:
+    """Ends what the version was beside the live one until now."""
+    endpoint, version = row["endpoint"], row["version"]
+    live = _live(connection, endpoint)
+    if live and (live.version, live.artifact) == (version, row["artifact"]):
+        raise Conflict("store.live_already", version=version, endpoint=endpoint)
+    c = t.deployments.c
+    beside = (c.endpoint == endpoint, c.role != "live", c.until.is_(None))
+    own = update(t.deployments).where(*beside, c.version == version).values(until=now())
+    connection.execute(own)
+    others = connection.scalars(select(c.weight).where(*beside, c.role == "canary"))
+    if role == "canary" and sum(others) + weight > 1:
+        raise Conflict("store.canaries_full", endpoint=endpoint)
 
 
 def _insert(connection: Connection, row: dict[str, Any]) -> Deployment:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from itertools import cycle, islice
 from typing import Any
+from urllib.parse import urlsplit
 
 from feilun.billing.prices import set_price
 from feilun.client import encode_item
@@ -17,7 +18,7 @@ from feilun.pipeline.context import Context
 from feilun.serving.golden import GoldenResult, compare, golden_items
 from feilun.serving.internal import make_token
 from feilun.serving.process import temporary_server
-from feilun.store.records import ModelVersion
+from feilun.store.records import ModelVersion, Role
 from feilun.types import Item, Output, Progress
 
 __all__ = ["deploy"]
@@ -26,11 +27,18 @@ _BATCH = 16
 
 
 def deploy(
-    context: Context, version: str, forced: bool = False, reason: str = ""
+    context: Context,
+    version: str,
+    forced: bool = False,
+    reason: str = "",
+    beside: tuple[Role, float] | None = None,
 ) -> dict[str, Any]:
     """Whether the version went live, and the golden requests' result. A server that runs takes the
     candidate under an internal address while the live version keeps answering; without one, a
-    server is started for the proof and ended after it."""
+    server is started for the proof and ended after it.
+
+    With `beside`, a role and its share of the calls, the version stands beside the live one.
+    """
     catalog = context.store.catalog
     model = catalog.model_version(version)
     endpoint = catalog.project(context.project).endpoint
@@ -48,20 +56,32 @@ def deploy(
             why = t("pipeline.golden_failed", version=version, **found)
             catalog.update_model_version(version, state="refused", reason=why)
             return {"promoted": False, "golden": found, "reasons": [why]}
-        serving = context.config.serving
-        set_price(catalog, context.project, serving.price_per_1000, serving.currency)
-        catalog.set_live(
-            endpoint,
-            version,
-            model.variant,
-            reason=reason,
-            forced=forced,
-            actor=context.run_id or "deploy",
-        )
+        _place(context, model, endpoint, forced, reason, beside)
         # It is live now; a server that does not hear of it at once finds out by itself.
         with suppress(EnvironmentProblem), _caller(context, address) as client:
             client.post("/internal/v1/refresh")
     return {"promoted": True, "golden": found}
+
+
+def _place(
+    context: Context,
+    model: ModelVersion,
+    endpoint: str,
+    forced: bool,
+    reason: str,
+    beside: tuple[Role, float] | None,
+) -> None:
+    """Puts a proven version where it is wanted."""
+    catalog, serving = context.store.catalog, context.config.serving
+    actor = context.run_id or "deploy"
+    if beside is not None:
+        role, weight = beside
+        catalog.deploy_beside(
+            endpoint, model.id, model.variant, role=role, weight=weight, reason=reason, actor=actor
+        )
+        return
+    set_price(catalog, context.project, serving.price_per_1000, serving.currency)
+    catalog.set_live(endpoint, model.id, model.variant, reason=reason, forced=forced, actor=actor)
 
 
 def _prove(context: Context, model: ModelVersion, address: str) -> GoldenResult:
@@ -128,11 +148,17 @@ def _caller(context: Context, address: str) -> Iterator[Any]:
     headers = {"Authorization": f"Bearer {token}"}
     options: dict[str, Any] = {"headers": headers, "timeout": 120, "trust_env": False}
     try:
-        with httpx.Client(base_url=address, **options) as client:
+        with httpx.Client(base_url=address, verify=_verify(address), **options) as client:
             yield client
     except httpx.HTTPError as error:
         reason = str(error) or type(error).__name__
         raise EnvironmentProblem("pipeline.server_refused", url=address, reason=reason) from None
+
+
+def _verify(address: str) -> bool:
+    """Whether the certificate at `address` must fit: not on this machine itself, where it is made
+    out to the name that customers use."""
+    return urlsplit(address).hostname not in ("127.0.0.1", "::1", "localhost")
 
 
 @contextmanager
@@ -142,7 +168,12 @@ def _server(context: Context) -> Iterator[str]:
 
     for server in context.store.catalog.servers():
         try:
-            ok = httpx.get(f"{server.address}/healthz", timeout=5, trust_env=False)
+            ok = httpx.get(
+                f"{server.address}/healthz",
+                timeout=5,
+                trust_env=False,
+                verify=_verify(server.address),
+            )
         except httpx.HTTPError:
             continue
         if ok.status_code == 200:
