@@ -143,6 +143,7 @@ class Lease:
     def lapse(self) -> None:
         """The slice is no longer this server's."""
         self._unused, self._until, self._writer = 0, 0.0, ""
+        self._refused_until = 0.0
 
     async def shrink(self) -> None:
         """Gives back what is unused, and looks again at what is on record."""

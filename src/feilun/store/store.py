@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import secrets
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Self
 
@@ -15,7 +13,7 @@ from feilun.store.artifacts import Artifacts
 from feilun.store.blobs import Blobs
 from feilun.store.catalog import Catalog
 from feilun.store.database import CALL_SECONDS, Database, Durability, postgres_url, sqlite_url
-from feilun.store.files import full_disk
+from feilun.store.files import full_disk, private_secret
 from feilun.store.ledger import Ledger
 from feilun.store.ledger_allowances import Allowances
 from feilun.store.ledger_invoices import InvoiceLog
@@ -101,7 +99,7 @@ class Store:
             self.keys = Catalog(self._for_calls["catalog"])
             self.ledger = Ledger(self.databases["ledger"], self.blobs, self._for_calls["ledger"])
             self.invoices = InvoiceLog(self.databases["ledger"])
-            self.allowances = Allowances(self.databases["ledger"])
+            self.allowances = Allowances(self._for_calls["ledger"])
             self.artifacts = Artifacts(
                 artifacts or self.folder / "artifacts", self.folder / "cache"
             )
@@ -141,20 +139,7 @@ class Store:
     def secret(self) -> str:
         """The workspace's secret, with which its processes know each other; made when first
         asked for, and readable by the owner alone."""
-        path = self.folder / "secret"
-        if not path.exists():
-            aside = path.with_name(f".secret.{secrets.token_hex(6)}")
-            with full_disk(path):
-                descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-                with os.fdopen(descriptor, "w") as file:
-                    file.write(secrets.token_urlsafe(32))
-                    file.flush()
-                    os.fsync(file.fileno())
-            # Of several processes that make one, the first wins and the others read it.
-            with suppress(FileExistsError):
-                os.link(aside, path)
-            aside.unlink()
-        return path.read_text()
+        return private_secret(self.folder / "secret")
 
     def check(self) -> list[CheckResult]:
         """What ``feilun doctor`` wants to know of the store: databases, artifacts, disk."""
