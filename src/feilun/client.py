@@ -1,40 +1,63 @@
 """HTTP client for callers of a feilun API. It imports nothing of the rest of feilun::
 
-from feilun.client import Client
+    from feilun.client import Client
 
-with Client("http://127.0.0.1:8000", key="fl_...") as api:
-    answer = api.predict(["works well", "arrived broken"], model="reviews")
-    api.feedback(answer.id, "bad", index=1)
+    with Client("http://127.0.0.1:8000", key="fl_...") as api:
+        answer = api.predict(["works well", "arrived broken"], model="reviews")
+        api.feedback(answer.id, "bad", index=1)
+
+A call that fails on the way is tried again, under one idempotency key: the server answers and
+charges it once. What the server refuses for good is raised at once.
 """
 
 from __future__ import annotations
 
+import asyncio
 import base64
-from collections.abc import Mapping, Sequence
+import json
+import random
+import struct
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, Self, cast
+from email.utils import parsedate_to_datetime
+from time import monotonic, sleep, time
+from typing import TYPE_CHECKING, Any, Literal, Self
+from urllib.parse import quote
+from uuid import uuid4
 
 if TYPE_CHECKING:
     import httpx
 
-__all__ = ["Answer", "ApiError", "AsyncClient", "Client", "Unreachable", "encode_item"]
+__all__ = [
+    "Answer",
+    "ApiError",
+    "AsyncClient",
+    "Client",
+    "Embeddings",
+    "RateLimited",
+    "Unreachable",
+    "encode_item",
+]
 
 Scalar = str | bytes | int | float | bool | None
 Input = Scalar | Mapping[str, Scalar]
 """One input: a text, the bytes of an image, or ``{column: value}``."""
 
-_UNREACHABLE = {
-    "en": "{url} does not answer: {reason}",
-    "zh": "{url} 没有响应：{reason}",
-}
+_UNREACHABLE = {"en": "{url} does not answer: {reason}", "zh": "{url} 没有响应：{reason}"}
+
+_PASSING = frozenset({429, 503})  # and any other that says when to come again
+_UNKNOWN = frozenset({502, 504})  # a proxy lost the answer, which may have been given
+_FIRST, _LONGEST = 0.5, 8.0  # seconds of the back-off
+_KEPT_TEXTS = 128  # embeddings of more are too large for a server to keep: no idempotency key
 
 
 class ApiError(Exception):
     """The API refused or failed.
 
     `status` is HTTP's (0 when nothing answered), `code` names the failure (``feedback.expired``),
-    `type` its kind, `param` the part of the request that is at fault. Quote `request_id` when
-    asking for help.
+    `type` its kind, `param` the part of the request that is at fault, `retry_after` the seconds
+    after which the server wants to be asked again, `final` that it wants not to be. Quote
+    `request_id` when asking for help.
     """
 
     def __init__(
@@ -46,6 +69,8 @@ class ApiError(Exception):
         type: str = "",
         param: str | None = None,
         request_id: str = "",
+        retry_after: float | None = None,
+        final: bool = False,
     ) -> None:
         super().__init__(message)
         self.message = message
@@ -54,6 +79,12 @@ class ApiError(Exception):
         self.type = type
         self.param = param
         self.request_id = request_id
+        self.retry_after = retry_after
+        self.final = final
+
+
+class RateLimited(ApiError):
+    """More calls than the key or its customer may make, also after waiting (429)."""
 
 
 class Unreachable(ApiError):
@@ -77,6 +108,67 @@ class Answer:
         return [output["label"] for output in self.outputs]
 
 
+@dataclass(frozen=True, slots=True)
+class Embeddings:
+    """Vectors of length one, in the order of the texts. `model` names the version that made them
+    (``reviews@3``): vectors of different versions do not compare."""
+
+    id: str
+    model: str
+    vectors: tuple[tuple[float, ...], ...]
+    usage: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """One call, however often it is sent. `again`: whether it may be sent once more when nobody
+    knows what became of it."""
+
+    method: str
+    path: str
+    body: dict[str, Any] | None = None
+    query: dict[str, str] = field(default_factory=dict)
+    headers: dict[str, str] = field(default_factory=dict)
+    again: bool = True
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """As httpx takes it."""
+        sent = {"json": self.body, "params": self.query, "headers": self.headers}
+        return {"method": self.method, "url": self.path, **sent}
+
+
+class _Patience:
+    """When to try again, and when no more."""
+
+    def __init__(self, request: _Request, retries: int, seconds: float) -> None:
+        self._again = request.again
+        self._left = retries
+        self._until = monotonic() + seconds
+        self._pause = _FIRST
+
+    @property
+    def seconds(self) -> float:
+        """What is left, never less than a moment: the first attempt is made in any case."""
+        return max(0.001, self._until - monotonic())
+
+    def pause(self, error: ApiError, sent: bool = True) -> float:
+        """Seconds until the next attempt; raises `error` where there is none. `sent`: whether the
+        server may have got the request."""
+        if isinstance(error, Unreachable) or error.status in _UNKNOWN:
+            may = self._again or not sent
+        else:
+            may = error.status in _PASSING or error.retry_after is not None
+        wait = self._pause * random.uniform(0.5, 1.0)
+        if error.retry_after is not None:  # a little later, so that not all come at once
+            wait = max(wait, error.retry_after + random.uniform(0.0, 0.1))
+        if error.final or not may or not self._left or monotonic() + wait > self._until:
+            raise error
+        self._left -= 1
+        self._pause = min(2 * self._pause, _LONGEST)
+        return wait
+
+
 class _Base:
     """What both clients share: how a call is put on the wire and how an answer is read."""
 
@@ -87,26 +179,26 @@ class _Base:
         *,
         lang: Literal["en", "zh"] = "en",
         timeout: float = 60.0,
+        retries: int = 4,
+        patience: float = 120.0,
     ) -> None:
         """`url` is the address of the server, without ``/v1``; `key` an API key
-        (``fl_...``); `lang` the language of error messages; `timeout` seconds that one call may
-        take."""
+        (``fl_...``); `lang` the language of error messages; `timeout` seconds that one attempt may
+        take. A call is tried `retries` times more at most, within `patience` seconds in all."""
         self.url = url.rstrip("/")
         self._lang = lang
-        self._options: dict[str, Any] = {
-            "base_url": self.url,
-            "timeout": timeout,
-            "headers": {
-                "authorization": f"Bearer {key}",
-                "accept-language": lang,
-            },
-        }
+        self._timeout = timeout
+        self._retries = retries
+        self._seconds = patience
+        headers = {"authorization": f"Bearer {key}", "accept-language": lang}
+        self._options: dict[str, Any] = {"base_url": self.url, "headers": headers}
 
     def _unreachable(self, error: Exception) -> Unreachable:
         reason = str(error) or type(error).__name__
-        return Unreachable(
-            _UNREACHABLE[self._lang].format(url=self.url, reason=reason), code="unreachable"
-        )
+        text = _UNREACHABLE[self._lang].format(url=self.url, reason=reason)
+        told = Unreachable(text, code="unreachable")
+        told.__cause__ = error
+        return told
 
 
 class Client(_Base):
@@ -125,14 +217,32 @@ class Client(_Base):
         model: str | None = None,
         all_scores: bool = False,
         explain: bool = False,
+        idempotency_key: str | None = None,
     ) -> Answer:
         """Asks `model` (``reviews`` or ``reviews@3``; may be left out where there is one) about one
         input or several. `all_scores` adds ``scores``, the score of every label, to each output.
+        `idempotency_key` is made for each call; give your own where the call must survive your
+        process too.
 
         Raises `ApiError`: a wrong key (401), an input that cannot be answered (422), ...
         """
-        body = _predict_body(inputs, model, all_scores, explain)
-        return _answer(self._call("POST", "/v1/predict", body))
+        request = _predict(inputs, model, all_scores, explain, idempotency_key)
+        return _answer(self._call(request))
+
+    def embeddings(
+        self,
+        texts: str | Sequence[str],
+        *,
+        model: str | None = None,
+        dimensions: int | None = None,
+        idempotency_key: str | None = None,
+    ) -> Embeddings:
+        """Vectors of one text or several, from the encoder of `model`; `dimensions` keeps the first
+        numbers. A call of more than 128 texts is not tried again when its connection breaks.
+
+        Raises `ApiError`: 400 for a model without an encoder, ...
+        """
+        return _vectors(self._call(_embeddings(texts, model, dimensions, idempotency_key)))
 
     def feedback(self, prediction_id: str, label: str, *, index: int = 0) -> dict[str, Any]:
         """Says which label the output `index` of an earlier answer should have had.
@@ -140,15 +250,24 @@ class Client(_Base):
         Raises `ApiError`: 404 for an answer that this key's customer did not get, 410 when the
         input is no longer kept.
         """
-        return self._call("POST", "/v1/feedback", _feedback_body(prediction_id, label, index))
+        return self._call(_feedback(prediction_id, label, index))
 
     def models(self) -> list[dict[str, Any]]:
         """The models that answer now: name, version, task, labels."""
-        return cast("list[dict[str, Any]]", self._call("GET", "/v1/models")["data"])
+        return list(self._call(_Request("GET", "/v1/models"))["data"])
 
-    def usage(self) -> dict[str, Any]:
-        """What this key's customer has used, by day and model."""
-        return self._call("GET", "/v1/usage")
+    def usage(self, *, since: str | None = None, until: str | None = None) -> dict[str, Any]:
+        """What this key's customer has used, by day and model; from and to a day (2026-11-22)."""
+        return self._call(_usage(since, until))
+
+    def invoices(self) -> list[dict[str, Any]]:
+        """The invoices of this key's customer."""
+        return list(self._call(_Request("GET", "/v1/invoices"))["data"])
+
+    def invoice(self, number: str) -> dict[str, Any]:
+        """One invoice with its lines. Raises `ApiError` (404) for one that is not this
+        customer's."""
+        return self._call(_invoice(number))
 
     def close(self) -> None:
         """Closes the connections."""
@@ -160,13 +279,32 @@ class Client(_Base):
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+    def _call(self, request: _Request) -> dict[str, Any]:
         import httpx
 
-        try:
-            return _read(self._http.request(method, path, json=body))
-        except httpx.TransportError as error:
-            raise self._unreachable(error) from error
+        patience = _Patience(request, self._retries, self._seconds)
+        while True:
+            try:
+                return self._once(request, min(self._timeout, patience.seconds))
+            except ApiError as error:
+                wait = patience.pause(error)
+            except httpx.TransportError as error:
+                sent = not isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
+                wait = patience.pause(self._unreachable(error), sent)
+            sleep(wait)
+
+    def _once(self, request: _Request, seconds: float) -> dict[str, Any]:
+        """One attempt. A server that sends a byte now and then does not hold it up for ever."""
+        import httpx
+
+        until = monotonic() + seconds
+        with self._http.stream(**request.options, timeout=seconds) as response:
+            parts = []
+            for part in response.iter_bytes():
+                parts.append(part)
+                if monotonic() > until:
+                    raise httpx.ReadTimeout("the answer came too slowly")
+        return _read(response, b"".join(parts))
 
 
 class AsyncClient(_Base):
@@ -185,23 +323,42 @@ class AsyncClient(_Base):
         model: str | None = None,
         all_scores: bool = False,
         explain: bool = False,
+        idempotency_key: str | None = None,
     ) -> Answer:
         """See `Client.predict`."""
-        body = _predict_body(inputs, model, all_scores, explain)
-        return _answer(await self._call("POST", "/v1/predict", body))
+        request = _predict(inputs, model, all_scores, explain, idempotency_key)
+        return _answer(await self._call(request))
+
+    async def embeddings(
+        self,
+        texts: str | Sequence[str],
+        *,
+        model: str | None = None,
+        dimensions: int | None = None,
+        idempotency_key: str | None = None,
+    ) -> Embeddings:
+        """See `Client.embeddings`."""
+        return _vectors(await self._call(_embeddings(texts, model, dimensions, idempotency_key)))
 
     async def feedback(self, prediction_id: str, label: str, *, index: int = 0) -> dict[str, Any]:
         """See `Client.feedback`."""
-        body = _feedback_body(prediction_id, label, index)
-        return await self._call("POST", "/v1/feedback", body)
+        return await self._call(_feedback(prediction_id, label, index))
 
     async def models(self) -> list[dict[str, Any]]:
         """See `Client.models`."""
-        return cast("list[dict[str, Any]]", (await self._call("GET", "/v1/models"))["data"])
+        return list((await self._call(_Request("GET", "/v1/models")))["data"])
 
-    async def usage(self) -> dict[str, Any]:
+    async def usage(self, *, since: str | None = None, until: str | None = None) -> dict[str, Any]:
         """See `Client.usage`."""
-        return await self._call("GET", "/v1/usage")
+        return await self._call(_usage(since, until))
+
+    async def invoices(self) -> list[dict[str, Any]]:
+        """See `Client.invoices`."""
+        return list((await self._call(_Request("GET", "/v1/invoices")))["data"])
+
+    async def invoice(self, number: str) -> dict[str, Any]:
+        """See `Client.invoice`."""
+        return await self._call(_invoice(number))
 
     async def close(self) -> None:
         """Closes the connections."""
@@ -213,20 +370,30 @@ class AsyncClient(_Base):
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
-    async def _call(
-        self, method: str, path: str, body: dict[str, Any] | None = None
-    ) -> dict[str, Any]:
+    async def _call(self, request: _Request) -> dict[str, Any]:
         import httpx
 
-        try:
-            return _read(await self._http.request(method, path, json=body))
-        except httpx.TransportError as error:
-            raise self._unreachable(error) from error
+        patience = _Patience(request, self._retries, self._seconds)
+        while True:
+            try:
+                async with asyncio.timeout(min(self._timeout, patience.seconds)):
+                    response = await self._http.request(**request.options, timeout=None)
+                return _read(response, response.content)
+            except ApiError as error:
+                wait = patience.pause(error)
+            except (httpx.TransportError, TimeoutError) as error:
+                sent = not isinstance(error, httpx.ConnectError)
+                wait = patience.pause(self._unreachable(error), sent)
+            await asyncio.sleep(wait)
 
 
-def _predict_body(
-    inputs: Input | Sequence[Input], model: str | None, all_scores: bool, explain: bool
-) -> dict[str, Any]:
+def _predict(
+    inputs: Input | Sequence[Input],
+    model: str | None,
+    all_scores: bool,
+    explain: bool,
+    key: str | None,
+) -> _Request:
     if isinstance(inputs, Sequence) and not isinstance(inputs, (str, bytes)):
         body: dict[str, Any] = {"inputs": [encode_item(x) for x in inputs]}
     else:
@@ -237,11 +404,41 @@ def _predict_body(
         body["all_scores"] = True
     if explain:
         body["explain"] = True
-    return body
+    return _Request("POST", "/v1/predict", body, headers={"idempotency-key": key or uuid4().hex})
 
 
-def _feedback_body(prediction_id: str, label: str, index: int) -> dict[str, Any]:
-    return {"prediction_id": prediction_id, "index": index, "label": label}
+def _embeddings(
+    texts: str | Sequence[str], model: str | None, dimensions: int | None, key: str | None
+) -> _Request:
+    body: dict[str, Any] = {
+        "input": texts if isinstance(texts, str) else list(texts),
+        "encoding_format": "base64",
+    }
+    if model is not None:
+        body["model"] = model
+    if dimensions is not None:
+        body["dimensions"] = dimensions
+    small = isinstance(texts, str) or len(texts) <= _KEPT_TEXTS
+    if key is None and small:
+        key = uuid4().hex
+    headers = {} if key is None else {"idempotency-key": key}
+    return _Request("POST", "/v1/embeddings", body, headers=headers, again=key is not None)
+
+
+def _feedback(prediction_id: str, label: str, index: int) -> _Request:
+    """Saying the same again adds nothing, so that it may be said again."""
+    body = {"prediction_id": prediction_id, "index": index, "label": label}
+    return _Request("POST", "/v1/feedback", body)
+
+
+def _usage(since: str | None, until: str | None) -> _Request:
+    given = {"since": since, "until": until}
+    query = {name: str(day) for name, day in given.items() if day is not None}
+    return _Request("GET", "/v1/usage", query=query)
+
+
+def _invoice(number: str) -> _Request:
+    return _Request("GET", f"/v1/invoices/{quote(number, safe='')}")
 
 
 def encode_item(value: Any) -> Any:
@@ -257,24 +454,45 @@ def _answer(body: dict[str, Any]) -> Answer:
     return Answer(body["id"], body["model"], tuple(body["outputs"]), body.get("usage", {}))
 
 
-def _read(response: httpx.Response) -> dict[str, Any]:
+def _vectors(body: dict[str, Any]) -> Embeddings:
+    rows = sorted(body["data"], key=lambda row: row["index"])
+    packed = [base64.b64decode(row["embedding"]) for row in rows]
+    vectors = tuple(struct.unpack(f"<{len(one) // 4}f", one) for one in packed)
+    return Embeddings(body["id"], body["model"], vectors, body["usage"])
+
+
+def _read(response: httpx.Response, content: bytes) -> dict[str, Any]:
     """The body of a success; raises `ApiError` of anything else, also of what is not ours."""
-    request_id = response.headers.get("x-request-id", "")
     try:
-        body = response.json()
+        body = json.loads(content)
     except ValueError:
         body = None
     if response.is_success and isinstance(body, dict):
         return body
+    status = response.status_code
+    kind: Callable[..., ApiError] = RateLimited if status == 429 else ApiError
+    request_id = response.headers.get("x-request-id", "")
+    final = response.headers.get("x-should-retry") == "false"
+    told: dict[str, Any] = {"status": status, "retry_after": _after(response), "final": final}
     error = body.get("error") if isinstance(body, dict) else None
     if not isinstance(error, dict):
-        text = f"HTTP {response.status_code} {response.reason_phrase}"
-        raise ApiError(text, status=response.status_code, request_id=request_id)
-    raise ApiError(
+        error = {"message": f"HTTP {status} {response.reason_phrase}"}
+    raise kind(
         str(error.get("message", "")),
-        status=response.status_code,
         code=str(error.get("code", "")),
         type=str(error.get("type", "")),
         param=error.get("param"),
         request_id=str(error.get("request_id") or request_id),
+        **told,
     )
+
+
+def _after(response: httpx.Response) -> float | None:
+    """The seconds of ``Retry-After``, which may also be a date."""
+    given = response.headers.get("retry-after", "")
+    if given.isdigit():
+        return float(given)
+    try:
+        return max(0.0, parsedate_to_datetime(given).timestamp() - time())
+    except ValueError:
+        return None

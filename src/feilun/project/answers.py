@@ -123,7 +123,7 @@ def call(
 
     answers: list[Answer] = []
     try:
-        with Client(url, key, lang=language()) as client:
+        with Client(url, key, lang=language(), retries=2) as client:
             todo = [list(items)]
             if len(items) > _ONE_CALL:
                 size = _max_inputs(client.models(), model) or len(items)
