@@ -32,6 +32,7 @@ _WORDS = {
 def document() -> dict[str, Any]:
     """The OpenAPI document that a server of this installation gives out."""
     from feilun.api.app import create_app
+    from feilun.api.security import Security
     from feilun.project import Workspace
     from feilun.serving.service import Service
 
@@ -42,7 +43,8 @@ def document() -> dict[str, Any]:
         return made
 
     with tempfile.TemporaryDirectory() as folder, Workspace(folder, lang="en") as workspace:
-        return asyncio.run(ask(create_app(Service(workspace.store))))
+        security = Security(admin=True)
+        return asyncio.run(ask(create_app(Service(workspace.store), security)))
 
 
 def _resolved(made: Mapping[str, Any], schema: Mapping[str, Any] | None) -> Mapping[str, Any]:

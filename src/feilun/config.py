@@ -291,7 +291,8 @@ class Settings(Section):
     )
     trusted_proxies: tuple[str, ...] = Field(
         (),
-        description="addresses and networks, with commas between, whose X-Forwarded-For is believed",
+        description="addresses and networks, with commas between, of proxies whose X-Forwarded-For "
+        "is believed",
     )
     admin_token: str | None = Field(
         None,

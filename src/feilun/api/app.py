@@ -51,7 +51,7 @@ def create_app(service: Service, security: Security | None = None) -> Door:
 
 def create_admin_app(api: Api) -> Door:
     """The administration alone, over the `api` of a server that runs."""
-    return Door(api, _routed(api, [admin, pages]), answers=False)
+    return Door(api, _routed(api, [admin, pages]), charges=False)
 
 
 def _routed(api: Api, routers: Sequence[APIRouter], lifespan: Any = None) -> FastAPI:

@@ -40,11 +40,12 @@ _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 
 
 class Door:
-    """An ASGI app around `inner`."""
+    """An ASGI app around `inner`. Without `charges` all paths are left to it."""
 
-    def __init__(self, api: Api, inner: App) -> None:
+    def __init__(self, api: Api, inner: App, *, charges: bool = True) -> None:
         self.api = api
         self._inner = inner
+        self._charges = charges
         self._headers = (*HEADERS, STRICT) if api.security.tls else HEADERS
         self._json = ((b"content-type", b"application/json"), *self._headers)
 
@@ -68,7 +69,7 @@ class Door:
                 route, status = "refused", error.status
                 await self._turn_away(scope, headers, request_id, send, error)
                 return
-            hot = find(scope["method"], scope["path"])
+            hot = find(scope["method"], scope["path"]) if self._charges else None
             if hot is not None:
                 route, handler = hot
                 trace = Trace(start)

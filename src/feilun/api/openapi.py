@@ -15,7 +15,8 @@ from feilun.tasks import base as tasks
 
 __all__ = ["describe", "example_input"]
 
-_FAILURES = (400, 401, 404, 405, 410, 413, 422, 500, 503)
+_FAILURES = (400, 401, 403, 404, 405, 408, 409, 410, 413, 415, 422, 429, 431, 500, 503)
+_FAILURES_OF_ALL = (400, 405, 408, 413, 415, 431, 500)
 _PUBLIC = (
     *("/healthz", "/readyz", "/metrics", "/docs", "/openapi.json", "/"),
     *("/v2", "/v2/health/live", "/v2/health/ready"),
@@ -34,10 +35,11 @@ def describe(app: FastAPI) -> Callable[[messages.Language], dict[str, Any]]:
         for name in ("HTTPValidationError", "ValidationError"):
             schemas.pop(name, None)
         schemas |= _schemas(lang)
-        said = schemas["FeedbackBody"]["properties"]
-        said["prediction_id"]["description"] = messages.t("api.schema_id", lang)
-        said["label"]["description"] = messages.t("api.schema_label", lang)
-        said["index"]["description"] = messages.t("api.schema_index", lang)
+        if "FeedbackBody" in schemas:
+            said = schemas["FeedbackBody"]["properties"]
+            said["prediction_id"]["description"] = messages.t("api.schema_id", lang)
+            said["label"]["description"] = messages.t("api.schema_label", lang)
+            said["index"]["description"] = messages.t("api.schema_index", lang)
         for path, operations in made["paths"].items():
             for method, operation in operations.items():
                 _complete(path, method, operation, lang)
@@ -67,7 +69,7 @@ def _complete(path: str, method: str, operation: dict[str, Any], lang: messages.
         responses["200"]["content"] = {"text/plain": {"schema": {"type": "string"}}}
     shape = "ProtocolError" if path.startswith("/v2") else "Error"
     content = {"application/json": {"schema": {"$ref": f"#/components/schemas/{shape}"}}}
-    for code in (405, 413, 500) if path in _PUBLIC else _FAILURES:
+    for code in _FAILURES_OF_ALL if path in _PUBLIC else _FAILURES:
         description = messages.t(f"api.failure_{code}", lang)
         responses[str(code)] = {"description": description, "content": content}
     if path in ("/readyz", "/v2/health/ready"):

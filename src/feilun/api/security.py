@@ -13,19 +13,24 @@ from pathlib import Path
 from typing import Any
 
 from feilun.errors import EnvironmentProblem, InvalidSettings
+from feilun.store.files import private_secret
 
 __all__ = [
+    "ADMIN_TOKEN",
     "HEADERS",
     "STRICT",
     "Limits",
     "Network",
     "Security",
     "allow_connections",
+    "arrange",
     "check_tls",
     "inside",
     "of_request",
+    "parse_address",
     "parse_networks",
     "requested",
+    "token_of",
 ]
 
 HEADERS: tuple[tuple[bytes, bytes], ...] = (
@@ -41,6 +46,10 @@ HEADERS: tuple[tuple[bytes, bytes], ...] = (
 STRICT = (b"strict-transport-security", b"max-age=31536000")
 """What every answer over TLS carries as well."""
 
+ADMIN_TOKEN = "admin-token"
+"""The file of a workspace's state that holds the admin token, where no setting does."""
+
+_LEAST = 32
 _RESERVED = 256
 """File descriptors kept for databases and models."""
 
@@ -145,11 +154,60 @@ def allow_connections(limits: Limits) -> Limits:
     return replace(limits, connections=max(16, min(limits.connections, soft - _RESERVED)))
 
 
+def arrange(
+    state: Path,
+    *,
+    proxies: Iterable[str] = (),
+    certificate: Path | None = None,
+    key: Path | None = None,
+    admin: bool = False,
+    admin_address: str | None = None,
+    admin_token: str | None = None,
+) -> Security:
+    """The security that was asked for on the command line and in the settings; `state` is the
+    workspace's ``.feilun``. Raises `InvalidSettings` and `EnvironmentProblem`."""
+    if (certificate is None) != (key is None):
+        raise InvalidSettings("api.half_tls", faults=())
+    wanted = admin or admin_address is not None
+    return Security(
+        proxies=parse_networks(proxies),
+        tls=check_tls(certificate, key) if certificate and key else None,
+        admin=wanted,
+        admin_token=token_of(state, admin_token) if wanted else "",
+        admin_address=parse_address(admin_address) if admin_address else None,
+    )
+
+
+def parse_address(text: str) -> tuple[str, int]:
+    """Host and port of ``127.0.0.1:8001`` or ``[::1]:8001``. Raises `InvalidSettings`."""
+    host, _, port = text.rpartition(":")
+    if not host or not (port.isascii() and port.isdigit()) or not 0 <= int(port[:6]) < 65536:
+        raise InvalidSettings("api.bad_address", given=text[:80], faults=())
+    return host.removeprefix("[").removesuffix("]"), int(port)
+
+
+def token_of(state: Path, given: str | None = None) -> str:
+    """The admin token: the `given` one, else that of the file ``admin-token``, which is made when
+    it is not there, readable by its owner alone.
+
+    Raises `InvalidSettings` for one that is too short, `EnvironmentProblem` when others may read
+    the file.
+    """
+    if given is None:
+        file = state / ADMIN_TOKEN
+        given = private_secret(file)
+        if file.stat().st_mode & 0o077:
+            raise EnvironmentProblem("api.admin_token_open", file=file)
+    if len(given) < _LEAST:
+        raise InvalidSettings("api.admin_token_short", least=_LEAST, faults=())
+    return given
+
+
 def check_tls(certificate: Path, key: Path) -> tuple[Path, Path]:
     """The two files, once they are known to fit. Raises `EnvironmentProblem` when they do not."""
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password="")
-    except (OSError, ssl.SSLError) as error:  # an SSLError is an OSError with a reason of its own
+    except OSError as error:  # an SSLError is an OSError with a reason of its own
         reason = getattr(error, "reason", None) or error.strerror or type(error).__name__
         raise EnvironmentProblem(
             "api.tls", certificate=certificate, key=key, reason=reason

@@ -56,6 +56,13 @@ class Workspace:
         self.folder = Path(self.settings.workspace).expanduser().resolve()
         self._store: Store | None = None
 
+    @classmethod
+    def over(cls, store: Store) -> Workspace:
+        """The workspace of a store that is open already; closing it is up to whoever opened it."""
+        workspace = cls(store.folder.parent)
+        workspace._store = store
+        return workspace
+
     @property
     def store(self) -> Store:
         """The catalog, ledger and artifacts; opened when first needed."""

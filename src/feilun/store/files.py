@@ -14,7 +14,15 @@ from pathlib import Path
 
 from feilun.errors import EnvironmentProblem
 
-__all__ = ["full_disk", "hash_file", "link_or_copy", "sync", "sync_all", "write_atomically"]
+__all__ = [
+    "full_disk",
+    "hash_file",
+    "link_or_copy",
+    "private_secret",
+    "sync",
+    "sync_all",
+    "write_atomically",
+]
 
 _FULL = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT}
 _ONE_BY_ONE = 64
@@ -46,6 +54,24 @@ def link_or_copy(source: Path | str, target: Path | str) -> None:
         raise
     except OSError:
         shutil.copy2(source, target)
+
+
+def private_secret(path: Path) -> str:
+    """The secret of 256 bits in the file `path`, made when first asked for; its owner alone may
+    read it."""
+    if not path.exists():
+        aside = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
+        with full_disk(path):
+            descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "w") as file:
+                file.write(secrets.token_urlsafe(32))
+                file.flush()
+                os.fsync(file.fileno())
+        # Of several processes that make one, the first wins and the others read it.
+        with suppress(FileExistsError):
+            os.link(aside, path)
+        aside.unlink()
+    return path.read_text().strip()
 
 
 def sync(path: Path) -> None:
