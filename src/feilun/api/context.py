@@ -11,6 +11,7 @@ from feilun.api.idempotency import Retries
 from feilun.api.metrics import Metrics
 from feilun.api.security import Security, of_request
 from feilun.billing.attempts import Attempts
+from feilun.billing.housekeeper import Housekeeper
 from feilun.billing.keeper import Keeper
 from feilun.billing.keys import KeyRing, require
 from feilun.billing.limiter import Limits
@@ -20,6 +21,7 @@ from feilun.billing.rating import RateBook
 from feilun.errors import RateLimited, Unauthorized
 from feilun.serving.internal import check_token
 from feilun.serving.service import Service
+from feilun.store.ledger_roots import FOLDER
 from feilun.store.records import ApiKey
 
 __all__ = ["Api"]
@@ -66,13 +68,17 @@ class Api:
         self._secret = await asyncio.to_thread(self.service.store.secret)
         self._meter = Meter(self.service.store.ledger, self.keys)
         keeper = Keeper(self.limits, self.service.store)
+        roots = self.service.store.folder.parent / FOLDER
+        housekeeper = Housekeeper(self.service.store.ledger, roots)
         try:
             await self.service.start()
             await keeper.start()
+            housekeeper.start()
             yield
         finally:
             await self.service.stop()
             await asyncio.to_thread(self._meter.close)
+            await asyncio.to_thread(housekeeper.close)
             await keeper.stop()
 
     async def authorise(

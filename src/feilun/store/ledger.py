@@ -7,11 +7,11 @@ the same commit, stand the predictions: what feedback and review read, and what 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, Select, func, select
+from sqlalchemy import Select, func, select
 from sqlalchemy.exc import IntegrityError
 
 from feilun.errors import Conflict
@@ -21,16 +21,18 @@ from feilun.store.columns import now
 from feilun.store.database import Database
 from feilun.store.ledger_chain import Head, new_writer
 from feilun.store.ledger_group import GroupWriter
+from feilun.store.ledger_holds import Holds
 from feilun.store.ledger_idempotency import Retries
-from feilun.store.ledger_rows import UNITS
-from feilun.store.ledger_totals import Dimension, Totals, shown_units
+from feilun.store.ledger_roots import Root, Roots
+from feilun.store.ledger_totals import Dimension, Totals, event_of
+from feilun.store.ledger_verify import Verification, verify
 from feilun.store.ledger_voices import VoiceLog
 from feilun.store.records import CallOutcome, Event, LedgerCall, Prediction
 
 __all__ = ["Dimension", "Ledger"]
 
 
-class Ledger(Totals, Retries, VoiceLog):
+class Ledger(Totals, Retries, Holds, Roots, VoiceLog):
     """Events, predictions and feedback. Safe to call from threads and from several processes.
 
     `calls` is the same database with the patience of a caller who waits for an answer (by default
@@ -112,7 +114,13 @@ class Ledger(Totals, Retries, VoiceLog):
             connection.execution_options(yield_per=1000).execute(query) as rows,
         ):
             for row in rows:
-                yield _event(row)
+                yield event_of(row)
+
+    def verify(
+        self, *, day: str | None = None, exported: Mapping[str, Root] | None = None
+    ) -> Verification:
+        """Whether the ledger still says what was written: see `feilun.store.ledger_verify`."""
+        return verify(self._db, day=day, exported=exported)
 
     def counts(self, project: str | None = None) -> dict[str, int]:
         """How many ``events``, ``predictions``, ``inputs`` (still stored), ``feedback``, and
@@ -153,9 +161,3 @@ def _chosen(
     if until is not None:
         query = query.where(table.c.created < until)
     return query
-
-
-def _event(row: Row[Any]) -> Event:
-    values = dict(row._mapping)
-    units = shown_units({unit: values.pop(unit) for unit in UNITS})
-    return Event(**values | {"units": units | (values.pop("more_units") or {})})

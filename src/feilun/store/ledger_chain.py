@@ -21,10 +21,13 @@ import msgspec
 from feilun.store import tables_ledger as t
 from feilun.store.columns import dump_json
 
-__all__ = ["EVENT_COLUMNS", "Head", "canonical", "genesis", "link_hash", "new_writer"]
+__all__ = ["EARLIER", "EVENT_COLUMNS", "Head", "canonical", "genesis", "link_hash", "new_writer"]
 
 EVENT_COLUMNS: tuple[str, ...] = tuple(column.name for column in t.events.c)
 """The fields of an event in the order in which they are hashed and written."""
+
+EARLIER = "earlier"
+"""The writer of the one link that carries all events of a feilun that kept no chain."""
 
 _MORE = EVENT_COLUMNS.index("more_units")
 _CREATED = EVENT_COLUMNS.index("created")

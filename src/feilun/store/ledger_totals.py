@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, time, timedelta
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Connection, String, Table, cast, func, literal, select
+from sqlalchemy import ColumnElement, Connection, Row, String, Table, cast, func, literal, select
 
 from feilun.store import tables_ledger as t
 from feilun.store.database import Database
 from feilun.store.ledger_rows import UNITS
-from feilun.store.records import UsageRow
+from feilun.store.records import Event, UsageRow
 
-__all__ = ["Dimension", "Totals", "shown_units"]
+__all__ = ["Dimension", "Totals", "event_of"]
 
 Dimension = Literal[
     "project",
@@ -147,9 +147,16 @@ def _order(key: tuple[Any, ...]) -> tuple[str, ...]:
     return tuple(map(str, key))
 
 
-def shown_units(units: Mapping[str, int]) -> dict[str, int]:
+def _shown(units: Mapping[str, int]) -> dict[str, int]:
     """Without the rare ones that are none."""
     return {unit: count for unit, count in units.items() if count or unit not in _RARE}
+
+
+def event_of(row: Row[Any]) -> Event:
+    """A row of the table ``events``."""
+    values = dict(row._mapping)
+    units = _shown({unit: values.pop(unit) for unit in UNITS})
+    return Event(**values | {"units": units | (values.pop("more_units") or {})})
 
 
 def _row(by: Sequence[str], key: tuple[Any, ...], sums: Mapping[str, Any]) -> UsageRow:
@@ -164,7 +171,7 @@ def _row(by: Sequence[str], key: tuple[Any, ...], sums: Mapping[str, Any]) -> Us
             for name, value in zip(by, values, strict=True)
         },
         currency=currency,
-        units=shown_units({unit: units.pop(unit) for unit in UNITS}) | units,
+        units=_shown({unit: units.pop(unit) for unit in UNITS}) | units,
         amount=sums["amount"],
         cost=sums["cost"],
         engine_us=sums["engine_us"],

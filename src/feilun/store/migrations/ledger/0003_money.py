@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
-from feilun.store.columns import Json, Line, Moment
+from feilun.store.columns import Json, Line, Moment, now
+from feilun.store.ledger_chain import EARLIER, EVENT_COLUMNS, canonical, genesis
 
 revision = "0003"
 down_revision = "0002"
@@ -22,7 +26,9 @@ _DIMENSIONS = (
 def upgrade() -> None:
     """Creates the tables, and sums what earlier events left."""
     _events()
+    _chain_earlier()
     _sums()
+    _sum_more_units()
     _promises()
     for table in ("links", "roots", "invoices", "reasons"):
         _append_only(table)
@@ -52,6 +58,59 @@ def _events() -> None:
         sa.Column("created", Moment, nullable=False),
         sa.PrimaryKeyConstraint("day", name="pk_roots"),
     )
+
+
+def _chain_earlier() -> None:
+    """One link for all events of a feilun that kept no chain: from now on they cannot change
+    unnoticed either."""
+    connection = op.get_bind()
+    types: dict[str, sa.types.TypeEngine[Any]] = {"created": Moment(), "more_units": Json()}
+    events = sa.table("events", *(sa.column(name, types.get(name)) for name in EVENT_COLUMNS))
+    previous = genesis(EARLIER, "")
+    digest = sha256(bytes.fromhex(previous))
+    count = 0
+    for row in connection.execute(sa.select(events).order_by(events.c.id)):
+        digest.update(canonical(row))
+        count += 1
+    if count:
+        link = {
+            "writer": EARLIER,
+            "day": "",
+            "number": 0,
+            "previous": previous,
+            "hash": digest.hexdigest(),
+            "events": count,
+            "created": now(),
+        }
+        links = sa.table("links", *(sa.column(name, types.get(name)) for name in link))
+        connection.execute(sa.insert(links).values(link))
+
+
+def _sum_more_units() -> None:
+    """Units without a column, into the sums that were just made."""
+    connection = op.get_bind()
+    text = {name: sa.column(name, sa.String) for name in _DIMENSIONS if name != "day"}
+    more = sa.column("more_units", Json)
+    totals = sa.table(
+        "totals", *(sa.column(name) for name in _DIMENSIONS), sa.column("more_units", Json)
+    )
+    day: sa.ColumnElement[str] = sa.literal_column("substr(CAST(created AS VARCHAR), 1, 10)")
+    found: dict[tuple[str, ...], dict[str, int]] = {}
+    query = sa.select(
+        day,
+        *(
+            sa.func.coalesce(column, sa.literal_column("0" if name == "price_version" else "''"))
+            for name, column in text.items()
+        ),
+        more,
+    ).select_from(sa.table("events"))
+    for *key, units in connection.execute(query.where(more.is_not(None))):
+        sums = found.setdefault(tuple(key), {})
+        for unit, count in units.items():
+            sums[unit] = sums.get(unit, 0) + count
+    for values, sums in found.items():
+        same = [totals.c[name] == value for name, value in zip(_DIMENSIONS, values, strict=True)]
+        connection.execute(sa.update(totals).where(*same).values(more_units=sums))
 
 
 def _sums() -> None:
