@@ -117,12 +117,13 @@ class Piece(Generic[CallT]):
 
 @dataclass(eq=False, slots=True)
 class _Customer(Generic[CallT]):
-    """A customer with pieces in the pool: what it has used, and its pieces by turn."""
+    """A customer with pieces in the pool: what it has used, how many pieces each of its calls has
+    there, and the pieces by turn."""
 
     name: str
     used: float
     turn: float
-    left: int = 0
+    calls: dict[CallT, int] = field(default_factory=dict)
     pieces: list[tuple[float, int, Piece[CallT]]] = field(default_factory=list)
 
 
@@ -158,7 +159,7 @@ class Pool(Generic[CallT]):
         # A large call takes its place in the line again with every `TURN` of its items.
         turn = piece.call.turn + piece.position // TURN
         heapq.heappush(customer.pieces, (turn, next(self._numbers), piece))
-        customer.left += 1
+        customer.calls[piece.call] = customer.calls.get(piece.call, 0) + 1
 
     def take(self) -> list[Piece[CallT]]:
         """The next batch: whose turn it is, and the nearest to it in cost."""
@@ -200,8 +201,10 @@ class Pool(Generic[CallT]):
         piece.taken = True
         self.bytes -= piece.bytes
         customer = self._customers[piece.call.customer]
-        customer.left -= 1
-        if not customer.left:  # it must not gain by leaving and coming back
+        left = customer.calls.pop(piece.call) - 1
+        if left:
+            customer.calls[piece.call] = left
+        if not customer.calls:  # it must not gain by leaving and coming back
             del self._customers[customer.name]
             self._left[customer.name] = customer.used
 
@@ -243,9 +246,9 @@ class Pool(Generic[CallT]):
             while customer.pieces[0][2].taken:
                 heapq.heappop(customer.pieces)
             turn, _, piece = customer.pieces[0]
-            # With every round of what waits the line moves on, so that calls which come later
-            # never stand before all that is left of a large one.
-            customer.turn = max(customer.turn, turn) + 1 / customer.left
+            # With every round of the calls that wait the line moves on, so that those which come
+            # later never stand before all that is left of a large one.
+            customer.turn = max(customer.turn, turn) + 1 / len(customer.calls)
             self._turn = max(self._turn, customer.turn)
             self._used = max(self._used, used)
             heapq.heappush(self._next, (used, next(self._numbers), customer))
