@@ -13,7 +13,9 @@ from typing import Any
 
 from feilun.api.allowance import allowance_headers
 from feilun.api.answer import Answer
+from feilun.api.body import Disconnected, gone
 from feilun.api.context import Api
+from feilun.api.idempotency import replay
 from feilun.api.trace import Trace
 from feilun.serving.served import Served
 from feilun.store.ids import new_id
@@ -55,17 +57,22 @@ async def answer(api: Api, call: Call, render: Callable[[Answered], bytes]) -> A
     does not let the call through, and what the engine and the ledger raise; then nothing is
     charged.
     """
-    served = call.served
-    call.trace.lap("parse")
+    served, trace = call.served, call.trace
+    trace.lap("parse")
     way = api.limits.enter(call.key, served.project, call.endpoint, len(call.items))
     async with way as passage:
         answered = await _ask(call)
         body = render(answered)
-        call.trace.lap("engine")
+        trace.lap("engine")
+        if trace.receive is not None and gone(trace.receive):
+            raise Disconnected  # nobody is there to be answered: nothing is charged
         charge = _charge(api, call, answered)
-        outcome = await api.meter.record(LedgerCall([charge], _log_rows(call, answered)))
+        kept = trace.claim.keep(answered.call_id, body) if trace.claim is not None else None
+        outcome = await api.meter.record(LedgerCall([charge], _log_rows(call, answered), kept))
+        trace.lap("ledger")
+        if outcome.earlier is not None:  # another server was faster, and its answer is charged
+            return replay(outcome.earlier)
         passage.settle(charge.units, sum(outcome.amounts))
-        call.trace.lap("ledger")
     usage = answered.usage
     api.metrics.answered(served.id, usage.inputs, usage.tokens, usage.engine_seconds)
     if served.abstains:
