@@ -264,8 +264,11 @@ def test_every_route_is_in_the_document_and_refuses_in_the_one_shape(server: Ans
             assert all(operation.get("description") for operation in methods.values()), path
             response = http.request("DELETE", url)
             assert response.status_code == 405
-            error = error_of(response)
-            assert error["code"] == "api.wrong_method"
+            if path.startswith("/v2"):  # the shape that the protocol prescribes
+                assert list(response.json()) == ["error"]
+                assert isinstance(response.json()["error"], str)
+            else:
+                assert error_of(response)["code"] == "api.wrong_method"
             allowed = {method.upper() for method in methods}
             told = set(response.headers["allow"].split(", "))
             assert allowed < told <= allowed | {"HEAD", "OPTIONS"}, path
