@@ -8,6 +8,7 @@ in its outcome (``minimum:2026-10``) and belongs to it, whatever day it was writ
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -33,6 +34,7 @@ _BY = ("kind", "project", "endpoint", "price_version", "currency", "outcome")
 _UNITS = ("calls", "inputs", "tokens", "pixels", "tokens_out", "audio_ms")
 _SUMS = (*_UNITS, "amount", "cost", "engine_us")
 _TRIES = 20
+_NUMBER = re.compile(r"\d{4}-\d{2}-\d{4,9}", re.ASCII)
 
 
 def month_span(month: str) -> tuple[datetime, datetime]:
@@ -218,6 +220,8 @@ class InvoiceLog:
     def invoice(self, number: str, customer: str | None = None) -> Invoice:
         """The invoice of this number, of `customer` where given. Raises `NotFound`, and
         `CorruptArtifact` when it is not as it was closed."""
+        if not _NUMBER.fullmatch(number):
+            raise NotFound("billing.no_invoice", number=number)
         query = select(t.invoices).where(t.invoices.c.number == number)
         if customer is not None:
             query = query.where(t.invoices.c.customer == customer)
