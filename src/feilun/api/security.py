@@ -11,8 +11,10 @@ from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from feilun.errors import EnvironmentProblem, InvalidSettings
+from feilun.messages import t
 from feilun.store.files import private_secret
 
 __all__ = [
@@ -25,6 +27,7 @@ __all__ = [
     "allow_connections",
     "arrange",
     "check_tls",
+    "greet",
     "inside",
     "of_request",
     "parse_address",
@@ -176,6 +179,30 @@ def arrange(
         admin_token=token_of(state, admin_token) if wanted else "",
         admin_address=parse_address(admin_address) if admin_address else None,
     )
+
+
+def greet(
+    security: Security, address: str, host: str, state: Path
+) -> tuple[dict[str, str], list[str]]:
+    """What is said of the administration when a server that is bound to `host` answers at
+    `address`: as JSON, and in words. Where it can be reached in the clear from elsewhere, a
+    warning."""
+    if not security.admin:
+        return {}, []
+    if security.admin_address is not None:
+        host, port = security.admin_address
+        name = f"[{host}]" if ":" in host else host
+        address = f"{urlsplit(address).scheme}://{name}:{port}"
+    file = state / ADMIN_TOKEN
+    where = str(file) if file.exists() else "FEILUN_ADMIN_TOKEN"
+    lines = [t("api.admin_at", address=address, where=where)]
+    if security.tls is None and not _is_local(host):
+        lines.append(t("api.admin_in_clear", address=address))
+    return {"admin": f"{address}/admin/v1"}, lines
+
+
+def _is_local(host: str) -> bool:
+    return host == "localhost" or (_is_address(host) and ip_address(host).is_loopback)
 
 
 def parse_address(text: str) -> tuple[str, int]:

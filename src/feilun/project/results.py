@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ __all__ = [
     "Listing",
     "NewApiKey",
     "Predicted",
+    "RotatedKey",
     "Rung",
     "Turned",
     "percent",
@@ -330,7 +332,34 @@ class NewApiKey(Result):
     customer: str
     project: str | None
     curl: str
+    id: str = ""
+    scopes: tuple[str, ...] = ()
+    limits: Mapping[str, Any] = field(default_factory=dict)
+    expires: datetime | None = None
 
     def tables(self) -> Sequence[Table]:
         notes = [self.secret, t("project.key_once"), "", t("project.key_try"), self.curl]
         return (Table(t("project.key_made", customer=self.customer), (), (), notes),)
+
+
+@dataclass(frozen=True)
+class RotatedKey(Result):
+    """A key that takes another's place; `secret` is shown this once. The old one works until
+    `old_expires`."""
+
+    secret: str
+    id: str
+    prefix: str
+    expires: datetime | None
+    old_id: str
+    old_prefix: str
+    old_expires: datetime
+
+    def tables(self) -> Sequence[Table]:
+        until = f"{self.old_expires:%Y-%m-%d %H:%M:%S} UTC"
+        notes = [
+            self.secret,
+            t("project.key_once"),
+            t("project.key_until", prefix=self.old_prefix, until=until),
+        ]
+        return (Table(t("project.key_rotated_to", prefix=self.prefix), (), (), notes),)

@@ -2,34 +2,34 @@
 
 from __future__ import annotations
 
-import json
-import shlex
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from feilun import messages, registry
-from feilun.billing.keys import create_key
 from feilun.billing.prices import set_price
-from feilun.client import encode_item
 from feilun.config import Settings, load_settings
 from feilun.errors import Conflict, NotFound, UsageError
 from feilun.messages import t
+from feilun.project.access import create_key, list_keys, rotate_key
+from feilun.project.acts import Acts
 from feilun.project.health import Health, check
 from feilun.project.model import Model
 from feilun.project.project import Project
-from feilun.project.results import Listing, NewApiKey, size
+from feilun.project.results import Listing, NewApiKey, RotatedKey, size
 from feilun.project.status import Status, gather
 from feilun.store import Store, open_store
 from feilun.store.files import write_atomically
+from feilun.store.records import DEFAULT_SCOPES
 from feilun.table import Table, to_jsonable
-from feilun.tasks.base import get as get_task
 
 if TYPE_CHECKING:
+    from feilun.project.customers import Customers
     from feilun.project.invoicing import Invoices
+    from feilun.project.plans import Plans
 
 __all__ = ["Workspace"]
 
@@ -168,81 +168,45 @@ class Workspace:
         project: str | None = None,
         days: int | None = None,
         store_inputs: int | None = None,
+        scopes: Sequence[str] = DEFAULT_SCOPES,
+        limits: Mapping[str, Any] | None = None,
     ) -> NewApiKey:
         """A key for the customer of this name, who is noted when new. `project` limits it to one
-        project, `days` to a time; `store_inputs` are the days that its inputs are kept."""
-        catalog = self.store.catalog
-        known = catalog.customer_named(customer) or catalog.add_customer(customer)
-        expires = datetime.now(UTC) + timedelta(days=days) if days else None
-        made = create_key(
-            catalog,
-            known.id,
+        project, `days` to a time; `store_inputs` are the days that its inputs are kept; `scopes`
+        are of ``predict``, ``feedback``, ``usage`` and ``admin``; `limits` as of `LimitSettings`.
+
+        Raises `InvalidSettings` for scopes and limits that cannot be, before anything is written.
+        """
+        return create_key(
+            self,
+            customer,
             name=name,
             project=project,
+            days=days,
             store_inputs=store_inputs,
-            expires=expires,
-        )
-        return NewApiKey(
-            secret=made.secret,
-            prefix=made.record.prefix,
-            customer=customer,
-            project=project,
-            curl=self._curl(made.secret, project),
+            scopes=scopes,
+            limits=limits,
         )
 
-    def _curl(self, secret: str, project: str | None) -> str:
-        projects = self.store.catalog.projects()
-        servers = self.store.catalog.servers()
-        chosen = next((p for p in projects if p.name == project), projects[0] if projects else None)
-        endpoint, item = (chosen.endpoint, _sample(chosen.task)) if chosen else ("NAME", "…")
-        address = servers[0].address if servers else "http://127.0.0.1:8000"
-        body = json.dumps({"model": endpoint, "inputs": [item]}, ensure_ascii=False)
-        return (
-            f"curl -s {address}/v1/predict -H 'Authorization: Bearer {secret}' "
-            f"-H 'Content-Type: application/json' -d {shlex.quote(body)}"
-        )
+    def rotate_key(self, which: str, *, overlap: timedelta = timedelta(days=1)) -> RotatedKey:
+        """A new key in place of `which` (a prefix or an id), which opens the same; the old one
+        works for another `overlap`. Raises `NotFound`, and `Conflict` for a key that does not work
+        any more or was rotated already."""
+        return rotate_key(self, which, overlap)
 
     def keys(self) -> Listing:
         """All keys by their visible beginning, revoked and expired ones too."""
-        names = {c.id: c.name for c in self.store.catalog.customers()}
-        now = datetime.now(UTC)
-        rows: list[dict[str, Any]] = []
-        for key in self.store.catalog.keys(None):
-            state = "active"
-            if key.revoked:
-                state = "revoked"
-            elif key.expires and key.expires < now:
-                state = "expired"
-            rows.append(
-                {
-                    "prefix": key.prefix,
-                    "customer": names[key.customer],
-                    "name": key.name,
-                    "project": key.project,
-                    "created": key.created,
-                    "state": state,
-                }
-            )
-        shown = [
-            [
-                r["prefix"] + "…",
-                r["customer"],
-                r["name"],
-                r["project"] or t("project.all"),
-                f"{r['created']:%Y-%m-%d}",
-                t(f"project.key_{r['state']}"),
-            ]
-            for r in rows
-        ]
-        columns = [
-            t(f"project.{c}") for c in ("key", "customer", "name", "project", "created", "state")
-        ]
-        return Listing(rows, Table(t("project.keys"), columns, shown))
+        return list_keys(self)
 
     def revoke_key(self, prefix: str) -> None:
-        """The key of this visible beginning stops working. Raises `NotFound`, or `Conflict` when
-        several begin so."""
+        """The key of this visible beginning (or id) stops working. Raises `NotFound`, or
+        `Conflict` when several begin so."""
         self.store.catalog.revoke_key(prefix)
+
+    @property
+    def acts(self) -> Acts:
+        """The log of administrative acts."""
+        return Acts(self)
 
     def usage(
         self, *, customer: str | None = None, project: str | None = None, days: int = 30
@@ -293,6 +257,20 @@ class Workspace:
         from feilun.project.invoicing import Invoices
 
         return Invoices(self.store)
+
+    @property
+    def plans(self) -> Plans:
+        """Plans: setting a version, listing, showing."""
+        from feilun.project.plans import Plans
+
+        return Plans(self.store)
+
+    @property
+    def customers(self) -> Customers:
+        """Customers: their plans, limits and details, and what they used this month."""
+        from feilun.project.customers import Customers
+
+        return Customers(self.store)
 
     # Keeping house
 
@@ -376,8 +354,3 @@ class Workspace:
         if not self.keys().rows:
             lines.append(t("project.no_keys"))
         return lines
-
-
-def _sample(task: str) -> Any:
-    """An input that answers: the first of the task's own examples, as it goes over the wire."""
-    return encode_item(get_task(task).example_items()[0])

@@ -7,6 +7,7 @@ anew when it crashes or hangs (`feilun.serving.supervisor`).
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -21,6 +22,14 @@ def command(
     port: Annotated[
         int, typer.Option("--port", min=0, max=65535, help=t("cli.option_port"))
     ] = 8000,
+    tls_cert: Annotated[
+        Path | None, typer.Option("--tls-cert", help=t("cli.option_tls_cert"))
+    ] = None,
+    tls_key: Annotated[Path | None, typer.Option("--tls-key", help=t("cli.option_tls_key"))] = None,
+    admin: Annotated[bool, typer.Option("--admin", help=t("cli.option_admin"))] = False,
+    admin_address: Annotated[
+        str | None, typer.Option("--admin-address", help=t("cli.option_admin_address"))
+    ] = None,
     memory: Annotated[str | None, typer.Option("--memory", help=t("cli.option_memory"))] = None,
 ) -> None:
     from feilun.serving.sizes import parse_size
@@ -32,16 +41,37 @@ def command(
         raise typer.Exit(_supervise(host, port))
 
     from feilun.api import run
+    from feilun.api.security import arrange, greet
 
     with shell.workspace() as workspace:
         workspace.apply_prices()
+        settings = workspace.settings
+        security = arrange(
+            workspace.store.folder,
+            proxies=settings.trusted_proxies,
+            certificate=tls_cert,
+            key=tls_key,
+            admin=admin,
+            admin_address=admin_address,
+            admin_token=settings.admin_token,
+        )
         greeting = workspace.greeting
 
         def ready(address: str) -> None:
             if link.starts == 0:
-                shell.emit({"address": address, "docs": f"{address}/docs"}, *greeting(address))
+                told, lines = greet(security, address, host, workspace.store.folder)
+                told = {"address": address, "docs": f"{address}/docs", **told}
+                shell.emit(told, *greeting(address), *lines)
 
-        run(workspace, host=host, port=port, on_ready=ready, memory=size, link=link)
+        run(
+            workspace,
+            host=host,
+            port=port,
+            on_ready=ready,
+            memory=size,
+            link=link,
+            security=security,
+        )
 
 
 def _supervise(host: str, port: int) -> int:

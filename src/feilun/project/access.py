@@ -1,0 +1,144 @@
+"""The keys of a workspace, as they are made, changed and shown."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from feilun.billing import keys as billing
+from feilun.billing.limits import parse_limits
+from feilun.client import encode_item
+from feilun.messages import t
+from feilun.project.results import Listing, NewApiKey, RotatedKey
+from feilun.store.records import DEFAULT_SCOPES, ApiKey
+from feilun.table import Table
+from feilun.tasks.base import get as get_task
+
+if TYPE_CHECKING:
+    from feilun.project.workspace import Workspace
+
+__all__ = ["create_key", "list_keys", "rotate_key"]
+
+
+def create_key(
+    workspace: Workspace,
+    customer: str,
+    *,
+    name: str = "",
+    project: str | None = None,
+    days: int | None = None,
+    store_inputs: int | None = None,
+    scopes: Sequence[str] = DEFAULT_SCOPES,
+    limits: Mapping[str, Any] | None = None,
+) -> NewApiKey:
+    """See `Workspace.create_key`."""
+    catalog = workspace.store.catalog
+    checked = parse_limits(limits or {}).stored()
+    chosen = billing.check_scopes(scopes)
+    known = catalog.customer_named(customer) or catalog.add_customer(customer)
+    expires = datetime.now(UTC) + timedelta(days=days) if days else None
+    made = billing.create_key(
+        catalog,
+        known.id,
+        name=name,
+        project=project,
+        store_inputs=store_inputs,
+        expires=expires,
+        scopes=chosen,
+        limits=checked,
+    )
+    return NewApiKey(
+        secret=made.secret,
+        prefix=made.record.prefix,
+        customer=customer,
+        project=project,
+        curl=_curl(workspace, made.secret, project),
+        id=made.record.id,
+        scopes=made.record.scopes,
+        limits=made.record.limits,
+        expires=expires,
+    )
+
+
+def rotate_key(workspace: Workspace, which: str, overlap: timedelta) -> RotatedKey:
+    """See `Workspace.rotate_key`."""
+    made = billing.rotate_key(workspace.store.catalog, which, overlap=overlap)
+    old, new = made.old, made.record
+    assert old is not None
+    assert old.expires is not None
+    return RotatedKey(
+        secret=made.secret,
+        id=new.id,
+        prefix=new.prefix,
+        expires=new.expires,
+        old_id=old.id,
+        old_prefix=old.prefix,
+        old_expires=old.expires,
+    )
+
+
+def list_keys(workspace: Workspace) -> Listing:
+    """See `Workspace.keys`."""
+    catalog = workspace.store.catalog
+    names = {c.id: c.name for c in catalog.customers()}
+    now = datetime.now(UTC)
+    rows: list[dict[str, Any]] = [
+        {
+            "id": key.id,
+            "prefix": key.prefix,
+            "customer": names[key.customer],
+            "name": key.name,
+            "project": key.project,
+            "scopes": list(key.scopes),
+            "limits": dict(key.limits),
+            "created": key.created,
+            "expires": key.expires,
+            "state": _state(key, now),
+            "successor": key.successor,
+        }
+        for key in catalog.keys(None)
+    ]
+    shown = [
+        [
+            r["prefix"] + "…",
+            r["customer"],
+            r["name"],
+            r["project"] or t("project.all"),
+            " ".join(r["scopes"]),
+            f"{r['created']:%Y-%m-%d}",
+            f"{r['expires']:%Y-%m-%d %H:%M}" if r["expires"] else "",
+            t(f"project.key_{r['state']}"),
+        ]
+        for r in rows
+    ]
+    names_of = ("key", "customer", "name", "project", "scopes", "created", "expires", "state")
+    return Listing(rows, Table(t("project.keys"), [t(f"project.{c}") for c in names_of], shown))
+
+
+def _state(key: ApiKey, now: datetime) -> str:
+    if key.revoked:
+        return "revoked"
+    if key.expires and key.expires <= now:
+        return "expired"
+    return "rotated" if key.successor else "active"
+
+
+def _curl(workspace: Workspace, secret: str, project: str | None) -> str:
+    projects = workspace.store.catalog.projects()
+    servers = workspace.store.catalog.servers()
+    chosen = next((p for p in projects if p.name == project), projects[0] if projects else None)
+    endpoint, item = (chosen.endpoint, _sample(chosen.task)) if chosen else ("NAME", "…")
+    address = servers[0].address if servers else "http://127.0.0.1:8000"
+    body = json.dumps({"model": endpoint, "inputs": [item]}, ensure_ascii=False)
+    return (
+        f"curl -s {address}/v1/predict -H 'Authorization: Bearer {secret}' "
+        f"-H 'Content-Type: application/json' -d {shlex.quote(body)}"
+    )
+
+
+def _sample(task: str) -> Any:
+    """An input that answers: the first of the task's own examples, as it goes over the wire."""
+    return encode_item(get_task(task).example_items()[0])
