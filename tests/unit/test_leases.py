@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +21,7 @@ MONTH = f"{time.gmtime().tm_year}-{time.gmtime().tm_mon:02d}"
 PROCESSES = 3
 
 HAMMER = """
-    import asyncio, json, sys, time
+    import asyncio, json, os, sys, time
     from pathlib import Path
     from feilun.billing.limiter import Limits
     from feilun.billing.keeper import Keeper
@@ -30,7 +31,7 @@ HAMMER = """
     from feilun.store.ids import new_id
     from feilun.store.records import Event
 
-    folder, url, key_id, seconds, begin = sys.argv[1:6]
+    folder, url, key_id, seconds, gate = sys.argv[1:6]
     store = open_store(Path(folder), url or None)
     rates = RateBook(store.catalog)
     limits = Limits(store, rates)
@@ -38,12 +39,16 @@ HAMMER = """
     limits.reload()
     limits.sharing.others = True
     [key] = [key for key in store.catalog.keys() if key.id == key_id]
+    Path(gate, f"ready-{os.getpid()}").touch()
+    while not Path(gate, "open").exists():
+        time.sleep(0.01)
+    begin = time.time()
     found = {"answered": 0, "refused": 0, "most": 0, "inputs": 0}
     running = 0
 
     async def caller(number):
         global running
-        while time.time() < float(begin) + float(seconds):
+        while time.time() < begin + float(seconds):
             inputs = 1 + (number % 3)
             try:
                 async with limits.enter(key, "reviews", "reviews", inputs) as passage:
@@ -67,7 +72,6 @@ HAMMER = """
                 await asyncio.sleep(0.01)
 
     async def main():
-        await asyncio.sleep(max(0, float(begin) - time.time()))
         await asyncio.gather(*(caller(number) for number in range(6)))
         keeper = Keeper(limits, store)
         if len(sys.argv) > 6:
@@ -98,18 +102,28 @@ def hammer(
 ) -> list[dict[str, int]]:
     """`PROCESSES` processes with six callers each, all at one key."""
     key = store.catalog.add_key(ada, "fl_", "ab" * 32, limits=limits)
-    begin = time.time() + 4
+    gate = folder / "gate"
+    gate.mkdir()
     started = [
-        start(HAMMER, folder, database or "", key.id, seconds, begin) for _ in range(PROCESSES)
+        start(HAMMER, folder, database or "", key.id, seconds, gate) for _ in range(PROCESSES)
     ]
+    open_gate(gate, started)
     return [json.loads(line) for line in finish(started)]
+
+
+def open_gate(gate: Path, started: list[subprocess.Popen[str]]) -> None:
+    """Lets the processes begin at once, when all of them are ready."""
+    while len(list(gate.glob("ready-*"))) < len(started):
+        assert all(process.poll() is None for process in started), finish(started)
+        time.sleep(0.01)
+    (gate / "open").touch()
 
 
 def test_processes_share_one_budget(
     any_store: Store, workspace_dir: Path, any_database: str | None, plan: str
 ) -> None:
     budget = 200
-    found = hammer(any_store, workspace_dir, any_database, plan, 4, monthly_budget=str(budget))
+    found = hammer(any_store, workspace_dir, any_database, plan, 2, monthly_budget=str(budget))
     (usage,) = any_store.ledger.usage(customer=plan)
     spent, slice_ = usage.amount / 1e6, max(3, budget / SLICES)
     print(
@@ -121,26 +135,26 @@ def test_processes_share_one_budget(
     # More than is promised: what is priced by calls and inputs never goes beyond, and what the
     # last ones could not use is less than their slices.
     assert budget - PROCESSES * slice_ <= spent <= budget
-    assert all(one["answered"] and one["refused"] for one in found)
+    assert all(one["refused"] for one in found)
 
 
 def test_processes_share_one_rate(
     any_store: Store, workspace_dir: Path, any_database: str | None, plan: str
 ) -> None:
-    rate, burst, seconds = 30, 10, 3
+    rate, burst, seconds = 30, 10, 2
     found = hammer(any_store, workspace_dir, any_database, plan, seconds, rate=rate, burst=burst)
     slice_ = max(1, round(rate * 0.2))
     answered = sum(one["answered"] for one in found)
     allowed = burst + rate * seconds
     print(f"{answered} of {allowed} calls in {seconds} s by {PROCESSES} processes; {found}")
     assert answered <= allowed + PROCESSES * slice_
-    assert answered >= allowed * 0.6  # a crowded machine asks late
+    assert answered >= burst + rate  # a crowded machine asks late
 
 
 def test_processes_share_calls_at_a_time(
     any_store: Store, workspace_dir: Path, any_database: str | None, plan: str
 ) -> None:
-    found = hammer(any_store, workspace_dir, any_database, plan, 2, concurrency=4)
+    found = hammer(any_store, workspace_dir, any_database, plan, 1, concurrency=4)
     assert sum(one["most"] for one in found) <= 4
     assert sum(one["answered"] for one in found) > 0
 
@@ -155,8 +169,9 @@ def test_what_a_killed_process_held_comes_back(
 ) -> None:
     """Nothing that was answered is forgotten, nothing that was only held stays taken."""
     key = any_store.catalog.add_key(plan, "fl_", "ab" * 32, limits={"monthly_inputs": 600})
-    ready = tmp_path / "ready"
-    holder = start(HAMMER, workspace_dir, any_database or "", key.id, 0.3, time.time() + 3, ready)
+    (tmp_path / "open").touch()
+    ready = tmp_path / "used"
+    holder = start(HAMMER, workspace_dir, any_database or "", key.id, 0.3, tmp_path, ready)
     wait_for(ready, holder)
     kill(holder)
     counted = Counted(plan, MONTH, key.id)
@@ -170,7 +185,8 @@ def test_what_a_killed_process_held_comes_back(
         ).granted
 
     held = 600 - used - room()
-    assert 0 <= held <= 600 // SLICES  # a slice at most is out of reach …
+    # A slice at most, and what was being answered, is out of reach …
+    assert 0 <= held <= 600 // SLICES + 6 * 3
     monkeypatch.setattr("feilun.store.ledger_allowances.FRESH_SECONDS", 0.0)
     assert room() == 600 - used  # … until it is no longer fresh
 

@@ -97,9 +97,9 @@ class Lease:
     async def ask(self, count: int) -> bool:
         """Takes `count`, of the next slice where need be; False where the limit does not have it.
         Raises `EnvironmentProblem` when the database is away."""
-        if self._local:
-            return self.take(count)
-        if monotonic() < self._refused_until:
+        if self.take(count):
+            return True
+        if self._local or monotonic() < self._refused_until:
             return False
         async with self._asking:  # those who wait share what comes
             if self.take(count):

@@ -1,0 +1,51 @@
+"""``feilun customers add``: a new customer."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from feilun.cli.shell import Shell
+from feilun.messages import t
+
+
+def command(
+    shell: Shell,
+    customer: Annotated[str, typer.Argument(help=t("cli.argument_customer"))],
+    plan: Annotated[str | None, typer.Option("--plan", help=t("cli.option_plan"))] = None,
+    begin: Annotated[str | None, typer.Option("--from", help=t("cli.option_from"))] = None,
+    limit: Annotated[list[str] | None, typer.Option("--limit", help=t("cli.option_limit"))] = None,
+    legal_name: Annotated[
+        str | None, typer.Option("--legal-name", help=t("cli.option_legal_name"))
+    ] = None,
+    address: Annotated[str | None, typer.Option("--address", help=t("cli.option_address"))] = None,
+    tax_id: Annotated[str | None, typer.Option("--tax-id", help=t("cli.option_tax_id"))] = None,
+    tax_rate: Annotated[
+        str | None, typer.Option("--tax-rate", help=t("cli.option_tax_rate"))
+    ] = None,
+    language: Annotated[
+        str | None, typer.Option("--language", help=t("cli.option_invoice_language"))
+    ] = None,
+) -> None:
+    from feilun.project.limiting import limits_of
+    from feilun.project.moments import moment_of
+
+    details = {
+        "legal_name": legal_name,
+        "address": address,
+        "tax_id": tax_id,
+        "tax_rate": tax_rate,
+        "language": language,
+    }
+    given = {name: value for name, value in details.items() if value is not None}
+    with shell.workspace() as workspace:
+        shell.show(
+            workspace.customers.add(
+                customer,
+                plan=plan,
+                effective=moment_of(begin),
+                limits=limits_of(limit or ()),
+                details=given,
+            )
+        )

@@ -1,0 +1,10 @@
+"""``feilun plan list``: the plans."""
+
+from __future__ import annotations
+
+from feilun.cli.shell import Shell
+
+
+def command(shell: Shell) -> None:
+    with shell.workspace() as workspace:
+        shell.show(workspace.plans.all())

@@ -1,0 +1,257 @@
+"""The customers of a workspace: adding, changing, showing what they use and may use."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from feilun.billing.currency import exact_text
+from feilun.billing.invoice_document import tax_rate_of
+from feilun.billing.invoices import find_customer
+from feilun.billing.limits import LimitSettings, parse_limits, tightest
+from feilun.billing.plans import subscribe
+from feilun.billing.rating import RateBook
+from feilun.errors import Conflict, InvalidData
+from feilun.messages import LANGUAGES, t
+from feilun.project.plans import limit_words
+from feilun.project.results import Listing
+from feilun.store.ledger_allowances import Counted
+from feilun.store.records import Customer
+from feilun.table import Result, Table
+
+if TYPE_CHECKING:
+    from feilun.store.store import Store
+
+__all__ = ["DETAILS", "CustomerShown", "Customers"]
+
+DETAILS = ("legal_name", "address", "tax_id", "tax_rate", "language")
+"""What stands on a customer's invoices; `tax_rate` in percent, `language` en or zh."""
+
+
+@dataclass(frozen=True)
+class CustomerShown(Result):
+    """A customer. `limits` are its own, `in_force` those together with its plan's. `used` are the
+    month's inputs, `spent` the month's money by currency, open holds too; `warnings` say in words
+    which budget is used up to its mark."""
+
+    id: str
+    name: str
+    created: datetime
+    details: Mapping[str, Any]
+    plan: str | None
+    plan_version: int | None
+    next_plan: str | None
+    next_from: datetime | None
+    limits: Mapping[str, Any]
+    in_force: Mapping[str, Any]
+    keys: int
+    month: str
+    used: int
+    spent: Mapping[str, str]
+    warnings: Sequence[str]
+
+    def tables(self) -> Sequence[Table]:
+        spent = [f"{amount} {currency}" for currency, amount in self.spent.items()]
+        rows = [
+            [t("plans.id"), self.id],
+            *([t(f"plans.{name}"), str(value)] for name, value in self.details.items()),
+            [t("plans.of_plan"), self.plan or t("plans.list_prices")],
+            [t("plans.own_limits"), limit_words(self.limits)],
+            [t("plans.limits_in_force"), limit_words(self.in_force)],
+            [t("plans.keys"), str(self.keys)],
+            [t("plans.used", month=self.month), f"{self.used:,}"],
+            [t("plans.spent", month=self.month), ", ".join(spent) or "0"],
+        ]
+        if self.next_from is not None:
+            words = self.next_plan or t("plans.list_prices")
+            rows.insert(2, [t("plans.next"), f"{words} ({self.next_from:%Y-%m-%d %H:%M} UTC)"])
+        return (Table(self.name, ["", ""], rows, self.warnings),)
+
+
+class Customers:
+    """The customers of one workspace. A customer is named by its name or its id."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def add(
+        self,
+        name: str,
+        *,
+        plan: str | None = None,
+        effective: datetime | None = None,
+        limits: Mapping[str, Any] | None = None,
+        details: Mapping[str, Any] | None = None,
+    ) -> CustomerShown:
+        """A new customer, on `plan` from `effective` (default: now) on. Raises `Conflict` when one
+        has this name, `NotFound` for an unknown plan, `InvalidSettings` for limits that are none.
+        """
+        catalog = self._store.catalog
+        if catalog.customer_named(name) is not None:
+            raise Conflict("plans.customer_exists", name=name)
+        # Before the customer is there: what does not fit leaves nothing behind.
+        checked = _limits({}, limits)
+        kept = _details({}, details)
+        if plan is not None and not catalog.plan_versions(plan):
+            from feilun.project.plans import Plans
+
+            Plans(self._store).show(plan)  # raises, naming the plans there are
+        customer = catalog.add_customer(name)
+        if checked or kept:
+            catalog.set_customer(customer.id, limits=checked, details=kept)
+        if plan is not None:
+            subscribe(catalog, customer.id, plan, effective)
+        return self.show(customer.id)
+
+    def set(
+        self,
+        name: str,
+        *,
+        plan: str | None = None,
+        no_plan: bool = False,
+        effective: datetime | None = None,
+        limits: Mapping[str, Any] | None = None,
+        details: Mapping[str, Any] | None = None,
+        rename: str | None = None,
+    ) -> CustomerShown:
+        """Changes what is given: the plan from `effective` on (`no_plan`: list prices), limits and
+        details one by one (None takes one away), the name. Raises as `add` does."""
+        catalog = self._store.catalog
+        customer = find_customer(self._store, name)
+        if rename is not None and rename != customer.name and catalog.customer_named(rename):
+            raise Conflict("plans.customer_exists", name=rename)
+        if limits or details or rename:
+            catalog.set_customer(
+                customer.id,
+                name=rename,
+                limits=_limits(customer.limits, limits) if limits else None,
+                details=_details(customer.details, details) if details else None,
+            )
+        if plan is not None or no_plan:
+            subscribe(catalog, customer.id, plan, effective)
+        return self.show(customer.id)
+
+    def all(self) -> Listing:
+        """All customers with their plan, their keys and what they spent this month."""
+        shown = [self.show(customer.id) for customer in self._store.catalog.customers()]
+        rows = [
+            {
+                "id": one.id,
+                "name": one.name,
+                "plan": one.plan,
+                "keys": one.keys,
+                "used": one.used,
+                "spent": dict(one.spent),
+                "warnings": list(one.warnings),
+            }
+            for one in shown
+        ]
+        words = [
+            [
+                one.name + (" !" if one.warnings else ""),
+                one.plan or t("plans.list_prices"),
+                str(one.keys),
+                f"{one.used:,}",
+                ", ".join(f"{amount} {code}" for code, amount in one.spent.items()) or "0",
+            ]
+            for one in shown
+        ]
+        names = ("customer", "of_plan", "keys", "used_short", "spent_short")
+        notes = [f"{one.name}: {warning}" for one in shown for warning in one.warnings]
+        columns = [t(f"plans.{name}") for name in names]
+        return Listing(rows, Table(t("plans.customers"), columns, words, notes))
+
+    def show(self, name: str) -> CustomerShown:
+        """One customer. Raises `NotFound`."""
+        catalog = self._store.catalog
+        customer = find_customer(self._store, name)
+        now = datetime.now(UTC)
+        month = f"{now:%Y-%m}"
+        book = RateBook(catalog)
+        book.reload()
+        version = book.plan_of(customer.id, now)
+        own = LimitSettings.model_validate(customer.limits)
+        in_force = tightest([own, version.plan.limits] if version is not None else [own])
+        coming = [s for s in catalog.subscriptions(customer.id) if s.effective > now]
+        spent = self._spent(customer, month, version.plan.currency if version else None)
+        keys = catalog.keys(customer.id)
+        warnings = _warnings(in_force, spent, t("plans.whose_customer"))
+        for key in keys:
+            limits = LimitSettings.model_validate(key.limits)
+            if limits.warning is None and limits.budget is None:
+                continue
+            of_key = self._spent(customer, month, None, key.id)
+            warnings += _warnings(limits, of_key, t("plans.whose_key", prefix=key.prefix))
+        return CustomerShown(
+            id=customer.id,
+            name=customer.name,
+            created=customer.created,
+            details=dict(customer.details),
+            plan=version.name if version else None,
+            plan_version=version.id if version else None,
+            next_plan=coming[0].plan if coming else None,
+            next_from=coming[0].effective if coming else None,
+            limits=dict(customer.limits),
+            in_force=in_force.stored(),
+            keys=sum(key.revoked is None for key in keys),
+            month=month,
+            used=self._store.allowances.spent(Counted(customer.id, month)),
+            spent={code: exact_text(amount, code) for code, amount in spent.items()},
+            warnings=warnings,
+        )
+
+    def _spent(
+        self, customer: Customer, month: str, currency: str | None, key_id: str | None = None
+    ) -> dict[str, int]:
+        """The month's money by currency, open holds too."""
+        begin = datetime.fromisoformat(f"{month}-01").replace(tzinfo=UTC)
+        rows = self._store.ledger.usage(customer=customer.id, key_id=key_id, since=begin, by=())
+        codes = sorted({row.currency for row in rows} | ({currency} if currency else set()))
+        counted = {
+            code: self._store.allowances.spent(Counted(customer.id, month, key_id, code))
+            for code in codes
+        }
+        return {code: amount for code, amount in counted.items() if amount or code == currency}
+
+
+def _warnings(limits: LimitSettings, spent: Mapping[str, int], whose: str) -> list[str]:
+    said = []
+    for currency, amount in spent.items():
+        used = exact_text(amount, currency)
+        if limits.budget is not None and amount >= limits.budget:
+            said.append(
+                t(
+                    "plans.budget_used",
+                    whose=whose,
+                    used=used,
+                    limit=limits.monthly_budget,
+                    currency=currency,
+                )
+            )
+        elif limits.warning is not None and amount >= limits.warning:
+            said.append(
+                t(
+                    "plans.budget_warning",
+                    whose=whose,
+                    used=used,
+                    mark=limits.warn_at,
+                    currency=currency,
+                )
+            )
+    return said
+
+
+def _limits(held: Mapping[str, Any], changes: Mapping[str, Any] | None) -> dict[str, Any]:
+    merged = {**held, **(changes or {})}
+    given = {name: value for name, value in merged.items() if value is not None}
+    return parse_limits(given).stored()
+
+
+def _details(held: Mapping[str, Any], changes: Mapping[str, Any] | None) -> dict[str, Any]:
+    merged = {**held, **(changes or {})}
+    if (merged.get("language") or LANGUAGES[0]) not in LANGUAGES:
+        raise InvalidData("plans.wrong_language", given=merged["language"], options=LANGUAGES)
+    tax_rate_of(merged.get("tax_rate"))
+    return {name: value for name, value in merged.items() if value not in (None, "")}
