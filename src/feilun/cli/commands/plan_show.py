@@ -14,7 +14,7 @@ def command(
     shell: Shell,
     name: Annotated[str, typer.Argument(help=t("cli.argument_plan"))],
     version: Annotated[
-        int | None, typer.Option("--plan-version", help=t("cli.option_plan_version"))
+        int | None, typer.Option("--plan-version", help=t("cli.option_plan_number"))
     ] = None,
 ) -> None:
     with shell.workspace() as workspace:
