@@ -15,7 +15,9 @@ def command(
     customer: Annotated[str, typer.Argument(help=t("cli.argument_customer"))],
     plan: Annotated[str | None, typer.Option("--plan", help=t("cli.option_plan"))] = None,
     begin: Annotated[str | None, typer.Option("--from", help=t("cli.option_from"))] = None,
-    limit: Annotated[list[str] | None, typer.Option("--limit", help=t("cli.option_limit"))] = None,
+    limit: Annotated[
+        list[str] | None, typer.Option("--limit", help=t("cli.option_use_limit"))
+    ] = None,
     legal_name: Annotated[
         str | None, typer.Option("--legal-name", help=t("cli.option_legal_name"))
     ] = None,

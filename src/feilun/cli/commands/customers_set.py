@@ -17,7 +17,9 @@ def command(
     plan: Annotated[str | None, typer.Option("--plan", help=t("cli.option_plan"))] = None,
     no_plan: Annotated[bool, typer.Option("--no-plan", help=t("cli.option_no_plan"))] = False,
     begin: Annotated[str | None, typer.Option("--from", help=t("cli.option_from"))] = None,
-    limit: Annotated[list[str] | None, typer.Option("--limit", help=t("cli.option_limit"))] = None,
+    limit: Annotated[
+        list[str] | None, typer.Option("--limit", help=t("cli.option_use_limit"))
+    ] = None,
     legal_name: Annotated[
         str | None, typer.Option("--legal-name", help=t("cli.option_legal_name"))
     ] = None,
