@@ -113,6 +113,8 @@ def judge(store: Store, found: Seen, price: int, *, doubt: bool) -> Verdict:
     _amounts(events, price, faults)
     feedback = _feedback(store, found)
     _sums(store, events, faults)
+    verified = store.ledger.verify()
+    faults["chains, sums or roots that do not verify"] += [one.text() for one in verified.faults]
     counts = {
         "calls asked": len(found.asked),
         "calls answered": len(found.got),
@@ -123,6 +125,7 @@ def judge(store: Store, found: Seen, price: int, *, doubt: bool) -> Verdict:
         ),
         "of them refused while the database was killed, and charged": len(in_doubt),
         "ledger events": len(events),
+        "links of chains verified": verified.links,
         "micro-units charged": sum(net.values()),
         "feedback on record": feedback,
     }
