@@ -61,7 +61,7 @@ class Door:
         given = headers.get(b"x-request-id", b"")
         request_id = given.decode() if _REQUEST_ID.fullmatch(given) else new_id("req_")
         metrics.enter()
-        route, status, held = "", 499, 0
+        route, status, held, trace = "", 499, 0, None
         try:
             try:
                 held = let_in(gate, scope["path"], headers)
@@ -77,7 +77,6 @@ class Door:
                 call = partial(once, self.api, target, headers, receive, trace)
                 status = await self._answer(scope, call, headers, request_id, send)
                 trace.lap("write")
-                metrics.call(trace, outcome_of(status))
             else:
                 route, status = await self._pass_on(scope, headers, request_id, receive, send)
         except Disconnected:
@@ -86,6 +85,8 @@ class Door:
             if held:
                 gate.leave(held)
             metrics.leave()
+            if trace is not None:
+                metrics.call(trace, outcome_of(status))
             metrics.request(route, status, perf_counter() - start)
 
     async def _turn_away(
