@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
+import traceback
 from collections.abc import Mapping
 
 import msgspec
@@ -96,10 +97,10 @@ def error_body(
     if isinstance(error, FeilunError) and _may_be_told(error):
         told = error
     elif isinstance(error, EnvironmentProblem):
-        log.error("request %s: %s", request_id, error.message("en"), exc_info=error)
+        log.error("request %s: %s\n%s", request_id, error.message("en"), _trail(error))
         told = EnvironmentProblem("api.unavailable", request_id=request_id)
     else:
-        log.error("request %s failed", request_id, exc_info=error)
+        log.error("request %s failed\n%s", request_id, _trail(error))
         told = FeilunError("api.internal", request_id=request_id)
     if path == "/v2" or path.startswith("/v2/"):
         return told.status, _encode({"error": told.message(lang)})
@@ -112,6 +113,19 @@ def error_body(
         "request_id": request_id,
     }
     return told.status, _encode({"error": body})
+
+
+def _trail(error: BaseException) -> str:
+    """Which exceptions were raised where, without their texts, which may quote what a caller
+    sent."""
+    parts: list[str] = []
+    seen: set[int] = set()
+    step: BaseException | None = error
+    while step is not None and id(step) not in seen:
+        seen.add(id(step))
+        parts += [*traceback.format_tb(step.__traceback__), f"{type(step).__qualname__}\n"]
+        step = step.__cause__ or (None if step.__suppress_context__ else step.__context__)
+    return "".join(parts).rstrip()
 
 
 def error_headers(error: Exception) -> list[tuple[bytes, bytes]]:

@@ -75,7 +75,7 @@ class Limits:
 
     head: float = 20.0
     body_pause: float = 30.0
-    body_rate: int = 8192
+    body_rate: int = 16_384
     answer: float = 120.0
     linger: float = 5.0
     connections: int = 4096

@@ -144,7 +144,13 @@ class Database:
 
 
 def _sqlite_engine(url: URL, patience: int, durability: Durability) -> Engine:
-    engine = create_engine(url, connect_args={"timeout": patience}, pool_size=8, max_overflow=56)
+    engine = create_engine(
+        url,
+        connect_args={"timeout": patience},
+        pool_size=8,
+        max_overflow=56,
+        hide_parameters=True,  # callers' texts are among them: neither logs nor errors show them
+    )
 
     def set_up(connection: Any, _record: object) -> None:
         # The driver's own BEGIN comes too late (before the first change) and is not ours to choose.
@@ -176,6 +182,7 @@ def _postgres_engine(url: URL, schema: str, patience: int) -> Engine:
         engine = create_engine(
             url,
             pool_pre_ping=True,
+            hide_parameters=True,
             pool_size=4,
             max_overflow=16,
             pool_timeout=patience,
