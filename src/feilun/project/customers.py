@@ -58,16 +58,20 @@ class CustomerShown(Result):
             [t("plans.id"), self.id],
             *([t(f"plans.{name}"), str(value)] for name, value in self.details.items()),
             [t("plans.of_plan"), self.plan or t("plans.list_prices")],
+            *self._next(),
             [t("plans.own_limits"), limit_words(self.limits)],
             [t("plans.limits_in_force"), limit_words(self.in_force)],
             [t("plans.keys"), str(self.keys)],
             [t("plans.used", month=self.month), f"{self.used:,}"],
             [t("plans.spent", month=self.month), ", ".join(spent) or "0"],
         ]
-        if self.next_from is not None:
-            words = self.next_plan or t("plans.list_prices")
-            rows.insert(2, [t("plans.next"), f"{words} ({self.next_from:%Y-%m-%d %H:%M} UTC)"])
         return (Table(self.name, ["", ""], rows, self.warnings),)
+
+    def _next(self) -> list[list[str]]:
+        if self.next_from is None:
+            return []
+        plan = self.next_plan or t("plans.list_prices")
+        return [[t("plans.next"), f"{plan} ({self.next_from:%Y-%m-%d %H:%M} UTC)"]]
 
 
 class Customers:
@@ -245,6 +249,10 @@ def _warnings(limits: LimitSettings, spent: Mapping[str, int], whose: str) -> li
 
 def _limits(held: Mapping[str, Any], changes: Mapping[str, Any] | None) -> dict[str, Any]:
     merged = {**held, **(changes or {})}
+    for name in merged:
+        if name not in LimitSettings.model_fields:
+            options = list(LimitSettings.model_fields)
+            raise InvalidData("plans.no_such_limit", given=name, options=options)
     given = {name: value for name, value in merged.items() if value is not None}
     return parse_limits(given).stored()
 

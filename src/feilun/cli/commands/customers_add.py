@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from feilun.cli.shell import Shell
+from feilun.cli.values import limits_of
 from feilun.messages import t
 
 
@@ -15,9 +16,18 @@ def command(
     customer: Annotated[str, typer.Argument(help=t("cli.argument_customer"))],
     plan: Annotated[str | None, typer.Option("--plan", help=t("cli.option_plan"))] = None,
     begin: Annotated[str | None, typer.Option("--from", help=t("cli.option_from"))] = None,
-    limit: Annotated[
-        list[str] | None, typer.Option("--limit", help=t("cli.option_use_limit"))
+    rate: Annotated[float | None, typer.Option("--rate", help=t("cli.option_rate"))] = None,
+    burst: Annotated[int | None, typer.Option("--burst", help=t("cli.option_burst"))] = None,
+    concurrency: Annotated[
+        int | None, typer.Option("--concurrency", help=t("cli.option_concurrency"))
     ] = None,
+    monthly_inputs: Annotated[
+        int | None, typer.Option("--monthly-inputs", help=t("cli.option_monthly_inputs"))
+    ] = None,
+    monthly_budget: Annotated[
+        str | None, typer.Option("--monthly-budget", help=t("cli.option_monthly_budget"))
+    ] = None,
+    warn_at: Annotated[str | None, typer.Option("--warn-at", help=t("cli.option_warn_at"))] = None,
     legal_name: Annotated[
         str | None, typer.Option("--legal-name", help=t("cli.option_legal_name"))
     ] = None,
@@ -30,9 +40,16 @@ def command(
         str | None, typer.Option("--language", help=t("cli.option_invoice_language"))
     ] = None,
 ) -> None:
-    from feilun.project.limiting import limits_of
     from feilun.project.moments import moment_of
 
+    limits = limits_of(
+        rate=rate,
+        burst=burst,
+        concurrency=concurrency,
+        monthly_inputs=monthly_inputs,
+        monthly_budget=monthly_budget,
+        warn_at=warn_at,
+    )
     details = {
         "legal_name": legal_name,
         "address": address,
@@ -47,7 +64,7 @@ def command(
                 customer,
                 plan=plan,
                 effective=moment_of(begin),
-                limits=limits_of(limit or ()),
+                limits=limits,
                 details=given,
             )
         )

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from feilun.cli.shell import Shell
+from feilun.cli.values import limits_of
 from feilun.errors import UsageError
 from feilun.messages import t
 
@@ -17,8 +18,20 @@ def command(
     plan: Annotated[str | None, typer.Option("--plan", help=t("cli.option_plan"))] = None,
     no_plan: Annotated[bool, typer.Option("--no-plan", help=t("cli.option_no_plan"))] = False,
     begin: Annotated[str | None, typer.Option("--from", help=t("cli.option_from"))] = None,
-    limit: Annotated[
-        list[str] | None, typer.Option("--limit", help=t("cli.option_use_limit"))
+    rate: Annotated[float | None, typer.Option("--rate", help=t("cli.option_rate"))] = None,
+    burst: Annotated[int | None, typer.Option("--burst", help=t("cli.option_burst"))] = None,
+    concurrency: Annotated[
+        int | None, typer.Option("--concurrency", help=t("cli.option_concurrency"))
+    ] = None,
+    monthly_inputs: Annotated[
+        int | None, typer.Option("--monthly-inputs", help=t("cli.option_monthly_inputs"))
+    ] = None,
+    monthly_budget: Annotated[
+        str | None, typer.Option("--monthly-budget", help=t("cli.option_monthly_budget"))
+    ] = None,
+    warn_at: Annotated[str | None, typer.Option("--warn-at", help=t("cli.option_warn_at"))] = None,
+    no_limit: Annotated[
+        list[str] | None, typer.Option("--no-limit", help=t("cli.option_no_limit"))
     ] = None,
     legal_name: Annotated[
         str | None, typer.Option("--legal-name", help=t("cli.option_legal_name"))
@@ -33,11 +46,19 @@ def command(
     ] = None,
     rename: Annotated[str | None, typer.Option("--rename", help=t("cli.option_rename"))] = None,
 ) -> None:
-    from feilun.project.limiting import limits_of
     from feilun.project.moments import moment_of
 
     if plan is not None and no_plan:
         raise UsageError("plans.both_plans")
+    limits = limits_of(
+        rate=rate,
+        burst=burst,
+        concurrency=concurrency,
+        monthly_inputs=monthly_inputs,
+        monthly_budget=monthly_budget,
+        warn_at=warn_at,
+    )
+    limits |= dict.fromkeys(no_limit or ())
     details = {
         "legal_name": legal_name,
         "address": address,
@@ -53,7 +74,7 @@ def command(
                 plan=plan,
                 no_plan=no_plan,
                 effective=moment_of(begin),
-                limits=limits_of(limit or ()),
+                limits=limits,
                 details=given,
                 rename=rename,
             )
