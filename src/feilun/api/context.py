@@ -125,7 +125,13 @@ class Api:
             await asyncio.sleep(max(0.0, self._looked + _LOOK_PAUSE - monotonic()))
             self._looks += 1
             self._looked = monotonic()
-            await asyncio.to_thread(self.keys.look_again)
+            await asyncio.to_thread(self._catch_up)
+
+    def _catch_up(self) -> None:
+        """A key made a moment ago may belong to a customer made a moment ago, with its plan."""
+        self.keys.look_again()
+        if self.rates.look_again():
+            self.limits.reload()
 
     def authorise_internal(self, headers: Mapping[bytes, bytes]) -> None:
         """Raises `Unauthorized` unless the request comes from the workspace's own processes."""

@@ -7,6 +7,7 @@ and tariffs those are, from memory, for every call.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -80,9 +81,24 @@ class RateBook:
         self._plans: Mapping[str, Sequence[PlanVersion]] = {}
         self._subscribed: Mapping[str, Sequence[Subscription]] = {}
         self._known: dict[tuple[str, str, str], Lines] = {}
+        self._epoch = -1
+        self._reading = threading.Lock()
 
     def reload(self) -> None:
         """Reads everything. Raises `EnvironmentProblem` when the catalog cannot be read."""
+        with self._reading:  # one after the other: a slow reader must not bring old prices back
+            epoch = self._catalog.epoch()
+            self._read()
+            self._epoch = epoch
+
+    def look_again(self) -> bool:
+        """Reads everything again if the catalog has changed since; whether it has."""
+        if self._catalog.epoch() == self._epoch:
+            return False
+        self.reload()
+        return True
+
+    def _read(self) -> None:
         lists: dict[str, list[Price]] = {}
         plans: dict[str, list[PlanVersion]] = {}
         for price in self._catalog.prices():  # by the time they take effect
