@@ -9,20 +9,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
+import struct
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import suppress
 from time import monotonic
 from typing import Any, ClassVar
 
-from uvicorn.protocols.http.httptools_impl import (
-    STATUS_LINE,
-    HttpToolsProtocol,
-    RequestResponseCycle,
-)
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
 from feilun.api.errors import BadRequest, HeadersTooLarge, TooSlow, error_body, error_headers
+from feilun.api.passing import CALLER
 from feilun.api.security import HEADERS, Limits, Network, inside
+from feilun.api.upgrade import OffersIgnored
 from feilun.errors import FeilunError, Overloaded
+from feilun.serving.caller import Caller
 from feilun.store.ids import new_id
 
 __all__ = ["MAX_HEADERS", "MAX_HEADER_LINES", "Protocol", "protocol"]
@@ -43,7 +45,7 @@ _quiet = logging.getLogger("feilun.api.http")
 _quiet.setLevel(logging.ERROR)
 
 
-class Protocol(HttpToolsProtocol):
+class Protocol(OffersIgnored):
     """One connection."""
 
     limits: ClassVar[Limits] = Limits()
@@ -64,6 +66,7 @@ class Protocol(HttpToolsProtocol):
         # When the present body began, when its last piece came, and how much has come.
         self._body_began = self._body_last = 0.0
         self._body_size = 0
+        self._running: RequestResponseCycle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A client has connected: one too many is told so."""
@@ -77,8 +80,16 @@ class Protocol(HttpToolsProtocol):
             self._refuse(Overloaded("api.too_many_connections", retry_after=_BUSY_SECONDS))
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """It is gone."""
+        """It is gone: what is done for it alone is interrupted."""
         super().connection_lost(exc)
+        # uvicorn tells the newest request alone; those before it in a pipeline would write on.
+        under_way = [self.cycle, self._running, *(cycle for cycle, _ in self.pipeline)]
+        for cycle in {cycle for cycle in under_way if cycle is not None}:
+            cycle.disconnected = cycle.disconnected or not cycle.response_complete
+            cycle.message_event.set()
+            who = dict(cycle.scope).get(CALLER)
+            if isinstance(who, Caller):
+                who.leave()
         self.open[self._address] -= 1
         if self.open[self._address] <= 0:
             del self.open[self._address]
@@ -150,6 +161,10 @@ class Protocol(HttpToolsProtocol):
         else:
             self._refuse(BadRequest("api.bad_http"))
 
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
+
     def look(self, now: float) -> None:
         """Ends the connection if its client is too slow. `now` is monotonic."""
         limits = self.limits
@@ -158,7 +173,7 @@ class Protocol(HttpToolsProtocol):
         elif self._unread_since is None:
             self._unread_since = now
         elif now > self._unread_since + limits.answer:
-            self.transport.abort()
+            self._abort()
             return
         if self.transport.is_closing():
             return
@@ -188,6 +203,15 @@ class Protocol(HttpToolsProtocol):
             now = monotonic()
             for connection in list(connections):
                 connection.look(now)
+
+    def _abort(self) -> None:
+        """Ends the connection and forgets what was not taken, in the system's buffers too: what
+        lies there would otherwise wait for the client for minutes."""
+        sock = self.transport.get_extra_info("socket")
+        if sock is not None:
+            with suppress(OSError):
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.transport.abort()
 
     def _count(self, size: int) -> None:
         self._head += size
