@@ -6,7 +6,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from sqlalchemy.engine import make_url
 from feilun.errors import EnvironmentProblem
 from feilun.store import store as store_module
 from feilun.store.database import Database, sqlite_url
+from feilun.store.records import CallOutcome, LedgerCall
 from helpers.processes import kill, start
 from helpers.serving import Answering, make_workspace, serving
 from torture.servers import Postgres
@@ -233,3 +234,29 @@ def test_on_postgresql_commits_wait_for_the_disk(postgres: Postgres) -> None:
         assert connection.exec_driver_sql("SHOW synchronous_commit").scalar() == "on"
         assert connection.exec_driver_sql("SHOW statement_timeout").scalar() == f"{PATIENCE}s"
     database.close()
+
+
+def test_a_commit_of_which_only_the_word_was_lost_is_credited(
+    server: Answering, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit = server.store.ledger.commit_group
+    lost = True
+
+    def cut_off(calls: Sequence[LedgerCall]) -> list[CallOutcome]:
+        outcomes = commit(calls)
+        if lost:
+            raise EnvironmentProblem("store.database_unreachable", url="ledger", reason="cut off")
+        return outcomes
+
+    monkeypatch.setattr(server.store.ledger, "commit_group", cut_off)
+    key = {"idempotency-key": "k"}
+    refused(server.http.post("/v1/predict", json={"inputs": "great"}, headers=key))
+    refused(server.predict("great"))
+    lost = False
+    # The one with a key gets what it is charged for; the other is charged nothing.
+    again = server.http.post("/v1/predict", json={"inputs": "great"}, headers=key)
+    assert again.headers["idempotency-replayed"] == "true"
+    assert server.predict("great").status_code == 200
+    kinds = [(one.kind, one.units["calls"]) for one in server.store.ledger.events()]
+    assert kinds == [("charge", 1), ("charge", 1), ("credit", -1), ("charge", 1)]
+    charged(server, 4)

@@ -5,7 +5,8 @@ for retries. Calls that end at about the same time share one transaction: while 
 committed the next gathers, so that a lone call waits for nothing and many calls share few commits.
 
 Around each commit the keys are asked again. A call whose key was revoked or has expired is not
-written; where that happened during the commit, its answer is withheld and its charge credited.
+written; where that happened during the commit, its answer is withheld and its charge credited. So
+is a charge of which nobody knew whether it was committed when its caller was refused.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import asyncio
 import logging
 import queue
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from time import perf_counter, sleep
@@ -28,12 +29,18 @@ __all__ = ["Gate", "Meter", "Writer"]
 
 log = logging.getLogger("feilun.billing")
 
+_MOST_DOUBTFUL = 10_000
+
 
 class Writer(Protocol):
     """The part of the ledger that the meter needs."""
 
     def commit_group(self, calls: Sequence[LedgerCall]) -> Sequence[CallOutcome]:
         """Writes all of it in one transaction, or nothing; what became of each call."""
+        ...
+
+    def outcomes(self, call_ids: Sequence[str]) -> Mapping[str, CallOutcome]:
+        """What is on record of these calls."""
         ...
 
 
@@ -69,6 +76,7 @@ class Meter:
         self._ledger = ledger
         self._gate = gate
         self._owed: list[LedgerCall] = []
+        self._doubtful: list[LedgerCall] = []
         self._window = window
         self._most = most
         self._queue: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
@@ -158,7 +166,14 @@ class Meter:
     def _write(self, group: Sequence[_Call]) -> None:
         if not group:
             return
-        outcomes = self._ledger.commit_group([call.what for call in group])
+        try:
+            outcomes = self._ledger.commit_group([call.what for call in group])
+        except EnvironmentProblem:
+            # Perhaps it did commit, and only the word of it was lost. A kept answer waits for its
+            # retry; the others will never be given.
+            lost = [call.what for call in group if call.what.idempotent is None]
+            self._doubtful = (self._doubtful + lost)[-_MOST_DOUBTFUL:]
+            raise
         for call, outcome in zip(group, outcomes, strict=True):
             call.outcome, call.error = outcome, outcome.error
         if self._gate is None:
@@ -183,6 +198,14 @@ class Meter:
             log.exception("%d credits of withheld answers wait for the ledger", len(self._owed))
 
     def _pay_back(self) -> None:
+        """Credits what was charged and not answered."""
+        if self._doubtful:
+            ids = [call.events[0].call_id for call in self._doubtful]
+            known = self._ledger.outcomes(ids)
+            for call, id_ in zip(self._doubtful, ids, strict=True):
+                if id_ in known:
+                    self._owed.append(credit_of(call, known[id_]))
+            self._doubtful = []
         if not self._owed:
             return
         try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -91,6 +92,18 @@ class Ledger(Totals, Retries, Holds, Roots, VoiceLog):
                 raise
             self._head, self._more = head, more
         return outcomes
+
+    def outcomes(self, call_ids: Sequence[str]) -> dict[str, CallOutcome]:
+        """What is on record of these calls, by their ids: what their events came to, and when they
+        began. Tells whether a commit of unknown outcome happened."""
+        c = t.events.c
+        query = select(c.call_id, c.amount, c.created).where(c.call_id.in_(call_ids))
+        found: dict[str, CallOutcome] = {}
+        with self._calls.read() as connection:
+            for call_id, amount, created in connection.execute(query.order_by(c.id)):
+                known = found.get(call_id, CallOutcome(created=created))
+                found[call_id] = replace(known, amounts=(*known.amounts, amount))
+        return found
 
     def events(
         self,
