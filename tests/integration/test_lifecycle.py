@@ -22,6 +22,7 @@ import psutil
 import pytest
 
 from feilun.errors import Conflict, NotFound, UsageError
+from feilun.project import Workspace
 from feilun.store.store import Store
 from helpers.linear import QUICK, linear_project
 from helpers.serving import add_version, client, make_key, make_workspace, serving
@@ -41,6 +42,15 @@ with bind("127.0.0.1", int(sys.argv[1])) as listening:
 def store(workspace_dir: Path) -> Iterator[Store]:
     with make_workspace(workspace_dir) as store:
         yield store
+
+
+def write_files(workspace: Path) -> None:
+    """The settings files that ``feilun serve`` reads prices from."""
+    with Workspace(workspace) as opened:
+        for project in opened.store.catalog.projects():
+            file = workspace / project.name / "feilun.toml"
+            file.parent.mkdir(exist_ok=True)
+            file.write_text(f'[project]\nname = "{project.name}"\ntask = "{project.task}"\n')
 
 
 def wait_for(condition: Callable[[], Any], seconds: float = 30) -> None:
@@ -160,6 +170,7 @@ def test_a_shadow_is_compared_and_its_counts_reach_status(
     assert "30" in line
 
 
+@pytest.mark.slow
 def test_a_slow_shadow_delays_nobody_and_is_dropped_under_load(
     store: Store, workspace_dir: Path, tmp_path: Path
 ) -> None:
@@ -218,6 +229,7 @@ def server(
 ) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
     """``feilun serve`` as a user starts it, or with another patience; its parent, its address."""
     env = environment(control) | {"FEILUN_WORKSPACE": str(workspace)}
+    write_files(workspace)
     command = [sys.executable, "-m", "feilun", "serve", "--port", "0", "--json"]
     if silent is not None:
         command = [sys.executable, "-c", SUPERVISED, "0", str(silent)]
@@ -269,6 +281,7 @@ def test_a_server_that_crashes_is_back_and_nothing_answered_is_lost(
     assert "started again" in (tmp_path / "log").read_text()
 
 
+@pytest.mark.slow
 def test_a_server_that_falls_silent_is_replaced(
     store: Store, workspace_dir: Path, tmp_path: Path
 ) -> None:
@@ -294,6 +307,7 @@ def test_a_parent_that_is_killed_takes_its_child_along(
         wait_for(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE, 10)
 
 
+@pytest.mark.slow
 def test_a_server_that_cannot_start_is_not_tried_for_ever(
     store: Store, workspace_dir: Path, tmp_path: Path
 ) -> None:
@@ -327,6 +341,7 @@ def test_an_engine_that_hangs_is_replaced_and_its_calls_are_answered(
     assert set(seen.answers) == {("reviews@2", "good")}
 
 
+@pytest.mark.slow
 def test_an_engine_that_goes_on_hanging_is_told_honestly_and_not_charged(
     store: Store, workspace_dir: Path, tmp_path: Path
 ) -> None:
@@ -346,6 +361,7 @@ def test_an_engine_that_goes_on_hanging_is_told_honestly_and_not_charged(
     assert store.ledger.counts()["events"] == 1
 
 
+@pytest.mark.slow
 def test_an_engine_that_crashes_the_process_is_back(
     store: Store, workspace_dir: Path, tmp_path: Path
 ) -> None:
@@ -396,6 +412,7 @@ def test_a_stop_drains_and_tells_new_calls_to_go_elsewhere(
     assert store.ledger.counts()["events"] == 1
 
 
+@pytest.mark.slow
 def test_connections_wait_until_the_server_is_warm(
     store: Store, workspace_dir: Path, tmp_path: Path
 ) -> None:
@@ -404,6 +421,7 @@ def test_connections_wait_until_the_server_is_warm(
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
+    write_files(workspace_dir)
     env = environment(tmp_path) | {"FEILUN_WORKSPACE": str(workspace_dir)}
     key = make_key(store).secret
     command = [sys.executable, "-m", "feilun", "serve", "--port", str(port), "--json"]
@@ -423,9 +441,7 @@ def test_connections_wait_until_the_server_is_warm(
 
 def test_a_server_says_what_it_serves(store: Store, workspace_dir: Path, tmp_path: Path) -> None:
     env = environment(tmp_path) | {"FEILUN_WORKSPACE": str(workspace_dir), "PYTHONUNBUFFERED": "1"}
-    (workspace_dir / "reviews").mkdir(exist_ok=True)
-    project = '[project]\nname = "reviews"\ntask = "text-classification"\n'
-    (workspace_dir / "reviews" / "feilun.toml").write_text(project)
+    write_files(workspace_dir)
     process = subprocess.Popen(
         [sys.executable, "-m", "feilun", "serve", "--port", "0", "--memory", "2GB"],
         env=env,
@@ -443,6 +459,7 @@ def test_a_server_says_what_it_serves(store: Store, workspace_dir: Path, tmp_pat
         process.stdout.close()
 
 
+@pytest.mark.slow
 def test_models_beyond_the_budget_are_loaded_when_they_are_called(
     store: Store, workspace_dir: Path, tmp_path: Path
 ) -> None:
@@ -464,6 +481,7 @@ def test_models_beyond_the_budget_are_loaded_when_they_are_called(
 
 @contextmanager
 def serving_with_memory(workspace: Path, control: Path, memory: int) -> Iterator[str]:
+    write_files(workspace)
     env = environment(control) | {"FEILUN_WORKSPACE": str(workspace), "FEILUN_MEMORY": str(memory)}
     process = subprocess.Popen(
         [sys.executable, "-m", "feilun", "serve", "--port", "0", "--json"],

@@ -292,6 +292,14 @@ def test_one_that_is_being_called_never_leaves(
     with_models(store, work, memory=size_of(store, one) * 3 // 2)
 
 
+def test_how_fast_a_model_is_is_known_before_the_first_call(store: Store) -> None:
+    async def work(models: Models) -> None:
+        pace = models.find("reviews")[1].admission.pace
+        assert 0 < pace < 0.1
+
+    with_models(store, work)
+
+
 def test_a_caller_who_hangs_up_is_not_waited_for(store: Store) -> None:
     async def work(models: Models) -> None:
         _, served = models.find("reviews")

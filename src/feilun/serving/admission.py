@@ -15,7 +15,9 @@ from feilun.errors import Overloaded
 __all__ = ["Admission", "Gate"]
 
 _TURN = 8  # inputs that a customer may get in one turn
-_MARGIN = 0.8  # share of its time that a call may be expected to wait: the reckoning is no promise
+_MARGIN = 0.6
+"""Share of its time that a call may be expected to wait. The reckoning is no promise: an engine may
+be slower in the next second than it was in the last, and a queue that is kept full shows it."""
 _WINDOW_INPUTS = 32
 _WINDOW_SECONDS = 0.25
 _NEW = 0.3  # weight of the newest window
@@ -83,6 +85,10 @@ class Admission:
         customers = len(self._waiting) + (not own)
         ahead = min(self.outstanding + inputs, customers * max(own + inputs, _TURN))
         return ahead * self.pace + self._gate.lag
+
+    def expect(self, pace: float) -> None:
+        """What an input takes, as long as no call has shown it."""
+        self._engine_pace = self._engine_pace or pace
 
     def enter(self, customer: str, inputs: int, seconds: float | None) -> None:
         """Counts a call in whose caller waits `seconds`. Raises `Overloaded` when it would wait

@@ -12,7 +12,7 @@ import ctypes
 import logging
 from collections.abc import Callable
 from contextlib import suppress
-from itertools import count
+from itertools import count, cycle, islice
 from pathlib import Path
 from time import monotonic, perf_counter
 from typing import TYPE_CHECKING
@@ -29,6 +29,7 @@ log = logging.getLogger("feilun.serving")
 
 _PATIENCE = 30.0  # seconds that a call waits for others to leave room
 _POLL = 0.02
+_REHEARSED = 8  # inputs that tell how fast an engine is, before anybody calls
 
 
 class Residents:
@@ -127,10 +128,11 @@ class Residents:
             if served.engine is not None:
                 return served.engine
             await self._make_room(served)
-            engine, size = await asyncio.to_thread(self._open, served)
+            engine, size, pace = await asyncio.to_thread(self._open, served)
             self._sizes[served.ref] = size
             self._held[served] = size
             served.loaded(engine)
+            served.admission.expect(pace)
             self.loads += 1
             self.touch(served)
             # It may be larger than its files had said.
@@ -166,18 +168,20 @@ class Residents:
             self.drop(oldest)
         return True
 
-    def _open(self, served: Served) -> tuple[Engine, int]:
+    def _open(self, served: Served) -> tuple[Engine, int, float]:
+        """The engine, what it takes, and the seconds that an input of a full batch took it."""
         start = perf_counter()
         before = _resident()
         engine = open_engine(served.folder, streams=self._streams, threads=self._threads)
         try:
             engine.warm_up()
+            pace = _pace(engine, served)
         except BaseException:
             engine.close()
             raise
         grown = _resident() - before
         log.info("loaded %s in %.2f s", served.id, perf_counter() - start)
-        return engine, max(grown, _bytes(served.folder))
+        return engine, max(grown, _bytes(served.folder)), pace
 
     def _close(self, close: Callable[[], None]) -> None:
         """Closing waits for threads, so it happens beside the event loop."""
@@ -193,6 +197,13 @@ class Residents:
 
 def _bytes(folder: Path) -> int:
     return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+
+
+def _pace(engine: Engine, served: Served) -> float:
+    items = list(islice(cycle(served.task.example_items()), _REHEARSED))
+    start = perf_counter()
+    engine.predict(items)
+    return (perf_counter() - start) / len(items)
 
 
 def _resident() -> int:
