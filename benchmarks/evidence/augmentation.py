@@ -1,10 +1,10 @@
 """Augmentation: what changed copies of the training rows give, and whether the trial foresees it.
 
-    python -m benchmarks.evidence.augmentation [--methods linear,full]
+    python -m benchmarks.evidence.augmentation [--methods linear]
 
 Few rows train, once without copies and once with, whatever the trial says; then stands what
 ``augment = "auto"`` would have decided. Full training also runs without copies but longer, so that
-copies do not win by more steps alone.
+copies do not win by more steps alone; it has to be asked for, since it takes an hour on two cores.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def foreseen(data: Path, folder: Path, rows: Rows, name: str, seed: int) -> bool
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--methods", default="linear,full")
+    parser.add_argument("--methods", default="linear", help="linear,full; full takes an hour")
     methods = parser.parse_args().methods.split(",")
     taught = {
         rows.name: [c.name for c in tasks.get(rows.task).disturbances().values() if c.teaches]
