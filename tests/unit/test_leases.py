@@ -138,6 +138,7 @@ def test_processes_share_one_budget(
     assert all(one["refused"] for one in found)
 
 
+@pytest.mark.slow
 def test_processes_share_one_rate(
     any_store: Store, workspace_dir: Path, any_database: str | None, plan: str
 ) -> None:
@@ -151,6 +152,7 @@ def test_processes_share_one_rate(
     assert answered >= burst + rate  # a crowded machine asks late
 
 
+@pytest.mark.slow
 def test_processes_share_calls_at_a_time(
     any_store: Store, workspace_dir: Path, any_database: str | None, plan: str
 ) -> None:
@@ -239,6 +241,28 @@ def test_a_slice_lasts_and_the_rest_stays_with_the_limit(any_store: Store) -> No
         assert not await two.ask(491)
         assert await two.ask(480)
         assert one.pending + two.pending == 990
+
+    asyncio.run(work())
+
+
+def test_who_asks_is_not_refused_because_others_took_meanwhile(lite: Store) -> None:
+    allowances = lite.allowances
+    lease_of = allowances.lease
+
+    def slow(*args: object, **named: object) -> object:
+        time.sleep(0.05)
+        return lease_of(*args, **named)  # type: ignore[arg-type]
+
+    lease = Lease(Sharing(allowances, lambda: "one"), "inputs:x", 300, Counted("ada", MONTH))
+
+    async def work() -> None:
+        assert await lease.ask(2)  # one of a slice of three is left
+        allowances.lease = slow  # type: ignore[assignment, method-assign]
+        large = asyncio.create_task(lease.ask(3))
+        await asyncio.sleep(0.01)
+        assert lease.take(1)
+        assert await large
+        assert lease.pending == 6
 
     asyncio.run(work())
 

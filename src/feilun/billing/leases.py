@@ -106,7 +106,10 @@ class Lease:
                 return True
             if monotonic() < self._refused_until:
                 return False
-            await self._lease(count)
+            while await self._lease(count):
+                if self.take(count):
+                    return True
+                # Others took of the old slice while the new one was asked for.
             if self.take(count):
                 return True
             self._refused_until = monotonic() + REFUSED_SECONDS
@@ -157,7 +160,8 @@ class Lease:
     def _local(self) -> bool:
         return self.counted is None and not self._sharing.others
 
-    async def _lease(self, count: int) -> None:
+    async def _lease(self, count: int) -> bool:
+        """Takes a slice from which `count` can be taken; whether the limit had all of it."""
         writer = self._sharing.writer()
         begun = monotonic()
         if writer != self._writer or begun > self._until:
@@ -176,6 +180,7 @@ class Lease:
         self._writer, self._until = writer, begun + HOLDS_SECONDS
         self._unused += grant.granted
         self.spent = grant.spent
+        return grant.granted >= want
 
     def _slice(self) -> int:
         if self.slice is not None:
