@@ -94,11 +94,15 @@ def judge(store: Store, found: Seen, price: int, *, doubt: bool) -> Verdict:
     events = list(store.ledger.events())
     asks = _asks(store)
     charges: dict[str, list[Event]] = defaultdict(list)
-    net: Counter[str] = Counter()
+    units: Counter[str] = Counter()
     for event in events:
         if event.kind in ("charge", "settle"):
             charges[event.call_id].append(event)
-        net[event.call_id] += event.amount
+        units[event.call_id] += event.units.get("inputs", 0)
+    # Charges that were taken back, because their answer could not leave, are none.
+    back = [call for call in charges if not units[call]]
+    for call in back:
+        del charges[call]
     calls: dict[str, list[str]] = defaultdict(list)
     for call in charges:
         name = asks.get(call)
@@ -126,7 +130,8 @@ def judge(store: Store, found: Seen, price: int, *, doubt: bool) -> Verdict:
         "of them refused while the database was killed, and charged": len(in_doubt),
         "ledger events": len(events),
         "links of chains verified": verified.links,
-        "micro-units charged": sum(net.values()),
+        "charges taken back": len(back),
+        "micro-units charged": sum(event.amount for event in events),
         "feedback on record": feedback,
     }
     for name in ("unbilled", "billed twice", "feedback lost"):

@@ -55,7 +55,7 @@ def test_money_on_sqlite(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_money_on_sqlite_for_longer(tmp_path: Path) -> None:
-    _run(_on_sqlite(tmp_path), 300, 50)
+    _run(_on_sqlite(tmp_path), 100, 50)
 
 
 @pytest.mark.slow
@@ -77,4 +77,4 @@ def test_money_on_postgres(tmp_path: Path, postgres_server: Any) -> None:
         url = postgres_server.get_uri(database=name)
         return Money(lambda: open_store(tmp_path, url))
 
-    _run(machine, 60, 40)
+    _run(machine, 40, 40)
