@@ -131,10 +131,10 @@ class _Request:
     headers: dict[str, str] = field(default_factory=dict)
     again: bool = True
 
-    @property
-    def options(self) -> dict[str, Any]:
-        """As httpx takes it."""
-        sent = {"json": self.body, "params": self.query, "headers": self.headers}
+    def options(self, seconds: float) -> dict[str, Any]:
+        """As httpx takes it; the server hears how long the answer is waited for."""
+        headers = {**self.headers, "x-request-timeout": f"{seconds:.3f}"}
+        sent = {"json": self.body, "params": self.query, "headers": headers}
         return {"method": self.method, "url": self.path, **sent}
 
 
@@ -298,7 +298,7 @@ class Client(_Base):
         import httpx
 
         until = monotonic() + seconds
-        with self._http.stream(**request.options, timeout=seconds) as response:
+        with self._http.stream(**request.options(seconds), timeout=seconds) as response:
             parts = []
             for part in response.iter_bytes():
                 parts.append(part)
@@ -376,8 +376,9 @@ class AsyncClient(_Base):
         patience = _Patience(request, self._retries, self._seconds)
         while True:
             try:
-                async with asyncio.timeout(min(self._timeout, patience.seconds)):
-                    response = await self._http.request(**request.options, timeout=None)
+                seconds = min(self._timeout, patience.seconds)
+                async with asyncio.timeout(seconds):
+                    response = await self._http.request(**request.options(seconds), timeout=None)
                 return _read(response, response.content)
             except ApiError as error:
                 wait = patience.pause(error)
