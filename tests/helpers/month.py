@@ -50,7 +50,8 @@ def call(
     at: datetime,
     inputs: int,
     *,
-    endpoint: str = "reviews",
+    project: str = "reviews",
+    endpoint: str | None = None,
     retry: str | None = None,
     withheld: bool = False,
     **units: int,
@@ -59,8 +60,9 @@ def call(
     `withheld` is taken back at once, as where its key was revoked meanwhile."""
     book = RateBook(store.catalog)
     book.reload()
+    endpoint = endpoint or project
     used = {"calls": 1, "inputs": inputs, **units}
-    rating = book.rate(customer.id, "reviews", endpoint, used, at)
+    rating = book.rate(customer.id, project, endpoint, used, at)
     event = Event(
         call_id=f"call_{next(_numbers)}",
         units=used,
@@ -68,10 +70,10 @@ def call(
         price_version=rating.price_version,
         currency=rating.currency or "USD",
         customer=customer.id,
-        project="reviews",
+        project=project,
         endpoint=endpoint,
-        model_version="reviews@1",
-        data_version="reviews:1",
+        model_version=f"{project}@1",
+        data_version=f"{project}:1",
         created=at,
     )
     kept = None

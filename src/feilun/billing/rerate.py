@@ -66,7 +66,8 @@ def rerating(store: Store, customer: Customer, month: str, version: int) -> Rera
     kept, priced = 0, False
     for row in calls:
         lines = lines_at(price, row.by["project"], row.by["endpoint"])
-        if lines and row.currency != currency:
+        # What cost nothing has a currency in name alone.
+        if lines and row.amount and row.currency != currency:
             raise Conflict(
                 "billing.rerate_currency", version=version, currency=currency, had=row.currency
             )
