@@ -10,6 +10,7 @@ from time import monotonic
 from feilun.api.idempotency import Retries
 from feilun.api.metrics import Metrics
 from feilun.api.security import Security, of_request
+from feilun.api.serving_metrics import ServingCollector
 from feilun.billing.attempts import Attempts
 from feilun.billing.housekeeper import Housekeeper
 from feilun.billing.keeper import Keeper
@@ -41,6 +42,7 @@ class Api:
         self.rates = RateBook(service.store.catalog)
         self.limits = Limits(service.store, self.rates)
         self.metrics = Metrics()
+        self.metrics.registry.register(ServingCollector(self.models))
         self.costs = CostCarry()
         self.retries = Retries()
         self._meter: Meter | None = None

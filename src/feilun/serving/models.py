@@ -152,6 +152,15 @@ class Models:
         """The shadows by the id of their deployment."""
         return dict(self._shadows)
 
+    def served(self) -> list[Served]:
+        """Every version that answers or may answer, in memory or not."""
+        return list(self._loaded.values())
+
+    @property
+    def replaced(self) -> int:
+        """How many engines hung and were replaced."""
+        return self._watchdog.replaced
+
     def watch(self) -> None:
         """Looks for engines that hang; call it every `watchdog.LOOK_SECONDS`."""
         self._watchdog.look(list(self._loaded.values()))

@@ -265,7 +265,9 @@ class Served:
                 if not first:
                     raise Overloaded("serving.engine_replaced", retry_after=1.0) from None
             except EnvironmentProblem as error:
-                if not first or error.code not in _TWICE or self._leaving is not None:
+                if not first and error.code == "engines.abandoned":
+                    raise Overloaded("serving.engine_replaced", retry_after=1.0) from None
+                if not first or error.code not in _TWICE or self.closed:
                     raise
             finally:
                 who.interrupt = None
