@@ -24,6 +24,7 @@ import httpx
 import psutil
 import pytest
 
+from feilun.api import protocol
 from feilun.api.security import HEADERS, Limits, Security, check_tls, of_request, parse_networks
 from feilun.errors import EnvironmentProblem, InvalidSettings
 from feilun.project import Workspace
@@ -33,10 +34,10 @@ from helpers.raw import connect, read_all, reply_to, talk
 from helpers.serving import Answering, add_version, client, make_key, make_workspace, serving
 
 LOW = Limits(
-    head=1.0,
-    body_pause=1.0,
-    answer=1.5,
-    linger=1.0,
+    head=0.6,
+    body_pause=0.6,
+    answer=0.8,
+    linger=0.5,
     connections=40,
     from_one_address=30,
     wrong_keys=5,
@@ -60,9 +61,11 @@ def server(store: Store) -> Iterator[Answering]:
 @pytest.fixture(scope="module")
 def strict(store: Store) -> Iterator[Answering]:
     """A server that loses its patience within a second or two, and believes one proxy."""
+    protocol.LOOK = 0.2
     security = Security(limits=LOW, proxies=parse_networks(["127.0.0.9", "10.0.0.0/8"]))
     with serving(store, security=security) as running:
         yield running
+    protocol.LOOK = 1.0
 
 
 def code_of(response: httpx.Response) -> str:

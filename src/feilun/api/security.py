@@ -96,7 +96,7 @@ class Security:
     proxies: tuple[Network, ...] = ()
     tls: tuple[Path, Path] | None = None
     admin: bool = False
-    admin_token: str = ""
+    admin_token: str = field(default="", repr=False)
     admin_address: tuple[str, int] | None = None
 
 
