@@ -9,8 +9,8 @@ customer: closing its month into an invoice, the same sums from every row, what 
 and the verification of the whole ledger, which must find nothing.
 
 It says first how much disk it takes (for 100 million rows some 45 GB, on PostgreSQL 60) and stops
-where there is less. Interrupted, it goes on where it was with the same `--folder`; finished, it removes what it
-made (`--keep` leaves it). PostgreSQL is started from the wheel that the tests use.
+where there is less. Interrupted, it goes on where it was with the same `--folder`; finished, it
+removes what it made (`--keep` leaves it). PostgreSQL is started from the wheel of the tests.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-__all__ = ["CHROMIUM", "WIDTHS", "look", "screenshot"]
+__all__ = ["CHROMIUM", "WIDTHS", "look", "print_pdf", "screenshot"]
 
 CHROMIUM = os.environ.get("CHROMIUM") or next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
@@ -134,6 +134,24 @@ def screenshot(page: Path, out: Path, scratch: Path, width: int = 1280, height: 
             f"--window-size={width},{height}",
             "--hide-scrollbars",
             f"--screenshot={out}",
+            page.as_uri(),
+        ],
+        capture_output=True,
+        check=True,
+        timeout=120,
+    )
+
+
+def print_pdf(page: Path, out: Path, scratch: Path) -> None:
+    """`page` on paper, by its own style for print."""
+    assert CHROMIUM is not None
+    subprocess.run(
+        [
+            CHROMIUM,
+            *_FLAGS,
+            f"--user-data-dir={scratch / 'profile'}",
+            "--no-pdf-header-footer",
+            f"--print-to-pdf={out}",
             page.as_uri(),
         ],
         capture_output=True,
