@@ -17,10 +17,11 @@ from sqlalchemy.exc import DBAPIError
 from feilun.errors import UsageError
 from feilun.store import Store, ids, tables_ledger
 from feilun.store.ledger_chain import EVENT_COLUMNS, canonical
-from feilun.store.ledger_roots import Root, export_root, read_roots
+from feilun.store.ledger_roots import FOLDER, Root, export_root, read_roots
 from feilun.store.ledger_rows import event_row
 from feilun.store.ledger_verify import Fault
-from feilun.store.records import Event, LedgerCall
+from feilun.store.records import CheckResult, Event, LedgerCall
+from helpers.cli import feilun_json
 
 TODAY = datetime.now(UTC).date().isoformat()
 TRIGGERS = {"events": "events", "links": "links"}
@@ -259,3 +260,41 @@ def test_after_a_commit_of_unknown_outcome_the_chain_is_a_new_one(any_store: Sto
     result = any_store.ledger.verify()
     assert result.ok
     assert result.links == 2
+
+
+def test_doctor_sees_a_closed_day_that_was_changed(any_store: Store) -> None:
+    def ledger_line() -> CheckResult:
+        return next(line for line in any_store.check() if line.name == "ledger chains")
+
+    fill(any_store)
+    [root] = any_store.ledger.make_roots(datetime.now(UTC) + timedelta(days=2))
+    export_root(root, any_store.folder.parent / FOLDER)
+    assert (ledger_line().ok, "1 closed" in ledger_line().detail) == (True, True)
+    tamper(any_store, "DELETE FROM events WHERE link = 4", "DELETE FROM links WHERE number = 4")
+    assert not ledger_line().ok
+    assert "feilun ledger verify" in ledger_line().fix
+
+
+def test_commands_say_what_is_wrong_and_where(
+    any_store: Store, any_database: str | None, workspace_dir: Path
+) -> None:
+    env = {"FEILUN_DATABASE": any_database} if any_database else {}
+
+    def run(*words: str, code: int = 0) -> dict[str, Any]:
+        return feilun_json("ledger", *words, cwd=workspace_dir, code=code, **env)
+
+    fill(any_store)
+    any_store.ledger.make_roots(datetime.now(UTC) + timedelta(days=2))
+    shown = run("root")
+    assert [root["day"] for root in shown["roots"]] == [TODAY]
+    assert (workspace_dir / FOLDER / f"{TODAY}.json").exists()
+    shown = run("verify")
+    assert (shown["ok"], shown["events"], shown["roots"]) == (True, 12, 1)
+    tamper(any_store, "UPDATE events SET amount = 1 WHERE call_id = 'g2c0'")
+    shown = run("verify", "--day", TODAY, code=3)
+    assert (shown["ok"], shown["found"]) == (False, 2)
+    first = shown["faults"][0]
+    assert (first["link"], first["day"]) == (3, TODAY)
+    assert first["writer"] == any_store.ledger.writer
+    assert first["event"] == next(any_store.ledger.events(call_id="g2c0")).id
+    run("verify", "--day", "2026-02-30", code=2)

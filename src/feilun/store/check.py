@@ -13,6 +13,7 @@ from sqlalchemy import text
 from feilun.errors import FeilunError
 from feilun.messages import t
 from feilun.store.database import BUSY_SECONDS, Database
+from feilun.store.ledger_roots import FOLDER, read_roots
 from feilun.store.migrate import current, head
 from feilun.store.records import CheckResult
 from feilun.store.store import Store
@@ -28,6 +29,7 @@ def check(store: Store) -> list[CheckResult]:
     results = [_database(database) for database in store.databases.values()]
     if store.sqlite and (store.folder / "dbos.db").exists():
         results.append(_file(store.folder / "dbos.db"))
+    results.append(_ledger(store))
     results += _artifacts(store)
     results += [_disk(store.folder), _secret(store.folder / "secret")]
     return results
@@ -66,6 +68,18 @@ def _file(path: Path) -> CheckResult:
         return CheckResult(name, True, str(path))
     detail = t("store.database_corrupt", path=path, reason=found)
     return CheckResult(name, False, detail, t("store.fix_restore"))
+
+
+def _ledger(store: Store) -> CheckResult:
+    name = t("store.check_ledger")
+    try:
+        exported = read_roots(store.folder.parent / FOLDER)
+        found = store.ledger.check_roots(exported)
+    except FeilunError as error:
+        return CheckResult(name, False, error.message(), error.hint())
+    if found.ok:
+        return CheckResult(name, True, t("store.roots_hold", count=found.roots))
+    return CheckResult(name, False, found.faults[0].text(), t("store.fix_ledger"))
 
 
 def _artifacts(store: Store) -> Iterator[CheckResult]:

@@ -62,6 +62,8 @@ def collect(
             gone = [a.ref for a in catalog.artifacts() if not store.artifacts.exists(a.ref)]
             catalog.forget_artifacts(gone)
     inputs = store.ledger.expired() if dry_run else store.ledger.purge_expired()
+    if not dry_run:
+        store.ledger.forget_answers()
     _, freed = store.ledger.sweep_blobs(grace=grace, dry_run=dry_run)
     size += freed
     runs, freed = _clear_runs(store, dry_run)

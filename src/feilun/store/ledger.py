@@ -26,7 +26,7 @@ from feilun.store.ledger_holds import Holds
 from feilun.store.ledger_idempotency import Retries
 from feilun.store.ledger_roots import Root, Roots
 from feilun.store.ledger_totals import Dimension, Totals, event_of
-from feilun.store.ledger_verify import Verification, verify
+from feilun.store.ledger_verify import Verification, check_roots, verify
 from feilun.store.ledger_voices import VoiceLog
 from feilun.store.records import CallOutcome, Event, LedgerCall, Prediction
 
@@ -92,6 +92,10 @@ class Ledger(Totals, Retries, Holds, Roots, VoiceLog):
                 raise
             self._head, self._more = head, more
         return outcomes
+
+    def check_roots(self, exported: Mapping[str, Root]) -> Verification:
+        """Whether the last month's closed days come to their roots: a moment's look."""
+        return check_roots(self._db, exported)
 
     def outcomes(self, call_ids: Sequence[str]) -> dict[str, CallOutcome]:
         """What is on record of these calls, by their ids: what their events came to, and when they
