@@ -24,14 +24,13 @@ HAMMER = """
     import asyncio, json, os, sys, time
     from pathlib import Path
     from feilun.billing.limiter import Limits
-    from feilun.billing.keeper import Keeper
     from feilun.billing.rating import RateBook
     from feilun.errors import RateLimited
     from feilun.store import open_store
     from feilun.store.ids import new_id
     from feilun.store.records import Event
 
-    folder, url, key_id, seconds, gate = sys.argv[1:6]
+    folder, url, key_id, seconds, gate, until = sys.argv[1:7]
     store = open_store(Path(folder), url or None)
     rates = RateBook(store.catalog)
     limits = Limits(store, rates)
@@ -45,10 +44,16 @@ HAMMER = """
     begin = time.time()
     found = {"answered": 0, "refused": 0, "most": 0, "inputs": 0}
     running = 0
+    answered = time.time()
+
+    def over():
+        # After the time; with until=refused when nothing was answered for a while besides.
+        now = time.time()
+        return now > begin + float(seconds) and (until == "time" or now > answered + 2)
 
     async def caller(number):
-        global running
-        while time.time() < begin + float(seconds):
+        global running, answered
+        while not over():
             inputs = 1 + (number % 3)
             try:
                 async with limits.enter(key, "reviews", "reviews", inputs) as passage:
@@ -66,6 +71,7 @@ HAMMER = """
                     finally:
                         running -= 1
                 found["answered"] += 1
+                answered = time.time()
                 found["inputs"] += inputs
             except RateLimited as error:
                 found["refused"] += 1
@@ -73,9 +79,8 @@ HAMMER = """
 
     async def main():
         await asyncio.gather(*(caller(number) for number in range(6)))
-        keeper = Keeper(limits, store)
-        if len(sys.argv) > 6:
-            Path(sys.argv[6]).touch()
+        if len(sys.argv) > 7:
+            Path(sys.argv[7]).touch()
             await asyncio.sleep(300)
         await asyncio.to_thread(store.allowances.release, store.ledger.writer)
 
@@ -98,14 +103,22 @@ def plan(any_store: Store) -> str:
 
 
 def hammer(
-    store: Store, folder: Path, database: str | None, ada: str, seconds: float, **limits: object
+    store: Store,
+    folder: Path,
+    database: str | None,
+    ada: str,
+    seconds: float,
+    until: str = "time",
+    **limits: object,
 ) -> list[dict[str, int]]:
-    """`PROCESSES` processes with six callers each, all at one key."""
+    """`PROCESSES` processes with six callers each, all at one key, for some seconds, and on `until`
+    they are ``refused``."""
     key = store.catalog.add_key(ada, "fl_", "ab" * 32, limits=limits)
     gate = folder / "gate"
     gate.mkdir()
     started = [
-        start(HAMMER, folder, database or "", key.id, seconds, gate) for _ in range(PROCESSES)
+        start(HAMMER, folder, database or "", key.id, seconds, gate, until)
+        for _ in range(PROCESSES)
     ]
     open_gate(gate, started)
     return [json.loads(line) for line in finish(started)]
@@ -123,7 +136,9 @@ def test_processes_share_one_budget(
     any_store: Store, workspace_dir: Path, any_database: str | None, plan: str
 ) -> None:
     budget = 200
-    found = hammer(any_store, workspace_dir, any_database, plan, 2, monthly_budget=str(budget))
+    found = hammer(
+        any_store, workspace_dir, any_database, plan, 1, "refused", monthly_budget=str(budget)
+    )
     (usage,) = any_store.ledger.usage(customer=plan)
     spent, slice_ = usage.amount / 1e6, max(3, budget / SLICES)
     print(
@@ -173,7 +188,7 @@ def test_what_a_killed_process_held_comes_back(
     key = any_store.catalog.add_key(plan, "fl_", "ab" * 32, limits={"monthly_inputs": 600})
     (tmp_path / "open").touch()
     ready = tmp_path / "used"
-    holder = start(HAMMER, workspace_dir, any_database or "", key.id, 0.3, tmp_path, ready)
+    holder = start(HAMMER, workspace_dir, any_database or "", key.id, 0.3, tmp_path, "time", ready)
     wait_for(ready, holder)
     kill(holder)
     counted = Counted(plan, MONTH, key.id)
