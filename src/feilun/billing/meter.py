@@ -187,7 +187,11 @@ class Meter:
             ]
             error: FeilunError = Unauthorized("billing.key_ended")
         except EnvironmentProblem as problem:  # nobody can say whose keys work
-            withheld, error = list(group), problem
+            for call in group:
+                call.error = call.error or problem
+            # A kept answer waits for its retry, which asks for the key again: credited now, it
+            # might be given by another server before the credit is there.
+            withheld, error = [call for call in group if call.what.idempotent is None], problem
         for call in withheld:
             call.error = call.error or error
             if call.outcome is not None and call.outcome.written:
