@@ -15,7 +15,7 @@ NAMED = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
 
 
 @cache
-def tests_in(file: Path) -> set[str]:
+def names_in(file: Path) -> set[str]:
     tree = ast.parse(file.read_text("utf-8"))
     return {
         node.name
@@ -38,7 +38,7 @@ def test_the_tests_that_it_names_exist(page: Path) -> None:
     assert len(named) > 30
     for file, test in named:
         assert (ROOT / file).is_file(), file
-        assert test in tests_in(ROOT / file), f"{file}::{test}"
+        assert test in names_in(ROOT / file), f"{file}::{test}"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
