@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import UTC
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection, Table
 
+from feilun.store.columns import Moment
 from feilun.store.database import Database
 
 __all__ = ["Insert"]
@@ -28,6 +31,8 @@ class Insert:
         self._convert: list[tuple[int, Callable[[Any], Any]]] = []
         for place, column in enumerate(table.c):
             convert = column.type.dialect_impl(dialect).bind_processor(dialect)
+            if database.sqlite and isinstance(column.type, Moment):
+                convert = partial(_sqlite_moment, convert)
             if convert is not None:
                 self._convert.append((place, convert))
 
@@ -41,3 +46,10 @@ class Insert:
         for place, convert in self._convert:
             values[place] = convert(values[place])
         return values
+
+
+def _sqlite_moment(slow: Callable[[Any], Any] | None, value: Any) -> Any:
+    """As SQLAlchemy keeps a time in SQLite, without taking it apart: a fifth of the time."""
+    if value is not None and value.tzinfo is UTC:
+        return value.isoformat(" ", "microseconds")[:26]
+    return slow(value) if slow else value

@@ -13,6 +13,10 @@ from sqlalchemy.types import TypeDecorator
 __all__ = ["Json", "Line", "Moment", "dump_json", "now"]
 
 
+# Made once: `json.dumps` makes one for each value.
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
+
+
 def now() -> datetime:
     """This moment, in UTC."""
     return datetime.now(UTC)
@@ -22,7 +26,7 @@ def dump_json(value: Any) -> str:
     """`value` as compact JSON that every reader accepts: NaN and infinities become null, and text
     that is not Unicode (lone surrogates) is escaped."""
     try:
-        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        text = _encode(value)
     except ValueError:
         text = json.dumps(_finite(value), ensure_ascii=False, separators=(",", ":"))
     try:

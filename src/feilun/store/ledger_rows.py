@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
+from operator import add, itemgetter
 from typing import Any
 
 from feilun.store import tables_ledger as t
@@ -28,9 +29,11 @@ Place = tuple[str, str, str]
 _RATED = ("charge", "settle", "credit")
 _AT = {name: place for place, name in enumerate(EVENT_COLUMNS)}
 _UNIT_SET = frozenset(UNITS)
-_DIMENSIONS_AT = [(_AT[name], 0 if name == "price_version" else "") for name in DIMENSIONS[1:]]
+_EMPTY = [0 if name == "price_version" else "" for name in DIMENSIONS[1:]]
+_NUMBERS = [name for name in SUMS if name not in ("events", "more_units")]
+_dimensions = itemgetter(*(_AT[name] for name in DIMENSIONS[1:]))
+_numbers = itemgetter(*(_AT[name] for name in _NUMBERS))
 _MORE_AT, _CREATED_AT = _AT["more_units"], _AT["created"]
-_SUMMED_AT = [_AT.get(name, -1) for name in SUMS]
 
 
 def volumes_of(events: Iterable[Event], month: str) -> dict[Place, int]:
@@ -110,21 +113,24 @@ def event_row(event: Event, amount: int, moment: datetime, writer: str, link: in
 
 def add_up(rows: Iterable[Sequence[Any]]) -> dict[tuple[Any, ...], list[Any]]:
     """The sums of event rows by `DIMENSIONS`, each a list in the order of `SUMS`."""
-    found: dict[tuple[Any, ...], list[Any]] = {}
+    raw: dict[tuple[Any, ...], tuple[int, ...]] = {}
+    more: dict[tuple[Any, ...], dict[str, int]] = {}
+    nothing = (0,) * (1 + len(_NUMBERS))
     for row in rows:
-        day = row[_CREATED_AT].date().isoformat()
-        key = (day, *(row[at] or none for at, none in _DIMENSIONS_AT))
-        sums = found.get(key)
-        if sums is None:
-            sums = found[key] = [0 if name != "more_units" else {} for name in SUMS]
-        for place, at in enumerate(_SUMMED_AT):
-            if at == _MORE_AT:
-                _add_more(sums[place], row[at])
-            else:
-                sums[place] += 1 if at < 0 else row[at]
+        key = (row[_CREATED_AT].date(), *_dimensions(row))
+        raw[key] = tuple(map(add, raw.get(key, nothing), (1, *_numbers(row))))
+        if row[_MORE_AT] is not None:
+            into = more.setdefault(key, {})
+            for name, count in row[_MORE_AT].items():
+                into[name] = into.get(name, 0) + count
+    found: dict[tuple[Any, ...], list[Any]] = {}
+    for key, numbers in raw.items():
+        sums: list[Any] = list(numbers)
+        sums.insert(SUMS.index("more_units"), more.get(key, {}))
+        # Only here, because there are fewer keys than rows.
+        found[key[0].isoformat(), *map(_given, _EMPTY, key[1:])] = sums
     return found
 
 
-def _add_more(into: dict[str, int], units: Mapping[str, int] | None) -> None:
-    for name, count in (units or {}).items():
-        into[name] = into.get(name, 0) + count
+def _given(empty: Any, value: Any) -> Any:
+    return empty if value is None else value
