@@ -220,8 +220,11 @@ def test_the_commands(
 
     feilun("init", "reviews")
     assert feilun("plan", "set", str(file))["state"] == "now"
-    later = feilun("plan", "set", str(file), "--name", "gold", "--from", "2199-01-01")
-    assert later["state"] == "later"
+    assert feilun("plan", "show", "pro")["unknown"] == []
+    slip = tmp_path / "gold.toml"
+    slip.write_text(file.read_text().replace("included", 'project = "reviws"\nincluded'))
+    later = feilun("plan", "set", str(slip), "--from", "2199-01-01")
+    assert (later["name"], later["state"], later["unknown"]) == ("gold", "later", ["reviws"])
     assert [one["name"] for one in feilun("plan", "list")["rows"]] == ["gold", "pro"]  # type: ignore[attr-defined]
     document = feilun("plan", "show", "pro")["document"]
     assert document["rates"][0]["included"] == 100  # type: ignore[index]

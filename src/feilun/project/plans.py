@@ -33,6 +33,8 @@ class PlanShown(Result):
     effective: datetime
     document: Mapping[str, Any]
     customers: Sequence[str]
+    unknown: Sequence[str] = ()
+    """Projects and endpoints that its rates name and this workspace has not: a slip, or to come."""
 
     def tables(self) -> Sequence[Table]:
         plan = Plan.model_validate(self.document)
@@ -46,6 +48,8 @@ class PlanShown(Result):
         ]
         if plan.description:
             notes.insert(0, plan.description)
+        if self.unknown:
+            notes.append(t("plans.unknown", names=self.unknown))
         columns = [
             t("plans.project"),
             t("plans.endpoint"),
@@ -146,7 +150,14 @@ class Plans:
             effective=price.effective,
             document=dict(price.document or {}),
             customers=self._customers(name, now),
+            unknown=self._unknown(Plan.model_validate(price.document)),
         )
+
+    def _unknown(self, plan: Plan) -> list[str]:
+        projects = self._store.catalog.projects()
+        known = {"*"} | {p.name for p in projects} | {p.endpoint for p in projects}
+        named = {name for rate in plan.rates for name in (rate.project, rate.endpoint)}
+        return sorted(named - known)
 
     def _customers(self, plan: str, now: datetime) -> list[str]:
         current: dict[str, str | None] = {}
