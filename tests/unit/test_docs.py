@@ -174,7 +174,7 @@ def test_both_languages_show_the_same_commands(name: str) -> None:
 def test_every_guide_and_concept_is_there() -> None:
     docs = ROOT / "docs"
     guides = ("data", "training", "evaluation", "compression", "serving", "feedback", "images")
-    for name in (*guides, "running"):
+    for name in (*guides, "running-in-production"):
         assert (docs / "guides" / f"{name}.md").is_file(), name
     for name in ("wheel", "rungs", "gate", "ledger", "golden-requests"):
         assert (docs / "concepts" / f"{name}.md").is_file(), name
