@@ -34,7 +34,7 @@ __all__ = [
     "AsyncClient",
     "Client",
     "Embeddings",
-    "RateLimited",
+    "RateLimitError",
     "Unreachable",
     "encode_item",
 ]
@@ -83,7 +83,7 @@ class ApiError(Exception):
         self.final = final
 
 
-class RateLimited(ApiError):
+class RateLimitError(ApiError):
     """More calls than the key or its customer may make, also after waiting (429)."""
 
 
@@ -471,7 +471,7 @@ def _read(response: httpx.Response, content: bytes) -> dict[str, Any]:
     if response.is_success and isinstance(body, dict):
         return body
     status = response.status_code
-    kind: Callable[..., ApiError] = RateLimited if status == 429 else ApiError
+    kind: Callable[..., ApiError] = RateLimitError if status == 429 else ApiError
     request_id = response.headers.get("x-request-id", "")
     final = response.headers.get("x-should-retry") == "false"
     told: dict[str, Any] = {"status": status, "retry_after": _after(response), "final": final}

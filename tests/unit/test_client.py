@@ -26,7 +26,7 @@ from feilun.client import (
     AsyncClient,
     Client,
     Embeddings,
-    RateLimited,
+    RateLimitError,
     Unreachable,
 )
 from helpers.serving import Answering, make_workspace, serving
@@ -265,7 +265,7 @@ def test_it_comes_again_when_it_was_told_to(which: int, form: str) -> None:
 def test_it_does_not_wait_longer_than_its_patience(which: int) -> None:
     with misbehaving(refuses(429, retry_after="60")) as server:
         begun = time.monotonic()
-        with pytest.raises(RateLimited) as caught:
+        with pytest.raises(RateLimitError) as caught:
             both(server.url, "predict", "x", patience=10)[which]()
         assert time.monotonic() - begun < 5
         assert caught.value.retry_after == 60
@@ -319,7 +319,7 @@ def test_what_is_refused_for_good_is_raised_at_once(which: int, status: int) -> 
 def test_a_refusal_that_does_not_pass_is_raised_at_once(which: int) -> None:
     """A month's quota is not over in a few seconds."""
     with misbehaving(refuses(429, "billing.quota", x_should_retry="false")) as server:
-        with pytest.raises(RateLimited) as caught:
+        with pytest.raises(RateLimitError) as caught:
             both(server.url, "predict", "x")[which]()
         assert caught.value.final
         assert len(server.requests) == 1
