@@ -97,7 +97,10 @@ def error_body(
     if isinstance(error, FeilunError) and _may_be_told(error):
         told = error
     elif isinstance(error, EnvironmentProblem):
-        log.error("request %s: %s\n%s", request_id, error.message("en"), _trail(error))
+        # The sentence says what is wrong; where it was raised would fill a disk with a hundred
+        # lines for each call that is refused while a database is away.
+        log.error("request %s: %s", request_id, error.message("en"))
+        log.debug("request %s\n%s", request_id, _trail(error))
         told = EnvironmentProblem("api.unavailable", request_id=request_id)
     else:
         log.error("request %s failed\n%s", request_id, _trail(error))
