@@ -6,7 +6,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from sqlalchemy import event
 from sqlalchemy.engine import make_url
 
 from feilun.errors import EnvironmentProblem
+from feilun.store import Store
 from feilun.store import store as store_module
 from feilun.store.database import Database, sqlite_url
 from feilun.store.records import CallOutcome, LedgerCall
@@ -260,3 +261,32 @@ def test_a_commit_of_which_only_the_word_was_lost_is_credited(
     kinds = [(one.kind, one.units["calls"]) for one in server.store.ledger.events()]
     assert kinds == [("charge", 1), ("charge", 1), ("credit", -1), ("charge", 1)]
     charged(server, 4)
+
+
+def test_the_epoch_is_never_older_than_a_commit(
+    any_store: Store, open_any: Callable[[], Store]
+) -> None:
+    other = open_any()
+    customer = any_store.catalog.add_customer("Ada").id
+    for number in range(20):
+        before = any_store.keys.epoch()
+        assert before == any_store.keys.epoch() == other.catalog.epoch()
+        other.catalog.add_key(customer, "fl_x", f"{number:064x}")
+        assert any_store.keys.epoch() == before + 1
+        any_store.catalog.set_setting("unrelated", number)
+        assert any_store.keys.epoch() == before + 1
+
+
+def test_the_epoch_is_asked_again_after_postgresql_was_away(
+    workspace_dir: Path, postgres: Postgres
+) -> None:
+    with make_workspace(workspace_dir, postgres.create("epoch")) as store:
+        epoch = store.keys.epoch()
+        postgres.kill()
+        with pytest.raises(EnvironmentProblem):
+            store.keys.epoch()
+        postgres.start()
+        assert store.keys.epoch() == epoch
+        postgres.kill()
+        postgres.start()  # unseen
+        assert store.keys.epoch() == epoch

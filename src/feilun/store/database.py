@@ -6,7 +6,7 @@ failing in the middle. On PostgreSQL each database here is a schema of its own.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
 
@@ -60,7 +60,7 @@ class Database:
     `url` as of `sqlite_url` or `postgres_url`; `schema` is used on PostgreSQL only. `patience` is
     how many seconds anything waits: a writer for its turn and, where it is not the default, on
     PostgreSQL every statement and every connection too. `durability` is SQLite's; PostgreSQL
-    always survives both.
+    always survives both. `on_close` lets go of what was borrowed for longer.
     """
 
     def __init__(
@@ -74,6 +74,7 @@ class Database:
         self.url = url
         self.schema = schema
         self.sqlite = url.get_backend_name() == "sqlite"
+        self.on_close: list[Callable[[], None]] = []
         self._patience = patience
         if self.sqlite:
             self.engine = _sqlite_engine(url, patience, durability)
@@ -84,17 +85,19 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A connection that sees one state and changes nothing."""
-        with self._plain_words(), self.engine.connect() as connection:
+        with self.plain_words(), self.engine.connect() as connection:
             yield connection
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """A transaction: all of it happens, or nothing."""
-        with self._plain_words(), self._writer.begin() as connection:
+        with self.plain_words(), self._writer.begin() as connection:
             yield connection
 
     def close(self) -> None:
         """Closes all connections."""
+        for close in self.on_close:
+            close()
         self.engine.dispose()
 
     def shown(self) -> str:
@@ -102,7 +105,8 @@ class Database:
         return self.url.database or "" if self.sqlite else self.url.render_as_string()
 
     @contextmanager
-    def _plain_words(self) -> Iterator[None]:
+    def plain_words(self) -> Iterator[None]:
+        """Says what fails inside as `EnvironmentProblem`, where it is the machine's fault."""
         try:
             yield
         except NoSuchModuleError:
