@@ -22,9 +22,7 @@ class Attempts:
     """A bucket of failures for each address: `burst` at once, then `per_second`. The newest `most`
     addresses are remembered, so that memory is bounded. For one event loop: it has no lock."""
 
-    def __init__(
-        self, burst: int = 20, per_second: float = PER_SECOND, most: int = MOST
-    ) -> None:
+    def __init__(self, burst: int = 20, per_second: float = PER_SECOND, most: int = MOST) -> None:
         self._burst = burst
         self._rate = per_second
         self._most = most
