@@ -190,7 +190,8 @@ class Workspace:
 
     def rotate_key(self, which: str, *, overlap: timedelta = timedelta(days=1)) -> RotatedKey:
         """A new key in place of `which` (a prefix or an id), which opens the same; the old one
-        works for another `overlap`. Raises `NotFound`, and `Conflict` for a key that does not work
+        works for another `overlap`. Monthly limits of a key count by key, those of its customer for
+        all its keys. Raises `NotFound`, and `Conflict` for a key that does not work
         any more or was rotated already."""
         return rotate_key(self, which, overlap)
 
