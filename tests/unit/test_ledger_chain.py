@@ -15,11 +15,16 @@ from hypothesis import strategies as some
 from sqlalchemy.exc import DBAPIError
 
 from feilun.errors import UsageError
-from feilun.store import Store, ids, tables_ledger
+from feilun.store import Store, ids, open_store, tables_ledger
+from feilun.store.backup import backup, restore
+from feilun.store.blobs import Blobs
+from feilun.store.database import Database, postgres_url, sqlite_url
+from feilun.store.ledger import Ledger
 from feilun.store.ledger_chain import EVENT_COLUMNS, canonical
 from feilun.store.ledger_roots import FOLDER, Root, export_root, read_roots
 from feilun.store.ledger_rows import event_row
 from feilun.store.ledger_verify import Fault
+from feilun.store.migrate import migrate
 from feilun.store.records import CheckResult, Event, LedgerCall
 from helpers.cli import feilun_json
 
@@ -298,3 +303,56 @@ def test_commands_say_what_is_wrong_and_where(
     assert first["writer"] == any_store.ledger.writer
     assert first["event"] == next(any_store.ledger.events(call_id="g2c0")).id
     run("verify", "--day", "2026-02-30", code=2)
+
+
+def test_what_an_earlier_feilun_wrote_is_summed_and_chained(
+    any_database: str | None, workspace_dir: Path, tmp_path: Path
+) -> None:
+    url = postgres_url(any_database) if any_database else sqlite_url(tmp_path / "ledger.db")
+    database = Database(url, "ledger")
+    migrate(database, "0002")
+    blank = (
+        "INSERT INTO events (id, call_id, seq, kind, calls, inputs, tokens, pixels, more_units, "
+        "price_version, amount, currency, customer, project, endpoint, writer, cost, engine_us, "
+        "outcome, created) VALUES "
+    )
+    with database.write() as connection:
+        for number in range(3):
+            connection.exec_driver_sql(
+                blank + f"('0{number}', 'c{number}', 0, 'charge', 1, 2, 3, 0, "
+                f"'{{\"audio_ms\":5,\"frames\":{number}}}', NULL, 10, 'USD', NULL, 'p', 'p', "
+                f"'w:1', 1, 2, 'ok', '2026-10-0{number + 1} 12:00:00.000000')"
+            )
+    migrate(database)
+    ledger = Ledger(database, Blobs(tmp_path / "blobs"))
+    result = ledger.verify()
+    assert result.ok, [fault.text() for fault in result.faults]
+    assert result.events == 3
+    [row] = ledger.usage(since=datetime(2026, 10, 1, tzinfo=UTC))
+    assert (row.amount, row.events) == (30, 3)
+    assert (row.units["audio_ms"], row.units["frames"], row.by["project"]) == (15, 3, "p")
+    ledger.commit([charge("new")])
+    assert ledger.verify().ok
+    with database.write() as connection:
+        if database.sqlite:
+            connection.exec_driver_sql("DROP TRIGGER events_no_update")
+        else:
+            connection.exec_driver_sql("DROP TRIGGER events_append_only ON events")
+        connection.exec_driver_sql("UPDATE events SET outcome = 'x' WHERE id = '01'")
+    assert set(codes(ledger.verify().faults)) == {"link_hash", "totals"}
+    database.close()
+
+
+def test_a_restored_ledger_is_whole_and_goes_on(lite: Store, tmp_path: Path) -> None:
+    fill(lite)
+    lite.ledger.commit([Event("held", kind="hold", amount=5)])
+    lite.ledger.make_roots(datetime.now(UTC) + timedelta(days=2))
+    backup(lite, tmp_path / "backup")
+    restore(tmp_path / "backup", tmp_path / "again")
+    with open_store(tmp_path / "again") as store:
+        result = store.ledger.verify()
+        assert (result.ok, result.events, result.roots) == (True, 13, 1)
+        assert [hold.call_id for hold in store.ledger.holds()] == ["held"]
+        store.ledger.commit([charge("more")])
+        # In this test alone a day gets events after it was closed.
+        assert codes(store.ledger.verify().faults) == ["root"]
