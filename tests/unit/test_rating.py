@@ -118,21 +118,40 @@ def test_versions_and_subscriptions_take_turns(any_store: Store) -> None:
     assert lines == ["a/*/*:inputs"] * 2
 
 
-def test_what_is_kept_ends_when_the_next_price_begins(lite: Store) -> None:
+def test_what_is_kept_ends_when_the_next_price_begins(
+    lite: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Clock(datetime):
+        """What the rate book asks for the time."""
+
+        at = NOW
+
+        @classmethod
+        def now(cls, tz: Any = None) -> datetime:
+            return cls.at
+
+    monkeypatch.setattr("feilun.billing.rating.datetime", Clock)
     catalog = lite.catalog
     catalog.add_project("reviews", "text-classification")
-    soon = datetime.now(UTC) + timedelta(seconds=0.3)
-    first = catalog.add_price("reviews", 1, "USD", datetime.now(UTC) - DAY)
-    second = catalog.add_price("reviews", 2, "USD", soon)
+    first = catalog.add_price("reviews", 1, "USD", NOW - DAY)
+    second = catalog.add_price("reviews", 2, "USD", NOW + DAY)
     rates = book(lite)
-    assert rates.rate("ada", "reviews", "reviews", UNITS).price_version == first.id
-    seen = set()
-    while datetime.now(UTC) < soon + timedelta(seconds=0.05):
-        seen.add(rates.rate("ada", "reviews", "reviews", UNITS).price_version)
-    assert seen == {first.id, second.id}
-    third = catalog.add_price("reviews", 3, "USD", datetime.now(UTC))
-    rates.reload()
-    assert rates.rate("ada", "reviews", "reviews", UNITS).price_version == third.id
+
+    def version() -> int | None:
+        return rates.rate("ada", "reviews", "reviews", UNITS).price_version
+
+    assert version() == first.id
+    Clock.at = NOW + DAY - timedelta(microseconds=1)
+    assert version() == first.id
+    Clock.at = NOW + DAY
+    assert version() == second.id
+    third = catalog.add_price("reviews", 3, "USD", NOW + DAY / 2)
+    fourth = catalog.add_price("reviews", 4, "USD", NOW + DAY)
+    assert version() == second.id  # until the book is read again
+    assert rates.look_again()
+    assert not rates.look_again()
+    assert version() == fourth.id
+    assert rates.rate("ada", "reviews", "reviews", UNITS, NOW + 0.6 * DAY).price_version == third.id
 
 
 @st.composite
