@@ -255,7 +255,7 @@ def _whole(invoice: Invoice) -> Invoice:
     return invoice
 
 
-def _sum(values: Mapping[str, Any]) -> UsageRow:
+def _sum(values: Any) -> UsageRow:
     by = {name: values[f"{name}_"] for name in (*_BY, "first", "last")}
     # PostgreSQL sums big integers into decimals.
     return UsageRow(
