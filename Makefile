@@ -47,7 +47,7 @@ torture: $(STAMP)
 	PYTHONPATH=tests:. $(BIN)/python -m torture --kills $(or $(KILLS),200) $(ARGS)
 
 bench-serving: $(STAMP)
-	$(BIN)/python -m benchmarks serving $(if $(ARGS),-- $(ARGS))
+	$(BIN)/python -m benchmarks serving $(if $(ARGS),-- --peers all $(ARGS))
 
 bench-evidence: $(STAMP)
 	$(BIN)/python -m benchmarks.evidence $(ARGS)

@@ -1,6 +1,6 @@
 """Runs the benchmarks and writes ``docs/benchmarks.md``.
 
-python -m benchmarks [NAME ...] [--output FILE]
+python -m benchmarks [NAME ...] [--output FILE] [-- ARGUMENTS OF THE PART]
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ PARTS = {
     "serving": Part(
         "benchmarks.serving",
         "Serving",
-        "Target: through HTTP, with keys, ledger and prediction log, at least 60 % of `limit(64)`.",
-        ("--peers",),
+        "All through HTTP, with key, rate limit, quota, budget, ledger and prediction log on.",
+        ("--peers", "all"),
     ),
     "engines": Part(
         "benchmarks.engines", "Engines in process", "What the batcher reaches of a sorted list."

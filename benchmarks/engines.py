@@ -24,7 +24,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from benchmarks.serving import SCHEMA, limit
+from benchmarks.serving.limits import limit
+from benchmarks.serving.models import SCHEMA
 
 from feilun.engines.base import Engine, open_engine
 from feilun.engines.card import Card, write_card

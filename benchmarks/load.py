@@ -79,12 +79,14 @@ async def drive(address: str, clients: int, seconds: float) -> dict[str, float]:
     await asyncio.gather(*(connection.over for connection in connections))
     wall = time.perf_counter() - start
     taken.sort()
+    median = taken[len(taken) // 2] * 1e3 if taken else 0.0
+    late = taken[int(len(taken) * 0.99)] * 1e3 if taken else 0.0
     return {
         "calls": len(taken),
         "failed": sum(connection.failed for connection in connections),
         "per_second": len(taken) / wall,
-        "p50_ms": taken[len(taken) // 2] * 1e3,
-        "p99_ms": taken[int(len(taken) * 0.99)] * 1e3,
+        "p50_ms": median,
+        "p99_ms": late,
     }
 
 

@@ -14,7 +14,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 __all__ = ["ROOT", "Part", "main"]
@@ -33,16 +33,21 @@ class Part:
 
 
 def main(description: str, head: str, parts: Mapping[str, Part], output: Path) -> int:
-    """Runs the parts that the command line names, all by default, and writes `output`."""
+    """Runs the parts that the command line names, all by default, and writes `output`. What stands
+    behind ``--`` goes to the module of the part, in place of the part's own arguments."""
+    own, given = sys.argv[1:], None
+    if "--" in own:
+        own, given = own[: own.index("--")], tuple(own[own.index("--") + 1 :])
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("names", nargs="*", choices=[*parts, []], help="which; all by default")
     parser.add_argument("--output", type=Path, default=output)
-    options = parser.parse_args()
+    options = parser.parse_args(own)
     sections = _sections(options.output, parts)
     failed = []
     for name in options.names or parts:
         print(f"== {name}", file=sys.stderr)
-        text = _run(parts[name])
+        part = parts[name] if given is None else replace(parts[name], arguments=given)
+        text = _run(part)
         if text is None:
             failed.append(name)
         else:

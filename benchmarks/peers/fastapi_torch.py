@@ -1,15 +1,22 @@
-"""A text classifier behind FastAPI, as tutorials do it: a transformers pipeline and uvicorn."""
+# /// script
+# dependencies = ["fastapi", "uvicorn[standard]", "torch==2.13.0", "transformers>=5.23"]
+# ///
+"""A text classifier behind FastAPI: a transformers pipeline under uvicorn with workers, as the page
+on server workers says. Settings: WORKERS processes, THREADS of torch in each."""
 
 import os
 from typing import Any
 
+import torch
 import uvicorn
 from fastapi import FastAPI
 from pydantic import BaseModel
 from transformers import pipeline
 
+torch.set_num_threads(int(os.environ["THREADS"]))
 app = FastAPI()
-classify = pipeline("text-classification", model=os.environ["MODEL"], device="cpu")
+if __name__ != "__main__":  # in the workers, not in the process that watches over them
+    classify = pipeline("text-classification", model=os.environ["MODEL"], device="cpu")
 
 
 class Body(BaseModel):
@@ -22,4 +29,6 @@ def predict(body: Body) -> list[dict[str, Any]]:
 
 
 if __name__ == "__main__":
-    uvicorn.run(app, port=int(os.environ["PORT"]), log_level="warning")
+    workers = int(os.environ["WORKERS"])
+    port = int(os.environ["PORT"])
+    uvicorn.run("fastapi_torch:app", port=port, workers=workers, log_level="warning")

@@ -1,0 +1,66 @@
+"""What metering, keys and limits cost: pairs of runs, one after the other, and the interval of the
+median of their ratios."""
+
+from __future__ import annotations
+
+import math
+import random
+import statistics
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from benchmarks.serving.driving import drive
+from benchmarks.serving.servers import Keys, Kind, serving
+
+__all__ = ["NULLS", "Overhead", "interval", "overheads"]
+
+NULLS: tuple[Kind, ...] = ("null writer", "null")
+CLIENTS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Overhead:
+    """Share of the calls a second that is lost against a server without, with its interval."""
+
+    against: str
+    pairs: int
+    median: float
+    low: float
+    high: float
+
+
+def overheads(folder: Path, keys: Keys, pairs: int, seconds: float, bodies: Path) -> list[Overhead]:
+    """Runs `pairs` rounds of the three servers, in an order that changes from round to round, so
+    that what drifts with time or follows from the place in a round falls on all alike."""
+    found: dict[Kind, list[float]] = defaultdict(list)
+    order: list[Kind] = ["feilun", *NULLS]
+    with ExitStack() as stack:
+        servers = {
+            kind: replace(stack.enter_context(serving(folder, kind)), key=keys["reviews"])
+            for kind in order
+        }
+        for target in servers.values():
+            drive(target, CLIENTS, min(3.0, seconds), bodies)
+        for number in range(pairs):
+            turn = order[number % 3 :] + order[: number % 3]
+            for kind in turn if number % 2 else reversed(turn):
+                found[kind].append(drive(servers[kind], CLIENTS, seconds, bodies)["per_second"])
+    return [_overhead(found, null) for null in NULLS]
+
+
+def _overhead(found: Mapping[Kind, Sequence[float]], null: Kind) -> Overhead:
+    pairs = zip(found["feilun"], found[null], strict=True)
+    lost = [1 - ours / theirs for ours, theirs in pairs]
+    return Overhead(null, len(lost), statistics.median(lost), *interval(lost))
+
+
+def interval(values: Sequence[float], resamples: int = 10_000) -> tuple[float, float]:
+    """The 95 % interval of the median, by the bootstrap (percentiles)."""
+    draw = random.Random(0)
+    medians = sorted(
+        statistics.median(draw.choices(values, k=len(values))) for _ in range(resamples)
+    )
+    return medians[math.floor(0.025 * resamples)], medians[math.ceil(0.975 * resamples) - 1]
