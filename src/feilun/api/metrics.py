@@ -6,6 +6,7 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from feilun.api.labels import VERSION, named
 from feilun.api.trace import STAGES, Trace
 
 if TYPE_CHECKING:
@@ -21,13 +22,6 @@ _SECONDS = (
 )
 
 _STAGE_SECONDS = (0.00005, 0.0001, 0.00025, 0.0005, *_SECONDS)
-_VERSION = ("model", "version")
-
-
-def _named(version: str) -> tuple[str, str]:
-    """``reviews@3`` as the labels of a model and its version."""
-    model, _, number = version.partition("@")
-    return model, number
 
 
 class Metrics:
@@ -52,23 +46,23 @@ class Metrics:
             "feilun_calls",
             "Calls that are charged when answered, by what became of them: answered, refused, "
             "limited, failed, disconnected.",
-            ["endpoint", *_VERSION, "outcome"],
+            ["endpoint", *VERSION, "outcome"],
             **options,
         )
         self._inputs: Counter = Counter(
-            "feilun_inputs", "Inputs answered, by model version.", _VERSION, **options
+            "feilun_inputs", "Inputs answered, by model version.", VERSION, **options
         )
         self._tokens: Counter = Counter(
-            "feilun_tokens", "Tokens read, by model version.", _VERSION, **options
+            "feilun_tokens", "Tokens read, by model version.", VERSION, **options
         )
         self._engine: Counter = Counter(
             "feilun_engine_seconds",
             "Seconds of engine time, by model version.",
-            _VERSION,
+            VERSION,
             **options,
         )
         self._abstained: Counter = Counter(
-            "feilun_abstained", "Inputs left to a person, by model version.", _VERSION, **options
+            "feilun_abstained", "Inputs left to a person, by model version.", VERSION, **options
         )
         self._stages: Histogram = Histogram(
             "feilun_stage_seconds",
@@ -81,7 +75,7 @@ class Metrics:
         self._loaded: Gauge = Gauge(
             "feilun_model_info",
             "Model versions that answer now.",
-            ["endpoint", *_VERSION],
+            ["endpoint", *VERSION],
             **options,
         )
         # labels() costs as much as the rest of the bookkeeping; its children do not change.
@@ -89,13 +83,13 @@ class Metrics:
         self._seconds_of = cache(self._seconds.labels)
         self._model_of = cache(
             lambda model: (
-                self._inputs.labels(*_named(model)),
-                self._tokens.labels(*_named(model)),
-                self._engine.labels(*_named(model)),
+                self._inputs.labels(*named(model)),
+                self._tokens.labels(*named(model)),
+                self._engine.labels(*named(model)),
             )
         )
         self._calls_of = cache(
-            lambda endpoint, model, outcome: self._calls.labels(endpoint, *_named(model), outcome)
+            lambda endpoint, model, outcome: self._calls.labels(endpoint, *named(model), outcome)
         )
         self._stage_of = {stage: self._stages.labels(stage) for stage in STAGES}
         self.enter = self._running.inc
@@ -116,7 +110,7 @@ class Metrics:
 
     def abstained(self, model: str, inputs: int) -> None:
         """How many inputs of one prediction `model` left to a person."""
-        self._abstained.labels(*_named(model)).inc(inputs)
+        self._abstained.labels(*named(model)).inc(inputs)
 
     def call(self, trace: Trace, outcome: str) -> None:
         """One call that is charged when it is answered; the stages count where it was."""
@@ -129,7 +123,7 @@ class Metrics:
         """Which version answers at which endpoint now."""
         self._loaded.clear()
         for endpoint, model in loaded.items():
-            self._loaded.labels(endpoint, *_named(model)).set(1)
+            self._loaded.labels(endpoint, *named(model)).set(1)
 
     def text(self) -> bytes:
         """The exposition format that Prometheus reads."""

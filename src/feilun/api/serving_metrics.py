@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from feilun.api.labels import VERSION, named
 from feilun.serving.models import Models
 
 if TYPE_CHECKING:
@@ -29,23 +30,24 @@ class ServingCollector:
 
         models = self._models
         waiting = GaugeMetricFamily(
-            "feilun_under_way_inputs", "Inputs being answered or waiting.", labels=["model"]
+            "feilun_under_way_inputs", "Inputs being answered or waiting.", labels=VERSION
         )
         pace = GaugeMetricFamily(
-            "feilun_pace_seconds", "Seconds that an input takes under load.", labels=["model"]
+            "feilun_pace_seconds", "Seconds that an input takes under load.", labels=VERSION
         )
         loaded = GaugeMetricFamily(
-            "feilun_model_bytes", "Memory that a loaded model takes.", labels=["model"]
+            "feilun_model_bytes", "Memory that a loaded model takes.", labels=VERSION
         )
         refused = CounterMetricFamily(
-            "feilun_refused", "Calls refused because they would wait too long.", labels=["model"]
+            "feilun_refused", "Calls refused because they would wait too long.", labels=VERSION
         )
         for served in models.served():
-            waiting.add_metric([served.id], served.admission.outstanding)
-            pace.add_metric([served.id], served.admission.pace)
-            refused.add_metric([served.id], served.admission.refused)
+            who = named(served.id)
+            waiting.add_metric(who, served.admission.outstanding)
+            pace.add_metric(who, served.admission.pace)
+            refused.add_metric(who, served.admission.refused)
             if served.engine is not None:
-                loaded.add_metric([served.id], models.residents.size(served))
+                loaded.add_metric(who, models.residents.size(served))
         yield from (waiting, pace, loaded, refused)
         yield GaugeMetricFamily("feilun_body_bytes", "Bodies of requests.", models.gate.bytes)
         yield GaugeMetricFamily(
@@ -62,21 +64,21 @@ class ServingCollector:
         compared = CounterMetricFamily(
             "feilun_shadow_inputs",
             "Inputs that a shadow answered too, by whether its label was the live one.",
-            labels=["model", "equal"],
+            labels=[*VERSION, "equal"],
         )
         dropped = CounterMetricFamily(
-            "feilun_shadow_dropped", "Calls not shown to a shadow under load.", labels=["model"]
+            "feilun_shadow_dropped", "Calls not shown to a shadow under load.", labels=VERSION
         )
         seconds = CounterMetricFamily(
             "feilun_shadow_engine_seconds",
             "Engine time of the compared inputs, the shadow's and the live version's.",
-            labels=["model", "side"],
+            labels=[*VERSION, "side"],
         )
         for shadow in self._models.shadows().values():
-            model, counts = shadow.served.id, shadow.counts
-            compared.add_metric([model, "yes"], counts.inputs - counts.different)
-            compared.add_metric([model, "no"], counts.different)
-            dropped.add_metric([model], counts.dropped)
-            seconds.add_metric([model, "shadow"], counts.seconds)
-            seconds.add_metric([model, "live"], counts.live_seconds)
+            who, counts = named(shadow.served.id), shadow.counts
+            compared.add_metric([*who, "yes"], counts.inputs - counts.different)
+            compared.add_metric([*who, "no"], counts.different)
+            dropped.add_metric(who, counts.dropped)
+            seconds.add_metric([*who, "shadow"], counts.seconds)
+            seconds.add_metric([*who, "live"], counts.live_seconds)
         return (compared, dropped, seconds)
