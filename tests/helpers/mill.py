@@ -189,7 +189,7 @@ class Mill:
             del value[key]
         elif what < 0.9:
             deep: Any = value[key]
-            for _ in range(pick.choice((1, 5, 100, 600))):
+            for _ in range(pick.choice((1, 5, 100, 250))):
                 deep = [deep] if pick.random() < 0.5 else {"text": deep}
             value[key] = deep
         elif isinstance(value, dict):
