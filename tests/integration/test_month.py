@@ -289,12 +289,27 @@ def test_customers_see_their_own_invoices_and_nobody_elses(month: Month) -> None
 
 
 def test_what_is_left_of_the_running_month_is_shown(month: Month, tmp_path: Path) -> None:
-    key = make_key(month.store, "Free").secret
+    limits = LimitSettings(monthly_budget="5", warn_at="4", rate=50)
+    key = make_key(month.store, "Free", limits=limits.stored()).secret
+    blind = make_key(month.store, "Free", scopes=("predict",)).secret
     with serving(month.store) as server, client(server.address, key) as http:
         http.post("/v1/predict", json={"model": "reviews", "inputs": ["good", "bad", "fine"]})
-        [left] = http.get("/v1/usage").json()["limits"]
-        assert left["of"] == "customer"
-        assert left["inputs"] == {"limit": 500, "used": 3, "remaining": 497}
+        own, customers = http.get("/v1/usage").json()["limits"]
+        assert (own["of"], customers["of"]) == ("key", "customer")
+        assert customers["inputs"] == {"limit": 500, "used": 3, "remaining": 497}
+        assert own["rate"] == {"calls_a_second": 50, "burst": 50}
+        assert own["budgets"] == [
+            {
+                "currency": "USD",
+                "limit": "5.00",
+                "used": "0.00",
+                "remaining": "5.00",
+                "warn_at": "4.00",
+            }
+        ]
+        for path in ("/v1/usage", "/v1/invoices", f"/v1/invoices/{MONTH}-0001"):
+            refused = http.get(path, headers={"authorization": f"Bearer {blind}"})
+            assert refused.status_code == 403, path
 
 
 def _tier(first: int, last: int, price: str, amount: str) -> dict[str, Any]:
