@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import html
 import socket
 import threading
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from feilun.client import AsyncClient, Client
 from helpers.embedding import add_encoder, torch_vectors
 from helpers.serving import Answering, make_key, make_workspace, serving
 
+FIRST = "reviews"  # the first endpoint by name, of which the page speaks
 TEXTS = ["w1 w2 w3", "w9", "", "w1 " * 40, "w5 w5 w7 w8"]
 
 
@@ -207,6 +209,16 @@ def test_batched_with_predictions_everyone_gets_what_they_asked_for(server: Answ
             assert all(set(output) == {"label", "score"} for output in body["outputs"])  # type: ignore[attr-defined]
         else:
             assert all(len(row["embedding"]) == 32 for row in body["data"])  # type: ignore[attr-defined]
+
+
+def test_the_page_shows_how_to_ask(server: Answering) -> None:
+    """What the documentation shows can be sent as it stands."""
+    page = html.unescape(server.http.get("/docs").text)
+    for path in ("/v1/embeddings", "/v2/models/reviews/infer", "/v1/predict"):
+        shown = page[page.index(f"curl {server.address}{path} ") :]
+        body = shown[shown.index("-d '") + 4 : shown.index("}'") + 1].replace(FIRST, "words")
+        url = path.replace(FIRST, "words")
+        assert server.http.post(url, content=body.encode()).status_code == 200, body
 
 
 def test_heads_and_options(server: Answering) -> None:

@@ -106,13 +106,19 @@ def _resolved(document: Mapping[str, Any], schema: Mapping[str, Any] | None) -> 
 
 
 def _curl(method: str, path: str, address: str, model: str, has_body: bool) -> str:
-    parts = [f"curl {address}{path.replace('{model}', model)}"]
-    if path.startswith(("/v1", "/internal")):
+    filled = path.replace("{model}", model).replace("{version}", "1")
+    parts = [f"curl {address}{filled}"]
+    if path.startswith(("/v1", "/v2/models", "/internal")):
         parts.append('-H "Authorization: Bearer $FEILUN_KEY"')
     if has_body:
         body: dict[str, Any] = {"version": f"{model}@1"}
         if path == "/v1/predict" or path.endswith("/predict"):
             body = {"model": model, "inputs": [example_input()]}
+        elif path == "/v1/embeddings":
+            body = {"model": model, "input": [example_input()]}
+        elif path.endswith("/infer"):
+            tensor = {"name": "text", "datatype": "BYTES", "shape": [1], "data": [example_input()]}
+            body = {"inputs": [tensor]}
         elif path == "/v1/feedback":
             body = {"prediction_id": "pred_...", "index": 0, "label": "..."}
         text = json.dumps(body, ensure_ascii=False).replace("'", "'\\''")
