@@ -52,7 +52,7 @@ class Results:
 
 def lines(results: Results) -> Iterator[str]:
     """The part, line by line."""
-    yield f"Texts of mean {results.tokens:.0f} tokens, load from {DRIVER} on the same machine; "
+    yield f"Texts of mean {results.tokens:.0f} tokens, load from {DRIVER} on the same machine;"
     yield f"medians of {results.rounds} rounds, ratios taken within a round."
     yield ""
     yield from _table(["target", "wanted", "found", ""], _targets(results))
@@ -67,10 +67,10 @@ def lines(results: Results) -> Iterator[str]:
     yield f"Calls of many texts, and {IMAGE_CLIENTS} clients with photographs of 640 × 480:"
     yield ""
     heads = ["a call", "clients", "a second", "in process", "ratio", "p50 ms", "p99 ms"]
-    yield from _table(heads, _sizes(results))
+    yield from _table([*heads, "failed"], _sizes(results))
     yield f"{SMALL_CLIENTS} clients with one text a call, while another sends {BIG} a call:"
     yield ""
-    yield from _table(["", "calls/s", "p50 ms", "p99 ms"], _beside(results))
+    yield from _table(["", "calls/s", "p50 ms", "p99 ms", "failed"], _beside(results))
     if results.overheads:
         pairs = results.overheads[0].pairs
         yield f"Calls a second lost, {CLIENTS} clients, {pairs} interleaved pairs each:"
@@ -172,7 +172,8 @@ def _beside_raw(
     rate, raw = results.of(what, count), results.of(base, count)
     row = [name, str(clients), _number(rate and rate * each), _number(raw and raw * each)]
     row += [_number(results.ratio(what, base, count), 2)]
-    return row + [_number(results.of(what, count, name), 1) for name in ("p50_ms", "p99_ms")]
+    row += [_number(results.of(what, count, name), 1) for name in ("p50_ms", "p99_ms")]
+    return [*row, _number(results.of(what, count, "failed"))]
 
 
 def _beside(results: Results) -> Iterator[list[str]]:
@@ -182,7 +183,8 @@ def _beside(results: Results) -> Iterator[list[str]]:
         ("big beside", BIG, f"{BIG} texts, beside them"),
     ):
         names = ("per_second", "p50_ms", "p99_ms")
-        yield [title, *(_number(results.of(what, count, name), 1) for name in names)]
+        row = [_number(results.of(what, count, name), 1) for name in names]
+        yield [title, *row, _number(results.of(what, count, "failed"))]
 
 
 def _overheads(results: Results) -> Iterator[list[str]]:
