@@ -13,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from feilun.billing.keeper import Keeper
-from feilun.billing.limiter import Limits, Passage, month_end
+from feilun.billing.limiter import Limits
 from feilun.billing.limits import LimitSettings
+from feilun.billing.passage import Passage, month_end
 from feilun.billing.plans import parse_plan
 from feilun.billing.rating import RateBook
 from feilun.errors import EnvironmentProblem, QuotaExceeded, RateLimited

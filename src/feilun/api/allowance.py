@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from feilun.billing.limiter import Passage
+from feilun.billing.passage import Passage
 
 __all__ = ["allowance_headers", "rate_headers"]
 
