@@ -29,8 +29,8 @@ __all__ = ["BEAT_SECONDS", "Link", "supervise"]
 
 log = logging.getLogger("feilun.serving")
 
-VARIABLE = "FEILUN_SUPERVISOR"
-"""How a child finds its sockets: listening descriptor, link descriptor, starts before this one."""
+VARIABLE = "_FEILUN_LINK"
+"""No setting: how a child finds its sockets: listening descriptor, link descriptor, starts before this one."""
 
 BEAT_SECONDS = 1.0
 SILENT_SECONDS = 30.0
