@@ -30,7 +30,7 @@ __all__ = ["BEAT_SECONDS", "Link", "supervise"]
 log = logging.getLogger("feilun.serving")
 
 VARIABLE = "_FEILUN_LINK"
-"""No setting: how a child finds its sockets: listening descriptor, link descriptor, starts before this one."""
+"""No setting: listening descriptor, link descriptor, starts before this one, for the child."""
 
 BEAT_SECONDS = 1.0
 SILENT_SECONDS = 30.0
