@@ -21,9 +21,10 @@ from helpers.sleepy import add_sleepy
 from integration.test_lifecycle import child_of, server
 
 DEADLINE = 1.5
-BATCH_SECONDS = 0.08
+BATCH_SECONDS = 0.16
 RATE = 8 / BATCH_SECONDS  # inputs a second that the engine can answer
-SLACK = 1.0  # for two crowded cores: client, server and database share them
+CLIENTS = 250
+SLACK = 0.5  # for writing down and sending, beside what a crowded machine takes for nothing at all
 
 
 @pytest.fixture
@@ -43,10 +44,19 @@ class Seen:
     waited: list[float] = field(default_factory=list)
     refused: list[float] = field(default_factory=list)
     retry_after: list[int] = field(default_factory=list)
+    nothing: list[float] = field(default_factory=list)
 
     def p(self, share: float) -> float:
         """Quantile of the answered calls' times."""
-        return sorted(self.waited)[int(share * (len(self.waited) - 1))]
+        return _quantile(self.waited, share)
+
+    def crowd(self, share: float) -> float:
+        """The same of requests that ask nothing of the engine."""
+        return _quantile(self.nothing, share)
+
+
+def _quantile(values: list[float], share: float) -> float:
+    return sorted(values)[int(share * (len(values) - 1))]
 
 
 async def calls(
@@ -112,10 +122,23 @@ def flooded(
                 memory.append(server.memory_info().rss)
                 await asyncio.sleep(1.0)
 
-        # With 250 ms between refusals and about a second for answers, 500 clients try more than
-        # a thousand times a second.
-        flooding = [calls(address, flood_key, until, flood) for _ in range(500)]
-        await asyncio.gather(watch(), *flooding, calls(address, small_key, until, small, pause=0.5))
+        async def probe() -> None:
+            """What a request takes that asks nothing: the machine's crowd, on both sides."""
+            url = urlsplit(address)
+            while time.monotonic() < until:
+                begun = time.monotonic()
+                reader, writer = await asyncio.open_connection(url.hostname, url.port)
+                writer.write(b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+                await reader.read()
+                writer.close()
+                flood.nothing.append(time.monotonic() - begun)
+                await asyncio.sleep(0.1)
+
+        # With 250 ms between refusals and about a second for answers they try more than 500 times
+        # a second.
+        flooding = [calls(address, flood_key, until, flood) for _ in range(CLIENTS)]
+        slowly = calls(address, small_key, until, small, pause=0.5)
+        await asyncio.gather(watch(), probe(), slowly, *flooding)
 
     with server(workspace_dir, control) as (process, address):
         asyncio.run(main(address, child_of(process)))
@@ -129,12 +152,12 @@ def check(store: Store, flood: Seen, small: Seen, memory: list[int], seconds: fl
     # Most of what was let in was answered; what came too late is a small part.
     assert flood.codes["engines.too_late"] < 0.15 * flood.statuses[200] + 20
     assert flood.statuses[503] > 2 * flood.statuses[200]
-    assert flood.p(0.99) < DEADLINE + SLACK
+    assert flood.p(0.99) < DEADLINE + SLACK + 2 * flood.crowd(0.99)
     # The engine was kept busy: what was answered is most of what it could answer.
     assert flood.statuses[200] > 0.5 * RATE * seconds
     # The other one was never refused, and waited for its own turn alone.
     assert set(small.statuses) == {200}, small.codes
-    assert small.p(0.5) < DEADLINE * 0.6
+    assert small.p(0.5) < DEADLINE * 0.6 + 2 * flood.crowd(0.5)
     events = store.ledger.counts()["events"]
     assert events == flood.statuses[200] + small.statuses[200]
     settled = memory[len(memory) // 3 :]
