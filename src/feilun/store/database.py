@@ -68,18 +68,18 @@ class Database:
         url: URL,
         schema: str,
         *,
-        patience: int = BUSY_SECONDS,
+        patience: int | None = None,
         durability: Durability = "process",
     ) -> None:
         self.url = url
         self.schema = schema
         self.sqlite = url.get_backend_name() == "sqlite"
         self.on_close: list[Callable[[], None]] = []
-        self._patience = patience
+        self._patience = patience or BUSY_SECONDS
         if self.sqlite:
-            self.engine = _sqlite_engine(url, patience, durability)
+            self.engine = _sqlite_engine(url, self._patience, durability)
         else:
-            self.engine = _postgres_engine(url, schema, patience)
+            self.engine = _postgres_engine(url, schema, self._patience)
         self._writer = self.engine.execution_options(feilun_write=True)
 
     @contextmanager
