@@ -2,8 +2,8 @@
 
 The catalog refers to artifacts by ``sha256:…``, and never changes what it refers to. Its methods
 come in parts: `Versions` (projects, artifacts, data and model versions), `Deployments`, `Runs`
-(runs, steps, servers), `Access` (customers, keys, settings), `Prices` (prices, plans) and `Audit` (the log of
-administrative acts).
+(runs, steps, servers), `Access` (customers, keys, settings), `Prices` (list prices, plans) and
+`Audit` (the log of administrative acts).
 """
 
 from __future__ import annotations
