@@ -25,7 +25,6 @@ from helpers.bert import write_bert
 from helpers.cli import command, environment, feilun, feilun_json
 from helpers.rows import write_reviews
 
-KILLS = 20
 SETTINGS = [
     "--method",
     "full",
@@ -107,7 +106,8 @@ main()
 """
 
 
-def test_killed_run_ends_as_the_undisturbed_one(tmp_path: Path, base: Path) -> None:
+@pytest.mark.parametrize("kills", [6, pytest.param(20, marks=pytest.mark.slow)])
+def test_killed_run_ends_as_the_undisturbed_one(tmp_path: Path, base: Path, kills: int) -> None:
     calm = _prepare(tmp_path / "calm", base)
     begun = time.monotonic()
     expected = feilun_json("run", *SETTINGS, cwd=calm)
@@ -117,8 +117,8 @@ def test_killed_run_ends_as_the_undisturbed_one(tmp_path: Path, base: Path) -> N
     between = _start(harried, _BETWEEN)
     assert between.wait(timeout=120) == -signal.SIGKILL
     draw = random.Random(7)
-    kills, ended = 0, False
-    while kills < KILLS:
+    killed, ended = 0, False
+    while killed < kills:
         # One that ended all the same, on a machine that became faster, is begun anew.
         process = _start(harried, restart=ended)
         # A start costs about two seconds, a training step less: kills must fall on both.
@@ -128,7 +128,7 @@ def test_killed_run_ends_as_the_undisturbed_one(tmp_path: Path, base: Path) -> N
         except subprocess.TimeoutExpired:
             _kill(process)
             ended = False
-            kills += 1
+            killed += 1
     while not _kill_at_checkpoint(_start(harried, restart=ended), harried):
         ended = True
     # 1: the gate refuses what answers exactly as the version that went live before.

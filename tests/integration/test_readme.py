@@ -170,7 +170,11 @@ def _name(readme: Readme, block: str) -> str:
     return found.group(1)
 
 
-@READMES
+@pytest.mark.parametrize(
+    "readme",
+    [ENGLISH, pytest.param(CHINESE, marks=pytest.mark.slow)],  # the same commands
+    ids=lambda one: one.lang,
+)
 def test_walk_through_with_an_own_file(readme: Readme, tmp_path: Path) -> None:
     wheel, serving, call, after = _blocks(readme, readme.own, "bash")
     project = _name(readme, wheel)
