@@ -4,8 +4,9 @@
 
 Made of the English reviews: sentences drawn and joined, a tenth of the rows a copy of another, a
 tenth a copy with one letter changed, by the seed. Every row has a number of seven digits, so that
-all take the closer look for personal data, which costs more than all else of the scan. Each size runs in a process of its own; the peak
-is that process's. What is fitted sees its sample of at most 20,000 rows, whatever there are.
+all take the closer look for personal data, which costs more than all else of the scan. Each size
+runs in a process of its own; the peak is that process's. What is fitted sees its sample of at most
+20,000 rows, whatever there are.
 """
 
 from __future__ import annotations
