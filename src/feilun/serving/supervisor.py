@@ -19,7 +19,7 @@ import signal
 import socket
 import subprocess
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from time import monotonic
 
@@ -69,19 +69,8 @@ class Link:
         """The event loop still turns."""
         self._say(_BEAT)
 
-    def when_alone(self, stop: Callable[[], None]) -> None:
-        """Calls `stop` in a thread when the parent is gone."""
-
-        def wait() -> None:
-            with suppress(OSError):
-                while self._link.recv(16):
-                    pass
-            stop()
-
-        threading.Thread(target=wait, name="feilun-link", daemon=True).start()
-
     def _say(self, word: bytes) -> None:
-        with suppress(OSError):  # the parent is gone, which `when_alone` sees
+        with suppress(OSError):  # the parent is gone, and this process ends with it
             self._link.send(word)
 
 
