@@ -10,7 +10,7 @@ from typing import Any
 
 from feilun.errors import UsageError
 
-__all__ = ["duration", "limits_of", "pairs", "settings"]
+__all__ = ["duration", "pairs", "settings", "stated"]
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _LONGEST = 366 * 86_400
@@ -45,9 +45,9 @@ def duration(option: str, text: str) -> timedelta:
     return timedelta(seconds=seconds)
 
 
-def limits_of(**given: Any) -> dict[str, Any]:
-    """The limits among options that were given, by the names of `LimitSettings`."""
-    return {name: value for name, value in given.items() if value is not None}
+def stated(**options: Any) -> dict[str, Any]:
+    """Those of `options` that were given."""
+    return {name: value for name, value in options.items() if value is not None}
 
 
 def _value(text: str) -> Any:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from feilun.cli.shell import Shell
-from feilun.cli.values import limits_of
+from feilun.cli.values import stated
 from feilun.messages import t
 
 
@@ -42,7 +42,7 @@ def command(
 ) -> None:
     from feilun.project.moments import moment_of
 
-    limits = limits_of(
+    limits = stated(
         rate=rate,
         burst=burst,
         concurrency=concurrency,
@@ -50,14 +50,13 @@ def command(
         monthly_budget=monthly_budget,
         warn_at=warn_at,
     )
-    details = {
-        "legal_name": legal_name,
-        "address": address,
-        "tax_id": tax_id,
-        "tax_rate": tax_rate,
-        "language": language,
-    }
-    given = {name: value for name, value in details.items() if value is not None}
+    details = stated(
+        legal_name=legal_name,
+        address=address,
+        tax_id=tax_id,
+        tax_rate=tax_rate,
+        language=language,
+    )
     with shell.workspace() as workspace:
         shell.show(
             workspace.customers.add(
@@ -65,6 +64,6 @@ def command(
                 plan=plan,
                 effective=moment_of(begin),
                 limits=limits,
-                details=given,
+                details=details,
             )
         )

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from feilun.cli.shell import Shell
-from feilun.cli.values import limits_of
+from feilun.cli.values import stated
 from feilun.errors import UsageError
 from feilun.messages import t
 
@@ -50,7 +50,7 @@ def command(
 
     if plan is not None and no_plan:
         raise UsageError("plans.both_plans")
-    limits = limits_of(
+    limits = stated(
         rate=rate,
         burst=burst,
         concurrency=concurrency,
@@ -59,14 +59,13 @@ def command(
         warn_at=warn_at,
     )
     limits |= dict.fromkeys(no_limit or ())
-    details = {
-        "legal_name": legal_name,
-        "address": address,
-        "tax_id": tax_id,
-        "tax_rate": tax_rate,
-        "language": language,
-    }
-    given = {name: value for name, value in details.items() if value is not None}
+    details = stated(
+        legal_name=legal_name,
+        address=address,
+        tax_id=tax_id,
+        tax_rate=tax_rate,
+        language=language,
+    )
     with shell.workspace() as workspace:
         shell.show(
             workspace.customers.set(
@@ -75,7 +74,7 @@ def command(
                 no_plan=no_plan,
                 effective=moment_of(begin),
                 limits=limits,
-                details=given,
+                details=details,
                 rename=rename,
             )
         )

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from feilun.cli.shell import Shell
-from feilun.cli.values import limits_of
+from feilun.cli.values import stated
 from feilun.messages import t
 
 
@@ -37,7 +37,7 @@ def command(
 ) -> None:
     from feilun.store.records import DEFAULT_SCOPES
 
-    limits = limits_of(
+    limits = stated(
         rate=rate,
         burst=burst,
         concurrency=concurrency,
