@@ -307,6 +307,20 @@ def test_a_parent_that_is_killed_takes_its_child_along(
         wait_for(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE, 10)
 
 
+def test_a_child_that_was_only_just_begun_does_not_outlive_its_parent(
+    store: Store, workspace_dir: Path, tmp_path: Path
+) -> None:
+    """Killed before the child could ask to end with it, the parent left a server behind."""
+    write_files(workspace_dir)
+    env = environment(tmp_path) | {"FEILUN_WORKSPACE": str(workspace_dir)}
+    command = [sys.executable, "-m", "feilun", "serve", "--port", "0", "--json"]
+    process = subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL)
+    child = child_of(process)
+    process.kill()
+    process.wait()
+    wait_for(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE, 20)
+
+
 @pytest.mark.slow
 def test_a_server_that_cannot_start_is_not_tried_for_ever(
     store: Store, workspace_dir: Path, tmp_path: Path

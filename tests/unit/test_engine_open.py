@@ -66,3 +66,23 @@ def test_openvino_reports_to_nobody(tmp_path: Path) -> None:
         env={"HOME": str(tmp_path), "PATH": ""},
     )
     assert not list(tmp_path.rglob("openvino*"))
+
+
+def test_first_arrays_of_two_threads_do_not_wait_for_each_other() -> None:
+    """The library's lock and the interpreter's were taken in both orders: a server that opened its
+    model with two threads at once hung for ever, about once in a hundred starts."""
+    program = """
+import sys, threading
+import numpy as np
+from feilun.engines.openvino import openvino
+sys.setswitchinterval(1e-6)
+ov, begin = openvino(), threading.Barrier(3)
+def first():
+    begin.wait()
+    ov.Type.f32.to_dtype()
+    ov.Tensor(np.zeros((2, 3), np.int64), shared_memory=True)
+threads = [threading.Thread(target=first) for _ in range(3)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)

@@ -31,13 +31,26 @@ _STREAMS = 8
 _HINTS = {"fp32": "f32", "int8": "f32", "bf16": "bf16"}
 
 
-@cache
+_first = threading.Lock()
+
+
 def openvino() -> Any:
     """The library, kept from reporting its use to its maker, as it does unasked when imported."""
+    with _first:
+        return _imported()
+
+
+@cache
+def _imported() -> Any:
     # Without that package it goes on silently, and so does NNCF.
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     import openvino as ov
 
+    # It learns NumPy's types with the first array that it sees. Two threads with first arrays at
+    # the same moment wait for each other for ever: one holds the interpreter's lock and wants the
+    # library's, the other the reverse.
+    ov.Type.f32.to_dtype()
+    ov.Tensor(np.zeros(1, np.float32))
     return ov
 
 

@@ -136,15 +136,9 @@ class Served:
 
     def check(self, items: Sequence[Item], name: str = "inputs") -> list[Item]:
         """The items in the task's own form; the error names the input that is at fault, as
-        ``inputs[3]`` where the caller's list has the `name` inputs."""
-        checked = []
-        for index, item in enumerate(items):
-            try:
-                checked.append(self.task.check(item))
-            except InvalidData as error:
-                error.params.setdefault("param", f"{name}[{index}]")
-                raise
-        return checked
+        ``inputs[3]`` where the caller's list has the `name` inputs. Damage within an item may be
+        left for `answer` to find."""
+        return _each(self.task.accept, items, name)
 
     async def answer(
         self,
@@ -158,9 +152,20 @@ class Served:
         labels are few, so that the log knows how sure the model was; `vectors` where they are
         asked for and the model `gives_vectors`. Turns go round `customer` names.
 
-        Raises `Overloaded` when the call would not be answered within its caller's time, and
-        `Disconnected` when the caller has gone; what fails costs nothing.
+        Raises `InvalidData` for an item that proves damaged, `Overloaded` when the call would not
+        be answered within its caller's time, and `Disconnected` when the caller has gone; what
+        fails costs nothing.
         """
+        try:
+            return await self._answer(items, all_scores, vectors, customer)
+        except InvalidData:
+            # The engine does not say which input it was: a second look does.
+            await asyncio.to_thread(_each, self.task.check, items, "inputs")
+            raise
+
+    async def _answer(
+        self, items: Sequence[Item], all_scores: bool, vectors: bool, customer: str
+    ) -> tuple[list[Output], Usage]:
         everything = all_scores or len(self.schema.labels) <= _FEW_LABELS
         request = EngineRequest(items, everything, customer, vectors=vectors)
         if vectors:
@@ -296,6 +301,17 @@ class Served:
         if len(outputs) != len(request.items):
             raise EnvironmentProblem("serving.incomplete", version=self.id)
         return outputs, usage, costs
+
+
+def _each(look: Callable[[Item], Item], items: Sequence[Item], name: str) -> list[Item]:
+    looked = []
+    for index, item in enumerate(items):
+        try:
+            looked.append(look(item))
+        except InvalidData as error:
+            error.params.setdefault("param", f"{name}[{index}]")
+            raise
+    return looked
 
 
 def _section(kind: Any, raw: Any) -> Any:

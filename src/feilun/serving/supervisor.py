@@ -6,7 +6,7 @@ whole or was stopped, is ended and started again.
 
 Parent and child speak over a pair of sockets: the child writes a byte when it is ready and one a
 second from its event loop. When the parent is killed, the system kills the child with it (Linux);
-elsewhere the child reads the end of the link and stops.
+elsewhere the child finds it out with its next beat, and stops.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import selectors
 import signal
 import socket
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -30,7 +31,8 @@ __all__ = ["BEAT_SECONDS", "Link", "supervise"]
 log = logging.getLogger("feilun.serving")
 
 VARIABLE = "_FEILUN_LINK"
-"""No setting: listening descriptor, link descriptor, starts before this one, for the child."""
+"""No setting, for the child: listening descriptor, link descriptor, starts before this one, and the
+parent's process id."""
 
 BEAT_SECONDS = 1.0
 SILENT_SECONDS = 30.0
@@ -57,8 +59,8 @@ class Link:
         text = os.environ.pop(VARIABLE, "")
         if not text:
             return None
-        listening, link, starts = map(int, text.split(","))
-        _die_with_parent()
+        listening, link, starts, parent = map(int, text.split(","))
+        _die_with_parent(parent)
         return cls(socket.socket(fileno=listening), socket.socket(fileno=link), starts)
 
     def ready(self) -> None:
@@ -70,8 +72,10 @@ class Link:
         self._say(_BEAT)
 
     def _say(self, word: bytes) -> None:
-        with suppress(OSError):  # the parent is gone, and this process ends with it
+        try:
             self._link.send(word)
+        except OSError:  # the parent is gone: who would stop or restart this process now?
+            signal.raise_signal(signal.SIGTERM)
 
 
 def supervise(
@@ -104,9 +108,12 @@ def supervise(
             starts += 1
 
 
-def _die_with_parent() -> None:
+def _die_with_parent(parent: int) -> None:
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(_DEATH_SIGNAL, signal.SIGKILL)
+    # Killed before that, it could not take this process with it any more.
+    if os.getppid() != parent:
+        sys.exit(1)
 
 
 class _Asked:
@@ -150,7 +157,7 @@ class _Child:
         self._link, theirs = socket.socketpair()
         self._link.setblocking(False)
         fds = (listening.fileno(), theirs.fileno())
-        told = {VARIABLE: f"{fds[0]},{fds[1]},{starts}"}
+        told = {VARIABLE: f"{fds[0]},{fds[1]},{starts},{os.getpid()}"}
         self._process = subprocess.Popen(
             command,
             pass_fds=fds,

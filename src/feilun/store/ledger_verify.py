@@ -127,18 +127,20 @@ class _Chains:
         every = query = select(*(c[name] for name in EVENT_COLUMNS)).order_by(c.id)
         if self._only:
             # A commit of the day's last moment gives ids of the next day's first.
-            start = datetime.fromisoformat(self._only).replace(tzinfo=UTC)
-            query = query.where(c.id >= _first_id(start), c.id < _first_id(start + 2 * _DAY))
+            later = _first_id_of(self._only, 2)
+            query = query.where(c.id >= _first_id_of(self._only), c.id < later)
         waiting = self._days_with_links()
         upcoming = next(waiting, None)
         loaded: list[str] = []
         with self._connection.execution_options(yield_per=5000).execute(query) as rows:
+            begins = "" if upcoming is None else _first_id_of(upcoming)
             for row in rows:
-                today = _day_of(row[0])
-                while upcoming is not None and upcoming <= today:
+                # Ids of one day are told from the next day's by comparing, not by reading them.
+                while upcoming is not None and row[0] >= begins and upcoming <= _day_of(row[0]):
                     self._load(upcoming)
                     loaded.append(upcoming)
                     upcoming = next(waiting, None)
+                    begins = "" if upcoming is None else _first_id_of(upcoming)
                 while len(loaded) > 2:  # hardly anything of a day comes two days later
                     self._judge(loaded.pop(0))
                 self._take(row)
@@ -219,8 +221,8 @@ class _Chains:
         if lacking:
             c = t.events.c
             writers = {writer for writer, _ in lacking}
-            start = datetime.fromisoformat(self._only or "").replace(tzinfo=UTC)
-            elsewhere = (c.id < _first_id(start)) | (c.id >= _first_id(start + 2 * _DAY))
+            day = self._only or ""
+            elsewhere = (c.id < _first_id_of(day)) | (c.id >= _first_id_of(day, 2))
             for row in self._connection.execute(every.where(c.writer.in_(writers), elsewhere)):
                 if (row[_AT["writer"]], row[_AT["link"]]) in self._links:
                     self._take(row)
@@ -355,8 +357,10 @@ def _roots(
             )
 
 
-def _first_id(moment: datetime) -> str:
-    return f"{int(moment.timestamp() * 1000):012x}"
+def _first_id_of(day: str, later: int = 0) -> str:
+    """What the ids of `day`, or of so many days `later`, are not less than."""
+    start = datetime.fromisoformat(day).replace(tzinfo=UTC) + later * _DAY
+    return f"{int(start.timestamp() * 1000):012x}"
 
 
 def _day_of(id_: str) -> str:

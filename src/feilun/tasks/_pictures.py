@@ -24,7 +24,7 @@ from feilun.types import Item
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["FORMATS", "MAX_PIXELS", "check", "decode", "input_schema"]
+__all__ = ["FORMATS", "MAX_PIXELS", "accept", "check", "decode", "input_schema"]
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 
@@ -38,6 +38,19 @@ def check(item: Item, column: str) -> bytes:
     Raises `InvalidData` for anything but bytes of one of `FORMATS`, for more than `MAX_PIXELS`
     (before decoding) and for damaged files, with the reason.
     """
+    value, image = _opened(item, column)
+    # JPEG can be decoded at an eighth of its size: all bytes are read, little memory is used.
+    image.draft("L", (1, 1))
+    _load(image)
+    return value
+
+
+def accept(item: Item, column: str) -> bytes:
+    """As `check`, by the header alone: damage behind it is found by `decode`."""
+    return _opened(item, column)[0]
+
+
+def _opened(item: Item, column: str) -> tuple[bytes, Image]:
     value: Any = item
     if isinstance(value, Mapping):
         if set(value) != {column}:
@@ -47,11 +60,7 @@ def check(item: Item, column: str) -> bytes:
         value = bytes(value)
     if not isinstance(value, bytes):
         raise InvalidData("tasks.no_image_bytes", given=type(value).__name__)
-    image = _open(value)
-    # JPEG can be decoded at an eighth of its size: all bytes are read, little memory is used.
-    image.draft("L", (1, 1))
-    _load(image)
-    return value
+    return value, _open(value)
 
 
 def decode(data: bytes, grey: bool = False) -> Image:

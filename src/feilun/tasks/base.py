@@ -132,6 +132,11 @@ class TaskBase(ABC):
         """The item in the task's own form (a one-column mapping becomes its scalar, wire-tagged
         bytes are bytes already). Raises `InvalidData` for what can never be answered."""
 
+    def accept(self, item: Item) -> Item:
+        """As `check`, without what encoding the item finds by itself: for whoever encodes it next.
+        Default: `check`."""
+        return self.check(item)
+
     @abstractmethod
     def label(self, value: Scalar) -> str | None:
         """The label that a cell of the label column holds: ``3.0`` is ``"3"``, and None where it is
