@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from functools import cached_property
 from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -74,12 +75,12 @@ class LimitSettings(BaseModel):
         """The size of the bucket: `burst`, or one second of `rate`."""
         return self.burst or max(1, math.ceil(self.rate or 1))
 
-    @property
+    @cached_property
     def budget(self) -> int | None:
         """`monthly_budget` in micro-units."""
         return None if self.monthly_budget is None else micro_of(self.monthly_budget)
 
-    @property
+    @cached_property
     def warning(self) -> int | None:
         """`warn_at` in micro-units."""
         return None if self.warn_at is None else micro_of(self.warn_at)

@@ -67,8 +67,8 @@ class _Call:
 
 class Meter:
     """Commits calls in groups, in one thread. `gate` knows which keys still work (None: all do).
-    `window` is the seconds that a group waits for more calls when others are being answered, `most`
-    the calls that one transaction holds."""
+    `window` is the seconds that a group waits for more calls when others are being answered; one
+    that holds `most` calls takes no more."""
 
     def __init__(
         self, ledger: Writer, gate: Gate | None = None, *, window: float = 0.0, most: int = 512
@@ -79,7 +79,9 @@ class Meter:
         self._doubtful: list[LedgerCall] = []
         self._window = window
         self._most = most
-        self._queue: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[list[_Call] | None] = queue.SimpleQueue()
+        # Calls whose loop is still busy with others that end at the same moment.
+        self._gathered: dict[asyncio.AbstractEventLoop, list[_Call]] = {}
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="feilun-meter", daemon=True)
         self._thread.start()
@@ -98,15 +100,29 @@ class Meter:
             raise EnvironmentProblem("billing.meter_closed")
         loop = asyncio.get_running_loop()
         waiting = _Call(call, loop.create_future(), loop)
-        self._queue.put(waiting)
+        gathered = self._gathered.get(loop)
+        if gathered is None:
+            # Answers of one batch come in one turn of the loop. Handed in after that turn they are
+            # one group; one by one, the first would be a group of its own.
+            self._gathered[loop] = [waiting]
+            loop.call_soon(self._hand_in, loop)
+        else:
+            gathered.append(waiting)
         return await waiting.done
 
     def close(self) -> None:
         """Commits what was handed in so far, then stops. Twice is harmless."""
         if not self._closed:
             self._closed = True
+            for loop in list(self._gathered):
+                self._hand_in(loop)
             self._queue.put(None)
         self._thread.join()
+
+    def _hand_in(self, loop: asyncio.AbstractEventLoop) -> None:
+        calls = self._gathered.pop(loop, None)
+        if calls:
+            self._queue.put(calls)
 
     def _run(self) -> None:
         while (first := self._queue.get()) is not None:
@@ -120,16 +136,16 @@ class Meter:
         with suppress(EnvironmentProblem):
             self._pay_back()
 
-    def _gather(self, first: _Call) -> tuple[list[_Call], bool]:
-        group = [first]
+    def _gather(self, first: list[_Call]) -> tuple[list[_Call], bool]:
+        group = first
         while len(group) < self._most:
             try:
-                call = self._queue.get_nowait()
+                calls = self._queue.get_nowait()
             except queue.Empty:
                 break
-            if call is None:
+            if calls is None:
                 return group, False
-            group.append(call)
+            group += calls
         return group, True
 
     def _commit(self, group: Sequence[_Call]) -> None:

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, delete, select, tuple_
 from feilun.errors import Gone, InvalidData
 from feilun.store import tables_ledger as t
 from feilun.store.blobs import Blobs
-from feilun.store.bulk import Insert
+from feilun.store.bulk import Insert, driven
 from feilun.store.database import Database
 from feilun.store.inputs import pack
 from feilun.store.ledger_chain import Head, link_hash
@@ -204,7 +204,8 @@ class GroupWriter:
         if not needed:
             return {}
         rows = [[*place, units] for place, units in sorted(needed.items())]
-        done = connection.exec_driver_sql(self._volumes, (json.dumps(rows),))
+        with driven(connection, self._volumes) as cursor:
+            done = cursor.execute(self._volumes, (json.dumps(rows),)).fetchall()
         return {
             (customer, month, line): units - needed[customer, month, line]
             for customer, month, line, units in done

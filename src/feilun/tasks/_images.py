@@ -23,14 +23,20 @@ __all__ = ["FILE", "ImageProcessor", "PixelFeatures", "scratch_config"]
 
 FILE = "preprocessor_config.json"
 
+_GAP = 2
+"""How many times its final size a picture is decoded at, at least: with 2, as for Pillow's own
+thumbnails, what is left for resizing looks the same."""
+
 
 class ImageProcessor:
     """Resizes and cuts pictures to one size, then scales their pixels, as the base model was
-    trained; the numbers are those of transformers' own processors on Pillow."""
+    trained; the numbers are those of transformers' own processors on Pillow, but for large JPEGs,
+    which are decoded at a part of their size: one or two of 255 levels lie between."""
 
     def __init__(self, recipe: Recipe, raw: Mapping[str, Any]) -> None:
         self.recipe = recipe
         self._raw = raw
+        self._least = _GAP * max(recipe.size or (recipe.edge or 0,))
         steps = (np.arange(256, dtype=np.float64) * recipe.scale).astype(np.float32)
         mean, std = np.array(recipe.mean, np.float32), np.array(recipe.std, np.float32)
         # 256 values a channel: looking them up is faster than computing, and equal to the last bit.
@@ -63,7 +69,7 @@ class ImageProcessor:
         """Each picture at its final size, still one byte a value: a quarter of the floats."""
         encoded = []
         for item in items:
-            image = _pictures.decode(_bytes(item), grey=self.recipe.channels == 1)
+            image = _pictures.decode(_bytes(item), self.recipe.channels == 1, self._least)
             pixels = np.asarray(self._resize(image))
             if self.recipe.crop:
                 pixels = _crop(pixels, self.recipe.crop)
@@ -172,7 +178,7 @@ class PixelFeatures:
     def _block(self, items: Sequence[Item]) -> np.ndarray:
         pictures = np.empty((len(items), self.side, self.side, 3), dtype=np.float32)
         for row, item in enumerate(items):
-            image = _pictures.decode(_bytes(item))
+            image = _pictures.decode(_bytes(item), least=_GAP * self.side)
             pictures[row] = np.asarray(image.resize((self.side, self.side), resample=2))
         pictures *= np.float32(1 / 255)
         ratio = self.side // self.coarse

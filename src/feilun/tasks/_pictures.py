@@ -63,11 +63,17 @@ def _opened(item: Item, column: str) -> tuple[bytes, Image]:
     return value, _open(value)
 
 
-def decode(data: bytes, grey: bool = False) -> Image:
-    """The picture in mode ``RGB``, or ``L`` if `grey`. Raises `InvalidData` as `check` does."""
+def decode(data: bytes, grey: bool = False, least: int = 0) -> Image:
+    """The picture in mode ``RGB``, or ``L`` if `grey`. Raises `InvalidData` as `check` does.
+
+    With `least`, a JPEG whose sides are at least twice as long is decoded at a half, a quarter or
+    an eighth of its size, no side shorter than `least`: for whoever scales it down anyway.
+    """
     from PIL import ImageOps
 
     image = _open(data)
+    if least:
+        image.draft(None, (least, least))
     _load(image)
     with suppress(Exception):  # a damaged EXIF block says nothing; the picture may be sound
         ImageOps.exif_transpose(image, in_place=True)
