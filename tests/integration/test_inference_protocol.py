@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -11,6 +12,7 @@ import httpx
 import numpy as np
 import pytest
 import tritonclient.http as triton
+from PIL import Image
 from tritonclient.utils import InferenceServerException
 
 from feilun.billing.prices import set_price
@@ -149,6 +151,20 @@ def test_pictures(
     in_json = {"name": "image", "datatype": "BYTES", "shape": [len(encoded), 1]}
     body = infer(server, "pictures", inputs=[{**in_json, "data": [[one] for one in encoded]}])
     assert body.json()["outputs"][0]["data"] == [output["label"] for output in told]
+
+
+def test_a_picture_that_proves_damaged_is_named_and_costs_nothing(server: Answering) -> None:
+    noise = np.random.default_rng(1).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(noise).save(buffer, "JPEG")
+    whole = buffer.getvalue()
+    inputs = [{"$base64": base64.b64encode(one).decode()} for one in (whole, whole[:-900], whole)]
+    before = sum(1 for _ in server.store.ledger.events())
+    told = server.http.post("/v1/predict", json={"model": "pictures", "inputs": inputs})
+    assert told.status_code == 422
+    error = told.json()["error"]
+    assert (error["code"], error["param"]) == ("tasks.damaged_image", "inputs[1]")
+    assert sum(1 for _ in server.store.ledger.events()) == before
 
 
 def test_answers_that_are_left_to_people_say_so(server: Answering) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +20,9 @@ from feilun.store.store import Store
 from helpers.serving import add_version, make_workspace
 
 
-def known(pace: float, lanes: int = 1) -> Admission:
+def known(pace: float, lanes: int = 1, progress: Callable[[], int] = lambda: 0) -> Admission:
     """One that has learned its pace from a call, and is idle."""
-    admission = Admission(Gate(1 << 30))
+    admission = Admission(Gate(1 << 30), progress)
     admission.lanes = lanes
     admission.enter("", 1, None)
     admission.leave("", 1, pace * lanes)
@@ -66,13 +66,14 @@ def test_without_a_queue_everything_is_let_in_even_after_a_bad_moment() -> None:
 
 
 def test_the_pace_is_measured_under_load(monkeypatch: pytest.MonkeyPatch) -> None:
-    moment = 0.0
-    monkeypatch.setattr("feilun.serving.admission.monotonic", lambda: moment)
-    admission = known(0.001)
+    moment = done = 0
+    monkeypatch.setattr("feilun.serving.admission.monotonic", lambda: moment / 1000)
+    admission = known(0.001, progress=lambda: done)
     for _ in range(200):
         admission.enter("one", 1, None)
     for _ in range(150):  # each answer takes 20 ms of the wall, though the engine says 1 ms
-        moment += 0.02
+        moment += 20
+        done += 1
         admission.leave("one", 1, 0.001)
         admission.enter("one", 1, None)
     assert admission.pace == pytest.approx(0.02, rel=0.1)
@@ -82,6 +83,23 @@ def test_the_pace_is_measured_under_load(monkeypatch: pytest.MonkeyPatch) -> Non
         admission.enter("one", 1, None)
         admission.leave("one", 1, 0.001)
     assert admission.pace < 0.002
+
+
+def test_the_pace_is_known_before_a_large_call_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By calls that left, an engine with one large call and a few small ones seemed to stand
+    still, and whoever came was refused."""
+    moment = done = 0
+    monkeypatch.setattr("feilun.serving.admission.monotonic", lambda: moment / 1000)
+    admission = known(0.02, progress=lambda: done)  # of inputs alone
+    admission.enter("one", 512, 10)
+    with pytest.raises(Overloaded):
+        admission.enter("one", 1, 10)
+    for _ in range(20):
+        moment, done = moment + 20, done + 8
+        admission.enter("one", 1, None)
+        admission.leave("one", 1, 0.02)
+    assert admission.pace == pytest.approx(0.0025, rel=0.1)
+    admission.enter("one", 1, 10)
 
 
 def test_a_late_loop_counts() -> None:

@@ -207,3 +207,29 @@ def test_an_image_bomb_costs_neither_time_nor_memory() -> None:
     kilobytes, seconds = map(float, done.stdout.split())
     assert kilobytes < 20_000
     assert seconds < 1
+
+
+def test_a_large_jpeg_is_decoded_at_a_part_of_its_size_and_looks_the_same() -> None:
+    draw = np.random.default_rng(3)
+    coarse = draw.integers(0, 256, (12, 16, 3), dtype=np.uint8)
+    photo = Image.fromarray(coarse).resize((640, 480), Image.Resampling.BICUBIC)
+    data = _file(photo, "JPEG", quality=90)
+    assert _pictures.decode(data).size == (640, 480)
+    small = _pictures.decode(data, least=100)
+    assert small.size == (160, 120)
+    whole = np.asarray(_pictures.decode(data).resize((50, 50), resample=2)).astype(int)
+    assert np.abs(np.asarray(small.resize((50, 50), resample=2)).astype(int) - whole).max() <= 3
+    # Small ones, and formats that cannot, are decoded as they are.
+    assert _pictures.decode(data, least=400).size == (640, 480)
+    assert _pictures.decode(_file(photo), least=100).size == (640, 480)
+
+
+def test_the_header_alone_lets_in_what_decoding_refuses() -> None:
+    noise = np.random.default_rng(1).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    data = _file(Image.fromarray(noise), "JPEG")
+    broken = data[: len(data) // 2]
+    assert _pictures.accept(broken, "image") == broken
+    for refuse in (_pictures.check, _pictures.decode):
+        with pytest.raises(InvalidData) as caught:
+            refuse(broken, *(["image"] if refuse is _pictures.check else []))  # type: ignore[operator]
+        assert caught.value.code == "tasks.damaged_image"

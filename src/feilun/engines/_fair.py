@@ -37,8 +37,9 @@ def rounded(cost: int) -> int:
 
 
 class Waiting(Protocol):
-    """A call as the queues see it. `turn` is where it stands among its customer's calls, below 0
-    until its first item is prepared; one that is `over` is dropped."""
+    """A call as the queues see it. `turn` is where it stands among its customer's calls: below 0
+    until its first item is prepared, and one further with every `TURN` items that a batch has
+    taken. One that is `over` is dropped."""
 
     customer: str
     size: int
@@ -117,14 +118,14 @@ class Piece(Generic[CallT]):
 
 @dataclass(eq=False, slots=True)
 class _Customer(Generic[CallT]):
-    """A customer with pieces in the pool: what it has used, how many pieces each of its calls has
-    there, and the pieces by turn."""
+    """A customer with pieces in the pool: what it has `used`, from which `turn` on a new call
+    stands in its line, the pieces that each of its calls has there, and the calls by turn."""
 
     name: str
     used: float
     turn: float
-    calls: dict[CallT, int] = field(default_factory=dict)
-    pieces: list[tuple[float, int, Piece[CallT]]] = field(default_factory=list)
+    calls: dict[CallT, deque[Piece[CallT]]] = field(default_factory=dict)
+    line: list[tuple[float, int, CallT]] = field(default_factory=list)
 
 
 class Pool(Generic[CallT]):
@@ -153,13 +154,14 @@ class Pool(Generic[CallT]):
         self._costs.insert(place, cost)
         self._pieces.insert(place, piece)
         self.bytes += piece.bytes
-        customer = self._joined(piece.call.customer)
-        if piece.call.turn < 0:
-            piece.call.turn = customer.turn
-        # A large call takes its place in the line again with every `TURN` of its items.
-        turn = piece.call.turn + piece.position // TURN
-        heapq.heappush(customer.pieces, (turn, next(self._numbers), piece))
-        customer.calls[piece.call] = customer.calls.get(piece.call, 0) + 1
+        call, customer = piece.call, self._joined(piece.call.customer)
+        if call.turn < 0:
+            call.turn = customer.turn
+        own = customer.calls.get(call)
+        if own is None:
+            own = customer.calls[call] = deque()
+            heapq.heappush(customer.line, (call.turn, next(self._numbers), call))
+        own.append(piece)
 
     def take(self) -> list[Piece[CallT]]:
         """The next batch: whose turn it is, and the nearest to it in cost."""
@@ -172,7 +174,13 @@ class Pool(Generic[CallT]):
         del self._pieces[start:end], self._costs[start:end]
         for piece in batch:
             # All pay for what they take, also when they come along in another's turn.
-            self._customers[piece.call.customer].used += rounded(piece.encoded.cost)
+            customer, part = self._customers[piece.call.customer], 1 / TURN
+            customer.used += rounded(piece.encoded.cost)
+            piece.call.turn += part
+            # With every round of the calls that wait the line moves on, so that those which come
+            # later never stand before all that is left of a large one.
+            customer.turn += part / len(customer.calls)
+            self._turn = max(self._turn, customer.turn)
             self._leave(piece)
         self._forget()
         return batch
@@ -201,9 +209,11 @@ class Pool(Generic[CallT]):
         piece.taken = True
         self.bytes -= piece.bytes
         customer = self._customers[piece.call.customer]
-        left = customer.calls.pop(piece.call) - 1
-        if left:
-            customer.calls[piece.call] = left
+        own = customer.calls[piece.call]
+        while own and own[0].taken:
+            own.popleft()
+        if not own:
+            del customer.calls[piece.call]
         if not customer.calls:  # it must not gain by leaving and coming back
             del self._customers[customer.name]
             self._left[customer.name] = customer.used
@@ -243,14 +253,21 @@ class Pool(Generic[CallT]):
             if used < customer.used:  # it came along in another's turn: its own comes later
                 heapq.heappush(self._next, (customer.used, next(self._numbers), customer))
                 continue
-            while customer.pieces[0][2].taken:
-                heapq.heappop(customer.pieces)
-            turn, _, piece = customer.pieces[0]
-            # With every round of the calls that wait the line moves on, so that those which come
-            # later never stand before all that is left of a large one.
-            customer.turn = max(customer.turn, turn) + 1 / len(customer.calls)
-            self._turn = max(self._turn, customer.turn)
+            call = self._first(customer)
+            customer.turn = max(customer.turn, call.turn)
             self._used = max(self._used, used)
             heapq.heappush(self._next, (used, next(self._numbers), customer))
-            return piece
+            return customer.calls[call][0]
         return None
+
+    def _first(self, customer: _Customer[CallT]) -> CallT:
+        """Whose turn it is among the calls of `customer`."""
+        while True:
+            turn, _, call = customer.line[0]
+            if call not in customer.calls:  # nothing of it waits here now
+                heapq.heappop(customer.line)
+            elif turn < call.turn:  # it came along in another's turn: its own comes later
+                again = (call.turn, next(self._numbers), call)
+                heapq.heapreplace(customer.line, again)
+            else:
+                return call

@@ -8,6 +8,7 @@ own share alone, whatever the others have sent.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from time import monotonic
 
 from feilun.errors import Overloaded
@@ -21,7 +22,7 @@ be slower in the next second than it was in the last, and a queue that is kept f
 _WINDOW_INPUTS = 32
 _WINDOW_SECONDS = 0.25
 _NEW = 0.3  # weight of the newest window
-_DECAY = 0.98  # of what was measured under load, with each call answered without it
+_FADE = 0.02  # of what was measured under load too much, with each call answered without it
 _SMALLEST = 16 * 1024  # bytes that any request counts for: its task, buffers, headers
 
 
@@ -60,10 +61,12 @@ class Gate:
 
 class Admission:
     """The queue before one engine, by customer. On the event loop's thread only. `lanes` is how
-    many batches the engine computes at once."""
+    many batches the engine computes at once, `progress` how many inputs it has computed so far: of
+    a large call too, long before it leaves."""
 
-    def __init__(self, gate: Gate) -> None:
+    def __init__(self, gate: Gate, progress: Callable[[], int]) -> None:
         self._gate = gate
+        self._progress = progress
         self.lanes = 1
         self._waiting: dict[str, int] = {}
         self._engine_pace = 0.0
@@ -76,8 +79,10 @@ class Admission:
 
     @property
     def pace(self) -> float:
-        """Seconds that an input takes from the engine when everything runs."""
-        return max(self._engine_pace, self._full_pace)
+        """Seconds that an input takes from the engine when everything runs: as it was when the
+        engine last had its hands full. An input alone takes several times as long as one of a
+        batch, so what calls without a queue took counts only as long as nothing else is known."""
+        return self._full_pace or self._engine_pace
 
     def expected(self, customer: str, inputs: int) -> float:
         """Seconds until `inputs` more of `customer` would be answered."""
@@ -93,6 +98,8 @@ class Admission:
     def enter(self, customer: str, inputs: int, seconds: float | None) -> None:
         """Counts a call in whose caller waits `seconds`. Raises `Overloaded` when it would wait
         longer; where nothing else is under way there is no queue, and it is let in."""
+        if self._is_full:
+            self._measure()
         if seconds is not None and self.outstanding:
             expected = self.expected(customer, inputs)
             if expected > seconds * _MARGIN:
@@ -108,7 +115,7 @@ class Admission:
 
     def leave(self, customer: str, inputs: int, engine_seconds: float | None = None) -> None:
         """Counts a call out; `engine_seconds` when it was answered."""
-        full = self.outstanding >= _TURN * self.lanes
+        full = self._is_full
         self.outstanding -= inputs
         left = self._waiting[customer] - inputs
         if left:
@@ -121,23 +128,27 @@ class Admission:
         pace = engine_seconds / inputs / self.lanes
         self._engine_pace += (pace - self._engine_pace) * (_NEW if self._engine_pace else 1.0)
         if full:
-            self._measure(inputs)
+            self._measure()
         else:
             self._since = None
-            self._full_pace *= _DECAY
+            # A bad moment under load must not be believed for ever.
+            self._full_pace -= max(0.0, self._full_pace - self._engine_pace) * _FADE
 
-    def _measure(self, inputs: int) -> None:
-        """How fast answers leave while the engine has its hands full."""
-        moment = monotonic()
-        if self._since is None:
-            self._since, self._done = moment, 0
+    @property
+    def _is_full(self) -> bool:
+        return self.outstanding >= _TURN * self.lanes
+
+    def _measure(self) -> None:
+        """How fast the engine answers while it has its hands full."""
+        moment, done = monotonic(), self._progress()
+        if self._since is None or done < self._done:  # another engine begins at 0
+            self._since, self._done = moment, done
             return
-        self._done += inputs
-        took = moment - self._since
-        if self._done >= _WINDOW_INPUTS and took >= _WINDOW_SECONDS:
-            pace = took / self._done
+        inputs, took = done - self._done, moment - self._since
+        if inputs >= _WINDOW_INPUTS and took >= _WINDOW_SECONDS:
+            pace = took / inputs
             self._full_pace += (pace - self._full_pace) * (_NEW if self._full_pace else 1.0)
-            self._since, self._done = moment, 0
+            self._since, self._done = moment, done
 
 
 def _default_bytes() -> int:

@@ -85,7 +85,7 @@ class Served:
         self.serving: ServingConfig = _section(ServingConfig, config.get("serving"))
         self.feedback: FeedbackConfig = _section(FeedbackConfig, config.get("feedback"))
         self.abstains = card.rule.abstain_below > 0
-        self.admission = Admission(gate)
+        self.admission = Admission(gate, self._progress)
         cache_bytes = self.serving.cache_mb << 20
         self.cache = AnswerCache(cache_bytes) if cache_bytes else None
         self._residents = residents
@@ -110,6 +110,9 @@ class Served:
         self.streams = max(1, int(info.get("streams", 1)))
         self.gives_vectors = bool(info.get("vectors"))
         self.admission.lanes = self.streams
+
+    def _progress(self) -> int:
+        return 0 if self.engine is None else self.engine.usage.inputs
 
     @property
     def closed(self) -> bool:
