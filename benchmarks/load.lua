@@ -18,8 +18,9 @@ end
 done = function(summary, latency)
   local e = summary.errors
   local failed = e.connect + e.read + e.write + e.status + e.timeout
+  local answered = summary.requests - e.status
   io.write(string.format(
     '{"calls": %d, "failed": %d, "per_second": %.3f, "p50_ms": %.3f, "p99_ms": %.3f}\n',
-    summary.requests, failed, summary.requests / summary.duration * 1e6,
+    answered, failed, answered / summary.duration * 1e6,
     latency:percentile(50) / 1e3, latency:percentile(99) / 1e3))
 end

@@ -30,21 +30,30 @@ class Target:
 
 
 def measured(
-    target: Target, clients: int, seconds: float, bodies: Path, warm: float = 1.0
+    target: Target,
+    clients: int,
+    seconds: float,
+    bodies: Path,
+    warm: float = 1.0,
+    *,
+    whole: bool = False,
 ) -> dict[str, float]:
     """So many connections for so many seconds, each sending its next call after its answer; after
-    `warm` seconds that do not count."""
+    `warm` seconds that do not count. `whole`: until the last call is answered, and counted; for
+    calls of which few fit into the seconds."""
     if warm:
         drive(target, clients, warm, bodies)
     before = _busy(target.process)
-    result = drive(target, clients, seconds, bodies)
+    result = drive(target, clients, seconds, bodies, whole=whole)
     cpu = _busy(target.process) - before
     return {**result, "cpu_us": cpu / max(1.0, result["calls"]) * 1e6}
 
 
-def drive(target: Target, clients: int, seconds: float, bodies: Path) -> dict[str, float]:
+def drive(
+    target: Target, clients: int, seconds: float, bodies: Path, *, whole: bool = False
+) -> dict[str, float]:
     """One run of the driver: calls, failed ones, calls a second, p50 and p99."""
-    done = _start(target, clients, seconds, bodies).communicate()
+    done = _start(target, clients, seconds, bodies, whole).communicate()
     return _read(done)
 
 
@@ -61,9 +70,11 @@ def drive_beside(
         found.append(_read(process.communicate()))
 
 
-def _start(target: Target, clients: int, seconds: float, bodies: Path) -> subprocess.Popen[str]:
+def _start(
+    target: Target, clients: int, seconds: float, bodies: Path, whole: bool = False
+) -> subprocess.Popen[str]:
     environment = os.environ | {"KEY": target.key, "TEXTS": str(bodies)}
-    if DRIVER == "wrk":
+    if DRIVER == "wrk" and not whole:
         command = ["wrk", "-t1", f"-c{clients}", f"-d{max(1, round(seconds))}s"]
         command += ["--timeout", "30s", "-s", str(HERE / "load.lua"), target.address]
     else:
