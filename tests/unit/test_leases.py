@@ -200,7 +200,7 @@ def test_what_a_killed_process_held_comes_back(
     holder = start(HAMMER, workspace_dir, any_database or "", key.id, 0.3, tmp_path, "time", ready)
     wait_for(ready, holder)
     kill(holder)
-    counted = Counted(plan, MONTH, key.id)
+    counted = Counted(plan, MONTH, (key.id,))
     used = any_store.allowances.spent(counted)
     assert used > 0
 

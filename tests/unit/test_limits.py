@@ -238,6 +238,33 @@ def test_the_customer_s_limits_hold_for_all_its_keys(desk: Desk) -> None:
 # Quotas and budgets
 
 
+def test_a_rotated_key_goes_on_where_the_old_one_was(desk: Desk) -> None:
+    """Otherwise whoever has a key changed gets the month's quota and budget twice."""
+    store = desk.store
+    of = customer(store)
+    old = made(desk, lambda: key(store, of, monthly_inputs=10, monthly_budget="8.00"))
+
+    async def use() -> None:
+        await desk.call(old, 3)
+        _, new = store.keys.rotate_key(old.id, "fl_new", new_id(), overlap=timedelta(hours=1))
+        desk.reload()
+        old_now, new_now = store.keys.keys(of)
+        assert (new_now.id, new_now.line) == (new.id, (old.id, new.id))
+        await desk.call(new_now, 3)
+        await desk.call(old_now, 1)  # both work for an hour, on one account
+        with pytest.raises(QuotaExceeded):
+            await desk.call(new_now, 2)  # a budget of 8.00, of which 7 are used
+        _, third = store.keys.rotate_key(new.id, "fl_third", new_id(), overlap=timedelta(0))
+        desk.reload()
+        newest = store.keys.keys(of)[-1]
+        assert newest.line == (old.id, new.id, third.id)
+        with pytest.raises(QuotaExceeded):
+            await desk.call(newest, 2)
+        await desk.call(newest, 1)
+
+    asyncio.run(use())
+
+
 def test_a_quota_of_inputs(desk: Desk) -> None:
     limited = made(desk, lambda: key(desk.store, customer(desk.store), monthly_inputs=10))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -47,6 +48,20 @@ def test_a_settings_file_that_is_there_is_taken(workspace: Workspace) -> None:
     with pytest.raises(Conflict) as caught:
         workspace.init("renamed")
     assert "reviews" in caught.value.message()
+
+
+def test_a_replica_without_settings_files_leaves_prices_alone(workspace: Workspace) -> None:
+    """It serves what the database and the artifacts say; the files are on another machine."""
+    project = workspace.init("reviews")
+    catalog = workspace.store.catalog
+    text = project.file.read_text("utf-8")
+    project.file.write_text(text.replace("price_per_1000 = 0.0", "price_per_1000 = 2.5"), "utf-8")
+    workspace.apply_prices()
+    before = catalog.prices()
+    shutil.rmtree(project.file.parent)
+    workspace.apply_prices()
+    assert catalog.prices() == before
+    assert [price.amount for price in before] == [2_500_000]
 
 
 def test_a_file_that_speaks_of_another_project_is_refused(workspace: Workspace) -> None:

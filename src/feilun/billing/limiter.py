@@ -104,7 +104,7 @@ class Limits:
         lease = gate.budgets.get(currency)
         if lease is None:
             counted = Counted(
-                gate.counted.customer, gate.counted.month, gate.counted.key_id, currency
+                gate.counted.customer, gate.counted.month, gate.counted.keys, currency
             )
             name = f"budget:{_subject(gate.counted)}:{counted.month}:{currency}"
             slice_ = max(1, (settings.warning or 0) // 100) if settings.budget is None else None
@@ -129,7 +129,11 @@ class Limits:
         if version is not None:
             of_customer.append(version.plan.limits)
         found: tuple[tuple[Whose, LimitSettings, Counted], ...] = (
-            ("key", LimitSettings.model_validate(key.limits), Counted(key.customer, month, key.id)),
+            (
+                "key",
+                LimitSettings.model_validate(key.limits),
+                Counted(key.customer, month, key.line),
+            ),
             ("customer", tightest(of_customer), Counted(key.customer, month)),
         )
         gates = tuple(
@@ -166,6 +170,9 @@ class Limits:
         lease = self._leases.get(name)
         if lease is None:
             lease = self._leases[name] = Lease(self.sharing, name, limit, counted)
+        if counted is not None and lease.counted is not None:
+            # The key was rotated since: what the new one uses counts too.
+            lease.counted = max(counted, lease.counted, key=lambda one: len(one.keys))
         if (lease.limit, lease.slice) != (limit, slice):
             lease.lapse()  # what was taken of the old limit need not be there of the new one
             lease.limit, lease.slice = limit, slice
@@ -173,4 +180,4 @@ class Limits:
 
 
 def _subject(counted: Counted) -> str:
-    return f"key:{counted.key_id}" if counted.key_id else f"customer:{counted.customer}"
+    return f"key:{counted.keys[0]}" if counted.keys else f"customer:{counted.customer}"

@@ -85,7 +85,7 @@ def _left(allowances: Allowances, held: Held, currencies: list[str]) -> dict[str
     if settings.concurrency is not None:
         found["concurrency"] = settings.concurrency
     if settings.monthly_inputs is not None:
-        used = allowances.spent(Counted(counted.customer, counted.month, counted.key_id))
+        used = allowances.spent(Counted(counted.customer, counted.month, counted.keys))
         limit = settings.monthly_inputs
         found["inputs"] = {"limit": limit, "used": used, "remaining": max(0, limit - used)}
     if settings.budget is not None or settings.warning is not None:
@@ -96,7 +96,7 @@ def _left(allowances: Allowances, held: Held, currencies: list[str]) -> dict[str
 def _budget(
     allowances: Allowances, settings: LimitSettings, counted: Counted, currency: str
 ) -> Mapping[str, Any]:
-    used = allowances.spent(Counted(counted.customer, counted.month, counted.key_id, currency))
+    used = allowances.spent(Counted(counted.customer, counted.month, counted.keys, currency))
     budget, warning = settings.budget, settings.warning
     left = None if budget is None else exact_text(max(0, budget - used), currency)
     return {

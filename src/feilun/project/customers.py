@@ -186,7 +186,7 @@ class Customers:
             limits = LimitSettings.model_validate(key.limits)
             if limits.warning is None and limits.budget is None:
                 continue
-            of_key = self._spent(customer, month, None, key.id)
+            of_key = self._spent(customer, month, None, key.line)
             warnings += _warnings(limits, of_key, t("plans.whose_key", prefix=key.prefix))
         return CustomerShown(
             id=customer.id,
@@ -207,14 +207,20 @@ class Customers:
         )
 
     def _spent(
-        self, customer: Customer, month: str, currency: str | None, key_id: str | None = None
+        self, customer: Customer, month: str, currency: str | None, keys: tuple[str, ...] = ()
     ) -> dict[str, int]:
-        """The month's money by currency, open holds too."""
+        """The month's money by currency, open holds too; with `keys` what they used."""
         begin = datetime.fromisoformat(f"{month}-01").replace(tzinfo=UTC)
-        rows = self._store.ledger.usage(customer=customer.id, key_id=key_id, since=begin, by=())
+        rows = [
+            row
+            for key in keys or (None,)
+            for row in self._store.ledger.usage(
+                customer=customer.id, key_id=key, since=begin, by=()
+            )
+        ]
         codes = sorted({row.currency for row in rows} | ({currency} if currency else set()))
         counted = {
-            code: self._store.allowances.spent(Counted(customer.id, month, key_id, code))
+            code: self._store.allowances.spent(Counted(customer.id, month, keys, code))
             for code in codes
         }
         return {code: amount for code, amount in counted.items() if amount or code == currency}

@@ -340,8 +340,11 @@ class Workspace:
 
     def apply_prices(self) -> None:
         """Puts the prices of the settings files in force, from now on; a price that has not
-        changed stays the price version it is."""
+        changed stays the price version it is. A replica has no settings files, and leaves prices
+        to the server that has."""
         for project in self.projects():
+            if not project.file.exists():
+                continue
             serving = project.config().serving
             set_price(self.store.catalog, project.name, serving.price_per_1000, serving.currency)
 

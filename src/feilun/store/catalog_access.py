@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -120,7 +121,14 @@ class Access(CatalogPart):
             opens = (t.api_keys.c.project == project) | t.api_keys.c.project.is_(None)
             query = query.where(opens)
         with self._db.read() as connection:
-            return [_key(as_dict(row)) for row in connection.execute(query)]
+            keys = [_key(as_dict(row)) for row in connection.execute(query)]
+        before: dict[str, ApiKey] = {}
+        for place, key in enumerate(keys):
+            if key.id in before:
+                keys[place] = key = replace(key, earlier=before[key.id].line)
+            if key.successor is not None:
+                before[key.successor] = key
+        return keys
 
     def revoke_key(self, which: str) -> ApiKey:
         """Revokes the key of this id, or the only one of this prefix; again does nothing.

@@ -34,12 +34,13 @@ _GIVEN = "credit"
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """What a limit counts of the ledger: of `customer` (of one key, with `key_id`) in `month`
-    (``2026-11``) the money in `currency`, or without one the inputs."""
+    """What a limit counts of the ledger: of `customer` in `month` (``2026-11``) the money in
+    `currency`, or without one the inputs. With `keys` only what they used: a key, after those whose
+    place it took, so that a new key does not begin the month anew."""
 
     customer: str
     month: str
-    key_id: str | None = None
+    keys: tuple[str, ...] = ()
     currency: str | None = None
 
 
@@ -192,8 +193,8 @@ def _spent(connection: Connection, counted: Counted) -> Mapping[str, int]:
         )
         .group_by(c.writer)
     )
-    if counted.key_id is not None:
-        query = query.where(c.key_id == counted.key_id)
+    if counted.keys:
+        query = query.where(c.key_id.in_(counted.keys))
     found: dict[str, int] = {}
     if counted.currency is not None:
         query = query.where(c.currency == counted.currency)
@@ -203,8 +204,8 @@ def _spent(connection: Connection, counted: Counted) -> Mapping[str, int]:
             .where(h.customer == counted.customer, h.currency == counted.currency)
             .group_by(h.writer)
         )
-        if counted.key_id is not None:
-            held = held.where(h.key_id == counted.key_id)
+        if counted.keys:
+            held = held.where(h.key_id.in_(counted.keys))
         found = {writer: int(total) for writer, total in connection.execute(held)}
     for writer, total in connection.execute(query):
         found[writer] = found.get(writer, 0) + int(total)

@@ -246,7 +246,8 @@ class ApiKey:
     `project` None opens every project. `store_inputs`: days that inputs are kept, 0 for never,
     None for the project's own setting. `scopes` are what it opens (``predict``, ``feedback``,
     ``usage``, ``admin``), `limits` what it may use at most, `successor` the key that takes its
-    place.
+    place, `earlier` the keys whose place it took, oldest first, where the record was read with
+    them.
     """
 
     id: str
@@ -262,6 +263,12 @@ class ApiKey:
     scopes: tuple[str, ...] = DEFAULT_SCOPES
     limits: Json = field(default_factory=dict)
     successor: str | None = None
+    earlier: tuple[str, ...] = ()
+
+    @property
+    def line(self) -> tuple[str, ...]:
+        """The ids of the keys that count as one: those before it, and its own."""
+        return (*self.earlier, self.id)
 
 
 @dataclass(frozen=True, slots=True)
