@@ -13,10 +13,12 @@ from feilun.errors import InvalidData, Overloaded, UsageError
 from feilun.serving.admission import Admission, Gate
 from feilun.serving.cache import AnswerCache
 from feilun.serving.caller import Caller, Disconnected, caller
+from feilun.serving.limits import MAX_QUESTIONS
 from feilun.serving.models import Models
 from feilun.serving.served import Served
 from feilun.serving.sizes import parse_size
 from feilun.store.store import Store
+from feilun.tasks import _pieces
 from helpers.serving import add_version, make_workspace
 
 
@@ -314,6 +316,25 @@ def test_how_fast_a_model_is_is_known_before_the_first_call(store: Store) -> Non
     async def work(models: Models) -> None:
         pace = models.find("reviews")[1].admission.pace
         assert 0 < pace < 0.1
+
+    with_models(store, work)
+
+
+def test_explanations_stand_in_the_queue_with_all_that_they_ask(store: Store) -> None:
+    assert MAX_QUESTIONS == _pieces.MOST + 1
+
+    async def work(models: Models) -> None:
+        _, served = models.find("reviews")
+        caller.set(Caller())
+        outputs, _ = await served.answer(["great love"])
+        served.admission.enter("", 10**8, None)
+        with pytest.raises(Overloaded) as refused:
+            await served.explain(["great love"], outputs)
+        assert refused.value.code == "serving.overloaded"
+        served.admission.leave("", 10**8)
+        found, _ = await served.explain(["great love"], outputs)
+        assert found[0] is not None
+        assert served.admission.outstanding == 0
 
     with_models(store, work)
 

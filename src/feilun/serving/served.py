@@ -20,6 +20,7 @@ from feilun.errors import EnvironmentProblem, InvalidData, Overloaded
 from feilun.serving.admission import Admission, Gate
 from feilun.serving.cache import AnswerCache
 from feilun.serving.caller import Disconnected, caller
+from feilun.serving.limits import MAX_QUESTIONS
 from feilun.serving.residents import Residents
 from feilun.store.records import ModelVersion
 from feilun.tasks import base as tasks
@@ -186,18 +187,28 @@ class Served:
         self, items: Sequence[Item], outputs: Sequence[Output], *, customer: str = ""
     ) -> tuple[list[dict[str, Any] | None], float]:
         """Why the `outputs`, which have all their scores, are what they are, and the seconds of
-        the engine that it took. One input after the other: other calls come between them."""
+        the engine that it took. One input after the other: other calls come between them.
+
+        Raises `Overloaded` when it would take, or took, longer than the caller waits.
+        """
         found: list[dict[str, Any] | None] = []
         total = 0.0
+        seconds = caller.get().seconds(self.serving.deadline)
+        size = len(items) * MAX_QUESTIONS
+        self.admission.enter(customer, size, seconds)
         self.busy += 1
         try:
-            for item, output in zip(items, outputs, strict=True):
-                engine = await self._ready()
-                explanation, seconds = await explain_later(engine, item, output, customer)
-                found.append(explanation.to_output() if explanation else None)
-                total += seconds
+            async with asyncio.timeout(seconds):
+                for item, output in zip(items, outputs, strict=True):
+                    engine = await self._ready()
+                    explanation, took = await explain_later(engine, item, output, customer)
+                    found.append(explanation.to_output() if explanation else None)
+                    total += took
+        except TimeoutError:
+            raise Overloaded("engines.too_late", retry_after=1.0) from None
         finally:
             self.busy -= 1
+            self.admission.leave(customer, size)
         return found, total
 
     def interrupt_all(self) -> None:
