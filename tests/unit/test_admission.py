@@ -13,12 +13,10 @@ from feilun.errors import InvalidData, Overloaded, UsageError
 from feilun.serving.admission import Admission, Gate
 from feilun.serving.cache import AnswerCache
 from feilun.serving.caller import Caller, Disconnected, caller
-from feilun.serving.limits import MAX_QUESTIONS
 from feilun.serving.models import Models
 from feilun.serving.served import Served
 from feilun.serving.sizes import parse_size
 from feilun.store.store import Store
-from feilun.tasks import _pieces
 from helpers.serving import add_version, make_workspace
 
 
@@ -320,14 +318,17 @@ def test_how_fast_a_model_is_is_known_before_the_first_call(store: Store) -> Non
     with_models(store, work)
 
 
-def test_explanations_stand_in_the_queue_with_all_that_they_ask(store: Store) -> None:
-    assert MAX_QUESTIONS == _pieces.MOST + 1
-
+def test_explanations_stand_in_the_queue_with_all_that_they_ask(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def work(models: Models) -> None:
         _, served = models.find("reviews")
-        caller.set(Caller())
         outputs, _ = await served.answer(["great love"])
         served.admission.enter("", 10**8, None)
+        caller.set(Caller())
+        found, _ = await served.explain(["great love"], outputs)  # exact, without a question
+        assert found[0] is not None
+        monkeypatch.setattr("feilun.engines.explain._exactly", lambda *_: None)
         with pytest.raises(Overloaded) as refused:
             await served.explain(["great love"], outputs)
         assert refused.value.code == "serving.overloaded"
@@ -335,8 +336,34 @@ def test_explanations_stand_in_the_queue_with_all_that_they_ask(store: Store) ->
         found, _ = await served.explain(["great love"], outputs)
         assert found[0] is not None
         assert served.admission.outstanding == 0
+        who = Caller()
+        who.gone = True
+        caller.set(who)
+        with pytest.raises(Disconnected):
+            await served.explain(["great love"], outputs)
 
     with_models(store, work)
+
+
+def test_one_request_has_one_deadline_however_often_it_asks() -> None:
+    who = Caller(b"5")
+    first = who.deadline(10)
+    assert first is not None
+    assert who.deadline(10) == first
+    assert Caller(patient=True).deadline(10) is None
+
+
+def test_a_pause_is_no_engine_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A call of many inputs once a minute made every other call seem to take a minute."""
+    moment = done = 0
+    monkeypatch.setattr("feilun.serving.admission.monotonic", lambda: moment / 1000)
+    admission = known(0.001, progress=lambda: done)
+    for _ in range(5):
+        admission.enter("one", 64, 10)
+        moment, done = moment + 300, done + 64
+        admission.leave("one", 64, 0.3)
+        moment += 60_000
+    assert admission.pace == pytest.approx(0.3 / 64, rel=0.1)
 
 
 def test_a_caller_who_hangs_up_is_not_waited_for(store: Store) -> None:

@@ -63,6 +63,48 @@ def test_two_who_wait_get_equal_shares_whatever_they_have_sent() -> None:
     assert 0.75 < used["much"] / used["long"] < 1.35
 
 
+def test_half_way_through_a_large_call_a_small_one_has_the_next_turn() -> None:
+    """Batches take what is similar in length from all over a large call. By the places of its
+    items, a newcomer stood behind all that was left of the first half."""
+    draw = np.random.default_rng(5)
+    pool: Pool[Call] = Pool(BATCH)
+    large = Call("one", 512)
+    for position, cost in enumerate(draw.integers(16, 128, 512).tolist()):
+        pool.add(piece(large, position, cost))
+    for _ in range(30):
+        pool.take()
+    small = Call("one")
+    pool.add(piece(small, 0, 200))  # of another length than all others
+    served = [{one.call for one in pool.take()} for _ in range(2)]
+    assert any(small in calls for calls in served)
+    late = [Call("one") for _ in range(40)]  # and yet the large one goes on beside newcomers
+    shares = 0
+    for call in late:
+        pool.add(piece(call, 0, 200))
+        shares += sum(one.call is large for one in pool.take())
+    assert shares >= 40
+
+
+def test_a_call_that_comes_back_stands_where_its_customers_line_is() -> None:
+    pool: Pool[Call] = Pool(BATCH)
+    large = Call("one", 512)
+    others = [Call(f"other{number}", 512) for number in range(5)]
+    place = dict.fromkeys([large, *others], 0)
+    for _ in range(12):  # each has as many items in the pool as a batch takes
+        for call, begin in place.items():
+            for position in range(begin, begin + TURN):
+                pool.add(piece(call, position))
+            place[call] = begin + TURN
+        while pool.take():
+            pass
+    for position in range(place[large], place[large] + 64):
+        pool.add(piece(large, position))
+    small = Call("one")
+    pool.add(piece(small, 0, 200))
+    served = [{one.call for one in pool.take()} for _ in range(2)]
+    assert any(small in calls for calls in served)
+
+
 def test_who_comes_late_has_no_claim_to_the_past() -> None:
     pool: Pool[Call] = Pool(BATCH)
     fill(pool, "early", [1] * 400)

@@ -82,6 +82,7 @@ class Meter:
         self._queue: queue.SimpleQueue[list[_Call] | None] = queue.SimpleQueue()
         # Calls whose loop is still busy with others that end at the same moment.
         self._gathered: dict[asyncio.AbstractEventLoop, list[_Call]] = {}
+        self._handing = threading.Lock()
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="feilun-meter", daemon=True)
         self._thread.start()
@@ -96,33 +97,35 @@ class Meter:
         Raises `Unauthorized` when its key stopped working meanwhile, what the outcome says was
         refused, and `EnvironmentProblem` when it could not be written; then no answer may leave.
         """
-        if self._closed:
-            raise EnvironmentProblem("billing.meter_closed")
         loop = asyncio.get_running_loop()
         waiting = _Call(call, loop.create_future(), loop)
-        gathered = self._gathered.get(loop)
-        if gathered is None:
-            # Answers of one batch come in one turn of the loop. Handed in after that turn they are
-            # one group; one by one, the first would be a group of its own.
-            self._gathered[loop] = [waiting]
-            loop.call_soon(self._hand_in, loop)
-        else:
+        with self._handing:
+            if self._closed:
+                raise EnvironmentProblem("billing.meter_closed")
+            gathered = self._gathered.setdefault(loop, [])
+            if not gathered:
+                # Answers of one batch come in one turn of the loop. Handed in after that turn they
+                # are one group; one by one, the first would be a group of its own.
+                loop.call_soon(self._hand_in, loop)
             gathered.append(waiting)
         return await waiting.done
 
     def close(self) -> None:
         """Commits what was handed in so far, then stops. Twice is harmless."""
-        if not self._closed:
-            self._closed = True
-            for loop in list(self._gathered):
-                self._hand_in(loop)
-            self._queue.put(None)
+        with self._handing:
+            if not self._closed:
+                self._closed = True
+                for calls in self._gathered.values():
+                    self._queue.put(calls)
+                self._gathered.clear()
+                self._queue.put(None)
         self._thread.join()
 
     def _hand_in(self, loop: asyncio.AbstractEventLoop) -> None:
-        calls = self._gathered.pop(loop, None)
-        if calls:
-            self._queue.put(calls)
+        with self._handing:
+            calls = self._gathered.pop(loop, None)
+            if calls:
+                self._queue.put(calls)
 
     def _run(self) -> None:
         while (first := self._queue.get()) is not None:

@@ -155,10 +155,10 @@ class Pool(Generic[CallT]):
         self._pieces.insert(place, piece)
         self.bytes += piece.bytes
         call, customer = piece.call, self._joined(piece.call.customer)
-        if call.turn < 0:
-            call.turn = customer.turn
         own = customer.calls.get(call)
         if own is None:
+            # Also one that comes back: its customer's line has moved on meanwhile.
+            call.turn = max(call.turn, customer.turn)
             own = customer.calls[call] = deque()
             heapq.heappush(customer.line, (call.turn, next(self._numbers), call))
         own.append(piece)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, cast
 
@@ -20,9 +20,12 @@ from feilun.engines.base import Engine
 from feilun.tasks import base as tasks
 from feilun.tasks._ngrams import NGrams, origins
 from feilun.tasks._pieces import MOST, Pieces, word_pieces
-from feilun.types import EngineRequest, Item, Output
+from feilun.types import Item, Output
 
 __all__ = ["Explanation", "explain", "explain_later"]
+
+Ask = Callable[[Sequence[Item]], Awaitable[tuple[list[Output], float]]]
+"""Answers with all their scores, and the engine's seconds."""
 
 _TINY = 1e-12
 
@@ -82,10 +85,10 @@ def explain(
 
 
 async def explain_later(
-    engine: Engine, item: Item, output: Output, customer: str = ""
+    engine: Engine, item: Item, output: Output, ask: Ask
 ) -> tuple[Explanation | None, float]:
     """`explain` for a server, and the engine's seconds: `output` is the answer with all its scores,
-    and what else is asked waits in the engine's queue with all other calls, as `customer`'s."""
+    and what else has to be asked goes through `ask`."""
     pair = _pair(output, None, None)
     if pair is None:
         return None, 0.0
@@ -97,11 +100,7 @@ async def explain_later(
     if pieces is None:
         return None, 0.0
     questions = await asyncio.to_thread(_questions, pieces)
-    outputs: list[Output] = []
-    seconds = 0.0
-    async for chunk in engine.submit(EngineRequest(questions, True, customer)):
-        outputs += chunk.outputs
-        seconds += chunk.usage.engine_seconds if chunk.usage else 0.0
+    outputs, seconds = await ask(questions)
     return _occluded(outputs, pieces, pair), seconds
 
 

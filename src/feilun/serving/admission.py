@@ -112,11 +112,17 @@ class Admission:
                 )
         self._waiting[customer] = self._waiting.get(customer, 0) + inputs
         self.outstanding += inputs
+        if self._is_full:
+            self._measure()
 
     def leave(self, customer: str, inputs: int, engine_seconds: float | None = None) -> None:
         """Counts a call out; `engine_seconds` when it was answered."""
         full = self._is_full
+        if full and engine_seconds is not None:
+            self._measure()
         self.outstanding -= inputs
+        if not self._is_full:
+            self._since = None  # what comes next is measured from its own beginning
         left = self._waiting[customer] - inputs
         if left:
             self._waiting[customer] = left
@@ -127,11 +133,7 @@ class Admission:
         self.answered += inputs
         pace = engine_seconds / inputs / self.lanes
         self._engine_pace += (pace - self._engine_pace) * (_NEW if self._engine_pace else 1.0)
-        if full:
-            self._measure()
-        else:
-            self._since = None
-            # A bad moment under load must not be believed for ever.
+        if not full:  # a bad moment under load must not be believed for ever
             self._full_pace -= max(0.0, self._full_pace - self._engine_pace) * _FADE
 
     @property
@@ -139,7 +141,7 @@ class Admission:
         return self.outstanding >= _TURN * self.lanes
 
     def _measure(self) -> None:
-        """How fast the engine answers while it has its hands full."""
+        """How fast the engine answers while it has its hands full, and never across a pause."""
         moment, done = monotonic(), self._progress()
         if self._since is None or done < self._done:  # another engine begins at 0
             self._since, self._done = moment, done

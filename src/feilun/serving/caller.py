@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
+from time import monotonic
 
 from feilun.errors import InvalidData
 
@@ -30,6 +31,7 @@ class Caller:
     patient: bool = False
     gone: bool = False
     interrupt: Callable[[], None] | None = None
+    until: float | None = None
 
     def seconds(self, most: float) -> float | None:
         """How long it waits, `most` at most; None for ever. Raises `InvalidData` for a header that
@@ -46,6 +48,14 @@ class Caller:
             given = self.timeout[:40].decode("latin-1")
             raise InvalidData("serving.bad_timeout", given=given, param="x-request-timeout")
         return min(wanted, most)
+
+    def deadline(self, most: float) -> float | None:
+        """Until when it waits, by `time.monotonic`, for all that one request asks of the engine:
+        `seconds` from the first time that this is asked. Raises as `seconds` does."""
+        seconds = self.seconds(most)
+        if seconds is not None and self.until is None:
+            self.until = monotonic() + seconds
+        return self.until
 
     def leave(self) -> None:
         """The client has hung up: what is done for it alone is interrupted."""

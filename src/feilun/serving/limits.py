@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["MAX_BODY", "MAX_EXPLAINED", "MAX_QUESTIONS", "MAX_TEXT"]
+__all__ = ["MAX_BODY", "MAX_EXPLAINED", "MAX_TEXT"]
 
 MAX_BODY = 32 * 1024 * 1024
 """Bytes of one request's body."""
@@ -11,7 +11,4 @@ MAX_TEXT = 1_000_000
 """Characters of one text."""
 
 MAX_EXPLAINED = 16
-"""Inputs of a call that wants explanations: each may ask the model `MAX_QUESTIONS` times."""
-
-MAX_QUESTIONS = 65
-"""Inputs that the explanation of one may come to: as it is, and without each of its pieces."""
+"""Inputs of a call that wants explanations: each may ask the model up to 65 times."""

@@ -20,7 +20,6 @@ from feilun.errors import EnvironmentProblem, InvalidData, Overloaded
 from feilun.serving.admission import Admission, Gate
 from feilun.serving.cache import AnswerCache
 from feilun.serving.caller import Disconnected, caller
-from feilun.serving.limits import MAX_QUESTIONS
 from feilun.serving.residents import Residents
 from feilun.store.records import ModelVersion
 from feilun.tasks import base as tasks
@@ -162,9 +161,10 @@ class Served:
         """
         try:
             return await self._answer(items, all_scores, vectors, customer)
-        except InvalidData:
-            # The engine does not say which input it was: a second look does.
-            await asyncio.to_thread(_each, self.task.check, items, "inputs")
+        except InvalidData as error:
+            if "param" not in error.params:
+                # The engine does not say which input it was: a second look does.
+                await asyncio.to_thread(_each, self.task.check, items, "inputs")
             raise
 
     async def _answer(
@@ -189,26 +189,19 @@ class Served:
         """Why the `outputs`, which have all their scores, are what they are, and the seconds of
         the engine that it took. One input after the other: other calls come between them.
 
-        Raises `Overloaded` when it would take, or took, longer than the caller waits.
+        Raises as `answer` does; what is asked about an input stands in the queue like a call.
         """
+
+        async def ask(questions: Sequence[Item]) -> tuple[list[Output], float]:
+            answers, usage, _ = await self._admitted(EngineRequest(questions, True, customer))
+            return answers, usage.engine_seconds
+
         found: list[dict[str, Any] | None] = []
         total = 0.0
-        seconds = caller.get().seconds(self.serving.deadline)
-        size = len(items) * MAX_QUESTIONS
-        self.admission.enter(customer, size, seconds)
-        self.busy += 1
-        try:
-            async with asyncio.timeout(seconds):
-                for item, output in zip(items, outputs, strict=True):
-                    engine = await self._ready()
-                    explanation, took = await explain_later(engine, item, output, customer)
-                    found.append(explanation.to_output() if explanation else None)
-                    total += took
-        except TimeoutError:
-            raise Overloaded("engines.too_late", retry_after=1.0) from None
-        finally:
-            self.busy -= 1
-            self.admission.leave(customer, size)
+        for item, output in zip(items, outputs, strict=True):
+            explanation, seconds = await explain_later(await self._ready(), item, output, ask)
+            found.append(explanation.to_output() if explanation else None)
+            total += seconds
         return found, total
 
     def interrupt_all(self) -> None:
@@ -246,8 +239,8 @@ class Served:
         who = caller.get()
         if who.gone:
             raise Disconnected
-        seconds = who.seconds(self.serving.deadline)
-        deadline = None if seconds is None else monotonic() + seconds
+        deadline = who.deadline(self.serving.deadline)
+        seconds = None if deadline is None else max(0.0, deadline - monotonic())
         size = len(request.items)
         self.admission.enter(request.customer, size, seconds)
         self.busy += 1

@@ -122,13 +122,8 @@ class Access(CatalogPart):
             query = query.where(opens)
         with self._db.read() as connection:
             keys = [_key(as_dict(row)) for row in connection.execute(query)]
-        before: dict[str, ApiKey] = {}
-        for place, key in enumerate(keys):
-            if key.id in before:
-                keys[place] = key = replace(key, earlier=before[key.id].line)
-            if key.successor is not None:
-                before[key.successor] = key
-        return keys
+        before = {key.successor: key for key in keys if key.successor is not None}
+        return [replace(key, earlier=_earlier(key, before)) for key in keys]
 
     def revoke_key(self, which: str) -> ApiKey:
         """Revokes the key of this id, or the only one of this prefix; again does nothing.
@@ -202,6 +197,15 @@ class Access(CatalogPart):
         """Keeps a JSON value under `key`, in place of what was there."""
         with self._db.write() as connection:
             put_setting(connection, key, value)
+
+
+def _earlier(key: ApiKey, before: Mapping[str, ApiKey]) -> tuple[str, ...]:
+    """The ids of the keys whose place `key` took, oldest first."""
+    found: list[str] = []
+    while (replaced := before.get(key.id)) is not None:
+        found.insert(0, replaced.id)
+        key = replaced
+    return tuple(found)
 
 
 def _key(row: dict[str, Any]) -> ApiKey:

@@ -36,7 +36,8 @@ class ImageProcessor:
     def __init__(self, recipe: Recipe, raw: Mapping[str, Any]) -> None:
         self.recipe = recipe
         self._raw = raw
-        self._least = _GAP * max(recipe.size or (recipe.edge or 0,))
+        # The nearest pixel is another one in a picture that was averaged before.
+        self._least = _GAP * max(recipe.size or (recipe.edge or 0,)) if recipe.resample else 0
         steps = (np.arange(256, dtype=np.float64) * recipe.scale).astype(np.float32)
         mean, std = np.array(recipe.mean, np.float32), np.array(recipe.std, np.float32)
         # 256 values a channel: looking them up is faster than computing, and equal to the last bit.
