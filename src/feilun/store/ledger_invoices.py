@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import String, and_, cast, func, insert, or_, select
@@ -34,6 +34,7 @@ _BY = ("kind", "project", "endpoint", "price_version", "currency", "outcome")
 _UNITS = ("calls", "inputs", "tokens", "pixels", "tokens_out", "audio_ms")
 _SUMS = (*_UNITS, "amount", "cost", "engine_us")
 _TRIES = 20
+_CHUNK = 500  # ids of one question
 _NUMBER = re.compile(r"\d{4}-\d{2}-\d{4,9}", re.ASCII)
 
 
@@ -123,13 +124,21 @@ class InvoiceLog:
 
     def charged_later(self, customer: str, outcome: str) -> list[tuple[str, int]]:
         """Currency and amount of each event of this outcome, in the order they were written."""
-        query = (
-            select(t.events.c.currency, t.events.c.amount)
-            .where(t.events.c.customer == customer, t.events.c.outcome == outcome)
-            .order_by(t.events.c.created, t.events.c.id)
-        )
+        c, e = t.totals.c, t.events.c
+        days = select(c.day).where(c.customer == customer, c.outcome == outcome).distinct()
+        found: list[tuple[str, int]] = []
         with self._db.read() as connection:
-            return [(row.currency, int(row.amount)) for row in connection.execute(query)]
+            # The roll-ups know the days: no others of millions of events are looked at.
+            for day in sorted(connection.scalars(days)):
+                start = datetime.fromisoformat(day).replace(tzinfo=UTC)
+                query = (
+                    select(e.currency, e.amount)
+                    .where(e.customer == customer, e.outcome == outcome)
+                    .where(e.created >= start, e.created < start + timedelta(days=1))
+                    .order_by(e.created, e.id)
+                )
+                found += [(row.currency, int(row.amount)) for row in connection.execute(query)]
+        return found
 
     def add_reason(self, call_id: str, customer: str, reason: str) -> None:
         """Notes why the event of this call id will be written. The same again does nothing; raises
@@ -151,38 +160,22 @@ class InvoiceLog:
     def reasoned(self, customer: str, month: str) -> list[tuple[Event, str]]:
         """The customer's events of the month that carry a reason, in the order of time."""
         start, end = month_span(month)
-        e = t.events.c
-        query = (
-            select(t.events, t.reasons.c.reason)
-            .join(t.reasons, t.reasons.c.call_id == e.call_id)
-            .where(
-                t.reasons.c.customer == customer,
-                e.customer == customer,
-                e.created >= start,
-                e.created < end,
-            )
-            .order_by(e.created, e.id)
-        )
+        e, r = t.events.c, t.reasons.c
+        found: list[tuple[Event, str]] = []
         with self._db.read() as connection:
-            return [
-                (
-                    Event(
-                        call_id=row.call_id,
-                        kind=row.kind,
-                        seq=row.seq,
-                        amount=int(row.amount),
-                        currency=row.currency,
-                        customer=row.customer,
-                        project=row.project,
-                        endpoint=row.endpoint,
-                        outcome=row.outcome,
-                        created=row.created,
-                        id=row.id,
-                    ),
-                    row.reason,
+            # From the few reasons to their events: the other way round leads past every call.
+            query = select(r.call_id, r.reason).where(r.customer == customer)
+            known = {row.call_id: row.reason for row in connection.execute(query)}
+            calls = sorted(known)
+            for begin in range(0, len(calls), _CHUNK):
+                events = select(t.events).where(
+                    e.call_id.in_(calls[begin : begin + _CHUNK]),
+                    e.customer == customer,
+                    e.created >= start,
+                    e.created < end,
                 )
-                for row in connection.execute(query)
-            ]
+                found += [(_event(row), known[row.call_id]) for row in connection.execute(events)]
+        return sorted(found, key=lambda one: (one[0].created, one[0].id))
 
     def add_invoice(
         self, customer: str, month: str, currency: str, total: int, document: Mapping[str, Any]
@@ -266,4 +259,20 @@ def _sum(values: Any) -> UsageRow:
         cost=int(values["cost"]),
         engine_us=int(values["engine_us"]),
         events=int(values["events"]),
+    )
+
+
+def _event(row: Any) -> Event:
+    return Event(
+        call_id=row.call_id,
+        kind=row.kind,
+        seq=row.seq,
+        amount=int(row.amount),
+        currency=row.currency,
+        customer=row.customer,
+        project=row.project,
+        endpoint=row.endpoint,
+        outcome=row.outcome,
+        created=row.created,
+        id=row.id,
     )
