@@ -32,6 +32,14 @@ PARTS = {
         "All through HTTP, with key, rate limit, quota, budget, ledger and prediction log on.",
         ("--peers", "all"),
     ),
+    "ledger": Part(
+        "benchmarks.ledger_scale",
+        "A hundred million calls in the ledger",
+        "Generated rows with the bytes that the ledger itself would write: a month of 1,000 "
+        "customers, a link of the chain for each 250 calls, sums and volumes beside them.",
+        ("--rows", "100_000_000", "--folder", "ledger-scale"),
+        asked=True,
+    ),
     "engines": Part(
         "benchmarks.engines", "Engines in process", "What the batcher reaches of a sorted list."
     ),

@@ -51,8 +51,8 @@ GROUP = 250
 BATCH = 1000
 """Links of one transaction, which is what an interruption loses at most."""
 BYTES_A_ROW = {"sqlite": 450, "postgres": 570}
-"""Bytes on disk of an event with its indexes and its share of the sums, as 50,000 to 200,000 rows
-took them."""
+"""Bytes on disk of an event with its indexes and its share of the sums: 429 of a hundred million on
+SQLite, of 200,000 on PostgreSQL."""
 PLAN = {
     "currency": "EUR",
     "monthly_minimum": "20",
@@ -85,8 +85,10 @@ def main() -> None:
     with _store(own, options.database) as store:
         figures = {"database": options.database, **_run(store, options.rows)}
         figures["bytes"] = sum(f.stat().st_size for f in own.rglob("*") if f.is_file())
+    print("| figure | value |\n|---|---|")
     for name, value in figures.items():
-        print(f"{name:24} {value:,.3f}" if isinstance(value, float) else f"{name:24} {value}")
+        form = {float: ",.3f", int: ","}.get(type(value), "")
+        print(f"| {name} | {value:{form}} |")
     if options.json:
         options.json.write_text(json.dumps(figures, indent=1) + "\n")
     if not options.keep:

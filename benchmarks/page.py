@@ -24,12 +24,14 @@ ROOT = Path(__file__).parents[1]
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A section: the module that measures it, its title, what stands above the tables."""
+    """A section: the module that measures it, its title, what stands above the tables; `asked`:
+    it takes hours or much disk, and is run by name only."""
 
     module: str
     title: str
     text: str = ""
     arguments: tuple[str, ...] = ()
+    asked: bool = False
 
 
 def main(description: str, head: str, parts: Mapping[str, Part], output: Path) -> int:
@@ -44,7 +46,7 @@ def main(description: str, head: str, parts: Mapping[str, Part], output: Path) -
     options = parser.parse_args(own)
     sections = _sections(options.output, parts)
     failed = []
-    for name in options.names or parts:
+    for name in options.names or [name for name, part in parts.items() if not part.asked]:
         print(f"== {name}", file=sys.stderr)
         part = parts[name] if given is None else replace(parts[name], arguments=given)
         text = _run(part)
