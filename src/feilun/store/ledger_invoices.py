@@ -20,6 +20,7 @@ from feilun.errors import Conflict, CorruptArtifact, NotFound
 from feilun.store import tables_ledger as t
 from feilun.store.columns import dump_json, now
 from feilun.store.database import Database
+from feilun.store.ledger_totals import event_of
 from feilun.store.records import Event, Invoice, UsageRow
 
 __all__ = ["MINIMUM", "RERATE", "InvoiceLog", "digest_of", "month_span"]
@@ -174,7 +175,7 @@ class InvoiceLog:
                     e.created >= start,
                     e.created < end,
                 )
-                found += [(_event(row), known[row.call_id]) for row in connection.execute(events)]
+                found += [(event_of(row), known[row.call_id]) for row in connection.execute(events)]
         return sorted(found, key=lambda one: (one[0].created, one[0].id))
 
     def add_invoice(
@@ -259,20 +260,4 @@ def _sum(values: Any) -> UsageRow:
         cost=int(values["cost"]),
         engine_us=int(values["engine_us"]),
         events=int(values["events"]),
-    )
-
-
-def _event(row: Any) -> Event:
-    return Event(
-        call_id=row.call_id,
-        kind=row.kind,
-        seq=row.seq,
-        amount=int(row.amount),
-        currency=row.currency,
-        customer=row.customer,
-        project=row.project,
-        endpoint=row.endpoint,
-        outcome=row.outcome,
-        created=row.created,
-        id=row.id,
     )
