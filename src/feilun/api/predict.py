@@ -28,6 +28,8 @@ _encode = msgspec.json.Encoder().encode
 
 _LONG = 32 * 1024
 """Bytes of a body from which checking its inputs would hold up the event loop."""
+_LONG_TAGGED = 256 * 1024
+"""The same where they are base64: a picture is opened by the engine's threads only."""
 
 
 async def predict(
@@ -68,7 +70,7 @@ async def answer_golden(served: Served, raw: bytes) -> bytes:
 
 
 async def _prepare(served: Served, raw: bytes, body: PredictBody) -> list[Item]:
-    """Checked items. Long bodies and pictures are looked at beside the event loop."""
+    """Checked items. Long bodies are looked at beside the event loop."""
 
     def work() -> list[Item]:
         items = to_items(body, served.serving.max_inputs)
@@ -78,6 +80,6 @@ async def _prepare(served: Served, raw: bytes, body: PredictBody) -> list[Item]:
             )
         return served.check(items)
 
-    if len(raw) > _LONG or b"$base64" in raw:
+    if len(raw) > _LONG and (len(raw) > _LONG_TAGGED or b"$base64" not in raw):
         return await asyncio.to_thread(work)
     return work()

@@ -30,6 +30,7 @@ BATCH = 8
 for the next."""
 _SLICE = 16  # items prepared at once, and then a batch is run: nobody waits for a long call's all
 _LONG_SLICE = 48  # where so many wait that the pool would stay too small to choose from
+_SHORT = 0.002  # seconds of preparing that one thread may have to itself
 _POOL_ITEMS = 512  # prepared items held at most: beyond them a choice gains nothing
 _POOL_BYTES = 64 << 20
 
@@ -115,6 +116,7 @@ class Batcher:
         self._line: Line[_Call] = Line()
         self._pool: Pool[_Call] = Pool(BATCH)
         self._waiting = 0
+        self._each = 0.0
         self._running: dict[int, float] = {}
         self._under_way: dict[_Call, None] = {}
         self._open = True
@@ -230,10 +232,15 @@ class Batcher:
 
     def _room(self) -> int:
         """How many items to prepare now: more where many wait, so that there are enough of
-        similar length to choose from; none while the pool holds enough."""
-        if len(self._pool) >= _POOL_ITEMS or self._pool.bytes >= _POOL_BYTES:
+        similar length to choose from; none while the pool holds enough. What takes long to
+        prepare, such as pictures, is shared out among the threads."""
+        pooled = len(self._pool)
+        if pooled >= _POOL_ITEMS or self._pool.bytes >= _POOL_BYTES:
             return 0
-        return _SLICE if self._waiting < 2 * _LONG_SLICE else _LONG_SLICE
+        room = _SLICE if self._waiting < 2 * _LONG_SLICE else _LONG_SLICE
+        if self._each * room > _SHORT:
+            room = min(room, max(1, -(-(self._waiting - pooled) // len(self._threads))))
+        return room
 
     def _next_batch(self) -> tuple[list[Piece[_Call]], list[_Call]]:
         """Under the lock: the next batch without what is over or late, and the late calls."""
@@ -268,6 +275,7 @@ class Batcher:
         share = (ended - started) / max(1, len(whole))
         following = iter(encoded)
         with self._changed:
+            self._each = share
             for call, start, end, _ in raw:
                 if start == 0:
                     call.queue_seconds += started - call.begun
