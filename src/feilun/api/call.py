@@ -13,10 +13,11 @@ from typing import Any
 
 from feilun.api.allowance import allowance_headers
 from feilun.api.answer import Answer
-from feilun.api.body import Disconnected, gone
+from feilun.api.body import Disconnected
 from feilun.api.context import Api
 from feilun.api.idempotency import replay
 from feilun.api.trace import Trace
+from feilun.serving.caller import caller
 from feilun.serving.served import Served
 from feilun.store.ids import new_id
 from feilun.store.records import ApiKey, Event, LedgerCall, Prediction
@@ -64,7 +65,7 @@ async def answer(api: Api, call: Call, render: Callable[[Answered], bytes]) -> A
         answered = await _ask(call)
         body = render(answered)
         trace.lap("engine")
-        if trace.receive is not None and gone(trace.receive):
+        if caller.get().gone:
             raise Disconnected  # nobody is there to be answered: nothing is charged
         charge = _charge(api, call, answered)
         kept = trace.claim.keep(answered.call_id, body) if trace.claim is not None else None

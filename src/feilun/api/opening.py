@@ -23,7 +23,6 @@ async def opened(
     key = await api.authorise(headers)
     trace.lap("authorise")
     raw = await read_body(receive, headers)
-    trace.receive = receive
     trace.lap("read")
     return key, raw
 

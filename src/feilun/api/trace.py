@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from time import perf_counter
 
-from feilun.api.body import Receive
 from feilun.api.claim import Claim
 from feilun.types import Usage
 
@@ -18,16 +17,15 @@ network. Together they are the call's time."""
 
 class Trace:
     """One call. `endpoint` and `version` (``reviews@3``) are empty until they are found; `claim` is
-    there where the request may be sent again, `receive` brings the news that its sender is gone."""
+    there where the request may be sent again."""
 
-    __slots__ = ("_last", "claim", "endpoint", "receive", "seconds", "version")
+    __slots__ = ("_last", "claim", "endpoint", "seconds", "version")
 
     def __init__(self, start: float | None = None) -> None:
         """`start` is when the call came, by `time.perf_counter`; by default now."""
         self.endpoint = ""
         self.version = ""
         self.claim: Claim | None = None
-        self.receive: Receive | None = None
         self.seconds: dict[str, float] = {}
         self._last = perf_counter() if start is None else start
 

@@ -38,7 +38,8 @@ def check(item: Item, column: str) -> bytes:
     Raises `InvalidData` for anything but bytes of one of `FORMATS`, for more than `MAX_PIXELS`
     (before decoding) and for damaged files, with the reason.
     """
-    value, image = _opened(item, column)
+    value = accept(item, column)
+    image = _open(value)
     # JPEG can be decoded at an eighth of its size: all bytes are read, little memory is used.
     image.draft("L", (1, 1))
     _load(image)
@@ -46,11 +47,7 @@ def check(item: Item, column: str) -> bytes:
 
 
 def accept(item: Item, column: str) -> bytes:
-    """As `check`, by the header alone: damage behind it is found by `decode`."""
-    return _opened(item, column)[0]
-
-
-def _opened(item: Item, column: str) -> tuple[bytes, Image]:
+    """As `check`, without a look into the bytes: what is wrong with them is found by `decode`."""
     value: Any = item
     if isinstance(value, Mapping):
         if set(value) != {column}:
@@ -60,7 +57,7 @@ def _opened(item: Item, column: str) -> tuple[bytes, Image]:
         value = bytes(value)
     if not isinstance(value, bytes):
         raise InvalidData("tasks.no_image_bytes", given=type(value).__name__)
-    return value, _open(value)
+    return value
 
 
 def decode(data: bytes, grey: bool = False, least: int = 0) -> Image:

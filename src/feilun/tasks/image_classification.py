@@ -80,7 +80,7 @@ class Task(Classification):
         return _pictures.check(item, self.columns[0].name)
 
     def accept(self, item: Item) -> Item:
-        """By the picture's header: to decode it twice would halve the pictures a second."""
+        """Bytes, whatever is in them: to decode them twice would halve the pictures a second."""
         return _pictures.accept(item, self.columns[0].name)
 
     def input_schema(self) -> dict[str, Any]:
