@@ -61,7 +61,7 @@ def main() -> None:
         rounds = []
         for number in range(options.rounds):
             _say(f"round {number + 1} of {options.rounds}")
-            rounds.append(once(plan))
+            rounds.append(once(plan, number))
         results = Results(
             tokens_of(models.int8, items),
             options.rounds,

@@ -1,5 +1,5 @@
-"""What metering, keys and limits cost: pairs of runs, one after the other, and the interval of the
-median of their ratios."""
+"""What metering, keys and limits cost: pairs of runs in turns, and the interval of the median of
+their ratios."""
 
 from __future__ import annotations
 
@@ -19,6 +19,9 @@ __all__ = ["NULLS", "Overhead", "interval", "overheads"]
 
 NULLS: tuple[Kind, ...] = ("null writer", "null")
 CLIENTS = 64
+_TURN = 4.0
+"""Seconds that one server is driven before it is the next one's turn: a machine's speed changes
+from minute to minute by more than metering costs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +36,8 @@ class Overhead:
 
 
 def overheads(folder: Path, keys: Keys, pairs: int, seconds: float, bodies: Path) -> list[Overhead]:
-    """Runs `pairs` rounds of the three servers, in an order that changes from round to round, so
-    that what drifts with time or follows from the place in a round falls on all alike."""
+    """Runs `pairs` rounds of the three servers, each for `seconds` in turns of `_TURN`, in an order
+    that changes from turn to turn, so that what drifts with time falls on all alike."""
     found: dict[Kind, list[float]] = defaultdict(list)
     order: list[Kind] = ["feilun", *NULLS]
     with ExitStack() as stack:
@@ -44,10 +47,16 @@ def overheads(folder: Path, keys: Keys, pairs: int, seconds: float, bodies: Path
         }
         for target in servers.values():
             drive(target, CLIENTS, min(3.0, seconds), bodies)
-        for number in range(pairs):
-            turn = order[number % 3 :] + order[: number % 3]
-            for kind in turn if number % 2 else reversed(turn):
-                found[kind].append(drive(servers[kind], CLIENTS, seconds, bodies)["per_second"])
+        turns = max(1, round(seconds / _TURN))
+        for _ in range(pairs):
+            calls: dict[Kind, list[float]] = defaultdict(list)
+            for number in range(turns):
+                turn = order[number % 3 :] + order[: number % 3]
+                for kind in turn if number % 2 else reversed(turn):
+                    result = drive(servers[kind], CLIENTS, seconds / turns, bodies)
+                    calls[kind].append(result["per_second"])
+            for kind, rates in calls.items():
+                found[kind].append(statistics.mean(rates))
     return [_overhead(found, null) for null in NULLS]
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from benchmarks.serving.driving import Target, drive, drive_beside, measured
@@ -19,9 +21,10 @@ __all__ = ["BIG", "IMAGE_CLIENTS", "SIZES", "SMALL_CLIENTS", "Found", "Plan", "o
 SIZES = {1: 64, 8: 16, 64: 8, 512: 2}
 """Inputs of a call, and with how many clients calls of that many are sent."""
 BIG, SMALL_CLIENTS = 512, 4
-IMAGE_CLIENTS = 16
+IMAGE_CLIENTS = 64
 
-Found = dict[tuple[str, int], list[dict[str, float]]]
+Result = dict[str, float]
+Found = dict[tuple[str, int], list[Result]]
 """(what, how many) to one result a round."""
 
 
@@ -59,46 +62,55 @@ class Plan:
         return file if file.exists() else write(file, [tagged(one) for one in self.pictures])
 
 
-def once(plan: Plan) -> Found:
-    """One round."""
+def once(plan: Plan, number: int = 0) -> Found:
+    """Round `number`."""
     found: Found = defaultdict(list)
-    _in_process(plan, found)
-    with serving(plan.workspace) as server:
+    with closing(opened(plan.models.int8)) as engine, serving(plan.workspace) as server:
         text = replace(server, key=plan.keys["reviews"])
+        _say("in process")
+        found["alone", 1].append({"ms": alone(engine, plan.texts, plan.seconds)})
+        found["sorted limit", 0].append({"per_second": sorted_limit(engine, plan.texts)})
         for clients in plan.clients:
             _say(f"feilun, {clients} clients")
-            found["feilun", clients].append(measured(text, clients, plan.seconds, plan.bodies(1)))
+            found["limit", clients], found["feilun", clients] = _side_by_side(
+                number,
+                partial(limit, engine, plan.texts, clients, plan.seconds),
+                partial(measured, text, clients, plan.seconds, plan.bodies(1)),
+            )
         for size, clients in SIZES.items():
             _say(f"feilun, {size} inputs a call")
-            bodies = plan.bodies(size)
-            result = measured(text, clients, plan.seconds, bodies, whole=size > 1)
-            found["sizes", size].append(result)
+            found["raw sizes", size], found["sizes", size] = _side_by_side(
+                number,
+                partial(limit, engine, plan.texts, clients, plan.seconds, size),
+                partial(measured, text, clients, plan.seconds, plan.bodies(size), whole=size > 1),
+            )
         _big_among_small(plan, text, found)
-        _say("feilun, pictures")
-        pictures = replace(server, key=plan.keys["pictures"])
-        found["pictures", IMAGE_CLIENTS].append(
-            measured(pictures, IMAGE_CLIENTS, plan.seconds, plan.images)
-        )
+    _pictures(plan, number, found)
     for peer in plan.peers:
         _peer(plan, peer, found)
     return found
 
 
-def _in_process(plan: Plan, found: Found) -> None:
-    _say("in process")
-    engine = opened(plan.models.int8)
-    found["alone", 1].append({"ms": alone(engine, plan.texts, plan.seconds)})
-    found["sorted limit", 0].append({"per_second": sorted_limit(engine, plan.texts)})
-    for clients in plan.clients:
-        found["limit", clients].append(limit(engine, plan.texts, clients, plan.seconds))
-    for size, clients in SIZES.items():
-        found["raw sizes", size].append(limit(engine, plan.texts, clients, plan.seconds, size))
-    engine.close()
-    engine = opened(plan.models.pictures)
-    found["raw pictures", IMAGE_CLIENTS].append(
-        limit(engine, plan.pictures, IMAGE_CLIENTS, plan.seconds)
-    )
-    engine.close()
+def _pictures(plan: Plan, number: int, found: Found) -> None:
+    _say("feilun, pictures")
+    with closing(opened(plan.models.pictures)) as engine, serving(plan.workspace) as server:
+        target = replace(server, key=plan.keys["pictures"])
+        found["raw pictures", IMAGE_CLIENTS], found["pictures", IMAGE_CLIENTS] = _side_by_side(
+            number,
+            partial(limit, engine, plan.pictures, IMAGE_CLIENTS, plan.seconds),
+            partial(measured, target, IMAGE_CLIENTS, plan.seconds, plan.images),
+        )
+
+
+def _side_by_side(
+    number: int, in_process: Callable[[], Result], through_http: Callable[[], Result]
+) -> tuple[list[Result], list[Result]]:
+    """Both, one right after the other, so that their ratio is of one moment of the machine; which
+    comes first changes from round to round."""
+    if number % 2:
+        later = through_http()
+        return [in_process()], [later]
+    return [in_process()], [through_http()]
 
 
 def _big_among_small(plan: Plan, server: Target, found: Found) -> None:

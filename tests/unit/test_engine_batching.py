@@ -104,6 +104,30 @@ def test_what_waits_together_is_grouped_by_cost() -> None:
     assert len(seen) <= 40 // BATCH + 3
 
 
+def test_what_takes_long_to_prepare_is_shared_out() -> None:
+    both = threading.Barrier(2, timeout=10)
+    prepared: list[int] = []
+
+    def slow(items: Sequence[Item]) -> list[Encoded]:
+        time.sleep(0.005 * len(items))
+        prepared.append(len(items))
+        if 1 < len(prepared) <= 3:  # the first one tells how long it takes
+            both.wait()  # until the other thread prepares too
+        return encode(items)
+
+    async def main() -> None:
+        running = Batcher(slow, answer, 2)
+        try:
+            await running.run([1])
+            await asyncio.gather(running.run([2] * 8), running.run([2] * 8))
+        finally:
+            running.close()
+
+    asyncio.run(main())
+    assert sum(prepared) == 17
+    assert max(prepared) <= 8
+
+
 def test_a_bad_item_fails_its_own_call_alone() -> None:
     async def main() -> list[object]:
         with batcher() as running:

@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Iterable
 from contextlib import suppress
 from time import monotonic
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
@@ -23,6 +23,7 @@ from feilun.api.errors import BadRequest, HeadersTooLarge, TooSlow, error_body, 
 from feilun.api.passing import CALLER
 from feilun.api.security import HEADERS, Limits, Network, inside
 from feilun.api.upgrade import OffersIgnored
+from feilun.api.whole_answers import Joined
 from feilun.errors import FeilunError, Overloaded
 from feilun.serving.caller import Caller
 from feilun.store.ids import new_id
@@ -150,6 +151,8 @@ class Protocol(OffersIgnored):
     def on_response_complete(self) -> None:
         """The answer is written. What is left of a refused body is read for a moment, because a
         client that is still sending would lose the answer if the connection ended now."""
+        if self._running is not None:  # an answer without a body
+            cast(Joined, self._running.transport).flush()
         super().on_response_complete()
         if self.cycle.response_complete and self.cycle.more_body:
             self._linger_since = monotonic()
@@ -163,6 +166,7 @@ class Protocol(OffersIgnored):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._running = cycle
+        cycle.transport = cast(asyncio.Transport, Joined(cycle))
         super()._start_asgi_task(cycle, app)
 
     def look(self, now: float) -> None:
