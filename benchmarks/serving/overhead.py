@@ -17,7 +17,7 @@ from benchmarks.serving.servers import Keys, Kind, serving
 
 __all__ = ["NULLS", "Overhead", "interval", "overheads"]
 
-NULLS: tuple[Kind, ...] = ("null writer", "null")
+NULLS: tuple[Kind, ...] = ("null writer", "null", "bare")
 CLIENTS = 64
 _TURN = 4.0
 """Seconds that one server is driven before it is the next one's turn: a machine's speed changes
@@ -36,7 +36,7 @@ class Overhead:
 
 
 def overheads(folder: Path, keys: Keys, pairs: int, seconds: float, bodies: Path) -> list[Overhead]:
-    """Runs `pairs` rounds of the three servers, each for `seconds` in turns of `_TURN`, in an order
+    """Runs `pairs` rounds of the four servers, each for `seconds` in turns of `_TURN`, in an order
     that changes from turn to turn, so that what drifts with time falls on all alike."""
     found: dict[Kind, list[float]] = defaultdict(list)
     order: list[Kind] = ["feilun", *NULLS]
@@ -51,7 +51,7 @@ def overheads(folder: Path, keys: Keys, pairs: int, seconds: float, bodies: Path
         for _ in range(pairs):
             calls: dict[Kind, list[float]] = defaultdict(list)
             for number in range(turns):
-                turn = order[number % 3 :] + order[: number % 3]
+                turn = order[number % 4 :] + order[: number % 4]
                 for kind in turn if number % 2 else reversed(turn):
                     result = drive(servers[kind], CLIENTS, seconds / turns, bodies)
                     calls[kind].append(result["per_second"])

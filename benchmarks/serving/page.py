@@ -191,6 +191,7 @@ def _overheads(results: Results) -> Iterator[list[str]]:
     told = {
         "null writer": "a ledger that writes nothing",
         "null": "no meter, no keys, no limits",
+        "bare": "HTTP and the engine alone",
     }
     for one in results.overheads:
         span = f"{100 * one.low:.1f} to {100 * one.high:.1f} %"

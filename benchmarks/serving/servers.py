@@ -1,6 +1,6 @@
-"""The servers under load: feilun's as it is, and two that leave out what is to be weighed.
+"""The servers under load: feilun's as it is, and three that leave out what is to be weighed.
 
-All three are the same process with the same routes; see `benchmarks.serving.null`.
+All four are the same process with the same routes; see `benchmarks.serving.null`.
 """
 
 from __future__ import annotations
@@ -25,8 +25,9 @@ from feilun.project import Workspace
 
 __all__ = ["Keys", "Kind", "free_port", "prepare", "serving"]
 
-Kind = Literal["feilun", "null writer", "null"]
-"""As it is; with a ledger that writes nothing; without meter, keys and limits."""
+Kind = Literal["feilun", "null writer", "null", "bare"]
+"""As it is; with a ledger that writes nothing; without meter, keys and limits; HTTP and the engine
+alone."""
 
 
 Keys = dict[str, str]
