@@ -100,7 +100,15 @@ def _weighed(plan: Plan, pairs: int, seconds: float) -> list[Overhead]:
     if not pairs:
         return []
     _say(f"metering against none, {pairs} pairs")
-    return overheads(plan.workspace, plan.keys, pairs, seconds, plan.bodies(1))
+    return overheads(
+        plan.workspace,
+        plan.keys,
+        plan.models.int8,
+        plan.texts,
+        plan.bodies(1),
+        pairs,
+        seconds,
+    )
 
 
 def _accounted(plan: Plan) -> list[Accounts]:

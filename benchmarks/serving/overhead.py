@@ -1,5 +1,5 @@
-"""What metering, keys and limits cost: pairs of runs in turns, and the interval of the median of
-their ratios."""
+"""What metering, keys and limits cost, and all that lies around the engine: pairs of runs in turns,
+and the interval of the median of their ratios."""
 
 from __future__ import annotations
 
@@ -7,17 +7,21 @@ import math
 import random
 import statistics
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
-from benchmarks.serving.driving import drive
+from benchmarks.serving.driving import Target, drive
+from benchmarks.serving.limits import limit, opened
 from benchmarks.serving.servers import Keys, Kind, serving
 
-__all__ = ["NULLS", "Overhead", "interval", "overheads"]
+__all__ = ["ENGINE", "NULLS", "Overhead", "interval", "overheads"]
 
 NULLS: tuple[Kind, ...] = ("null writer", "null", "bare")
+ENGINE = "engine"
+"""The engine in this process, with as many calls outstanding."""
 CLIENTS = 64
 _TURN = 4.0
 """Seconds that one server is driven before it is the next one's turn: a machine's speed changes
@@ -26,7 +30,7 @@ from minute to minute by more than metering costs."""
 
 @dataclass(frozen=True, slots=True)
 class Overhead:
-    """Share of the calls a second that is lost against a server without, with its interval."""
+    """Share of the calls a second that is lost against something simpler, with its interval."""
 
     against: str
     pairs: int
@@ -35,35 +39,51 @@ class Overhead:
     high: float
 
 
-def overheads(folder: Path, keys: Keys, pairs: int, seconds: float, bodies: Path) -> list[Overhead]:
-    """Runs `pairs` rounds of the four servers, each for `seconds` in turns of `_TURN`, in an order
-    that changes from turn to turn, so that what drifts with time falls on all alike."""
-    found: dict[Kind, list[float]] = defaultdict(list)
-    order: list[Kind] = ["feilun", *NULLS]
+def overheads(
+    folder: Path,
+    keys: Keys,
+    variant: Path,
+    texts: Sequence[str],
+    bodies: Path,
+    pairs: int,
+    seconds: float,
+    against: Sequence[str] = (*NULLS, ENGINE),
+) -> list[Overhead]:
+    """Runs `pairs` rounds of the server and what it is compared with, each for `seconds` in turns
+    of `_TURN`, in an order that changes from turn to turn, so that what drifts with time falls on
+    all alike."""
+    found: dict[str, list[float]] = defaultdict(list)
+    ways: dict[str, Callable[[float], float]] = {}
     with ExitStack() as stack:
-        servers = {
-            kind: replace(stack.enter_context(serving(folder, kind)), key=keys["reviews"])
-            for kind in order
-        }
-        for target in servers.values():
-            drive(target, CLIENTS, min(3.0, seconds), bodies)
+        for kind in ("feilun", *NULLS):
+            if kind in ("feilun", *against):
+                server = stack.enter_context(serving(folder, kind))
+                ways[kind] = partial(_served, replace(server, key=keys["reviews"]), bodies)
+        if ENGINE in against:
+            engine = stack.enter_context(closing(opened(variant)))
+            ways[ENGINE] = lambda s: limit(engine, texts, CLIENTS, s)["per_second"]
+        for way in ways.values():
+            way(min(3.0, seconds))
         turns = max(1, round(seconds / _TURN))
         for _ in range(pairs):
-            calls: dict[Kind, list[float]] = defaultdict(list)
+            rates: dict[str, list[float]] = defaultdict(list)
             for number in range(turns):
-                turn = order[number % 4 :] + order[: number % 4]
-                for kind in turn if number % 2 else reversed(turn):
-                    result = drive(servers[kind], CLIENTS, seconds / turns, bodies)
-                    calls[kind].append(result["per_second"])
-            for kind, rates in calls.items():
-                found[kind].append(statistics.mean(rates))
-    return [_overhead(found, null) for null in NULLS]
+                order = list(ways)[number % len(ways) :] + list(ways)[: number % len(ways)]
+                for name in order if number % 2 else reversed(order):
+                    rates[name].append(ways[name](seconds / turns))
+            for name, each in rates.items():
+                found[name].append(statistics.mean(each))
+    return [_overhead(found, name) for name in against]
 
 
-def _overhead(found: Mapping[Kind, Sequence[float]], null: Kind) -> Overhead:
-    pairs = zip(found["feilun"], found[null], strict=True)
+def _served(target: Target, bodies: Path, seconds: float) -> float:
+    return drive(target, CLIENTS, seconds, bodies)["per_second"]
+
+
+def _overhead(found: Mapping[str, Sequence[float]], against: str) -> Overhead:
+    pairs = zip(found["feilun"], found[against], strict=True)
     lost = [1 - ours / theirs for ours, theirs in pairs]
-    return Overhead(null, len(lost), statistics.median(lost), *interval(lost))
+    return Overhead(against, len(lost), statistics.median(lost), *interval(lost))
 
 
 def interval(values: Sequence[float], resamples: int = 10_000) -> tuple[float, float]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
-from benchmarks.serving.overhead import Overhead, interval
+from benchmarks.serving.overhead import ENGINE, Overhead, interval
 from benchmarks.serving.page import Results, lines
 from benchmarks.serving.peers import Peer
 from benchmarks.serving.rounds import together
@@ -38,6 +38,8 @@ def test_ratios_are_taken_within_a_round() -> None:
     results = Results(34, 3, together(rounds))
     assert results.ratio("feilun", "limit", 64) == pytest.approx(0.85)
     assert _target(list(lines(results)), "calls/s at 64")[1:] == ["≥ 0.8", "0.85", "met"]
+    finer = Results(34, 3, together(rounds), (), [Overhead(ENGINE, 10, 0.22, 0.2, 0.24)])
+    assert _target(list(lines(finer)), "calls/s at 64")[2:] == ["0.78", "**missed**"]
 
 
 def test_what_is_missed_and_what_was_not_measured_is_said() -> None:
