@@ -47,7 +47,6 @@ def overheads(
     bodies: Path,
     pairs: int,
     seconds: float,
-    against: Sequence[str] = (*NULLS, ENGINE),
 ) -> list[Overhead]:
     """Runs `pairs` rounds of the server and what it is compared with, each for `seconds` in turns
     of `_TURN`, in an order that changes from turn to turn, so that what drifts with time falls on
@@ -56,12 +55,10 @@ def overheads(
     ways: dict[str, Callable[[float], float]] = {}
     with ExitStack() as stack:
         for kind in ("feilun", *NULLS):
-            if kind in ("feilun", *against):
-                server = stack.enter_context(serving(folder, kind))
-                ways[kind] = partial(_served, replace(server, key=keys["reviews"]), bodies)
-        if ENGINE in against:
-            engine = stack.enter_context(closing(opened(variant)))
-            ways[ENGINE] = lambda s: limit(engine, texts, CLIENTS, s)["per_second"]
+            server = stack.enter_context(serving(folder, kind))
+            ways[kind] = partial(_served, replace(server, key=keys["reviews"]), bodies)
+        engine = stack.enter_context(closing(opened(variant)))
+        ways[ENGINE] = lambda s: limit(engine, texts, CLIENTS, s)["per_second"]
         for way in ways.values():
             way(min(3.0, seconds))
         turns = max(1, round(seconds / _TURN))
@@ -73,7 +70,7 @@ def overheads(
                     rates[name].append(ways[name](seconds / turns))
             for name, each in rates.items():
                 found[name].append(statistics.mean(each))
-    return [_overhead(found, name) for name in against]
+    return [_overhead(found, name) for name in (*NULLS, ENGINE)]
 
 
 def _served(target: Target, bodies: Path, seconds: float) -> float:
