@@ -13,7 +13,8 @@ from feilun.errors import InvalidData
 from feilun.evaluation.answers import Answers
 from feilun.evaluation.baseline import baseline_for, majority
 from feilun.evaluation.result import Evaluation
-from feilun.metrics.classification import scores
+from feilun.metrics.classification import Classified
+from feilun.metrics.comparison import scores
 from feilun.metrics.probabilities import softmax
 from helpers.judged import SETTINGS, answers, flipped, judged
 
@@ -29,7 +30,7 @@ def test_metrics_are_those_of_the_metrics_room(truth: np.ndarray) -> None:
     candidate = answers(LABELS, flipped(truth, range(0, 300, 7), 3), temperature=1.7)
     found = judged(LABELS, truth, candidate)
     stated = softmax(candidate.logits, 1.7)
-    expected = scores(truth, stated, resamples=200, confidence=0.95, seed=0)
+    expected = scores(Classified(truth, stated), resamples=200, confidence=0.95, seed=0)
     assert found.metrics == expected
     assert found.score() == expected["accuracy"]
     assert found.missed == len(range(0, 300, 7))

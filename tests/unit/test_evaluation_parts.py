@@ -14,7 +14,8 @@ from feilun.evaluation.gate import Decision, decide
 from feilun.evaluation.report import render
 from feilun.evaluation.result import Evaluation
 from feilun.evaluation.slices import slices
-from feilun.metrics.classification import gain_draws, gains
+from feilun.metrics.classification import Classified
+from feilun.metrics.comparison import gain_draws, gains
 from feilun.metrics.paired import bootstrap_risk, holm, loss_p
 from feilun.types import Schema
 from helpers.judged import SETTINGS, answers, flipped, judged
@@ -67,11 +68,11 @@ def test_bootstrap_risk() -> None:
 def test_the_draws_are_those_of_the_interval() -> None:
     generator = np.random.default_rng(0)
     truth = generator.integers(0, 2, 300)
-    first, second = generator.dirichlet((1, 1), 300), generator.dirichlet((1, 1), 300)
+    first, second = (Classified(truth, generator.dirichlet((1, 1), 300)) for _ in range(2))
     how: dict[str, Any] = {"resamples": 500, "seed": 3}
     for metric in ("f1", "log_loss"):
-        drawn = gain_draws(truth, first, second, metric, **how)
-        score = gains(truth, first, second, **how)[metric]
+        drawn = gain_draws(first, second, metric, **how)
+        score = gains(first, second, **how)[metric]
         assert np.quantile(drawn, 0.025) == pytest.approx(score.low, abs=0.01)
         assert drawn.mean() == pytest.approx(score.value, abs=0.02)
 

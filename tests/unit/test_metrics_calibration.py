@@ -14,7 +14,8 @@ from feilun.metrics.calibration import (
     fit_temperature,
     reliability,
 )
-from feilun.metrics.classification import scores
+from feilun.metrics.classification import Classified
+from feilun.metrics.comparison import scores
 from feilun.metrics.probabilities import log_softmax, softmax
 
 
@@ -115,6 +116,6 @@ def test_the_error_of_a_calibrated_model_may_be_nothing() -> None:
     assert np.mean(np.array(low) < 0.002) >= 0.95
     logits, truth = _logits(300, 3)
     assert calibration_score(truth, softmax(logits * 4)).low > 0.05
-    assert scores(truth, softmax(logits))["calibration_error"] == calibration_score(
+    assert scores(Classified(truth, softmax(logits)))["calibration_error"] == calibration_score(
         truth, softmax(logits)
     )

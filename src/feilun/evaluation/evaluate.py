@@ -27,7 +27,8 @@ from feilun.evaluation.result import (
 from feilun.evaluation.showing import show
 from feilun.evaluation.slices import slices
 from feilun.metrics.calibration import BINS, Bin, reliability
-from feilun.metrics.classification import class_scores, scores
+from feilun.metrics.classification import Classified, class_scores
+from feilun.metrics.comparison import scores
 from feilun.metrics.scores import HIGHER_IS_BETTER, Score
 from feilun.types import Item, Schema
 
@@ -91,7 +92,7 @@ def evaluate(
         "seed": seed,
     }
     answers = stated.argmax(axis=1)
-    metrics = scores(right, stated, **how)
+    metrics = scores(Classified(right, stated), **how)
     others = {
         role: align(references[role], space)[labelled] for role in ROLES if role in references
     }
@@ -177,7 +178,7 @@ def _validation(
     answered = Answers(
         candidate.name, candidate.method, candidate.labels, logits[rows], candidate.temperature
     )
-    return scores(truth[rows], align(answered, space), **how)
+    return scores(Classified(truth[rows], align(answered, space)), **how)
 
 
 def _comparisons(
@@ -279,7 +280,7 @@ def _calibration(
         temperature=temperature,
         before=after if same else tuple(reliability(truth, raw, bins)),
         after=after,
-        error_before=error if same else scores(truth, raw, **how)["calibration_error"],
+        error_before=error if same else scores(Classified(truth, raw), **how)["calibration_error"],
         error_after=error,
     )
 

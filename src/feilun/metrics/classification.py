@@ -15,23 +15,17 @@ by plain bootstrap over rows. Simulated with 100 rows and 3 labels, each held th
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar, Self
 
 import numpy as np
 
 from feilun.metrics.auc import area
 from feilun.metrics.calibration import bin_of, calibration_score
-from feilun.metrics.intervals import resampled, wilson
-from feilun.metrics.scores import HIGHER_IS_BETTER, METRICS, Score, percentiles
+from feilun.metrics.intervals import wilson
+from feilun.metrics.measured import Measured
+from feilun.metrics.scores import HIGHER_IS_BETTER, Score, percentiles
 
-__all__ = [
-    "LabelScores",
-    "class_scores",
-    "confusion",
-    "gain_draws",
-    "gains",
-    "scores",
-    "values",
-]
+__all__ = ["Classified", "LabelScores", "class_scores", "confusion"]
 
 _TINY = 1e-15
 
@@ -54,95 +48,6 @@ def confusion(truth: np.ndarray, answers: np.ndarray, labels: int) -> np.ndarray
     """How often each true label (row) was answered with each label (column): int64 square."""
     counts = np.bincount(np.asarray(truth) * labels + answers, minlength=labels * labels)
     return counts.reshape(labels, labels)
-
-
-def values(truth: np.ndarray, probabilities: np.ndarray) -> dict[str, float | None]:
-    """The metrics without intervals. None: ROC-AUC that no label defines.
-
-    `truth` holds label indices (rows,), `probabilities` are (rows, labels). Raises `ValueError` for
-    no rows, other shapes, an index that is no label, and probabilities that are not finite.
-    """
-    model = _Model(truth, probabilities)
-    found = {name: one[0] for name, one in model.replicates(np.ones((1, model.rows))).items()}
-    return {name: None if np.isnan(found[name]) else float(found[name]) for name in METRICS}
-
-
-def scores(
-    truth: np.ndarray,
-    probabilities: np.ndarray,
-    labels: int | None = None,
-    *,
-    resamples: int = 1000,
-    confidence: float = 0.95,
-    seed: int = 0,
-) -> dict[str, Score | None]:
-    """The metrics with intervals; see `values` for the arguments. `labels`, when given, must be
-    the number of columns."""
-    if labels is not None and labels != np.shape(probabilities)[1]:
-        raise ValueError(f"{np.shape(probabilities)[1]} columns for {labels} labels")
-    model = _Model(truth, probabilities)
-    point = values(truth, probabilities)
-    drawn = _draw([model], resamples, seed)[0]
-    hits = float(model.right.sum())
-    result: dict[str, Score | None] = {}
-    for name, value in point.items():
-        if value is None:
-            result[name] = None
-        elif name == "accuracy":
-            result[name] = wilson(hits, model.rows, confidence)
-        elif name == "roc_auc":
-            result[name] = _area_score(value, drawn[name], model.fewest, confidence)
-        elif name == "calibration_error":
-            result[name] = calibration_score(model.truth, model.probabilities, confidence)
-        elif value == 1 and HIGHER_IS_BETTER[name] and drawn[name].min() == 1:
-            result[name] = wilson(model.rows, model.rows, confidence)
-        elif name == "f1":
-            # Means of F1 fall under resampling where labels are rare: the fall is taken back.
-            level = drawn[name] + (value - drawn[name].mean())
-            result[name] = percentiles(value, np.clip(level, 0, 1), confidence)
-        else:
-            result[name] = percentiles(value, drawn[name], confidence)
-    return result
-
-
-def gains(
-    truth: np.ndarray,
-    first: np.ndarray,
-    second: np.ndarray,
-    *,
-    resamples: int = 1000,
-    confidence: float = 0.95,
-    seed: int = 0,
-) -> dict[str, Score]:
-    """What the probabilities `first` gain over `second` on the same rows, for each metric that
-    both have: above 0 is better, whichever way the metric runs. Both are resampled together."""
-    models = [_Model(truth, first), _Model(truth, second)]
-    before, after = values(truth, second), values(truth, first)
-    new, old = _draw(models, resamples, seed)
-    result = {}
-    for name, better in HIGHER_IS_BETTER.items():
-        start, end = before[name], after[name]
-        if start is None or end is None:
-            continue
-        sign = 1 if better else -1
-        value = sign * (end - start)
-        result[name] = percentiles(value, sign * (new[name] - old[name]), confidence)
-    return result
-
-
-def gain_draws(
-    truth: np.ndarray,
-    first: np.ndarray,
-    second: np.ndarray,
-    metric: str,
-    *,
-    resamples: int = 1000,
-    seed: int = 0,
-) -> np.ndarray:
-    """The resampled gains behind `gains` in one metric: float (resamples,)."""
-    new, old = _draw([_Model(truth, first), _Model(truth, second)], resamples, seed)
-    drawn: np.ndarray = new[metric] - old[metric]
-    return drawn if HIGHER_IS_BETTER[metric] else -drawn
 
 
 def class_scores(
@@ -170,8 +75,15 @@ def class_scores(
     return result
 
 
-class _Model:
-    """One model's answers, arranged so that any weighting of the rows is scored by few sums."""
+class Classified(Measured):
+    """One model's probabilities beside the true labels.
+
+    `truth` holds label indices (rows,), `probabilities` are (rows, labels). ROC-AUC is not defined
+    where no label has rows of both kinds. Raises `ValueError` for no rows, other shapes, an index
+    that is no label, and probabilities that are not finite.
+    """
+
+    higher_is_better: ClassVar = HIGHER_IS_BETTER
 
     def __init__(self, truth: np.ndarray, probabilities: np.ndarray) -> None:
         truth = np.asarray(truth)
@@ -194,7 +106,7 @@ class _Model:
         self.area, self.influence, self.fewest = _areas(truth, p)
 
     def replicates(self, weights: np.ndarray) -> dict[str, np.ndarray]:
-        """Each metric under each of `weights` (resamples, rows): arrays (resamples,)."""
+        """See `Measured`."""
         total = weights.sum(axis=1)
         accuracy = weights @ self.right.astype(weights.dtype) / total
         true = _sums(weights, self.truth)
@@ -216,15 +128,29 @@ class _Model:
             "calibration_error": np.abs(excess).sum(axis=1) / total,
         }
 
+    def take(self, rows: np.ndarray) -> Self:
+        """See `Measured`."""
+        return type(self)(self.truth[rows], self.probabilities[rows])
 
-def _draw(models: list[_Model], resamples: int, seed: int) -> list[dict[str, np.ndarray]]:
-    parts: list[list[dict[str, np.ndarray]]] = [[] for _ in models]
-    for weights in resampled(models[0].rows, resamples, seed):
-        for model, part in zip(models, parts, strict=True):
-            part.append(model.replicates(weights))
-    return [
-        {name: np.concatenate([one[name] for one in part]) for name in METRICS} for part in parts
-    ]
+    def hits(self, metric: str) -> np.ndarray | None:
+        """Rows whose most probable label is the true one, for ``accuracy``."""
+        return self.right if metric == "accuracy" else None
+
+    def interval(self, metric: str, value: float, drawn: np.ndarray, confidence: float) -> Score:
+        """As the head of this file says."""
+        if metric == "accuracy":
+            return wilson(float(self.right.sum()), self.rows, confidence)
+        if metric == "roc_auc":
+            return _area_score(value, drawn, self.fewest, confidence)
+        if metric == "calibration_error":
+            return calibration_score(self.truth, self.probabilities, confidence)
+        if value == 1 and HIGHER_IS_BETTER[metric] and drawn.min() == 1:
+            return wilson(self.rows, self.rows, confidence)
+        if metric == "f1":
+            # Means of F1 fall under resampling where labels are rare: the fall is taken back.
+            level = drawn + (value - drawn.mean())
+            return percentiles(value, np.clip(level, 0, 1), confidence)
+        return percentiles(value, drawn, confidence)
 
 
 def _areas(truth: np.ndarray, p: np.ndarray) -> tuple[float, np.ndarray, int]:

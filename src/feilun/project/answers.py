@@ -218,7 +218,8 @@ def evaluate_file(context: Context, version: ModelVersion, file: Path) -> Evalua
 
     from feilun.data.reading import read
     from feilun.data.sources.base import Source
-    from feilun.metrics.classification import scores
+    from feilun.metrics.classification import Classified
+    from feilun.metrics.comparison import scores
     from feilun.metrics.probabilities import softmax
 
     columns = context.config.data.columns
@@ -235,7 +236,7 @@ def evaluate_file(context: Context, version: ModelVersion, file: Path) -> Evalua
     finally:
         engine.close()
     truth = np.array([labels.index(str(e.label)) for e in known])
-    found = scores(truth, softmax(logits / temperature), len(labels))
+    found = scores(Classified(truth, softmax(logits / temperature)))
     unknown = len(examples) - len(known)
     notes = [t("project.unknown_labels", rows=unknown)] if unknown else []
     metrics = {name: _interval(score) for name, score in found.items()}

@@ -18,7 +18,8 @@ import numpy as np
 
 from feilun.errors import CorruptArtifact, EnvironmentProblem, UsageError
 from feilun.messages import t
-from feilun.metrics.classification import values
+from feilun.metrics.classification import Classified
+from feilun.metrics.comparison import values
 from feilun.metrics.probabilities import softmax
 from feilun.training import checkpoints
 from feilun.training.batches import order_once
@@ -176,7 +177,7 @@ def _scores(course: Course) -> Callable[[Any], dict[str, float]]:
         if not np.isfinite(logits).all():
             raise UsageError("training.diverged", learning_rate=course.settings.learning_rate)
         probabilities = softmax(logits)
-        found = values(truth, probabilities)
+        found = values(Classified(truth, probabilities))
         primary = found[course.task.primary] or 0.0
         sign = 1.0 if course.task.higher_is_better else -1.0
         loss = float(-np.log(np.maximum(probabilities[np.arange(len(truth)), truth], 1e-9)).mean())

@@ -1,0 +1,144 @@
+"""The gate's risk by one metric of each family, on versions whose true difference is known.
+
+    python -m benchmarks.evidence.families [--trials N]
+
+Rows are drawn so that the candidate truly gains what is asked for. The figures are those of
+`feilun.metrics.comparison.judge`, which the gate asks.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from benchmarks.evidence.gate import pairs
+
+from feilun.evaluation.consultations import RISK
+from feilun.metrics.classification import Classified
+from feilun.metrics.comparison import judge
+from feilun.metrics.measured import Measured
+from feilun.metrics.numbers import Numbers
+from feilun.metrics.ranking import Ranking
+from feilun.metrics.spans import Spans
+
+ROWS = (100, 300, 1000)
+TIMES = (-5, -2, -1, 0, 2, 5)
+"""True differences, in margins."""
+RESAMPLES = 400
+
+Draw = Callable[[np.random.Generator, int, float], tuple[Measured, Measured]]
+
+
+@dataclass(frozen=True)
+class Family:
+    """`draw` makes the candidate and the live version on the same rows, apart by a true gain in
+    `metric`; `margin` is in the metric's unit."""
+
+    metric: str
+    margin: float
+    draw: Draw
+
+
+def _share(generator: np.random.Generator, rows: int, gain: float) -> tuple[Classified, Classified]:
+    new, old = pairs(generator, rows, gain)
+    truth = np.zeros(rows, dtype=int)
+    first, second = (np.stack([right, ~right], axis=1) * 0.8 + 0.1 for right in (new, old))
+    return Classified(truth, first), Classified(truth, second)
+
+
+def _mean_error(generator: np.random.Generator, rows: int, gain: float) -> tuple[Numbers, Numbers]:
+    """Errors of two normal distributions that correlate by .9; the mean of |error| of one with
+    spread s is s times the root of 2 / pi."""
+    shared, own = generator.normal(size=rows), generator.normal(size=rows)
+    old = 0.2 * shared
+    new = (0.2 - gain / math.sqrt(2 / math.pi)) * (0.9 * shared + math.sqrt(1 - 0.81) * own)
+    truth = generator.normal(size=rows)
+    return Numbers(truth, truth + new), Numbers(truth, truth + old)
+
+
+def _span_f1(generator: np.random.Generator, rows: int, gain: float) -> tuple[Spans, Spans]:
+    """One to three spans a row; a version that does not find a span ends it a character late, so
+    that its true F1 is the share of spans that it finds."""
+    counts = generator.integers(1, 4, rows)
+    new, old = pairs(generator, int(counts.sum()), gain)
+    ends = np.cumsum(counts)
+    truth, first, second = [], [], []
+    for start, end in zip((ends - counts).tolist(), ends.tolist(), strict=True):
+        places = range(start, end)
+        truth.append([(9 * i, 9 * i + 4, "X") for i in places])
+        first.append([(9 * i, 9 * i + 5 - int(new[i]), "X") for i in places])
+        second.append([(9 * i, 9 * i + 5 - int(old[i]), "X") for i in places])
+    return Spans(truth, first), Spans(truth, second)
+
+
+def _ndcg(generator: np.random.Generator, rows: int, gain: float) -> tuple[Ranking, Ranking]:
+    """One relevant item, at a random place of the first ten where a version finds it; where both
+    find it, at the same place."""
+    mean = float(np.mean(1 / np.log2(np.arange(10) + 2)))
+    new, old = pairs(generator, rows, gain / mean)
+    places = generator.integers(0, 10, rows).tolist()
+    lists = [
+        [[0] * place + [1] if hit else [0] for hit, place in zip(found, places, strict=True)]
+        for found in (new.tolist(), old.tolist())
+    ]
+    # Fillers differ from each other, as an item counts where it stands first.
+    first, second = (
+        [[item or -at - 1 for at, item in enumerate(row)] for row in version] for version in lists
+    )
+    return Ranking([{1}] * rows, first), Ranking([{1}] * rows, second)
+
+
+FAMILIES = {
+    "share": Family("accuracy", 0.01, _share),
+    "mean error": Family("mae", 0.005, _mean_error),
+    "F1 of spans": Family("f1", 0.01, _span_f1),
+    "nDCG": Family("ndcg", 0.01, _ndcg),
+}
+
+
+def passed(family: str, rows: int, gain: float, trials: int, seed: int = 0) -> float:
+    """The share of `trials` candidates whose risk of losing more than the margin is small enough
+    for a first attempt."""
+    how = FAMILIES[family]
+    generator = np.random.default_rng([seed, rows, round(1e4 * (gain + 1))])
+    hits = 0
+    for trial in range(trials):
+        first, second = how.draw(generator, rows, gain)
+        found = judge(
+            first,
+            second,
+            how.metric,
+            margin=how.margin,
+            limit=RISK,
+            resamples=RESAMPLES,
+            seed=trial,
+        )
+        hits += found.risk <= RISK
+    return hits / trials
+
+
+def table(trials: int) -> Iterator[str]:
+    """Shares of candidates that pass, by family, rows and true gain in margins."""
+    yield "| family | rows | " + " | ".join(f"{times:+d}" for times in TIMES) + " |"
+    yield "| --- | ---: |" + " ---: |" * len(TIMES)
+    for name, family in FAMILIES.items():
+        for rows in ROWS:
+            shares = [passed(name, rows, times * family.margin, trials) for times in TIMES]
+            cells = " | ".join(f"{100 * share:.0f} %" for share in shares)
+            yield f"| {name} (`{family.metric}`, margin {family.margin}) | {rows:,} | {cells} |"
+
+
+def main() -> int:
+    """Prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--trials", type=int, default=1000)
+    for line in table(parser.parse_args().trials):
+        print(line, flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

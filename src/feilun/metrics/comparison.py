@@ -1,0 +1,143 @@
+"""Scores with intervals and paired comparisons of any family's answers, by its `Measured`.
+
+Rows are resampled (plain bootstrap), for two versions together. A share of right rows is compared
+by the interval of Bonett and Price instead, which keeps its promise for few rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+
+import numpy as np
+
+from feilun.metrics.intervals import paired_difference, paired_risk, resampled, rows_to_tell
+from feilun.metrics.measured import Measured
+from feilun.metrics.paired import bootstrap_risk
+from feilun.metrics.scores import Score, percentiles
+
+__all__ = ["Judged", "gain_draws", "gains", "judge", "scores", "values"]
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What the rows say of one metric: the `gain` of the first version over the second (above 0 is
+    better), the `risk` that it is truly worse by more than the margin, and about how many more
+    rows would settle that (0: settled; None: no number can be named)."""
+
+    gain: Score
+    risk: float
+    more_rows: int | None
+
+
+def values(measured: Measured) -> dict[str, float | None]:
+    """The metrics without intervals; None for one that these rows do not define."""
+    found = measured.replicates(np.ones((1, measured.rows)))
+    return {
+        name: None if np.isnan(found[name][0]) else float(found[name][0])
+        for name in measured.higher_is_better
+    }
+
+
+def scores(
+    measured: Measured, *, resamples: int = 1000, confidence: float = 0.95, seed: int = 0
+) -> dict[str, Score | None]:
+    """The metrics with intervals; None for one that these rows do not define."""
+    drawn = _draw([measured], resamples, seed)[0]
+    return {
+        name: None if value is None else measured.interval(name, value, drawn[name], confidence)
+        for name, value in values(measured).items()
+    }
+
+
+def gains(
+    first: Measured,
+    second: Measured,
+    *,
+    resamples: int = 1000,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> dict[str, Score]:
+    """What `first` gains over `second` on the same rows, for each metric that both have: above 0
+    is better, whichever way the metric runs. Raises `ValueError` for a different number of rows."""
+    before, after = values(second), values(first)
+    new, old = _draw([first, second], resamples, seed)
+    result = {}
+    for name, better in first.higher_is_better.items():
+        start, end = before[name], after[name]
+        if start is None or end is None:
+            continue
+        sign = 1 if better else -1
+        difference = sign * (new[name] - old[name])
+        result[name] = _shares(first, second, name, confidence) or percentiles(
+            sign * (end - start), difference, confidence
+        )
+    return result
+
+
+def gain_draws(
+    first: Measured, second: Measured, metric: str, *, resamples: int = 1000, seed: int = 0
+) -> np.ndarray:
+    """The resampled gains in one metric: float (resamples,)."""
+    new, old = _draw([first, second], resamples, seed)
+    drawn: np.ndarray = new[metric] - old[metric]
+    return drawn if first.higher_is_better[metric] else -drawn
+
+
+def judge(
+    first: Measured,
+    second: Measured,
+    metric: str,
+    *,
+    margin: float,
+    limit: float,
+    resamples: int = 1000,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> Judged:
+    """Whether `first` may take the place of `second` by `metric`, as far as these rows tell.
+
+    `margin` is what it may lose, in the metric's unit; `limit` the risk of a larger loss that may
+    be taken. The rows still needed settle first whether the risk keeps `first` out, then the loss
+    with `confidence`.
+    """
+    right, was_right = first.hits(metric), second.hits(metric)
+    if right is not None and was_right is not None:
+        more = rows_to_tell(right, was_right, margin, 1 - 2 * limit)
+        if more == 0:
+            more = rows_to_tell(right, was_right, margin, confidence)
+        known = paired_difference(right, was_right, confidence=confidence)
+        return Judged(known, paired_risk(right, was_right, margin), more)
+    how = {"resamples": resamples, "seed": seed}
+    known = gains(first, second, confidence=confidence, **how)[metric]
+    risk = bootstrap_risk(gain_draws(first, second, metric, **how), margin)
+    normal = NormalDist()
+    error = max((known.high - known.low) / 2 / normal.inv_cdf((1 + confidence) / 2), 1e-9)
+    distance = abs(known.value + margin)
+    if not distance:
+        return Judged(known, risk, None)
+    settled = limit if limit < risk < 1 - limit else (1 - confidence) / 2
+    needed = (normal.inv_cdf(1 - settled) * error / distance) ** 2
+    return Judged(known, risk, max(0, round(first.rows * (needed - 1))))
+
+
+def _shares(first: Measured, second: Measured, metric: str, confidence: float) -> Score | None:
+    right, was_right = first.hits(metric), second.hits(metric)
+    if right is None or was_right is None:
+        return None
+    return paired_difference(right, was_right, confidence=confidence)
+
+
+def _draw(versions: Sequence[Measured], resamples: int, seed: int) -> list[dict[str, np.ndarray]]:
+    rows = {version.rows for version in versions}
+    if len(rows) > 1:
+        raise ValueError(f"versions of different numbers of rows: {sorted(rows)}")
+    parts: list[list[dict[str, np.ndarray]]] = [[] for _ in versions]
+    for weights in resampled(rows.pop(), resamples, seed):
+        for version, part in zip(versions, parts, strict=True):
+            part.append(version.replicates(weights))
+    return [
+        {name: np.concatenate([one[name] for one in part]) for name in version.higher_is_better}
+        for version, part in zip(versions, parts, strict=True)
+    ]
