@@ -16,7 +16,9 @@ from feilun.evaluation.result import Evaluation
 from feilun.evaluation.slices import slices
 from feilun.metrics.classification import Classified
 from feilun.metrics.comparison import gain_draws, gains
+from feilun.metrics.numbers import Numbers
 from feilun.metrics.paired import bootstrap_risk, holm, loss_p
+from feilun.metrics.share import Share
 from feilun.types import Schema
 from helpers.judged import SETTINGS, answers, flipped, judged
 
@@ -109,7 +111,7 @@ def test_a_part_that_lost_little_or_by_chance_is_no_reason() -> None:
 def test_parts_come_from_any_column() -> None:
     items = [{"text": "fine", "price": n, "shop": f"s{n % 3}"} for n in range(300)]
     right = np.arange(300) % 4 > 0
-    found = slices(items, right, 0.95, columns={"subject": ["", *["ann"] * 299]})
+    found = slices(items, Share(right), "accuracy", 0.95, columns={"subject": ["", *["ann"] * 299]})
     assert {(one.column, one.name) for one in found} == {
         ("price", "low"),
         ("price", "high"),
@@ -118,8 +120,30 @@ def test_parts_come_from_any_column() -> None:
         ("shop", "s2"),
         ("subject", "ann"),
     }
-    assert slices(["a"] * 30, right[:30], 0.95, columns={"source": ["one"] * 30}) == ()
-    assert slices([], right, 0.95, columns={"source": [b"x"[0] % 2] * 300}) == ()
+    one, same = {"source": ["one"] * 30}, {"source": [b"x"[0] % 2] * 300}
+    assert slices(["a"] * 30, Share(right[:30]), "accuracy", 0.95, columns=one) == ()
+    assert slices([], Share(right), "accuracy", 0.95, columns=same) == ()
+
+
+def test_parts_of_predicted_numbers_are_compared_as_those_of_right_answers_are() -> None:
+    """Ten times the error in one shop of three, found among six parts; elsewhere nothing."""
+    generator = np.random.default_rng(4)
+    truth = generator.normal(0, 1, 300)
+    shops = [f"s{n % 3}" for n in range(300)]
+    error = generator.normal(0, 0.1, 300)
+    worse = np.where(np.array(shops) == "s1", 10 * error, error)
+    found = slices(
+        ["a text"] * 300,
+        Numbers(truth, truth + worse),
+        "mae",
+        0.95,
+        before=Numbers(truth, truth - error),
+        columns={"shop": shops},
+    )
+    assert {one.name: one.worse for one in found} == {"s0": False, "s1": True, "s2": False}
+    hit = next(one for one in found if one.name == "s1")
+    assert hit.before is not None
+    assert hit.score.value == pytest.approx(10 * hit.before.value)
 
 
 def test_every_attempt_may_risk_less() -> None:

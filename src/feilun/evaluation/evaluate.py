@@ -30,6 +30,7 @@ from feilun.metrics.calibration import BINS, Bin, reliability
 from feilun.metrics.classification import Classified, class_scores
 from feilun.metrics.comparison import scores
 from feilun.metrics.scores import HIGHER_IS_BETTER, Score
+from feilun.metrics.share import Share
 from feilun.types import Item, Schema
 
 __all__ = ["evaluate"]
@@ -131,9 +132,10 @@ def evaluate(
         missed=len(wrong),
         slices=slices(
             _readable(items, labelled),
-            answers == right,
+            Share(answers == right),
+            "accuracy",
             settings.confidence,
-            before=others["live"].argmax(axis=1) == right if "live" in others else None,
+            before=Share(others["live"].argmax(axis=1) == right) if "live" in others else None,
             columns={
                 name: [values[int(row)] for row in labelled]
                 for name, values in (columns or {}).items()

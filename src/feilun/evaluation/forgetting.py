@@ -13,6 +13,7 @@ from feilun.evaluation.showing import show
 from feilun.evaluation.slices import divide, measure
 from feilun.metrics.intervals import paired_difference, paired_risk, wilson
 from feilun.metrics.paired import holm, loss_p
+from feilun.metrics.share import Share
 from feilun.types import Item, Schema
 
 __all__ = ["forgetting"]
@@ -97,9 +98,10 @@ def _parts(
     found = divide(texts, {name: [v[row] for row in places] for name, v in columns.items()})
     return measure(
         found,
-        is_right[old],
+        Share(is_right[old]),
+        "accuracy",
         settings.confidence,
-        before=was_right[old],
+        before=Share(was_right[old]),
         margin=settings.slice_margin,
     )
 

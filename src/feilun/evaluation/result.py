@@ -126,9 +126,9 @@ class Miss:
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """The share of right answers on a part of the test rows: ``short``, ``long``, ``chinese``,
-    ``other``, or the rows whose `column` says `name` (a source, a customer, a month).
-    `limit` is the number that divides a lower part from an upper one.
+    """A metric (of classes the share of right answers) on a part of the test rows: ``short``,
+    ``long``, ``chinese``, ``other``, or the rows whose `column` says `name` (a source, a customer,
+    a month). `limit` is the number that divides a lower part from an upper one.
 
     Where there is a version to compare with, `before` is its share, `gain` the paired difference
     and `p` how surprising the loss is if there is truly none, corrected for the number of parts

@@ -1,5 +1,5 @@
-"""The share of right answers on parts of the rows that a person would ask about: short and long
-texts, Chinese, one source, one customer, whatever a column says.
+"""A metric on parts of the rows that a person would ask about: short and long texts, Chinese, one
+source, one customer, whatever a column says.
 
 Beside the live version each part is compared, corrected for the number of parts: of twenty parts
 one looks worse by chance alone.
@@ -15,8 +15,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from feilun.evaluation.result import Slice
-from feilun.metrics.intervals import paired_difference, wilson
-from feilun.metrics.paired import holm, loss_p
+from feilun.metrics.comparison import judge, scores
+from feilun.metrics.intervals import wilson
+from feilun.metrics.measured import Measured
+from feilun.metrics.paired import holm
+from feilun.metrics.scores import Score
 
 __all__ = ["Part", "divide", "measure", "slices"]
 
@@ -27,6 +30,7 @@ _VALUES = 20
 _PARTS = 60
 _CHINESE = re.compile(r"[\u3400-\u9fff\uf900-\ufaff]")
 _SHARE = 0.2
+_DRAWS = 1000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,17 +45,18 @@ class Part:
 
 def slices(
     items: Sequence[object],
-    right: np.ndarray,
+    measured: Measured,
+    metric: str,
     confidence: float,
     *,
-    before: np.ndarray | None = None,
+    before: Measured | None = None,
     columns: Mapping[str, Sequence[object]] | None = None,
     margin: float = 0.03,
 ) -> tuple[Slice, ...]:
-    """The parts of `items` and of `columns`, which hold a value for each row. `right` tells which
-    rows the candidate has right, `before` which the version that it is compared with has."""
+    """The parts of `items` and of `columns`, which hold a value for each row: `metric` of the
+    candidate's answers, and of those of the version that it is compared with (`before`)."""
     found = divide(items, columns or {})
-    return measure(found, right, confidence, before=before, margin=margin)
+    return measure(found, measured, metric, confidence, before=before, margin=margin)
 
 
 def divide(items: Sequence[object], columns: Mapping[str, Sequence[object]]) -> list[Part]:
@@ -72,27 +77,29 @@ def divide(items: Sequence[object], columns: Mapping[str, Sequence[object]]) -> 
 
 def measure(
     parts: Sequence[Part],
-    right: np.ndarray,
+    measured: Measured,
+    metric: str,
     confidence: float,
     *,
-    before: np.ndarray | None = None,
+    before: Measured | None = None,
     margin: float = 0.03,
 ) -> tuple[Slice, ...]:
-    """Each part's share, compared with `before` where it is given."""
+    """Each part's `metric`, compared with `before` where it is given. A part whose rows do not
+    define the metric is left out."""
     found = []
     for part in parts:
-        mine, count = right[part.rows], int(part.rows.sum())
-        one = Slice(
-            part.name, count, wilson(int(mine.sum()), count, confidence), part.limit, part.column
-        )
-        if before is not None:
-            theirs = before[part.rows]
-            one = replace(
-                one,
-                before=wilson(int(theirs.sum()), count, confidence),
-                gain=paired_difference(mine, theirs, confidence=confidence),
-                p=loss_p(mine, theirs),
+        mine = measured.take(part.rows)
+        score = _score(mine, metric, confidence)
+        theirs = None if before is None else before.take(part.rows)
+        was = None if theirs is None else _score(theirs, metric, confidence)
+        if score is None or (theirs is not None and was is None):
+            continue
+        one = Slice(part.name, mine.rows, score, part.limit, part.column)
+        if theirs is not None:
+            judged = judge(
+                mine, theirs, metric, margin=0.0, limit=0.5, resamples=_DRAWS, confidence=confidence
             )
+            one = replace(one, before=was, gain=judged.gain, p=1 - judged.risk)
         found.append(one)
     if before is None:
         return tuple(found)
@@ -102,6 +109,13 @@ def measure(
         for one, p in zip(found, corrected, strict=True)
         if one.gain is not None
     )
+
+
+def _score(measured: Measured, metric: str, confidence: float) -> Score | None:
+    right = measured.hits(metric)
+    if right is not None:  # sixty parts of many rows would be resampled for nothing
+        return wilson(int(right.sum()), measured.rows, confidence)
+    return scores(measured, resamples=_DRAWS, confidence=confidence)[metric]
 
 
 def _texts(items: Sequence[object]) -> Iterator[Part]:
