@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 
 from feilun.engines.base import open_engine
-from feilun.project import Workspace
+from feilun.project import Model, Workspace
 from feilun.project.ledger_book import verify
 from feilun.store.dataset import Dataset
 from feilun.store.records import ModelVersion
@@ -20,7 +22,17 @@ from feilun.store.store import Store
 from helpers.cli import feilun_json
 from helpers.serving import client, serving
 
-__all__ = ["GOLDEN", "WORKSPACE", "look", "plain", "stored_report", "unpack"]
+__all__ = [
+    "GOLDEN",
+    "WORKSPACE",
+    "differences",
+    "kernels",
+    "learnt",
+    "look",
+    "plain",
+    "stored_report",
+    "unpack",
+]
 
 WORKSPACE = "workspace.tar.gz"
 GOLDEN = "golden.json"
@@ -37,6 +49,16 @@ TEXTS = [
 ]
 
 REPORT = ("evaluation", "decision", "robustness")
+
+SCHEMAS = (
+    "Error",
+    "FeedbackBody",
+    "ImageClassificationInput",
+    "ImageClassificationOutput",
+    "TextClassificationInput",
+    "TextClassificationOutput",
+)
+"""Those that further tasks leave alone."""
 
 VOLATILE = frozenset(
     {"id", "prediction_id", "request_id", "created", "created_at", "folder", "report", "run"}
@@ -55,6 +77,49 @@ def plain(value: Any) -> Any:
     return value
 
 
+def shape(schema: Any) -> Any:
+    """A JSON schema without its words."""
+    if isinstance(schema, Mapping):
+        return {
+            key: shape(one)
+            for key, one in schema.items()
+            if key not in ("title", "description", "summary", "example", "examples")
+        }
+    return [shape(one) for one in schema] if isinstance(schema, list) else schema
+
+
+def differences(said: Any, found: Any, tolerance: float, where: str = "") -> list[str]:
+    """Where `found` is not what was `said`. More names than were said are no difference: a later
+    version may tell more. Numbers may differ by `tolerance`, relative and absolute."""
+    return list(_differences(said, found, tolerance, where))
+
+
+def _differences(said: Any, found: Any, tolerance: float, where: str) -> Iterator[str]:
+    if isinstance(said, dict) and isinstance(found, dict):
+        for key, value in said.items():
+            if key in found:
+                yield from _differences(value, found[key], tolerance, f"{where}/{key}")
+            else:
+                yield f"{where}/{key}: gone"
+    elif isinstance(said, list) and isinstance(found, list) and len(said) == len(found):
+        for place, (one, other) in enumerate(zip(said, found, strict=True)):
+            yield from _differences(one, other, tolerance, f"{where}/{place}")
+    elif not _equal(said, found, tolerance):
+        yield f"{where}: {said!r}, now {found!r}"
+
+
+def _equal(said: Any, found: Any, tolerance: float) -> bool:
+    if isinstance(said, float) and isinstance(found, float):
+        return math.isclose(said, found, rel_tol=tolerance, abs_tol=tolerance)
+    return type(said) is type(found) and said == found
+
+
+def kernels() -> list[str]:
+    """Which instructions numpy computes with: where they differ, so do the last bits."""
+    found: list[str] = np.show_config(mode="dicts")["SIMD Extensions"]["found"]  # type: ignore[index]
+    return found
+
+
 def unpack(archive: Path, folder: Path) -> Path:
     """A workspace for one test."""
     with tarfile.open(archive) as packed:
@@ -69,8 +134,8 @@ def look(folder: Path, secret: str) -> dict[str, Any]:
         found["status"] = workspace.status().to_json()
         found["verified"] = verify(workspace).to_json()
         found["money"] = money(workspace)
-        found["reviews"] = versions(workspace, "reviews", TEXTS)
-        found["digits"] = versions(workspace, "digits", pictures(workspace.store))
+        for name in ("reviews", "digits"):
+            found[name] = versions(workspace, name, items(workspace, name))
         with serving(workspace.store) as server, client(server.address, secret) as http:
             found["api"] = api(http, pictures(workspace.store))
     for project in ("reviews", "digits"):
@@ -81,7 +146,7 @@ def look(folder: Path, secret: str) -> dict[str, Any]:
         for project in ("reviews", "digits"):
             record = workspace.project(project).model("live").record
             raw = stored_report(workspace.store, record)
-            found[project]["report"] = {part: raw[part] for part in REPORT}
+            found[project]["judged"] = {part: raw[part] for part in REPORT}
     made: dict[str, Any] = plain(json.loads(json.dumps(found)))
     return made
 
@@ -94,11 +159,16 @@ def stored_report(store: Store, record: ModelVersion) -> dict[str, Any]:
     return report
 
 
+def items(workspace: Workspace, name: str) -> list[Any]:
+    """What the versions of a project are asked."""
+    return TEXTS if name == "reviews" else list(pictures(workspace.store))
+
+
 def pictures(store: Store) -> list[bytes]:
     """The first pictures among the rows of `digits`."""
     version = store.catalog.data_versions("digits")[-1]
-    items = Dataset(store.artifacts.path(version.artifact)).items("test")[:6]
-    return [item for item in items if isinstance(item, bytes)]
+    held = Dataset(store.artifacts.path(version.artifact)).items("test")[:6]
+    return [item for item in held if isinstance(item, bytes)]
 
 
 def money(workspace: Workspace) -> dict[str, Any]:
@@ -116,25 +186,43 @@ def money(workspace: Workspace) -> dict[str, Any]:
     }
 
 
-def versions(workspace: Workspace, name: str, items: list[Any]) -> dict[str, Any]:
+def learnt(model: Model, asked: list[Any]) -> dict[str, Any]:
+    """What a version answers to `asked`, and how it was measured."""
+    artifact = model.record.artifact()
+    assert artifact is not None
+    engine = open_engine(model.project.workspace.store.artifacts.path(artifact))
+    try:
+        logits = engine.logits([model.project.task.check(item) for item in asked])
+    finally:
+        engine.close()
+    outputs = model.predict(asked, all_scores=True).outputs
+    found: dict[str, Any] = plain(
+        {"metrics": model.metrics, "outputs": outputs, "logits": logits.tolist()}
+    )
+    return found
+
+
+def update(folder: Path) -> dict[str, Any]:
+    """What `reviews` learns from the corrections."""
+    with Workspace(folder) as workspace:
+        reviews = workspace.project("reviews")
+        turned = reviews.update()
+        told = {"promoted": turned.promoted, "reason": turned.reason, "data": turned.data_version}
+        return {**told, **learnt(reviews.models()[-1], TEXTS)}
+
+
+def versions(workspace: Workspace, name: str, asked: list[Any]) -> dict[str, Any]:
     """Each version of a project: its card, its answers, its logits, its stored report."""
     project, store = workspace.project(name), workspace.store
     found = {}
     for model in project.models():
         artifact = model.record.artifact()
         assert artifact is not None
-        folder = store.artifacts.path(artifact)
-        engine = open_engine(folder)
-        try:
-            logits = engine.logits([project.task.check(item) for item in items])
-        finally:
-            engine.close()
+        card = (store.artifacts.path(artifact) / "feilun.json").read_text("utf-8")
         found[model.id] = {
             "state": model.state,
-            "metrics": model.metrics,
-            "card": json.loads((folder / "feilun.json").read_text("utf-8")),
-            "outputs": model.predict(items, all_scores=True).outputs,
-            "logits": [[repr(float(one)) for one in row] for row in logits],
+            "card": json.loads(card),
+            **learnt(model, asked),
         }
     return {"versions": found, "data": project.show(0).to_json()}
 
@@ -171,5 +259,5 @@ def api(http: httpx.Client, images: list[bytes]) -> dict[str, Any]:
         ).json(),
         "embeddings": http.post("/v1/embeddings", json={"model": "reviews", "input": "tea"}).json(),
         "paths": {path: sorted(one) for path, one in document["paths"].items()},
-        "schemas": document["components"]["schemas"],
+        "schemas": {name: shape(document["components"]["schemas"][name]) for name in SCHEMAS},
     }
