@@ -184,6 +184,8 @@ def test_the_customer_that_loses_you_money(selling: Workspace) -> None:
         (table,) = found.tables()
         assert table.notes[0] == found.rows[0]["words"]
         assert [r["name"] for r in margin(selling, by="model", per_hour=0.36).rows] == ["reviews@1"]
+        # Paid for from the first event on, not from its day's midnight.
+        assert found.hours < 0.1
         last = datetime.now(UTC).replace(day=1) - timedelta(days=1)
         assert margin(selling, month=f"{last:%Y-%m}").rows == []
 

@@ -183,9 +183,7 @@ def margin(
     begin = datetime.fromisoformat(f"{name}-01").replace(tzinfo=UTC)
     end = (begin + timedelta(days=32)).replace(day=1)
     store = workspace.store
-    first = store.ledger.usage(until=end, by=("day",))
-    days = [str(row.by["day"]) for row in first]
-    started = datetime.fromisoformat(min(days)[:10]).replace(tzinfo=UTC) if days else now
+    started = store.ledger.first_event() or now
     hours = max(0.0, (min(end, now) - max(begin, started)).total_seconds() / 3600) * machines
     configs = [project.config().serving for project in workspace.projects()]
     dearest = max(configs, key=lambda serving: serving.machine_per_hour, default=None)

@@ -73,6 +73,14 @@ class Totals:
                 _sum(connection, found, t.events, by, only, [created >= begin, created < end])
         return [_row(by, key, found[key]) for key in sorted(found, key=_order)]
 
+    def first_event(self) -> datetime | None:
+        """When the ledger's earliest event was written; None where there is none."""
+        with self._db.read() as connection:
+            found: datetime | None = connection.execute(
+                select(func.min(t.events.c.created))
+            ).scalar()
+        return found
+
 
 def _days(
     since: datetime | None, until: datetime | None
