@@ -227,14 +227,15 @@ def test_python_block(readme: Readme, tmp_path: Path) -> None:
     file = re.search(r'\.add\("([^"]+)"\)', block)
     assert file
     _write(readme, tmp_path / file.group(1))
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", block],
-        cwd=tmp_path,
-        env=environment(FEILUN_LANG=readme.lang),
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.split() == [readme.labels[0]]
+    for _ in range(2):  # people run a script again
+        done = subprocess.run(
+            [sys.executable, "-W", "error", "-c", block],
+            cwd=tmp_path,
+            env=environment(FEILUN_LANG=readme.lang),
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.split() == [readme.labels[0]]

@@ -136,3 +136,14 @@ def test_a_queued_turn_waits_while_another_process_turns(workspace: Workspace) -
     assert "no data" in str(catalog.run(name).error)
     with pytest.raises(InvalidSettings):
         workspace.project().enqueue("run", method="magic")
+
+
+def test_a_project_that_is_there_may_be_taken_as_it_is(workspace_dir: Path) -> None:
+    with Workspace(workspace_dir) as workspace:
+        workspace.init("reviews", exist_ok=True)
+        assert workspace.init("reviews", exist_ok=True).name == "reviews"
+        with pytest.raises(Conflict):
+            workspace.init("reviews")
+        with pytest.raises(Conflict):
+            workspace.init("reviews", task="image-classification", exist_ok=True)
+        assert [project.name for project in workspace.projects()] == ["reviews"]

@@ -101,13 +101,21 @@ class Workspace:
     # Projects
 
     def init(
-        self, name: str, task: str = "text-classification", base: str | None = None
+        self,
+        name: str,
+        task: str = "text-classification",
+        base: str | None = None,
+        *,
+        exist_ok: bool = False,
     ) -> Project:
         """A new project: its folder, its settings file, its row in the catalog. A settings file
-        that is there already, such as one from a repository, is taken as it is.
+        that is there already, such as one from a repository, is taken as it is. With `exist_ok` a
+        project of this name and task that exists is returned unchanged, so that a script can be
+        run again.
 
-        Raises `UsageError` for an unknown task, `Conflict` when the project exists,
-        `InvalidSettings` for a name that cannot be one and for a file of another project.
+        Raises `UsageError` for an unknown task, `Conflict` when the project exists (with
+        `exist_ok`: when it has another task) and for a file of another project, `InvalidSettings`
+        for a name that cannot be one.
         """
         from feilun.project.resolve import resolve
         from feilun.project.template import project_file
@@ -115,7 +123,10 @@ class Workspace:
         registry.load("tasks", task)
         file = self.folder / name / FILE
         text = project_file(name, task, base)
-        if any(project.name == name for project in self.store.catalog.projects()):
+        known = {project.name: project.task for project in self.store.catalog.projects()}
+        if exist_ok and known.get(name) == task:
+            return Project(self, name)
+        if name in known:
             raise Conflict("store.project_exists", project=name)
         if file.exists():
             section = resolve(file)[0].project
