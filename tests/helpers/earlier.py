@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 import numpy as np
+from threadpoolctl import threadpool_info
 
 from feilun.engines.base import open_engine
 from feilun.project import Model, Workspace
@@ -115,9 +116,12 @@ def _equal(said: Any, found: Any, tolerance: float) -> bool:
 
 
 def kernels() -> list[str]:
-    """Which instructions numpy computes with: where they differ, so do the last bits."""
-    found: list[str] = np.show_config(mode="dicts")["SIMD Extensions"]["found"]  # type: ignore[index]
-    return found
+    """What numpy and its BLAS compute with: where that differs, so do the last bits."""
+    np.ones((2, 2)) @ np.ones((2, 2))  # loads it
+    loaded = [one for one in threadpool_info() if one["internal_api"] == "openblas"]
+    blas = {str(one["architecture"]) for one in loaded}
+    config: Any = np.show_config(mode="dicts")
+    return [*sorted(blas), *config["SIMD Extensions"]["found"]]
 
 
 def unpack(archive: Path, folder: Path) -> Path:

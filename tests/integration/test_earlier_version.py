@@ -19,8 +19,10 @@ from feilun.project.ledger_book import verify
 from fixtures.make import learn
 from helpers import earlier
 
-NOISE = 1e-6
-"""What another machine's arithmetic may change in what is learnt."""
+LEARNT = 1e-6
+"""What the number of threads may change in what is learnt."""
+ELSEWHERE = 2e-4
+"""What another processor's arithmetic may change: some figures are kept to four decimals."""
 V010 = Path(__file__).parents[1] / "fixtures" / "v010"
 
 
@@ -38,15 +40,16 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def tolerance(golden: dict[str, Any]) -> float:
-    """None at all where numpy computes as it did then."""
-    return 0.0 if golden["kernels"] == earlier.kernels() else NOISE
+def elsewhere(golden: dict[str, Any]) -> bool:
+    """Whether this machine computes otherwise than the one that 0.1.0 ran on."""
+    return bool(golden["kernels"] != earlier.kernels())
 
 
 def test_every_answer_is_the_one_that_was_given(
-    folder: Path, golden: dict[str, Any], tolerance: float
+    folder: Path, golden: dict[str, Any], elsewhere: bool
 ) -> None:
     found = earlier.look(folder, golden["secret"])
+    tolerance = ELSEWHERE if elsewhere else 0.0
     assert earlier.differences(golden["said"], found, tolerance) == []
 
 
@@ -63,10 +66,11 @@ def test_stored_reports_are_read_and_shown(folder: Path) -> None:
 
 
 def test_an_update_learns_the_same_from_the_corrections(
-    folder: Path, golden: dict[str, Any]
+    folder: Path, golden: dict[str, Any], elsewhere: bool
 ) -> None:
     found = earlier.update(folder)
-    assert earlier.differences(golden["update"], found, NOISE) == []
+    tolerance = ELSEWHERE if elsewhere else LEARNT
+    assert earlier.differences(golden["update"], found, tolerance) == []
     with Workspace(folder) as workspace:
         digits = workspace.project("digits")
         digits.train(method="linear", overrides={"training.seed": 9}, restart=True)
@@ -74,7 +78,10 @@ def test_an_update_learns_the_same_from_the_corrections(
         assert verify(workspace).ok
 
 
-def test_the_same_rows_make_the_same_versions(tmp_path: Path, golden: dict[str, Any]) -> None:
+def test_the_same_rows_make_the_same_versions(
+    tmp_path: Path, golden: dict[str, Any], elsewhere: bool
+) -> None:
+    tolerance = ELSEWHERE if elsewhere else LEARNT
     with Workspace(tmp_path / "workspace") as workspace:
         for project in learn(workspace, tmp_path):
             name = project.name
@@ -82,4 +89,4 @@ def test_the_same_rows_make_the_same_versions(tmp_path: Path, golden: dict[str, 
             found = earlier.learnt(project.model("live"), items)
             said = golden["said"][name]["versions"][f"{name}@1"]
             said = {part: said[part] for part in found}
-            assert earlier.differences(said, found, NOISE) == []
+            assert earlier.differences(said, found, tolerance) == []
