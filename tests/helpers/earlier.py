@@ -27,12 +27,13 @@ __all__ = [
     "GOLDEN",
     "WORKSPACE",
     "differences",
+    "items",
     "kernels",
     "learnt",
     "look",
-    "plain",
     "stored_report",
     "unpack",
+    "update",
 ]
 
 WORKSPACE = "workspace.tar.gz"
