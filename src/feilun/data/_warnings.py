@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
-from feilun.data.outcome import Notice
+from feilun.data.outcome import Notice, SourceReport
 
-__all__ = ["alike_labels", "label_warnings", "split_warnings"]
+__all__ = ["alike_labels", "label_warnings", "source_warnings", "split_warnings"]
 
 _FEW_ROWS = 50
 _FEW_PER_LABEL = 10
@@ -73,4 +73,22 @@ def split_warnings(counts: Mapping[str, Mapping[str, int]]) -> list[Notice]:
     unseen = sorted({label for part in counts.values() for label in part if label} - set(train))
     if unseen and train:
         found.append(Notice("data.not_in_train", {"labels": unseen[:5]}))
+    return found
+
+
+def source_warnings(sources: Iterable[SourceReport]) -> list[Notice]:
+    """Warnings about how the sources were read."""
+    found = []
+    for source in sources:
+        if source.details.get("guessed"):
+            found.append(
+                Notice(
+                    "formats.guessed_encoding",
+                    {
+                        "file": source.name,
+                        "encoding": source.details["encoding"],
+                        "examples": source.details["guessed"],
+                    },
+                )
+            )
     return found

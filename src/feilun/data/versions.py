@@ -24,7 +24,7 @@ from feilun.data._gather import CORRECTION, NEW, WAITED, Gathered
 from feilun.data._intake import MAX_LABELS, WAITING, Intake
 from feilun.data._near_rows import near_contents
 from feilun.data._ticker import Ticker
-from feilun.data._warnings import label_warnings, split_warnings
+from feilun.data._warnings import label_warnings, source_warnings, split_warnings
 from feilun.data._write import Ids, write_rows
 from feilun.data.clean.mending import Mending
 from feilun.data.outcome import BuildReport, Notice
@@ -281,7 +281,7 @@ def _warnings(
         found.append(Notice("data.undecided", {"rows": undecided}))
     if ids.renamed:
         found.append(Notice("data.repeated_ids", {"rows": ids.renamed}))
-    return found
+    return found + source_warnings(intake.sources)
 
 
 def _staying(gathered: Gathered, contents: Contents) -> list[Notice]:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from feilun.data.sources._encodings import Found, encoding_in, whole_lines
 from feilun.errors import InvalidData
 
 __all__ = [
@@ -16,7 +17,7 @@ __all__ = [
     "TextFile",
     "damaged",
     "encoding_of",
-    "looks_chinese",
+    "find_encoding",
     "open_text",
 ]
 
@@ -60,33 +61,39 @@ def damaged() -> int:
 
 
 def encoding_of(file: Path) -> str:
-    """The encoding of a text file as Python names it.
+    """The encoding of a text file as Python names it. Raises `InvalidData` for what is no text."""
+    return find_encoding(file).encoding
+
+
+def find_encoding(file: Path) -> Found:
+    """The encoding of a text file, with examples where it is a guess.
 
     A byte order mark decides; so do the NULs of UTF-16 without one. Otherwise the first megabytes
-    with anything beyond ASCII in them tell UTF-8 from GB18030, and only what is neither is guessed.
-    Raises `InvalidData` for a file that is not text.
+    with anything beyond ASCII in them are looked at, cut at the end of a line. Raises `InvalidData`
+    for a file that is not text.
     """
     with file.open("rb") as stream:
         head = stream.read(_CHUNK)
         for bom, name in _BOMS:
             if head.startswith(bom):
-                return name
+                return Found(name)
         if b"\0" in head:
             wide = _wide(head)
             if wide:
-                return wide
+                return Found(wide)
         _refuse_binary(file, head)
         before = b""
         while head.isascii():
             before, head = head, stream.read(_CHUNK)
             if not head:
-                return "utf-8"
-        sample = before[-4:] + head + stream.read(_CHUNK) if before else head
-    if _decodes(sample, "utf-8"):
-        return "utf-8"
-    if _decodes(sample, "gb18030") and looks_chinese(sample):
-        return "gb18030"
-    return _guess(file, sample)
+                return Found("utf-8")
+        # The line may have begun before, and what is beyond ASCII may stand at the very end.
+        sample = before[-4:] + head + stream.read(_CHUNK)
+        more = stream.read(1)
+    found = encoding_in(whole_lines(sample) if more else sample)
+    if found is None:
+        raise InvalidData("data.unknown_encoding", file=file)
+    return found
 
 
 def _refuse_binary(file: Path, head: bytes) -> None:
@@ -115,43 +122,6 @@ def _everyday(text: str) -> float:
         for c in text
     )  # fmt: skip
     return fits / len(text)
-
-
-def _decodes(sample: bytes, encoding: str) -> bool:
-    try:
-        codecs.getincrementaldecoder(encoding)().decode(sample)
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
-def looks_chinese(sample: bytes) -> bool:
-    """Whether the pairs are mostly everyday characters and punctuation. GB18030 decodes nearly
-    anything, also western European text, in which a single high byte swallows its neighbour."""
-    common = other = place = 0
-    while place < len(sample) - 1:
-        first, second = sample[place], sample[place + 1]
-        if first < 0x80:
-            place += 1
-            continue
-        everyday = 0xB0 <= first <= 0xD7 or 0xA1 <= first <= 0xA3
-        if everyday and second >= 0xA1:
-            common += 1
-        else:
-            other += 1
-        place += 2
-        if common + other >= 20_000:
-            break
-    return common >= 4 * other
-
-
-def _guess(file: Path, sample: bytes) -> str:
-    from charset_normalizer import from_bytes
-
-    best = from_bytes(sample[:200_000]).best()
-    if best is None:
-        raise InvalidData("data.unknown_encoding", file=file)
-    return best.encoding.replace("_", "-")
 
 
 class TextFile:

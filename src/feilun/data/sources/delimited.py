@@ -8,7 +8,8 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from feilun.data.sources._dialect import Dialect, column_names, has_header, sniff
-from feilun.data.sources._text import DAMAGE, MAX_CELL, TextFile, damaged, open_text
+from feilun.data.sources._encodings import Found
+from feilun.data.sources._text import DAMAGE, MAX_CELL, TextFile, damaged, find_encoding, open_text
 from feilun.data.sources.base import BadRow, Options, Table
 from feilun.errors import InvalidData
 from feilun.types import Row
@@ -21,7 +22,8 @@ _SAMPLE = 1 << 18
 def open_tables(location: Path | str, options: Options, known: Collection[str] = ()) -> list[Table]:
     """The file's one table. Rows are numbered from 1 below the header; blank lines do not count."""
     path = Path(location)
-    stream, encoding = open_text(path, options.encoding)
+    found = Found(options.encoding) if options.encoding else find_encoding(path)
+    stream, encoding = open_text(path, found.encoding)
     sample = stream.text.read(_SAMPLE)
     stream.close()
     if not sample.strip():
@@ -50,7 +52,8 @@ def open_tables(location: Path | str, options: Options, known: Collection[str] =
                 "delimiter": dialect.delimiter,
                 "quote": dialect.quote or "",
                 "header": header,
-            },
+            }
+            | ({"guessed": list(found.examples)} if found.examples else {}),
             total=stream.size,
             unit="bytes",
             position=stream.position,

@@ -11,7 +11,7 @@ import codecs
 import re
 from typing import TYPE_CHECKING
 
-from feilun.data.sources._text import looks_chinese
+from feilun.data.sources._encodings import encoding_in, whole_lines
 
 if TYPE_CHECKING:
     from selectolax.lexbor import LexborNode
@@ -51,12 +51,8 @@ def decode(body: bytes, said: str = "") -> str:
         text = _strictly(body, name)
         if text is not None:
             return text
-    if looks_chinese(body):
-        return body.decode("gb18030", "replace")
-    from charset_normalizer import from_bytes
-
-    best = from_bytes(body[:200_000]).best()
-    return body.decode(best.encoding if best else "utf-8", "replace")
+    spelt = encoding_in(whole_lines(body[:200_000]))
+    return body.decode(spelt.encoding if spelt else "utf-8", "replace")
 
 
 def _strictly(body: bytes, name: str) -> str | None:
