@@ -137,3 +137,9 @@ def test_reading_rows_to_predict_on(tmp_path: Path) -> None:
     bad: list[int] = []
     assert len(list(read(Source(file), texts_task(), bad=lambda row: bad.append(row.number)))) == 2
     assert bad == [2, 3]
+
+
+def test_booleans_are_one_label_however_they_are_written() -> None:
+    ways = (True, "TRUE", "True", "true", " true ")
+    assert {label_text(texts_task(), value) for value in ways} == {"true"}
+    assert {label_text(texts_task(), value) for value in (False, "FALSE", "False")} == {"false"}

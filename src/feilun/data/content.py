@@ -16,6 +16,7 @@ from feilun.types import Item, Scalar
 __all__ = ["content_key", "content_keys", "label_text", "sound", "stored_key"]
 
 _WHOLE = re.compile(r"[-+]?\d+\.0+")
+_BOOLEAN = frozenset({"true", "false"})
 _NO_LABEL = frozenset({"", "nan", "null", "#n/a"})
 
 
@@ -79,8 +80,9 @@ def label_text(task: TaskBase, value: Scalar) -> str | None:
     """The label as text, None when there is none: what `task` makes of the tidied value.
 
     Numbers lose an empty fraction also where they are written as text, so that 1, 1.0 and "1.0"
-    are one label, ``1``. Texts take Unicode form NFC. Beside what the task takes for no label
-    ("", NaN) there is none in "nan", "null" and Excel's "#N/A".
+    are one label, ``1``; TRUE, True and the boolean are one, ``true``. Texts take Unicode form
+    NFC. Beside what the task takes for no label ("", NaN) there is none in "nan", "null" and
+    Excel's "#N/A".
     """
     if isinstance(value, str):
         value = unicodedata.normalize("NFC", sound(value).strip())
@@ -88,6 +90,8 @@ def label_text(task: TaskBase, value: Scalar) -> str | None:
             return None
         if _WHOLE.fullmatch(value):
             value = int(value.partition(".")[0])
+        elif value.casefold() in _BOOLEAN:  # as Excel, pandas and JSON write it
+            value = value.casefold()
     return task.label(value)
 
 
