@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import unicodedata
 from datetime import UTC, datetime
 
 from feilun.errors import InvalidData
@@ -17,42 +18,89 @@ NAMES = (
 )  # fmt: skip
 """Names that the column of times often has."""
 
-_CHINESE = re.compile(r"(\d{4})年(\d{1,2})月(\d{1,2})日\s*")
+_CHINESE = re.compile(r"(\d{4})\s*年\s*(\d{1,2})\s*月\s*(\d{1,2})\s*[日号]\s*(?:星期.|周.)?\s*")
 _LOOSE = re.compile(r"(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})(?:[T\s]+(.*))?$")
+_DAY_FIRST = re.compile(r"(\d{1,2})\.(\d{1,2})\.(\d{4})(?:,?\s+(.*))?$")
+_CLOCK = re.compile(
+    r"(上午|下午|凌晨|早上|中午|晚上|am|pm)?\s*(\d{1,2})[:时点](\d{1,2})(?:[:分](\d{1,2})(?:[.,](\d+))?)?"
+    r"[分秒]?\s*(am|pm|a\.m\.|p\.m\.)?\s*(z|utc|gmt|[-+]\d{2}:?\d{2}|[-+]\d{1,2})?$",
+    re.I,
+)
+_DIGITS = re.compile(r"[-+]?[0-9]+(\.[0-9]*)?")
 _MILLISECONDS = 1e11
+_SERIAL_DAY = -2_209_161_600  # 30 December 1899, from which spreadsheets count days
+_SERIALS = (20_000, 80_000)  # 1954 to 2119; as seconds these would all be of 1 January 1970
 
 
 def moment(value: Scalar, column: str) -> float | None:
     """Seconds since 1970; None for an empty cell. Taken are seconds and milliseconds since 1970,
-    and dates with the year first, with or without a time of day; without a zone it is UTC. Raises
-    `InvalidData` for anything else."""
+    a spreadsheet's days since 1899, and dates with the year first (2026-03-01, 20260301,
+    2026年3月1日) or with points (01.03.2026), with or without a time of day; without a zone it is
+    UTC. Raises `InvalidData` for anything else, and for 01/02/2026, which is two different days."""
     if value is None or value != value:
         return None
     if isinstance(value, str):
         text = value.strip()
         if not text:
             return None
-        found = _number(text) if text.replace(".", "", 1).isdigit() else _date(text)
+        found = _number(text) if _DIGITS.fullmatch(text) else _date(text)
     else:
-        found = float(value) if isinstance(value, int | float) else None
+        found = _of_number(float(value)) if isinstance(value, int | float) else None
     if found is None or not math.isfinite(found):
         raise InvalidData("splits.bad_time", column=column, given=str(value)[:40])
-    return found / 1000 if abs(found) >= _MILLISECONDS else found
+    return found
 
 
 def _number(text: str) -> float | None:
-    if len(text) == 8 and text[:2] in ("19", "20"):  # 20260131 is a day
-        return _date(f"{text[:4]}-{text[4:6]}-{text[6:]}")
-    return float(text)
+    if len(text) in (8, 12, 14) and text[:2] in ("19", "20") and text.isdigit():
+        # 20260131 is a day, 20260131235959 a second of it; 13 digits are milliseconds.
+        day = f"{text[:4]}-{text[4:6]}-{text[6:8]}"
+        clock = ":".join(text[i : i + 2] for i in range(8, len(text), 2))
+        return _date(f"{day} {clock}".strip())
+    return _of_number(float(text))
+
+
+def _of_number(number: float) -> float:
+    if _SERIALS[0] <= number < _SERIALS[1]:
+        return _SERIAL_DAY + round(number * 86_400, 3)
+    return number / 1000 if abs(number) >= _MILLISECONDS else number
 
 
 def _date(text: str) -> float | None:
+    text = unicodedata.normalize("NFKC", text)
     loose = _LOOSE.match(_CHINESE.sub(r"\1-\2-\3 ", text).strip())
-    if loose:
-        year, month, day, rest = loose.groups()
-        text = f"{year}-{month:>02}-{day:>02}" + (f"T{rest.strip()}" if rest else "")
+    pointed = _DAY_FIRST.match(text)
     try:
-        when = datetime.fromisoformat(text)
+        if loose:
+            year, month, day, rest = loose.groups()
+        elif pointed:
+            day, month, year, rest = pointed.groups()
+        else:
+            when = datetime.fromisoformat(text)
+            return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
+        iso = f"{year}-{month:>02}-{day:>02}"
+        when = datetime.fromisoformat(iso + (f"T{_clock(rest.strip())}" if rest else ""))
     except ValueError:
         return None
     return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
+
+
+def _clock(text: str) -> str:
+    """A time of day in the form of ISO 8601; `text` itself where it is in another form."""
+    found = _CLOCK.match(text)
+    if not found:
+        return text
+    before, hour, minute, second, fraction, after, zone = found.groups()
+    half = (before or after or "").lower().replace(".", "")
+    number = int(hour)
+    if (half in ("下午", "晚上", "pm") and number < 12) or (half == "中午" and number < 11):
+        number += 12
+    elif half in ("上午", "凌晨", "am") and number == 12:
+        number = 0
+    zone = (zone or "").upper()
+    if zone in ("UTC", "GMT", "Z"):
+        zone = "+00:00"
+    elif zone and ":" not in zone:
+        zone = f"{zone[0]}{zone[1:3]:>02}:{zone[3:] or '00'}"
+    part = f".{fraction[:6]:0<6}" if fraction else ""
+    return f"{number:02}:{int(minute):02}:{int(second or 0):02}{part}{zone}"
