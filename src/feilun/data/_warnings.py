@@ -14,6 +14,27 @@ _FEW_ROWS = 50
 _FEW_PER_LABEL = 10
 _IMBALANCE = 20
 _NUMBERS = 20
+_HEADINGS = frozenset(
+    [
+        "label",
+        "labels",
+        "category",
+        "class",
+        "sentiment",
+        "rating",
+        "score",
+        "stars",
+        "target",
+        "response",
+        "answer",
+        "标签",
+        "类别",
+        "分类",
+        "情感",
+        "评分",
+        "回答",
+    ]
+)
 
 
 def label_warnings(counts: Mapping[str, int]) -> list[Notice]:
@@ -33,6 +54,9 @@ def label_warnings(counts: Mapping[str, int]) -> list[Notice]:
     if counts[most] > _IMBALANCE * counts[least]:
         ratio = round(counts[most] / counts[least])
         found.append(Notice("data.imbalance", {"most": most, "least": least, "ratio": ratio}))
+    headings = [label for label in counts if counts[label] == 1 and label.casefold() in _HEADINGS]
+    if headings and total > len(headings) + 1:
+        found.append(Notice("formats.label_is_heading", {"label": headings[0]}))
     for alike in alike_labels(counts):
         found.append(Notice("data.alike_labels", {"labels": alike}))
     if _continuous(list(counts)):
@@ -80,6 +104,13 @@ def source_warnings(sources: Iterable[SourceReport]) -> list[Notice]:
     """Warnings about how the sources were read."""
     found = []
     for source in sources:
+        if source.details.get("skipped"):
+            found.append(
+                Notice(
+                    "formats.skipped_lines",
+                    {"file": source.name, "lines": source.details["skipped"][:3]},
+                )
+            )
         if source.details.get("guessed"):
             found.append(
                 Notice(

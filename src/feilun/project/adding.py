@@ -6,6 +6,7 @@ written in the transaction that adds the version: a kill leaves both or neither.
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from feilun.data.clean.mending import Mending
-from feilun.data.sources.base import Options, Source
+from feilun.data.sources.base import Options, ReadOptions, Source
 from feilun.data.sources.sql import shown
 from feilun.data.versions import build
 from feilun.errors import Conflict, InvalidData, UsageError
@@ -100,11 +101,15 @@ def add(
     drop_last: int,
     exclude: set[bytes] | None,
     keep: Mapping[str, Any] | None = None,
+    read: ReadOptions | None = None,
 ) -> Added:
     """See `Project.add`. `keep` are settings of the catalog that come to stand with the version,
     also where the sources held nothing new."""
     if split not in ("auto", "train", "validation", "test"):
         raise UsageError("project.bad_split", split=split)
+    read = read or ReadOptions()
+    if read.header_row is not None and read.header_row < 1:
+        raise UsageError("formats.bad_header_row", given=read.header_row)
     if not sources:
         raise UsageError("project.no_sources")
     if since and (not query or len(sources) != 1 or "://" not in str(sources[0])):
@@ -117,7 +122,9 @@ def add(
         if since:
             opened = open_mark(project, str(sources[0]), str(query), since, mark or "", restart)
         given = {**config.data.columns, **(opened.columns if opened else {}), **(columns or {})}
-        options = Options(query=query, since=opened.since if opened else None)
+        options = Options(
+            query=query, since=opened.since if opened else None, **dataclasses.asdict(read)
+        )
         listed = [Source(str(source), options, given, drop_last=drop_last) for source in sources]
 
         def build_from(taken: Sequence[Source]) -> Added:

@@ -34,6 +34,9 @@ class DataVerbs(ProjectBase):
         report: Report | None = None,
         drop_last: int = 0,
         exclude: set[bytes] | None = None,
+        encoding: str | None = None,
+        delimiter: str | None = None,
+        header_row: int | None = None,
     ) -> Added:
         """Adds files, folders or the URL of a database (with `query`) as the next data version.
 
@@ -42,9 +45,11 @@ class DataVerbs(ProjectBase):
         that many rows at the end of each source out, `exclude` rows of these contents (hashes of
         `feilun.data.content`). With `since`, a column of the query, later calls read only rows at
         or after the newest that was added; `mark` names the high-water mark where one database has
-        several, `restart` reads everything again. Bad rows go to a file with their reasons; when a
-        source cannot be used at all, nothing changes.
+        several, `restart` reads everything again. `encoding`, `delimiter` and `header_row` (the
+        line of the columns' names, counted from 1) say how text files are written. Bad rows go to
+        a file with their reasons; when a source cannot be used at all, nothing changes.
         """
+        from feilun.data.sources.base import ReadOptions
         from feilun.project import adding
 
         return adding.add(
@@ -59,6 +64,7 @@ class DataVerbs(ProjectBase):
             report=report,
             drop_last=drop_last,
             exclude=exclude,
+            read=ReadOptions(encoding, delimiter, header_row),
         )
 
     def add_corpus(

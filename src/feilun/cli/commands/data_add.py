@@ -21,9 +21,19 @@ def command(
     since: Annotated[str | None, typer.Option("--since", help=t("sources.option_since"))] = None,
     mark: Annotated[str | None, typer.Option("--mark", help=t("sources.option_mark"))] = None,
     restart: Annotated[bool, typer.Option("--restart", help=t("sources.option_restart"))] = False,
+    encoding: Annotated[
+        str | None, typer.Option("--encoding", help=t("formats.option_encoding"))
+    ] = None,
+    delimiter: Annotated[
+        str | None, typer.Option("--delimiter", help=t("formats.option_delimiter"))
+    ] = None,
+    header_row: Annotated[
+        int | None, typer.Option("--header-row", min=1, help=t("formats.option_header_row"))
+    ] = None,
     corpus: Annotated[bool, typer.Option("--corpus", help=t("corpus.option_corpus"))] = False,
 ) -> None:
-    if corpus and (split != "auto" or since or mark or restart):
+    reading = encoding or delimiter or header_row
+    if corpus and (split != "auto" or since or mark or restart or reading):
         raise UsageError("corpus.not_with")
     with shell.project() as project, shell.progress() as report:
         if corpus:
@@ -38,6 +48,9 @@ def command(
             since=since,
             mark=mark,
             restart=restart,
+            encoding=encoding,
+            delimiter={"tab": "\t", "\\t": "\t"}.get(delimiter or "", delimiter),
+            header_row=header_row,
             report=report,
         )
     shell.show(added)

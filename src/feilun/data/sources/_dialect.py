@@ -14,11 +14,13 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Dialect", "column_names", "has_header", "sniff"]
+__all__ = ["Dialect", "column_names", "declared_delimiter", "has_header", "lines_above", "sniff"]
 
 _DELIMITERS = (",", "\t", ";", "|")
 _NUMBER = re.compile(r"[-+]?(\d+([.,]\d*)?|[.,]\d+)([eE][-+]?\d+)?%?")
 _PARSED_ROWS = 300
+_ABOVE = 10
+_DECLARED = re.compile(r'"?sep=(\t|[^\w\s"])"?\s*', re.I)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +142,44 @@ def has_header(rows: Sequence[Sequence[str]], known: Collection[str] = ()) -> bo
     if not rest:
         return len(filled) > 1
     return sum(_evidence(cell, _column(rest, i)) for i, cell in enumerate(first)) > 0
+
+
+def declared_delimiter(line: str) -> str | None:
+    """The delimiter that a first line ``sep=;`` names, as Excel takes it."""
+    found = _DECLARED.fullmatch(line.lstrip("\ufeff"))
+    return found[1] if found else None
+
+
+def lines_above(
+    lines: Sequence[str],
+    dialect: Dialect,
+    rows: Sequence[Sequence[str]],
+    known: Collection[str] = (),
+) -> int:
+    """How many lines stand above the header: titles and comments, which fill half the columns or
+    fewer. 0 unless what follows them is a header."""
+    widths = Counter(map(len, rows))
+    width = max(widths, key=lambda w: (widths[w], w), default=1)
+    if width < 2 or widths[width] * 2 < len(rows):
+        return 0
+    count = 0
+    for line in lines[: _ABOVE + 1]:
+        try:
+            cells = next(csv.reader([line], **dialect.arguments()), [])
+        except csv.Error:
+            return 0
+        filled = sum(bool(cell.strip()) for cell in cells)
+        comment = line.startswith("#") and len(cells) != width
+        if not comment and filled * 2 > width:
+            break
+        count += 1
+    else:
+        return 0
+    if not count:
+        return 0
+    rest, _ = _parse("".join(lines[count : count + _PARSED_ROWS]), dialect, True)
+    blank = all(not line.strip() for line in lines[:count])
+    return 0 if blank or len(rest) < 2 or not has_header(rest, known) else count
 
 
 def _column(rows: Sequence[Sequence[str]], place: int) -> list[str]:

@@ -19,6 +19,7 @@ __all__ = [
     "BadRow",
     "ExampleSource",
     "Options",
+    "ReadOptions",
     "Source",
     "Table",
     "hold_out",
@@ -29,11 +30,25 @@ _SAMPLE_BYTES = 8 << 20
 
 
 @dataclass(frozen=True, slots=True)
+class ReadOptions:
+    """What a user says of how files are written; None means: found out from the content.
+
+    `header_row` is the line, counted from 1, in which the columns' names stand.
+    """
+
+    encoding: str | None = None
+    delimiter: str | None = None
+    header_row: int | None = None
+    sheet: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Options:
     """How a source is read; None means: found out from the content.
 
     `format` names a file of this package (``delimited``, ``excel``, …). `encoding`, `delimiter`,
-    `quote` (one character, ``""`` for none) and `header` are for CSV and TSV, `sheet` for Excel
+    `quote` (one character, ``""`` for none), `header` and `header_row` (the line of the columns'
+    names, counted from 1; lines above it are skipped) are for CSV and TSV, `sheet` for Excel
     (a name; the first sheet otherwise), `query` for databases and `since`, the mark after which
     their rows are new.
     """
@@ -46,6 +61,7 @@ class Options:
     sheet: str | None = None
     query: str | None = None
     since: Since | None = None
+    header_row: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

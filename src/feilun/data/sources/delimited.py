@@ -5,9 +5,19 @@ from __future__ import annotations
 import csv
 from collections import Counter
 from collections.abc import Collection, Iterator
+from io import StringIO
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
-from feilun.data.sources._dialect import Dialect, column_names, has_header, sniff
+from feilun.data.sources._dialect import (
+    Dialect,
+    column_names,
+    declared_delimiter,
+    has_header,
+    lines_above,
+    sniff,
+)
 from feilun.data.sources._encodings import Found
 from feilun.data.sources._text import DAMAGE, MAX_CELL, TextFile, damaged, find_encoding, open_text
 from feilun.data.sources.base import BadRow, Options, Table
@@ -28,23 +38,39 @@ def open_tables(location: Path | str, options: Options, known: Collection[str] =
     stream.close()
     if not sample.strip():
         raise InvalidData("data.empty_file", file=path)
+    whole, lines = len(sample) < _SAMPLE, StringIO(sample, newline="").readlines()
+    said = declared_delimiter(lines[0])
+    skip = 1 if said else 0
+    if options.header_row is not None:
+        skip = options.header_row - 1
+        if skip >= len(lines):
+            raise InvalidData(
+                "formats.no_header_row", file=path, given=options.header_row, lines=len(lines)
+            )
     if options.delimiter is not None and len(options.delimiter) != 1:
         raise InvalidData("data.bad_delimiter", delimiter=options.delimiter)
-    dialect, rows = sniff(
-        sample,
-        whole=len(sample) < _SAMPLE,
-        known=known,
-        delimiter=options.delimiter,
-        quote=options.quote,
-    )
-    header = has_header(rows, known) if options.header is None else options.header
+    told: dict[str, Any] = {
+        "known": known,
+        "delimiter": options.delimiter or said,
+        "quote": options.quote,
+    }
+    dialect, rows = sniff("".join(lines[skip:]), whole=whole, **told)
+    if options.header_row is None and options.header is None:
+        above = lines_above(lines[skip:], dialect, rows, known)
+        if above:
+            skip += above
+            dialect, rows = sniff("".join(lines[skip:]), whole=whole, **told)
+    header = options.header
+    if header is None:
+        header = options.header_row is not None or has_header(rows, known)
     names = _names(rows, header)
+    skipped = [line.strip()[:60] for line in lines[1 if said else 0 : skip] if line.strip()]
     stream, _ = open_text(path, encoding)
     return [
         Table(
             path.name,
             names,
-            _rows(path, stream, dialect, names, header),
+            _rows(path, stream, dialect, names, header, skip),
             folder=path.parent,
             details={
                 "format": "TSV" if dialect.delimiter == "\t" else "CSV",
@@ -53,6 +79,7 @@ def open_tables(location: Path | str, options: Options, known: Collection[str] =
                 "quote": dialect.quote or "",
                 "header": header,
             }
+            | ({"skipped": skipped} if skipped else {})
             | ({"guessed": list(found.examples)} if found.examples else {}),
             total=stream.size,
             unit="bytes",
@@ -78,11 +105,11 @@ def _names(rows: list[list[str]], header: bool) -> list[str]:
 
 
 def _rows(
-    file: Path, stream: TextFile, dialect: Dialect, names: list[str], header: bool
+    file: Path, stream: TextFile, dialect: Dialect, names: list[str], header: bool, skip: int
 ) -> Iterator[Row | BadRow]:
     csv.field_size_limit(MAX_CELL)  # of the whole process; the default refuses honest long texts
     undamaged = damaged()
-    reader = csv.reader(stream.lines(), **dialect.arguments())
+    reader = csv.reader(islice(stream.lines(), skip, None), **dialect.arguments())
     width, number = len(names), 0
     while True:
         try:
