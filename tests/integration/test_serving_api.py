@@ -296,12 +296,55 @@ def test_what_is_not_there(server: Answering, path: str) -> None:
 
 
 BODIES = [
-    b"", b"{", b"[]", b"null", b"\x00\xff", b'{"inputs": "\xff"}', b'{"inputs": "\\ud800"}',
+    b"", b"{", b"[]", b"null", b"\x00\xff", b'{"inputs": "\xff"}', b'{"inputs": "\\ud8"}',
     b"[" * 10_000, b'{"inputs":' * 10_000, b'{"inputs": 1e999}', b"\xef\xbb\xbf{}",
     b'{"inputs": {"$base64": "!"}}', b'{"inputs": "a", "model": "../../etc/passwd"}',
     b'{"inputs": "a", "model": "\\u0000"}', b"--x\r\nContent-Disposition: form-data\r\n\r\n",
     b"inputs=a&model=b",
 ]  # fmt: skip
+
+
+KINDS = [None, "", "text/plain", "application/x-www-form-urlencoded", "text/json; charset=x"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("start", [b"", b"\xef\xbb\xbf"])
+def test_a_body_is_read_alike_on_all_routes(
+    server: Answering, kind: str | None, start: bytes
+) -> None:
+    """curl -d says it sends a form, PowerShell puts a byte order mark first."""
+    headers = {} if kind is None else {"content-type": kind}
+    key = make_key(server.store, store_inputs=30)
+
+    def post(http: httpx.Client, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        sent = start + json.dumps(body).encode()
+        response = http.post(path, content=sent, headers=headers)
+        assert response.status_code == 200, response.text
+        answer: dict[str, Any] = response.json()
+        return answer
+
+    with client(server.address, key.secret) as http:
+        call = post(http, "/v1/predict", {"inputs": ["great"], "model": "reviews"})["id"]
+        said = post(http, "/v1/feedback", {"prediction_id": call, "label": "bad"})
+        assert said["label"] == "bad"
+        tensor = {"name": "text", "shape": [1], "datatype": "BYTES", "data": ["great"]}
+        post(http, "/v2/models/reviews/infer", {"inputs": [tensor]})
+    with client(server.address, make_token(server.store.secret())) as http:
+        assert post(http, "/internal/v1/load", {"version": "reviews@1"})["version"] == "reviews@1"
+        post(http, "/internal/v1/predict?version=reviews@1", {"inputs": ["great"]})
+
+
+def test_half_an_emoji_harms_no_input_beside_it(server: Answering) -> None:
+    """A text cut in the middle of a surrogate pair, as JavaScript's slice cuts it."""
+    key = make_key(server.store, store_inputs=30)
+    with client(server.address, key.secret) as http:
+        body = b'{"inputs": ["great \\ud83d", "great"], "model": "reviews"}'
+        answer = http.post("/v1/predict", content=body)
+        assert answer.status_code == 200
+        cut, whole = answer.json()["outputs"]
+        assert cut["label"] == whole["label"] == "good"
+        said = b'{"prediction_id": "%s", "label": "\\ud83d"}' % answer.json()["id"].encode()
+        assert http.post("/v1/feedback", content=said).json()["label"] == "\ufffd"
 
 
 @pytest.mark.parametrize("path", ["/v1/predict", "/v1/feedback", "/internal/v1/load"])

@@ -74,9 +74,14 @@ def test_a_client_that_goes_away(parts: list[bytes | None]) -> None:
         ('{"inputs": [{"image": {"$base64": "iVBORw=="}}]}', [{"image": b"\x89PNG"}]),
         ('{"inputs": ["\\ud83d\\ude00 很好"]}', ["😀 很好"]),
         ('{"inputs": {"$base64": ""}}', [b""]),
+        (b'\xef\xbb\xbf{"inputs": "one"}', ["one"]),
+        ('{"inputs": ["\\ud83d\\ude00", "half \\ud83d of"]}', ["😀", "half \ufffd of"]),
+        ('{"inputs": ["\\uDE00", "\\ud83d\\ud83D\\ude00"]}', ["\ufffd", "\ufffd😀"]),
+        ('{"inputs": ["\\ud83d\\u0041", "\\\\ud83d"]}', ["\ufffdA", "\\ud83d"]),
+        ('{"inputs": {"\\ud83d": "\\ud83d"}}', [{"\ufffd": "\ufffd"}]),
     ],
 )
-def test_inputs_in_all_their_forms(raw: str, expected: list[Item]) -> None:
+def test_inputs_in_all_their_forms(raw: str | bytes, expected: list[Item]) -> None:
     assert items(raw) == expected
 
 
@@ -89,9 +94,11 @@ def test_inputs_in_all_their_forms(raw: str, expected: list[Item]) -> None:
         (b'{"inputs": "one"', 400, "api.not_json", None),
         (b'{"inputs": "one"} x', 400, "api.not_json", None),
         (b'{"inputs": "\xff"}', 400, "api.not_json", None),
-        (b'{"inputs": "\\ud800"}', 400, "api.not_json", None),
+        (b'{"inputs": "\\ud80"}', 400, "api.not_json", None),
+        (b'{"inputs": "' + b"\\ud83dx" * 20_000 + b'"}', 400, "api.not_json", None),
         (b'{"inputs": NaN}', 400, "api.not_json", None),
-        (b"\xef\xbb\xbf{}", 400, "api.not_json", None),
+        (b"\xef\xbb\xbf", 400, "api.not_json", None),
+        (b"\xef\xbb\xbf{}", 422, "api.missing_field", "inputs"),
         (b"\xff\xfe{\x00}\x00", 400, "api.not_json", None),
         (b"null", 422, "api.wrong_type", "body"),
         (b"[]", 422, "api.wrong_type", "body"),

@@ -17,6 +17,7 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from feilun.api.context import Api, bearer
+from feilun.api.json_route import JsonRoute
 from feilun.api.routes import bearer_scheme, current_api
 from feilun.api.security import of_request
 from feilun.billing.keys import SCOPES, NewKey, create_key, rotate_key
@@ -28,7 +29,7 @@ from feilun.table import to_jsonable
 
 __all__ = ["router"]
 
-router = APIRouter(prefix="/admin/v1", tags=["administration"])
+router = APIRouter(route_class=JsonRoute, prefix="/admin/v1", tags=["administration"])
 
 _encode = msgspec.json.Encoder().encode
 

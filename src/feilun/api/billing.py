@@ -12,6 +12,7 @@ from fastapi import APIRouter, Request, Response
 
 from feilun import messages
 from feilun.api.context import Api
+from feilun.api.json_route import JsonRoute
 from feilun.api.routes import ApiOf, UsageKey
 from feilun.billing.currency import amount_text
 from feilun.billing.invoice_page import invoice_csv, invoice_html
@@ -20,7 +21,7 @@ from feilun.store.records import ApiKey, Invoice
 
 __all__ = ["router"]
 
-router = APIRouter(tags=["usage"])
+router = APIRouter(route_class=JsonRoute, tags=["usage"])
 
 _encode = msgspec.json.Encoder().encode
 # The page brings its style along and fetches nothing.

@@ -5,6 +5,7 @@ Everything here says which part of the body is at fault, as ``inputs[3].text``.
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any, TypeVar
@@ -24,6 +25,7 @@ __all__ = [
     "Receive",
     "again",
     "decode",
+    "plain",
     "read_body",
     "to_items",
 ]
@@ -103,17 +105,46 @@ async def _read_rest(receive: Receive, first: bytes, limit: int) -> bytes:
 
 
 def decode(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
-    """The typed body. Raises `BadRequest` when it is not JSON, `InvalidData` when it does not fit.
+    """The typed body, read as `plain` reads it, whatever its content type.
 
-    A lone half of a surrogate pair is not JSON text for us: it could not be stored or answered.
+    Raises `BadRequest` when it is not JSON, `InvalidData` when it does not fit.
     """
     try:
-        return decoder.decode(body)
+        try:
+            return decoder.decode(body)
+        except msgspec.ValidationError:
+            raise
+        except msgspec.DecodeError:
+            mended = plain(body)
+            if mended == body:
+                raise
+            return decoder.decode(mended)
     except msgspec.ValidationError as error:
         raise _misfit(str(error)) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         reason = "nested too deeply" if isinstance(error, RecursionError) else str(error)
         raise BadRequest("api.not_json", reason=reason) from None
+
+
+_HALF = re.compile(
+    rb"""(?P<sound>(?:
+        [^\\]++
+      | \\u[Dd][89ABab][0-9A-Fa-f]{2}\\u[Dd][C-Fc-f][0-9A-Fa-f]{2}
+      | \\(?: u(?![Dd][89A-Fa-f]) | [^u] )
+    )++) | \\u[Dd][89A-Fa-f][0-9A-Fa-f]{2}""",
+    re.DOTALL | re.VERBOSE,
+)
+_MOST_HALVES = 10_000
+"""Beyond these a body is noise, and mending it would hold up the event loop."""
+
+
+def plain(body: bytes) -> bytes:
+    """JSON without a byte order mark, each half of a surrogate pair replaced by U+FFFD: it could
+    not be stored or answered, and files are read the same way."""
+    body = body.removeprefix(codecs.BOM_UTF8)
+    if b"\\ud" not in body and b"\\uD" not in body:
+        return body
+    return _HALF.sub(lambda found: found["sound"] or rb"\ufffd", body, 2 * _MOST_HALVES)
 
 
 _UNKNOWN = re.compile(r"Object contains unknown field `(.*)`", re.DOTALL)

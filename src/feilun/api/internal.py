@@ -12,12 +12,13 @@ from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, ConfigDict
 
 from feilun.api.context import Api
+from feilun.api.json_route import JsonRoute
 from feilun.api.predict import answer_golden
 from feilun.api.routes import current_api
 
 __all__ = ["router"]
 
-router = APIRouter(prefix="/internal/v1", tags=["internal"])
+router = APIRouter(route_class=JsonRoute, prefix="/internal/v1", tags=["internal"])
 
 _encode = msgspec.json.Encoder().encode
 

@@ -11,6 +11,7 @@ from fastapi.security import HTTPBearer
 from pydantic import BaseModel, ConfigDict, Field
 
 from feilun.api.context import Api
+from feilun.api.json_route import JsonRoute
 from feilun.api.metrics import CONTENT_TYPE
 from feilun.api.predict import predict
 from feilun.api.trace import Trace
@@ -30,7 +31,7 @@ __all__ = [
     "router",
 ]
 
-router = APIRouter()
+router = APIRouter(route_class=JsonRoute)
 
 _encode = msgspec.json.Encoder().encode
 bearer_scheme = HTTPBearer(auto_error=False, description="An API key: `fl_…`")
