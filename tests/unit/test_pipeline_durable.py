@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import signal
 import subprocess
@@ -88,9 +89,25 @@ def test_a_forgotten_run_begins_anew(url: str) -> None:
     assert steps.ran == ["one", "two", "three"] * 2
 
 
+def test_it_works_where_an_event_loop_runs(url: str) -> None:
+    """As in a notebook: the cell runs in the thread of the kernel's loop."""
+    steps = Steps()
+    steps.broken["two"] = InvalidData("project.nothing_to_answer")
+
+    async def cell() -> dict[str, Any]:
+        return durable.execute("a", "reviews", url, body, steps)
+
+    with pytest.raises(InvalidData) as caught:
+        asyncio.run(cell())
+    assert caught.value.code == "project.nothing_to_answer"
+    steps.broken.clear()
+    assert asyncio.run(cell()) == {"names": ["one", "two", "three"]}
+    assert steps.ran == ["one", "two", "two", "three"]
+
+
 # Interrupted once its step is under way; then the same run to its end.
 _INTERRUPTED = """
-import json, sys, time
+import asyncio, json, sys, time
 from feilun.pipeline import durable
 
 said = []
@@ -107,8 +124,14 @@ def endless(name, arguments):
     finally:
         said.append("ended")
 
-try:
+async def cell():
     durable.execute("a", "reviews", sys.argv[1], body, endless)
+
+try:
+    if sys.argv[2] == "loop":
+        asyncio.run(cell())
+    else:
+        durable.execute("a", "reviews", sys.argv[1], body, endless)
 except KeyboardInterrupt:
     said.append("interrupted")
 said.append(durable.execute("a", "reviews", sys.argv[1], body, lambda name, arguments: {"all": 1}))
@@ -116,10 +139,11 @@ print(json.dumps(said))
 """
 
 
-def test_an_interrupted_step_ends_before_the_caller_goes_on(url: str) -> None:
+@pytest.mark.parametrize("where", ["plain", "loop"])
+def test_an_interrupted_step_ends_before_the_caller_goes_on(url: str, where: str) -> None:
     """Ctrl-C reaches the main thread alone, while the step works in another."""
     with subprocess.Popen(
-        [sys.executable, "-X", "faulthandler", "-c", _INTERRUPTED, url],
+        [sys.executable, "-X", "faulthandler", "-c", _INTERRUPTED, url, where],
         stdout=subprocess.PIPE,
         text=True,
     ) as process:

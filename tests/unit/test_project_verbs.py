@@ -5,6 +5,7 @@ The tests share one workspace with one server and go on from one another, in the
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import html
 import json
@@ -17,6 +18,7 @@ from feilun import messages
 from feilun.errors import Conflict, CorruptArtifact, InvalidData, NotFound, Refused, UsageError
 from feilun.project import Project, Workspace
 from feilun.project.answers import predict_folder
+from feilun.project.results import Turned
 from feilun.serving.process import temporary_server
 from feilun.table import Result
 from helpers.linear import QUICK, answered, linear_project
@@ -66,7 +68,10 @@ def test_nothing_can_be_asked_before_there_is_a_version(project: Project) -> Non
 
 
 def test_run(project: Project) -> None:
-    turned = project.run(method="linear")
+    async def cell() -> Turned:
+        return project.run(method="linear")
+
+    turned = asyncio.run(cell())  # an event loop runs, as in a notebook; the others have none
     assert turned.promoted
     assert turned.live == "reviews@1"
     assert "reviews@1" in _shown(turned)

@@ -7,12 +7,15 @@ so what a killed process left is found by the next one; its steps' inputs and ou
 
 from __future__ import annotations
 
+import asyncio
 import json
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from contextvars import copy_context
 from typing import Any, Protocol
 
 from dbos import (
@@ -102,16 +105,27 @@ def execute(
     go on working once the caller lets go of the project's lock. Calls from several threads of one
     process take turns.
     """
-    with _Current.alone:
+    with _Current.alone, _interruptions() as asked:
         _Current.body, _Current.step, _Current.failure = body, step, None
         _Current.stopping.clear()
         _Current.ended.clear()
-        _cancel_others(run_id, project, dbos_url)
-        return _execute(run_id, project, dbos_url)
+        return _off_the_loop(lambda: _execute(run_id, project, dbos_url, asked))
 
 
-def _execute(run_id: str, project: str, dbos_url: str) -> dict[str, Any]:
-    with _interruptions() as asked, _launched(project, dbos_url):
+def _off_the_loop(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """`work()`, in a thread of its own where an event loop runs in this one, as in a notebook:
+    DBOS refuses to work there."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return work()
+    with ThreadPoolExecutor(1, "feilun-workflow") as pool:
+        return pool.submit(copy_context().run, work).result()
+
+
+def _execute(run_id: str, project: str, dbos_url: str, asked: threading.Event) -> dict[str, Any]:
+    _cancel_others(run_id, project, dbos_url)
+    with _launched(project, dbos_url):
         status = DBOS.get_workflow_status(run_id)
         if status is None:
             with SetWorkflowID(run_id):
