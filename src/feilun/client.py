@@ -42,8 +42,13 @@ __all__ = [
 Scalar = str | bytes | int | float | bool | None
 Input = Scalar | Mapping[str, Scalar]
 """One input: a text, the bytes of an image, or ``{column: value}``."""
+Inputs = Input | Sequence[Input]
 
 _UNREACHABLE = {"en": "{url} does not answer: {reason}", "zh": "{url} 没有响应：{reason}"}
+_UNSENDABLE = {
+    "en": "{param} cannot be sent as JSON in UTF-8, and nothing was sent: {reason}",
+    "zh": "{param} 不能用 UTF-8 编码的 JSON 发送，未发送任何内容：{reason}",
+}
 
 _PASSING = frozenset({429, 503})  # and any other that says when to come again
 _UNKNOWN = frozenset({502, 504})  # a proxy lost the answer, which may have been given
@@ -73,14 +78,9 @@ class ApiError(Exception):
         final: bool = False,
     ) -> None:
         super().__init__(message)
-        self.message = message
-        self.status = status
-        self.code = code
-        self.type = type
-        self.param = param
-        self.request_id = request_id
-        self.retry_after = retry_after
-        self.final = final
+        self.message, self.status, self.code, self.type = message, status, code, type
+        self.param, self.request_id = param, request_id
+        self.retry_after, self.final = retry_after, final
 
 
 class RateLimitError(ApiError):
@@ -131,10 +131,13 @@ class _Request:
     headers: dict[str, str] = field(default_factory=dict)
     again: bool = True
 
-    def options(self, seconds: float) -> dict[str, Any]:
+    def options(self, seconds: float, lang: str) -> dict[str, Any]:
         """As httpx takes it; the server hears how long the answer is waited for."""
         headers = {**self.headers, "x-request-timeout": f"{seconds:.3f}"}
-        sent = {"json": self.body, "params": self.query, "headers": headers}
+        sent: dict[str, Any] = {"params": self.query, "headers": headers}
+        if self.body is not None:
+            headers["content-type"] = "application/json"
+            sent["content"] = _content(self.body, "", lang)
         return {"method": self.method, "url": self.path, **sent}
 
 
@@ -143,9 +146,8 @@ class _Patience:
 
     def __init__(self, request: _Request, retries: int, seconds: float) -> None:
         self._again = request.again
-        self._left = retries
+        self._left, self._pause = retries, _FIRST
         self._until = monotonic() + seconds
-        self._pause = _FIRST
 
     @property
     def seconds(self) -> float:
@@ -187,9 +189,7 @@ class _Base:
         take. A call is tried `retries` times more at most, within `patience` seconds in all."""
         self.url = url.rstrip("/")
         self._lang = lang
-        self._timeout = timeout
-        self._retries = retries
-        self._seconds = patience
+        self._timeout, self._retries, self._seconds = timeout, retries, patience
         headers = {"authorization": f"Bearer {key}", "accept-language": lang}
         self._options: dict[str, Any] = {"base_url": self.url, "headers": headers}
 
@@ -212,7 +212,7 @@ class Client(_Base):
 
     def predict(
         self,
-        inputs: Input | Sequence[Input],
+        inputs: Inputs,
         *,
         model: str | None = None,
         all_scores: bool = False,
@@ -267,7 +267,7 @@ class Client(_Base):
     def invoice(self, number: str) -> dict[str, Any]:
         """One invoice with its lines. Raises `ApiError` (404) for one that is not this
         customer's."""
-        return self._call(_invoice(number))
+        return self._call(_Request("GET", f"/v1/invoices/{quote(number, safe='')}"))
 
     def close(self) -> None:
         """Closes the connections."""
@@ -298,7 +298,7 @@ class Client(_Base):
         import httpx
 
         until = monotonic() + seconds
-        with self._http.stream(**request.options(seconds), timeout=seconds) as response:
+        with self._http.stream(**request.options(seconds, self._lang), timeout=seconds) as response:
             parts = []
             for part in response.iter_bytes():
                 parts.append(part)
@@ -318,7 +318,7 @@ class AsyncClient(_Base):
 
     async def predict(
         self,
-        inputs: Input | Sequence[Input],
+        inputs: Inputs,
         *,
         model: str | None = None,
         all_scores: bool = False,
@@ -358,7 +358,7 @@ class AsyncClient(_Base):
 
     async def invoice(self, number: str) -> dict[str, Any]:
         """See `Client.invoice`."""
-        return await self._call(_invoice(number))
+        return await self._call(_Request("GET", f"/v1/invoices/{quote(number, safe='')}"))
 
     async def close(self) -> None:
         """Closes the connections."""
@@ -378,50 +378,39 @@ class AsyncClient(_Base):
             try:
                 seconds = min(self._timeout, patience.seconds)
                 async with asyncio.timeout(seconds):
-                    response = await self._http.request(**request.options(seconds), timeout=None)
+                    response = await self._http.request(
+                        **request.options(seconds, self._lang), timeout=None
+                    )
                 return _read(response, response.content)
             except ApiError as error:
                 wait = patience.pause(error)
             except (httpx.TransportError, TimeoutError) as error:
-                sent = not isinstance(error, httpx.ConnectError)
-                wait = patience.pause(self._unreachable(error), sent)
+                reached = not isinstance(error, httpx.ConnectError)
+                wait = patience.pause(self._unreachable(error), reached)
             await asyncio.sleep(wait)
 
 
 def _predict(
-    inputs: Input | Sequence[Input],
-    model: str | None,
-    all_scores: bool,
-    explain: bool,
-    key: str | None,
+    inputs: Inputs, model: str | None, all_scores: bool, explain: bool, key: str | None
 ) -> _Request:
     if isinstance(inputs, Sequence) and not isinstance(inputs, (str, bytes)):
-        body: dict[str, Any] = {"inputs": [encode_item(x) for x in inputs]}
+        given = [encode_item(x) for x in inputs]
     else:
-        body = {"inputs": encode_item(inputs)}
-    if model is not None:
-        body["model"] = model
-    if all_scores:
-        body["all_scores"] = True
-    if explain:
-        body["explain"] = True
+        given = encode_item(inputs)
+    body: dict[str, Any] = {"inputs": given} | ({} if model is None else {"model": model})
+    body |= {name: True for name, on in (("all_scores", all_scores), ("explain", explain)) if on}
     return _Request("POST", "/v1/predict", body, headers={"idempotency-key": key or uuid4().hex})
 
 
 def _embeddings(
     texts: str | Sequence[str], model: str | None, dimensions: int | None, key: str | None
 ) -> _Request:
-    body: dict[str, Any] = {
-        "input": texts if isinstance(texts, str) else list(texts),
-        "encoding_format": "base64",
-    }
-    if model is not None:
-        body["model"] = model
-    if dimensions is not None:
-        body["dimensions"] = dimensions
+    given = texts if isinstance(texts, str) else list(texts)
+    body: dict[str, Any] = {"input": given, "encoding_format": "base64"}
+    chosen = {"model": model, "dimensions": dimensions}
+    body |= {name: value for name, value in chosen.items() if value is not None}
     small = isinstance(texts, str) or len(texts) <= _KEPT_TEXTS
-    if key is None and small:
-        key = uuid4().hex
+    key = uuid4().hex if key is None and small else key
     headers = {} if key is None else {"idempotency-key": key}
     return _Request("POST", "/v1/embeddings", body, headers=headers, again=key is not None)
 
@@ -433,13 +422,9 @@ def _feedback(prediction_id: str, label: str, index: int) -> _Request:
 
 
 def _usage(since: str | None, until: str | None) -> _Request:
-    given = {"since": since, "until": until}
-    query = {name: str(day) for name, day in given.items() if day is not None}
+    days = (("since", since), ("until", until))
+    query = {name: str(day) for name, day in days if day is not None}
     return _Request("GET", "/v1/usage", query=query)
-
-
-def _invoice(number: str) -> _Request:
-    return _Request("GET", f"/v1/invoices/{quote(number, safe='')}")
 
 
 def encode_item(value: Any) -> Any:
@@ -449,6 +434,20 @@ def encode_item(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {name: encode_item(part) for name, part in value.items()}
     return value
+
+
+def _content(value: Any, at: str, lang: str) -> bytes:
+    """`value` on the wire. Raises `ApiError` that names the part of it that is no JSON: half of a
+    surrogate pair, a number that is none, an object."""
+    try:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+    except (TypeError, ValueError) as error:
+        for name, part in value.items() if isinstance(value, dict) else ():
+            _content(part, f"{at}.{name}".lstrip("."), lang)
+        for index, part in enumerate(value) if isinstance(value, list) else ():
+            _content(part, f"{at}[{index}]", lang)
+        told = _UNSENDABLE[lang].format(param=ascii(at)[1:-1], reason=error)
+        raise ApiError(told, code="unsendable", param=at, final=True) from None
 
 
 def _answer(body: dict[str, Any]) -> Answer:

@@ -405,6 +405,35 @@ def test_the_rest_of_it(server: Answering) -> None:
     asyncio.run(main())
 
 
+def test_what_is_no_json_is_named_and_not_sent(server: Answering) -> None:
+    """Half an emoji, a number that is none, an object."""
+    wrong: list[tuple[Any, str]] = [
+        (["whole", "half \ud83d of an emoji"], "inputs[1]"),
+        ({"text": "\ud83d"}, "inputs.text"),
+        (["whole", {"text": float("nan")}], "inputs[1].text"),
+        ([datetime.now(UTC)], "inputs[0]"),
+    ]
+    with Client(server.address, server.key.secret, lang="zh") as api:
+        for inputs, where in wrong:
+            with pytest.raises(ApiError) as caught:
+                api.predict(inputs)
+            assert (caught.value.code, caught.value.param) == ("unsendable", where)
+            assert where in caught.value.message
+            assert caught.value.message.encode()
+        with pytest.raises(ApiError) as caught:
+            api.feedback("pred_1", "\ud83d")
+        assert caught.value.param == "label"
+        assert api.predict("整个 😀").labels
+
+    async def main() -> None:
+        async with AsyncClient(server.address, server.key.secret) as api:
+            with pytest.raises(ApiError) as caught:
+                await api.predict(["\ud83d"])
+            assert caught.value.param == "inputs[0]"
+
+    asyncio.run(main())
+
+
 @contextmanager
 def lossy_proxy(address: str, lost: int) -> Iterator[tuple[str, list[int]]]:
     """Passes requests on to `address`, and loses the first `lost` answers."""
