@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from feilun import messages
+from feilun.cli.options import Options
+from feilun.cli.values import stated
 from feilun.config import load_settings
 from feilun.messages import t
 from feilun.table import Result, Table, to_jsonable
@@ -95,10 +97,24 @@ class Shell:
 
 
 def bind(function: Callable[..., None]) -> Callable[..., None]:
-    """Gives a command the options that all commands share, in place of its `shell` parameter."""
+    """Gives a command the options that all commands share, in place of its `shell` parameter, and
+    those of a group in place of the group's."""
     signature = inspect.signature(function, eval_str=True)
-    own = [p for name, p in signature.parameters.items() if name != "shell"]
     kind = inspect.Parameter.KEYWORD_ONLY
+    own: list[inspect.Parameter] = []
+    groups: dict[str, list[str]] = {}
+    for name, parameter in signature.parameters.items():
+        group = parameter.annotation
+        if isinstance(group, type) and issubclass(group, Options):
+            # Evaluated anew each time: the words of help are those of the language in force.
+            options = inspect.get_annotations(group, eval_str=True)
+            groups[name] = list(options)
+            own += [
+                inspect.Parameter(option, kind, default=None, annotation=annotation)
+                for option, annotation in options.items()
+            ]
+        elif name != "shell":
+            own.append(parameter)
     shared = {
         "workspace": Annotated[
             Path | None, typer.Option("--workspace", help=t("cli.option_workspace"))
@@ -128,6 +144,9 @@ def bind(function: Callable[..., None]) -> Callable[..., None]:
             debug=values.pop("shared_debug") or settings.debug,
             out=sys.stdout,
         )
+        for name, options in groups.items():
+            given = {option: values.pop(option) for option in options}
+            values[name] = stated(**given)
         with redirect_stdout(sys.stderr) if shell.json else nullcontext():
             function(shell, **values)
 

@@ -6,14 +6,15 @@ from typing import Annotated
 
 import typer
 
+from feilun.cli.options import Limits
 from feilun.cli.shell import Shell
-from feilun.cli.values import stated
 from feilun.messages import t
 
 
 def command(
     shell: Shell,
     customer: Annotated[str, typer.Argument(help=t("cli.argument_customer"))],
+    *,
     name: Annotated[str, typer.Option("--name", help=t("cli.option_key_name"))] = "",
     days: Annotated[
         int | None, typer.Option("--days", min=1, max=36_500, help=t("cli.option_days"))
@@ -22,29 +23,10 @@ def command(
         int | None, typer.Option("--store-inputs", min=0, help=t("cli.option_store_inputs"))
     ] = None,
     scope: Annotated[list[str] | None, typer.Option("--scope", help=t("cli.option_scope"))] = None,
-    rate: Annotated[float | None, typer.Option("--rate", help=t("cli.option_rate"))] = None,
-    burst: Annotated[int | None, typer.Option("--burst", help=t("cli.option_burst"))] = None,
-    concurrency: Annotated[
-        int | None, typer.Option("--concurrency", help=t("cli.option_concurrency"))
-    ] = None,
-    monthly_inputs: Annotated[
-        int | None, typer.Option("--monthly-inputs", help=t("cli.option_monthly_inputs"))
-    ] = None,
-    monthly_budget: Annotated[
-        str | None, typer.Option("--monthly-budget", help=t("cli.option_monthly_budget"))
-    ] = None,
-    warn_at: Annotated[str | None, typer.Option("--warn-at", help=t("cli.option_warn_at"))] = None,
+    limits: Limits,
 ) -> None:
     from feilun.store.records import DEFAULT_SCOPES
 
-    limits = stated(
-        rate=rate,
-        burst=burst,
-        concurrency=concurrency,
-        monthly_inputs=monthly_inputs,
-        monthly_budget=monthly_budget,
-        warn_at=warn_at,
-    )
     with shell.workspace() as workspace:
         shell.show(
             workspace.create_key(
