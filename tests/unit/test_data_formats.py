@@ -230,6 +230,57 @@ def test_a_damaged_sheet(tmp_path: Path) -> None:
     assert code_of(file) == "data.damaged"
 
 
+def rewritten(source: Path, file: Path, **changes: str) -> Path:
+    """The workbook with ``{old: new}`` in all its parts."""
+    with zipfile.ZipFile(source) as old, zipfile.ZipFile(file, "w") as new:
+        for name in old.namelist():
+            text = old.read(name).decode()
+            for before, after in changes.items():
+                text = text.replace(before, after)
+            new.writestr(name, text)
+    return file
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {'<patternFill patternType="gray125" />': "", '<patternFill patternType="gray125"/>': ""},
+        {'<color theme="1" />': '<color rgb="red" />', '<color theme="1"/>': '<color rgb="red"/>'},
+        {
+            "http://schemas.openxmlformats.org/spreadsheetml/2006/main": (
+                "http://purl.oclc.org/ooxml/spreadsheetml/main"
+            ),
+            "http://schemas.openxmlformats.org/officeDocument/2006/relationships": (
+                "http://purl.oclc.org/ooxml/officeDocument/relationships"
+            ),
+        },
+    ],
+    ids=["empty fill", "bad colour", "strict"],
+)
+def test_workbooks_that_only_excel_opens(tmp_path: Path, changes: dict[str, str]) -> None:
+    rows = [["text", "label"], ["a", "x"], ["b", "y"]]
+    file = rewritten(workbook(tmp_path / "a.xlsx", *rows), tmp_path / "b.xlsx", **changes)
+    assert file.read_bytes() != (tmp_path / "a.xlsx").read_bytes()
+    assert rows_of(table_of(file)) == [{"text": "a", "label": "x"}, {"text": "b", "label": "y"}]
+
+
+def test_errors_and_escapes_in_cells(tmp_path: Path) -> None:
+    file = workbook(
+        tmp_path / "a.xlsx",
+        ["the_x0020_text", "label"],
+        ["one_x000D_\ntwo", "x"],
+        ["_x005F_x000D_ and _xyz_", "#REF!"],
+        ["#N/A", "y"],
+        ["_xD83D__xDE00_ _xD83D_", "z"],
+    )
+    assert rows_of(table_of(file)) == [
+        {"the text": "one\r\ntwo", "label": "x"},
+        {"the text": "_x000D_ and _xyz_", "label": None},
+        {"the text": None, "label": "y"},
+        {"the text": "\U0001f600 \ufffd", "label": "z"},
+    ]
+
+
 def test_open_document(tmp_path: Path) -> None:
     rows = "".join(
         "<table:table-row>"

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+import re
 import warnings
 import zipfile
 import zlib
@@ -28,6 +29,8 @@ _BROKEN = (
     OSError, EOFError, ValueError, LookupError, SyntaxError, TypeError, zipfile.BadZipFile,
     zlib.error,
 )  # fmt: skip
+
+_ESCAPE = re.compile("_x([0-9A-Fa-f]{4})_")
 
 Cells = Iterator[Sequence[Any]]
 
@@ -116,16 +119,33 @@ def _open_xlsx(path: Path, wanted: str | None) -> tuple[list[str], str, Cells, C
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # styles and validations that are not read anyway
-            book = openpyxl.load_workbook(raw, read_only=True, data_only=True, keep_links=False)
-        sheets = [sheet.title for sheet in book.worksheets]
-        if not sheets:
-            raise InvalidData("data.empty_file", file=path)
+            try:
+                book = openpyxl.load_workbook(raw, read_only=True, data_only=True, keep_links=False)
+            except _BROKEN:  # often only its styles, which the other reader does not look at
+                book = None
+        sheets = [sheet.title for sheet in book.worksheets] if book else []
+        if book is None or not sheets:  # strict OOXML shows no sheets
+            raw.close()
+            return _open_other(path, wanted)
         sheet = book[_choose(path, sheets, wanted)]
     except BaseException:
         raw.close()
         raise
     sheet.reset_dimensions()  # some programs write wrong ones
-    return sheets, sheet.title, sheet.iter_rows(values_only=True), raw.close
+    cells = ([_value(cell) for cell in row] for row in sheet.iter_rows())
+    return sheets, sheet.title, cells, raw.close
+
+
+def _value(cell: Any) -> Any:
+    """A cell's value: none where its formula failed, text without the escapes of OOXML."""
+    value = cell.value
+    if cell.data_type == "e":
+        return None
+    if isinstance(value, str) and "_x" in value:
+        value = _ESCAPE.sub(lambda found: chr(int(found[1], 16)), value)
+        # Escaped halves of a character become the character; a lone half is none.
+        value = value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return value
 
 
 def _open_other(path: Path, wanted: str | None) -> tuple[list[str], str, Cells, Callable[[], None]]:
