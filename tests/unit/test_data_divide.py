@@ -232,7 +232,7 @@ def test_the_same_moment_in_many_ways(given: str | int) -> None:
     assert moment(given, "t") == 1769817600.0
 
 
-@pytest.mark.parametrize("given", ["soon", "31.01.2026", "2026-13-01", b"x", "--", float("inf")])
+@pytest.mark.parametrize("given", ["soon", "01/02/2026", "2026-13-01", b"x", "--", float("inf")])
 def test_no_moment(given: str | bytes | float) -> None:
     with pytest.raises(InvalidData):
         moment(given, "t")

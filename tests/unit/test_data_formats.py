@@ -264,6 +264,23 @@ def test_workbooks_that_only_excel_opens(tmp_path: Path, changes: dict[str, str]
     assert rows_of(table_of(file)) == [{"text": "a", "label": "x"}, {"text": "b", "label": "y"}]
 
 
+def test_a_merged_cell_holds_for_its_rows(tmp_path: Path) -> None:
+    rows = [["label", "text"], ["x", "a"], [None, "b"], [None, None], [None, "c"], [None, "d"]]
+    file = workbook(tmp_path / "a.xlsx", *rows)
+    book = openpyxl.load_workbook(file)
+    book["Reviews"].merge_cells("A2:A5")
+    book.save(file)
+    assert [row["label"] for row in rows_of(table_of(file))] == ["x", "x", "x", None]
+
+
+def test_a_cell_merged_over_columns_is_not_repeated(tmp_path: Path) -> None:
+    file = workbook(tmp_path / "a.xlsx", ["text", "label"], ["a", "x"], ["b", None], ["c", "y"])
+    book = openpyxl.load_workbook(file)
+    book["Reviews"].merge_cells("A3:B3")
+    book.save(file)
+    assert [row["label"] for row in rows_of(table_of(file))] == ["x", None, "y"]
+
+
 def test_errors_and_escapes_in_cells(tmp_path: Path) -> None:
     file = workbook(
         tmp_path / "a.xlsx",

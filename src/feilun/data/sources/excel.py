@@ -9,6 +9,7 @@ import re
 import warnings
 import zipfile
 import zlib
+from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from itertools import chain, islice
 from pathlib import Path
@@ -31,6 +32,8 @@ _BROKEN = (
 )  # fmt: skip
 
 _ESCAPE = re.compile("_x([0-9A-Fa-f]{4})_")
+_MERGED = re.compile(rb"""<(?:\w+:)?mergeCell\b[^<>]*?\bref=["']([A-Z]+\d+:[A-Z]+\d+)["']""")
+_MERGED_BYTES = 200
 
 Cells = Iterator[Sequence[Any]]
 
@@ -132,8 +135,42 @@ def _open_xlsx(path: Path, wanted: str | None) -> tuple[list[str], str, Cells, C
         raw.close()
         raise
     sheet.reset_dimensions()  # some programs write wrong ones
-    cells = ([_value(cell) for cell in row] for row in sheet.iter_rows())
-    return sheets, sheet.title, cells, raw.close
+    cells: Cells = ([_value(cell) for cell in row] for row in sheet.iter_rows())
+    merged = _merged(path, sheet._worksheet_path.lstrip("/"))
+    return sheets, sheet.title, _unmerged(cells, merged), raw.close
+
+
+def _merged(path: Path, member: str) -> list[tuple[int, int, int, int]]:
+    """The merged ranges: first column, first row, last column, last row, from 1, by first row.
+    They stand behind the cells, so the sheet is gone through once for them alone."""
+    from openpyxl.utils.cell import range_boundaries
+
+    found, window = [], b""
+    with zipfile.ZipFile(path) as archive, archive.open(member) as stream:
+        while block := stream.read(1 << 20):
+            window = window[-_MERGED_BYTES:] + block
+            found += [ref.decode() for ref in _MERGED.findall(window)]
+    return sorted((range_boundaries(ref) for ref in set(found)), key=lambda one: one[1])
+
+
+def _unmerged(cells: Cells, merged: Sequence[tuple[int, int, int, int]]) -> Cells:
+    """The rows, where a merged cell's value holds for every row that it covers. Only downwards:
+    a cell over several columns is a title, and each column has a meaning of its own."""
+    waiting = deque(merged)
+    held: dict[int, tuple[int, Any]] = {}
+    for number, row in enumerate(cells, 1):
+        while waiting and waiting[0][1] <= number:
+            column, _, _, last = waiting.popleft()
+            if last > number:
+                held[column] = (last, row[column - 1] if column <= len(row) else None)
+        filled = any(_filled(cell) for cell in row)
+        if held and filled:  # a row with nothing of its own is none
+            row = list(row)
+            for column, (_, value) in held.items():
+                row += [None] * (column - len(row))
+                row[column - 1] = value
+        held = {column: one for column, one in held.items() if one[0] > number}
+        yield row
 
 
 def _value(cell: Any) -> Any:
