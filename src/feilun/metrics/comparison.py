@@ -100,7 +100,7 @@ def judge(
 
     `margin` is what it may lose, in the metric's unit; `limit` the risk of a larger loss that may
     be taken. The rows still needed settle first whether the risk keeps `first` out, then the loss
-    with `confidence`.
+    with `confidence`. Raises `ValueError` where these rows do not define the metric.
     """
     right, was_right = first.hits(metric), second.hits(metric)
     if right is not None and was_right is not None:
@@ -109,9 +109,13 @@ def judge(
             more = rows_to_tell(right, was_right, margin, confidence)
         known = paired_difference(right, was_right, confidence=confidence)
         return Judged(known, paired_risk(right, was_right, margin), more)
-    how = {"resamples": resamples, "seed": seed}
-    known = gains(first, second, confidence=confidence, **how)[metric]
-    risk = bootstrap_risk(gain_draws(first, second, metric, **how), margin)
+    drawn = gain_draws(first, second, metric, resamples=resamples, seed=seed)
+    end, start = values(first)[metric], values(second)[metric]
+    if end is None or start is None:
+        raise ValueError(f"these rows do not define {metric}")
+    value = end - start if first.higher_is_better[metric] else start - end
+    known = percentiles(value, drawn, confidence)
+    risk = bootstrap_risk(drawn, margin)
     normal = NormalDist()
     error = max((known.high - known.low) / 2 / normal.inv_cdf((1 + confidence) / 2), 1e-9)
     distance = abs(known.value + margin)
