@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
@@ -174,6 +175,7 @@ def test_places_come_back_when_callers_go_away(server: Answering) -> None:
             seen.add(ask(http).status_code)
             if 200 in seen:
                 break
+            time.sleep(0.05)
         # Both places are free again, one after the other and together.
         with ThreadPoolExecutor(2) as pool:
             both = list(pool.map(lambda _: ask(http).status_code, range(2)))
@@ -188,10 +190,12 @@ def test_a_plan_that_begins_holds_without_a_restart(server: Answering) -> None:
         later = server.store.catalog.customer_named("Later")
         assert later is not None
         server.store.catalog.set_customer(later.id, limits={"monthly_inputs": 1})
+        # The server reads plans again by the second, so it is asked until it has.
         for _ in range(200):
             refused = ask(http)
             if refused.status_code == 429:
                 break
+            time.sleep(0.05)
     assert refused.json()["error"]["code"] == "billing.customer_quota_used"
 
 
