@@ -16,12 +16,15 @@ __all__ = ["DataFacts", "Facts", "TrainingFacts", "VariantFacts"]
 
 @dataclass(frozen=True, slots=True)
 class DataFacts:
-    """The data version: its name, rows of each label in each split, the sources they came from."""
+    """The data version that was trained on: its name, rows of each label in each split, the
+    sources they came from. `judged` names the one whose test rows judged, `judged_rows` of them."""
 
     version: str
     splits: Mapping[str, Mapping[str, int]]
     sources: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    judged: str = ""
+    judged_rows: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -182,6 +182,8 @@ def turned(store: Store, folder: Path, run: Run, *, repeated: bool = False) -> T
     live = store.catalog.live(store.catalog.project(run.project).endpoint)
     last = next((raw for raw in reversed(result.get("rungs", ())) if raw.get("report")), None)
     page = report_page(store, folder, last["version"], last["report"]) if last else None
+    if last and last.get("data"):
+        notes.append(t("project.judged_on", rows=last["rows"], data=last["data"]))
     return Turned(
         run=run.id,
         kind=run.kind,
@@ -237,6 +239,8 @@ def evaluated(store: Store, folder: Path, version: str, judged: Mapping[str, Any
         passes = judged["promote"]
         reasons.insert(0, t("project.would_pass" if passes else "project.would_be_refused"))
     reasons += [judged["robustness"]] if judged.get("robustness") else []
+    if judged.get("learned"):
+        reasons.append(t("evaluation.left_out_learned", rows=judged["learned"]))
     page: Path | None = None
     if judged.get("report"):
         page = report_page(store, folder, version, judged["report"])
@@ -248,6 +252,7 @@ def evaluated(store: Store, folder: Path, version: str, judged: Mapping[str, Any
         reasons=reasons,
         promote=judged["promote"],
         report=page,
+        data=judged.get("data"),
     )
 
 

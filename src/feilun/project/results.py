@@ -193,7 +193,7 @@ class Turned(Result):
 @dataclass(frozen=True)
 class Evaluated(Result):
     """What a version scores. `metrics` carry intervals; `decision` is the gate's, where it was
-    judged on its own test rows; `report` the HTML file."""
+    judged on the test rows of the data version `data`; `report` the HTML file."""
 
     version: str
     rows: int
@@ -202,13 +202,15 @@ class Evaluated(Result):
     reasons: Sequence[str]
     promote: bool | None
     report: Path | None
+    data: str | None = None
 
     def tables(self) -> Sequence[Table]:
         notes = [note for note in (self.verdict, *self.reasons) if note]
         if self.report:
             notes.append(t("project.report_at", file=self.report))
         rows = [[t(f"metrics.{name}"), scored(name, s)] for name, s in self.metrics.items()]
-        title = t("project.evaluated", version=self.version, rows=self.rows)
+        key = "project.evaluated_on" if self.data else "project.evaluated"
+        title = t(key, version=self.version, rows=self.rows, data=self.data)
         return (Table(title, [t("project.metric"), t("project.score")], rows, notes),)
 
 

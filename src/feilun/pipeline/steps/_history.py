@@ -10,10 +10,13 @@ from feilun.pipeline.context import Context
 from feilun.store.dataset import Dataset
 from feilun.store.records import DataVersion, ModelVersion
 
-__all__ = ["JUDGED_AGAINST", "columns", "consultations", "months"]
+__all__ = ["JUDGED_AGAINST", "JUDGED_ON", "columns", "consultations", "months"]
 
 JUDGED_AGAINST = "judged_against"
 """In a version's metrics: which version was live when it was judged."""
+JUDGED_ON = "judged_on"
+"""In a version's metrics: the data version whose test rows judged it. Where it is missing, those
+that it was trained on did."""
 _MOST = 0.5
 """Share of today's test rows that a version must have been judged on to count."""
 _COLUMNS = ("source", "subject", "group")
@@ -33,9 +36,10 @@ def consultations(
     for other in catalog.model_versions(context.project):
         if other.report is None or other.data_version is None or other.id == model.id:
             continue
-        if other.data_version not in overlap:
-            overlap[other.data_version] = _most(context, other.data_version, mine)
-        if not overlap[other.data_version]:
+        rows = str(other.metrics.get(JUDGED_ON) or other.data_version)
+        if rows not in overlap:
+            overlap[rows] = _most(context, rows, mine)
+        if not overlap[rows]:
             continue
         asked.add(_weights(other))
         if live is not None and other.metrics.get(JUDGED_AGAINST) == live and other.id != live:

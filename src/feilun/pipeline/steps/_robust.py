@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import numpy as np
 
-from feilun.engines.base import Engine
 from feilun.evaluation.answers import Answers
 from feilun.evaluation.robustness import Robustness
 from feilun.evaluation.robustness import robustness as measure
@@ -12,16 +13,20 @@ from feilun.metrics.probabilities import softmax
 from feilun.metrics.rule import choose
 from feilun.pipeline.context import Context
 from feilun.store.dataset import Dataset
+from feilun.types import Item
 
 __all__ = ["robustness"]
 
 
 def robustness(
-    context: Context, engine: Engine, dataset: Dataset, given: Answers
+    context: Context,
+    asked: Callable[[Sequence[Item]], Answers],
+    dataset: Dataset,
+    given: Answers,
 ) -> Robustness | None:
     """How the variant that is served bears what the task knows to change; None where the settings
-    or the task want none. `engine` is that variant, `given` its answers on the unchanged test
-    rows."""
+    or the task want none. `asked` answers by that variant, `given` are its answers on the unchanged
+    test rows."""
     settings = context.config.evaluation
     disturbances = context.task.disturbances()
     if not settings.robustness or not disturbances:
@@ -29,16 +34,16 @@ def robustness(
     place = {label: index for index, label in enumerate(dataset.schema.labels)}
     known = np.array([place.get(label, -2) for label in given.labels])
 
-    def answered(logits: np.ndarray) -> np.ndarray:
-        stated = softmax(logits, given.temperature)
-        found: np.ndarray = known[choose(stated, given.labels, given.rule)[0]]
+    def answered(answers: Answers) -> np.ndarray:
+        stated = softmax(answers.logits, answers.temperature)
+        found: np.ndarray = known[choose(stated, answers.labels, answers.rule)[0]]
         return found
 
     return measure(
-        lambda items: answered(engine.logits(items)),
+        lambda items: answered(asked(items)),
         dataset.items("test"),
         dataset.labels("test"),
-        answered(given.logits),
+        answered(given),
         disturbances,
         limit=settings.robustness_rows,
         confidence=settings.confidence,

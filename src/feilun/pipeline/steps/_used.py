@@ -66,6 +66,9 @@ def explained(
     labels = engine.card.schema.labels
     told = []
     for miss in misses:
+        if miss.answer not in labels:  # a label that has been renamed since
+            told.append(miss)
+            continue
         truth = miss.truth if miss.truth in labels else None
         item = context.task.check(items[places[miss.row_id]])
         why = explain(engine, item, miss.answer, truth)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from typing import Any
@@ -26,7 +26,14 @@ from feilun.evaluation.verdict import headline, opening, paragraph
 from feilun.evaluation.view_robustness import sentence
 from feilun.metrics.scores import Score
 from feilun.pipeline.context import Context
-from feilun.pipeline.steps._history import JUDGED_AGAINST, columns, consultations, months
+from feilun.pipeline.steps._history import (
+    JUDGED_AGAINST,
+    JUDGED_ON,
+    columns,
+    consultations,
+    months,
+)
+from feilun.pipeline.steps._judged import judged_rows, newest
 from feilun.pipeline.steps._renamed import renamed, since
 from feilun.pipeline.steps._robust import robustness
 from feilun.pipeline.steps._used import explained, money, used
@@ -45,18 +52,23 @@ def evaluate(
     context: Context, version: str, baseline: str | None = None, below: str | None = None
 ) -> dict[str, Any]:
     """The gate's decision and the report. `below` is the best rung of the same turn, `baseline`
-    its rung zero (default: the newest linear version). The rows are the test split of the data
-    that the version was trained on."""
+    its rung zero (default: the newest linear version). The rows are the newest frozen test rows,
+    whatever data the versions were trained on, without those that one of them learned."""
     catalog = context.store.catalog
     model = catalog.model_version(version)
-    data = context.data_of(model)
-    dataset = context.dataset(data)
-    items, truth, row_ids = dataset.items("test"), dataset.labels("test"), dataset.row_ids("test")
+    data = newest(context, model)
     others = _others(context, model, baseline, below)
+    dataset = judged_rows(context, data, (model, *others.values()))
+    items, truth, row_ids = dataset.items("test"), dataset.labels("test"), dataset.row_ids("test")
     total = len(others) + 1
     # One engine for all that the candidate is asked: opening one compiles it.
     with closing(open_engine(context.folder(model))) as engine:
-        candidate = _answers(model, engine, items)
+        cleanings = since(context, model, data)
+
+        def asked(given: Sequence[Item]) -> Answers:
+            return renamed(_answers(model, engine, given), cleanings)
+
+        candidate = asked(items)
         references: dict[Role, Answers] = {}
         for done, (role, other) in enumerate(others.items(), 1):
             context.report(Progress("evaluate", done, total))
@@ -66,7 +78,7 @@ def evaluate(
         train_counts = data.counts.get("train", {})
         if "baseline" not in references and baseline_for(model.method) == "majority":
             references["baseline"] = majority(train_counts, candidate.labels, len(items))
-        validation = _validation(engine, dataset)
+        validation = _validation(asked, dataset)
         live = catalog.live(catalog.project(context.project).endpoint)
         now = live.version if live else None
         found = weigh(
@@ -91,14 +103,16 @@ def evaluate(
             choice=used(context, candidate, dataset.schema.labels, truth, validation),
             misses=explained(context, engine, found.misses, items, row_ids),
         )
-        robust = robustness(context, engine, dataset, candidate)
+        robust = robustness(context, asked, dataset, candidate)
     decision = decide(found, forgetting=forgot)
     context.report(Progress("evaluate", total, total))
     ref = _report(context, model, data, found, decision, forgot, candidate, robust)
-    _note(context, model, found, decision, ref)
+    _note(context, model, data, found, decision, ref)
     return {
         "report": ref,
         "rows": found.rows,
+        "data": data.id,
+        "learned": dataset.left_out,
         "promote": decision.promote,
         "verdict": decision.verdict,
         "headline": headline(found, decision),
@@ -139,11 +153,13 @@ def _answers(model: ModelVersion, engine: Engine, items: Sequence[Item]) -> Answ
     return Answers(model.id, model.method, card.schema.labels, logits, card.temperature, card.rule)
 
 
-def _validation(engine: Engine, dataset: Dataset) -> tuple[np.ndarray, np.ndarray] | None:
+def _validation(
+    asked: Callable[[Sequence[Item]], Answers], dataset: Dataset
+) -> tuple[np.ndarray, np.ndarray] | None:
     items = dataset.items("validation")
     if not len(items):
         return None
-    return engine.logits(items), dataset.labels("validation")
+    return asked(items).logits, dataset.labels("validation")
 
 
 def _forgotten(
@@ -156,9 +172,10 @@ def _forgotten(
 ) -> Forgetting | None:
     """What an update forgot against the version it grew from; None for a first training."""
     before = next((a for a in references.values() if a.name == model.parent), None)
-    if before is None or data.parent is None:
+    grown = context.data_of(model)
+    if before is None or grown.parent is None:
         return None
-    old = context.dataset(context.store.catalog.data_version(data.parent))
+    old = context.dataset(context.store.catalog.data_version(grown.parent))
     return compare_rows(
         before,
         candidate,
@@ -188,7 +205,7 @@ def _report(
     artifacts = context.store.artifacts
     folder = artifacts.new()
     try:
-        facts = _facts(context, model, data)
+        facts = _facts(context, model, data, found.rows)
         write_report(
             found,
             decision,
@@ -204,7 +221,8 @@ def _report(
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _facts(context: Context, model: ModelVersion, data: DataVersion) -> Facts:
+def _facts(context: Context, model: ModelVersion, judged: DataVersion, rows: int) -> Facts:
+    data = context.data_of(model)
     rung = model.config.get("rung", {})
     base = rung.get("base_name")
     return Facts(
@@ -215,6 +233,8 @@ def _facts(context: Context, model: ModelVersion, data: DataVersion) -> Facts:
             splits=data.counts,
             sources=tuple(source["name"] for source in data.info.get("sources", ())),
             notes=tuple(data.info.get("warnings", ())),
+            judged=judged.id,
+            judged_rows=rows,
         ),
         training=TrainingFacts(
             method=model.method,
@@ -244,13 +264,19 @@ def _score(raw: Any) -> Score | None:
 
 
 def _note(
-    context: Context, model: ModelVersion, found: Evaluation, decision: Decision, ref: str
+    context: Context,
+    model: ModelVersion,
+    data: DataVersion,
+    found: Evaluation,
+    decision: Decision,
+    ref: str,
 ) -> None:
     """Keeps the scores with the version; a refused candidate keeps why."""
     metrics = {
         **model.metrics,
         "primary": found.primary,
         "rows": found.rows,
+        JUDGED_ON: data.id,
         "test": to_jsonable(found.metrics),
         "validation": to_jsonable(found.validation),
         "verdict": decision.verdict,

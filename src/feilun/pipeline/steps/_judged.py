@@ -1,0 +1,80 @@
+"""The rows that versions are judged on: the newest frozen test rows that none of them learned."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from feilun.data.content import stored_key
+from feilun.errors import InvalidData
+from feilun.pipeline.context import Context
+from feilun.store.dataset import INPUT, Dataset
+from feilun.store.records import DataVersion, ModelVersion
+from feilun.types import Split
+
+__all__ = ["Judged", "judged_rows", "newest"]
+
+
+class Judged(Dataset):
+    """A data version without the test rows whose contents are `seen`; `left_out` counts them."""
+
+    def __init__(self, folder: Path, seen: Collection[bytes] = ()) -> None:
+        super().__init__(folder)
+        self._without: frozenset[str] = frozenset()
+        if seen:
+            keyed = zip(self.row_ids("test"), _keys(self, "test"), strict=True)
+            self._without = frozenset(row for row, key in keyed if key in seen)
+
+    @property
+    def left_out(self) -> int:
+        """Test rows that are left out."""
+        return len(self._without)
+
+    def batches(self, columns: Sequence[str], split: Split | None = None) -> Iterator[Any]:
+        """As the data version has them, without the rows left out."""
+        if not self._without:
+            yield from super().batches(columns, split)
+            return
+        import pyarrow as pa
+
+        wanted = list(columns)
+        for batch in super().batches([*wanted, "row_id"], split):
+            ids = batch.column(len(wanted)).to_pylist()
+            kept = batch.filter(pa.array([row not in self._without for row in ids], pa.bool_()))
+            if kept.num_rows:
+                yield kept.select(range(len(wanted)))
+
+
+def newest(context: Context, model: ModelVersion) -> DataVersion:
+    """The data version whose test rows judge `model`: the project's latest. Raises `NotFound` for a
+    model that was imported: nobody knows which rows it learned."""
+    own = context.data_of(model)
+    return context.store.catalog.latest_data(context.project) or own
+
+
+def judged_rows(context: Context, data: DataVersion, versions: Iterable[ModelVersion]) -> Judged:
+    """The test rows of `data` that none of `versions` was trained or calibrated on. A row keeps its
+    split from version to version; one that went and came again, after ``data use``, may stand in
+    another. Raises `InvalidData` when none is left."""
+    folder = context.store.artifacts.path(data.artifact)
+    whole = Judged(folder)
+    wanted = set(_keys(whole, "test"))
+    others = {one.data_version for one in versions} - {data.id, None}
+    seen: set[bytes] = set()
+    for name in sorted(str(other) for other in others):
+        learned = context.dataset(context.store.catalog.data_version(name))
+        for split in ("train", "validation"):
+            seen.update(key for key in _keys(learned, split) if key in wanted)
+    if not seen:
+        return whole
+    if seen >= wanted:
+        raise InvalidData("evaluation.all_learned", data=data.id, rows=len(wanted))
+    return Judged(folder, seen)
+
+
+def _keys(data: Dataset, split: Split) -> Iterator[bytes]:
+    kinds = list(data.columns.items())
+    for batch in data.batches([INPUT + name for name, _ in kinds], split):
+        for values in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+            yield stored_key(kinds, values)
