@@ -144,7 +144,7 @@ def test_labels_from_a_labelling_tool_mend_the_rows_they_are_of(
     assert held(again) == held(texts), "data add brings rows, it does not overrule labels"
     (said,) = [notice for notice in report.warnings if notice.code == "formats.labels_stay"]
     assert said.params["rows"] == 7
-    assert "--relabel" in said.text()
+    assert "7 rows are here already" in said.text()
     one = cleaning(relabel=str(file))
     mending = Mending([one], named=read_named(texts_task(), one.relabel, None))
     mended, _ = build_version(tmp_path / "v3", previous=texts, mending=mending)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from feilun.data._divide import divide
-from feilun.data._gather import CORRECTION, LEFT_OUT, PREVIOUS, Gathered
+from feilun.data._gather import CORRECTION, LEFT_OUT, PREVIOUS, RELABEL, Gathered
 from feilun.data.splits import AUTO, Shares
 
 __all__ = ["GONE", "UNDECIDED", "Contents", "Decision", "decide", "group_contents"]
@@ -55,7 +55,8 @@ class Decision:
 
 def group_contents(gathered: Gathered, mended: bool = False) -> Contents:
     """Groups equal contents and settles their labels: a correction (the last one) goes before the
-    previous version's label, that before the majority of the rows. In a `mended` previous version
+    previous version's label, and so does what most rows of a relabelling file say; that label goes
+    before the majority of the rows. In a `mended` previous version
     several rows may have become equal: the one in the test split stands for them."""
     rows = gathered.rows
     high, low = rows.key_halves()
@@ -95,9 +96,16 @@ def _settle(labels: np.ndarray, origins: np.ndarray) -> int:
     if len(corrections):
         return int(corrections[-1])
     if origins[0] == PREVIOUS:
-        return int(labels[0])
+        renewed = _majority(labels[origins == RELABEL])
+        return int(labels[0]) if renewed == UNDECIDED else renewed
+    return _majority(labels)
+
+
+def _majority(labels: np.ndarray) -> int:
     counts = Counter(labels.tolist()).most_common(2)
-    return UNDECIDED if counts[0][1] == counts[1][1] else int(counts[0][0])
+    if not counts or (len(counts) > 1 and counts[0][1] == counts[1][1]):
+        return UNDECIDED
+    return int(counts[0][0])
 
 
 def decide(

@@ -23,11 +23,12 @@ from feilun.types import Example, Item
 if TYPE_CHECKING:
     from feilun.data.clean.mending import Mending
 
-__all__ = ["CORRECTION", "LEFT_OUT", "NEW", "PREVIOUS", "WAITED", "Gathered", "Rows"]
+__all__ = ["CORRECTION", "LEFT_OUT", "NEW", "PREVIOUS", "RELABEL", "WAITED", "Gathered", "Rows"]
 
-PREVIOUS, NEW, CORRECTION, LEFT_OUT, WAITED = 0, 1, 2, 3, 4
+PREVIOUS, NEW, CORRECTION, LEFT_OUT, WAITED, RELABEL = 0, 1, 2, 3, 4, 5
 """Where a row comes from; `LEFT_OUT` rows of the previous version must not come again, `WAITED`
-ones were beside it because feedback had brought too few of their label."""
+ones were beside it because feedback had brought too few of their label, `RELABEL` ones come from a
+file whose labels replace those of the previous version."""
 
 _BATCH_ROWS = 8192
 _BATCH_TEXT = 16 << 20

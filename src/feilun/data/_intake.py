@@ -8,7 +8,7 @@ from typing import Literal
 
 from feilun.config import DataConfig
 from feilun.data._bad_rows import BadRows
-from feilun.data._gather import CORRECTION, NEW, WAITED, Gathered
+from feilun.data._gather import CORRECTION, NEW, RELABEL, WAITED, Gathered
 from feilun.data._ticker import Ticker
 from feilun.data.clean.mending import Mending
 from feilun.data.content import content_key, label_text
@@ -45,6 +45,7 @@ class Intake:
         exclude: Container[bytes],
         tick: Ticker,
         mending: Mending,
+        relabel: bool = False,
     ) -> None:
         self.read = 0
         self.held_out = 0
@@ -58,6 +59,7 @@ class Intake:
         self._exclude = exclude
         self._tick = tick
         self._mending = mending
+        self._origin = RELABEL if relabel else NEW
 
     def previous(self, data: Dataset) -> None:
         """The rows of the version before, and those that wait in it."""
@@ -99,7 +101,7 @@ class Intake:
         # A part called train is divided like any file, unless the user sent it there.
         part = given or (None if table.split == "train" else table.split)
         self._tick.begin("read", table.total, table.unit, table.position)
-        counts = self._rows(table.name, reading, self._wanted(part), NEW)
+        counts = self._rows(table.name, reading, self._wanted(part), self._origin)
         self.sources.append(
             SourceReport(table.name, *counts, roles=reading.roles, details=table.details)
         )

@@ -52,7 +52,9 @@ class BuildReport:
     - `duplicates`: rows left out because the same content was there already, in a source or in the
       previous version; `conflicts`: contents that came with different labels; `undecided`: of
       them, those left out because no label had the majority; `corrected`: labels of the previous
-      version that a correcting source changed
+      version that a correcting source changed, `corrected_test` those of test rows; `differing`:
+      contents of the previous version that came with another label, which was not taken,
+      `differing_test` those of test rows
     - `held_out`: rows left out because they overlap with held-out content, `removed`: of them, rows
       that the previous version had; `overlaps`: rows that
       came for one split and stand in another, because the same content or group was there
@@ -93,6 +95,9 @@ class BuildReport:
     seconds: float
     recipe: tuple[Mapping[str, Any], ...] = ()
     mended: tuple[StepReport, ...] = ()
+    corrected_test: int = 0
+    differing: int = 0
+    differing_test: int = 0
 
     @property
     def changed(self) -> bool:

@@ -20,7 +20,7 @@ import numpy as np
 from feilun.config import DataConfig
 from feilun.data._bad_rows import BadRows
 from feilun.data._decide import UNDECIDED, Contents, Decision, decide, group_contents
-from feilun.data._gather import CORRECTION, NEW, WAITED, Gathered
+from feilun.data._gather import CORRECTION, NEW, RELABEL, WAITED, Gathered
 from feilun.data._intake import MAX_LABELS, WAITING, Intake
 from feilun.data._near_rows import near_contents
 from feilun.data._ticker import Ticker
@@ -29,7 +29,7 @@ from feilun.data._write import Ids, write_rows
 from feilun.data.clean.mending import Mending
 from feilun.data.outcome import BuildReport, Notice
 from feilun.data.sources.base import AnySource
-from feilun.data.splits import Shares
+from feilun.data.splits import SPLITS, Shares
 from feilun.errors import FeilunError, InvalidData
 from feilun.store.dataset import Dataset, DatasetWriter
 from feilun.tasks.base import TaskBase
@@ -39,6 +39,7 @@ __all__ = ["MAX_LABELS", "MIN_ROWS", "WAITING", "build"]
 
 MIN_ROWS = 10
 """Different rows that a data version must have: fewer cannot be divided and judged."""
+_TEST = SPLITS.index("test")
 
 
 def build(
@@ -54,11 +55,13 @@ def build(
     exclude: Container[bytes] = frozenset(),
     bad_rows: Path | None = None,
     new_label_rows: int = 1,
+    relabel: bool = False,
     mending: Mending | None = None,
 ) -> BuildReport:
     """Builds the next data version of `sources` and `previous` in the empty folder `out`.
 
-    Rows of `previous` keep their id, their split and, but for corrections, their label. Rows whose
+    Rows of `previous` keep their id, their split and, but for corrections, their label; with
+    `relabel` the labels that files bring for them are corrections, of test rows too. Rows whose
     content is in `exclude` (see `content_keys`) are left out, old ones too. Equal contents become
     one row. New rows are divided by `split`, by their source, or else by lot; while the user's own
     test (or validation) rows are there, no others are drawn for it. Near-duplicates stand in one
@@ -83,7 +86,7 @@ def build(
         writer = stack.enter_context(DatasetWriter(out, kinds))
         stack.callback(spill.unlink, missing_ok=True)
         gathered = stack.enter_context(closing(Gathered(spill, kinds, writer, settings.split_by)))
-        intake = Intake(task, settings, gathered, bad, exclude, tick, mending)
+        intake = Intake(task, settings, gathered, bad, exclude, tick, mending, relabel)
         if previous is not None:
             intake.previous(previous)
         for source in sources:
@@ -136,6 +139,7 @@ def build(
         writer.close(schema, _info(settings, intake.own, mending.recipe))
         tick(len(gathered.rows), last=True)
     counts = Dataset(out).counts
+    differing, differing_test = _differing(gathered, contents)
     return BuildReport(
         out=out,
         rows=int(decision.keep.sum()),
@@ -161,11 +165,14 @@ def build(
         sources=tuple(intake.sources),
         warnings=(
             *_warnings(counts, intake, bad, contents, decision, ids),
-            *_staying(gathered, contents),
+            *_staying(differing, differing_test),
         ),
         seconds=time.perf_counter() - began,
         recipe=tuple(mending.recipe),
         mended=mending.reports(),
+        corrected_test=int((contents.corrected & (contents.split == _TEST)).sum()),
+        differing=differing,
+        differing_test=differing_test,
     )
 
 
@@ -284,11 +291,16 @@ def _warnings(
     return found + source_warnings(intake.sources)
 
 
-def _staying(gathered: Gathered, contents: Contents) -> list[Notice]:
-    """What to say when rows came in with another label than their content has already."""
+def _differing(gathered: Gathered, contents: Contents) -> tuple[int, int]:
+    """Contents of the previous version that came in with another label than theirs, which stays,
+    and those of them that are test rows."""
     labels = np.frombuffer(gathered.rows.labels, np.int32)
-    came = np.frombuffer(gathered.rows.origins, np.int8) == NEW
+    came = np.isin(np.frombuffer(gathered.rows.origins, np.int8), (NEW, RELABEL))
     stands = contents.label[contents.of_row]
     differs = came & contents.old[contents.of_row] & (stands >= 0) & (labels != stands)
-    rows = len(np.unique(contents.of_row[differs]))
-    return [Notice("formats.labels_stay", {"rows": rows})] if rows else []
+    found = np.unique(contents.of_row[differs])
+    return len(found), int((contents.split[found] == _TEST).sum())
+
+
+def _staying(rows: int, test: int) -> list[Notice]:
+    return [Notice("formats.labels_stay", {"rows": rows, "test": test})] if rows else []

@@ -7,6 +7,7 @@ written in the transaction that adds the version: a kill leaves both or neither.
 from __future__ import annotations
 
 import dataclasses
+import shlex
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -102,6 +103,7 @@ def add(
     exclude: set[bytes] | None,
     keep: Mapping[str, Any] | None = None,
     read: ReadOptions | None = None,
+    relabel: bool = False,
 ) -> Added:
     """See `Project.add`. `keep` are settings of the catalog that come to stand with the version,
     also where the sources held nothing new."""
@@ -128,9 +130,20 @@ def add(
         listed = [Source(str(source), options, given, drop_last=drop_last) for source in sources]
 
         def build_from(taken: Sequence[Source]) -> Added:
-            return _build(
-                project, taken, split, report or (lambda _: None), exclude, opened, keep or {}
+            added = _build(
+                project,
+                taken,
+                split,
+                report or (lambda _: None),
+                exclude,
+                opened,
+                keep or {},
+                relabel=relabel,
             )
+            if not added.report["differing"]:
+                return added
+            command = None if query else _again(sources, split, columns or {}, read)
+            return dataclasses.replace(added, relabel=command)
 
         try:
             return build_from(listed)
@@ -149,6 +162,8 @@ def _build(
     exclude: set[bytes] | None,
     mark: Mark | None,
     keep: Mapping[str, Any],
+    *,
+    relabel: bool = False,
 ) -> Added:
     config, store = project.config(), project.workspace.store
     context = project._context(config)
@@ -167,6 +182,7 @@ def _build(
             exclude=exclude or frozenset(),
             bad_rows=project.file.parent / "bad_rows.jsonl",
             new_label_rows=config.update.new_label_rows,
+            relabel=relabel,
             mending=Mending(vault=vault_file(store.folder, project.name)),
         )
         details = built.to_json()
@@ -197,3 +213,17 @@ def _columns(roles: Mapping[str, Any]) -> dict[str, str]:
     """Roles as a reading found them, in the form in which they are given."""
     others = ("label", "id", "group", "subject")
     return {**roles.get("inputs", {}), **{o: roles[o] for o in others if roles.get(o)}}
+
+
+def _again(
+    sources: Sequence[str | Path], split: str, columns: Mapping[str, str], read: ReadOptions
+) -> str:
+    """The command that adds the same files and takes their labels."""
+    words = ["feilun", "data", "add", *map(str, sources)]
+    words += [] if split == "auto" else ["--split", split]
+    for role, column in columns.items():
+        words += ["--map", f"{role}={column}"]
+    for name, value in dataclasses.asdict(read).items():
+        if value is not None:
+            words += [f"--{name.replace('_', '-')}", str(value)]
+    return shlex.join([*words, "--relabel"])

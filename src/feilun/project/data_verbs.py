@@ -37,6 +37,7 @@ class DataVerbs(ProjectBase):
         encoding: str | None = None,
         delimiter: str | None = None,
         header_row: int | None = None,
+        relabel: bool = False,
     ) -> Added:
         """Adds files, folders or the URL of a database (with `query`) as the next data version.
 
@@ -46,7 +47,9 @@ class DataVerbs(ProjectBase):
         `feilun.data.content`). With `since`, a column of the query, later calls read only rows at
         or after the newest that was added; `mark` names the high-water mark where one database has
         several, `restart` reads everything again. `encoding`, `delimiter` and `header_row` (the
-        line of the columns' names, counted from 1) say how text files are written. Bad rows go to
+        line of the columns' names, counted from 1) say how text files are written. With
+        `relabel`, rows that are here already take the label that the sources give them, test rows
+        too, which stay test rows. Bad rows go to
         a file with their reasons; when a source cannot be used at all, nothing changes.
         """
         from feilun.data.sources.base import ReadOptions
@@ -65,6 +68,7 @@ class DataVerbs(ProjectBase):
             drop_last=drop_last,
             exclude=exclude,
             read=ReadOptions(encoding, delimiter, header_row),
+            relabel=relabel,
         )
 
     def add_corpus(

@@ -69,11 +69,13 @@ class Listing(Result):
 
 @dataclass(frozen=True)
 class Added(Result):
-    """A new data version, or with `version` None nothing new. `report` is what was found out."""
+    """A new data version, or with `version` None nothing new. `report` is what was found out;
+    `relabel` is the command that takes labels which differed and were not taken."""
 
     version: str | None
     unchanged: bool
     report: Mapping[str, Any]
+    relabel: str | None = None
 
     def tables(self) -> Sequence[Table]:
         report = self.report
@@ -97,6 +99,12 @@ class Added(Result):
         notes = [*mended_words(report.get("mended", ())), *report["warnings"]]
         if report["bad_rows"]:
             notes.append(t("project.bad_rows_at", file=report["bad_rows"]))
+        if report.get("corrected"):
+            taken = {"rows": report["corrected"], "test": report.get("corrected_test", 0)}
+            key = "formats.labels_taken_test" if taken["test"] else "formats.labels_taken"
+            notes.append(t(key, **taken))
+        if self.relabel:
+            notes.append(t("formats.labels_take", command=self.relabel))
         key = "project.unchanged" if self.unchanged else "project.added"
         splits = Table(
             "",

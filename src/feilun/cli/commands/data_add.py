@@ -30,10 +30,11 @@ def command(
     header_row: Annotated[
         int | None, typer.Option("--header-row", min=1, help=t("formats.option_header_row"))
     ] = None,
+    relabel: Annotated[bool, typer.Option("--relabel", help=t("formats.option_relabel"))] = False,
     corpus: Annotated[bool, typer.Option("--corpus", help=t("corpus.option_corpus"))] = False,
 ) -> None:
     reading = encoding or delimiter or header_row
-    if corpus and (split != "auto" or since or mark or restart or reading):
+    if corpus and (split != "auto" or since or mark or restart or reading or relabel):
         raise UsageError("corpus.not_with")
     with shell.project() as project, shell.progress() as report:
         if corpus:
@@ -51,6 +52,7 @@ def command(
             encoding=encoding,
             delimiter={"tab": "\t", "\\t": "\t"}.get(delimiter or "", delimiter),
             header_row=header_row,
+            relabel=relabel,
             report=report,
         )
     shell.show(added)
