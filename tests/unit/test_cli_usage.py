@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
+import inspect
 import json
+import pkgutil
 import sys
 from pathlib import Path
 from typing import cast
@@ -10,7 +13,7 @@ from typing import cast
 import pytest
 
 from feilun import messages
-from feilun.cli import shell
+from feilun.cli import commands, shell
 from feilun.cli.app import command_names, run
 from feilun.cli.commands import review
 from feilun.cli.values import pairs, settings
@@ -122,7 +125,7 @@ def test_a_failure_after_the_object_prints_no_second(
         shell.emit({"address": "here"})
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("feilun.cli.commands.status.command", command)
+    monkeypatch.setattr("feilun.cli.commands.workspace.status", command)
     capsys.readouterr()
     assert run(["status", "--json"]) == 130
     out, err = capsys.readouterr()
@@ -138,6 +141,20 @@ def test_every_command_has_help_in_both_languages(
         for name in command_names():
             assert run([*name.split(), "--help"]) == 0, name
     assert "Usage" in capsys.readouterr().out
+
+
+def test_a_function_that_takes_a_shell_is_a_command() -> None:
+    """One that its file does not declare would be missing without a word."""
+    for info in pkgutil.iter_modules(commands.__path__, f"{commands.__name__}."):
+        module = importlib.import_module(info.name)
+        taken = {
+            name
+            for name, function in inspect.getmembers(module, inspect.isfunction)
+            if not name.startswith("_")
+            and function.__module__ == module.__name__
+            and "shell" in inspect.signature(function).parameters
+        }
+        assert taken == set(module.__all__)
 
 
 def test_debug_of_the_environment_is_read_like_every_setting(

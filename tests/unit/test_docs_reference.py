@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from types import ModuleType
 import pytest
 
 from feilun import errors, registry
+from feilun.cli.app import command_functions
 from feilun.config import ProjectConfig, Settings
 
 ROOT = Path(__file__).parents[2]
@@ -80,7 +82,7 @@ def test_every_command_is_explained(reference: ModuleType) -> None:
     from reference_pages.commands import commands, examples
 
     page = _page("commands.md")
-    sources = ROOT / "src" / "feilun" / "cli" / "commands"
+    functions = command_functions()
     for words, command in commands().items():
         section = _section(page, words)
         assert command.help, f"{words} has no help"
@@ -92,10 +94,7 @@ def test_every_command_is_explained(reference: ModuleType) -> None:
                 shared = option in ("--workspace", "--project", "--json", "--debug")
                 shown = option if option.startswith("-") else option.upper()
                 assert shared or shown in section, f"{words}: {shown} is missing"
-        file = next(
-            f for f in (words.replace(" ", "_"), words + "_") if (sources / f"{f}.py").exists()
-        )
-        for code in re.findall(r"typer\.Exit\((\d+)\)", (sources / f"{file}.py").read_text()):
+        for code in re.findall(r"typer\.Exit\((\d+)\)", inspect.getsource(functions[words])):
             told = examples()["commands"][words].get("exits_en", "")
             assert code in told, f"{words} ends with {code}, which its page does not say"
     assert set(examples()["commands"]) == set(commands()), "an example of no command"

@@ -1,4 +1,4 @@
-"""The command line. One command a file in `feilun.cli.commands`; heavy imports inside functions."""
+"""The command line. One file a noun in `feilun.cli.commands`; heavy imports inside functions."""
 
 from __future__ import annotations
 

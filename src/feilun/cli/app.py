@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import json
-import keyword
 import os
 import pkgutil
 import sys
@@ -22,16 +21,25 @@ from feilun.config import load_settings
 from feilun.errors import FeilunError
 from feilun.messages import t
 
-__all__ = ["BUG", "INTERRUPTED", "build", "command_names", "run"]
+__all__ = ["BUG", "INTERRUPTED", "build", "command_functions", "command_names", "run"]
 
 BUG = 70
 INTERRUPTED = 130
 
 
 def command_names() -> list[str]:
-    """Every command's words (``data add`` for ``data_add.py``), sorted."""
-    found = pkgutil.iter_modules(commands.__path__)
-    return sorted(m.name.rstrip("_").replace("_", " ") for m in found if not m.name.startswith("_"))
+    """Every command's words, such as ``data add``, sorted."""
+    return sorted(command_functions())
+
+
+def command_functions() -> dict[str, Callable[..., None]]:
+    """The functions that the modules of `commands` declare, by their words."""
+    found: dict[str, Callable[..., None]] = {}
+    for info in pkgutil.iter_modules(commands.__path__, f"{commands.__name__}."):
+        module = importlib.import_module(info.name)
+        for name in module.__all__:
+            found[name.rstrip("_").replace("_", " ")] = getattr(module, name)
+    return found
 
 
 def build() -> typer.Typer:
@@ -53,15 +61,15 @@ def build() -> typer.Typer:
 
     app.callback()(root)
     groups: dict[str, typer.Typer] = {}
-    names = command_names()
-    for name in names:
-        module = importlib.import_module(f"feilun.cli.commands.{_file(name)}")
+    found = command_functions()
+    for name in sorted(found):
+        command = bind(found[name])
         group, _, verb = name.rpartition(" ")
         target = app
-        if any(other.startswith(f"{name} ") for other in names):
+        if any(other.startswith(f"{name} ") for other in found):
             # A command that has others below it, as `usage` has `usage export`.
             groups[name] = typer.Typer(help=t(f"cli.help_{name}"), invoke_without_command=True)
-            groups[name].callback()(alone(bind(module.command)))
+            groups[name].callback()(alone(command))
             app.add_typer(groups[name], name=name)
             continue
         if group:
@@ -69,14 +77,8 @@ def build() -> typer.Typer:
                 groups[group] = typer.Typer(help=t(f"cli.group_{group}"), no_args_is_help=True)
                 app.add_typer(groups[group], name=group)
             target = groups[group]
-        target.command(verb, help=t(f"cli.help_{name.replace(' ', '_')}"))(bind(module.command))
+        target.command(verb, help=t(f"cli.help_{name.replace(' ', '_')}"))(command)
     return app
-
-
-def _file(name: str) -> str:
-    """The module of a command; one whose name is a keyword of Python ends with an underscore."""
-    module = name.replace(" ", "_")
-    return f"{module}_" if keyword.iskeyword(module) else module
 
 
 def _show_version(wanted: bool) -> None:

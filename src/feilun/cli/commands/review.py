@@ -1,4 +1,4 @@
-"""``feilun review``: walks the most useful answers, one key a label."""
+"""Labels given at the terminal."""
 
 from __future__ import annotations
 
@@ -11,13 +11,17 @@ from feilun.cli.shell import Shell
 from feilun.errors import FeilunError, UsageError
 from feilun.messages import t
 
+__all__ = ["review"]
+
+
 _KEYS = "1234567890abcdefghijklmoprtuvwxyz"  # without n, q, s: new label, quit, skip
 
 
-def command(
+def review(
     shell: Shell,
     limit: Annotated[int, typer.Option("--limit", min=1, help=t("cli.option_limit"))] = 100,
 ) -> None:
+    """Walks the most useful answers, one key a label."""
     with shell.project() as project:
         queue = list(project.review(limit))
         if shell.json:

@@ -1,8 +1,4 @@
-"""``feilun serve``: the API, with what is live, until it is stopped.
-
-This process only holds the port; the server is its child, the same command again, and is started
-anew when it crashes or hangs (`feilun.serving.supervisor`).
-"""
+"""The server."""
 
 from __future__ import annotations
 
@@ -15,8 +11,10 @@ import typer
 from feilun.cli.shell import Shell
 from feilun.messages import t
 
+__all__ = ["serve"]
 
-def command(
+
+def serve(
     shell: Shell,
     host: Annotated[str, typer.Option("--host", help=t("cli.option_host"))] = "127.0.0.1",
     port: Annotated[
@@ -32,6 +30,11 @@ def command(
     ] = None,
     memory: Annotated[str | None, typer.Option("--memory", help=t("cli.option_memory"))] = None,
 ) -> None:
+    """The API, with what is live, until it is stopped.
+
+    This process only holds the port; the server is its child, the same command again, and is
+    started anew when it crashes or hangs (`feilun.serving.supervisor`).
+    """
     from feilun.serving.sizes import parse_size
     from feilun.serving.supervisor import Link
 

@@ -1,4 +1,4 @@
-"""``feilun ledger verify``: whether the ledger still says what was written."""
+"""The ledger's chain of hashes."""
 
 from __future__ import annotations
 
@@ -10,12 +10,26 @@ import typer
 from feilun.cli.shell import Shell
 from feilun.messages import t
 
+__all__ = ["ledger_root", "ledger_verify"]
 
-def command(
+
+def ledger_root(
+    shell: Shell,
+    to: Annotated[Path | None, typer.Option("--to", help=t("cli.option_roots"))] = None,
+) -> None:
+    """One hash for each finished day, in files outside the database."""
+    from feilun.project.ledger_book import roots
+
+    with shell.workspace() as workspace:
+        shell.show(roots(workspace, to))
+
+
+def ledger_verify(
     shell: Shell,
     day: Annotated[str | None, typer.Option("--day", help=t("cli.option_ledger_day"))] = None,
     roots: Annotated[Path | None, typer.Option("--roots", help=t("cli.option_roots"))] = None,
 ) -> None:
+    """Whether the ledger still says what was written."""
     from feilun.project.ledger_book import verify
 
     with shell.workspace() as workspace:

@@ -1,4 +1,4 @@
-"""``feilun customers set``: changes what is given of a customer."""
+"""Customers: their plan, their limits, what an invoice says of them."""
 
 from __future__ import annotations
 
@@ -11,8 +11,40 @@ from feilun.cli.shell import Shell
 from feilun.errors import UsageError
 from feilun.messages import t
 
+__all__ = ["customers_add", "customers_list", "customers_set", "customers_show"]
 
-def command(
+
+def customers_add(
+    shell: Shell,
+    customer: Annotated[str, typer.Argument(help=t("cli.argument_customer"))],
+    *,
+    plan: Annotated[str | None, typer.Option("--plan", help=t("cli.option_plan"))] = None,
+    begin: Annotated[str | None, typer.Option("--from", help=t("cli.option_from"))] = None,
+    limits: Limits,
+    details: Details,
+) -> None:
+    """A new customer."""
+    from feilun.project.moments import moment_of
+
+    with shell.workspace() as workspace:
+        shell.show(
+            workspace.customers.add(
+                customer,
+                plan=plan,
+                effective=moment_of(begin),
+                limits=limits,
+                details=details,
+            )
+        )
+
+
+def customers_list(shell: Shell) -> None:
+    """The customers, and what they used this month."""
+    with shell.workspace() as workspace:
+        shell.show(workspace.customers.all())
+
+
+def customers_set(
     shell: Shell,
     customer: Annotated[str, typer.Argument(help=t("cli.argument_customer"))],
     *,
@@ -26,6 +58,7 @@ def command(
     details: Details,
     rename: Annotated[str | None, typer.Option("--rename", help=t("cli.option_rename"))] = None,
 ) -> None:
+    """Changes what is given of a customer."""
     from feilun.project.moments import moment_of
 
     if plan is not None and no_plan:
@@ -42,3 +75,12 @@ def command(
                 rename=rename,
             )
         )
+
+
+def customers_show(
+    shell: Shell,
+    customer: Annotated[str, typer.Argument(help=t("cli.argument_customer"))],
+) -> None:
+    """One customer in full."""
+    with shell.workspace() as workspace:
+        shell.show(workspace.customers.show(customer))

@@ -1,4 +1,4 @@
-"""``feilun keys create``: a key for a customer, shown in full this once."""
+"""Keys, by which a customer is known at the API."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ import typer
 
 from feilun.cli.options import Limits
 from feilun.cli.shell import Shell
+from feilun.cli.values import duration
 from feilun.messages import t
 
+__all__ = ["keys_create", "keys_list", "keys_revoke", "keys_rotate"]
 
-def command(
+
+def keys_create(
     shell: Shell,
     customer: Annotated[str, typer.Argument(help=t("cli.argument_customer"))],
     *,
@@ -25,6 +28,7 @@ def command(
     scope: Annotated[list[str] | None, typer.Option("--scope", help=t("cli.option_scope"))] = None,
     limits: Limits,
 ) -> None:
+    """A key for a customer, shown in full this once."""
     from feilun.store.records import DEFAULT_SCOPES
 
     with shell.workspace() as workspace:
@@ -39,3 +43,30 @@ def command(
                 limits=limits,
             )
         )
+
+
+def keys_list(shell: Shell) -> None:
+    """The keys, by their visible beginning."""
+    with shell.workspace() as workspace:
+        shell.show(workspace.keys())
+
+
+def keys_revoke(
+    shell: Shell,
+    prefix: Annotated[str, typer.Argument(help=t("cli.argument_prefix"))],
+) -> None:
+    """A key stops working, at once."""
+    with shell.workspace() as workspace:
+        workspace.revoke_key(prefix)
+        shell.emit({"revoked": prefix}, t("cli.revoked", prefix=prefix))
+
+
+def keys_rotate(
+    shell: Shell,
+    key: Annotated[str, typer.Argument(help=t("cli.argument_prefix"))],
+    overlap: Annotated[str, typer.Option("--overlap", help=t("cli.option_overlap"))] = "24h",
+) -> None:
+    """A new key in place of one, which works a while longer."""
+    span = duration("--overlap", overlap)
+    with shell.workspace() as workspace:
+        shell.show(workspace.rotate_key(key, overlap=span))

@@ -1,0 +1,42 @@
+"""Corrections of answers, and whether answers still fit the data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from feilun.cli.shell import Shell
+from feilun.errors import UsageError
+from feilun.messages import t
+
+__all__ = ["drift", "feedback_add", "feedback_settle"]
+
+
+def feedback_add(
+    shell: Shell,
+    file: Annotated[Path, typer.Argument(help=t("cli.argument_feedback"))],
+) -> None:
+    """Corrections from a file (prediction_id, index, label)."""
+    with shell.project() as project:
+        shell.show(project.add_feedback(file))
+
+
+def feedback_settle(
+    shell: Shell,
+    customer: Annotated[str, typer.Argument(help=t("cli.argument_settle"))],
+    accept: Annotated[bool, typer.Option("--accept", help=t("cli.option_accept"))] = False,
+    discard: Annotated[bool, typer.Option("--discard", help=t("cli.option_discard"))] = False,
+) -> None:
+    """What was held back of one customer counts, or never will."""
+    if accept == discard:
+        raise UsageError("review.choose")
+    with shell.project() as project:
+        shell.show(project.settle(customer, accept=accept))
+
+
+def drift(shell: Shell) -> None:
+    """Whether inputs and answers are still like those the live version knows."""
+    with shell.project() as project:
+        shell.show(project.drift())

@@ -1,0 +1,103 @@
+"""From data to a version that is proven better."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from feilun.cli.shell import Shell
+from feilun.cli.values import settings
+from feilun.messages import t
+
+__all__ = ["compress", "evaluate", "forecast", "run", "train", "update"]
+
+
+def run(
+    shell: Shell,
+    method: Annotated[str | None, typer.Option("--method", help=t("cli.option_method"))] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help=t("cli.option_set"))] = None,
+    restart: Annotated[bool, typer.Option("--restart", help=t("cli.option_restart"))] = False,
+    later: Annotated[bool, typer.Option("--later", help=t("cli.option_later"))] = False,
+) -> None:
+    """The whole wheel, from the latest data to a proven version behind the API."""
+    with shell.project() as project:
+        if later:
+            queued = project.enqueue(
+                "run", method=method, overrides=settings(set_), restart=restart
+            )
+            shell.emit({"queued": queued}, t("cli.queued", run=queued))
+            return
+        with shell.progress() as report:
+            result = project.run(
+                method=method, overrides=settings(set_), restart=restart, report=report
+            )
+    shell.show(result)
+    if not result.promoted:
+        raise typer.Exit(1)
+
+
+def train(
+    shell: Shell,
+    method: Annotated[str | None, typer.Option("--method", help=t("cli.option_method"))] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help=t("cli.option_set"))] = None,
+    restart: Annotated[bool, typer.Option("--restart", help=t("cli.option_restart"))] = False,
+) -> None:
+    """Candidates of the planned rungs, neither judged nor deployed."""
+    with shell.project() as project, shell.progress() as report:
+        result = project.train(
+            method=method, overrides=settings(set_), restart=restart, report=report
+        )
+    shell.show(result)
+
+
+def update(
+    shell: Shell,
+    set_: Annotated[list[str] | None, typer.Option("--set", help=t("cli.option_set"))] = None,
+    restart: Annotated[bool, typer.Option("--restart", help=t("cli.option_restart"))] = False,
+    later: Annotated[bool, typer.Option("--later", help=t("cli.option_later"))] = False,
+) -> None:
+    """Learns from the corrections and promotes the result, or says why not."""
+    with shell.project() as project:
+        if later:
+            queued = project.enqueue("update", overrides=settings(set_), restart=restart)
+            shell.emit({"queued": queued}, t("cli.queued", run=queued))
+            return
+        with shell.progress() as report:
+            result = project.update(overrides=settings(set_), restart=restart, report=report)
+    shell.show(result)
+    if not result.promoted:
+        raise typer.Exit(1)
+
+
+def compress(
+    shell: Shell,
+    model: Annotated[str | None, typer.Argument(help=t("cli.argument_model"))] = None,
+) -> None:
+    """Builds and measures the variants of a version and chooses one."""
+    with shell.project() as project, shell.progress() as report:
+        result = project.compress(model, report=report)
+    shell.show(result)
+
+
+def evaluate(
+    shell: Shell,
+    model: Annotated[str | None, typer.Argument(help=t("cli.argument_model"))] = None,
+    on: Annotated[str | None, typer.Option("--on", help=t("cli.option_on"))] = None,
+) -> None:
+    """Judges a version on the test rows, or on the labelled rows of a file."""
+    with shell.project() as project, shell.progress() as report:
+        result = project.evaluate(model, on=on, report=report)
+    shell.show(result)
+
+
+def forecast(
+    shell: Shell,
+    model: Annotated[str | None, typer.Argument(help=t("cli.argument_model"))] = None,
+    gain: Annotated[float | None, typer.Option("--gain", help=t("cli.option_gain"))] = None,
+    target: Annotated[float | None, typer.Option("--target", help=t("cli.option_target"))] = None,
+) -> None:
+    """How many more labels a gain, or a target, would take."""
+    with shell.project() as project, shell.progress() as report:
+        result = project.forecast(model, gain=gain, target=target, report=report)
+    shell.show(result)
