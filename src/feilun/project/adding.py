@@ -12,11 +12,10 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from feilun.data.clean.mending import Mending
-from feilun.data.sources.base import Options, ReadOptions, Source
+from feilun.data.sources.base import Held, Options, ReadOptions, Source
 from feilun.data.sources.sql import shown
 from feilun.data.versions import build
 from feilun.errors import Conflict, InvalidData, UsageError
@@ -90,7 +89,7 @@ def _without_secret(url: str) -> str:
 
 def add(
     project: DataVerbs,
-    sources: Sequence[str | Path],
+    sources: Sequence[Any],
     *,
     columns: Mapping[str, str] | None,
     split: str,
@@ -114,7 +113,7 @@ def add(
         raise UsageError("formats.bad_header_row", given=read.header_row)
     if not sources:
         raise UsageError("project.no_sources")
-    if since and (not query or len(sources) != 1 or "://" not in str(sources[0])):
+    if since and (not query or len(sources) != 1 or "://" not in str(Held.place(sources[0]))):
         raise UsageError("sources.since_needs_query")
     if (restart or mark) and not since:
         raise UsageError("sources.since_needed")
@@ -127,7 +126,7 @@ def add(
         options = Options(
             query=query, since=opened.since if opened else None, **dataclasses.asdict(read)
         )
-        listed = [Source(str(source), options, given, drop_last=drop_last) for source in sources]
+        listed = [Source(Held.place(one), options, given, drop_last=drop_last) for one in sources]
 
         def build_from(taken: Sequence[Source]) -> Added:
             added = _build(

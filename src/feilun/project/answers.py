@@ -33,6 +33,7 @@ __all__ = [
     "predict",
     "predict_folder",
     "read_items",
+    "rows_of",
 ]
 
 _ONE_CALL = 100
@@ -178,7 +179,7 @@ def read_items(task: TaskBase, given: Sequence[str], columns: Mapping[str, str])
     for word in given:
         file = Path(word)
         if _is_file(word):
-            items += [_sound(task, file)] if media else _rows(task, file, columns)
+            items += [_sound(task, file)] if media else rows_of(task, file, columns)
         elif media or (word.lower().endswith(_TABLES) and not any(map(str.isspace, word))):
             raise NotFound("project.no_such_file", file=word)
         else:
@@ -204,33 +205,39 @@ def _sound(task: TaskBase, file: Path) -> Item:
         raise InvalidData("project.bad_file", file=file, reason=error.message()) from None
 
 
-def _rows(task: TaskBase, file: Path, columns: Mapping[str, str]) -> list[Item]:
+def rows_of(task: TaskBase, given: Any, columns: Mapping[str, str]) -> list[Item]:
+    """The inputs of a file of rows, or of rows at hand."""
     from feilun.data.reading import read
-    from feilun.data.sources.base import Source
+    from feilun.data.sources.base import Held, Source
 
+    source = Source(Held.place(given))
     wanted = {role: column for role, column in columns.items() if role != "label"}
-    return [example.item for example in read(Source(file), task, wanted, need_label=False)]
+    return [example.item for example in read(source, task, wanted, need_label=False)]
 
 
-def evaluate_file(context: Context, version: ModelVersion, file: Path) -> Evaluated:
-    """The scores of `version` on the labelled rows of `file`, which are kept nowhere."""
+def evaluate_file(context: Context, version: ModelVersion, given: Any) -> Evaluated:
+    """The scores of `version` on the labelled rows of a file, or on rows at hand, which are kept
+    nowhere."""
     import numpy as np
 
     from feilun.data.reading import read
-    from feilun.data.sources.base import Source
+    from feilun.data.sources.base import Held, Source
     from feilun.metrics.classification import Classified
     from feilun.metrics.comparison import scores
     from feilun.metrics.probabilities import softmax
 
     columns = context.config.data.columns
-    examples = list(read(Source(file), context.task, columns, need_label=True))
+    source = Source(Held.place(given))
+    examples = list(read(source, context.task, columns, need_label=True))
     engine = open_engine(context.folder(version))
     try:
         labels = engine.card.schema.labels
         known = [e for e in examples if e.label in labels]
         if not known:
             seen = sorted({str(e.label) for e in examples})[:20]
-            raise InvalidData("project.no_known_label", file=file, seen=seen, options=labels)
+            raise InvalidData(
+                "project.no_known_label", file=source.location, seen=seen, options=labels
+            )
         logits = engine.logits([e.item for e in known])
         temperature = engine.card.temperature
     finally:

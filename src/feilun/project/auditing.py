@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from feilun.data.audit.finding import Finding
 from feilun.data.audit.flattery import Flattery
-from feilun.data.sources.base import Options, Source
+from feilun.data.sources.base import Held, Options, Source
 from feilun.messages import t
 from feilun.pipeline.context import Context
 from feilun.pipeline.steps.audit import SAMPLE, Audited, Looked, look
@@ -121,18 +121,21 @@ def audit_version(context: Context, version: DataVersion, folder: Path) -> Audit
 
 def audit_files(
     context: Context,
-    files: Sequence[str],
+    files: Sequence[Any],
     columns: Mapping[str, str],
     query: str | None,
     folder: Path,
 ) -> AuditReport:
-    """A deep look at files before they are added: duplicates and contradictions are still there.
-    Nothing is added."""
+    """A deep look at files, or rows at hand, before they are added: duplicates and contradictions
+    are still there. Nothing is added."""
     from feilun.data.audit.staging import stage
 
     task, settings = context.task, context.task_settings()
     given = {**context.config.data.columns, **columns}
-    sources = [Source(location=file, options=Options(query=query), columns=given) for file in files]
+    places = [Held.place(file) for file in files]
+    held = [place for place in places if isinstance(place, Held)]
+    files = [str(place) for place in places]
+    sources = [Source(place, Options(query=query), given) for place in places]
     name = ", ".join(Path(file).name for file in files)
     artifacts = context.store.artifacts
     out = artifacts.new()
@@ -145,7 +148,9 @@ def audit_files(
             divided=False,
             suspects=folder / f"{Path(files[0]).stem}-suspects.csv",
             clean=_command(context, "clean"),
-            add=f"{_command(context, 'add')} {shlex.join(files)}",
+            add=f"project.add({', '.join(files)})"
+            if held
+            else f"{_command(context, 'add')} {shlex.join(files)}",
             bad=staged.bad,
             reasons=staged.reasons,
             columns=_columns(sources[0], context, staged),
@@ -160,10 +165,12 @@ def audit_files(
 
 
 def _columns(source: Source, context: Context, staged: Staged) -> Columns | None:
-    """A database is asked once: a second answer may have other rows."""
+    """A database is asked once: a second answer may have other rows. An iterator gives its rows
+    once."""
     from feilun.data.audit.staging import sample_columns
 
-    if "://" in str(source.location):
+    held = source.location.rows if isinstance(source.location, Held) else None
+    if "://" in str(source.location) or hasattr(held, "__next__"):
         return None
     labels, rows = staged.data.schema.labels, staged.sources[0].rows
     return sample_columns(source, context.task, {}, labels, rows, SAMPLE)

@@ -13,14 +13,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from feilun.data._bad_rows import BadRows
 from feilun.data._ticker import Ticker
 from feilun.data.content import content_key
 from feilun.data.export import Exported, export
 from feilun.data.reading import Reading, is_empty, open_readings, row_id
-from feilun.data.sources.base import BadRow, Options, Source
+from feilun.data.sources.base import BadRow, Held, Options, Source
 from feilun.errors import InvalidData, NotFound, UsageError
 from feilun.messages import t
 from feilun.project.looks import base_processor
@@ -69,7 +69,7 @@ class Corpus(Result):
 
 def add(
     project: DataVerbs,
-    sources: Sequence[str | Path],
+    sources: Sequence[Any],
     *,
     columns: Mapping[str, str] | None = None,
     query: str | None = None,
@@ -86,13 +86,14 @@ def add(
 
 def _add(
     project: DataVerbs,
-    sources: Sequence[str | Path],
+    sources: Sequence[Any],
     columns: Mapping[str, str],
     query: str | None,
     report: Callable[[Progress], None] | None,
 ) -> Corpus:
     config, store, task = project.config(), project.workspace.store, project.task
     context = project._context(config)
+    places = [Held.place(source) for source in sources]
     given = {r: c for r, c in {**config.data.columns, **columns}.items() if r != "label"}
     bad = BadRows(project.file.parent / "bad_rows.jsonl")
     out = store.artifacts.new()
@@ -102,8 +103,8 @@ def _add(
     kinds = {column.name: column.kind for column in task.columns}
     try:
         with DatasetWriter(out, kinds) as writer:
-            for place in sources:
-                source = Source(str(place), Options(query=query), given)
+            for place in places:
+                source = Source(place, Options(query=query), given)
                 for example in _usable(source, project, bad, Ticker(report)):
                     key = content_key(example.item)
                     if key in seen:
@@ -115,7 +116,7 @@ def _add(
                     if len(first) < _ASKED:
                         first.append(example.item)
             if not seen:
-                raise InvalidData("data.no_rows", files=[str(place) for place in sources])
+                raise InvalidData("data.no_rows", files=[str(place) for place in places])
             writer.close(Schema(task.name, (), context.task_settings()), {"corpus": True})
         processor = base_processor(context)
         unknown = getattr(processor, "unknown_share", None)
@@ -128,7 +129,7 @@ def _add(
             characters=characters,
             duplicates=duplicates,
             bad=bad.count,
-            sources=[Path(str(place)).name for place in sources],
+            sources=[Path(str(place)).name for place in places],
             unknown=round(float(unknown(first)), 4) if unknown else None,
             created=datetime.now(UTC).isoformat(),
         )

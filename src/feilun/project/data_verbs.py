@@ -24,7 +24,7 @@ class DataVerbs(ProjectBase):
 
     def add(
         self,
-        *sources: str | Path,
+        *sources: Any,
         columns: Mapping[str, str] | None = None,
         split: str = "auto",
         query: str | None = None,
@@ -39,7 +39,9 @@ class DataVerbs(ProjectBase):
         header_row: int | None = None,
         relabel: bool = False,
     ) -> Added:
-        """Adds files, folders or the URL of a database (with `query`) as the next data version.
+        """Adds files, folders or the URL of a database (with `query`) as the next data version, or
+        rows at hand: a list of dictionaries or tuples, Arrow tables, DataFrames of pandas or
+        polars, datasets of Hugging Face.
 
         `columns` maps roles to columns (``{"text": "review", "label": "score"}``), the rest is
         guessed. `split` sends all rows to one split instead of dividing them. `drop_last` leaves
@@ -73,12 +75,13 @@ class DataVerbs(ProjectBase):
 
     def add_corpus(
         self,
-        *sources: str | Path,
+        *sources: Any,
         columns: Mapping[str, str] | None = None,
         query: str | None = None,
         report: Report | None = None,
     ) -> Corpus:
-        """Keeps rows without labels, such as those of a Wikipedia dump, as a corpus beside the data
+        """Keeps rows without labels, such as those of a Wikipedia dump (or rows at hand, as in
+        `add`), as a corpus beside the data
         versions: for labelling and for trying tokenizers; nothing trains on it."""
         from feilun.project import corpus
 
@@ -105,21 +108,21 @@ class DataVerbs(ProjectBase):
 
     def audit(
         self,
-        *files: str | Path,
+        *files: Any,
         columns: Mapping[str, str] | None = None,
         query: str | None = None,
         quick: bool = False,
         report: Report | None = None,
     ) -> looks.AuditView:
-        """What is wrong with the latest data version, or with `files` before they are added: an
-        `AuditReport` with findings, and a page under ``NAME/audit``. `quick` counts and describes
-        only. Raises `NotFound` before the first version."""
+        """What is wrong with the latest data version, or with `files` (or rows at hand, as in
+        `add`) before they are added: an `AuditReport` with findings, and a page under
+        ``NAME/audit``. `quick` counts and describes only. Raises `NotFound` before the first
+        version."""
         from feilun.project import auditing
 
         context, folder = self._context(self.config(), report), self.file.parent / "audit"
         if files:
-            named = [str(file) for file in files]
-            return auditing.audit_files(context, named, columns or {}, query, folder)
+            return auditing.audit_files(context, files, columns or {}, query, folder)
         if quick:
             return looks.audit(context, self._data())
         return auditing.audit_version(context, self._data(), folder)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from feilun.data.sources.base import Held
 from feilun.errors import NotFound, Refused, UsageError
 from feilun.messages import t
 from feilun.project import answers, beside, looks
@@ -153,15 +154,16 @@ class Project(DataVerbs):
         self,
         model: str | None = None,
         *,
-        on: str | Path | None = None,
+        on: Any = None,
         report: Report | None = None,
     ) -> Evaluated:
         """Judges a version on the test rows beside the live one and the baseline, or on the
-        labelled rows of the file `on`, which then belong to no split."""
+        labelled rows of the file `on` (or rows at hand, as in `add`), which then belong to no
+        split."""
         version = self.model(model).record
         context = self._context(self.config(), report)
         if on is not None:
-            return answers.evaluate_file(context, version, Path(on))
+            return answers.evaluate_file(context, version, on)
         from feilun.pipeline.steps import evaluate
 
         judged = evaluate(context, version=version.id, baseline=None, below=None)
@@ -251,14 +253,18 @@ class Project(DataVerbs):
 
     def predict(
         self,
-        items: Item | Sequence[Item],
+        items: Any,
         model: str | None = None,
         all_scores: bool = False,
         explain: bool = False,
     ) -> Predicted:
         """Answers one item or several in this process, unmetered, by the live version or `model`
-        (a version's name, or the folder of an exported one). `explain` tells what each word or
-        square added."""
+        (a version's name, or the folder of an exported one). Items may be the rows of an Arrow
+        table, a DataFrame or a dataset, whose input columns are found as in files. `explain`
+        tells what each word or square added."""
+        if Held.is_table(items):
+            rows = answers.rows_of(self.task, items, self.config().data.columns)
+            return answers.predict(self, rows, model, all_scores, explain=explain)
         single = items is None or isinstance(items, (str, bytes, int, float, Mapping))
         listed = [cast(Item, items)] if single else list(cast(Sequence[Item], items))
         return answers.predict(self, listed, model, all_scores, explain=explain)

@@ -10,10 +10,12 @@ import pkgutil
 from collections.abc import Collection
 
 from feilun.data.sources._detect import format_of
+from feilun.data.sources._held import open_held
 from feilun.data.sources.base import (
     AnySource,
     BadRow,
     ExampleSource,
+    Held,
     Options,
     Source,
     Table,
@@ -25,6 +27,7 @@ __all__ = [
     "AnySource",
     "BadRow",
     "ExampleSource",
+    "Held",
     "Options",
     "Source",
     "Table",
@@ -46,6 +49,9 @@ def open_tables(source: Source, known: Collection[str] = ()) -> list[Table]:
 
     Raises `InvalidData` when it is missing, empty, damaged or no format that is read.
     """
+    if isinstance(source.location, Held):
+        held = open_held(source.location, known)
+        return [table.cut(source.drop_last, source.keep_last) for table in held]
     name = source.options.format or format_of(source.location)
     if name not in formats():
         raise UsageError("data.unknown_format", format=name, options=formats())

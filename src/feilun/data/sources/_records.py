@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 from feilun.data.sources.base import BadRow
 from feilun.types import Row
 
-__all__ = ["class_names", "from_batches", "object_row", "peek_columns"]
+__all__ = ["class_names", "from_batches", "object_row", "peek_columns", "schema_classes"]
 
 _PEEK_ROWS = 1000
 _PEEK_BYTES = 8 << 20
@@ -55,6 +56,17 @@ def class_names(metadata: Mapping[str, Any]) -> dict[str, Sequence[str]]:
     return found
 
 
+def schema_classes(schema: Any) -> dict[str, Sequence[str]]:
+    """`class_names` of the features that an Arrow schema carries."""
+    try:
+        features = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))["info"][
+            "features"
+        ]
+    except (ValueError, KeyError, TypeError):
+        return {}
+    return class_names(features) if isinstance(features, dict) else {}
+
+
 def from_batches(batches: Iterable[Any], classes: Mapping[str, Sequence[str]]) -> Iterator[Row]:
     """Rows of Arrow record batches, numbered from 1.
 
@@ -77,7 +89,9 @@ def _values(column: Any, classes: Sequence[str] | None) -> list[Any]:
     import pyarrow as pa
 
     kind = column.type
-    if pa.types.is_temporal(kind):
+    if pa.types.is_duration(kind):
+        column = column.cast(pa.int64())
+    elif pa.types.is_temporal(kind):
         column = column.cast(pa.string())
     elif pa.types.is_decimal(kind):
         column = column.cast(pa.float64())

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import chain, islice
+from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ __all__ = [
     "AnySource",
     "BadRow",
     "ExampleSource",
+    "Held",
     "Options",
     "ReadOptions",
     "Source",
@@ -65,15 +67,41 @@ class Options:
 
 
 @dataclass(frozen=True, slots=True)
+class Held:
+    """Rows that a Python program has at hand: a list of dictionaries or tuples, whatever gives an
+    Arrow stream, a dataset of Hugging Face. `name` stands in the rows' `source`."""
+
+    rows: Any
+    name: str = "rows"
+
+    @classmethod
+    def place(cls, given: Any) -> str | Held:
+        """Where the rows of `given` are: the text of a path or URL, and anything else as held."""
+        if isinstance(given, str | PathLike):
+            return fspath(given)
+        name = type(given).__name__
+        return cls(given, "rows" if name in ("list", "tuple", "generator", "dict") else name)
+
+    @staticmethod
+    def is_table(value: Any) -> bool:
+        """Whether `value` itself names its columns: an Arrow stream or a dataset."""
+        return hasattr(value, "__arrow_c_stream__") or hasattr(value, "with_format")
+
+    def __str__(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True, slots=True)
 class Source:
-    """Rows that lie somewhere: `location` is a file, a folder, or the URL of a database.
+    """Rows that lie somewhere: `location` is a file, a folder, the URL of a database, or what a
+    program holds.
 
     `columns` maps roles to columns (``{"text": "review", "label": "score"}``). `split` sends all
     rows there; None leaves it to the build, and to the source's own division where it has one.
     `drop_last` leaves out that many rows at the end; `keep_last` reads only those.
     """
 
-    location: str | Path
+    location: str | Path | Held
     options: Options = Options()
     columns: Mapping[str, str] = field(default_factory=dict)
     split: Split | None = None

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
-from feilun.data.sources._records import class_names, from_batches
+from feilun.data.sources._records import from_batches, schema_classes
 from feilun.data.sources.base import Options, Table
 from feilun.errors import InvalidData
 from feilun.types import Row
@@ -43,12 +42,8 @@ def open_tables(location: Path | str, options: Options, known: Collection[str] =
 def _rows(path: Path, file: Any) -> Iterator[Row]:
     import pyarrow as pa
 
-    metadata = file.schema_arrow.metadata or {}
+    classes = schema_classes(file.schema_arrow)
     try:
-        features = json.loads(metadata.get(b"huggingface", b"{}"))["info"]["features"]
-    except (ValueError, KeyError, TypeError):
-        features = {}
-    try:
-        yield from from_batches(file.iter_batches(batch_size=_BATCH), class_names(features))
+        yield from from_batches(file.iter_batches(batch_size=_BATCH), classes)
     except (OSError, pa.ArrowException) as error:
         raise InvalidData("data.damaged", file=path, format="Parquet", reason=str(error)) from None
