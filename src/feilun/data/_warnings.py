@@ -104,6 +104,8 @@ def source_warnings(sources: Iterable[SourceReport]) -> list[Notice]:
     """Warnings about how the sources were read."""
     found = []
     for source in sources:
+        for code, rows in source.details.get("left_out", {}).items():
+            found.append(Notice(code, {"file": source.name, "rows": rows}))
         if source.details.get("skipped"):
             found.append(
                 Notice(

@@ -14,7 +14,7 @@ from typing import Any
 from feilun.data._times import moment
 from feilun.data.content import content_key, label_text, sound
 from feilun.data.roles import known_names, resolve
-from feilun.data.sources import BadRow, Source, Table, open_tables
+from feilun.data.sources import BadRow, LeftOut, Source, Table, open_tables
 from feilun.data.sources.images import read_image
 from feilun.errors import InvalidData
 from feilun.tasks.base import TaskBase
@@ -28,8 +28,9 @@ class Reading:
     """One table with its columns' roles; iterate it once for `Example` and `BadRow`.
 
     Examples have the user's id or ``""``, and the split that the table says it is, else ``train``.
-    With `need_label` a row without a label, or with nothing in its input, is a bad row; when
-    `timed`, so is one whose time cannot be read. Times are not looked at otherwise.
+    With `need_label` a row without a label, or with nothing in its input, is a bad row, and rows
+    that are no examples are counted in the table's details as ``left_out``; when `timed`, a row
+    whose time cannot be read is a bad one. Times are not looked at otherwise.
     """
 
     table: Table
@@ -43,15 +44,20 @@ class Reading:
         take = self._taker()
         name, split = self.table.name, self.table.split or "train"
         timed = roles.time if self.timed else None
+        need_label = self.need_label
         labels: dict[str, str] = {}
         for row in self.table.rows():
             if isinstance(row, BadRow):
                 yield row
                 continue
             values = row.values
+            if need_label and isinstance(row, LeftOut):
+                left = self.table.details.setdefault("left_out", {})
+                left[row.code] = left.get(row.code, 0) + 1
+                continue
             try:
                 item = take(values)
-                if self.need_label and is_empty(item):
+                if need_label and is_empty(item):
                     raise InvalidData("data.empty_input", column=", ".join(roles.inputs.values()))
                 item = check(item)
                 label = None
@@ -60,7 +66,7 @@ class Reading:
                     label = labels.get(raw) if isinstance(raw, str) else None
                     if label is None:
                         label = _label(self.task, raw, roles.label, labels)
-                if label is None and self.need_label:
+                if label is None and need_label:
                     raise InvalidData("data.empty_label", column=roles.label)
                 when = moment(values.get(timed), timed) if timed else None
             except InvalidData as error:

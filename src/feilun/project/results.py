@@ -95,7 +95,9 @@ class Added(Result):
                 if roles.get(role)
             ]
             rows.append([Path(source["name"]).name, "; ".join(shown)])
-            rows += [[f"  {_detail(k)}", str(v)] for k, v in source["details"].items()]
+            # Lists and mappings are told as sentences.
+            told = {k: v for k, v in source["details"].items() if not isinstance(v, list | dict)}
+            rows += [[f"  {_detail(k)}", str(v)] for k, v in told.items()]
         notes = [*mended_words(report.get("mended", ())), *report["warnings"]]
         if report["bad_rows"]:
             notes.append(t("project.bad_rows_at", file=report["bad_rows"]))

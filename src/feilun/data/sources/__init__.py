@@ -11,11 +11,13 @@ from collections.abc import Collection
 
 from feilun.data.sources._detect import format_of
 from feilun.data.sources._held import open_held
+from feilun.data.sources._exports import adapted
 from feilun.data.sources.base import (
     AnySource,
     BadRow,
     ExampleSource,
     Held,
+    LeftOut,
     Options,
     Source,
     Table,
@@ -28,6 +30,7 @@ __all__ = [
     "BadRow",
     "ExampleSource",
     "Held",
+    "LeftOut",
     "Options",
     "Source",
     "Table",
@@ -57,4 +60,4 @@ def open_tables(source: Source, known: Collection[str] = ()) -> list[Table]:
         raise UsageError("data.unknown_format", format=name, options=formats())
     module = importlib.import_module(f"{__name__}.{name}")
     tables: list[Table] = module.open_tables(source.location, source.options, known)
-    return [table.cut(source.drop_last, source.keep_last) for table in tables]
+    return [adapted(t, known).cut(source.drop_last, source.keep_last) for t in tables]

@@ -20,6 +20,7 @@ __all__ = [
     "BadRow",
     "ExampleSource",
     "Held",
+    "LeftOut",
     "Options",
     "ReadOptions",
     "Source",
@@ -144,6 +145,14 @@ class BadRow:
         return messages.t(self.code, lang, **self.params)
 
 
+@dataclass(frozen=True, slots=True)
+class LeftOut(Row):
+    """A sound row that is no example: the sentence `code` says why, for all such rows of a table
+    together. Where no label is asked for it is a row like any other."""
+
+    code: str = ""
+
+
 class Table:
     """Rows with named columns, read once. Memory does not grow with the source.
 
@@ -210,6 +219,29 @@ class Table:
         if self._close is not None:
             self._close()
             self._close = None
+
+    def over(
+        self,
+        columns: Iterable[str],
+        rows: Iterator[Row | BadRow],
+        *,
+        name: str | None = None,
+        split: Split | None = None,
+        details: Mapping[str, Any] | None = None,
+    ) -> Table:
+        """The same file with other `columns`, whose `rows` were made of this table's `rows`."""
+        return Table(
+            name or self.name,
+            columns,
+            rows,
+            folder=self.folder,
+            split=split or self.split,
+            details={**self.details, **(details or {})},
+            total=self.total,
+            unit=self.unit,
+            position=self.position,
+            close=self.close,
+        )
 
     def cut(self, drop_last: int = 0, keep_last: int = 0) -> Table:
         """This table without its last rows, or with nothing but them."""

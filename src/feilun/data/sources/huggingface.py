@@ -58,17 +58,12 @@ def _cloned(folder: Path, options: Options, known: Collection[str]) -> Iterator[
         for file in files:
             split = SPLITS.get(part.casefold()) if part else None
             for table in open_source(Source(file, options), known):
-                yield Table(
-                    f"{folder.name}/{file.relative_to(folder).as_posix()}",
+                yield table.over(
                     table.columns,
                     _named(table.rows(), classes) if classes else table.rows(),
-                    folder=table.folder,
+                    name=f"{folder.name}/{file.relative_to(folder).as_posix()}",
                     split=split,
-                    details={**table.details, "repository": folder.name, "part": part or "-"},
-                    total=table.total,
-                    unit=table.unit,
-                    position=table.position,
-                    close=table.close,
+                    details={"repository": folder.name, "part": part or "-"},
                 )
 
 

@@ -14,7 +14,7 @@ from urllib.parse import unquote
 
 from feilun.data.sources import json_array
 from feilun.data.sources._records import peek_columns
-from feilun.data.sources.base import BadRow, Options, Table
+from feilun.data.sources.base import BadRow, LeftOut, Options, Table
 from feilun.types import Row
 
 __all__ = ["is_task", "open_tables"]
@@ -34,27 +34,16 @@ def is_task(value: Any) -> bool:
 
 
 def open_tables(location: Path | str, options: Options, known: Collection[str] = ()) -> list[Table]:
-    """The file's one table. Skipped annotations and those of models count for nothing; where one is
-    marked as ground truth, it alone counts."""
+    """The file's one table. Skipped annotations and those of models count for nothing, and a task
+    that everybody skipped is no example; where an annotation is marked as ground truth, it alone
+    counts."""
     (inner,) = json_array.open_tables(location, options, known)
     try:
         columns, rows = peek_columns(_rows(inner.rows()))
     except BaseException:
         inner.close()
         raise
-    return [
-        Table(
-            inner.name,
-            columns,
-            rows,
-            folder=inner.folder,
-            details={**inner.details, "format": "Label Studio"},
-            total=inner.total,
-            unit=inner.unit,
-            position=inner.position,
-            close=inner.close,
-        )
-    ]
+    return [inner.over(columns, rows, details={"format": "Label Studio"})]
 
 
 def _rows(tasks: Iterator[Row | BadRow]) -> Iterator[Row | BadRow]:
@@ -67,8 +56,16 @@ def _rows(tasks: Iterator[Row | BadRow]) -> Iterator[Row | BadRow]:
             yield BadRow(task.number, "formats.no_task", {}, dict(task.values))
             continue
         data = {name: _here(value) for name, value in values["data"].items()}
+        if _all_skipped(values):
+            yield LeftOut(task.number, {**data, "label": None}, "formats.not_examples")
+            continue
         for answers in _annotations(values) or [{}]:
             yield Row(task.number, {**data, "label": None, **answers})
+
+
+def _all_skipped(task: Mapping[str, Any]) -> bool:
+    said = [one for one in task.get("annotations") or () if isinstance(one, dict)]
+    return bool(said) and all(one.get("was_cancelled") for one in said)
 
 
 def _annotations(task: Mapping[str, Any]) -> list[dict[str, Any]]:
