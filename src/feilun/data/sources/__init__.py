@@ -10,8 +10,8 @@ import pkgutil
 from collections.abc import Collection
 
 from feilun.data.sources._detect import format_of
-from feilun.data.sources._held import open_held
 from feilun.data.sources._exports import adapted
+from feilun.data.sources._held import open_held
 from feilun.data.sources.base import (
     AnySource,
     BadRow,
@@ -53,11 +53,11 @@ def open_tables(source: Source, known: Collection[str] = ()) -> list[Table]:
     Raises `InvalidData` when it is missing, empty, damaged or no format that is read.
     """
     if isinstance(source.location, Held):
-        held = open_held(source.location, known)
-        return [table.cut(source.drop_last, source.keep_last) for table in held]
-    name = source.options.format or format_of(source.location)
-    if name not in formats():
-        raise UsageError("data.unknown_format", format=name, options=formats())
-    module = importlib.import_module(f"{__name__}.{name}")
-    tables: list[Table] = module.open_tables(source.location, source.options, known)
+        tables = open_held(source.location, known)
+    else:
+        name = source.options.format or format_of(source.location)
+        if name not in formats():
+            raise UsageError("data.unknown_format", format=name, options=formats())
+        module = importlib.import_module(f"{__name__}.{name}")
+        tables = module.open_tables(source.location, source.options, known)
     return [adapted(t, known).cut(source.drop_last, source.keep_last) for t in tables]
