@@ -90,8 +90,11 @@ def test_a_customers_way_from_name_to_revoked_key(server: Answering, admin: http
     made = admin.post("/admin/v1/customers", json={"name": "上海飞轮", "id": "cus_fl"})
     assert made.status_code == 201
     assert admin.post("/admin/v1/customers", json={"name": "x", "id": "cus_fl"}).status_code == 409
+    again = admin.post("/admin/v1/customers", json={"name": "上海飞轮 "})
+    assert (again.status_code, again.json()["error"]["code"]) == (409, "plans.customer_exists")
+    assert admin.post("/admin/v1/customers", json={"name": " "}).status_code == 400
     names = [one["name"] for one in admin.get("/admin/v1/customers").json()["data"]]
-    assert "上海飞轮" in names
+    assert names.count("上海飞轮") == 1
     key = admin.post(
         "/admin/v1/keys",
         json={

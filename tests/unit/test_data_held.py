@@ -185,6 +185,10 @@ def test_a_list_is_the_same_data_version_as_the_file(tmp_path: Path) -> None:
         first = project.workspace.store.catalog.latest_data("reviews")
         again = project.add(DICTS)
         assert again.unchanged
+        other = project.add(
+            [{"review": TEXTS[0], "score": "great" if LABELS[0] == "bad" else "bad"}]
+        )
+        assert other.relabel == "project.add(rows, ..., relabel=True)"
         more = project.add(pd.DataFrame(reviews(80, noise=0.0)[60:], columns=["review", "score"]))
         assert not more.unchanged
         assert first is not None

@@ -258,6 +258,7 @@ def test_the_commands(
         ("plan", "set", str(file), "--from", "2020-01-01"),
         ("plan", "set", str(tmp_path / "none.toml")),
         ("customers", "add", "Ada"),
+        ("customers", "add", " Ada "),
         ("customers", "add", "Bob", "--plan", "silver"),
         ("customers", "add", "Bob", "--rate", "0"),
         ("customers", "add", "Bob", "--monthly-budget", "much"),

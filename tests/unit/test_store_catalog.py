@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from feilun.errors import Conflict, NotFound
+from feilun.errors import Conflict, NotFound, UsageError
 from feilun.store import Store
 from feilun.store.records import Executions
 from feilun.types import Progress
@@ -306,3 +306,39 @@ def test_references_and_who_needs_them(store: Store) -> None:
 def test_a_time_without_a_zone_is_refused(store: Store) -> None:
     with pytest.raises(Exception, match="without a zone"):
         store.catalog.add_price("reviews", 1, "USD", datetime(2026, 1, 1))  # noqa: DTZ001
+
+
+def test_a_customers_name_is_one_however_it_is_written(store: Store) -> None:
+    catalog = store.catalog
+    made = catalog.add_customer("  Ka\u0308the\u3000凯特 \n")
+    assert made.name == "K\u00e4the 凯特"
+    for name in ("K\u00e4the 凯特", "Ka\u0308the  凯特", "K\u00e4the\u00a0凯特 "):
+        found = catalog.customer_named(name)
+        assert found is not None
+        assert found.id == made.id
+        with pytest.raises(Conflict, match="K\u00e4the 凯特"):
+            catalog.add_customer(name, unique=True)
+    assert catalog.customer_named("Käthe凯特") is None
+    for nothing in ("", " \t", "\u3000"):
+        with pytest.raises(UsageError, match="name that shows"):
+            catalog.add_customer(nothing)
+    assert catalog.set_customer(made.id, name=" Kate  Lee ").name == "Kate Lee"
+    assert len(catalog.customers()) == 1
+
+
+def test_names_of_earlier_workspaces_are_found_as_they_stand(store: Store) -> None:
+    catalog = store.catalog
+    from sqlalchemy import update
+
+    from feilun.store import tables_catalog as tables
+
+    spaced, plain = catalog.add_customer("Acme-").id, catalog.add_customer("Acme").id
+    lone = catalog.add_customer("Lone-").id
+    with catalog._db.write() as connection:
+        for id, name in ((spaced, "Acme "), (lone, "Lone ")):
+            connection.execute(
+                update(tables.customers).where(tables.customers.c.id == id).values(name=name)
+            )
+    named = {n: getattr(catalog.customer_named(n), "id", None) for n in ("Acme ", "Acme", "Lone")}
+    assert named == {"Acme ": spaced, "Acme": plain, "Lone": lone}
+    assert getattr(catalog.customer_named("  Acme"), "id", None) in (spaced, plain)

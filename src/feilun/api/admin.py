@@ -105,9 +105,9 @@ def get_customers(api: ApiOf, _: Actor) -> Response:
 
 @router.post("/customers", status_code=201)
 def post_customer(body: CustomerBody, api: ApiOf, actor: Actor) -> Response:
-    """A new customer."""
+    """A new customer. Without an id of its own it needs a name of its own: 409 otherwise."""
     with acting(actor):
-        made = api.service.store.catalog.add_customer(body.name, body.id)
+        made = api.service.store.catalog.add_customer(body.name, body.id, unique=body.id is None)
     return _json(_customer(made), 201)
 
 

@@ -53,7 +53,7 @@ def create_key(
     return NewApiKey(
         secret=made.secret,
         prefix=made.record.prefix,
-        customer=customer,
+        customer=known.name,
         project=project,
         curl=_curl(workspace, made.secret, project),
         id=made.record.id,

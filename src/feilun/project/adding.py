@@ -215,10 +215,13 @@ def _columns(roles: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _again(
-    sources: Sequence[str | Path], split: str, columns: Mapping[str, str], read: ReadOptions
+    sources: Sequence[Any], split: str, columns: Mapping[str, str], read: ReadOptions
 ) -> str:
-    """The command that adds the same files and takes their labels."""
-    words = ["feilun", "data", "add", *map(str, sources)]
+    """What adds the same files, or rows at hand, and takes their labels."""
+    places = [Held.place(source) for source in sources]
+    if any(isinstance(place, Held) for place in places):
+        return f"project.add({', '.join(map(str, places))}, ..., relabel=True)"
+    words = ["feilun", "data", "add", *map(str, places)]
     words += [] if split == "auto" else ["--split", split]
     for role, column in columns.items():
         words += ["--map", f"{role}={column}"]

@@ -93,8 +93,9 @@ class Customers:
         has this name, `NotFound` for an unknown plan, `InvalidSettings` for limits that are none.
         """
         catalog = self._store.catalog
-        if catalog.customer_named(name) is not None:
-            raise Conflict("plans.customer_exists", name=name)
+        holder = catalog.customer_named(name)
+        if holder is not None:
+            raise Conflict("plans.customer_exists", name=holder.name)
         # Before the customer is there: what does not fit leaves nothing behind.
         checked = _limits({}, limits)
         kept = _details({}, details)
@@ -102,7 +103,7 @@ class Customers:
             from feilun.project.plans import Plans
 
             Plans(self._store).show(plan)  # raises, naming the plans there are
-        customer = catalog.add_customer(name)
+        customer = catalog.add_customer(name, unique=True)
         if checked or kept:
             catalog.set_customer(customer.id, limits=checked, details=kept)
         if plan is not None:
@@ -124,8 +125,9 @@ class Customers:
         details one by one (None takes one away), the name. Raises as `add` does."""
         catalog = self._store.catalog
         customer = find_customer(self._store, name)
-        if rename is not None and rename != customer.name and catalog.customer_named(rename):
-            raise Conflict("plans.customer_exists", name=rename)
+        holder = None if rename is None else catalog.customer_named(rename)
+        if holder is not None and holder.id != customer.id:
+            raise Conflict("plans.customer_exists", name=holder.name)
         if limits or details or rename:
             catalog.set_customer(
                 customer.id,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -10,7 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from feilun.errors import Conflict, NotFound
+from feilun.errors import Conflict, NotFound, UsageError
 from feilun.store import tables_catalog as t
 from feilun.store.catalog_audit import note
 from feilun.store.catalog_base import CatalogPart, as_dict, one, put_setting, touch
@@ -18,17 +19,23 @@ from feilun.store.columns import now
 from feilun.store.ids import new_id
 from feilun.store.records import DEFAULT_SCOPES, ApiKey, Customer
 
-__all__ = ["Access"]
+__all__ = ["Access", "plain_name"]
 
 
 class Access(CatalogPart):
     """Who may call."""
 
-    def add_customer(self, name: str, id: str | None = None) -> Customer:
-        """A new customer. Raises `Conflict` if `id` is taken."""
+    def add_customer(self, name: str, id: str | None = None, *, unique: bool = False) -> Customer:
+        """A new customer; `name` is kept in its `plain_name`. Raises `Conflict` if `id` is taken
+        and, when `unique`, if the name is, `UsageError` for a name that shows nothing."""
+        name = plain_name(name)
+        if not name:
+            raise UsageError("store.customer_unnamed")
         row: dict[str, Any] = {"id": id or new_id("cus_"), "name": name, "created": now()}
         try:
             with self._db.write() as connection:
+                if unique and _named(connection, name) is not None:
+                    raise Conflict("plans.customer_exists", name=name)
                 connection.execute(insert(t.customers).values(row))
                 note(connection, "customer.create", row["id"], {"name": name})
         except IntegrityError:
@@ -44,12 +51,10 @@ class Access(CatalogPart):
         return Customer(**row)
 
     def customer_named(self, name: str) -> Customer | None:
-        """The oldest customer of this name."""
-        query = (
-            select(t.customers).where(t.customers.c.name == name).order_by(t.customers.c.created)
-        )
+        """The oldest customer of exactly this name, else of this name written otherwise (see
+        `plain_name`)."""
         with self._db.read() as connection:
-            row = one(connection, query)
+            row = _named(connection, name)
         return None if row is None else Customer(**row)
 
     def customers(self) -> list[Customer]:
@@ -197,6 +202,25 @@ class Access(CatalogPart):
         """Keeps a JSON value under `key`, in place of what was there."""
         with self._db.write() as connection:
             put_setting(connection, key, value)
+
+
+def plain_name(name: str) -> str:
+    """A name as it is compared: Unicode form NFC, no space around it, single ones within."""
+    return " ".join(unicodedata.normalize("NFC", name).split())
+
+
+def _named(connection: Connection, name: str) -> dict[str, Any] | None:
+    table = t.customers
+    exact = select(table).where(table.c.name == name).order_by(table.c.created)
+    row = one(connection, exact)
+    if row is not None:
+        return row
+    # Names of earlier workspaces stand as they were given.
+    wanted = plain_name(name)
+    for id, known in connection.execute(select(table.c.id, table.c.name).order_by(table.c.created)):
+        if plain_name(known) == wanted:
+            return one(connection, select(table).where(table.c.id == id))
+    return None
 
 
 def _earlier(key: ApiKey, before: Mapping[str, ApiKey]) -> tuple[str, ...]:

@@ -11,8 +11,9 @@ from typing import Any
 
 from sqlalchemy import insert, select, update
 
-from feilun.errors import NotFound
+from feilun.errors import NotFound, UsageError
 from feilun.store import tables_catalog as t
+from feilun.store.catalog_access import plain_name
 from feilun.store.catalog_audit import note
 from feilun.store.catalog_base import CatalogPart, as_dict, one, touch
 from feilun.store.columns import now
@@ -156,6 +157,10 @@ class Prices(CatalogPart):
         what it may use at most. Raises `NotFound`."""
         given = {"name": name, "details": details, "limits": limits}
         values = {key: value for key, value in given.items() if value is not None}
+        if name is not None:
+            values["name"] = plain_name(name)
+            if not values["name"]:
+                raise UsageError("store.customer_unnamed")
         table = t.customers
         with self._db.write() as connection:
             touch(connection)
