@@ -52,6 +52,6 @@ def test_rows_keep_the_month_they_came_in_and_fresh_ones_begin_the_count_anew(
         assert len(columns(dataset)["source"]) == len(rows)
         first = catalog.model_version("reviews@1")
         assert consultations(context, first, dataset, None).total == 1
-        project.train(method="linear")
+        project.train(method="linear", overrides={"training.linear.strength": 7.0})
         fresh = catalog.model_version("reviews@2")
         assert consultations(context, fresh, dataset, "reviews@1") == Consultations(1, 1)

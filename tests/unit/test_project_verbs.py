@@ -215,9 +215,12 @@ def test_feedback_and_update(project: Project, tmp_path: Path) -> None:
     assert version.parent == "reviews@1"
     words = _shown(updated)
     assert "so-so" in words  # a new label waits, and is said to
+    # Refused, its corrections count on: the same rows give the same version, judged once more.
+    assert not updated.promoted
+    assert "stay in reviews:2 and count for the next update" in words
     again = project.update()
-    assert not again.rungs
-    assert again.reason
+    assert again.rungs[-1].version == version.id
+    assert "counts as no new attempt" in _shown(again)
 
 
 def test_a_killed_collection_of_corrections_learns_nothing_twice(project: Project) -> None:

@@ -3,6 +3,7 @@ show progress."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,6 +46,11 @@ class Context:
     def dataset(self, version: DataVersion) -> Dataset:
         """The rows of a data version, its hashes checked."""
         return Dataset(self.store.artifacts.path(version.artifact))
+
+    @property
+    def anew(self) -> bool:
+        """Whether the run was begun anew: then nothing is taken from earlier ones."""
+        return bool(re.search(r"-[0-9a-f]{12}\.\d+$", self.run_id))
 
     def folder(self, version: ModelVersion, variant: str | None = None) -> Path:
         """The folder that is served for `version`; the float weights with ``variant=""``. Raises

@@ -46,7 +46,7 @@ def _climb(step: StepRunner, plan: dict[str, Any]) -> dict[str, Any]:
         method = rung["method"]
         trained = step(f"train:{method}", {"plan": plan, "rung": rung})
         version = trained["version"]
-        packed = step(f"compress:{method}", {"version": version})
+        packed = step(f"compress:{method}", {"version": version, "keep": True})
         judged = step(
             f"evaluate:{method}", {"version": version, "baseline": baseline, "below": below}
         )

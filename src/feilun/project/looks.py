@@ -179,6 +179,10 @@ def turned(store: Store, folder: Path, run: Run, *, repeated: bool = False) -> T
     ]
     if repeated and rungs and run.finished:
         notes.append(t("project.repeated", finished=f"{run.finished:%Y-%m-%d %H:%M}"))
+    promoted = any(rung.promoted for rung in rungs)
+    if rungs and collected.get("corrections") and not promoted:
+        kept = {"corrections": collected["corrections"], "data": collected["data_version"]}
+        notes.append(t("project.corrections_kept", **kept))
     live = store.catalog.live(store.catalog.project(run.project).endpoint)
     last = next((raw for raw in reversed(result.get("rungs", ())) if raw.get("report")), None)
     page = report_page(store, folder, last["version"], last["report"]) if last else None
@@ -187,7 +191,7 @@ def turned(store: Store, folder: Path, run: Run, *, repeated: bool = False) -> T
     return Turned(
         run=run.id,
         kind=run.kind,
-        promoted=any(rung.promoted for rung in rungs),
+        promoted=promoted,
         live=live.version if live and run.kind != "train" else None,
         rungs=rungs,
         report=page,
@@ -200,6 +204,8 @@ def turned(store: Store, folder: Path, run: Run, *, repeated: bool = False) -> T
 def _learned(run: Run, collected: Mapping[str, Any]) -> list[str]:
     """What an update took up, and which new labels it could not yet."""
     notes = [t("project.collected", **collected)] if collected.get("data_version") else []
+    if collected.get("data_version") and collected.get("earlier"):
+        notes.append(t("project.collected_earlier", rows=collected["earlier"]))
     notes += trust_words(collected)
     notes += [t("project.label_learnt", label=one) for one in collected.get("new_labels", ())]
     need = run.config.get("update", {}).get("new_label_rows")
@@ -224,6 +230,7 @@ def _rung(store: Store, raw: Mapping[str, Any]) -> Rung:
         latency_ms=chosen.get("latency_ms"),
         bytes=chosen.get("bytes"),
         seconds=raw.get("figures", {}).get("seconds"),
+        already=bool(raw.get("already")),
     )
 
 

@@ -132,7 +132,7 @@ def _detail(name: str) -> str:
 @dataclass(frozen=True)
 class Rung(Result):
     """One rung of a turn: its version, what it scored on the test rows with interval, whether it
-    went live and why."""
+    went live (`already`: before this turn) and why."""
 
     version: str
     method: str
@@ -145,6 +145,7 @@ class Rung(Result):
     latency_ms: float | None
     bytes: int | None
     seconds: float | None
+    already: bool = False
 
 
 @dataclass(frozen=True)
@@ -192,7 +193,13 @@ class Turned(Result):
                 "–" if rung.latency_ms is None else f"{rung.latency_ms:.1f} ms",
                 size(rung.bytes),
                 "–" if rung.seconds is None else f"{rung.seconds:.0f} s",
-                t("project.promoted") if rung.promoted else t("project.not_promoted"),
+                t(
+                    "project.stays_live"
+                    if rung.already
+                    else "project.promoted"
+                    if rung.promoted
+                    else "project.not_promoted"
+                ),
             ]
             for rung in self.rungs
         ]

@@ -11,6 +11,7 @@ from typing import Any
 
 from feilun.messages import t
 from feilun.metrics.intervals import wilson
+from feilun.pipeline.lineage import kept_corrections
 from feilun.project.beside import beside
 from feilun.project.beside import sentence as sentence_beside
 from feilun.project.drift import noted, sentence
@@ -88,7 +89,7 @@ def gather(store: Store, folder: Path, names: Sequence[str]) -> Status:
                 "live": live.id if live else None,
                 "method": live.method if live else None,
                 "score": _score(live),
-                "corrections": store.ledger.waiting(name),
+                "corrections": store.ledger.waiting(name) + kept_corrections(store.catalog, name),
                 "live_accuracy": _audited(store, name, live),
                 "drift": _drift(store, live),
                 "beside": beside(store, row.endpoint),

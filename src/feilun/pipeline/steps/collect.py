@@ -13,7 +13,9 @@ from feilun.feedback.to_data import SOURCE, Learned
 from feilun.feedback.words import trust_words
 from feilun.messages import t
 from feilun.pipeline.context import Context
-from feilun.pipeline.sifting import sifted, told
+from feilun.pipeline.lineage import kept_corrections, tried, unlearnt
+from feilun.pipeline.sifting import sifted
+from feilun.pipeline.sifting import told as trust_told
 from feilun.store.dataset import Dataset
 from feilun.store.records import DataVersion
 from feilun.store.vault import vault_file
@@ -27,7 +29,8 @@ def collect(context: Context) -> dict[str, Any]:
 
     Corrections are marked as used only once their version stands in the catalog, and the version
     names them, so that a step that was killed in between finishes the marking and learns nothing
-    twice. A version of corrections that no model was trained on yet counts as new.
+    twice. Corrections that no version which went live has learned, because their update was refused
+    or ended early, count as new.
     """
     catalog, ledger = context.store.catalog, context.store.ledger
     live = catalog.live(catalog.project(context.project).endpoint)
@@ -39,22 +42,24 @@ def collect(context: Context) -> dict[str, Any]:
         return answer | {"reason": t("pipeline.no_rows_here", project=context.project)}
     if previous.info.get("run") == context.run_id:
         ledger.mark_used(previous.info["feedback"], previous.id)
-        return answer | _found(previous)
+        return answer | _found(context, previous)
     sorted_out = sifted(context, previous)
     learned = list(sorted_out.learned)
-    answer["trust"] = trust = told(context, sorted_out)
+    answer["trust"] = trust = trust_told(context, sorted_out)
     wanted = context.config.update.min_corrections
-    if len(learned) < wanted:
-        if _unlearnt(context, previous):
-            return answer | _found(previous)
-        reason = t("pipeline.too_few", have=len(learned), need=wanted)
-        return answer | {"reason": reason, "corrections": len(learned)} | _waiting(previous)
+    have = len(learned) + kept_corrections(catalog, context.project)
+    if have < wanted:
+        reason = t("pipeline.too_few", have=have, need=wanted)
+        return answer | {"reason": reason, "corrections": have} | _waiting(previous)
+    if not learned:
+        return answer | _found(context, previous)
     version = _add(context, previous, learned, trust)
     ledger.mark_used(_ids(learned), version.id)
-    if version.id == previous.id:
+    found = _found(context, version)
+    if found["data_version"] is None:
         reason = t("pipeline.nothing_learnt", corrections=len(learned))
-        return answer | {"reason": reason, "corrections": len(learned)} | _waiting(previous)
-    return answer | _found(version)
+        found |= {"reason": reason, "corrections": len(learned)}
+    return answer | found
 
 
 def _add(
@@ -113,32 +118,28 @@ def _ids(learned: list[Learned]) -> list[str]:
     return [id_ for one in learned for id_ in one.feedback_ids]
 
 
-def _unlearnt(context: Context, data: DataVersion) -> bool:
-    """Whether `data` came from corrections that no model has been trained on: an update began and
-    did not get that far."""
-    models = context.store.catalog.model_versions(context.project)
-    return bool(data.info.get("changed")) and all(m.data_version != data.id for m in models)
-
-
 def _waiting(version: DataVersion) -> dict[str, Any]:
     """New labels that wait beside `version`, with their rows."""
     return {"waiting": dict(version.info.get("waiting", {}))}
 
 
-def _found(version: DataVersion) -> dict[str, Any]:
-    """What the version brought. Where that is only labels that still wait for rows, there is
-    nothing to train on."""
-    info = version.info
+def _found(context: Context, version: DataVersion) -> dict[str, Any]:
+    """What is to be learned by `version`, with `earlier` corrections of updates that did not go
+    live. Where there is only that labels still wait for rows, there is nothing to train on."""
+    taken = unlearnt(context.store.catalog, version)
+    told = [one.info for one in taken]
+    own = version.info.get("corrections", 0) if version.info.get("run") == context.run_id else 0
     found = {
-        "data_version": version.id if info["changed"] else None,
-        "corrections": info["corrections"],
-        "new_rows": info["new"],
-        "corrected": info["corrected"],
-        "new_labels": list(info["new_labels"]),
-        "near_test": int(info.get("near_test", 0)),
-        "trust": dict(info.get("trust", {})),
+        "data_version": version.id if taken else None,
+        "corrections": sum(info["corrections"] for info in told) if taken else own,
+        "earlier": tried(context.store.catalog, taken),
+        "new_rows": sum(info["new"] for info in told),
+        "corrected": sum(info["corrected"] for info in told),
+        "new_labels": [label for info in told for label in info["new_labels"]],
+        "near_test": sum(int(info.get("near_test", 0)) for info in told),
+        "trust": dict(version.info.get("trust", {})),
         **_waiting(version),
     }
-    if not info["changed"]:
-        found["reason"] = t("pipeline.nothing_learnt", corrections=info["corrections"])
+    if not taken:
+        found["reason"] = t("pipeline.nothing_learnt", corrections=own)
     return found

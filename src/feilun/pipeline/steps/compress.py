@@ -24,11 +24,22 @@ from feilun.types import Rule
 __all__ = ["compress"]
 
 
-def compress(context: Context, version: str) -> dict[str, Any]:
-    """The chosen variant's name and figures. The temperature is fitted on the validation rows with
-    the very variant that will answer, and travels in its card."""
+def compress(context: Context, version: str, keep: bool = False) -> dict[str, Any]:
+    """The chosen variant's name and figures; with `keep` those that it has, if any.
+
+    The temperature is fitted on the validation rows with the very variant that will answer, and
+    travels in its card.
+    """
     catalog, artifacts = context.store.catalog, context.store.artifacts
     model = catalog.model_version(version)
+    if keep and model.variants and model.artifact() is not None:
+        chosen_before = model.variants.get(model.variant or "", {})
+        return {
+            "variant": model.variant,
+            "variants": dict(model.variants),
+            "temperature": chosen_before.get("temperature", 1.0),
+            "reasons": [],
+        }
     data = context.data_of(model)
     out = artifacts.new()
     try:

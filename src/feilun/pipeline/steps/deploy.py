@@ -44,7 +44,7 @@ def deploy(
     endpoint = catalog.project(context.project).endpoint
     live = catalog.live(endpoint)
     if live is not None and (live.version, live.artifact) == (version, model.artifact()):
-        return {"promoted": True, "golden": {}}
+        return {"promoted": True, "golden": {}, "already": True}
     with _server(context) as address:
         golden = _prove(context, model, address)
         found: dict[str, Any] = {

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from feilun.messages import t
 from feilun.pipeline.context import Context
+from feilun.pipeline.lineage import new_rows
 from feilun.store.dataset import Dataset
 from feilun.store.records import ModelVersion
 from feilun.tasks.base import Processor
@@ -53,7 +54,7 @@ def plan(context: Context, collected: dict[str, Any] | None = None) -> dict[str,
         previous=previous,
         task_settings=task_settings,
         seed=config.training.seed,
-        new_rows=tuple(data.info.get("new_ids", ())) if previous else (),
+        new_rows=tuple(new_rows(catalog, data, live)) if live and previous else (),
         replay=config.update.replay,
     )
     here = machine.look(context.store.folder, config.training.threads, config.training.memory_limit)

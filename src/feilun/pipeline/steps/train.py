@@ -7,7 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from feilun.compression.warm import warm
+from feilun.messages import t
 from feilun.pipeline.context import Context
+from feilun.pipeline.lineage import new_rows
+from feilun.pipeline.steps._inputs import inputs_of, made_before
+from feilun.store.records import ModelVersion
 from feilun.training.child import run_child
 from feilun.training.job import TrainJob
 
@@ -16,7 +20,9 @@ __all__ = ["train"]
 
 def train(context: Context, plan: dict[str, Any], rung: dict[str, Any]) -> dict[str, Any]:
     """`plan` fixed everything; ``rung`` is one of its rungs. Returns the version's id and the
-    method's figures. Checkpoints stay in the run's scratch folder until the version stands."""
+    method's figures. Where the same was made before, it is that version, ``again``; where only
+    what comes after training differs, its weights are taken. Checkpoints stay in the run's scratch
+    folder until the version stands."""
     catalog, artifacts = context.store.catalog, context.store.artifacts
     data = catalog.data_version(plan["data_version"])
     previous = catalog.model_version(rung["previous"]) if rung.get("previous") else None
@@ -36,34 +42,56 @@ def train(context: Context, plan: dict[str, Any], rung: dict[str, Any]) -> dict[
         threads=plan["threads"],
         trackers=tuple(context.config.training.trackers),
         logs=_logs(context, rung["method"]),
-        new_rows=tuple(data.info.get("new_ids", ())) if previous else (),
+        new_rows=tuple(new_rows(catalog, data, previous)) if previous else (),
         replay=context.config.update.replay,
     )
-    if job.base is not None:
-        warm()
-    try:
-        result = run_child(job, context.report)
-        ref = context.store.publish(out, "weights").ref
-    finally:
+    inputs = inputs_of(context, job, previous, rung.get("parent"))
+    before, same = (None, False) if context.anew else made_before(context, inputs)
+    if before is not None and before.weights is not None:
         shutil.rmtree(out, ignore_errors=True)
+        figures: dict[str, float] = dict(before.metrics.get("training", {}))
+        if same:
+            note = t("pipeline.same_inputs", version=before.id)
+            return _trained(before, figures, (note,)) | {"again": True}
+        ref = before.weights
+        notes: tuple[str, ...] = (t("pipeline.same_weights", version=before.id),)
+    else:
+        if job.base is not None:
+            warm()
+        try:
+            result = run_child(job, context.report)
+            ref = context.store.publish(out, "weights").ref
+        finally:
+            shutil.rmtree(out, ignore_errors=True)
+        figures, notes = dict(result.figures), tuple(result.notes)
     version = catalog.add_model_version(
         context.project,
         rung["method"],
         data_version=data.id,
         parent=rung.get("parent"),
         weights=ref,
-        config={"rung": rung, "project": context.config.model_dump(mode="json")},
+        config={
+            "rung": rung,
+            "project": context.config.model_dump(mode="json"),
+            "inputs": inputs,
+        },
         reason=rung["why"],
-        metrics={"training": dict(result.figures)},
+        metrics={"training": figures},
         run_id=context.run_id,
         key=f"{context.run_id}:{rung['method']}",
     )
     shutil.rmtree(scratch, ignore_errors=True)
+    return _trained(version, figures, notes)
+
+
+def _trained(
+    version: ModelVersion, figures: dict[str, float], notes: tuple[str, ...]
+) -> dict[str, Any]:
     return {
         "version": version.id,
-        "method": rung["method"],
-        "figures": dict(result.figures),
-        "notes": list(result.notes),
+        "method": version.method,
+        "figures": figures,
+        "notes": list(notes),
     }
 
 

@@ -1,0 +1,52 @@
+"""What lies between a data version and the rows that a version which went live had learned."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from feilun.store.catalog import Catalog
+from feilun.store.records import DataVersion, ModelVersion
+
+__all__ = ["kept_corrections", "new_rows", "tried", "unlearnt"]
+
+
+def unlearnt(catalog: Catalog, latest: DataVersion) -> list[DataVersion]:
+    """The data versions of corrections up to `latest` that no version which went live has learned,
+    oldest first: an update was refused, or did not get that far. Going back to an earlier data
+    version ends the line."""
+    models = catalog.model_versions(latest.project)
+    learned = {one.data_version for one in models if one.state in ("live", "retired")}
+    line = _since(catalog, latest, learned)
+    return [one for one in line if one.reason == "feedback" and one.info.get("changed")]
+
+
+def tried(catalog: Catalog, corrections: Sequence[DataVersion]) -> int:
+    """How many of these `corrections` a version learned that did not go live."""
+    models = catalog.model_versions(corrections[0].project) if corrections else []
+    named = [one.data_version for one in models if one.data_version is not None]
+    newest = max((catalog.data_version(name).number for name in set(named)), default=0)
+    return sum(one.info["corrections"] for one in corrections if one.number <= newest)
+
+
+def kept_corrections(catalog: Catalog, project: str) -> int:
+    """How many corrections stand in the rows and in no version that went live."""
+    latest = catalog.latest_data(project)
+    found = unlearnt(catalog, latest) if latest is not None else []
+    return sum(one.info["corrections"] for one in found)
+
+
+def new_rows(catalog: Catalog, latest: DataVersion, live: ModelVersion) -> Sequence[str]:
+    """Ids of the rows that came, or got another label, since `live` learned."""
+    line = _since(catalog, latest, {live.data_version})
+    return tuple(dict.fromkeys(row for one in line for row in one.info.get("new_ids", ())))
+
+
+def _since(
+    catalog: Catalog, latest: DataVersion, stop: Collection[str | None]
+) -> list[DataVersion]:
+    line: list[DataVersion] = []
+    one: DataVersion | None = latest
+    while one is not None and one.id not in stop and one.reason != "use":
+        line.append(one)
+        one = catalog.data_version(one.parent) if one.parent is not None else None
+    return line[::-1]

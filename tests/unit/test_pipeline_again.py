@@ -1,0 +1,101 @@
+"""What was done before: equal inputs give the same version, refused corrections count on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from feilun.project import Project
+from feilun.project.results import Turned
+from helpers.linear import answered, linear_project
+from helpers.rows import write_reviews
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Iterator[Project]:
+    with linear_project(tmp_path, rows=120) as made:
+        yield made
+
+
+def _shown(result: Turned) -> str:
+    return " ".join(note for table in result.tables() for note in table.notes)
+
+
+def _corrected(project: Project, count: int, seed: int) -> None:
+    """So many corrections, all wrong: what learns them must get worse."""
+    for call, truth in answered(project, count, seed=seed):
+        wrong = "bad" if truth == "great" else "great"
+        project.workspace.store.ledger.add_feedback(call, 0, wrong, source="operator")
+
+
+def test_equal_inputs_give_the_same_version_and_no_attempt(project: Project) -> None:
+    catalog = project.workspace.store.catalog
+    project.run(method="linear", overrides={"training.linear.strength": 1.0})
+    other = {"training.linear.strength": 30.0}
+    tried = project.run(method="linear", overrides=other)
+    assert tried.rungs[0].version == "reviews@2"
+    counted = catalog.model_version("reviews@2").metrics["consultations"]
+    # A setting that has nothing to do with this version: it is judged again, that is all.
+    again = project.run(method="linear", overrides=other | {"evaluation.resamples": 300})
+    assert tried.run != again.run
+    assert [rung.version for rung in again.rungs] == ["reviews@2"]
+    assert "counts as no new attempt" in _shown(again)
+    assert catalog.model_version("reviews@2").metrics["consultations"] == counted
+    assert len(catalog.model_versions("reviews")) == 2
+    # New test rows make no other version either, and judge the one there is.
+    project.add(write_reviews(project.file.parent / "t.csv", 60, seed=3), split="test")
+    judged = project.run(method="linear", overrides=other)
+    assert [rung.version for rung in judged.rungs] == ["reviews@2"]
+    assert catalog.model_version("reviews@2").metrics["judged_on"] == "reviews:2"
+
+
+def test_what_comes_after_training_makes_a_version_of_the_same_weights(project: Project) -> None:
+    catalog = project.workspace.store.catalog
+    project.run(method="linear")
+    changed = project.run(method="linear", overrides={"serving.abstain_below": 0.6})
+    assert [rung.version for rung in changed.rungs] == ["reviews@2"]
+    first, second = (catalog.model_version(f"reviews@{n}") for n in (1, 2))
+    assert first.weights == second.weights
+    assert first.variants != second.variants
+    assert "the weights are those of reviews@1" in _shown(changed)
+    assert second.metrics["consultations"] == 1, "the same weights were asked before"
+
+
+def test_begun_anew_everything_is_done_anew(project: Project) -> None:
+    project.train(method="linear")
+    trained = project.train(method="linear", restart=True)
+    assert [rung.version for rung in trained.rungs] == ["reviews@2"]
+
+
+def test_the_live_version_stays_live(project: Project) -> None:
+    project.run(method="linear")
+    again = project.run(method="linear", overrides={"evaluation.resamples": 300})
+    assert [(rung.version, rung.already) for rung in again.rungs] == [("reviews@1", True)]
+    assert "stays live" in str(again.tables()[0].rows)
+
+
+def test_corrections_of_a_refused_update_count_for_the_next(project: Project) -> None:
+    store = project.workspace.store
+    project.run(method="linear")
+    need = {"update.min_corrections": 40}
+    _corrected(project, 60, seed=11)
+    refused = project.update(overrides=need)
+    assert not refused.promoted
+    assert refused.rungs[0].version == "reviews@2"
+    assert "60 corrections stay in reviews:2 and count for the next update" in _shown(refused)
+    assert store.ledger.waiting("reviews") == 0
+    assert project.workspace.status().projects[0]["corrections"] == 60
+    # A few more are enough: the others are still to be learned.
+    _corrected(project, 12, seed=12)
+    following = project.update(overrides=need)
+    assert following.data_version == "reviews:3"
+    assert [rung.version for rung in following.rungs] == ["reviews@3"]
+    assert "60 of these corrections come from updates that did not go live" in _shown(following)
+    assert "reviews:3: 72 pieces of feedback" in _shown(following)
+    # Once a version that learned them goes live they are done with.
+    store.catalog.set_live("reviews", "reviews@3", reason="", actor="test")
+    done = project.update(overrides=need)
+    assert not done.rungs
+    assert done.reason.startswith("0 corrections so far")
