@@ -7,6 +7,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+from feilun.data.sources._layouts import is_layout
 from feilun.data.sources._repository import is_repository
 from feilun.data.sources._text import encoding_of, open_text
 from feilun.data.sources.images import MANIFESTS, SUFFIXES
@@ -120,8 +121,9 @@ def _of_text(path: Path) -> str:
         first = json.loads(line)
     except ValueError:
         return "json_array" if suffix not in (".csv", ".tsv") else "delimited"
-    inside = any(isinstance(v, list) and v and isinstance(v[0], dict) for v in first.values())
-    return "json_array" if inside and not rest.strip() else "jsonl"
+    lists = [v for v in first.values() if isinstance(v, list) and v]
+    inside = any(isinstance(v[0], dict | list) for v in lists)
+    return "json_array" if (inside or is_layout(first)) and not rest.strip() else "jsonl"
 
 
 def _first(text: str) -> Any:

@@ -1,13 +1,16 @@
-"""JSON: an array of objects, bare or inside an object (``{"data": [...]}``), read as it streams."""
+"""JSON: an array of objects or of arrays, bare or inside an object (``{"data": [...]}``), read as
+it streams; and an object that holds a whole table, as pandas writes it, which is held in memory.
+"""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from feilun.data.sources._layouts import from_cells, from_layout
 from feilun.data.sources._records import object_row, peek_columns
 from feilun.data.sources._text import DAMAGE, MAX_CELL, TextFile, open_text
 from feilun.data.sources.base import BadRow, Options, Table
@@ -17,6 +20,7 @@ from feilun.types import Row
 __all__ = ["open_tables"]
 
 _CHUNK = 1 << 16
+_MAX_WHOLE = 512 << 20
 _SPACE = re.compile(r"[ \t\r\n]*")
 
 
@@ -25,7 +29,7 @@ def open_tables(location: Path | str, options: Options, known: Collection[str] =
     path = Path(location)
     stream, encoding = open_text(path, options.encoding)
     try:
-        columns, rows = peek_columns(_rows(path, stream))
+        columns, rows = _open(path, stream, known)
     except BaseException:
         stream.close()
         raise
@@ -44,14 +48,42 @@ def open_tables(location: Path | str, options: Options, known: Collection[str] =
     ]
 
 
-def _rows(file: Path, stream: TextFile) -> Iterator[Row | BadRow]:
+def _open(
+    file: Path, stream: TextFile, known: Collection[str]
+) -> tuple[Sequence[str], Iterator[Row | BadRow]]:
     scanner = _Scanner(file, stream)
-    scanner.find_array()
-    for number, value in enumerate(scanner.elements(), 1):
-        if scanner.damage and DAMAGE in json.dumps(value, ensure_ascii=False):
-            yield BadRow(number, "data.bad_bytes", {"encoding": stream.encoding}, {"": value})
+    inside = scanner.find_array()
+    if inside == "[":
+        columns, rows = from_cells(scanner.elements(), scanner.columns, known)
+    elif inside is None:
+        columns, rows = from_layout(file.name, _whole(file, stream), known)
+    else:
+        elements = enumerate(scanner.elements(), 1)
+        columns, rows = peek_columns(object_row(number, value) for number, value in elements)
+    return columns, _sound(rows, scanner, stream.encoding)
+
+
+def _sound(
+    rows: Iterator[Row | BadRow], scanner: _Scanner, encoding: str
+) -> Iterator[Row | BadRow]:
+    """`rows`, those with bytes that could not be decoded as bad ones."""
+    for row in rows:
+        damaged = scanner.damage and isinstance(row, Row)
+        if damaged and DAMAGE in json.dumps(row.values, ensure_ascii=False, default=str):
+            yield BadRow(row.number, "data.bad_bytes", {"encoding": encoding}, row.values)
         else:
-            yield object_row(number, value)
+            yield row
+
+
+def _whole(file: Path, stream: TextFile) -> Any:
+    """Everything that a file holds; its columns lie one after the other, so none can stream."""
+    if stream.size > _MAX_WHOLE:
+        raise InvalidData("formats.json_too_large", file=file, limit=_MAX_WHOLE >> 20)
+    stream.text.seek(0)
+    try:
+        return json.loads(stream.text.read())
+    except (ValueError, RecursionError) as error:
+        raise InvalidData("data.json_broken", file=file, row=1, reason=error) from None
 
 
 class _Scanner:
@@ -66,27 +98,33 @@ class _Scanner:
         self._number = 0
         self._end = False
         self.damage = False
+        self.columns: list[str] | None = None
 
-    def find_array(self) -> None:
-        """Moves to the first element of the array of rows."""
+    def find_array(self) -> str | None:
+        """Moves to the first element of the array of rows and returns the character it begins
+        with, None where there is no such array. `columns` are those that were named before it."""
         mark = self._take()
         if mark == "[":
-            return
+            return self._peek()
         if mark != "{":
             raise InvalidData("data.json_shape", file=self._file)
         while True:
             mark = self._peek()
             if mark == "}":
-                raise InvalidData("data.json_shape", file=self._file)
-            self._value()  # a name
+                return None
+            name = self._value()
             if self._take() != ":":
                 raise self._broken(":")
             if self._peek() == "[":
                 self._place += 1
-                if self._peek() in ("{", "]"):
-                    return
-                self._place -= 1
-            self._value()
+                mark = self._peek()
+                if mark in ("{", "]") or (mark == "[" and name not in ("columns", "index")):
+                    return mark
+                # Spaces were passed and the window may have moved on: the bracket is put back.
+                self._window, self._place = "[" + self._window[self._place :], 0
+            value = self._value()
+            if name == "columns" and isinstance(value, list):
+                self.columns = [str(one) for one in value]
             if self._peek() == ",":
                 self._place += 1
 
