@@ -294,6 +294,11 @@ class Settings(Section):
         description="addresses and networks, with commas between, of proxies whose X-Forwarded-For "
         "is believed",
     )
+    cors_origins: tuple[str, ...] = Field(
+        (),
+        description="origins, with commas between, of the web pages whose scripts may call the "
+        "API, such as https://shop.example.com; * for all. By default none may",
+    )
     admin_token: str | None = Field(
         None,
         repr=False,
@@ -302,7 +307,7 @@ class Settings(Section):
     )
     debug: bool = Field(False, description="show tracebacks")
 
-    @field_validator("trusted_proxies", mode="before")
+    @field_validator("trusted_proxies", "cors_origins", mode="before")
     @classmethod
     def _divide(cls, value: Any) -> Any:
         if isinstance(value, str):

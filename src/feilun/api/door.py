@@ -15,6 +15,7 @@ from typing import Any
 from feilun.api.answer import Answer
 from feilun.api.body import Disconnected, Receive, again, read_body
 from feilun.api.context import Api
+from feilun.api.cors import open_to
 from feilun.api.errors import error_body, error_headers, language_of
 from feilun.api.hot import find
 from feilun.api.idempotency import once
@@ -47,12 +48,16 @@ class Door:
         self._inner = inner
         self._charges = charges
         self._headers = (*HEADERS, STRICT) if api.security.tls else HEADERS
+        self._served = open_to(api.security.origins if charges else (), self._serve)
         self._json = ((b"content-type", b"application/json"), *self._headers)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._inner(scope, receive, send)
-            return
+        else:
+            await self._served(scope, receive, send)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         start = perf_counter()
         requested(scope)
         metrics, gate = self.api.metrics, self.api.models.gate

@@ -32,6 +32,7 @@ __all__ = [
     "of_request",
     "parse_address",
     "parse_networks",
+    "parse_origins",
     "requested",
     "token_of",
 ]
@@ -89,7 +90,8 @@ class Security:
 
     `proxies` are the networks whose ``X-Forwarded-For`` is believed. `tls` is a certificate's file
     (with its chain) and its key's, in PEM. `admin_token` opens ``/admin/v1``, and `admin` says
-    whether that is there at all; with `admin_address` it is there and nowhere else.
+    whether that is there at all; with `admin_address` it is there and nowhere else. `origins` are
+    the web pages that may call from a browser (`feilun.api.cors`).
     """
 
     limits: Limits = field(default_factory=Limits)
@@ -98,6 +100,7 @@ class Security:
     admin: bool = False
     admin_token: str = field(default="", repr=False)
     admin_address: tuple[str, int] | None = None
+    origins: tuple[str, ...] = ()
 
 
 def parse_networks(texts: Iterable[str]) -> tuple[Network, ...]:
@@ -108,6 +111,26 @@ def parse_networks(texts: Iterable[str]) -> tuple[Network, ...]:
             found.append(ip_network(text.strip(), strict=False))
         except ValueError:
             raise InvalidSettings("api.bad_network", given=text[:80], faults=()) from None
+    return tuple(found)
+
+
+def parse_origins(texts: Iterable[str]) -> tuple[str, ...]:
+    """Origins as browsers send them (``https://shop.example.com``, ``http://localhost:3000``), or
+    ``*``. Raises `InvalidSettings` for anything else."""
+    found: list[str] = []
+    for text in texts:
+        given = text.strip().rstrip("/").lower()
+        parts = urlsplit(given)
+        try:
+            port = parts.port
+        except ValueError:
+            port = -1
+        bare = f"{parts.scheme}://{parts.netloc}" == given and "@" not in parts.netloc
+        if given != "*" and not (
+            bare and parts.scheme in ("http", "https") and parts.hostname and port != -1
+        ):
+            raise InvalidSettings("api.bad_origin", given=text[:80], faults=())
+        found.append(given)
     return tuple(found)
 
 
@@ -161,6 +184,7 @@ def arrange(
     state: Path,
     *,
     proxies: Iterable[str] = (),
+    origins: Iterable[str] = (),
     certificate: Path | None = None,
     key: Path | None = None,
     admin: bool = False,
@@ -174,6 +198,7 @@ def arrange(
     wanted = admin or admin_address is not None
     return Security(
         proxies=parse_networks(proxies),
+        origins=parse_origins(origins),
         tls=check_tls(certificate, key) if certificate and key else None,
         admin=wanted,
         admin_token=token_of(state, admin_token) if wanted else "",

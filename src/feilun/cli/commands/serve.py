@@ -52,6 +52,7 @@ def serve(
         security = arrange(
             workspace.store.folder,
             proxies=settings.trusted_proxies,
+            origins=settings.cors_origins,
             certificate=tls_cert,
             key=tls_key,
             admin=admin,
