@@ -8,7 +8,7 @@ import typer
 
 from feilun.messages import t
 
-__all__ = ["Details", "Limits", "Options"]
+__all__ = ["Details", "Limits", "Options", "Reading"]
 
 
 class Options(dict[str, Any]):
@@ -43,3 +43,16 @@ class Details(Options):
     language: Annotated[
         str | None, typer.Option("--language", help=t("cli.option_invoice_language"))
     ]
+
+
+class Reading(Options):
+    """How files are written, where it is not found out from their content."""
+
+    encoding: Annotated[str | None, typer.Option("--encoding", help=t("formats.option_encoding"))]
+    delimiter: Annotated[
+        str | None, typer.Option("--delimiter", help=t("formats.option_delimiter"))
+    ]
+    header_row: Annotated[
+        int | None, typer.Option("--header-row", min=1, help=t("formats.option_header_row"))
+    ]
+    sheet: Annotated[str | None, typer.Option("--sheet", help=t("formats.option_sheet"))]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 from feilun.data.outcome import Notice, SourceReport
 
@@ -102,26 +103,26 @@ def split_warnings(counts: Mapping[str, Mapping[str, int]]) -> list[Notice]:
 
 def source_warnings(sources: Iterable[SourceReport]) -> list[Notice]:
     """Warnings about how the sources were read."""
-    found = []
-    for source in sources:
-        for code, rows in source.details.get("left_out", {}).items():
-            found.append(Notice(code, {"file": source.name, "rows": rows}))
-        if source.details.get("skipped"):
-            found.append(
-                Notice(
-                    "formats.skipped_lines",
-                    {"file": source.name, "lines": source.details["skipped"][:3]},
-                )
-            )
-        if source.details.get("guessed"):
-            found.append(
-                Notice(
-                    "formats.guessed_encoding",
-                    {
-                        "file": source.name,
-                        "encoding": source.details["encoding"],
-                        "examples": source.details["guessed"],
-                    },
-                )
-            )
-    return found
+    return [
+        Notice(code, {"file": source.name, **params})
+        for source in sources
+        for code, params in _read_so(source.details)
+    ]
+
+
+def _read_so(details: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for code, rows in details.get("left_out", {}).items():
+        yield code, {"rows": rows}
+    if lines := details.get("skipped"):
+        yield "formats.skipped_lines", {"lines": lines[:3]}
+    if words := details.get("guessed"):
+        params = {"encoding": details["encoding"], "examples": words}
+        yield "formats.guessed_encoding", params
+    if others := details.get("other_sheets"):
+        yield "formats.other_sheets", {"sheet": details["sheet"], "others": others}
+    if columns := details.get("uncomputed"):
+        yield "formats.uncomputed_column", {"columns": columns}
+    if rows := details.get("hidden_rows"):
+        yield "formats.hidden_rows", {"rows": rows}
+    if columns := details.get("hidden_columns"):
+        yield "formats.hidden_columns", {"columns": columns}

@@ -29,6 +29,11 @@ class Notice:
         """What to do about it; empty when nothing can be said."""
         return messages.hint(self.code, lang, **self.params)
 
+    def said(self, lang: messages.Language | None = None) -> str:
+        """The sentence, and below it what to do."""
+        hint = self.hint(lang)
+        return f"{self.text(lang)}\n→ {hint}" if hint else self.text(lang)
+
 
 @dataclass(frozen=True, slots=True)
 class SourceReport:
@@ -110,6 +115,6 @@ class BuildReport:
         raw["out"] = str(self.out)
         raw["bad_rows"] = str(self.bad_rows) if self.bad_rows else None
         raw["reasons"] = [{"reason": why.text(lang), "rows": rows} for why, rows in self.reasons]
-        raw["warnings"] = [notice.text(lang) for notice in self.warnings]
+        raw["warnings"] = [notice.said(lang) for notice in self.warnings]
         raw["mended"] = [step.to_json() for step in self.mended]
         return raw

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from feilun.data._times import NAMES
+from feilun.data.sources._cells import place
 from feilun.data.sources.base import BadRow, Table
 from feilun.errors import InvalidData, UsageError
 from feilun.tasks.base import TaskBase
@@ -39,6 +40,39 @@ def resolve(
     or, with `need_label` and `need_time`, a missing label or time; each names what there is.
     Without a usable row among the first there is nothing to tell roles by: `InvalidData` says so.
     """
+    try:
+        roles = _resolve(table, task, columns, need_label, need_time)
+    except InvalidData as error:
+        if table.details.get("uncomputed") and error.code != "data.unknown_column":
+            raise _uncomputed(table) from None
+        if "file" in error.params:
+            error.params["file"] = place(table.name, table.details)
+        raise
+    _check_formulas(table, roles, "label" in columns or not need_label)
+    return roles
+
+
+def _check_formulas(table: Table, roles: Roles, label_given: bool) -> None:
+    """Refuses formulas without values in a column that is learnt from; the label may have been
+    guessed only because the right column looks empty."""
+    uncomputed = table.details.get("uncomputed", ())
+    played = {*roles.inputs.values(), roles.label, roles.id, roles.group, roles.subject}
+    if uncomputed and (not label_given or played & set(uncomputed)):
+        raise _uncomputed(table)
+
+
+def _uncomputed(table: Table) -> InvalidData:
+    columns = table.details["uncomputed"]
+    return InvalidData("formats.uncomputed", file=place(table.name, table.details), columns=columns)
+
+
+def _resolve(
+    table: Table,
+    task: TaskBase,
+    columns: Mapping[str, str],
+    need_label: bool,
+    need_time: bool,
+) -> Roles:
     inputs = [column.name for column in task.columns]
     for role, column in columns.items():
         if role not in inputs and role not in _OTHERS:

@@ -15,7 +15,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any, cast
 
 from feilun.data.clean.mending import Mending
-from feilun.data.sources.base import Held, Options, ReadOptions, Source
+from feilun.data.sources.base import AS_FOUND, Held, ReadOptions, Source
 from feilun.data.sources.sql import shown
 from feilun.data.versions import build
 from feilun.errors import Conflict, InvalidData, UsageError
@@ -101,16 +101,13 @@ def add(
     drop_last: int,
     exclude: set[bytes] | None,
     keep: Mapping[str, Any] | None = None,
-    read: ReadOptions | None = None,
+    read: ReadOptions = AS_FOUND,
     relabel: bool = False,
 ) -> Added:
     """See `Project.add`. `keep` are settings of the catalog that come to stand with the version,
     also where the sources held nothing new."""
     if split not in ("auto", "train", "validation", "test"):
         raise UsageError("project.bad_split", split=split)
-    read = read or ReadOptions()
-    if read.header_row is not None and read.header_row < 1:
-        raise UsageError("formats.bad_header_row", given=read.header_row)
     if not sources:
         raise UsageError("project.no_sources")
     if since and (not query or len(sources) != 1 or "://" not in str(Held.place(sources[0]))):
@@ -123,9 +120,7 @@ def add(
         if since:
             opened = open_mark(project, str(sources[0]), str(query), since, mark or "", restart)
         given = {**config.data.columns, **(opened.columns if opened else {}), **(columns or {})}
-        options = Options(
-            query=query, since=opened.since if opened else None, **dataclasses.asdict(read)
-        )
+        options = read.options(query, opened.since if opened else None)
         listed = [Source(Held.place(one), options, given, drop_last=drop_last) for one in sources]
 
         def build_from(taken: Sequence[Source]) -> Added:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from feilun.data.sources.base import AS_FOUND, ReadOptions
 from feilun.engines.base import open_engine
 from feilun.engines.card import FILE as CARD
 from feilun.engines.card import read_card
@@ -39,7 +40,7 @@ __all__ = [
 _ONE_CALL = 100
 """Inputs that are sent without asking how many a call may carry."""
 _TOO_LARGE = 413
-_TABLES = (".csv", ".tsv", ".json", ".jsonl", ".parquet", ".xlsx")
+_TABLES = (".csv", ".tsv", ".json", ".jsonl", ".parquet", ".xlsx", ".xls", ".ods")
 
 
 def predict(
@@ -65,11 +66,15 @@ def predict(
 
 
 def predict_folder(
-    folder: Path, given: Sequence[str], all_scores: bool = False, explain: bool = False
+    folder: Path,
+    given: Sequence[str],
+    all_scores: bool = False,
+    explain: bool = False,
+    read: ReadOptions = AS_FOUND,
 ) -> Predicted:
     """Answers texts and the rows of files by an exported version, which needs no workspace."""
     task = get_task(read_card(folder).schema.task)
-    items, names = read_items(task, given, {}), file_names(task, given)
+    items, names = read_items(task, given, {}, read), file_names(task, given)
     return _answer(folder, folder.resolve().name, task, items, all_scores, names, explain)
 
 
@@ -171,15 +176,22 @@ def _joined(answers: Sequence[Answer], shown: Sequence[str]) -> Predicted:
     return Predicted(name, shown, outputs, None, usage, calls)
 
 
-def read_items(task: TaskBase, given: Sequence[str], columns: Mapping[str, str]) -> list[Item]:
+def read_items(
+    task: TaskBase,
+    given: Sequence[str],
+    columns: Mapping[str, str],
+    read: ReadOptions = AS_FOUND,
+) -> list[Item]:
     """Texts as they are; the rows of what is a file. For tasks on media a file is one item. Raises
     `NotFound` for what is named like a file of rows and is none, rather than answer its name."""
     media = _takes_files(task)
+    if read != AS_FOUND and (media or not any(map(_is_file, given))):
+        raise UsageError("formats.reading_without_file")
     items: list[Item] = []
     for word in given:
         file = Path(word)
         if _is_file(word):
-            items += [_sound(task, file)] if media else rows_of(task, file, columns)
+            items += [_sound(task, file)] if media else rows_of(task, file, columns, read)
         elif media or (word.lower().endswith(_TABLES) and not any(map(str.isspace, word))):
             raise NotFound("project.no_such_file", file=word)
         else:
@@ -205,17 +217,21 @@ def _sound(task: TaskBase, file: Path) -> Item:
         raise InvalidData("project.bad_file", file=file, reason=error.message()) from None
 
 
-def rows_of(task: TaskBase, given: Any, columns: Mapping[str, str]) -> list[Item]:
+def rows_of(
+    task: TaskBase, given: Any, columns: Mapping[str, str], options: ReadOptions = AS_FOUND
+) -> list[Item]:
     """The inputs of a file of rows, or of rows at hand."""
     from feilun.data.reading import read
     from feilun.data.sources.base import Held, Source
 
-    source = Source(Held.place(given))
+    source = Source(Held.place(given), options.options())
     wanted = {role: column for role, column in columns.items() if role != "label"}
     return [example.item for example in read(source, task, wanted, need_label=False)]
 
 
-def evaluate_file(context: Context, version: ModelVersion, given: Any) -> Evaluated:
+def evaluate_file(
+    context: Context, version: ModelVersion, given: Any, options: ReadOptions = AS_FOUND
+) -> Evaluated:
     """The scores of `version` on the labelled rows of a file, or on rows at hand, which are kept
     nowhere."""
     import numpy as np
@@ -227,7 +243,7 @@ def evaluate_file(context: Context, version: ModelVersion, given: Any) -> Evalua
     from feilun.metrics.probabilities import softmax
 
     columns = context.config.data.columns
-    source = Source(Held.place(given))
+    source = Source(Held.place(given), options.options())
     examples = list(read(source, context.task, columns, need_label=True))
     engine = open_engine(context.folder(version))
     try:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import shlex
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from feilun.data.audit.finding import Finding
 from feilun.data.audit.flattery import Flattery
-from feilun.data.sources.base import Held, Options, Source
+from feilun.data.sources.base import AS_FOUND, Held, ReadOptions, Source
 from feilun.messages import t
 from feilun.pipeline.context import Context
 from feilun.pipeline.steps.audit import SAMPLE, Audited, Looked, look
@@ -125,6 +125,7 @@ def audit_files(
     columns: Mapping[str, str],
     query: str | None,
     folder: Path,
+    read: ReadOptions = AS_FOUND,
 ) -> AuditReport:
     """A deep look at files, or rows at hand, before they are added: duplicates and contradictions
     are still there. Nothing is added."""
@@ -135,7 +136,7 @@ def audit_files(
     places = [Held.place(file) for file in files]
     held = [place for place in places if isinstance(place, Held)]
     files = [str(place) for place in places]
-    sources = [Source(place, Options(query=query), given) for place in places]
+    sources = [Source(place, read.options(query), given) for place in places]
     name = ", ".join(Path(file).name for file in files)
     artifacts = context.store.artifacts
     out = artifacts.new()
@@ -150,7 +151,7 @@ def audit_files(
             clean=_command(context, "clean"),
             add=f"project.add({', '.join(files)})"
             if held
-            else f"{_command(context, 'add')} {shlex.join(files)}",
+            else f"{_command(context, 'add')} {shlex.join([*files, *_given(read)])}",
             bad=staged.bad,
             reasons=staged.reasons,
             columns=_columns(sources[0], context, staged),
@@ -162,6 +163,12 @@ def audit_files(
         return _report(context, looked, name, staged.bad, folder, added=False, empty=staged.empty)
     finally:
         shutil.rmtree(out, ignore_errors=True)
+
+
+def _given(read: ReadOptions) -> list[str]:
+    """How the files are written, as options of a command."""
+    given = {name: value for name, value in asdict(read).items() if value is not None}
+    return [f"--{name.replace('_', '-')}={value}" for name, value in given.items()]
 
 
 def _columns(source: Source, context: Context, staged: Staged) -> Columns | None:

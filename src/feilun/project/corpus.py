@@ -20,7 +20,7 @@ from feilun.data._ticker import Ticker
 from feilun.data.content import content_key
 from feilun.data.export import Exported, export
 from feilun.data.reading import Reading, is_empty, open_readings, row_id
-from feilun.data.sources.base import BadRow, Held, Options, Source
+from feilun.data.sources.base import AS_FOUND, BadRow, Held, Options, ReadOptions, Source
 from feilun.errors import InvalidData, NotFound, UsageError
 from feilun.messages import t
 from feilun.project.looks import base_processor
@@ -74,6 +74,7 @@ def add(
     columns: Mapping[str, str] | None = None,
     query: str | None = None,
     report: Callable[[Progress], None] | None = None,
+    read: ReadOptions = AS_FOUND,
 ) -> Corpus:
     """The rows of `sources` as a corpus of their own; labels they may have are not kept. Equal
     contents become one row; some 100 bytes a row are held. Raises `InvalidData` as `Project.add`
@@ -81,14 +82,14 @@ def add(
     if not sources:
         raise UsageError("project.no_sources")
     with project.workspace.store.lock(project.name):
-        return _add(project, sources, columns or {}, query, report)
+        return _add(project, sources, columns or {}, read.options(query), report)
 
 
 def _add(
     project: DataVerbs,
     sources: Sequence[Any],
     columns: Mapping[str, str],
-    query: str | None,
+    options: Options,
     report: Callable[[Progress], None] | None,
 ) -> Corpus:
     config, store, task = project.config(), project.workspace.store, project.task
@@ -104,7 +105,7 @@ def _add(
     try:
         with DatasetWriter(out, kinds) as writer:
             for place in places:
-                source = Source(place, Options(query=query), given)
+                source = Source(place, options, given)
                 for example in _usable(source, project, bad, Ticker(report)):
                     key = content_key(example.item)
                     if key in seen:

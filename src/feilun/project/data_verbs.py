@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from feilun.data.sources.base import AS_FOUND, ReadOptions
+from feilun.errors import UsageError
 from feilun.project import looks
 from feilun.project.base import ProjectBase, Report
 from feilun.project.results import Added, Listing
@@ -37,6 +39,7 @@ class DataVerbs(ProjectBase):
         encoding: str | None = None,
         delimiter: str | None = None,
         header_row: int | None = None,
+        sheet: str | None = None,
         relabel: bool = False,
     ) -> Added:
         """Adds files, folders or the URL of a database (with `query`) as the next data version, or
@@ -48,13 +51,12 @@ class DataVerbs(ProjectBase):
         that many rows at the end of each source out, `exclude` rows of these contents (hashes of
         `feilun.data.content`). With `since`, a column of the query, later calls read only rows at
         or after the newest that was added; `mark` names the high-water mark where one database has
-        several, `restart` reads everything again. `encoding`, `delimiter` and `header_row` (the
-        line of the columns' names, counted from 1) say how text files are written. With
-        `relabel`, rows that are here already take the label that the sources give them, test rows
-        too, which stay test rows. Bad rows go to
-        a file with their reasons; when a source cannot be used at all, nothing changes.
+        several, `restart` reads everything again. `encoding`, `delimiter`, `header_row` (the line
+        of the columns' names, counted from 1) and `sheet` (a name, or a number counted from 1) say
+        how files are written. With `relabel`, rows that are here already take the label that the
+        sources give them, test rows too, which stay test rows. Bad rows go to a file with their
+        reasons; when a source cannot be used at all, nothing changes.
         """
-        from feilun.data.sources.base import ReadOptions
         from feilun.project import adding
 
         return adding.add(
@@ -69,7 +71,7 @@ class DataVerbs(ProjectBase):
             report=report,
             drop_last=drop_last,
             exclude=exclude,
-            read=ReadOptions(encoding, delimiter, header_row),
+            read=ReadOptions(encoding, delimiter, header_row, sheet),
             relabel=relabel,
         )
 
@@ -79,13 +81,24 @@ class DataVerbs(ProjectBase):
         columns: Mapping[str, str] | None = None,
         query: str | None = None,
         report: Report | None = None,
+        encoding: str | None = None,
+        delimiter: str | None = None,
+        header_row: int | None = None,
+        sheet: str | None = None,
     ) -> Corpus:
         """Keeps rows without labels, such as those of a Wikipedia dump (or rows at hand, as in
-        `add`), as a corpus beside the data
-        versions: for labelling and for trying tokenizers; nothing trains on it."""
+        `add`), as a corpus beside the data versions: for labelling and for trying tokenizers;
+        nothing trains on it. `encoding` to `sheet` as in `add`."""
         from feilun.project import corpus
 
-        return corpus.add(self, sources, columns=columns, query=query, report=report)
+        return corpus.add(
+            self,
+            sources,
+            columns=columns,
+            query=query,
+            report=report,
+            read=ReadOptions(encoding, delimiter, header_row, sheet),
+        )
 
     def watch(
         self,
@@ -96,14 +109,26 @@ class DataVerbs(ProjectBase):
         columns: Mapping[str, str] | None = None,
         split: str = "auto",
         say: Callable[[str], None] = print,
+        encoding: str | None = None,
+        delimiter: str | None = None,
+        header_row: int | None = None,
+        sheet: str | None = None,
     ) -> Watched:
         """Adds the files that arrive in `folder`, each once and when it is complete, until
         interrupted; `once`: those that are there. Files that cannot be used are moved to its
-        sub-folder ``refused`` with the reason. Raises `NotFound` without the folder."""
+        sub-folder ``refused`` with the reason. `encoding` to `sheet` as in `add`. Raises
+        `NotFound` without the folder."""
         from feilun.project.watch import watch
 
         return watch(
-            self, Path(folder), every=every, once=once, columns=columns, split=split, say=say
+            self,
+            Path(folder),
+            every=every,
+            once=once,
+            columns=columns,
+            split=split,
+            say=say,
+            read=ReadOptions(encoding, delimiter, header_row, sheet),
         )
 
     def audit(
@@ -113,16 +138,23 @@ class DataVerbs(ProjectBase):
         query: str | None = None,
         quick: bool = False,
         report: Report | None = None,
+        encoding: str | None = None,
+        delimiter: str | None = None,
+        header_row: int | None = None,
+        sheet: str | None = None,
     ) -> looks.AuditView:
         """What is wrong with the latest data version, or with `files` (or rows at hand, as in
         `add`) before they are added: an `AuditReport` with findings, and a page under
-        ``NAME/audit``. `quick` counts and describes only. Raises `NotFound` before the first
-        version."""
+        ``NAME/audit``. `quick` counts and describes only. `encoding` to `sheet` as in `add`. Raises
+        `NotFound` before the first version."""
         from feilun.project import auditing
 
         context, folder = self._context(self.config(), report), self.file.parent / "audit"
+        read = ReadOptions(encoding, delimiter, header_row, sheet)
         if files:
-            return auditing.audit_files(context, files, columns or {}, query, folder)
+            return auditing.audit_files(context, files, columns or {}, query, folder, read)
+        if read != AS_FOUND:
+            raise UsageError("formats.reading_without_file")
         if quick:
             return looks.audit(context, self._data())
         return auditing.audit_version(context, self._data(), folder)

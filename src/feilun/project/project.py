@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from feilun.data.sources.base import Held
+from feilun.data.sources.base import AS_FOUND, Held, ReadOptions
 from feilun.errors import NotFound, Refused, UsageError
 from feilun.messages import t
 from feilun.project import answers, beside, looks
@@ -156,14 +156,21 @@ class Project(DataVerbs):
         *,
         on: Any = None,
         report: Report | None = None,
+        encoding: str | None = None,
+        delimiter: str | None = None,
+        header_row: int | None = None,
+        sheet: str | None = None,
     ) -> Evaluated:
         """Judges a version on the test rows beside the live one and the baseline, or on the
         labelled rows of the file `on` (or rows at hand, as in `add`), which then belong to no
-        split."""
+        split; `encoding` to `sheet` say how it is written, as in `add`."""
+        read = ReadOptions(encoding, delimiter, header_row, sheet)
+        if on is None and read != AS_FOUND:
+            raise UsageError("formats.reading_without_file")
         version = self.model(model).record
         context = self._context(self.config(), report)
         if on is not None:
-            return answers.evaluate_file(context, version, on)
+            return answers.evaluate_file(context, version, on, read)
         from feilun.pipeline.steps import evaluate
 
         judged = evaluate(context, version=version.id, baseline=None, below=None)
@@ -278,10 +285,16 @@ class Project(DataVerbs):
         key: str | None = None,
         all_scores: bool = False,
         explain: bool = False,
+        encoding: str | None = None,
+        delimiter: str | None = None,
+        header_row: int | None = None,
+        sheet: str | None = None,
     ) -> Predicted:
-        """Answers texts and the rows of files. With `url` the server there answers, metered under
-        `key` (default: ``FEILUN_KEY``)."""
-        items = answers.read_items(self.task, given, self.config().data.columns)
+        """Answers texts and the rows of files; `encoding` to `sheet` say how they are written, as
+        in `add`. With `url` the server there answers, metered under `key` (default:
+        ``FEILUN_KEY``)."""
+        read = ReadOptions(encoding, delimiter, header_row, sheet)
+        items = answers.read_items(self.task, given, self.config().data.columns, read)
         names = answers.file_names(self.task, given)
         if url is None:
             return answers.predict(self, items, model, all_scores, names, explain)

@@ -56,6 +56,9 @@ def size(count: float | None) -> str:
     return f"{count:.1f} TB"
 
 
+_REASONS = 3
+
+
 @dataclass(frozen=True)
 class Listing(Result):
     """A list that is nothing but itself: `rows` for programs, `table` for people."""
@@ -99,6 +102,7 @@ class Added(Result):
             told = {k: v for k, v in source["details"].items() if not isinstance(v, list | dict)}
             rows += [[f"  {_detail(k)}", str(v)] for k, v in told.items()]
         notes = [*mended_words(report.get("mended", ())), *report["warnings"]]
+        notes += [t("formats.left_out", **one) for one in report.get("reasons", ())[:_REASONS]]
         if report["bad_rows"]:
             notes.append(t("project.bad_rows_at", file=report["bad_rows"]))
         if report.get("corrected"):

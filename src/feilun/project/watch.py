@@ -16,6 +16,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from feilun.data.sources.base import AS_FOUND, ReadOptions
 from feilun.errors import AlreadyRunning, InvalidData, NotFound
 from feilun.messages import t
 from feilun.project import adding
@@ -69,10 +70,13 @@ def watch(
     split: str = "auto",
     say: Say = print,
     settle: float = _SETTLE,
+    read: ReadOptions = AS_FOUND,
 ) -> Watched:
     """Takes what is in `folder` and, unless `once`, what comes into it until interrupted. Files
     that are still written are looked at again `settle` seconds later."""
-    watcher = Watcher(project, folder, columns=columns, split=split, say=say, settle=settle)
+    watcher = Watcher(
+        project, folder, columns=columns, split=split, say=say, settle=settle, read=read
+    )
     if once:
         if watcher.look():
             time.sleep(settle)
@@ -108,13 +112,14 @@ class Watcher:
         split: str = "auto",
         say: Say = print,
         settle: float = _SETTLE,
+        read: ReadOptions = AS_FOUND,
     ) -> None:
         if not folder.is_dir():
             raise NotFound("watch.no_folder", folder=folder)
         self.done = Watched(folder)
         self._project, self._folder = project, folder
         self._columns, self._split = columns, split
-        self._say, self._settle = say, settle
+        self._say, self._settle, self._read = say, settle, read
         self._catalog = project.workspace.store.catalog
         self._seen: dict[Path, tuple[State, float]] = {}
         self._known: dict[Path, State] = {}
@@ -219,6 +224,7 @@ class Watcher:
             drop_last=0,
             exclude=None,
             keep=keep,
+            read=self._read,
         )
         self._known |= states
         new = added.report["new"]

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from feilun.cli.options import Reading
 from feilun.cli.shell import Shell
 from feilun.cli.values import pairs
 from feilun.errors import UsageError
@@ -31,32 +32,26 @@ __all__ = [
 def data_add(
     shell: Shell,
     files: Annotated[list[str], typer.Argument(help=t("cli.argument_sources"))],
+    *,
     map_: Annotated[list[str] | None, typer.Option("--map", help=t("cli.option_map"))] = None,
     split: Annotated[str, typer.Option("--split", help=t("cli.option_split"))] = "auto",
     query: Annotated[str | None, typer.Option("--query", help=t("cli.option_query"))] = None,
     since: Annotated[str | None, typer.Option("--since", help=t("sources.option_since"))] = None,
     mark: Annotated[str | None, typer.Option("--mark", help=t("sources.option_mark"))] = None,
     restart: Annotated[bool, typer.Option("--restart", help=t("sources.option_restart"))] = False,
-    encoding: Annotated[
-        str | None, typer.Option("--encoding", help=t("formats.option_encoding"))
-    ] = None,
-    delimiter: Annotated[
-        str | None, typer.Option("--delimiter", help=t("formats.option_delimiter"))
-    ] = None,
-    header_row: Annotated[
-        int | None, typer.Option("--header-row", min=1, help=t("formats.option_header_row"))
-    ] = None,
     relabel: Annotated[bool, typer.Option("--relabel", help=t("formats.option_relabel"))] = False,
     corpus: Annotated[bool, typer.Option("--corpus", help=t("corpus.option_corpus"))] = False,
+    reading: Reading,
 ) -> None:
     """Files, folders or a query become the next data version."""
-    reading = encoding or delimiter or header_row
-    if corpus and (split != "auto" or since or mark or restart or reading or relabel):
+    if corpus and (split != "auto" or since or mark or restart or relabel):
         raise UsageError("corpus.not_with")
     with shell.project() as project, shell.progress() as report:
         if corpus:
             columns = pairs("--map", map_)
-            shell.show(project.add_corpus(*files, columns=columns, query=query, report=report))
+            shell.show(
+                project.add_corpus(*files, columns=columns, query=query, report=report, **reading)
+            )
             return
         added = project.add(
             *files,
@@ -66,11 +61,9 @@ def data_add(
             since=since,
             mark=mark,
             restart=restart,
-            encoding=encoding,
-            delimiter={"tab": "\t", "\\t": "\t"}.get(delimiter or "", delimiter),
-            header_row=header_row,
             relabel=relabel,
             report=report,
+            **reading,
         )
     shell.show(added)
 
@@ -78,14 +71,21 @@ def data_add(
 def data_audit(
     shell: Shell,
     files: Annotated[list[str] | None, typer.Argument(help=t("audit.argument_files"))] = None,
+    *,
     map_: Annotated[list[str] | None, typer.Option("--map", help=t("cli.option_map"))] = None,
     query: Annotated[str | None, typer.Option("--query", help=t("cli.option_query"))] = None,
     quick: Annotated[bool, typer.Option("--quick", help=t("audit.option_quick"))] = False,
+    reading: Reading,
 ) -> None:
     """What is wrong with the rows, what it costs, and what mends it."""
     with shell.project() as project, shell.progress() as report:
         found = project.audit(
-            *(files or ()), columns=pairs("--map", map_), query=query, quick=quick, report=report
+            *(files or ()),
+            columns=pairs("--map", map_),
+            query=query,
+            quick=quick,
+            report=report,
+            **reading,
         )
     shell.show(found)
 
@@ -266,12 +266,14 @@ def data_use(
 def data_watch(
     shell: Shell,
     folder: Annotated[Path, typer.Argument(help=t("watch.argument_folder"))],
+    *,
     every: Annotated[
         float, typer.Option("--every", min=1, max=86_400, help=t("watch.option_every"))
     ] = 60,
     once: Annotated[bool, typer.Option("--once", help=t("watch.option_once"))] = False,
     map_: Annotated[list[str] | None, typer.Option("--map", help=t("cli.option_map"))] = None,
     split: Annotated[str, typer.Option("--split", help=t("cli.option_split"))] = "auto",
+    reading: Reading,
 ) -> None:
     """Files that arrive in a folder are added, each once."""
     with shell.project() as project:
@@ -282,5 +284,6 @@ def data_watch(
             columns=pairs("--map", map_),
             split=split,
             say=shell.say,
+            **reading,
         )
     shell.show(done)

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from feilun.cli.options import Reading
 from feilun.cli.shell import Shell
 from feilun.cli.values import settings
 from feilun.messages import t
@@ -83,11 +84,13 @@ def compress(
 def evaluate(
     shell: Shell,
     model: Annotated[str | None, typer.Argument(help=t("cli.argument_model"))] = None,
+    *,
     on: Annotated[str | None, typer.Option("--on", help=t("cli.option_on"))] = None,
+    reading: Reading,
 ) -> None:
     """Judges a version on the test rows, or on the labelled rows of a file."""
     with shell.project() as project, shell.progress() as report:
-        result = project.evaluate(model, on=on, report=report)
+        result = project.evaluate(model, on=on, report=report, **reading)
     shell.show(result)
 
 

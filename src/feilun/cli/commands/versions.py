@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from feilun.cli.options import Reading
 from feilun.cli.shell import Shell
 from feilun.messages import t
 
@@ -41,6 +42,7 @@ def rollback(
 def predict(
     shell: Shell,
     items: Annotated[list[str], typer.Argument(help=t("cli.argument_items"))],
+    *,
     model: Annotated[str | None, typer.Option("--model", help=t("cli.option_model"))] = None,
     url: Annotated[str | None, typer.Option("--url", help=t("cli.option_url"))] = None,
     key: Annotated[str | None, typer.Option("--key", help=t("cli.option_key"))] = None,
@@ -48,16 +50,18 @@ def predict(
         bool, typer.Option("--all-scores", help=t("cli.option_all_scores"))
     ] = False,
     explain: Annotated[bool, typer.Option("--explain", help=t("cli.option_explain"))] = False,
+    reading: Reading,
 ) -> None:
     """Answers in this process, unmetered; with ``--url`` and a key, metered."""
+    from feilun.data.sources.base import ReadOptions
     from feilun.project.answers import is_export, predict_folder
 
     if model is not None and url is None and is_export(model):
-        shell.show(predict_folder(Path(model), items, all_scores, explain))
+        shell.show(predict_folder(Path(model), items, all_scores, explain, ReadOptions(**reading)))
         return
     with shell.project() as project:
         result = project.predict_files(
-            items, model=model, url=url, key=key, all_scores=all_scores, explain=explain
+            items, model=model, url=url, key=key, all_scores=all_scores, explain=explain, **reading
         )
     shell.show(result)
 

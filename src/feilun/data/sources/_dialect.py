@@ -14,12 +14,20 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Dialect", "column_names", "declared_delimiter", "has_header", "lines_above", "sniff"]
+__all__ = [
+    "NUMBER",
+    "Dialect",
+    "column_names",
+    "declared_delimiter",
+    "has_header",
+    "parse",
+    "sniff",
+]
 
 _DELIMITERS = (",", "\t", ";", "|")
-_NUMBER = re.compile(r"[-+]?(\d+([.,]\d*)?|[.,]\d+)([eE][-+]?\d+)?%?")
+NUMBER = re.compile(r"[-+]?(\d+([.,]\d*)?|[.,]\d+)([eE][-+]?\d+)?%?")
+"""What a cell that holds nothing but a number looks like."""
 _PARSED_ROWS = 300
-_ABOVE = 10
 _DECLARED = re.compile(r'"?sep=(\t|[^\w\s"])"?\s*', re.I)
 
 
@@ -60,7 +68,7 @@ def sniff(
     """
     best: tuple[float, Dialect, list[list[str]]] | None = None
     for candidate in _candidates(sample, delimiter, quote):
-        rows, errors = _parse(sample, candidate, whole)
+        rows, errors = parse(sample, candidate, whole)
         score = _score(rows, errors, known)
         if best is None or score > best[0] + 1e-9:
             best = (score, candidate, rows)
@@ -89,7 +97,8 @@ def _candidates(sample: str, delimiter: str | None, quote: str | None) -> list[D
     return candidates
 
 
-def _parse(sample: str, dialect: Dialect, whole: bool) -> tuple[list[list[str]], int]:
+def parse(sample: str, dialect: Dialect, whole: bool) -> tuple[list[list[str]], int]:
+    """The first rows of `sample`, and how many could not be read."""
     reader = csv.reader(io.StringIO(sample, newline=""), **dialect.arguments())
     rows: list[list[str]] = []
     errors = 0
@@ -133,7 +142,7 @@ def has_header(rows: Sequence[Sequence[str]], known: Collection[str] = ()) -> bo
         return False
     first, rest = [cell.strip() for cell in rows[0]], rows[1:]
     filled = [cell for cell in first if cell]
-    if not filled or any(_NUMBER.fullmatch(cell) for cell in filled):
+    if not filled or any(NUMBER.fullmatch(cell) for cell in filled):
         return False
     if any(cell.casefold() in known for cell in filled):
         return True
@@ -150,38 +159,6 @@ def declared_delimiter(line: str) -> str | None:
     return found[1] if found else None
 
 
-def lines_above(
-    lines: Sequence[str],
-    dialect: Dialect,
-    rows: Sequence[Sequence[str]],
-    known: Collection[str] = (),
-) -> int:
-    """How many lines stand above the header: titles and comments, which fill half the columns or
-    fewer. 0 unless what follows them is a header."""
-    widths = Counter(map(len, rows))
-    width = max(widths, key=lambda w: (widths[w], w), default=1)
-    if width < 2 or widths[width] * 2 < len(rows):
-        return 0
-    count = 0
-    for line in lines[: _ABOVE + 1]:
-        try:
-            cells = next(csv.reader([line], **dialect.arguments()), [])
-        except csv.Error:
-            return 0
-        filled = sum(bool(cell.strip()) for cell in cells)
-        comment = line.startswith("#") and len(cells) != width
-        if not comment and filled * 2 > width:
-            break
-        count += 1
-    else:
-        return 0
-    if not count:
-        return 0
-    rest, _ = _parse("".join(lines[count : count + _PARSED_ROWS]), dialect, True)
-    blank = all(not line.strip() for line in lines[:count])
-    return 0 if blank or len(rest) < 2 or not has_header(rest, known) else count
-
-
 def _column(rows: Sequence[Sequence[str]], place: int) -> list[str]:
     return [row[place].strip() for row in rows if place < len(row) and row[place].strip()]
 
@@ -190,7 +167,7 @@ def _evidence(cell: str, values: list[str]) -> float:
     """Above 0 when `cell` looks like the name of `values`, below when it looks like one of them."""
     if not cell or not values:
         return 0.0
-    if all(_NUMBER.fullmatch(value) for value in values):
+    if all(NUMBER.fullmatch(value) for value in values):
         return 1.0
     distinct = set(values)
     if cell in distinct:

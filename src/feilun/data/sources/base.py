@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from itertools import chain, islice
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
 
 from feilun import messages
-from feilun.errors import InvalidData
+from feilun.errors import InvalidData, UsageError
 from feilun.store.sql_since import Since
 from feilun.types import ColumnSample, Example, Row, Scalar, Split
 
 __all__ = [
+    "AS_FOUND",
     "AnySource",
     "BadRow",
     "ExampleSource",
@@ -36,13 +37,30 @@ _SAMPLE_BYTES = 8 << 20
 class ReadOptions:
     """What a user says of how files are written; None means: found out from the content.
 
-    `header_row` is the line, counted from 1, in which the columns' names stand.
+    `delimiter` is one character or ``tab``. `header_row` is the line of a file, or the row of a
+    sheet, counted from 1, in which the columns' names stand. `sheet` is a sheet's name, or its
+    number counted from 1.
     """
 
     encoding: str | None = None
     delimiter: str | None = None
     header_row: int | None = None
     sheet: str | None = None
+
+    def __post_init__(self) -> None:
+        """Raises `UsageError` for what no file can be."""
+        if self.header_row is not None and self.header_row < 1:
+            raise UsageError("formats.bad_header_row", given=self.header_row)
+        if self.delimiter in ("tab", "\\t"):
+            object.__setattr__(self, "delimiter", "\t")
+
+    def options(self, query: str | None = None, since: Since | None = None) -> Options:
+        """These together with what is asked of a database."""
+        return Options(query=query, since=since, **asdict(self))
+
+
+AS_FOUND = ReadOptions()
+"""Everything is found out from the content."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +69,9 @@ class Options:
 
     `format` names a file of this package (``delimited``, ``excel``, …). `encoding`, `delimiter`,
     `quote` (one character, ``""`` for none), `header` and `header_row` (the line of the columns'
-    names, counted from 1; lines above it are skipped) are for CSV and TSV, `sheet` for Excel
-    (a name; the first sheet otherwise), `query` for databases and `since`, the mark after which
-    their rows are new.
+    names, counted from 1; lines above it are skipped) are for CSV, TSV and Excel, `sheet` for
+    Excel (a name, or a number counted from 1), `query` for databases and `since`, the mark after
+    which their rows are new.
     """
 
     format: str | None = None

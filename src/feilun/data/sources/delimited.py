@@ -15,10 +15,11 @@ from feilun.data.sources._dialect import (
     column_names,
     declared_delimiter,
     has_header,
-    lines_above,
+    parse,
     sniff,
 )
 from feilun.data.sources._encodings import Found
+from feilun.data.sources._layout import Below, joined_header, titles_above, without_totals
 from feilun.data.sources._text import DAMAGE, MAX_CELL, TextFile, damaged, find_encoding, open_text
 from feilun.data.sources.base import BadRow, Options, Table
 from feilun.errors import InvalidData
@@ -27,6 +28,8 @@ from feilun.types import Row
 __all__ = ["open_tables"]
 
 _SAMPLE = 1 << 18
+_ABOVE = 12
+_LOOKED = 300
 
 
 def open_tables(location: Path | str, options: Options, known: Collection[str] = ()) -> list[Table]:
@@ -56,21 +59,26 @@ def open_tables(location: Path | str, options: Options, known: Collection[str] =
     }
     dialect, rows = sniff("".join(lines[skip:]), whole=whole, **told)
     if options.header_row is None and options.header is None:
-        above = lines_above(lines[skip:], dialect, rows, known)
+        above = _lines_above(lines[skip:], dialect, rows, known)
         if above:
             skip += above
             dialect, rows = sniff("".join(lines[skip:]), whole=whole, **told)
     header = options.header
     if header is None:
         header = options.header_row is not None or has_header(rows, known)
-    names = _names(rows, header)
+    names, heads = _names(rows, header), int(header)
+    if header and options.header_row is None and (joined := joined_header(rows, known)):
+        names, heads = column_names(joined, len(joined)), 2
     skipped = [line.strip()[:60] for line in lines[1 if said else 0 : skip] if line.strip()]
+    if heads == 2:
+        skipped.append(dialect.delimiter.join(rows[0])[:60])
+    below = Below(names, known)
     stream, _ = open_text(path, encoding)
     return [
         Table(
             path.name,
             names,
-            _rows(path, stream, dialect, names, header, skip),
+            without_totals(_rows(path, stream, dialect, names, heads, skip, below)),
             folder=path.parent,
             details={
                 "format": "TSV" if dialect.delimiter == "\t" else "CSV",
@@ -89,6 +97,31 @@ def open_tables(location: Path | str, options: Options, known: Collection[str] =
     ]
 
 
+def _lines_above(
+    lines: list[str], dialect: Dialect, rows: list[list[str]], known: Collection[str]
+) -> int:
+    """How many lines stand above the header: titles and comments."""
+    widths = Counter(map(len, rows))
+    width = max(widths, key=lambda w: (widths[w], w), default=1)
+    if width < 2 or widths[width] * 2 < len(rows):
+        return 0
+    first = []
+    for line in lines[:_ABOVE]:
+        try:
+            cells = next(csv.reader([line], **dialect.arguments()), [])
+        except csv.Error:
+            return 0
+        comment = line.startswith("#") and len(cells) != width
+        first.append([] if comment else cells)
+
+    def below(count: int) -> list[list[str]]:
+        if all(not line.strip() for line in lines[:count]):
+            return []
+        return parse("".join(lines[count : count + _LOOKED]), dialect, True)[0]
+
+    return titles_above(first, width, below, known)
+
+
 def _names(rows: list[list[str]], header: bool) -> list[str]:
     """The columns' names. Where rows have one cell more than the header, as R writes them, the
     first cell is the row's name."""
@@ -105,7 +138,13 @@ def _names(rows: list[list[str]], header: bool) -> list[str]:
 
 
 def _rows(
-    file: Path, stream: TextFile, dialect: Dialect, names: list[str], header: bool, skip: int
+    file: Path,
+    stream: TextFile,
+    dialect: Dialect,
+    names: list[str],
+    heads: int,
+    skip: int,
+    below: Below,
 ) -> Iterator[Row | BadRow]:
     csv.field_size_limit(MAX_CELL)  # of the whole process; the default refuses honest long texts
     undamaged = damaged()
@@ -114,12 +153,16 @@ def _rows(
     while True:
         try:
             for cells in reader:
-                if header:
-                    header = False
-                    continue
                 if not cells:
+                    below.blank()
+                    continue
+                if heads:
+                    heads -= 1
                     continue
                 number += 1
+                if wrong := below.check(cells):
+                    yield BadRow(number, *wrong, dict(zip(names, cells, strict=False)))
+                    continue
                 if len(cells) != width:
                     if len(cells) < width or any(cells[width:]):
                         yield _ragged(number, cells, names)
@@ -131,7 +174,7 @@ def _rows(
                 else:
                     yield Row(number, values)
         except csv.Error as error:
-            header = False
+            heads = max(0, heads - 1)
             number += 1
             yield BadRow(number, "data.bad_quoting", {"reason": str(error)}, {})
             continue

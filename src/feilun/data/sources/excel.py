@@ -1,200 +1,106 @@
-"""Excel and OpenDocument sheets. ``.xlsx`` streams; the older and binary forms are read whole,
-which their own limits (65,536 rows for ``.xls``) keep small."""
+"""Excel and OpenDocument workbooks: which sheet has the table, and what it holds."""
 
 from __future__ import annotations
 
-import datetime as dt
-import math
-import re
-import warnings
-import zipfile
-import zlib
-from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from itertools import chain, islice
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from feilun.data.sources._dialect import column_names, has_header
-from feilun.data.sources.base import BadRow, Options, Table
+from feilun.data.sources._cells import peek, table_of_cells
+from feilun.data.sources._workbooks import BROKEN, Marks, Workbook, open_workbook, unmerged
+from feilun.data.sources.base import Options, Table
 from feilun.errors import InvalidData, UsageError
-from feilun.types import Row
 
 __all__ = ["open_tables"]
 
-_MAX_STRINGS = 512 << 20
-"""Bytes that the shared texts of a workbook may have once unpacked; they are held in memory."""
-_HEADER_ROWS = 100
-# What openpyxl lets through from the archive and the XML inside it.
-_BROKEN = (
-    OSError, EOFError, ValueError, LookupError, SyntaxError, TypeError, zipfile.BadZipFile,
-    zlib.error,
-)  # fmt: skip
-
-_ESCAPE = re.compile("_x([0-9A-Fa-f]{4})_")
-_MERGED = re.compile(rb"""<(?:\w+:)?mergeCell\b[^<>]*?\bref=["']([A-Z]+\d+:[A-Z]+\d+)["']""")
-_MERGED_BYTES = 200
-
-Cells = Iterator[Sequence[Any]]
+_PEEKED = 20
+_MOST_SHEETS = 50
 
 
 def open_tables(location: Path | str, options: Options, known: Collection[str] = ()) -> list[Table]:
-    """The table of one sheet: the one named, else the first. Rows are numbered from 1 below the
-    header; empty ones do not count."""
+    """The table of one sheet: the one named or numbered, else the first that has one. Rows are
+    numbered from 1 below the header; empty ones do not count."""
     path = Path(location)
-    opener = _open_xlsx if _is_xlsx(path) else _open_other
+    book = None
     try:
-        sheets, sheet, cells, close = opener(path, options.sheet)
-        cells = (row for row in cells if any(_filled(cell) for cell in row))
-        head = list(islice(cells, _HEADER_ROWS))
-    except _BROKEN as error:
-        raise InvalidData("data.damaged", file=path, format="Excel", reason=str(error)) from None
-    if not head:
-        close()
-        raise InvalidData("data.empty_file", file=path)
-    written = [["" if not _filled(c) else str(c) for c in row] for row in head]
-    header = has_header(written, known) if options.header is None else options.header
-    width = max(len(row) for row in head)
-    if header:
-        width = max(i + 1 for i, cell in enumerate(written[0]) if cell)
-    names = column_names(written[0] if header else None, width)
-    rows = chain(head[1:] if header else head, cells)
-    return [
-        Table(
-            path.name,
-            names,
-            _rows(path, rows, names),
-            folder=path.parent,
-            details={"format": "Excel", "sheet": sheet, "sheets": sheets, "header": header},
-            close=close,
-        )
-    ]
-
-
-def _rows(path: Path, rows: Iterable[Sequence[Any]], names: list[str]) -> Iterator[Row | BadRow]:
-    width = len(names)
-    try:
-        for number, row in enumerate(rows, 1):
-            cells = [_scalar(cell) for cell in row]
-            if any(_filled(cell) for cell in cells[width:]):
-                params = {"given": len(cells), "expected": width}
-                yield BadRow(number, "data.ragged", params, dict(zip(names, cells, strict=False)))
-                continue
-            cells += [None] * (width - len(cells))
-            yield Row(number, dict(zip(names, cells, strict=False)))
-    except _BROKEN as error:
-        raise InvalidData("data.damaged", file=path, format="Excel", reason=str(error)) from None
-
-
-def _scalar(cell: Any) -> Any:
-    if isinstance(cell, dt.datetime | dt.date | dt.time):
-        return cell.isoformat()
-    if isinstance(cell, dt.timedelta):
-        return str(cell)
-    return cell
-
-
-def _filled(cell: Any) -> bool:
-    return cell is not None and cell != "" and not (isinstance(cell, float) and math.isnan(cell))
-
-
-def _is_xlsx(path: Path) -> bool:
-    if not zipfile.is_zipfile(path):
-        return False
-    with zipfile.ZipFile(path) as archive:
-        return "xl/workbook.xml" in archive.namelist()
-
-
-def _choose(path: Path, sheets: list[str], wanted: str | None) -> str:
-    if wanted is not None and wanted not in sheets:
-        raise UsageError("data.no_sheet", file=path, sheet=wanted, options=sheets)
-    return wanted or sheets[0]
-
-
-def _open_xlsx(path: Path, wanted: str | None) -> tuple[list[str], str, Cells, Callable[[], None]]:
-    import openpyxl
-
-    with zipfile.ZipFile(path) as archive:
-        for member in archive.infolist():
-            if member.filename.endswith("sharedStrings.xml") and member.file_size > _MAX_STRINGS:
-                raise InvalidData("data.workbook_too_large", file=path, limit=_MAX_STRINGS)
-    raw = path.open("rb")  # by its handle, because the library goes by the file's name
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # styles and validations that are not read anyway
-            try:
-                book = openpyxl.load_workbook(raw, read_only=True, data_only=True, keep_links=False)
-            except _BROKEN:  # often only its styles, which the other reader does not look at
-                book = None
-        sheets = [sheet.title for sheet in book.worksheets] if book else []
-        if book is None or not sheets:  # strict OOXML shows no sheets
-            raw.close()
-            return _open_other(path, wanted)
-        sheet = book[_choose(path, sheets, wanted)]
-    except BaseException:
-        raw.close()
-        raise
-    sheet.reset_dimensions()  # some programs write wrong ones
-    cells: Cells = ([_value(cell) for cell in row] for row in sheet.iter_rows())
-    merged = _merged(path, sheet._worksheet_path.lstrip("/"))
-    return sheets, sheet.title, _unmerged(cells, merged), raw.close
-
-
-def _merged(path: Path, member: str) -> list[tuple[int, int, int, int]]:
-    """The merged ranges: first column, first row, last column, last row, from 1, by first row.
-    They stand behind the cells, so the sheet is gone through once for them alone."""
-    from openpyxl.utils.cell import range_boundaries
-
-    found, window = [], b""
-    with zipfile.ZipFile(path) as archive, archive.open(member) as stream:
-        while block := stream.read(1 << 20):
-            window = window[-_MERGED_BYTES:] + block
-            found += [ref.decode() for ref in _MERGED.findall(window)]
-    return sorted((range_boundaries(ref) for ref in set(found)), key=lambda one: one[1])
-
-
-def _unmerged(cells: Cells, merged: Sequence[tuple[int, int, int, int]]) -> Cells:
-    """The rows, where a merged cell's value holds for every row that it covers. Only downwards:
-    a cell over several columns is a title, and each column has a meaning of its own."""
-    waiting = deque(merged)
-    held: dict[int, tuple[int, Any]] = {}
-    for number, row in enumerate(cells, 1):
-        while waiting and waiting[0][1] <= number:
-            column, _, _, last = waiting.popleft()
-            if last > number:
-                held[column] = (last, row[column - 1] if column <= len(row) else None)
-        filled = any(_filled(cell) for cell in row)
-        if held and filled:  # a row with nothing of its own is none
-            row = list(row)
-            for column, (_, value) in held.items():
-                row += [None] * (column - len(row))
-                row[column - 1] = value
-        held = {column: one for column, one in held.items() if one[0] > number}
-        yield row
-
-
-def _value(cell: Any) -> Any:
-    """A cell's value: none where its formula failed, text without the escapes of OOXML."""
-    value = cell.value
-    if cell.data_type == "e":
-        return None
-    if isinstance(value, str) and "_x" in value:
-        value = _ESCAPE.sub(lambda found: chr(int(found[1], 16)), value)
-        # Escaped halves of a character become the character; a lone half is none.
-        value = value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-    return value
-
-
-def _open_other(path: Path, wanted: str | None) -> tuple[list[str], str, Cells, Callable[[], None]]:
-    import python_calamine
-
-    try:
-        book = python_calamine.CalamineWorkbook.from_path(path)
-        sheets = list(book.sheet_names)
-        if not sheets:
+        book = open_workbook(path)
+        if not book.sheets:
             raise InvalidData("data.empty_file", file=path)
-        name = _choose(path, sheets, wanted)
-        rows = book.get_sheet_by_name(name).iter_rows()
-    except python_calamine.CalamineError as error:
-        raise InvalidData("data.damaged", file=path, format="Excel", reason=str(error)) from None
-    return sheets, name, rows, book.close
+        sheet, others = _choose(path, book, options.sheet, known)
+        marks = book.marks(sheet)
+        cells = unmerged(book.cells(sheet), marks.merged)
+        details = {"format": "Excel", "sheet": sheet, "sheets": book.sheets}
+        if others:
+            details["other_sheets"] = others
+        table = table_of_cells(
+            path, _guarded(path, cells), options, known, details=details, close=book.close
+        )
+    except BROKEN as error:
+        if book:
+            book.close()
+        raise _damaged(path, error) from None
+    except BaseException:
+        if book:
+            book.close()
+        raise
+    _tell(table, marks)
+    return [table]
+
+
+def _choose(
+    path: Path, book: Workbook, wanted: str | None, known: Collection[str]
+) -> tuple[str, list[str]]:
+    """The sheet to read, and further ones that have tables too."""
+    names = book.sheets
+    if wanted is not None:
+        plain = wanted.strip().casefold()
+        named = [n for n in names if n == wanted] or [n for n in names if n.casefold() == plain]
+        if not named and plain.isdecimal() and 0 < int(plain) <= len(names):
+            named = [names[int(plain) - 1]]
+        if not named:
+            raise UsageError("data.no_sheet", file=path, sheet=wanted, options=names)
+        return named[0], []
+    if len(names) == 1:
+        return names[0], []
+    shown = [name for name in names if name not in book.hidden][:_MOST_SHEETS] or names[:1]
+    looked = {name: peek(book.cells(name), _PEEKED) for name in shown}
+    tables = [name for name in shown if _is_table(looked[name], known)]
+    first = shown[0]
+    if first in tables or not tables:
+        return first, [name for name in tables if name != first]
+    if len(tables) > 1:
+        raise InvalidData("formats.which_sheet", file=path, options=tables)
+    return tables[0], [name for name in shown if name != tables[0] and looked[name]]
+
+
+def _is_table(rows: Sequence[Sequence[str]], known: Collection[str]) -> bool:
+    """Whether most rows have more than one cell, or a name that headers have stands above."""
+    if len(rows) < 2:
+        return False
+    several = sum(sum(map(bool, row)) > 1 for row in rows)
+    named = any(cell.strip().casefold() in known for row in rows[:3] for cell in row)
+    return named or (several > 1 and 2 * several >= len(rows))
+
+
+def _tell(table: Table, marks: Marks) -> None:
+    """What of the marks concerns the columns of the table."""
+    names = dict(enumerate(table.columns, 1))
+    if marks.hidden_rows:
+        table.details["hidden_rows"] = marks.hidden_rows
+    hidden = [names[column] for column in marks.hidden_columns if column in names]
+    if hidden:
+        table.details["hidden_columns"] = hidden
+    uncomputed = [names[column] for column in sorted(marks.uncomputed) if column in names]
+    if uncomputed:
+        table.details["uncomputed"] = uncomputed
+
+
+def _guarded(path: Path, cells: Iterable[Sequence[Any]]) -> Iterator[Sequence[Any]]:
+    try:
+        yield from cells
+    except BROKEN as error:
+        raise _damaged(path, error) from None
+
+
+def _damaged(path: Path, error: BaseException) -> InvalidData:
+    return InvalidData("data.damaged", file=path, format="Excel", reason=str(error))

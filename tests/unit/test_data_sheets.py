@@ -1,0 +1,232 @@
+"""Workbooks as people keep them: titles, several sheets, formulas, merged and hidden cells."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import openpyxl
+import pytest
+from openpyxl.worksheet.worksheet import Worksheet
+
+from feilun.data._warnings import source_warnings
+from feilun.data.outcome import SourceReport
+from feilun.data.reading import open_readings
+from feilun.data.sources import Source, Table, open_tables
+from feilun.data.sources.base import ReadOptions
+from feilun.errors import FeilunError, InvalidData, UsageError
+from helpers.builds import build_version, rows_of, table_of, texts_task
+
+HEADER = ["no", "review", "stars"]
+BODY = [[n, f"kettle {n} was neat and cheerful", n % 5] for n in range(30)]
+VOICES = [{"no": n, "review": text, "stars": stars} for n, text, stars in BODY]
+
+
+def workbook(file: Path, change: Callable[[Worksheet], None] | None = None, **sheets: Any) -> Path:
+    """A workbook with the rows of each sheet; `change` is done to the last one."""
+    book = openpyxl.Workbook()
+    book.remove(book.active)
+    for name, rows in sheets.items():
+        page = book.create_sheet(name.replace("_", " "))
+        for row in rows:
+            page.append(row)
+    if change:
+        change(page)
+    book.save(file)
+    return file
+
+
+def told(table: Table) -> list[str]:
+    """The keys of what is told of how the table was read."""
+    return [n.code for n in source_warnings([SourceReport(table.name, 1, 0, None, table.details)])]
+
+
+def code_of(file: Path, **options: Any) -> str:
+    with pytest.raises(FeilunError) as caught:
+        open_readings(Source(file, ReadOptions(**options).options()), texts_task())
+    assert str(caught.value)
+    return caught.value.code
+
+
+@pytest.mark.parametrize(
+    ("above", "lines"),
+    [
+        ([], []),
+        ([["Voices of October"]], ["Voices of October"]),
+        ([[], ["Voices"], ["from the shop"], []], ["Voices", "from the shop"]),
+        ([[None, None, "on the right"]], ["on the right"]),
+    ],
+)
+def test_titles_above_are_skipped_and_told(tmp_path: Path, above: Any, lines: list[str]) -> None:
+    table = table_of(workbook(tmp_path / "a.xlsx", S=[*above, HEADER, *BODY]))
+    assert table.columns == tuple(HEADER)
+    assert table.details.get("skipped", []) == lines
+    assert told(table) == ["formats.skipped_lines"] * bool(lines)
+    assert rows_of(table) == VOICES
+
+
+def test_a_header_row_that_is_given(tmp_path: Path) -> None:
+    rows = [["one", "two", "three"], [], HEADER, *BODY]
+    file = workbook(tmp_path / "a.xlsx", S=rows)
+    table = table_of(file, header_row=3)
+    assert table.columns == tuple(HEADER)
+    assert rows_of(table) == VOICES
+    assert code_of(file, header_row=2) == code_of(file, header_row=99) == "formats.no_header_row"
+    with pytest.raises(UsageError):
+        ReadOptions(header_row=0)
+
+
+def test_the_second_of_two_headers_names_the_columns(tmp_path: Path) -> None:
+    first = ["Respondent", "What do you think of it?", "Overall"]
+    second = [None, "Open-Ended Response", "category"]
+    table = table_of(workbook(tmp_path / "a.xlsx", S=[first, second, *BODY]))
+    assert table.columns == ("Respondent", "Open-Ended Response", "category")
+    assert len(rows_of(table)) == 30
+    assert told(table) == ["formats.skipped_lines"]
+
+
+def test_the_sheet_with_the_table_is_found_and_others_are_told(tmp_path: Path) -> None:
+    notes = [["How to fill in this form"], ["Write one voice a line."], ["Ask B. when unsure."]]
+    file = workbook(tmp_path / "a.xlsx", Read_me=notes, Data=[HEADER, *BODY])
+    table = table_of(file)
+    assert table.details["sheet"] == "Data"
+    assert table.details["other_sheets"] == ["Read me"]
+    assert told(table) == ["formats.other_sheets"]
+    assert rows_of(table) == VOICES
+
+    more = [["review", "stars"], *[[f"lamp {n}", n] for n in range(5)]]
+    file = workbook(tmp_path / "b.xlsx", May=[HEADER, *BODY], June=more, Notes=notes)
+    table = table_of(file)
+    assert (table.details["sheet"], table.details["other_sheets"]) == ("May", ["June"])
+    table.close()
+    for given in ("June", "june", "2", " JUNE "):
+        assert rows_of(table_of(file, sheet=given))[4] == {"review": "lamp 4", "stars": 4}
+    assert code_of(file, sheet="0") == code_of(file, sheet="4") == "data.no_sheet"
+
+    file = workbook(tmp_path / "c.xlsx", Notes=notes, May=[HEADER, *BODY], June=more)
+    with pytest.raises(InvalidData) as caught:
+        table_of(file)
+    assert "May" in str(caught.value)
+    assert "--sheet" in str(caught.value)
+
+
+def test_a_sheet_whose_name_is_a_number_goes_before_the_place(tmp_path: Path) -> None:
+    file = workbook(tmp_path / "a.xlsx", **{"2": [HEADER, *BODY], "1": [["text"], ["a"], ["b"]]})
+    assert rows_of(table_of(file, sheet="2")) == VOICES
+
+
+def test_a_refusal_names_the_sheets(tmp_path: Path) -> None:
+    rows = [["name", "town"], *[[f"n{n}", f"t{n}"] for n in range(30)]]
+    file = workbook(tmp_path / "a.xlsx", People=rows, Voices=[HEADER, *BODY])
+    with pytest.raises(InvalidData) as caught:
+        open_readings(Source(file, columns={"text": "review"}), texts_task())
+    assert all(word in str(caught.value) for word in ("People", "Voices", "--sheet"))
+
+
+def test_hidden_sheets_are_not_chosen(tmp_path: Path) -> None:
+    file = workbook(tmp_path / "a.xlsx", Old=[HEADER, [1, "old", 2]], New=[HEADER, *BODY])
+    book = openpyxl.load_workbook(file)
+    book["Old"].sheet_state = "hidden"
+    book.active = 1
+    book.save(file)
+    table = table_of(file)
+    assert table.details["sheet"] == "New"
+    assert rows_of(table) == VOICES
+    assert len(rows_of(table_of(file, sheet="Old"))) == 1
+
+
+def test_formulas_that_were_never_computed(tmp_path: Path) -> None:
+    header = ["review", "score", "category"]
+    rows = [[text, n, f'=IF(B{n + 2}>3,"praise","complaint")'] for n, text, _ in BODY]
+    file = workbook(tmp_path / "a.xlsx", S=[header, *rows])
+    with pytest.raises(InvalidData) as caught:
+        open_readings(Source(file), texts_task())
+    assert caught.value.code == "formats.uncomputed"
+    assert caught.value.params["columns"] == ["category"]
+    # Whoever says that another column is the label does not need them.
+    (reading,) = open_readings(Source(file, columns={"label": "score"}), texts_task())
+    assert len([*reading]) == 30
+    assert told(reading.table) == ["formats.uncomputed_column"]
+    code = "formats.uncomputed"
+    assert code_of(workbook(tmp_path / "b.xlsx", S=[header, *[["=A1", 1, "x"]] * 9])) == code
+
+
+def test_formulas_that_were_computed_are_values(tmp_path: Path) -> None:
+    rows = [["review", "category"], *[[text, "=1+1"] for _, text, _ in BODY]]
+    file = workbook(tmp_path / "a.xlsx", S=rows)
+    with zipfile.ZipFile(file) as old, zipfile.ZipFile(tmp_path / "b.xlsx", "w") as new:
+        for name in old.namelist():
+            new.writestr(
+                name, old.read(name).replace(b"<v />", b"<v>2</v>").replace(b"<v/>", b"<v>2</v>")
+            )
+    table = table_of(tmp_path / "b.xlsx")
+    assert "uncomputed" not in table.details
+    assert {row["category"] for row in rows_of(table)} == {2}  # type: ignore[index]
+
+
+def test_hidden_rows_and_columns_are_told(tmp_path: Path) -> None:
+    def hide(page: Worksheet) -> None:
+        page.column_dimensions["A"].hidden = True
+        for number in (3, 4, 9):
+            page.row_dimensions[number].hidden = True
+
+    table = table_of(workbook(tmp_path / "a.xlsx", hide, S=[HEADER, *BODY]))
+    assert table.details["hidden_rows"] == 3
+    assert table.details["hidden_columns"] == ["no"]
+    assert told(table) == ["formats.hidden_rows", "formats.hidden_columns"]
+    assert rows_of(table) == VOICES
+
+
+def test_what_stands_below_the_rows_is_no_example(tmp_path: Path) -> None:
+    rows = [HEADER, *BODY, ["Total", None, 60], ["Average", None, 2.0]]
+    found = rows_of(table_of(workbook(tmp_path / "a.xlsx", S=rows)))
+    assert found == [*VOICES, "formats.totals", "formats.totals"]
+
+    rows = [HEADER, *BODY[:20], HEADER, *BODY[20:]]
+    found = rows_of(table_of(workbook(tmp_path / "b.xlsx", S=rows)))
+    assert found == [*VOICES[:20], "formats.header_again", *VOICES[20:]]
+
+    other = [[], ["By branch"], ["branch", "title", "label"], ["Bergen", "x", 3], ["Porto", "y", 4]]
+    found = rows_of(table_of(workbook(tmp_path / "c.xlsx", S=[HEADER, *BODY, *other])))
+    assert found[:30] == VOICES
+    assert found[31:] == ["formats.another_table"] * 3
+
+
+def test_a_blank_row_alone_divides_nothing(tmp_path: Path) -> None:
+    rows = [HEADER, *BODY[:9], [], ["", None], *BODY[9:]]
+    assert rows_of(table_of(workbook(tmp_path / "a.xlsx", S=rows))) == VOICES
+
+
+@pytest.mark.parametrize("style", ["sound", "odd"])
+def test_a_merged_cell_holds_by_either_reader(tmp_path: Path, style: str) -> None:
+    def merge(page: Worksheet) -> None:
+        page.merge_cells("B2:B4")
+        page.merge_cells("B6:B7")
+
+    rows = [
+        [None, "label", "text"],
+        *[[None, "x" if n in (0, 4) else None, f"t{n}"] for n in range(6)],
+    ]
+    file = workbook(tmp_path / "a.xlsx", merge, S=rows)
+    if style == "odd":  # which the first reader refuses
+        with zipfile.ZipFile(file) as old, zipfile.ZipFile(tmp_path / "b.xlsx", "w") as new:
+            for name in old.namelist():
+                data = old.read(name)
+                for end in (b" />", b"/>"):
+                    data = data.replace(b'<color theme="1"' + end, b'<color rgb="red" />')
+                new.writestr(name, data)
+        file = tmp_path / "b.xlsx"
+    (table,) = open_tables(Source(file))
+    assert [row["label"] for row in rows_of(table)] == ["x", "x", "x", None, "x", "x"]  # type: ignore[index]
+
+
+def test_what_was_read_is_in_the_report(tmp_path: Path) -> None:
+    rows = [["title of it"], ["review", "category"], *[[text, "ab"[n % 2]] for n, text, _ in BODY]]
+    file = workbook(tmp_path / "a.xlsx", Notes=[["only this"]], Data=rows)
+    _, report = build_version(tmp_path / "out", file)
+    codes = [notice.code for notice in report.warnings]
+    assert "formats.skipped_lines" in codes
+    assert "formats.other_sheets" in codes
+    assert report.rows == 30
