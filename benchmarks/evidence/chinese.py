@@ -15,7 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from feilun import Workspace, messages
-from feilun.project.auditing import AuditReport
+from feilun.project.audit_page import AuditReport
 
 
 def main() -> None:

@@ -17,8 +17,7 @@ from feilun.data.audit.finding import CODES, Finding, Instance, ShownRow
 from feilun.data.audit.flattery import Flattery
 from feilun.data.outcome import Notice
 from feilun.metrics.scores import Score
-from feilun.project.audit_page import render, write
-from feilun.project.auditing import AuditReport
+from feilun.project.audit_page import AuditReport, render, write
 from helpers.page import Page
 
 EVIL = "<script>alert(1)</script><img src=http://evil.example/x onerror=alert(2)>\"'&{{ 7*7 }}"

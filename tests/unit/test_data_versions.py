@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from feilun.config import DataConfig
-from feilun.data.content import content_keys
+from feilun.data.reading import content_keys
 from feilun.data.sources import ExampleSource, Source
 from feilun.data.versions import WAITING
 from feilun.errors import InvalidData

@@ -26,6 +26,7 @@ HAMMER = """
     import asyncio, json, os, sys, time
     from pathlib import Path
     from feilun.billing.limiter import Limits
+    from feilun.billing.passage import Passage
     from feilun.billing.rating import RateBook
     from feilun.errors import RateLimited
     from feilun.store import open_store
@@ -57,7 +58,7 @@ HAMMER = """
         while not over():
             inputs = 1 + (number % 3)
             try:
-                async with limits.enter(key, "reviews", "reviews", inputs) as passage:
+                async with Passage(limits, key, "reviews", "reviews", inputs) as passage:
                     entered = time.time()
                     try:
                         units = {"calls": 1, "inputs": inputs}

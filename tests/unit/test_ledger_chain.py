@@ -18,6 +18,7 @@ from feilun.errors import UsageError
 from feilun.store import Store, ids, open_store, tables_ledger
 from feilun.store.backup import backup, restore
 from feilun.store.blobs import Blobs
+from feilun.store.check import check
 from feilun.store.database import Database, postgres_url, sqlite_url
 from feilun.store.ledger import Ledger
 from feilun.store.ledger_chain import EVENT_COLUMNS, canonical
@@ -269,7 +270,7 @@ def test_after_a_commit_of_unknown_outcome_the_chain_is_a_new_one(any_store: Sto
 
 def test_doctor_sees_a_closed_day_that_was_changed(any_store: Store) -> None:
     def ledger_line() -> CheckResult:
-        return next(line for line in any_store.check() if line.name == "ledger chains")
+        return next(line for line in check(any_store) if line.name == "ledger chains")
 
     fill(any_store)
     [root] = any_store.ledger.make_roots(datetime.now(UTC) + timedelta(days=2))

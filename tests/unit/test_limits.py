@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from feilun.billing.keeper import Keeper
-from feilun.billing.limiter import Limits
+from feilun.billing.limiter import Limits, month_end
 from feilun.billing.limits import LimitSettings
-from feilun.billing.passage import Passage, month_end
+from feilun.billing.passage import Passage
 from feilun.billing.plans import parse_plan
 from feilun.billing.rating import RateBook
 from feilun.errors import EnvironmentProblem, QuotaExceeded, RateLimited
@@ -58,7 +58,7 @@ class Desk:
 
     async def call(self, key: ApiKey, inputs: int = 1, **more: int) -> Passage:
         """A call that is answered."""
-        async with self.limits.enter(key, "reviews", "reviews", inputs) as passage:
+        async with Passage(self.limits, key, "reviews", "reviews", inputs) as passage:
             units = {"calls": 1, "inputs": inputs, **more}
             passage.settle(units, self.record(key, units))
         return passage
@@ -196,7 +196,7 @@ def test_calls_at_a_time_and_every_way_out(desk: Desk) -> None:
     narrow = made(desk, lambda: key(desk.store, customer(desk.store), concurrency=2))
 
     async def hold(done: asyncio.Event, how: str) -> None:
-        async with desk.limits.enter(narrow, "reviews", "reviews", 1):
+        async with Passage(desk.limits, narrow, "reviews", "reviews", 1):
             await done.wait()
             if how == "error":
                 raise ValueError(how)
@@ -227,7 +227,7 @@ def test_the_customer_s_limits_hold_for_all_its_keys(desk: Desk) -> None:
     one, two = key(desk.store, of), made(desk, lambda: key(desk.store, of))
 
     async def work() -> None:
-        async with desk.limits.enter(one, "reviews", "reviews", 1):
+        async with Passage(desk.limits, one, "reviews", "reviews", 1):
             with pytest.raises(RateLimited) as caught:
                 await desk.call(two)
             assert caught.value.code == "billing.customer_too_many_at_once"
@@ -296,7 +296,7 @@ def test_a_call_that_failed_gives_back(desk: Desk) -> None:
     async def work() -> None:
         for _ in range(3):
             with pytest.raises(ValueError, match="engine"):
-                async with desk.limits.enter(limited, "reviews", "reviews", 5):
+                async with Passage(desk.limits, limited, "reviews", "reviews", 5):
                     raise ValueError("engine")
         await desk.call(limited, 5)
         assert {lease.pending for lease in desk.limits.leases()} == {0}
@@ -504,7 +504,7 @@ def test_quotas_and_budgets_against_a_model(
             running = sum(count for count, _ in open_)
             cost = max(0, used + running + inputs - free)
             fits = used + running + inputs <= quota and cost <= budget
-            passage = desk.limits.enter(limited, "reviews", "reviews", inputs)
+            passage = Passage(desk.limits, limited, "reviews", "reviews", inputs)
             for lease in desk.limits.leases():
                 lease._refused_until = 0.0  # nobody waits half a second here
             try:

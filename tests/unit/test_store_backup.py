@@ -20,6 +20,7 @@ from sqlalchemy import text
 from feilun.errors import Conflict, CorruptArtifact, EnvironmentProblem, NotFound
 from feilun.store import Store, open_store
 from feilun.store.backup import backup, restore
+from feilun.store.check import check
 from feilun.store.gc import collect
 from feilun.store.records import Event, Prediction
 
@@ -278,7 +279,7 @@ def test_gc_removes_what_nothing_refers_to(store: Store) -> None:
     assert {row.ref for row in store.catalog.artifacts()} == set(store.catalog.needed())
     assert store.ledger.prediction("c2").purged
     assert store.ledger.prediction("c1").input == b"a picture"
-    assert all(result.ok for result in store.check())
+    assert all(result.ok for result in check(store))
     assert collect(store, keep_versions=1, grace=0).artifacts == 0
 
 
@@ -292,7 +293,7 @@ def test_gc_spares_what_a_run_is_making(store: Store) -> None:
 
 def test_the_doctor_finds_all_well(store: Store) -> None:
     store.secret()
-    results = store.check()
+    results = check(store)
     assert [result.name for result in results if not result.ok] == []
     assert {result.fix for result in results} == {""}
     assert "2 artifacts are whole" in " ".join(result.detail for result in results)
@@ -308,7 +309,7 @@ def test_the_doctor_says_what_is_wrong(lite: Store) -> None:
     (lite.folder / "dbos.db").write_bytes(b"no database at all, but long enough to be read" * 100)
     with lite.databases["ledger"].write() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '0000'"))
-    wrong = {result.name: result for result in lite.check() if not result.ok}
+    wrong = {result.name: result for result in check(lite) if not result.ok}
     assert set(wrong) == {
         "artifacts: reviews@1",
         "workspace secret",

@@ -17,6 +17,7 @@ from feilun.api.body import Disconnected
 from feilun.api.context import Api
 from feilun.api.idempotency import replay
 from feilun.api.trace import Trace
+from feilun.billing.passage import Passage
 from feilun.serving.caller import caller
 from feilun.serving.served import Served
 from feilun.store.ids import new_id
@@ -60,7 +61,7 @@ async def answer(api: Api, call: Call, render: Callable[[Answered], bytes]) -> A
     """
     served, trace = call.served, call.trace
     trace.lap("parse")
-    way = api.limits.enter(call.key, served.project, call.endpoint, len(call.items))
+    way = Passage(api.limits, call.key, served.project, call.endpoint, len(call.items))
     async with way as passage:
         answered = await _ask(call)
         body = render(answered)

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from time import monotonic
 
-from feilun.api.idempotency import Retries
+from feilun.api.claim import Retries
 from feilun.api.metrics import Metrics
 from feilun.api.security import Security, of_request
 from feilun.api.serving_metrics import ServingCollector

@@ -12,19 +12,16 @@ import asyncio
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from hashlib import sha256
-from typing import TYPE_CHECKING
 
 from feilun.api.answer import Answer, framing
 from feilun.api.body import Receive, again, read_body
 from feilun.api.claim import Claim
+from feilun.api.context import Api
 from feilun.api.trace import Trace
 from feilun.errors import Unauthorized, UsageError
 from feilun.store.records import ApiKey, Idempotent
 
-if TYPE_CHECKING:
-    from feilun.api.context import Api
-
-__all__ = ["HEADER", "REPLAYED", "Retries", "once", "replay"]
+__all__ = ["HEADER", "REPLAYED", "once", "replay"]
 
 HEADER = b"idempotency-key"
 REPLAYED = ((b"idempotency-replayed", b"true"),)
@@ -32,31 +29,7 @@ REPLAYED = ((b"idempotency-replayed", b"true"),)
 
 _KEY = re.compile(rb"[\x21-\x7e]{1,255}")
 
-Handler = Callable[["Api", Mapping[bytes, bytes], Receive, Trace], Awaitable["Answer"]]
-
-
-class Retries:
-    """The requests with a key that are under way in this process."""
-
-    def __init__(self) -> None:
-        self._going: dict[tuple[str, str], tuple[str, asyncio.Future[None]]] = {}
-
-    async def first(self, claim: Claim) -> asyncio.Future[None]:
-        """Returns when nobody else is answering this key; `done` ends what begins then."""
-        who = (claim.customer, claim.key)
-        while who in self._going:
-            fingerprint, ended = self._going[who]
-            claim.check(fingerprint)
-            # Shielded: one of those who wait may go away without the others.
-            await asyncio.shield(ended)
-        mine = asyncio.get_running_loop().create_future()
-        self._going[who] = claim.fingerprint, mine
-        return mine
-
-    def done(self, claim: Claim, mine: asyncio.Future[None]) -> None:
-        """Lets the next one begin."""
-        del self._going[claim.customer, claim.key]
-        mine.set_result(None)
+Handler = Callable[[Api, Mapping[bytes, bytes], Receive, Trace], Awaitable[Answer]]
 
 
 async def once(

@@ -1,6 +1,6 @@
 """Holds every call to the limits of its key, its customer and its customer's plan.
 
-    async with limits.enter(key, project, endpoint, inputs) as passage:
+    async with Passage(limits, key, project, endpoint, inputs) as passage:
         ...                      # the engine answers, the ledger writes
         passage.settle(units)
 
@@ -15,19 +15,41 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Literal
 
 from feilun.billing.leases import Bucket, Lease, Sharing
 from feilun.billing.limits import LimitSettings, tightest
-from feilun.billing.passage import Gate, Passage, Whose, month_end
 from feilun.billing.rating import Lines, RateBook
 from feilun.store.catalog import Catalog
 from feilun.store.ledger_allowances import Counted
 from feilun.store.records import ApiKey
 from feilun.store.store import Store
 
-__all__ = ["Limits"]
+__all__ = ["Gate", "Limits", "month_end"]
+
+
+Whose = Literal["key", "customer"]
+
+
+def month_end(moment: datetime) -> datetime:
+    """The first moment of the next month, in UTC."""
+    year, month = moment.year + moment.month // 12, moment.month % 12 + 1
+    return datetime(year, month, 1, tzinfo=UTC)
+
+
+@dataclass(slots=True)
+class Gate:
+    """The limits of one key or one customer, and the shares of them."""
+
+    whose: Whose
+    settings: LimitSettings
+    counted: Counted
+    bucket: Bucket | None
+    slots: Lease | None
+    quota: Lease | None
+    budgets: dict[str, Lease] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -64,10 +86,6 @@ class Limits:
             if customer.limits
         }
         self._rules = {}
-
-    def enter(self, key: ApiKey, project: str, endpoint: str, inputs: int) -> Passage:
-        """One call's way through the limits: ``async with`` it."""
-        return Passage(self, key, project, endpoint, inputs)
 
     def leases(self) -> Iterator[Lease]:
         """Every share that this server may hold."""

@@ -3,44 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self
+from typing import Any, NoReturn, Self
 
 from feilun.billing.currency import exact_text
-from feilun.billing.leases import Bucket, Lease
-from feilun.billing.limits import LimitSettings
+from feilun.billing.leases import Lease
+from feilun.billing.limiter import Gate, Limits, month_end
 from feilun.billing.rating import Line
 from feilun.errors import QuotaExceeded, RateLimited
-from feilun.store.ledger_allowances import Counted
 from feilun.store.records import ApiKey
 
-if TYPE_CHECKING:
-    from feilun.billing.limiter import Limits
-
-__all__ = ["Gate", "Passage", "Whose", "month_end"]
-
-Whose = Literal["key", "customer"]
-
-
-def month_end(moment: datetime) -> datetime:
-    """The first moment of the next month, in UTC."""
-    year, month = moment.year + moment.month // 12, moment.month % 12 + 1
-    return datetime(year, month, 1, tzinfo=UTC)
-
-
-@dataclass(slots=True)
-class Gate:
-    """The limits of one key or one customer, and the shares of them."""
-
-    whose: Whose
-    settings: LimitSettings
-    counted: Counted
-    bucket: Bucket | None
-    slots: Lease | None
-    quota: Lease | None
-    budgets: dict[str, Lease] = field(default_factory=dict)
+__all__ = ["Passage"]
 
 
 class Passage:

@@ -1,41 +1,18 @@
-"""Between the passes: which rows are kept, under which label, in which split. Arrays only."""
+"""Between the passes: which rows are kept, and in which split. Arrays only."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
 
+from feilun.data._contents import Contents
 from feilun.data._divide import divide
-from feilun.data._gather import CORRECTION, LEFT_OUT, PREVIOUS, RELABEL, Gathered
+from feilun.data._gather import Gathered
 from feilun.data.splits import AUTO, Shares
 
-__all__ = ["GONE", "UNDECIDED", "Contents", "Decision", "decide", "group_contents"]
-
-UNDECIDED, GONE = -1, -2
-"""Instead of a label: no majority; left out on purpose."""
-
-
-@dataclass(frozen=True, slots=True)
-class Contents:
-    """The different contents, n of them.
-
-    `first` is the row that stands for each (the earliest), `size` its rows, `label` its label's
-    number, `UNDECIDED` or `GONE`, `split` its split's number or `AUTO`. `old` tells
-    contents of the previous version. `conflicts` counts contents that came with several labels,
-    `corrected` marks old ones whose label a correction changed. `of_row` is each row's content.
-    """
-
-    first: np.ndarray
-    size: np.ndarray
-    label: np.ndarray
-    split: np.ndarray
-    old: np.ndarray
-    corrected: np.ndarray
-    conflicts: int
-    of_row: np.ndarray
+__all__ = ["Decision", "decide"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,61 +28,6 @@ class Decision:
     split: np.ndarray
     moved: int
     near_test: int
-
-
-def group_contents(gathered: Gathered, mended: bool = False) -> Contents:
-    """Groups equal contents and settles their labels: a correction (the last one) goes before the
-    previous version's label, and so does what most rows of a relabelling file say; that label goes
-    before the majority of the rows. In a `mended` previous version
-    several rows may have become equal: the one in the test split stands for them."""
-    rows = gathered.rows
-    high, low = rows.key_halves()
-    labels = np.frombuffer(rows.labels, np.int32)
-    splits = np.frombuffer(rows.splits, np.int8)
-    origins = np.frombuffer(rows.origins, np.int8)
-    if mended:
-        stands = np.where(origins == PREVIOUS, -splits, np.where(origins == LEFT_OUT, 2, 1))
-        order = np.lexsort((stands, low, high))
-    else:
-        order = np.lexsort((low, high))  # stable: equal contents stay in the order they came in
-    begins = np.ones(len(order), bool)
-    begins[1:] = (np.diff(high[order]) != 0) | (np.diff(low[order]) != 0)
-    starts = np.flatnonzero(begins)
-    number = np.cumsum(begins) - 1
-    of_row = np.empty(len(order), np.int64)
-    of_row[order] = number
-    first = order[starts]
-    label = labels[first].copy()
-    old = origins[first] == PREVIOUS
-    split = np.maximum.reduceat(splits[order], starts)
-    split[old] = splits[first[old]]
-    corrected = np.zeros(len(first), bool)
-    differs = np.logical_or.reduceat(labels[order] != label[number], starts)
-    ends = np.append(starts[1:], len(order))
-    for content in np.flatnonzero(differs).tolist():
-        members = order[starts[content] : ends[content]]
-        chosen = _settle(labels[members], origins[members])
-        corrected[content] = bool(old[content]) and chosen != label[content]
-        label[content] = chosen
-    label[origins[first] == LEFT_OUT] = GONE
-    return Contents(first, ends - starts, label, split, old, corrected, int(differs.sum()), of_row)
-
-
-def _settle(labels: np.ndarray, origins: np.ndarray) -> int:
-    corrections = labels[origins == CORRECTION]
-    if len(corrections):
-        return int(corrections[-1])
-    if origins[0] == PREVIOUS:
-        renewed = _majority(labels[origins == RELABEL])
-        return int(labels[0]) if renewed == UNDECIDED else renewed
-    return _majority(labels)
-
-
-def _majority(labels: np.ndarray) -> int:
-    counts = Counter(labels.tolist()).most_common(2)
-    if not counts or (len(counts) > 1 and counts[0][1] == counts[1][1]):
-        return UNDECIDED
-    return int(counts[0][0])
 
 
 def decide(

@@ -8,15 +8,12 @@ split hold, and the near-duplicate is left out.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from feilun.data._contents import Contents
 from feilun.data._gather import Gathered
 from feilun.data.splits import AUTO, SPLITS, Shares, assign, by_time
-
-if TYPE_CHECKING:
-    from feilun.data._decide import Contents
 
 __all__ = ["Division", "divide"]
 

@@ -11,7 +11,7 @@ from array import array
 from collections.abc import Callable, Container, Iterator, Mapping
 from hashlib import blake2b
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
@@ -20,10 +20,17 @@ from feilun.store.arrow import floats, strings
 from feilun.store.dataset import INPUT, Dataset, DatasetWriter, is_media, row_schema, writing
 from feilun.types import Example, Item
 
-if TYPE_CHECKING:
-    from feilun.data.clean.mending import Mending
-
-__all__ = ["CORRECTION", "LEFT_OUT", "NEW", "PREVIOUS", "RELABEL", "WAITED", "Gathered", "Rows"]
+__all__ = [
+    "CORRECTION",
+    "LEFT_OUT",
+    "NEW",
+    "PREVIOUS",
+    "RELABEL",
+    "WAITED",
+    "Gathered",
+    "Rewriter",
+    "Rows",
+]
 
 PREVIOUS, NEW, CORRECTION, LEFT_OUT, WAITED, RELABEL = 0, 1, 2, 3, 4, 5
 """Where a row comes from; `LEFT_OUT` rows of the previous version must not come again, `WAITED`
@@ -65,6 +72,18 @@ class Rows:
     def id_keys(self) -> np.ndarray:
         """uint64 (rows,)."""
         return np.frombuffer(self.ids, _KEY).astype(np.uint64)
+
+
+class Rewriter(Protocol):
+    """Changes or drops rows of the previous version."""
+
+    def row(
+        self, place: int, row_id: str, key: bytes, label: str, cells: list[Any], split: int
+    ) -> tuple[str, bytes, str] | None:
+        """Label, key and id of the row at `place` as it is now; None when it is dropped."""
+
+    def rewrite(self, batch: Any, begin: int) -> Any:
+        """A record batch, whose first row is at `begin`, as its rows are now."""
 
 
 class Gathered:
@@ -141,7 +160,7 @@ class Gathered:
         data: Dataset,
         splits: Mapping[str, int],
         exclude: Container[bytes],
-        mending: Mending | None = None,
+        mending: Rewriter | None = None,
     ) -> int:
         """All rows of the previous version. They are not copied to the spill: the second pass
         reads them where they are. Rows of the contents `exclude` are marked `LEFT_OUT` and

@@ -16,7 +16,7 @@ from feilun.store.arrow import numbers
 from feilun.store.dataset import INPUT
 
 if TYPE_CHECKING:
-    from feilun.data._decide import Contents
+    from feilun.data._contents import Contents
 
 __all__ = ["near_contents"]
 

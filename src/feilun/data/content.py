@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import blake2b, sha256
 from typing import Any
 
-from feilun.data.sources.base import Source
 from feilun.store.dataset import is_media
 from feilun.tasks.base import TaskBase
 from feilun.types import Item, Scalar
 
-__all__ = ["content_key", "content_keys", "label_text", "sound", "stored_key"]
+__all__ = ["content_key", "label_text", "sound", "stored_key"]
 
 _WHOLE = re.compile(r"[-+]?\d+\.0+")
 _BOOLEAN = frozenset({"true", "false"})
@@ -93,16 +92,3 @@ def label_text(task: TaskBase, value: Scalar) -> str | None:
         elif value.casefold() in _BOOLEAN:  # as Excel, pandas and JSON write it
             value = value.casefold()
     return task.label(value)
-
-
-def content_keys(
-    sources: Iterable[Source], task: TaskBase, columns: Mapping[str, str] | None = None
-) -> frozenset[bytes]:
-    """The keys of all usable rows of `sources`, for `build(exclude=…)`."""
-    from feilun.data.reading import read
-
-    return frozenset(
-        content_key(example.item)
-        for source in sources
-        for example in read(source, task, columns, need_label=False, bad=lambda _: None)
-    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ from feilun.errors import InvalidData
 from feilun.tasks.base import TaskBase
 from feilun.types import Example, Item, Roles, Scalar
 
-__all__ = ["Reading", "is_empty", "open_readings", "read", "row_id"]
+__all__ = ["Reading", "content_keys", "is_empty", "open_readings", "read", "row_id"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,3 +229,14 @@ def read(
                 example.subject,
                 example.source,
             )
+
+
+def content_keys(
+    sources: Iterable[Source], task: TaskBase, columns: Mapping[str, str] | None = None
+) -> frozenset[bytes]:
+    """The keys of all usable rows of `sources`, for `build(exclude=…)`."""
+    return frozenset(
+        content_key(example.item)
+        for source in sources
+        for example in read(source, task, columns, need_label=False, bad=lambda _: None)
+    )

@@ -19,7 +19,8 @@ import numpy as np
 
 from feilun.config import DataConfig
 from feilun.data._bad_rows import BadRows
-from feilun.data._decide import UNDECIDED, Contents, Decision, decide, group_contents
+from feilun.data._contents import UNDECIDED, Contents, group_contents
+from feilun.data._decide import Decision, decide
 from feilun.data._gather import CORRECTION, NEW, RELABEL, WAITED, Gathered
 from feilun.data._intake import MAX_LABELS, WAITING, Intake
 from feilun.data._near_rows import near_contents

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from feilun.data.content import content_key, content_keys
+from feilun.data.content import content_key
+from feilun.data.reading import content_keys
 from feilun.data.sources.base import Source
 from feilun.demo.closing import Closing, closing
 from feilun.demo.reviews import TRAFFIC, Reviews, write

@@ -5,95 +5,22 @@ from __future__ import annotations
 import shlex
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from feilun.data.audit.finding import Finding
-from feilun.data.audit.flattery import Flattery
 from feilun.data.sources.base import AS_FOUND, Held, ReadOptions, Source
-from feilun.messages import t
 from feilun.pipeline.context import Context
 from feilun.pipeline.steps.audit import SAMPLE, Audited, Looked, look
-from feilun.project.looks import AuditView, base_processor
+from feilun.project.audit_page import AuditReport, write
+from feilun.project.looks import base_processor
 from feilun.store.dataset import Dataset
 from feilun.store.records import DataVersion
-from feilun.table import Table
 
 if TYPE_CHECKING:
     from feilun.data.audit.staging import Columns, Staged
 
-__all__ = ["AuditReport", "audit_files", "audit_version"]
-
-_SHOWN = 60
-
-
-@dataclass(frozen=True)
-class AuditReport(AuditView):
-    """The overview of `AuditView` and what was found. `flattery` is the accuracy that duplicates
-    make one believe beside the honest one (None where they could not be weighed); `sample` rows
-    were answered unseen with `accuracy`. `page` is the HTML file, beside it lies the same as JSON;
-    `suspects` the file of likely wrong labels. `stages` are the seconds of each."""
-
-    findings: Sequence[Finding] = ()
-    flattery: Flattery | None = None
-    rows: int = 0
-    sample: int = 0
-    accuracy: float | None = None
-    page: Path | None = None
-    suspects: Path | None = None
-    added: bool = True
-    stages: Mapping[str, float] = field(default_factory=dict)
-
-    def tables(self) -> Sequence[Table]:
-        columns = [t(f"audit.column_{name}") for name in ("severity", "finding", "rows", "cost")]
-        rows = [
-            [
-                t(f"audit.badge_{one.severity}"),
-                one.title(),
-                f"{one.count:,}",
-                one.cost.text() if one.cost else t("audit.cost_unmeasured"),
-            ]
-            for one in self.findings
-        ]
-        notes = [] if rows else [t("audit.no_findings")]
-        for one in self.findings:
-            notes += ["", f"■ {one.title()} · {one.text()}", *_details(one)]
-        if not self.added and any(one.mend for one in self.findings):
-            notes += ["", t("audit.mend_after_adding")]
-        notes += [""] if rows else []
-        if self.suspects:
-            notes.append(t("audit.suspects_at", file=self.suspects))
-        if self.page:
-            notes.append(t("audit.page_at", file=self.page))
-        title = t("audit.findings_of", name=self.version)
-        return (*super().tables(), Table(title, columns if rows else (), rows, notes))
-
-    def to_json(self) -> dict[str, Any]:
-        raw = super().to_json()
-        raw["findings"] = [one.to_json() for one in self.findings]
-        return raw
-
-
-def _details(one: Finding) -> list[str]:
-    lines = [f"  {t('audit.measured_on')}: {one.basis.text()}"]
-    for instance in one.examples:
-        said = " ⇄ ".join(
-            _said(row.source, row.row_id, row.text, row.label) for row in instance.rows
-        )
-        note = f" ({instance.note.text()})" if instance.note else ""
-        lines.append(f"  · {said}{note}")
-    if one.mend:
-        lines += [f"  {t('audit.mends')}: {command}" for command in one.mend]
-    else:
-        lines.append(f"  {t('audit.mends')}: {t('audit.by_hand', advice=one.advice())}")
-    return lines
-
-
-def _said(source: str, row_id: str, text: str, label: str) -> str:
-    place = source if source.rpartition(":")[2].isdigit() else row_id
-    short = text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
-    return f"[{place}] {short or t('audit.picture')} = {label}"
+__all__ = ["audit_files", "audit_version"]
 
 
 def audit_version(context: Context, version: DataVersion, folder: Path) -> AuditReport:
@@ -194,7 +121,6 @@ def _report(
     empty: int = 0,
 ) -> AuditReport:
     from feilun.data.audit import audit
-    from feilun.project.audit_page import write
 
     found: Audited = look(looked, context.report)
     overview = audit(looked.data, processor=looked.processor, divided=added).to_json()

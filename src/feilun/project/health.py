@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from feilun.errors import FeilunError
 from feilun.messages import t
+from feilun.store.check import check as check_store
 from feilun.store.records import CheckResult
 from feilun.table import Result, Table
 
@@ -73,7 +74,7 @@ def _package(name: str, needed: bool, fix: str) -> CheckResult:
 
 
 def _workspace(workspace: Workspace) -> Iterator[CheckResult]:
-    yield from workspace.store.check()
+    yield from check_store(workspace.store)
     for project in workspace.projects():
         try:
             project.config()

@@ -15,21 +15,44 @@ from contextlib import suppress
 from itertools import count, cycle, islice
 from pathlib import Path
 from time import monotonic, perf_counter
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from feilun.engines.base import Engine, open_engine
 from feilun.errors import Overloaded
+from feilun.serving.admission import Admission
+from feilun.tasks.base import TaskBase
 
-if TYPE_CHECKING:
-    from feilun.serving.served import Served
-
-__all__ = ["Residents"]
+__all__ = ["Resident", "Residents"]
 
 log = logging.getLogger("feilun.serving")
 
 _PATIENCE = 30.0  # seconds that a call waits for others to leave room
 _POLL = 0.02
 _REHEARSED = 8  # inputs that tell how fast an engine is, before anybody calls
+
+
+class Resident(Protocol):
+    """A version whose engine comes and goes: `busy` counts the calls that need it now, `called`
+    tells which was called longest ago; `closed` is one that nobody will call again."""
+
+    ref: str
+    folder: Path
+    task: TaskBase
+    engine: Engine | None
+    admission: Admission
+    busy: int
+    called: int
+
+    @property
+    def id(self) -> str:
+        """The version's name."""
+
+    @property
+    def closed(self) -> bool:
+        """Whether it has been retired and nobody is in any more."""
+
+    def loaded(self, engine: Engine) -> None:
+        """Takes an engine."""
 
 
 class Residents:
@@ -47,9 +70,9 @@ class Residents:
         self._streams = streams
         self._threads = threads
         self._lock = asyncio.Lock()
-        self._held: dict[Served, int] = {}
+        self._held: dict[Resident, int] = {}
         self._sizes: dict[str, int] = {}
-        self._loading: dict[Served, asyncio.Task[Engine]] = {}
+        self._loading: dict[Resident, asyncio.Task[Engine]] = {}
         self._closing: set[asyncio.Future[None]] = set()
         self._clock = count()
         self.loads = 0
@@ -60,22 +83,22 @@ class Residents:
         """Bytes that the loaded engines take."""
         return sum(self._held.values())
 
-    def size(self, served: Served) -> int:
+    def size(self, served: Resident) -> int:
         """What it takes, measured or, before it was ever loaded, the size of its files."""
         known = self._sizes.get(served.ref)
         if known is None:
             known = self._sizes[served.ref] = _bytes(served.folder)
         return known
 
-    def fits(self, served: Served) -> bool:
+    def fits(self, served: Resident) -> bool:
         """Whether it can be loaded without another one leaving."""
         return self.budget is None or self.used + self.size(served) <= self.budget
 
-    def touch(self, served: Served) -> None:
+    def touch(self, served: Resident) -> None:
         """It is being called now."""
         served.called = next(self._clock)
 
-    async def bring(self, served: Served) -> Engine:
+    async def bring(self, served: Resident) -> Engine:
         """Its engine, loaded if it is not. Whoever asks has made `served.busy`, so that it does
         not leave at once.
 
@@ -92,7 +115,7 @@ class Residents:
             task.add_done_callback(lambda done: self._loaded(served, done))
         return await asyncio.shield(task)
 
-    def drop(self, served: Served) -> None:
+    def drop(self, served: Resident) -> None:
         """Unloads it, for good or until it is called again."""
         engine, served.engine = served.engine, None
         self._held.pop(served, None)
@@ -100,7 +123,7 @@ class Residents:
             self.unloads += 1
             self._close(engine.close)
 
-    def abandon(self, served: Served) -> None:
+    def abandon(self, served: Resident) -> None:
         """Forgets an engine that hangs; the next call opens another one."""
         engine, served.engine = served.engine, None
         self._held.pop(served, None)
@@ -118,12 +141,12 @@ class Residents:
         while self._closing:
             await asyncio.gather(*self._closing, return_exceptions=True)
 
-    def _loaded(self, served: Served, task: asyncio.Task[Engine]) -> None:
+    def _loaded(self, served: Resident, task: asyncio.Task[Engine]) -> None:
         self._loading.pop(served, None)
         if not task.cancelled():
             task.exception()  # told to those who waited; nobody has to have waited
 
-    async def _bring(self, served: Served) -> Engine:
+    async def _bring(self, served: Resident) -> Engine:
         async with self._lock:
             if served.engine is not None:
                 return served.engine
@@ -141,14 +164,14 @@ class Residents:
                 self.drop(served)
         return engine
 
-    async def _make_room(self, served: Served) -> None:
+    async def _make_room(self, served: Resident) -> None:
         until = monotonic() + _PATIENCE
         while not self._leave_for(self.size(served), served):
             if monotonic() > until:
                 raise Overloaded("serving.no_room", version=served.id, retry_after=5.0)
             await asyncio.sleep(_POLL)
 
-    def _leave_for(self, need: int, wanted: Served) -> bool:
+    def _leave_for(self, need: int, wanted: Resident) -> bool:
         """Unloads what was called longest ago until `need` bytes are free; whether they are. One
         that is larger than the whole budget is loaded when nothing else is."""
         while self.budget is not None and self.used + need > self.budget:
@@ -168,7 +191,7 @@ class Residents:
             self.drop(oldest)
         return True
 
-    def _open(self, served: Served) -> tuple[Engine, int, float]:
+    def _open(self, served: Resident) -> tuple[Engine, int, float]:
         """The engine, what it takes, and the seconds that an input of a full batch took it."""
         start = perf_counter()
         before = _resident()
@@ -199,7 +222,7 @@ def _bytes(folder: Path) -> int:
     return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
 
 
-def _pace(engine: Engine, served: Served) -> float:
+def _pace(engine: Engine, served: Resident) -> float:
     items = list(islice(cycle(served.task.example_items()), _REHEARSED))
     start = perf_counter()
     engine.predict(items)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal, Protocol
 
 from pydantic import ValidationError
 
@@ -25,16 +25,20 @@ from feilun.store.records import ModelVersion
 from feilun.tasks import base as tasks
 from feilun.types import Chunk, EngineRequest, Item, Output, Usage
 
-if TYPE_CHECKING:
-    from feilun.serving.shadow import Shadow
-
-__all__ = ["Served"]
+__all__ = ["Listener", "Served"]
 
 _FEW_LABELS = 32
 """Up to so many labels every score is computed, so that the log knows the margin."""
 
 _TWICE = frozenset({"engines.closed", "engines.abandoned"})
 """Failures of an engine that has been replaced: the new one is asked once."""
+
+
+class Listener(Protocol):
+    """Who is told what a version was asked and answered, such as a shadow."""
+
+    def offer(self, items: Sequence[Item], outputs: Sequence[Output], live_seconds: float) -> None:
+        """Must not wait: a caller does."""
 
 
 class _Attempt:
@@ -73,7 +77,7 @@ class Served:
         self.ref = ref
         self.folder = folder
         self.engine: Engine | None = None
-        self.shadows: tuple[Shadow, ...] = ()
+        self.shadows: tuple[Listener, ...] = ()
         self.streams = 1
         self.gives_vectors = False
         self.busy = 0

@@ -19,7 +19,7 @@ from feilun.store.ledger_allowances import Allowances
 from feilun.store.ledger_invoices import InvoiceLog
 from feilun.store.locks import file_lock, postgres_lock
 from feilun.store.migrate import migrate
-from feilun.store.records import ArtifactRow, CheckResult
+from feilun.store.records import ArtifactRow
 
 __all__ = ["STATE", "Store", "open_store", "state_folder"]
 
@@ -140,12 +140,6 @@ class Store:
         """The workspace's secret, with which its processes know each other; made when first
         asked for, and readable by the owner alone."""
         return private_secret(self.folder / "secret")
-
-    def check(self) -> list[CheckResult]:
-        """What ``feilun doctor`` wants to know of the store: databases, artifacts, disk."""
-        from feilun.store.check import check
-
-        return check(self)
 
     def close(self) -> None:
         """Closes the databases."""

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from feilun.data._decide import GONE, Contents
+from feilun.data._contents import GONE, Contents
 from feilun.data._gather import Gathered
 from feilun.data.clean import same
 from feilun.data.clean.mask import Masker

@@ -12,7 +12,7 @@ from hashlib import blake2b
 
 import numpy as np
 
-from feilun.data._decide import GONE, Contents
+from feilun.data._contents import GONE, Contents
 from feilun.data._gather import Gathered
 from feilun.data.splits import SPLITS
 from feilun.store.dataset import INPUT

@@ -17,8 +17,7 @@ from typing import Any
 
 from feilun.data.sources._dialect import column_names
 from feilun.data.sources._records import from_batches, peek_columns, schema_classes
-from feilun.data.sources.base import BadRow, Held, Table
-from feilun.data.sources.huggingface import SPLITS
+from feilun.data.sources.base import SPLITS, BadRow, Held, Table
 from feilun.errors import InvalidData
 from feilun.types import Row, Split
 

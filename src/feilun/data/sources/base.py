@@ -17,6 +17,7 @@ from feilun.types import ColumnSample, Example, Row, Scalar, Split
 
 __all__ = [
     "AS_FOUND",
+    "SPLITS",
     "AnySource",
     "BadRow",
     "ExampleSource",
@@ -28,6 +29,18 @@ __all__ = [
     "Table",
     "hold_out",
 ]
+
+SPLITS: dict[str, Split] = {
+    "train": "train",
+    "training": "train",
+    "validation": "validation",
+    "valid": "validation",
+    "val": "validation",
+    "dev": "validation",
+    "test": "test",
+    "testing": "test",
+}
+"""What people call the parts of a divided dataset."""
 
 _SAMPLE_ROWS = 1000
 _SAMPLE_BYTES = 8 << 20

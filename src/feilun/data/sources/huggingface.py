@@ -8,26 +8,15 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
+from feilun.data.sources import open_tables as open_source
 from feilun.data.sources._records import class_names, from_batches
 from feilun.data.sources._repository import card, parts
 from feilun.data.sources._repository import class_names as card_classes
-from feilun.data.sources.base import BadRow, Options, Table
+from feilun.data.sources.base import SPLITS, BadRow, Options, Source, Table
 from feilun.errors import InvalidData
 from feilun.types import Row, Split
 
-__all__ = ["SPLITS", "open_tables"]
-
-SPLITS: dict[str, Split] = {
-    "train": "train",
-    "training": "train",
-    "validation": "validation",
-    "valid": "validation",
-    "val": "validation",
-    "dev": "validation",
-    "test": "test",
-    "testing": "test",
-}
-"""What people call the parts of a divided dataset."""
+__all__ = ["open_tables"]
 
 
 def open_tables(location: Path | str, options: Options, known: Collection[str] = ()) -> list[Table]:
@@ -49,9 +38,6 @@ def open_tables(location: Path | str, options: Options, known: Collection[str] =
 
 def _cloned(folder: Path, options: Options, known: Collection[str]) -> Iterator[Table]:
     """One table a file, each of the part that the repository says it is."""
-    from feilun.data.sources import Source
-    from feilun.data.sources import open_tables as open_source
-
     content = card(folder)
     classes = card_classes(content)
     for part, files in parts(folder, content):

@@ -6,8 +6,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from feilun.data.sources import delimited, jsonl
-from feilun.data.sources.base import BadRow, Options, Table
-from feilun.data.sources.huggingface import SPLITS
+from feilun.data.sources.base import SPLITS, BadRow, Options, Table
 from feilun.errors import InvalidData
 from feilun.types import Row, Split
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,10 +14,8 @@ from feilun.data.audit.flattery import Flattery
 from feilun.data.audit.sample import Sample
 from feilun.data.audit.scan import Scan
 from feilun.data.outcome import Notice
+from feilun.pipeline.steps._looked import Looked
 from feilun.training import folds
-
-if TYPE_CHECKING:
-    from feilun.pipeline.steps.audit import Looked
 
 __all__ = ["Crossed", "cross"]
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -20,8 +20,8 @@ from feilun.data.audit.scan import Scan, scan, texts
 from feilun.data.audit.staging import Columns
 from feilun.data.outcome import Notice
 from feilun.pipeline.steps._cross import Crossed, cross
+from feilun.pipeline.steps._looked import Looked
 from feilun.store.dataset import Dataset
-from feilun.tasks.base import Processor, TaskBase
 from feilun.types import Progress
 
 if TYPE_CHECKING:
@@ -33,32 +33,6 @@ SAMPLE = 20_000
 """Rows at most that the cheap rung answers and that are looked at for marks."""
 _MEDIA = 4_000
 _TOKENS = 2_000
-
-
-@dataclass(frozen=True, slots=True)
-class Looked:
-    """What is looked at. `data` are the rows; `divided` tells whether their splits mean something;
-    `bad` unusable rows beside them by `reasons`; `left_out` what the version says it was made
-    without; `columns` of the source. `processor` is that of the base, called `base`.
-
-    `add` and `clean` begin the commands that mend; `suspects` is the file for likely wrong labels.
-    """
-
-    data: Dataset
-    task: TaskBase
-    settings: Mapping[str, Any]
-    divided: bool
-    suspects: Path
-    clean: str = "feilun data clean"
-    add: str = ""
-    bad: int = 0
-    reasons: Mapping[str, int] = field(default_factory=dict)
-    left_out: Mapping[str, int] = field(default_factory=dict)
-    columns: Columns | None = None
-    processor: Processor | None = None
-    base: str = ""
-    scratch: Path | None = None
-    seed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
