@@ -94,7 +94,12 @@ def test_a_rung_is_held_against_the_best_that_really_went_live() -> None:
     turned = BODIES["run"]("id", script)
     judged = {name: given for name, given in script.asked if name.startswith("evaluate")}
     assert judged["evaluate:linear"]["baseline"] is None
-    assert judged["evaluate:head"] == {"version": "head", "baseline": "linear", "below": "linear"}
+    assert judged["evaluate:head"] == {
+        "version": "head",
+        "baseline": "linear",
+        "below": "linear",
+        "decides": True,
+    }
     # head passed the gate and failed the golden requests: it is nothing to beat
     assert judged["evaluate:full"]["below"] == "linear"
     assert turned["live"] == "full"

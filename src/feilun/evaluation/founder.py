@@ -163,7 +163,8 @@ def going_on(evaluation: Evaluation, decision: Decision, lang: Language | None =
     if evaluation.is_live:
         return fill("verdict.next_nothing", {}, lang)
     if decision.promote:
-        return fill("verdict.next_deploy", name, lang)
+        code = "verdict.next_goes_live" if decision.acts else "verdict.next_deploy"
+        return fill(code, name, lang)
     if decision.more_rows:
         return fill("verdict.next_rows", {"rows": decision.more_rows}, lang)
     return fill("verdict.next_review", {}, lang)

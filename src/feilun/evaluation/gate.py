@@ -43,12 +43,13 @@ class Decision:
     """`verdict` compares with the live version (``first`` where there is none); `promote` is the
     gate's answer. `more_rows` estimates how many more labelled test rows would settle a
     ``cannot_tell`` (0: the risk is settled, only the gain is not); None where no number can be
-    named or none is needed."""
+    named or none is needed. `acts`: what passes goes live at once, as in a turn of the wheel."""
 
     promote: bool
     verdict: Verdict
     reasons: tuple[Reason, ...]
     more_rows: int | None = None
+    acts: bool = False
 
     def sentences(self, lang: Language | None = None) -> list[str]:
         """The reasons, the ones that decided first."""

@@ -48,7 +48,8 @@ def _climb(step: StepRunner, plan: dict[str, Any]) -> dict[str, Any]:
         version = trained["version"]
         packed = step(f"compress:{method}", {"version": version, "keep": True})
         judged = step(
-            f"evaluate:{method}", {"version": version, "baseline": baseline, "below": below}
+            f"evaluate:{method}",
+            {"version": version, "baseline": baseline, "below": below, "decides": True},
         )
         outcome = {**trained, **packed, **judged}
         if judged["promote"]:

@@ -16,7 +16,7 @@ from feilun.messages import t
 from feilun.pipeline.context import Context
 from feilun.project.results import Compressed, Evaluated, Listing, Rung, Turned
 from feilun.store import Store
-from feilun.store.records import DataVersion, Run
+from feilun.store.records import DataVersion, ModelVersion, Run
 from feilun.table import Result, Table
 from feilun.tasks.base import Processor
 
@@ -153,10 +153,16 @@ def _reason(version: Mapping[str, Any]) -> str:
     return t("clean.equal_to", reason=reason, version=version["equal_to"])
 
 
-def report_page(store: Store, folder: Path, version: str, ref: str) -> Path:
-    """A copy of the report where people look for it: ``NAME/reports/NAME@3.html``. The artifact
-    stays what it is."""
-    page = folder / "reports" / f"{version}.html"
+def report_page(store: Store, folder: Path, version: ModelVersion, ref: str) -> Path:
+    """A copy of the report where people look for it: ``NAME/reports/NAME@3.html``, which the next
+    look replaces; that of a decision ``NAME@3-decision.html``, that of a second one
+    ``NAME@3-decision-2.html``, which stay. The artifact stays what it is."""
+    refs = [one["report"] for one in version.metrics.get("decisions", ())]
+    name = version.id
+    if ref in refs:
+        number = refs.index(ref) + 1
+        name += "-decision" if number == 1 else f"-decision-{number}"
+    page = folder / "reports" / f"{name}.html"
     page.parent.mkdir(parents=True, exist_ok=True)
     aside = page.with_suffix(".new")
     shutil.copyfile(store.artifacts.path(ref) / "report.html", aside)
@@ -185,7 +191,10 @@ def turned(store: Store, folder: Path, run: Run, *, repeated: bool = False) -> T
         notes.append(t("project.corrections_kept", **kept))
     live = store.catalog.live(store.catalog.project(run.project).endpoint)
     last = next((raw for raw in reversed(result.get("rungs", ())) if raw.get("report")), None)
-    page = report_page(store, folder, last["version"], last["report"]) if last else None
+    page = None
+    if last:
+        judged = store.catalog.model_version(last["version"])
+        page = report_page(store, folder, judged, last["report"])
     if last and last.get("data"):
         notes.append(t("project.judged_on", rows=last["rows"], data=last["data"]))
     return Turned(
@@ -250,7 +259,11 @@ def evaluated(store: Store, folder: Path, version: str, judged: Mapping[str, Any
         reasons.append(t("evaluation.left_out_learned", rows=judged["learned"]))
     page: Path | None = None
     if judged.get("report"):
-        page = report_page(store, folder, version, judged["report"])
+        page = report_page(store, folder, model, judged["report"])
+        if model.metrics.get("decisions"):
+            ref = model.metrics["decisions"][-1]["report"]
+            kept = report_page(store, folder, model, ref)
+            reasons.append(t("project.decision_at", file=kept))
     return Evaluated(
         version=version,
         rows=judged["rows"],

@@ -173,7 +173,7 @@ class Project(DataVerbs):
             return answers.evaluate_file(context, version, on, read)
         from feilun.pipeline.steps import evaluate
 
-        judged = evaluate(context, version=version.id, baseline=None, below=None)
+        judged = evaluate(context, version=version.id)
         return looks.evaluated(self.workspace.store, self.file.parent, version.id, judged)
 
     def compress(self, model: str | None = None, *, report: Report | None = None) -> Compressed:
@@ -220,7 +220,7 @@ class Project(DataVerbs):
             if not version.variants and version.data_version is not None:
                 compress(context, version=version.id)
             if not force and not shadow:
-                judged = evaluate(context, version=version.id, baseline=None, below=None)
+                judged = evaluate(context, version=version.id, decides=True)
                 if not judged["promote"]:
                     raise Refused(
                         "project.gate_refused",

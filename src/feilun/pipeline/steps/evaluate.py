@@ -27,6 +27,7 @@ from feilun.evaluation.view_robustness import sentence
 from feilun.metrics.scores import Score
 from feilun.pipeline.context import Context
 from feilun.pipeline.steps._history import (
+    DECISIONS,
     JUDGED_AGAINST,
     JUDGED_ON,
     columns,
@@ -49,11 +50,17 @@ LOGITS = "logits.safetensors"
 
 
 def evaluate(
-    context: Context, version: str, baseline: str | None = None, below: str | None = None
+    context: Context,
+    version: str,
+    baseline: str | None = None,
+    below: str | None = None,
+    decides: bool = False,
 ) -> dict[str, Any]:
     """The gate's decision and the report. `below` is the best rung of the same turn, `baseline`
     its rung zero (default: the newest linear version). The rows are the newest frozen test rows,
-    whatever data the versions were trained on, without those that one of them learned."""
+    whatever data the versions were trained on, without those that one of them learned. Where
+    it `decides` what goes live, its report is kept with the version beside those of later looks.
+    """
     catalog = context.store.catalog
     model = catalog.model_version(version)
     data = newest(context, model)
@@ -104,7 +111,7 @@ def evaluate(
             misses=explained(context, engine, found.misses, items, row_ids),
         )
         robust = robustness(context, asked, dataset, candidate)
-    decision = decide(found, forgetting=forgot)
+    decision = replace(decide(found, forgetting=forgot), acts=decides)
     context.report(Progress("evaluate", total, total))
     ref = _report(context, model, data, found, decision, forgot, candidate, robust)
     _note(context, model, data, found, decision, ref)
@@ -283,6 +290,10 @@ def _note(
         "consultations": found.consultations.total,
     }
     live = found.against("live")
+    earlier = list(model.metrics.get(DECISIONS, ()))
+    if decision.acts and not any(one["report"] == ref for one in earlier):
+        made = {"report": ref, "promote": decision.promote, JUDGED_ON: data.id}
+        metrics[DECISIONS] = [*earlier, {**made, JUDGED_AGAINST: live.name if live else None}]
     if live is not None:
         metrics[JUDGED_AGAINST] = live.name
         metrics["apart"] = (live.won + live.lost) / live.rows
