@@ -115,3 +115,25 @@ def test_enough_text_is_no_guess() -> None:
     )
     assert found is not None
     assert (found.encoding, found.examples) == ("cp1250", ())
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.json"])
+def test_a_guess_is_told_for_json_too(tmp_path: Path, name: str) -> None:
+    row = '{"text": "the café", "label": "x"}'
+    file = tmp_path / name
+    file.write_bytes((f"[{row}]" if name == "a.json" else row + "\n").encode("cp1252"))
+    table = table_of(file)
+    table.close()
+    assert table.details["guessed"]
+    codes = [n.code for n in source_warnings([SourceReport("a", 1, 0, None, table.details)])]
+    assert codes == ["formats.guessed_encoding"]
+    told = table_of(file, encoding="cp1250")
+    assert "guessed" not in told.details
+    assert rows_of(told) == [{"text": "the café", "label": "x"}]
+
+
+def test_an_encoding_that_is_given_is_not_looked_for(tmp_path: Path) -> None:
+    file = tmp_path / "a.csv"
+    file.write_bytes("text,label\nça et là,x\nfini,y\n".encode("cp500"))  # of mainframes
+    assert encoding_of(file) != "cp500"
+    assert rows_of(table_of(file, encoding="cp500"))[0] == {"text": "ça et là", "label": "x"}

@@ -55,7 +55,7 @@ def open_tables(source: Source, known: Collection[str] = ()) -> list[Table]:
     if isinstance(source.location, Held):
         tables = open_held(source.location, known)
     else:
-        name = source.options.format or format_of(source.location)
+        name = source.options.format or format_of(source.location, source.options.encoding)
         if name not in formats():
             raise UsageError("data.unknown_format", format=name, options=formats())
         module = importlib.import_module(f"{__name__}.{name}")

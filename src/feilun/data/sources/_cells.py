@@ -10,8 +10,8 @@ from itertools import chain, dropwhile, islice
 from pathlib import Path
 from typing import Any
 
+from feilun.data.sources._around import Below, joined_header, titles_above, without_totals
 from feilun.data.sources._dialect import column_names, has_header
-from feilun.data.sources._layout import Below, joined_header, titles_above, without_totals
 from feilun.data.sources.base import BadRow, Options, Table
 from feilun.errors import InvalidData
 from feilun.messages import t

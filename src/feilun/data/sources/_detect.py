@@ -9,7 +9,8 @@ from typing import Any
 
 from feilun.data.sources._layouts import is_layout
 from feilun.data.sources._repository import is_repository
-from feilun.data.sources._text import encoding_of, open_text
+from feilun.data.sources._text import open_text
+from feilun.data.sources.html import is_page
 from feilun.data.sources.images import MANIFESTS, SUFFIXES
 from feilun.data.sources.label_studio import is_task
 from feilun.data.sources.mediawiki import is_dump
@@ -29,8 +30,9 @@ _REFUSED = (
 )
 
 
-def format_of(location: Path | str) -> str:
-    """The format's name. Raises `InvalidData` for what is missing, empty or not read."""
+def format_of(location: Path | str, encoding: str | None = None) -> str:
+    """The format's name; `encoding` is that of a text, where it is known.
+    Raises `InvalidData` for what is missing, empty or not read."""
     if "://" in str(location):
         return "sql"
     path = Path(location)
@@ -53,7 +55,7 @@ def format_of(location: Path | str) -> str:
     if head.startswith(_PACKED):
         return _of_packed(path)
     _refuse(path, head)
-    return _of_text(path)
+    return _of_text(path, encoding)
 
 
 def _refuse(path: Path, head: bytes) -> None:
@@ -95,13 +97,13 @@ def _of_packed(path: Path) -> str:
     raise InvalidData("data.packed", file=path)
 
 
-def _of_text(path: Path) -> str:
+def _of_text(path: Path, encoding: str | None) -> str:
     """JSON begins with a bracket and goes on as JSON; a dump of a wiki names itself; everything
     else is delimited."""
     suffix = path.suffix.lower()
     if suffix in (".jsonl", ".ndjson"):
         return "jsonl"
-    stream, _ = open_text(path, encoding_of(path))
+    stream, _ = open_text(path, encoding)
     try:
         text = stream.text.read(_HEAD).lstrip("\ufeff \t\r\n")
     finally:
@@ -110,6 +112,8 @@ def _of_text(path: Path) -> str:
         raise InvalidData("data.empty_file", file=path)
     if text[0] == "<" and "<mediawiki" in text[:4096]:
         return "mediawiki"
+    if text[0] == "<" and is_page(text):
+        return "html"
     if text[0] == "[" and is_task(_first(text)):
         return "label_studio"
     if text[0] == "[" and (suffix == ".json" or text[1:].lstrip()[:1] in ("{", "]", "")):

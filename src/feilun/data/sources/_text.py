@@ -6,7 +6,7 @@ import codecs
 import io
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from feilun.data.sources._encodings import Found, encoding_in, whole_lines
 from feilun.errors import InvalidData
@@ -18,6 +18,7 @@ __all__ = [
     "damaged",
     "encoding_of",
     "find_encoding",
+    "open_found",
     "open_text",
 ]
 
@@ -159,3 +160,13 @@ def open_text(file: Path, encoding: str | None = None) -> tuple[TextFile, str]:
     """The file, open, and its encoding: the one given or the one found."""
     encoding = encoding or encoding_of(file)
     return TextFile(file, encoding), encoding
+
+
+def open_found(file: Path, given: str | None) -> tuple[TextFile, dict[str, Any]]:
+    """The file, open, and what is told of its encoding: the one given, or the one found and, where
+    that is a guess, words that it makes."""
+    found = Found(given) if given else find_encoding(file)
+    details: dict[str, Any] = {"encoding": found.encoding}
+    if found.examples:
+        details["guessed"] = list(found.examples)
+    return TextFile(file, found.encoding), details

@@ -10,6 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from feilun.data.sources._around import Below, joined_header, titles_above, without_totals
 from feilun.data.sources._dialect import (
     Dialect,
     column_names,
@@ -19,7 +20,6 @@ from feilun.data.sources._dialect import (
     sniff,
 )
 from feilun.data.sources._encodings import Found
-from feilun.data.sources._layout import Below, joined_header, titles_above, without_totals
 from feilun.data.sources._text import DAMAGE, MAX_CELL, TextFile, damaged, find_encoding, open_text
 from feilun.data.sources.base import BadRow, Options, Table
 from feilun.errors import InvalidData

@@ -12,7 +12,7 @@ from typing import Any
 
 from feilun.data.sources._layouts import from_cells, from_layout
 from feilun.data.sources._records import object_row, peek_columns
-from feilun.data.sources._text import DAMAGE, MAX_CELL, TextFile, open_text
+from feilun.data.sources._text import DAMAGE, MAX_CELL, TextFile, open_found
 from feilun.data.sources.base import BadRow, Options, Table
 from feilun.errors import InvalidData
 from feilun.types import Row
@@ -27,7 +27,7 @@ _SPACE = re.compile(r"[ \t\r\n]*")
 def open_tables(location: Path | str, options: Options, known: Collection[str] = ()) -> list[Table]:
     """The file's one table. Raises `InvalidData` naming the row at which the JSON breaks."""
     path = Path(location)
-    stream, encoding = open_text(path, options.encoding)
+    stream, told = open_found(path, options.encoding)
     try:
         columns, rows = _open(path, stream, known)
     except BaseException:
@@ -39,7 +39,7 @@ def open_tables(location: Path | str, options: Options, known: Collection[str] =
             columns,
             rows,
             folder=path.parent,
-            details={"format": "JSON", "encoding": encoding},
+            details={"format": "JSON", **told},
             total=stream.size,
             unit="bytes",
             position=stream.position,

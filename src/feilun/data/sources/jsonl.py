@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from feilun.data.sources._records import object_row, peek_columns
-from feilun.data.sources._text import DAMAGE, TextFile, damaged, open_text
+from feilun.data.sources._text import DAMAGE, TextFile, damaged, open_found
 from feilun.data.sources.base import BadRow, Options, Table
 from feilun.types import Row
 
@@ -18,7 +18,7 @@ __all__ = ["open_tables"]
 def open_tables(location: Path | str, options: Options, known: Collection[str] = ()) -> list[Table]:
     """The file's one table. Rows are numbered as lines are; blank lines hold no row."""
     path = Path(location)
-    stream, encoding = open_text(path, options.encoding)
+    stream, told = open_found(path, options.encoding)
     try:
         columns, rows = peek_columns(_rows(stream))
     except BaseException:
@@ -30,7 +30,7 @@ def open_tables(location: Path | str, options: Options, known: Collection[str] =
             columns,
             rows,
             folder=path.parent,
-            details={"format": "JSONL", "encoding": encoding},
+            details={"format": "JSONL", **told},
             total=stream.size,
             unit="bytes",
             position=stream.position,
