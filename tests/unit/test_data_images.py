@@ -60,7 +60,7 @@ def test_a_sub_folder_a_class(tmp_path: Path) -> None:
     assert [(row["code"], row["values"]["file"]) for row in bad_rows(tmp_path / "v")] == [
         ("data.not_an_image", "cat/notes.txt"), ("data.no_class_folder", "stray.png"),
     ]  # fmt: skip
-    assert report.sources[0].details == {"format": "images"}
+    assert report.sources[0].details == {"format": "images", "left_out": {"formats.litter": 2}}
 
 
 def test_equal_pictures_are_one_row_and_one_file(tmp_path: Path) -> None:

@@ -70,6 +70,25 @@ def test_each_file_comes_once(project: Project, folder: Path) -> None:
     assert any("a.csv, b.csv" in line for line in said)
 
 
+def test_what_programs_leave_is_no_file(project: Project, folder: Path) -> None:
+    names = [
+        "Thumbs.db", "desktop.ini", ".DS_Store", "._a.csv", "~$a.xlsx", ".~lock.a.csv#",
+        "b.csv.part", "c.tmp", "d.csv.crdownload",
+    ]  # fmt: skip
+    for name in names:
+        (folder / name).write_bytes(b"x")
+        _old(folder / name)
+    _old(write_reviews(folder / "a.csv", 30))
+    (folder / "@eaDir").mkdir()
+    watcher, said = _watcher(project, folder)
+    watcher.look()
+    watcher.look()
+    assert [one["file"] for one in watcher.done.taken] == ["a.csv"]
+    assert (watcher.done.refused, watcher.done.waiting) == ([], [])
+    assert [line for line in said if str(len(names)) in line] == said[:1], "told once"
+    assert sorted(path.name for path in folder.iterdir()) == sorted([*names, "a.csv", "@eaDir"])
+
+
 def test_a_file_that_changes_is_left_alone(project: Project, folder: Path) -> None:
     file = write_reviews(folder / "a.csv", 30)
     watcher, _ = _watcher(project, folder, settle=0.2)

@@ -247,7 +247,9 @@ def _nothing(intake: Intake, bad: BadRows) -> FeilunError:
     if bad.count:
         why = bad.reasons()[0][0]
         return InvalidData("data.all_bad", files=files, rows=bad.count, reason=why.text())
-    left = sum(sum(one.details.get("left_out", {}).values()) for one in intake.sources)
+    left = sum(
+        one.details.get("left_out", {}).get("formats.not_examples", 0) for one in intake.sources
+    )
     if left:
         return InvalidData("formats.all_left_out", files=files, rows=left)
     if intake.held_out:

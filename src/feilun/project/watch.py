@@ -16,6 +16,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from feilun.data.litter import is_litter
 from feilun.data.sources.base import AS_FOUND, ReadOptions
 from feilun.errors import AlreadyRunning, InvalidData, NotFound
 from feilun.messages import t
@@ -33,7 +34,6 @@ REFUSED = "refused"
 
 _SETTLE = 5.0
 _OLD = 60.0
-_UNFINISHED = (".part", ".partial", ".tmp", ".crdownload", ".download", ".swp", "~")
 _TOO_FEW = {"data.too_few_rows", "data.one_class", "data.no_training_rows", "data.all_duplicates"}
 """What is wrong with the first files of a project when there are simply not enough yet."""
 
@@ -125,11 +125,13 @@ class Watcher:
         self._known: dict[Path, State] = {}
         self._few: set[str] = set()
         self._said: set[str] = set()
+        self._litter = 0
 
     def look(self) -> bool:
         """Takes the files that are complete; returns whether some are not, so that a second look
         soon is worth it."""
         found = _files(self._folder)
+        self._tell_litter()
         new = [(file, state) for file, state in found if not self._is_known(file, state)]
         ready = [file for file, state in new if self._rests(file, state)]
         moving = len(ready) < len(new)
@@ -146,6 +148,13 @@ class Watcher:
             file.name for file, state in new if file.exists() and not self._is_known(file, state)
         )
         return moving
+
+    def _tell_litter(self) -> None:
+        """Says once how many files are passed by."""
+        if not self._litter:
+            self._litter = sum(is_litter(p) and p.is_file() for p in self._folder.iterdir())
+            if self._litter:
+                self._say(t("watch.litter", folder=self._folder.name, files=self._litter))
 
     def _is_known(self, file: Path, state: State) -> bool:
         if self._known.get(file) == state:
@@ -259,11 +268,11 @@ class Watcher:
 
 
 def _files(folder: Path) -> list[tuple[Path, State]]:
-    """The files in `folder` itself, by name, each with its state; what is hidden, or named like
-    something unfinished, is none."""
+    """The files in `folder` itself, by name, each with its state; what systems and programs leave
+    there, and what is unfinished, is none."""
     found = []
     for file in sorted(folder.iterdir()):
-        if file.name.startswith(".") or file.name.lower().endswith(_UNFINISHED):
+        if is_litter(file):
             continue
         with suppress(FileNotFoundError):
             if file.is_file():

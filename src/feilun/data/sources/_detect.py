@@ -7,7 +7,11 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+from feilun.data.litter import is_litter, walk
+from feilun.data.sources import texts
+from feilun.data.sources._folders import kinds
 from feilun.data.sources._layouts import is_layout
+from feilun.data.sources._partitions import is_hive
 from feilun.data.sources._repository import is_repository
 from feilun.data.sources._text import open_text
 from feilun.data.sources.html import is_page
@@ -47,6 +51,8 @@ def format_of(location: Path | str, encoding: str | None = None) -> str:
         raise InvalidData("data.broken", file=path, reason=error.strerror) from None
     if not head:
         raise InvalidData("data.empty_file", file=path)
+    if is_litter(path) and path.name.startswith(("~$", ".~lock", "._")):
+        raise InvalidData("formats.lock_file", file=path)
     for magic, name in _READ:
         if head.startswith(magic):
             return name
@@ -72,9 +78,14 @@ def _of_folder(path: Path) -> str:
         return "huggingface"
     if any((path / name).is_file() for name in MANIFESTS):
         return "images"
+    if is_hive(path):
+        return "hive"
     if is_repository(path):
         return "huggingface"
-    if any(p.suffix.lower() in SUFFIXES for p in path.rglob("*")):
+    images, written = kinds(path, SUFFIXES, texts.SUFFIXES)
+    if written > 2 * images:
+        return "texts"
+    if images or any(p.suffix.lower() in SUFFIXES for p in walk(path)):
         return "images"
     raise InvalidData("data.unknown_folder", folder=path)
 

@@ -117,7 +117,7 @@ def _of_batches(
             for begin in range(0, batch.num_rows, _BATCH):
                 yield batch.slice(begin, _BATCH).select(shown)
 
-    def rows() -> Iterator[Row]:
+    def rows() -> Iterator[Row | BadRow]:
         import pyarrow as pa
 
         try:

@@ -67,22 +67,77 @@ def schema_classes(schema: Any) -> dict[str, Sequence[str]]:
     return class_names(features) if isinstance(features, dict) else {}
 
 
-def from_batches(batches: Iterable[Any], classes: Mapping[str, Sequence[str]]) -> Iterator[Row]:
+def from_batches(
+    batches: Iterable[Any], classes: Mapping[str, Sequence[str]]
+) -> Iterator[Row | BadRow]:
     """Rows of Arrow record batches, numbered from 1.
 
     Times become ISO text, decimals numbers, dictionaries their values, ``{"bytes", "path"}`` the
-    bytes or, without any, the path; numbers of classes become their names, -1 none.
+    bytes or, without any, the path; numbers of classes become their names, -1 none. Columns of
+    bytes that are UTF-8 become text: some programs write all texts so. Where one is not, the row
+    is bad.
     """
     number = 0
+    written: dict[str, bool | None] = {}
     for batch in batches:
         names = batch.schema.names
-        columns = [
-            _values(column, classes.get(name))
-            for name, column in zip(names, batch.columns, strict=True)
-        ]
+        columns: list[list[Any]] = []
+        mixed: list[int] = []  # columns of text with bytes in them that are none
+        for name, column in zip(names, batch.columns, strict=True):
+            try:
+                values = _values(column, classes.get(name))
+            except UnicodeDecodeError:
+                values = [_decoded(value) for value in _bytes(column)]
+                mixed.append(len(columns))
+            if _is_binary(column.type):
+                if written.get(name) is None:
+                    written[name] = _is_text(values)
+                if written[name]:
+                    values = [_decoded(value) for value in values]
+                    if any(isinstance(value, bytes) for value in values):
+                        mixed.append(len(columns))
+            columns.append(values)
         for cells in zip(*columns, strict=True):
             number += 1
-            yield Row(number, dict(zip(names, cells, strict=True)))
+            row = dict(zip(names, cells, strict=True))
+            if mixed and any(isinstance(cells[place], bytes) for place in mixed):
+                yield BadRow(number, "data.bad_bytes", {"encoding": "utf-8"}, row)
+            else:
+                yield Row(number, row)
+
+
+def _bytes(column: Any) -> list[Any]:
+    import pyarrow as pa
+
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    values: list[Any] = column.cast(pa.large_binary()).to_pylist()
+    return values
+
+
+def _is_binary(kind: Any) -> bool:
+    import pyarrow as pa
+
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return str(kind).startswith(("binary", "large_binary", "fixed_size_binary"))
+
+
+def _is_text(values: list[Any]) -> bool | None:
+    """Whether most of the bytes in a column are text; None where it holds none to judge by."""
+    held = [value for value in values if value]
+    if not held:
+        return None
+    return 2 * sum(isinstance(_decoded(value), str) for value in held) > len(held)
+
+
+def _decoded(value: Any) -> Any:
+    """Bytes as text where they are UTF-8; a picture that looks so holds NULs."""
+    if not isinstance(value, bytes) or b"\0" in value:
+        return value
+    try:
+        return value.decode("utf-8")
+    except UnicodeDecodeError:
+        return value
 
 
 def _values(column: Any, classes: Sequence[str] | None) -> list[Any]:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from feilun.data.litter import is_litter
 from feilun.errors import InvalidData
 
 __all__ = ["SUFFIXES", "card", "class_names", "is_repository", "parts"]
@@ -126,7 +127,7 @@ def _files(folder: Path) -> Iterator[Path]:
 
 def _below(folder: Path, depth: int) -> Iterator[Path]:
     for path in sorted(folder.iterdir()):
-        if path.name.startswith("."):
+        if is_litter(path):
             continue
         if path.is_dir():
             if depth > 1:

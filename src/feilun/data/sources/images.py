@@ -6,11 +6,12 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from feilun.data.sources import delimited, jsonl
+from feilun.data.sources._folders import class_table, parts
 from feilun.data.sources.base import SPLITS, BadRow, Options, Table
 from feilun.errors import InvalidData
 from feilun.types import Row, Split
 
-__all__ = ["MANIFESTS", "MAX_BYTES", "SUFFIXES", "open_tables", "read_image"]
+__all__ = ["MANIFESTS", "MAX_BYTES", "SUFFIXES", "manifest_of", "open_tables", "read_image"]
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
 MANIFESTS = ("manifest.csv", "manifest.jsonl", "metadata.csv", "metadata.jsonl")
@@ -18,71 +19,93 @@ MANIFESTS = ("manifest.csv", "manifest.jsonl", "metadata.csv", "metadata.jsonl")
 MAX_BYTES = 64 << 20
 """Bytes that one image file may have."""
 
-_LITTER = frozenset({"thumbs.db", "desktop.ini"})
-
 
 def open_tables(location: Path | str, options: Options, known: Collection[str] = ()) -> list[Table]:
     """One table, or one a part where the sub-folders are called train, validation, test.
 
     Columns are ``image`` (bytes), ``label`` (the sub-folder's name; folders below it belong to the
-    same class) and ``file``. With a manifest they are the manifest's.
+    same class) and ``file``. With a manifest, in the folder or in a part, they are the manifest's.
     """
     folder = Path(location)
-    for name in MANIFESTS:
-        if (folder / name).is_file():
-            opener = jsonl.open_tables if name.endswith("l") else delimited.open_tables
-            return opener(folder / name, options, known)
-    classes = _folders(folder)
-    parts = {
-        part: SPLITS[part.name.casefold()] for part in classes if part.name.casefold() in SPLITS
-    }
-    if parts and len(parts) == len(classes):
-        return [_table(part, f"{folder.name}/{part.name}", split) for part, split in parts.items()]
-    return [_table(folder, folder.name, None)]
+    manifest = manifest_of(folder)
+    if manifest:
+        return _of_manifest(manifest, options, known)
+    divided = parts(folder, SUFFIXES)
+    if not divided:
+        return [_table(folder, folder.name, None)]
+    tables = []
+    for part, split in divided.items():
+        name, manifest = f"{folder.name}/{part.name}", manifest_of(part)
+        if manifest:
+            (table,) = _open(manifest, options, known)
+            tables.append(table.over(table.columns, table.rows(), name=name, split=split))
+        else:
+            tables.append(_table(part, name, split))
+    return tables
+
+
+def manifest_of(folder: Path) -> Path | None:
+    """The file in `folder` that says which image has which label."""
+    return next((folder / name for name in MANIFESTS if (folder / name).is_file()), None)
+
+
+def _open(manifest: Path, options: Options, known: Collection[str]) -> list[Table]:
+    opener = jsonl.open_tables if manifest.suffix == ".jsonl" else delimited.open_tables
+    return opener(manifest, options, known)
+
+
+def _of_manifest(manifest: Path, options: Options, known: Collection[str]) -> list[Table]:
+    """The manifest's table; one a part where all images that it names lie in folders of parts."""
+    (table,) = _open(manifest, options, known)
+    column = _path_column(table)
+    names: dict[str, None] = {}
+    if column:
+        for row in table.rows():
+            if isinstance(row, Row):
+                names.setdefault(_first_folder(row.values.get(column)))
+    splits = {name: SPLITS.get(name.casefold()) for name in names}
+    if not column or not splits or not all(splits.values()):
+        table.close()
+        return _open(manifest, options, known)
+    tables = []
+    for place, (name, split) in enumerate(splits.items()):
+        (table,) = _open(manifest, options, known)
+        rows = _of_part(table.rows(), column, name, first=place == 0)
+        title = f"{manifest.name}:{name}"
+        tables.append(table.over(table.columns, rows, name=title, split=split))
+    return tables
+
+
+def _path_column(table: Table) -> str | None:
+    """The column of the images' paths."""
+    for sample in table.samples():
+        values = [v for v in sample.values if v not in (None, "")]
+        if values and all(
+            isinstance(v, str) and Path(v.strip()).suffix.lower() in SUFFIXES for v in values
+        ):
+            return sample.name
+    return None
+
+
+def _first_folder(value: object) -> str:
+    first, mark, _ = str(value or "").strip().replace("\\", "/").removeprefix("./").partition("/")
+    return first if mark else ""
+
+
+def _of_part(
+    rows: Iterator[Row | BadRow], column: str, part: str, *, first: bool
+) -> Iterator[Row | BadRow]:
+    """The rows of one part; bad ones, of which nobody knows, come with the first."""
+    for row in rows:
+        if first if isinstance(row, BadRow) else _first_folder(row.values.get(column)) == part:
+            yield row
 
 
 def _table(folder: Path, name: str, split: Split | None) -> Table:
-    if not _folders(folder):
-        raise InvalidData("data.no_classes", folder=folder)
-    return Table(
-        name,
-        ("image", "label", "file"),
-        _rows(folder),
-        folder=folder,
-        split=split,
-        details={"format": "images"},
+    details = {"format": "images"}
+    return class_table(
+        folder, "image", SUFFIXES, read_image, name=name, split=split, details=details
     )
-
-
-def _folders(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
-
-
-def _rows(folder: Path) -> Iterator[Row | BadRow]:
-    number = 0
-    for kind in _folders(folder):
-        for path in _files(kind):
-            number += 1
-            name = path.relative_to(folder).as_posix()
-            values = {"file": name, "label": kind.name}
-            try:
-                yield Row(number, {"image": read_image(path), **values})
-            except InvalidData as error:
-                yield BadRow(number, error.code, error.params, values)
-    for path in sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES):
-        number += 1
-        yield BadRow(number, "data.no_class_folder", {"file": path.name}, {"file": path.name})
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    """Files below `folder` in the order of their names; what systems leave behind is passed by."""
-    for path in sorted(folder.iterdir()):
-        if path.name.startswith(".") or path.name.lower() in _LITTER:
-            continue
-        if path.is_dir():
-            yield from _files(path)
-        else:
-            yield path
 
 
 def read_image(path: Path) -> bytes:

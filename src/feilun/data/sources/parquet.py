@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from feilun.data.sources._records import from_batches, schema_classes
-from feilun.data.sources.base import Options, Table
+from feilun.data.sources.base import BadRow, Options, Table
 from feilun.errors import InvalidData
 from feilun.types import Row
 
@@ -39,7 +39,7 @@ def open_tables(location: Path | str, options: Options, known: Collection[str] =
     ]
 
 
-def _rows(path: Path, file: Any) -> Iterator[Row]:
+def _rows(path: Path, file: Any) -> Iterator[Row | BadRow]:
     import pyarrow as pa
 
     classes = schema_classes(file.schema_arrow)
