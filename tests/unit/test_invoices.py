@@ -24,7 +24,7 @@ from feilun.billing.currency import micro_of
 from feilun.billing.invoice_document import tax_rate_of
 from feilun.billing.invoice_lines import tiers_of
 from feilun.billing.invoice_page import grouped, invoice_csv, invoice_html
-from feilun.billing.invoices import close_month, find_customer, parse_month
+from feilun.billing.invoices import close_month, find_customer, parse_month, preview_month
 from feilun.errors import Conflict, CorruptArtifact, InvalidData, NotFound, UsageError
 from feilun.money import Tariff
 from feilun.project import Workspace
@@ -414,3 +414,58 @@ def test_which_currency_must_be_said_where_there_are_two(quick: Store) -> None:
     with pytest.raises(UsageError):
         Invoices(quick).credit("Ada", "1", "x")
     assert Invoices(quick).credit("Ada", "1", "x", currency="usd").rows[0]["currency"] == "USD"
+
+
+def test_a_preview_says_what_closing_will_say_and_changes_nothing(store: Store) -> None:
+    add_plan(store, "least", {**FLAT, "monthly_minimum": "10"})
+    ada = add_customer(store, "Ada", "least", tax_rate="19")
+    call(store, ada, day(3), 1000)
+    give_credit(store, ada.id, 250_000, "late answers", currency="EUR", reference="r")
+    before = (store.ledger.usage(), store.catalog.acts())
+    hold(store, ada, day(31))
+    [early] = preview_month(store, ada, MONTH, now=day(20))
+    assert [(line["kind"], line["amount"]) for line in early["lines"]] == [
+        ("usage", "2.00"),
+        ("minimum", "8.00"),
+    ]
+    assert (early["net"], early["total"]) == ("10.00", "11.90")
+    assert "number" not in early
+    assert (early["issued"], early["due"]) == (None, None)
+    assert (store.ledger.usage(), store.catalog.acts()) == before
+    assert store.invoices.invoices() == []
+    with store.invoices._db.write() as db:
+        db.execute(tables_ledger.holds.delete())
+    [closed] = close(store)
+    same = ("lines", "net", "tax", "total", "currency", "customer", "ledger")
+    assert {n: closed.document[n] for n in same} == {n: early[n] for n in same}
+    assert closed.number
+    with pytest.raises(Conflict, match=closed.number):
+        preview_month(store, ada, MONTH, now=AFTER)
+    with pytest.raises(InvalidData, match="2025-12 has not begun"):
+        preview_month(store, ada, "2025-12", now=AFTER)
+    assert preview_month(store, add_customer(store, "Bob", None), now=AFTER) == []
+
+
+@pytest.mark.parametrize(
+    ("currency", "used", "total", "given"),
+    [
+        ("JPY", "0.6", "1", "3"),
+        ("USD", "0.60", "0.60", "3.00"),
+        ("KWD", "0.600", "0.600", "3.000"),
+    ],
+)
+def test_amounts_have_the_digits_of_their_currency(
+    quick: Store, currency: str, used: str, total: str, given: str
+) -> None:
+    tiers = [{"per_1000": "0.2"}]
+    add_plan(quick, "flat", {"currency": currency, "rates": [{"unit": "inputs", "tiers": tiers}]})
+    ada = add_customer(quick, "Ada", "flat")
+    call(quick, ada, day(3), 3000)
+    listing = Workspace.over(quick).usage(days=10_000)
+    [table] = listing.tables()
+    assert f"{used} {currency}" in table.rows[0]
+    [document] = preview_month(quick, ada, MONTH, now=AFTER)
+    assert (document["lines"][0]["amount"], document["total"]) == (used, total)
+    shown = Invoices(quick).credit("Ada", "3", "sorry", currency=currency)
+    [table] = shown.tables()
+    assert f"{given} {currency}" in table.title

@@ -41,6 +41,7 @@ __all__ = [
     "find_customer",
     "minimums_of",
     "parse_month",
+    "preview_month",
 ]
 
 GRACE = timedelta(minutes=5)
@@ -92,6 +93,33 @@ def close_month(
     closing = _Closing(store, book, month, tax, moment)
     found = [invoice for one in chosen for invoice in closing.close(one)]
     return sorted(found, key=lambda invoice: invoice.number)
+
+
+def preview_month(
+    store: Store,
+    customer: Customer,
+    month: str | None = None,
+    *,
+    tax: Decimal | None = None,
+    now: datetime | None = None,
+) -> list[_Json]:
+    """The documents that closing `month` (default: the one that runs) would make by what is in the
+    ledger so far, one a currency, without number and dates of issue. Nothing is charged, numbered
+    or closed. Raises `InvalidData` for a month that has not begun, `Conflict` for one that is
+    closed, naming its invoices."""
+    moment = now or datetime.now(UTC)
+    wanted = f"{moment:%Y-%m}" if month is None else parse_month(month)
+    start, _ = month_span(wanted)
+    if start > moment:
+        raise InvalidData("billing.month_ahead", month=wanted)
+    book = RateBook(store.catalog)
+    book.reload()
+    closing = _Closing(store, book, wanted, tax, moment)
+    found = list(closing.preview(customer))
+    done = store.invoices.invoices(customer=customer.id, month=wanted)
+    if done and not found:
+        raise Conflict("billing.closed_already", month=wanted, numbers=[one.number for one in done])
+    return found
 
 
 def check_month(store: Store, customer: str, month: str) -> int:
@@ -163,6 +191,23 @@ class _Closing:
             if mine:
                 yield self._keep(customer, currency, mine, minimums.get(currency))
 
+    def preview(self, customer: Customer) -> Iterator[_Json]:
+        """The documents of what is not closed yet, made and not kept."""
+        log = self._store.invoices
+        done = {one.currency for one in log.invoices(customer=customer.id, month=self._month)}
+        sums = owed(log.month_sums(customer.id, self._month))
+        minimums = minimums_of(self._book, customer.id, self._month)
+        for currency in sorted(({row.currency for row in sums} | set(minimums)) - done):
+            mine = [row for row in sums if row.currency == currency]
+            if currency in minimums:
+                minimum, version = minimums[currency]
+                missing = _missing(minimum, mine)
+                if missing:
+                    mine.append(_minimum_row(self._month, currency, missing, version))
+            if mine:
+                _, document = self._document(customer, currency, mine, minimums.get(currency))
+                yield document | {"issued": None, "due": None}
+
     def _charge_minimum(
         self,
         customer: Customer,
@@ -172,8 +217,8 @@ class _Closing:
         sums: list[UsageRow],
     ) -> list[UsageRow]:
         """Charges what is missing of the minimum, once, and returns the sums with it."""
-        missing = minimum - usage_amount(sums)
-        if missing <= 0 or any(row.by["outcome"].startswith(MINIMUM) for row in sums):
+        missing = _missing(minimum, sums)
+        if not missing:
             return sums
         event = Event(
             call_id=f"{MINIMUM}{customer.id}:{self._month}:{currency}",
@@ -196,6 +241,19 @@ class _Closing:
         sums: list[UsageRow],
         minimum: tuple[int, PlanVersion] | None,
     ) -> Invoice:
+        total, document = self._document(customer, currency, sums, minimum)
+        said = {"month": self._month, "currency": currency, "total": total}
+        self._store.catalog.note("invoice.close", customer.id, said)
+        return self._store.invoices.add_invoice(customer.id, self._month, currency, total, document)
+
+    def _document(
+        self,
+        customer: Customer,
+        currency: str,
+        sums: list[UsageRow],
+        minimum: tuple[int, PlanVersion] | None,
+    ) -> tuple[int, _Json]:
+        """What is to be paid in micro-units, and the document that says so."""
         lines = [
             *usage_lines(sums, self._prices),
             *minimum_lines(sums, minimum),
@@ -216,9 +274,7 @@ class _Closing:
             "events": sum(row.events for row in sums),
             "amount": exact_text(ledger, currency),
         }
-        said = {"month": self._month, "currency": currency, "total": total}
-        self._store.catalog.note("invoice.close", customer.id, said)
-        return self._store.invoices.add_invoice(customer.id, self._month, currency, total, document)
+        return total, document
 
     def _credit_lines(
         self, customer: Customer, sums: Iterable[UsageRow], currency: str
@@ -256,6 +312,19 @@ class _Closing:
             if now != billed:
                 amount = exact_text(now - billed, currency)
                 yield {"kind": "late", "month": one.month, "amount": amount}
+
+
+def _missing(minimum: int, sums: Sequence[UsageRow]) -> int:
+    """What is still to be charged of a month's minimum."""
+    if any(row.by["outcome"].startswith(MINIMUM) for row in sums):
+        return 0
+    return max(0, minimum - usage_amount(sums))
+
+
+def _minimum_row(month: str, currency: str, amount: int, version: PlanVersion) -> UsageRow:
+    """What the ledger would sum up for a minimum, had it been charged."""
+    by = {"kind": "charge", "outcome": MINIMUM + month, "price_version": version.id}
+    return UsageRow(by, currency, {}, amount, cost=0, engine_us=0, events=1)
 
 
 def find_customer(store: Store, name: str) -> Customer:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from feilun.config import ProjectConfig
 from feilun.errors import InvalidSettings, NotFound
 from feilun.messages import t
+from feilun.money import MICRO
 from feilun.pipeline.context import Context
 from feilun.project.resolve import resolve
 from feilun.store.records import DataVersion
@@ -57,6 +58,13 @@ class ProjectBase:
     def task(self) -> TaskBase:
         """What the project answers."""
         return get_task(self.workspace.store.catalog.project(self.name).task)
+
+    def is_free(self) -> bool:
+        """Whether its answers cost customers nothing: no list price, and no plans that price them.
+        A replica, which has no settings file, does not know and says no."""
+        if not self.file.exists() or self.workspace.store.catalog.plan_versions():
+            return False
+        return round(self.config().serving.price_per_1000 * MICRO) == 0
 
     # Inside
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -13,9 +13,16 @@ from feilun import messages
 from feilun.billing import cloudevents
 from feilun.billing.credits import give_credit
 from feilun.billing.currency import amount_text, exact_text, micro_of
-from feilun.billing.invoice_document import Seller, tax_rate_of
+from feilun.billing.invoice_document import Seller, micro_in, tax_rate_of
 from feilun.billing.invoice_page import grouped, invoice_csv, invoice_html, line_title
-from feilun.billing.invoices import SELLER, check_month, close_month, find_customer, parse_month
+from feilun.billing.invoices import (
+    SELLER,
+    check_month,
+    close_month,
+    find_customer,
+    parse_month,
+    preview_month,
+)
 from feilun.billing.rating import RateBook
 from feilun.billing.rerate import Rerating, rerate, rerating
 from feilun.errors import InvalidData, InvalidSettings, UsageError
@@ -28,7 +35,7 @@ from feilun.table import Result, Table, to_jsonable
 if TYPE_CHECKING:
     from feilun.store.store import Store
 
-__all__ = ["FORMATS", "Format", "InvoiceShown", "Invoices", "Rerated"]
+__all__ = ["FORMATS", "Format", "InvoicePreview", "InvoiceShown", "Invoices", "Rerated"]
 
 Format = Literal["html", "json", "csv"]
 FORMATS: tuple[Format, ...] = get_args(Format)
@@ -43,23 +50,54 @@ class InvoiceShown(Result):
 
     def tables(self) -> Sequence[Table]:
         document = self.document
-        columns = [
-            t("invoice.description"),
-            t("invoice.volume"),
-            t("invoice.amount", currency=document["currency"]),
-        ]
-        rows = [
-            [line_title(line), grouped(line.get("volume", "")), grouped(line["amount"])]
-            for line in document["lines"]
-        ]
-        for name in ("tax", "rounding"):
-            if document[name]:
-                words = t("invoice.tax", rate=document["tax"]["rate"]) if name == "tax" else ""
-                words = words or t("invoice.rounding", decimals=document[name]["decimals"])
-                rows.append([words, "", grouped(document[name]["amount"])])
-        rows.append([t("invoice.total"), "", grouped(document["total"])])
         title = f"{t('invoice.title')} {document['number']}: {document['customer']['legal_name']}"
-        return (Table(title, columns, rows, [t("invoice.digest", digest=self.digest)]),)
+        notes = [t("invoice.digest", digest=self.digest)]
+        return (_document_table(document, title, notes),)
+
+
+@dataclass(frozen=True)
+class InvoicePreview(Result):
+    """What closing a month would put on invoices by what is in the ledger so far, one document a
+    currency. Nothing is numbered or closed."""
+
+    customer: str
+    month: str
+    documents: Sequence[Mapping[str, Any]]
+
+    def tables(self) -> Sequence[Table]:
+        title = t("billing.preview", month=self.month, customer=self.customer)
+        notes = [t("billing.preview_only")]
+        if not self.documents:
+            return (Table(title, (), (), [t("billing.preview_nothing")]),)
+        for document in self.documents:
+            free = sum(
+                int(line.get("volume") or 0)
+                for line in document["lines"]
+                if not micro_in(line["amount"]) and line["kind"] == "usage"
+            )
+            if free:
+                notes.append(t("billing.preview_free", volume=free))
+        return tuple(_document_table(one, title, notes) for one in self.documents)
+
+
+def _document_table(document: Mapping[str, Any], title: str, notes: Sequence[str]) -> Table:
+    """The lines of an invoice's document, with its total."""
+    columns = [
+        t("invoice.description"),
+        t("invoice.volume"),
+        t("invoice.amount", currency=document["currency"]),
+    ]
+    rows = [
+        [line_title(line), grouped(line.get("volume", "")), grouped(line["amount"])]
+        for line in document["lines"]
+    ]
+    for name in ("tax", "rounding"):
+        if document[name]:
+            words = t("invoice.tax", rate=document["tax"]["rate"]) if name == "tax" else ""
+            words = words or t("invoice.rounding", decimals=document[name]["decimals"])
+            rows.append([words, "", grouped(document[name]["amount"])])
+    rows.append([t("invoice.total"), "", grouped(document["total"])])
+    return Table(title, columns, rows, notes)
 
 
 @dataclass(frozen=True)
@@ -117,6 +155,17 @@ class Invoices:
         chosen = None if customer is None else [find_customer(self._store, customer)]
         made = close_month(self._store, month, chosen, tax=tax_rate_of(tax), check=check)
         return self._listing(made, t("billing.closed", month=month))
+
+    def preview(
+        self, customer: str, *, month: str | None = None, tax: str | None = None
+    ) -> InvoicePreview:
+        """What the invoice of `customer` for `month` (default: the one that runs) would say now,
+        before it is closed. Nothing is charged, numbered or closed. Raises `Conflict` for a month
+        that is closed, `InvalidData` for one that has not begun."""
+        known = find_customer(self._store, customer)
+        wanted = month or f"{datetime.now(UTC):%Y-%m}"
+        documents = preview_month(self._store, known, wanted, tax=tax_rate_of(tax))
+        return InvoicePreview(known.name, wanted, documents)
 
     def list(self, *, customer: str | None = None, month: str | None = None) -> Listing:
         """The invoices there are, by number."""
@@ -202,7 +251,8 @@ class Invoices:
             "currency": code,
             "created": event.created,
         }
-        text = t("billing.credited", customer=known.name, amount=amount, currency=code)
+        shown = exact_text(micro, code)
+        text = t("billing.credited", customer=known.name, amount=shown, currency=code)
         return Listing([to_jsonable(row)], Table(text, (), ()))
 
     def rerate(self, customer: str, month: str, version: int, *, write: bool = False) -> Rerated:

@@ -50,6 +50,9 @@ class PlanShown(Result):
             notes.insert(0, plan.description)
         if self.unknown:
             notes.append(t("plans.unknown", names=self.unknown))
+        free = [f"{rate.project} {rate.unit}" for rate in plan.rates if _is_free(rate)]
+        if free and not plan.minimum:
+            notes.append(t("plans.free", names=free))
         columns = [
             t("plans.project"),
             t("plans.endpoint"),
@@ -175,6 +178,10 @@ def limit_words(limits: Mapping[str, Any]) -> str:
         for name, value in limits.items()
     ]
     return ", ".join(said) or "–"
+
+
+def _is_free(rate: Any) -> bool:
+    return all(micro_of(tier.per_1000) == 0 for tier in rate.tiers)
 
 
 def _rate_rows(rate: Any, currency: str) -> list[list[str]]:

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from feilun import messages, registry
+from feilun.billing.currency import exact_text
 from feilun.billing.prices import set_price
 from feilun.config import Settings, load_settings
 from feilun.errors import Conflict, NotFound, UsageError
@@ -233,6 +234,9 @@ class Workspace:
                 raise NotFound("store.no_customer", id=customer)
             wanted = known.id
         since = datetime.now(UTC) - timedelta(days=days)
+        found = self.store.ledger.usage(
+            customer=wanted, project=project, since=since, by=("customer", "project")
+        )
         rows = [
             {
                 "customer": names.get(row.by["customer"], row.by["customer"]),
@@ -243,9 +247,7 @@ class Workspace:
                 "cost": row.cost / 1e6,
                 "currency": row.currency,
             }
-            for row in self.store.ledger.usage(
-                customer=wanted, project=project, since=since, by=("customer", "project")
-            )
+            for row in found
         ]
         shown = [
             [
@@ -253,10 +255,10 @@ class Workspace:
                 str(r["project"]),
                 f"{r['calls']:,}",
                 f"{r['inputs']:,}",
-                f"{r['amount']:.6f} {r['currency']}",
-                f"{r['cost']:.6f} {r['currency']}",
+                f"{exact_text(row.amount, row.currency)} {row.currency}",
+                f"{exact_text(row.cost, row.currency)} {row.currency}",
             ]
-            for r in rows
+            for r, row in zip(rows, found, strict=True)
         ]
         columns = [
             t(f"project.{c}") for c in ("customer", "project", "calls", "answers", "amount", "cost")
@@ -366,6 +368,8 @@ class Workspace:
             live = project.live
             key = "project.answers_now" if live else "project.answers_not_yet"
             lines.append(t(key, project=project.name, version=live.id if live else ""))
+            if live and project.is_free():
+                lines.append(t("billing.free", project=project.name, file=project.file))
         if not self.keys().rows:
             lines.append(t("project.no_keys"))
         return lines

@@ -15,6 +15,7 @@ __all__ = [
     "invoice_close",
     "invoice_export",
     "invoice_list",
+    "invoice_preview",
     "invoice_seller",
     "invoice_show",
     "rerate",
@@ -63,6 +64,19 @@ def invoice_list(
     """The invoices there are."""
     with shell.workspace() as workspace:
         shell.show(workspace.invoices.list(customer=customer, month=month))
+
+
+def invoice_preview(
+    shell: Shell,
+    customer: Annotated[str, typer.Argument(help=t("cli.argument_customer"))],
+    month: Annotated[
+        str | None, typer.Option("--month", help=t("cli.option_preview_month"))
+    ] = None,
+    tax: Annotated[str | None, typer.Option("--tax", help=t("cli.option_tax"))] = None,
+) -> None:
+    """What a customer's invoice would say now, before its month is closed."""
+    with shell.workspace() as workspace:
+        shell.show(workspace.invoices.preview(customer, month=month, tax=tax))
 
 
 def invoice_seller(
