@@ -27,7 +27,8 @@ __all__ = ["Reading", "content_keys", "is_empty", "open_readings", "read", "row_
 class Reading:
     """One table with its columns' roles; iterate it once for `Example` and `BadRow`.
 
-    Examples have the user's id or ``""``, and the split that the table says it is, else ``train``.
+    Examples have the user's id, of pictures else the file, or ``""``, and the split that the table
+    says it is, else ``train``.
     With `need_label` a row without a label, or with nothing in its input, is a bad row, and rows
     that are no examples are counted in the table's details as ``left_out``; when `timed`, a row
     whose time cannot be read is a bad one. Times are not looked at otherwise.
@@ -45,6 +46,7 @@ class Reading:
         name, split = self.table.name, self.table.split or "train"
         timed = roles.time if self.timed else None
         need_label = self.need_label
+        named = self._file_names()
         labels: dict[str, str] = {}
         for row in self.table.rows():
             if isinstance(row, BadRow):
@@ -73,7 +75,7 @@ class Reading:
                 yield BadRow(row.number, error.code, error.params, values)
                 continue
             yield Example(
-                _text(values.get(roles.id)) if roles.id else "",
+                _text(values.get(roles.id)) if roles.id else named(values),
                 item,
                 label,
                 split,
@@ -82,6 +84,24 @@ class Reading:
                 name,
                 when,
             )
+
+    def _file_names(self) -> Callable[[Mapping[str, Scalar]], str]:
+        """The id of a row of pictures without one of its own: its file, ``photos/cat/1.jpg``."""
+        inputs = [self.roles.inputs[c.name] for c in self.task.columns if c.kind == "image"]
+        folder = self.table.folder
+        if not inputs or folder is None:
+            return lambda values: ""
+        found = "file" if self.table.details.get("format") == "images" else inputs[0]
+        begin = f"{folder.name}/" if folder.name else ""
+
+        def name(values: Mapping[str, Scalar]) -> str:
+            file = values.get(found)
+            if not isinstance(file, str) or not file or file.startswith("data:"):
+                return ""
+            file = sound(file.strip()).replace("\\", "/")
+            return file.rpartition("/")[2] if file.startswith("/") else begin + file
+
+        return name
 
     def _taker(self) -> Callable[[Mapping[str, Scalar]], Item]:
         """Takes the item out of a row's values."""

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from feilun.errors import InvalidData
-from feilun.tasks._pictures import decode
+from feilun.tasks._thumbnail import SIDE, thumbnail
 from feilun.types import Item, Scalar
 
 __all__ = ["MOST_LETTERS", "SIDE", "Shown", "show"]
 
 MOST_LETTERS = 2_000
 """Letters of a text that a report shows; the rest is counted, not shown."""
-SIDE = 160
-"""Longest side of a thumbnail in pixels; smaller pictures keep their size."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +32,9 @@ def show(item: Item) -> Shown:
         picture = next((v for v in item.values() if isinstance(v, bytes)), None)
         lines = [f"{k}: {_plain(v)}" for k, v in item.items() if not isinstance(v, bytes)]
         text = _cut("\n".join(lines))
-        return Shown(text.text, _thumbnail(picture) if picture is not None else None, text.cut)
+        return Shown(text.text, thumbnail(picture) if picture is not None else None, text.cut)
     if isinstance(item, bytes):
-        return Shown(image=_thumbnail(item))
+        return Shown(image=thumbnail(item))
     return _cut(_plain(item))
 
 
@@ -49,20 +44,3 @@ def _plain(value: Scalar) -> str:
 
 def _cut(text: str) -> Shown:
     return Shown(text[:MOST_LETTERS], cut=max(len(text) - MOST_LETTERS, 0))
-
-
-def _thumbnail(data: bytes) -> str | None:
-    """A data URI of a few kilobytes: PNG for small pictures, whose pixels matter, else JPEG."""
-    try:
-        picture = decode(data)
-    except InvalidData:
-        return None
-    small = max(picture.size) <= SIDE // 2
-    picture.thumbnail((SIDE, SIDE))
-    written = io.BytesIO()
-    if small:
-        picture.save(written, "PNG", optimize=True)
-    else:
-        picture.save(written, "JPEG", quality=78, optimize=True)
-    kind = "png" if small else "jpeg"
-    return f"data:image/{kind};base64,{base64.b64encode(written.getvalue()).decode('ascii')}"

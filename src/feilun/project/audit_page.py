@@ -91,7 +91,8 @@ def _details(one: Finding) -> list[str]:
 
 
 def _said(source: str, row_id: str, text: str, label: str) -> str:
-    place = source if source.rpartition(":")[2].isdigit() else row_id
+    placed = text and source.rpartition(":")[2].isdigit()
+    place = source if placed else row_id  # a picture is known by its file
     short = text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
     return f"[{place}] {short or t('audit.picture')} = {label}"
 
@@ -132,12 +133,15 @@ def render(report: AuditReport, *, lang: Language | None = None) -> str:
         for severity in ("bad", "warn", "info")
     }
     state = "bad" if counts["bad"] else "warn" if counts["warn"] else "good"
+    wrong = [one for one in report.findings if one.severity == "bad" and one.code != "personal"]
+    headline = "private" if counts["bad"] and not wrong else state
+    told = {**counts, "bad": len(wrong)}
     return template("audit.html", "feilun.project").render(
         report=report,
         lang=lang or messages.language(),
         tone={"bad": "out", "warn": "unsure", "good": "live"}[state],
         badge=_say(f"audit.badge_{state}"),
-        headline=_say(f"audit.headline_{state}", name=report.version, **counts),
+        headline=_say(f"audit.headline_{headline}", name=report.version, **told),
         opening=_opening(report),
         flattery=_flattery(report),
         counts=counts,
@@ -198,7 +202,13 @@ def _view(one: Finding) -> dict[str, Any]:
             {
                 "note": _notice(instance.note),
                 "rows": [
-                    {"text": row.text, "label": row.label, "id": row.row_id, "at": row.source}
+                    {
+                        "text": row.text,
+                        "image": row.image,
+                        "label": row.label,
+                        "id": row.row_id,
+                        "at": row.source,
+                    }
                     for row in instance.rows
                 ],
             }

@@ -41,6 +41,7 @@ def audit_version(context: Context, version: DataVersion, folder: Path) -> Audit
         processor=processor,
         base=_base(context),
         seed=context.config.data.seed,
+        by_class=_by_class(version.info.get("sources", ())),
     )
     bad = int(version.info.get("bad") or 0)
     return _report(context, looked, version.id, bad, folder, added=True)
@@ -86,10 +87,21 @@ def audit_files(
             base=_base(context),
             scratch=out,
             seed=context.config.data.seed,
+            by_class=_by_class([asdict(one) for one in staged.sources]),
         )
         return _report(context, looked, name, staged.bad, folder, added=False, empty=staged.empty)
     finally:
         shutil.rmtree(out, ignore_errors=True)
+
+
+_FOLDERS = ("images",)
+"""Formats whose order is that of their classes."""
+
+
+def _by_class(sources: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether all sources are folders whose sub-folders are the classes."""
+    formats = [source["details"].get("format") for source in sources]
+    return bool(formats) and all(one in _FOLDERS for one in formats)
 
 
 def _given(read: ReadOptions) -> list[str]:

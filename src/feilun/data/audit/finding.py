@@ -16,11 +16,24 @@ from feilun.types import Example, Item
 __all__ = ["CODES", "EXAMPLES", "Draft", "Finding", "Instance", "Severity", "ShownRow", "filled"]
 
 Severity = Literal["info", "warn", "bad"]
-"""``bad``: figures measured on these rows, or the model, cannot be trusted until it is mended."""
+"""``bad``: figures measured on these rows, or the model, cannot be trusted until it is mended; of
+personal data, that nobody should learn from them as they are."""
 
 EXAMPLES = 3
 _SHOWN = 240
 _ORDER: Mapping[str, int] = {"bad": 0, "warn": 1, "info": 2}
+_PRICES: Mapping[str, tuple[str | float, str | float]] = {
+    "audit.cost_duplicates": ("naive", "honest"),
+    "audit.cost_near": ("naive", "honest"),
+    "audit.cost_conflicts": (1.0, "ceiling"),
+    "audit.cost_suspects": (1.0, "ceiling"),
+    "audit.cost_drift": ("known", "guess"),
+    "audit.cost_sorted": ("known", "guess"),
+    "audit.cost_column": ("right", "guess"),
+    "audit.cost_truncated": ("share", 0.0),
+    "audit.cost_languages": ("on_main", "on_others"),
+}
+"""What of a cost's figures is taken from what."""
 
 CODES = (
     "exact_duplicates",
@@ -53,14 +66,16 @@ name."""
 
 @dataclass(frozen=True, slots=True)
 class ShownRow:
-    """One row as it is shown: `text` is cut at 240 characters, empty for a picture; `source` says
-    where it came from, of a file that is not added yet with the number of its row."""
+    """One row as it is shown: `text` is cut at 240 characters, empty for a picture, which `image`
+    shows as a data URI; `source` says where it came from, of a file that is not added yet with the
+    number of its row."""
 
     row_id: str
     text: str
     label: str
     split: str
     source: str = ""
+    image: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +105,18 @@ class Finding:
     cost: Notice | None = None
     mend: tuple[str, ...] = ()
 
+    @property
+    def price(self) -> float:
+        """The cost as a share of the answers, to order by: what a figure is too high, or what is
+        out of reach; 0 where nothing was measured."""
+        if self.cost is None or self.cost.code not in _PRICES:
+            return 0.0
+        more, less = (
+            one if isinstance(one, float) else float(self.cost.params[one])
+            for one in _PRICES[self.cost.code]
+        )
+        return max(more - less, 0.0)
+
     def title(self, lang: messages.Language | None = None) -> str:
         """The name of this kind of finding."""
         return messages.t(f"audit.title_{self.code}", lang)
@@ -115,6 +142,8 @@ class Finding:
         raw["cost"] = _spoken(self.cost, lang)
         for one, instance in zip(raw["examples"], self.examples, strict=True):
             one["note"] = _spoken(instance.note, lang)
+            for row in one["rows"]:
+                del row["image"]  # for pages alone
         return raw
 
     @classmethod
@@ -147,8 +176,9 @@ class Draft:
 
 
 def filled(drafts: Iterable[Draft], data: Dataset) -> tuple[Finding, ...]:
-    """The findings with their examples, the worst first."""
-    listed = sorted(drafts, key=lambda d: (_ORDER[d.finding.severity], CODES.index(d.finding.code)))
+    """The findings with their examples: by what is to be done, then by what they cost, then those
+    whose cost is not measured."""
+    listed = sorted(drafts, key=lambda draft: _rank(draft.finding))
     wanted = {place for draft in listed for places in draft.places for place in places}
     rows: dict[int, Example] = {}
     last = max(wanted, default=-1)
@@ -158,6 +188,10 @@ def filled(drafts: Iterable[Draft], data: Dataset) -> tuple[Finding, ...]:
         if place in wanted:
             rows[place] = example
     return tuple(_with_examples(draft, rows) for draft in listed)
+
+
+def _rank(finding: Finding) -> tuple[int, float, int]:
+    return _ORDER[finding.severity], -finding.price, CODES.index(finding.code)
 
 
 def _with_examples(draft: Draft, rows: Mapping[int, Example]) -> Finding:
@@ -186,7 +220,16 @@ def _row(example: Example, code: str) -> ShownRow:
         spans = find(item)
         item = _from(item, spans[0].start if code == "personal" and spans else trace(item))
     label = example.label or ""
-    return ShownRow(example.row_id, shown_text(item), label, example.split, example.source)
+    text = shown_text(item)
+    return ShownRow(example.row_id, text, label, example.split, example.source, _picture(item))
+
+
+def _picture(item: Item) -> str:
+    from feilun.tasks._thumbnail import thumbnail
+
+    values = item.values() if isinstance(item, Mapping) else [item]
+    found = next((value for value in values if isinstance(value, bytes)), None)
+    return (thumbnail(found) or "") if found is not None else ""
 
 
 def _from(text: str, place: int) -> str:

@@ -121,6 +121,7 @@ def _suspects(
     )
     if drafts:
         texts = sample.texts
-        shown = {at: (sample.examples[at].row_id, texts[at]) for at in found.rows.tolist()}
+        ids = [example.row_id for example in sample.examples]
+        shown = {at: (ids[at], texts[at] or ids[at]) for at in found.rows.tolist()}
         suspects.write(looked.suspects, found, labels, rows.names, shown)
     return drafts

@@ -20,6 +20,8 @@ class Looked:
     `bad` unusable rows beside them by `reasons`; `left_out` what the version says it was made
     without; `columns` of the source. `processor` is that of the base, called `base`.
 
+    `by_class`: the rows lie in folders of their classes, so that their order tells nothing new.
+
     `add` and `clean` begin the commands that mend; `suspects` is the file for likely wrong labels.
     """
 
@@ -38,3 +40,4 @@ class Looked:
     base: str = ""
     scratch: Path | None = None
     seed: int = 0
+    by_class: bool = False

@@ -127,7 +127,7 @@ def _plain(
         *duplicates.conflicts(
             rows, first, group if rows.text else None, basis, (f"{clean} --drop-conflicts",)
         ),
-        *order.order(rows.labels, rows.names, basis),
+        *([] if looked.by_class else order.order(rows.labels, rows.names, basis)),
         *readable.bad_rows(
             looked.bad,
             len(rows) + looked.bad,
