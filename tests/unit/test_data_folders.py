@@ -273,3 +273,19 @@ def test_a_lock_file_says_what_it_is(tmp_path: Path, name: str) -> None:
 def test_usual_names_are_no_litter() -> None:
     for name in ("a.csv", "parts", "temp.txt", "thumbs", "desktop.png", "$5 off.txt", "~a.txt"):
         assert not is_litter(Path(name)), name
+
+
+def test_pictures_of_phones(tmp_path: Path) -> None:
+    folder = write_digits(tmp_path / "d", 40)
+    first = next((folder / "1").glob("*.png"))
+    put(folder / "1" / "photo.jfif", first.read_bytes())
+    put(folder / "1" / "IMG_0001.HEIC", b"\0\0\0\x18ftypheic")
+    data, _ = build_version(tmp_path / "v1", folder, task=images_task())
+    assert len(data) == 40, "the same bytes twice are one"
+    (bad,) = bad_rows(tmp_path / "v1")
+    assert (bad["code"], bad["values"]["file"]) == ("formats.unread_image", "1/IMG_0001.HEIC")
+    for label in ("cat", "dog"):
+        put(tmp_path / "phone" / label / "IMG_1.HEIC", b"\0\0\0\x18ftypheic")
+    with pytest.raises(InvalidData) as caught:
+        build_version(tmp_path / "v2", tmp_path / "phone", task=images_task())
+    assert "HEIC" in caught.value.message()

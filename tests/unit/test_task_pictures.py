@@ -110,7 +110,7 @@ def test_what_is_no_picture_is_refused() -> None:
     assert _code("cat.png") == "tasks.no_image_bytes"
     assert _code(None) == "tasks.no_image_bytes"
     assert _code({"picture": b""}) == "tasks.wrong_columns"
-    assert _code(b"%PDF-1.7 ...") == "tasks.not_an_image"
+    assert _code(b"PK\3\4 ...") == "tasks.not_an_image"
 
 
 @pytest.mark.parametrize("kind", _pictures.FORMATS)
@@ -233,3 +233,95 @@ def test_what_decoding_refuses_is_accepted_before() -> None:
         with pytest.raises(InvalidData) as caught:
             refuse(broken, *(["image"] if refuse is _pictures.check else []))  # type: ignore[operator]
         assert caught.value.code == "tasks.damaged_image"
+
+
+def _chunk(kind: bytes, content: bytes) -> bytes:
+    return (
+        struct.pack(">I", len(content)) + kind + content
+        + struct.pack(">I", zlib.crc32(kind + content))
+    )  # fmt: skip
+
+
+def _with(data: bytes, *chunks: bytes, at_end: bool = False) -> bytes:
+    place = len(data) - 12 if at_end else 33
+    return data[:place] + b"".join(chunks) + data[place:]
+
+
+_LONG = b"prompt, " * 250_000
+_XMP = (
+    b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF><rdf:Description tiff:Orientation="6"/>'
+    b"</rdf:RDF></x:xmpmeta>"
+)
+
+
+@pytest.mark.parametrize("at_end", [False, True])
+@pytest.mark.parametrize(
+    "chunk",
+    [
+        _chunk(b"tEXt", b"parameters\0" + _LONG),
+        _chunk(b"zTXt", b"parameters\0\0" + zlib.compress(_LONG * 40)),
+        _chunk(b"iTXt", b"parameters\0\0\0\0\0" + _LONG),
+        _chunk(b"iTXt", b"parameters\0\1\0\0\0" + zlib.compress(_LONG)),
+        _chunk(b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0" + zlib.compress(_XMP + b" " * 3_000_000)),
+        _chunk(b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0no zlib"),
+        _chunk(b"zTXt", b"Raw profile type exif\0\0" + zlib.compress(b"0" * 3_000_000)),
+        _chunk(b"iCCP", b"ICC\0\0" + zlib.compress(bytes(3_000_000))),
+    ],
+    ids=["text", "packed", "international", "packed-2", "xmp", "broken", "exif", "profile"],
+)
+def test_long_texts_and_profiles_are_left_out(chunk: bytes, at_end: bool) -> None:
+    plain = _file(_solid((200, 40, 90), size=(16, 4)))
+    assert _pixel(_with(plain, chunk, at_end=at_end)) == (200, 40, 90)
+    many = _with(plain, *[chunk] * 3, at_end=at_end)
+    assert _pictures.decode(many).size == (16, 4)
+
+
+def test_a_short_text_may_say_which_way_is_up() -> None:
+    plain = _file(_solid((1, 2, 3), size=(16, 4)))
+    upright = [
+        _chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + _XMP),
+        _chunk(b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0" + zlib.compress(_XMP)),
+    ]
+    for chunk in upright:
+        assert _pictures.decode(_with(plain, chunk)).size == (4, 16)
+        long = _chunk(b"tEXt", b"parameters\0" + _LONG)
+        assert _pictures.decode(_with(plain, long, chunk)).size == (4, 16)
+
+
+def test_phones_and_printers() -> None:
+    exif = Image.Exif()
+    exif[0x112] = 6
+    left, right = _solid((200, 40, 90), size=(16, 4)), _solid((0, 0, 0), size=(16, 4))
+    pair = _file(left, "MPO", save_all=True, append_images=[right], exif=exif)
+    assert _pictures.decode(pair).size == (4, 16), "the first of two, upright"
+    assert np.abs(np.array(_pixel(pair)) - (200, 40, 90)).max() <= 6
+    for kind in ("PNG", "JPEG", "WEBP", "TIFF"):
+        assert _pictures.decode(_file(left, kind, exif=exif)).size == (4, 16), kind
+    profile = _file(_solid((0, 255, 255, 0), "CMYK"), "JPEG", icc_profile=bytes(900_000))
+    assert _pixel(profile)[0] > 240
+    deep = _chunk(b"tEXt", b"Comment\0" + _LONG)
+    grey = Image.fromarray(np.full((4, 4), 40_000, np.uint16))
+    assert _pixel(_with(_file(grey), deep)) == (156, 156, 156)
+    moving = _file(left, "GIF", save_all=True, append_images=[right])
+    assert _pixel(moving) == (200, 40, 90)
+
+
+@pytest.mark.parametrize(
+    ("data", "kind"),
+    [
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(90), "HEIC"),
+        (b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic" + bytes(90), "HEIC"),
+        (_file(_solid((1, 2, 3)), "AVIF"), "AVIF"),
+        (_file(_solid((1, 2, 3)), "JPEG2000"), "JPEG 2000"),
+        (b'<?xml version="1.0"?>\n<svg xmlns="http://www.w3.org/2000/svg"/>', "SVG"),
+        (b"%PDF-1.7\n", "PDF"),
+        (b"8BPS\0\1", "Photoshop"),
+    ],
+)
+def test_formats_that_people_have_and_that_are_not_read_are_named(data: bytes, kind: str) -> None:
+    for look in (_pictures.decode, lambda value: _pictures.check(value, "image")):
+        with pytest.raises(InvalidData) as caught:
+            look(data)
+        assert caught.value.code == "tasks.unread_image"
+        assert kind in caught.value.message()
+        assert "JPEG" in caught.value.hint()

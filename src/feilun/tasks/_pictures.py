@@ -1,10 +1,11 @@
 """Pictures from strangers: what is accepted, and how any of it becomes 8-bit RGB.
 
 The header is read first, so that a picture with too many pixels is refused before any memory is
-taken for it. Then, in this order: the first frame of an animation or document; turned upright by
-its EXIF orientation; transparency laid on white; palettes, grey, CMYK and other colour spaces to
-RGB by Pillow's plain formulas (colour profiles are not applied); 16-bit scaled from 0..65535;
-floating point from 0..1, or from 0..255 where any value is above 1.
+taken for it; texts and profiles in PNGs are left out unread. Then, in this order: the first frame
+of an animation or document; turned upright by its EXIF orientation; transparency laid on white;
+palettes, grey, CMYK and other colour spaces to RGB by Pillow's plain formulas (colour profiles are
+not applied); 16-bit scaled from 0..65535; floating point from 0..1, or from 0..255 where any value
+is above 1.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from feilun.errors import InvalidData
+from feilun.tasks._png import without_texts
 from feilun.types import Item
 
 if TYPE_CHECKING:
@@ -27,6 +29,16 @@ if TYPE_CHECKING:
 __all__ = ["FORMATS", "MAX_PIXELS", "accept", "check", "decode", "input_schema"]
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
+
+_HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+_UNREAD = (
+    (b"%PDF", "PDF"),
+    (b"8BPS", "Photoshop"),
+    (b"\0\0\0\x0cjP  ", "JPEG 2000"),
+    (b"\xff\x4f\xff\x51", "JPEG 2000"),
+    (b"\xff\x0a", "JPEG XL"),
+    (b"\0\0\0\x0cJXL ", "JPEG XL"),
+)
 
 MAX_PIXELS = 50_000_000
 """Width times height of one picture."""
@@ -115,8 +127,11 @@ def _open(data: bytes) -> Image:
 
     _strict()
     try:
-        image = Image.open(io.BytesIO(data), formats=FORMATS)
+        image = Image.open(io.BytesIO(without_texts(data)), formats=FORMATS)
     except UnidentifiedImageError:
+        kind = _unread(data)
+        if kind:
+            raise InvalidData("tasks.unread_image", kind=kind, formats=FORMATS) from None
         raise InvalidData("tasks.not_an_image", formats=FORMATS) from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise InvalidData("tasks.too_many_pixels", limit=MAX_PIXELS) from None
@@ -125,6 +140,17 @@ def _open(data: bytes) -> Image:
     if image.width * image.height > MAX_PIXELS:
         raise InvalidData("tasks.too_many_pixels", limit=MAX_PIXELS)
     return image
+
+
+def _unread(data: bytes) -> str:
+    """The name of a kind of picture that people have and that is not read; empty for others."""
+    if data[4:8] == b"ftyp":
+        brand = data[8:12]
+        return "AVIF" if brand in (b"avif", b"avis") else "HEIC" if brand in _HEIC else ""
+    head = data[:256].lstrip()
+    if head.startswith((b"<svg", b"<?xml")) and b"<svg" in data[:4096]:
+        return "SVG"
+    return next((name for magic, name in _UNREAD if data.startswith(magic)), "")
 
 
 def _load(image: Image) -> None:

@@ -32,7 +32,7 @@ SUBJECT = (
     "客户", "客户编号", "客户id", "用户", "用户编号", "用户id", "用户名", "作者",
 )  # fmt: skip
 
-_IMAGE_NAME = re.compile(r"\.(png|jpe?g|webp|gif|bmp|tiff?)$", re.IGNORECASE)
+_IMAGE_NAME = re.compile(r"\.(png|jpe?g|jpe|jfif|mpo|heic|webp|gif|bmp|tiff?)$", re.IGNORECASE)
 
 # `comment_id` is about a comment, not one.
 _ABOUT = frozenset(

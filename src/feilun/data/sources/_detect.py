@@ -15,7 +15,7 @@ from feilun.data.sources._partitions import is_hive
 from feilun.data.sources._repository import is_repository
 from feilun.data.sources._text import open_text
 from feilun.data.sources.html import is_page
-from feilun.data.sources.images import MANIFESTS, SUFFIXES
+from feilun.data.sources.images import MANIFESTS, SUFFIXES, UNREAD
 from feilun.data.sources.label_studio import is_task
 from feilun.data.sources.mediawiki import is_dump
 from feilun.errors import InvalidData
@@ -82,7 +82,7 @@ def _of_folder(path: Path) -> str:
         return "hive"
     if is_repository(path):
         return "huggingface"
-    images, written = kinds(path, SUFFIXES, texts.SUFFIXES)
+    images, written = kinds(path, SUFFIXES | set(UNREAD), texts.SUFFIXES)
     if written > 2 * images:
         return "texts"
     if images or any(p.suffix.lower() in SUFFIXES for p in walk(path)):

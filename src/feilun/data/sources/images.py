@@ -11,9 +11,33 @@ from feilun.data.sources.base import SPLITS, BadRow, Options, Table
 from feilun.errors import InvalidData
 from feilun.types import Row, Split
 
-__all__ = ["MANIFESTS", "MAX_BYTES", "SUFFIXES", "manifest_of", "open_tables", "read_image"]
+__all__ = [
+    "MANIFESTS",
+    "MAX_BYTES",
+    "SUFFIXES",
+    "UNREAD",
+    "manifest_of",
+    "open_tables",
+    "read_image",
+]
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
+SUFFIXES = frozenset(
+    {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".webp", ".gif", ".bmp", ".tif", ".tiff"}
+)
+UNREAD = {
+    ".heic": "HEIC",
+    ".heif": "HEIC",
+    ".avif": "AVIF",
+    ".jp2": "JPEG 2000",
+    ".jxl": "JPEG XL",
+    ".svg": "SVG",
+    ".psd": "Photoshop",
+    ".dng": "DNG",
+    ".cr2": "CR2",
+    ".nef": "NEF",
+    ".arw": "ARW",
+}
+"""Pictures that people have and that are not read."""
 MANIFESTS = ("manifest.csv", "manifest.jsonl", "metadata.csv", "metadata.jsonl")
 """Files that, lying in the folder, say which image has which label."""
 MAX_BYTES = 64 << 20
@@ -111,6 +135,9 @@ def _table(folder: Path, name: str, split: Split | None) -> Table:
 def read_image(path: Path) -> bytes:
     """The bytes of an image file. Raises `InvalidData` when it is missing, no image by its name,
     or larger than `MAX_BYTES`; whether it can be decoded is the task's to say."""
+    kind = UNREAD.get(path.suffix.lower())
+    if kind:
+        raise InvalidData("formats.unread_image", file=path.name, kind=kind)
     if path.suffix.lower() not in SUFFIXES:
         raise InvalidData("data.not_an_image", file=path.name)
     try:
