@@ -11,10 +11,18 @@ from typing import Any
 
 import pytest
 
-from feilun.data.sources import LeftOut, Source
+from feilun.data.sources import LeftOut, Source, format_of, open_tables
 from feilun.errors import InvalidData
 from feilun.store.dataset import Dataset
-from helpers.builds import bad_rows, build_version, rows_of, table_of, texts_task
+from helpers.builds import (
+    bad_rows,
+    build_version,
+    images_task,
+    rows_of,
+    table_of,
+    texts_task,
+)
+from helpers.pictures import write_digits
 from helpers.rows import reviews
 
 TEXTS = [text for text, _ in reviews(60)]
@@ -255,3 +263,80 @@ def test_doccano_as_csv(tmp_path: Path) -> None:
     usual = [{"id": n, "text": TEXTS[n], "label": labels[n % 3]} for n in range(60)]
     found = rows_of(table_of(cells(tmp_path / "b.csv", usual)))
     assert {row["label"] for row in found if isinstance(row, dict)} == set(labels[:3])
+
+
+def cvat(folder: Path, subset: bool, beside: str) -> tuple[Path, list[Path]]:
+    """An export of CVAT with a tag for each of 40 digits but the first three."""
+    pictures = sorted(write_digits(folder / "all", 40).rglob("*.png"), key=lambda path: path.name)
+    said = []
+    for number, path in enumerate(pictures):
+        part = ("Train", "Validation", "Test")[number % 10 // 8 + (number % 10 == 9)]
+        place = folder / beside.format(part=part)
+        place.mkdir(parents=True, exist_ok=True)
+        path = path.rename(place / f"{number} & <{path.parent.name}>.png")
+        tag = f'<tag label="is {path.stem[-2]}" source="manual"></tag>'
+        inner = (
+            ("", tag + '<tag label="faint"/>', '<box label="x"/>')[number] if number < 3 else tag
+        )
+        name = path.name.replace("&", "&amp;").replace("<", "&lt;")
+        own = f' subset="{part}"' if subset else ""
+        said.append(f'<image id="{number}" name="{name}"{own} width="8">{inner}</image>')
+    file = folder / "annotations.xml"
+    file.write_text(
+        '<?xml version="1.0" encoding="utf-8"?>\n<annotations><version>1.1</version>'
+        f"<meta><task/></meta>{''.join(said)}</annotations>",
+        "utf-8",
+    )
+    return file, pictures
+
+
+@pytest.mark.parametrize(
+    ("subset", "beside"), [(False, "images"), (False, "."), (True, "images/{part}")]
+)
+@pytest.mark.parametrize("named", [True, False])
+def test_cvat(tmp_path: Path, subset: bool, beside: str, named: bool) -> None:
+    file, _ = cvat(tmp_path / "d", subset, beside)
+    source = file if named else file.parent
+    assert format_of(source) == "cvat"
+    data, report = build_version(tmp_path / "v1", source, task=images_task())
+    assert len(data) == 37
+    assert all(label.startswith("is ") for label in data.schema.labels)
+    assert sorted(row["code"] for row in bad_rows(tmp_path / "v1")) == [
+        "data.empty_label", "data.empty_label", "formats.several_labels",
+    ]  # fmt: skip
+    assert len(report.sources) == (3 if subset else 1)
+    if subset:
+        assert (data.size("validation"), data.size("test")) == (4, 4)
+
+
+def test_cvat_without_a_class(tmp_path: Path) -> None:
+    file = tmp_path / "annotations.xml"
+    head = '<?xml version="1.0"?>\n<annotations><meta/>'
+    image = '<image id="0" name="a.png"><box label="cat"/><polygon label="dog"/></image>'
+    cases = {
+        "formats.cvat_no_tags": head + image * 2 + "</annotations>",
+        "formats.cvat_no_images": head + '<track id="0" label="cat"/></annotations>',
+        "data.damaged": head + image,
+        "formats.xml_doctype": head.replace(
+            "<annotations>", '<!DOCTYPE a [<!ENTITY b "c">]><annotations>'
+        )
+        + "</annotations>",
+    }
+    for code, text in cases.items():
+        file.write_text(text)
+        with pytest.raises(InvalidData) as caught:
+            open_tables(Source(file))
+        assert caught.value.code == code
+        if code == "formats.cvat_no_tags":
+            assert caught.value.params == {"file": file, "images": 2, "shapes": 4}
+
+
+def test_brat_says_what_it_is(tmp_path: Path) -> None:
+    for number in range(5):
+        (tmp_path / f"{number}.txt").write_text("the kettle was fine")
+        (tmp_path / f"{number}.ann").write_text("T1\tThing 4 10\tkettle\n" if number else "")
+    for place in (tmp_path, tmp_path / "1.ann"):
+        with pytest.raises(InvalidData) as caught:
+            format_of(place)
+        assert caught.value.code == "formats.brat"
+        assert caught.value.params["file"] == tmp_path / "1.ann"

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from feilun.data.litter import is_litter, walk
-from feilun.data.sources import texts
+from feilun.data.sources import cvat, texts
+from feilun.data.sources._brat import is_notes, notes_in
 from feilun.data.sources._folders import kinds
 from feilun.data.sources._layouts import is_layout
 from feilun.data.sources._partitions import is_hive
@@ -78,10 +79,15 @@ def _of_folder(path: Path) -> str:
         return "huggingface"
     if any((path / name).is_file() for name in MANIFESTS):
         return "images"
+    if (path / cvat.FILE).is_file():
+        return "cvat"
     if is_hive(path):
         return "hive"
     if is_repository(path):
         return "huggingface"
+    notes = notes_in(path)
+    if notes:
+        raise InvalidData("formats.brat", file=notes)
     images, written = kinds(path, SUFFIXES | set(UNREAD), texts.SUFFIXES)
     if written > 2 * images:
         return "texts"
@@ -123,6 +129,10 @@ def _of_text(path: Path, encoding: str | None) -> str:
         raise InvalidData("data.empty_file", file=path)
     if text[0] == "<" and "<mediawiki" in text[:4096]:
         return "mediawiki"
+    if text[0] == "<" and cvat.is_cvat(text[:4096]):
+        return "cvat"
+    if suffix == ".ann" and is_notes(text):
+        raise InvalidData("formats.brat", file=path)
     if text[0] == "<" and is_page(text):
         return "html"
     if text[0] == "[" and is_task(_first(text)):
