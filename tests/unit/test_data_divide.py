@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 
 from feilun.config import DataConfig
-from feilun.data._times import moment
 from feilun.data.near import groups
 from feilun.data.sources import ExampleSource, Source
 from feilun.data.splits import AUTO, Shares, by_time
 from feilun.errors import InvalidData
 from feilun.store.dataset import Dataset
+from feilun.tasks._times import moment
 from feilun.types import Example
 from helpers.builds import bad_rows, build_version, images_task
 from helpers.twins import CHANGES, change, sentences

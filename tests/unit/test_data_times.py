@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from feilun.data._times import moment
 from feilun.errors import InvalidData
+from feilun.tasks._times import moment
 
 THREE = datetime(2026, 3, 1, 15, 5, tzinfo=UTC).timestamp()
 DAY = datetime(2026, 3, 1, tzinfo=UTC).timestamp()

@@ -17,13 +17,13 @@ from helpers.tiny import linear_version, schema
 
 
 def test_every_engine_file_names_its_formats() -> None:
-    assert registry.names("engines") == ["linear", "openvino", "torch"]
-    assert formats() == ["head", "linear", "openvino", "transformers"]
+    assert registry.names("engines") == ["linear", "openvino", "torch", "trees"]
+    assert formats() == ["head", "linear", "openvino", "transformers", "trees"]
 
 
 def test_an_unknown_format_lists_the_known_ones(tmp_path: Path) -> None:
     write_card(tmp_path, Card("gguf", schema(), "full"))
-    with pytest.raises(EnvironmentProblem, match="head, linear, openvino, transformers"):
+    with pytest.raises(EnvironmentProblem, match="head, linear, openvino, transformers, trees"):
         open_engine(tmp_path)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from feilun.compression import measure
 from feilun.compression.result import Compression, choose
 from feilun.config import CompressionConfig
-from feilun.engines.base import Engine, open_engine
+from feilun.engines.base import Engine, converts, open_engine
 from feilun.engines.card import Card, read_card
 from feilun.errors import CorruptArtifact, UsageError
 from feilun.messages import t
@@ -33,7 +33,8 @@ def compress(
     measures them on the validation rows of the dataset folder `data`, and chooses.
 
     float32 is always among them: it is what the others are held against, and what answers when
-    they lose too much. A `linear` version is its own and only variant. At most 1,000 rows are
+    they lose too much. A version that its engine serves as it was
+    trained (`linear`, `trees`) is its own and only variant. At most 1,000 rows are
     answered, 100 of them one at a time; calibration sees training rows alone.
 
     Raises `UsageError` for a version that is a variant already or data without labels,
@@ -46,11 +47,11 @@ def compress(
         raise UsageError("compression.no_rows", data=data)
     if card.format == "openvino":
         raise UsageError("compression.is_variant", version=version)
-    if card.format == "linear":
+    if not converts(card.format):
         _tell(report, _BUILT, t("compression.measuring", rows=len(rows)))
         # A copy: the chosen variant's card gets a temperature, the version is never changed.
-        shutil.copytree(version, out / "linear", copy_function=shutil.copyfile)
-        return _measured(["linear"], out, rows, settings, report, [])
+        shutil.copytree(version, out / card.format, copy_function=shutil.copyfile)
+        return _measured([card.format], out, rows, settings, report, [])
     names, skipped = _build(version, card, dataset, out, settings, report)
     return _measured(names, out, rows, settings, report, skipped)
 

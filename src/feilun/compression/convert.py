@@ -28,7 +28,7 @@ _TOLERANCE = 0.01  # of the largest logit; conversion itself was measured to dif
 
 def processor_of(version: Path, card: Card) -> Processor:
     """The processor that the version was trained with."""
-    task = tasks.get(card.schema.task)
+    task = tasks.of(card.schema)
     return task.processor(processor_folder(version, card), card.schema.settings)
 
 
@@ -44,7 +44,7 @@ def convert(version: Path, card: Card) -> Any:
     import torch
 
     processor = processor_of(version, card)
-    items = tasks.get(card.schema.task).example_items()
+    items = tasks.of(card.schema).example_items()
     arrays = processor.collate(processor.encode(items))
     example = tuple(torch.from_numpy(array) for array in arrays.values())
     shapes = [(_shape(ov, array), ov.Type(array.dtype)) for array in arrays.values()]

@@ -14,7 +14,7 @@ __all__ = ["CHEAPEST_FIRST", "SURE", "Compression", "Flip", "VariantResult", "ch
 SURE = 0.2
 """Margin between the float's two best probabilities above which another label is a fault."""
 
-CHEAPEST_FIRST = ("linear", "int8", "bf16", "fp32")
+CHEAPEST_FIRST = ("int8", "bf16", "fp32")
 """What a variant costs to run, in this order on every processor with 8-bit instructions."""
 
 _FASTER = 1.25  # less is within what two measurements on a busy machine differ by
@@ -135,4 +135,5 @@ def choose(variants: Sequence[VariantResult], max_loss: float) -> tuple[str, tup
 
 
 def _rank(variant: VariantResult) -> int:
-    return CHEAPEST_FIRST.index(variant.name)
+    """A variant of no precision is the version itself, and the only one."""
+    return CHEAPEST_FIRST.index(variant.name) if variant.name in CHEAPEST_FIRST else -1

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from feilun.data._times import moment
 from feilun.data.content import content_key, label_text, sound
 from feilun.data.roles import known_names, resolve
 from feilun.data.sources import BadRow, LeftOut, Source, Table, open_tables
 from feilun.data.sources.images import read_image
 from feilun.errors import InvalidData
+from feilun.tasks._times import moment
 from feilun.tasks.base import TaskBase
 from feilun.types import Example, Item, Roles, Scalar
 
@@ -105,20 +105,21 @@ class Reading:
 
     def _taker(self) -> Callable[[Mapping[str, Scalar]], Item]:
         """Takes the item out of a row's values."""
-        columns = [(c.name, self.roles.inputs[c.name], c.kind) for c in self.task.columns]
+        inputs = self.roles.inputs
+        columns = [(c.name, inputs[c.name], c.kind) for c in self.task.columns if c.name in inputs]
         folder = self.table.folder
 
         def value(values: Mapping[str, Scalar], column: str, kind: str) -> Scalar:
             raw = values.get(column)
             if kind == "image":
                 raw = _image(raw, folder)
-            elif kind == "number":
+            elif kind == "number" and not self.task.open_columns:  # which reads its cells itself
                 raw = _number(raw, column)
             elif type(raw) is not str and isinstance(raw, (dict, list)):
                 raise InvalidData("data.nested", column=column)
             return raw
 
-        if len(columns) == 1:
+        if len(columns) == 1 and len(self.task.columns) == 1:
             _, only, only_kind = columns[0]
             return lambda values: value(values, only, only_kind)
         return lambda values: {name: value(values, c, kind) for name, c, kind in columns}

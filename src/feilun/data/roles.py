@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from feilun.data._times import NAMES
 from feilun.data.sources._cells import place
 from feilun.data.sources.base import BadRow, Table
 from feilun.errors import InvalidData, UsageError
+from feilun.tasks._times import NAMES
 from feilun.tasks.base import TaskBase
 from feilun.types import ColumnSample, Roles
 
@@ -73,7 +73,7 @@ def _resolve(
     need_label: bool,
     need_time: bool,
 ) -> Roles:
-    inputs = [column.name for column in task.columns]
+    inputs = known = [column.name for column in task.columns]
     for role, column in columns.items():
         if role not in inputs and role not in _OTHERS:
             raise UsageError("data.unknown_role", role=role, options=[*inputs, *_OTHERS])
@@ -84,19 +84,37 @@ def _resolve(
     samples = table.samples()
     if all(isinstance(row, BadRow) for row in table.head):
         _refuse_empty(table)
-    roles = _guess(samples, task, columns)
+    if task.open_columns:
+        roles = _open(samples, task, columns)
+    else:
+        roles = _guess(samples, task, columns)
     given = {role: column for role, column in columns.items() if role in _OTHERS}
+    if task.open_columns:
+        inputs = list(roles.inputs)
     chosen = {name: columns.get(name) or roles.inputs.get(name) for name in inputs}
     found = {name: column for name, column in chosen.items() if column is not None}
     roles = replace(roles, inputs=found, **given)
-    if len(found) < len(inputs):
-        missing = [name for name in inputs if name not in found]
+    if len(found) < max(1, len(inputs)):
+        missing = [name for name in inputs if name not in found] or [", ".join(known[:20])]
         raise InvalidData("data.no_input", file=table.name, role=missing[0], options=table.columns)
     if need_label and roles.label is None:
         raise InvalidData("data.no_label", file=table.name, options=table.columns)
     if need_time and roles.time is None:
         return replace(roles, time=_time(table))
     return roles
+
+
+def _open(samples: Sequence[ColumnSample], task: TaskBase, columns: Mapping[str, str]) -> Roles:
+    """The roles in a table whose every column is an input that is nothing else. A column that a
+    role is given to is no other, and no input unless it is given as one."""
+    taken = set(columns.values())
+    names = {column.name for column in task.columns}
+    given = {role: column for role, column in columns.items() if role in names}
+    rest = [sample for sample in samples if sample.name not in taken]
+    if given and not any(sample.name in names for sample in rest):
+        return Roles(given)
+    roles = task.recognise(rest)
+    return replace(roles, inputs={**roles.inputs, **given})
 
 
 def _time(table: Table) -> str:

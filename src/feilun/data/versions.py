@@ -28,6 +28,7 @@ from feilun.data._ticker import Ticker
 from feilun.data._warnings import label_warnings, source_warnings, split_warnings
 from feilun.data._write import Ids, write_rows
 from feilun.data.clean.mending import Mending
+from feilun.data.columns import bind
 from feilun.data.outcome import BuildReport, Notice
 from feilun.data.sources.base import AnySource
 from feilun.data.splits import SPLITS, Shares
@@ -76,6 +77,9 @@ def build(
     disk is full; `out` is no data version then, and nothing else was touched.
     """
     began = time.perf_counter()
+    task, task_settings, left_out = bind(
+        task, sources, settings.columns, task_settings or {}, previous
+    )
     kinds = {column.name: column.kind for column in task.columns}
     spill = out / ".spill"
     tick = Ticker(report)
@@ -106,7 +110,7 @@ def build(
         decision = decide(gathered, contents, _shares(settings, intake.own), waiting, near)
         _check(gathered, contents, decision)
         labels = _labels(task, gathered, decision, known, mending.active)
-        schema = Schema(task.name, labels, dict(task_settings or {}))
+        schema = Schema(task.name, labels, task_settings)
         ids = Ids(gathered, decision.keep)
         fresh = np.zeros(len(gathered.rows), bool)
         if previous is not None:
@@ -165,6 +169,7 @@ def build(
         new_ids=tuple(new_ids),
         sources=tuple(intake.sources),
         warnings=(
+            *left_out,
             *_warnings(counts, intake, bad, contents, decision, ids),
             *_staying(differing, differing_test),
         ),

@@ -52,7 +52,7 @@ class ArrayEngine:
     ) -> None:
         self.card = card
         self._folder = folder
-        self._task = tasks.get(card.schema.task)
+        self._task = tasks.of(card.schema)
         self._processor = self._task.processor(processor_folder(folder, card), card.schema.settings)
         self._infer = infer
         self._streams = streams

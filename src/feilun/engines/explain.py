@@ -1,5 +1,5 @@
-"""Why an answer is what it is: how much each word or square spoke for it, and against the next best
-label, in log-odds.
+"""Why an answer is what it is: how much each word, square or column spoke for it, and
+against the next best label, in log-odds.
 
 Rung zero on n-grams is explained exactly: its weights times the features, each n-gram's share given
 to the characters that it stands on. Any other model is asked again without each part in turn
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, cast
 
@@ -20,7 +20,7 @@ from feilun.engines.base import Engine
 from feilun.tasks import base as tasks
 from feilun.tasks._ngrams import NGrams, origins
 from feilun.tasks._pieces import MOST, Pieces, word_pieces
-from feilun.types import Item, Output
+from feilun.types import Item, Output, Scalar
 
 __all__ = ["Explanation", "explain", "explain_later"]
 
@@ -33,7 +33,8 @@ _TINY = 1e-12
 @dataclass(frozen=True, slots=True)
 class Explanation:
     """What spoke for `label` and against `other`: above 0 for it. `spans` are places in `text`, or
-    `grid` the (rows, columns) of a picture's squares, row by row; one of `weights` for each."""
+    `grid` the (rows, columns) of a picture's squares, row by row, or `cells` the
+    columns of a row with their values; one of `weights` for each."""
 
     label: str
     other: str
@@ -42,15 +43,23 @@ class Explanation:
     spans: tuple[tuple[int, int], ...] = ()
     grid: tuple[int, int] | None = None
     text: str = ""
+    cells: tuple[tuple[str, Scalar], ...] = ()
 
     def to_output(self) -> dict[str, Any]:
-        """As it travels: ``parts`` of a text with their places, or a ``grid`` of rows."""
+        """As it travels: ``parts`` of a text with their places or of a row with their columns, or a
+        ``grid`` of rows."""
         head: dict[str, Any] = {"for": self.label, "against": self.other, "method": self.method}
         rounded = [round(weight, 4) for weight in self.weights]
         if self.grid is not None:
             width = self.grid[1]
             lines = [rounded[place : place + width] for place in range(0, len(rounded), width)]
             return {**head, "grid": lines}
+        if self.cells:
+            named = [
+                {"column": name, "value": value, "weight": weight}
+                for (name, value), weight in zip(self.cells, rounded, strict=True)
+            ]
+            return {**head, "parts": named}
         parts = [
             {"text": self.text[start:end], "start": start, "end": end, "weight": weight}
             for (start, end), weight in zip(self.spans, rounded, strict=True)
@@ -78,7 +87,7 @@ def explain(
     exact = _exactly(engine, item, pair)
     if exact is not None:
         return exact
-    pieces = tasks.get(engine.card.schema.task).pieces(item)
+    pieces = tasks.of(engine.card.schema).pieces(item)
     if pieces is None:
         return None
     return _occluded(engine.predict(_questions(pieces), all_scores=True), pieces, pair)
@@ -95,7 +104,7 @@ async def explain_later(
     exact = await asyncio.to_thread(_exactly, engine, item, pair)
     if exact is not None:
         return exact, 0.0
-    task = tasks.get(engine.card.schema.task)
+    task = tasks.of(engine.card.schema)
     pieces = await asyncio.to_thread(task.pieces, item)
     if pieces is None:
         return None, 0.0
@@ -121,7 +130,8 @@ def _occluded(outputs: Sequence[Output], pieces: Pieces, pair: tuple[str, str]) 
     odds = [_log_odds(output["scores"], *pair) for output in outputs]
     weights = tuple(odds[0] - each for each in odds[1:])
     text = pieces.whole if isinstance(pieces.whole, str) else ""
-    return Explanation(*pair, "occlusion", weights, tuple(pieces.spans), pieces.grid, text)
+    return Explanation(*pair, "occlusion", weights, tuple(pieces.spans), pieces.grid, text,
+                       tuple(pieces.cells))  # fmt: skip
 
 
 def _log_odds(scores: dict[str, float], label: str, other: str) -> float:
@@ -129,11 +139,15 @@ def _log_odds(scores: dict[str, float], label: str, other: str) -> float:
 
 
 def _exactly(engine: Engine, item: Item, pair: tuple[str, str]) -> Explanation | None:
-    """The exact explanation of a text by a model on n-grams; None for anything else."""
+    """The exact explanation of a text by a model on n-grams, and of a row of a table by a model
+    that knows what each column adds; None for anything else."""
     schema = engine.card.schema
+    owners = getattr(engine, "owners", None)
+    if owners is not None:
+        return _by_column(engine, item, pair, owners)
     if not hasattr(engine, "contributions") or not isinstance(item, str):
         return None
-    features = tasks.get(schema.task).features(schema.settings)
+    features = tasks.of(schema).features(schema.settings)
     if not isinstance(features, NGrams):
         return None
     label, other = (schema.labels.index(name) for name in pair)
@@ -145,6 +159,24 @@ def _exactly(engine: Engine, item: Item, pair: tuple[str, str]) -> Explanation |
     spans = tuple(word_pieces(item, MOST))
     weights = tuple(float(sums[end] - sums[start]) for start, end in spans)
     return Explanation(*pair, "exact", weights, spans, text=item)
+
+
+def _by_column(
+    engine: Engine, item: Item, pair: tuple[str, str], owners: np.ndarray
+) -> Explanation | None:
+    """What each column adds: the sum over the features that are its own."""
+    schema = engine.card.schema
+    task = tasks.of(schema)
+    label, other = (schema.labels.index(name) for name in pair)
+    found = cast(_Exact, engine).contributions(item, label, other)
+    if found is None:
+        return None
+    names = [column.name for column in task.columns]
+    weights = np.bincount(owners[found[0]], weights=found[1], minlength=len(names))
+    row = item if isinstance(item, Mapping) else {names[0]: item}
+    told = [n for n, name in enumerate(names) if row.get(name) is not None or weights[n]]
+    cells = tuple((names[n], row.get(names[n])) for n in told)
+    return Explanation(*pair, "exact", tuple(weights[told].tolist()), cells=cells)
 
 
 def _on_letters(

@@ -1,7 +1,4 @@
-"""Rung zero: sparse n-gram features times a matrix, answered inline.
-
-One text takes well under a millisecond, so nothing is queued and no thread is started. A long call
-is cut into slices, between which the event loop serves the others. Pictures go to threads.
+"""Rung zero: features (n-grams of a text, columns of a table) times a matrix, answered inline.
 
 ``weights.safetensors`` holds `coef` (labels, size), `intercept` (labels,) and, where the method
 weighed its features, `idf` (size,); all float32. Where it dropped features, `columns` (size,) int32
@@ -10,32 +7,36 @@ names the kept ones in ascending order.
 
 from __future__ import annotations
 
-import asyncio
-import os
-import threading
-from collections.abc import AsyncIterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from pathlib import Path
-from time import monotonic, perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
+from feilun.engines._features import read_features
+from feilun.engines._inline import InlineEngine
 from feilun.engines.card import Card
-from feilun.errors import CorruptArtifact, EnvironmentProblem, Overloaded
-from feilun.tasks import base as tasks
-from feilun.types import Chunk, EngineRequest, Item, Output, Usage
+from feilun.errors import CorruptArtifact
+from feilun.types import Item
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
-__all__ = ["FORMATS", "WEIGHTS", "LinearEngine", "load", "pick", "weigh"]
+    from feilun.tasks.base import Features
+
+__all__ = ["CONVERTS", "FORMATS", "WEIGHTS", "LinearEngine", "is_scaled", "load", "pick", "weigh"]
 
 FORMATS = ("linear",)
 WEIGHTS = "weights.safetensors"
-_SLICE = 16  # items that may hold the event loop at once, some milliseconds of long texts
+CONVERTS = False
+"""A version is served as it was trained: it is its own and only variant."""
+
+
+def is_scaled(features: Features) -> bool:
+    """Whether features come in units of their own, so that nobody weighs them."""
+    return bool(getattr(features, "scaled", False))
 
 
 def weigh(rows: csr_matrix | np.ndarray, idf: np.ndarray | None) -> csr_matrix | np.ndarray:
@@ -85,77 +86,25 @@ def _pick(csr: csr_matrix, columns: np.ndarray, places: np.ndarray) -> csr_matri
     return picked
 
 
-class LinearEngine:
-    """Answers from a `linear` version. See `Engine` for the meaning of each method."""
+class LinearEngine(InlineEngine):
+    """Answers from a `linear` version."""
+
+    name = "linear"
 
     def __init__(self, folder: Path, card: Card) -> None:
-        self.card = card
-        self._task = tasks.get(card.schema.task)
-        self._features = self._task.features(card.schema.settings)
+        super().__init__(card)
+        self._features = read_features(folder, card.schema)
         coef, self._intercept, self._idf, self._columns = _read(folder, len(card.schema.labels))
         self._places = (
             None if self._columns is None else _places(self._columns, self._features.size)
         )
         self._coef = np.ascontiguousarray(coef.T)  # a feature's weights lie together
-        self._lock = threading.Lock()
-        self._usage = Usage()
-        self._closed = False
-        # Pictures are decoded beside the event loop, by as many threads as there are cores; texts
-        # take less time than the way to a thread.
-        self._pictures: ThreadPoolExecutor | None = None
-        if any(column.kind == "image" for column in self._task.columns):
-            self._pictures = ThreadPoolExecutor(len(os.sched_getaffinity(0)), "feilun-pictures")
-
-    @property
-    def info(self) -> Mapping[str, Any]:
-        return {
-            "engine": "linear",
-            "device": "CPU",
-            "precision": self.card.precision,
-            "streams": 1,
-            "threads": 1,
-            "batch": _SLICE,
-            "waiting": 0,
-            "vectors": False,
-        }
-
-    @property
-    def usage(self) -> Usage:
-        return self._usage
 
     def logits(self, items: Sequence[Item]) -> np.ndarray:
         if not items:
             return np.zeros((0, len(self.card.schema.labels)), np.float32)
-        rows = weigh(self._kept(self._features.transform(items)), self._idf)
+        rows = self._weighed(self._features.transform(items))
         return np.asarray(rows @ self._coef + self._intercept, np.float32)
-
-    def predict(self, items: Sequence[Item], all_scores: bool = False) -> list[Output]:
-        outputs: list[Output] = []
-        for start in range(0, len(items), 1024):
-            outputs += self._answer(items[start : start + 1024], all_scores)[0]
-        return outputs
-
-    async def submit(self, request: EngineRequest) -> AsyncIterator[Chunk]:
-        if self._closed:
-            raise EnvironmentProblem("engines.closed")
-        outputs: list[Output] = []
-        seconds = 0.0
-        for start in range(0, len(request.items), _SLICE):
-            if request.deadline is not None and monotonic() > request.deadline:
-                raise Overloaded("engines.too_late", retry_after=1.0)
-            if start:
-                await asyncio.sleep(0)
-            items = request.items[start : start + _SLICE]
-            if self._pictures is None:
-                part, took = self._answer(items, request.all_scores)
-            else:
-                loop = asyncio.get_running_loop()
-                part, took = await loop.run_in_executor(
-                    self._pictures, self._answer, items, request.all_scores
-                )
-            outputs += part
-            seconds += took
-        yield Chunk(outputs, Usage(inputs=len(outputs), engine_seconds=seconds))
 
     def contributions(
         self, item: Item, label: int, other: int
@@ -166,38 +115,26 @@ class LinearEngine:
         features = self._features.transform([item])
         if isinstance(features, np.ndarray):
             return None
-        row = weigh(self._kept(features), self._idf)
+        row = self._weighed(features)
         assert not isinstance(row, np.ndarray)
         kept = row.indices
         difference = self._coef[kept, label] - self._coef[kept, other]
         amounts = row.data.astype(np.float64) * difference / self.card.temperature
         return (kept if self._columns is None else self._columns[kept]), amounts
 
-    def warm_up(self) -> None:
-        self.logits(self._task.example_items())
+    @property
+    def owners(self) -> np.ndarray | None:
+        """The input column of each feature, where features belong to columns."""
+        return getattr(self._features, "owners", None)
 
-    def close(self) -> None:
-        self._closed = True
-        if self._pictures is not None:
-            self._pictures.shutdown(wait=False)
+    def _weighed(self, rows: csr_matrix | np.ndarray) -> csr_matrix | np.ndarray:
+        rows = self._kept(rows)
+        return rows if is_scaled(self._features) else weigh(rows, self._idf)
 
     def _kept(self, rows: csr_matrix | np.ndarray) -> csr_matrix | np.ndarray:
         if self._columns is None or self._places is None or isinstance(rows, np.ndarray):
             return pick(rows, self._columns)
         return _pick(rows.tocsr(), self._columns, self._places)
-
-    def _answer(self, items: Sequence[Item], all_scores: bool) -> tuple[list[Output], float]:
-        start = perf_counter()
-        card = self.card
-        logits = self.logits(items)
-        outputs = self._task.decode(logits, card.schema, card.temperature, all_scores, card.rule)
-        took = perf_counter() - start
-        with self._lock:
-            known = self._usage
-            self._usage = Usage(
-                inputs=known.inputs + len(items), engine_seconds=known.engine_seconds + took
-            )
-        return outputs, took
 
 
 def load(folder: Path, card: Card, *, streams: int | None, threads: int | None) -> LinearEngine:

@@ -65,7 +65,7 @@ def load_module(folder: Path, card: Card | None = None) -> torch.nn.Module:
         import torch  # noqa: F401 - the first to say that the extra is not there
     except ImportError:
         raise EnvironmentProblem("engines.needs_train", folder=folder, format=card.format) from None
-    task = tasks.get(card.schema.task)
+    task = tasks.of(card.schema)
     if card.format == "head":
         module = _head(task.encoder(folder / "encoder"), folder / HEAD, len(card.schema.labels))
     else:

@@ -19,13 +19,6 @@ __all__ = [
     "signed",
 ]
 
-_METHODS = {
-    "linear": "evaluation.method_linear",
-    "head": "evaluation.method_head",
-    "lora": "evaluation.method_lora",
-    "full": "evaluation.method_full",
-    "majority": "evaluation.method_majority",
-}
 _UNBOUNDED = frozenset({"log_loss"})
 
 
@@ -41,7 +34,8 @@ def metric_name(metric: str, lang: Language) -> str:
 
 def method_name(method: str, lang: Language) -> str:
     """A training method in words; one that is unknown here keeps its own name."""
-    return t(_METHODS[method], lang) if method in _METHODS else method
+    key = f"evaluation.method_{method}"
+    return t(key, lang) if has(key) else method
 
 
 def level(metric: str, value: float) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from feilun.tasks.base import Features
+from feilun.tasks.base import Features, fit_features
 from feilun.types import Item
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ class Sketch:
             dense: np.ndarray = near / (near + self._scale)
             return dense
         assert self._seen is not None
+        rows = abs(rows)  # features in units of their own may be below zero
         new = rows.copy()
         new.data = np.where(self._seen[rows.indices], 0.0, rows.data)
         total = np.asarray(rows.sum(axis=1)).ravel()
@@ -58,6 +59,9 @@ class Sketch:
 
 def sketch(features: Features, items: Iterable[Item]) -> Sketch:
     """The sketch of these training rows, read once."""
+    if hasattr(features, "fit"):
+        items = list(items)
+        features = fit_features(features, items)
     seen: np.ndarray | None = None
     dense: list[np.ndarray] = []
     held = 0

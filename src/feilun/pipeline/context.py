@@ -36,12 +36,16 @@ class Context:
 
     @property
     def task(self) -> TaskBase:
-        """The project's task."""
-        return get_task(self.config.project.task)
+        """The project's task, where columns are open bound to those of its data."""
+        task = get_task(self.config.project.task)
+        data = self.store.catalog.latest_data(self.project) if task.open_columns else None
+        return task if data is None else task.bound(self.dataset(data).schema.settings)
 
     def task_settings(self) -> dict[str, Any]:
-        """The task's settings with their defaults."""
-        return self.task.Settings(**self.config.task).model_dump()
+        """The task's settings with their defaults; what the data has settled (its columns)
+        counts."""
+        task = self.task
+        return {**task.Settings(**self.config.task).model_dump(), **task.inputs()}
 
     def dataset(self, version: DataVersion) -> Dataset:
         """The rows of a data version, its hashes checked."""

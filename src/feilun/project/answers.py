@@ -207,7 +207,7 @@ def file_names(task: TaskBase, given: Sequence[str]) -> list[str] | None:
 
 
 def _takes_files(task: TaskBase) -> bool:
-    return task.columns[0].kind not in ("text", "category", "number")
+    return task.modality in ("image",)
 
 
 def _sound(task: TaskBase, file: Path) -> Item:

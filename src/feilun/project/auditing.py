@@ -14,8 +14,9 @@ from feilun.pipeline.context import Context
 from feilun.pipeline.steps.audit import SAMPLE, Audited, Looked, look
 from feilun.project.audit_page import AuditReport, write
 from feilun.project.looks import base_processor
-from feilun.store.dataset import Dataset
+from feilun.store.dataset import Dataset, is_media
 from feilun.store.records import DataVersion
+from feilun.tasks import base as tasks
 
 if TYPE_CHECKING:
     from feilun.data.audit.staging import Columns, Staged
@@ -72,8 +73,8 @@ def audit_files(
         staged = stage(sources, task, {}, settings, out / "rows")
         looked = Looked(
             data=staged.data,
-            task=task,
-            settings=settings,
+            task=tasks.of(staged.data.schema),
+            settings=staged.data.schema.settings,
             divided=False,
             suspects=folder / f"{Path(files[0]).stem}-suspects.csv",
             clean=_command(context, "clean"),
@@ -157,7 +158,7 @@ def _report(
 
 
 def _media(data: Dataset) -> bool:
-    return any(kind not in ("text", "category", "number") for kind in data.columns.values())
+    return any(map(is_media, data.columns.values()))
 
 
 def _base(context: Context) -> str:

@@ -12,6 +12,7 @@ from feilun.messages import t
 from feilun.money import MICRO
 from feilun.pipeline.context import Context
 from feilun.project.resolve import resolve
+from feilun.store.dataset import Dataset
 from feilun.store.records import DataVersion
 from feilun.tasks.base import TaskBase
 from feilun.tasks.base import get as get_task
@@ -57,7 +58,12 @@ class ProjectBase:
     @property
     def task(self) -> TaskBase:
         """What the project answers."""
-        return get_task(self.workspace.store.catalog.project(self.name).task)
+        store = self.workspace.store
+        task = get_task(store.catalog.project(self.name).task)
+        data = store.catalog.latest_data(self.name) if task.open_columns else None
+        if data is None:
+            return task
+        return task.bound(Dataset(store.artifacts.path(data.artifact)).schema.settings)
 
     def is_free(self) -> bool:
         """Whether its answers cost customers nothing: no list price, and no plans that price them.

@@ -93,7 +93,7 @@ def audit(context: Context, version: DataVersion) -> AuditView:
     found = look(context.dataset(version), processor=base_processor(context)).to_json()
     # Rows that could not be used are not in the version; what it was made of tells them.
     found["bad"] = version.info.get("bad", found["bad"])
-    media = context.task.columns[0].kind not in ("text", "category", "number")
+    media = context.task.modality in ("image",)
     return AuditView(version.id, found, media)
 
 

@@ -318,10 +318,19 @@ def _label(output: Output) -> str:
     return t("project.abstained", label=label) if output.get("abstained") else label
 
 
+def _cell(part: Mapping[str, Any]) -> str:
+    """A column of a row and what it holds."""
+    value = part["value"]
+    return f"{part['column']} = {'–' if value is None else value}"
+
+
 def _because(output: Output) -> str:
     """The parts that weighed most, with their log-odds; of a picture, where the squares lie."""
     why = output.get("explanation") or {}
-    parts = [(part["text"], part["weight"]) for part in why.get("parts", ())]
+    parts = [
+        (part["text"] if "text" in part else _cell(part), part["weight"])
+        for part in why.get("parts", ())
+    ]
     for row, line in enumerate(why.get("grid", ()), 1):
         parts += [(f"{row}·{column}", weight) for column, weight in enumerate(line, 1)]
     parts.sort(key=lambda part: -abs(part[1]))

@@ -90,7 +90,7 @@ def golden_items(dataset: Dataset, n: int = 200, seed: int = 0) -> list[Item]:
     Rows of the training and validation splits (a seeded sample, the longest, Chinese ones) and the
     built-in extremes. Where the data is small, rows repeat until there are `n`.
     """
-    task = tasks.get(dataset.schema.task)
+    task = tasks.of(dataset.schema)
     rows = _Rows(n, seed)
     rows.read(example for example in dataset.examples() if example.split != "test")
     items = rows.chosen()

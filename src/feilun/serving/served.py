@@ -84,7 +84,7 @@ class Served:
         self.called = 0
         card = read_card(folder)
         self.schema = card.schema
-        self.task = tasks.get(self.schema.task)
+        self.task = tasks.of(self.schema)
         config = version.config.get("project", {})
         self.serving: ServingConfig = _section(ServingConfig, config.get("serving"))
         self.feedback: FeedbackConfig = _section(FeedbackConfig, config.get("feedback"))

@@ -44,7 +44,7 @@ GROUP_ROWS = 8192
 
 def is_media(kind: str) -> bool:
     """Whether a column of this kind keeps its values as files under ``media/``."""
-    return kind not in ("text", "category", "number")
+    return kind not in ("text", "category", "number", "date")
 
 
 def row_schema(columns: Mapping[str, str]) -> Any:

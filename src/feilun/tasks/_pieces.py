@@ -6,13 +6,13 @@ Leaving a part out and asking again tells what it did to the answer, whatever th
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from feilun.tasks import _ngrams, _pictures
-from feilun.types import Item
+from feilun.types import Item, Scalar
 
-__all__ = ["MOST", "SIDE", "Pieces", "of_picture", "of_text", "word_pieces"]
+__all__ = ["MOST", "SIDE", "Pieces", "of_picture", "of_row", "of_text", "word_pieces"]
 
 MOST = 64
 """Parts of one item; neighbouring words of longer texts stand together."""
@@ -25,13 +25,15 @@ _PIXELS = 256  # longest side of the picture that squares are taken from
 @dataclass(frozen=True, slots=True)
 class Pieces:
     """`whole` is what the parts are left out of: the item, or a smaller copy of a picture. `spans`
-    are places in a text; `grid` the (rows, columns) of a picture's squares, row by row."""
+    are places in a text; `grid` the (rows, columns) of a picture's squares, row by row; `cells` the
+    names and values of a row's columns."""
 
     whole: Item
     count: int
     without: Callable[[int], Item]
     spans: Sequence[tuple[int, int]] = ()
     grid: tuple[int, int] | None = None
+    cells: Sequence[tuple[str, Scalar]] = ()
 
 
 def word_pieces(text: str, most: int = MOST) -> list[tuple[int, int]]:
@@ -64,6 +66,20 @@ def of_text(text: str) -> Pieces | None:
         return text[:start] + text[end:]
 
     return Pieces(text, len(spans), without, spans)
+
+
+def of_row(row: Mapping[str, Scalar], names: Sequence[str]) -> Pieces | None:
+    """The columns `names` of `row` that have a value; None where none has."""
+    cells = [(name, row.get(name)) for name in names if row.get(name) is not None]
+    if not cells:
+        return None
+    single = len(names) == 1
+
+    def without(index: int) -> Item:
+        return None if single else {**row, cells[index][0]: None}
+
+    whole: Item = cells[0][1] if single else dict(row)
+    return Pieces(whole, len(cells), without, cells=cells)
 
 
 def of_picture(data: bytes) -> Pieces:

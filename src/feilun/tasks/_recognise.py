@@ -9,7 +9,18 @@ from feilun.errors import InvalidData
 from feilun.tasks.base import Column
 from feilun.types import ColumnSample, Roles, Scalar
 
-__all__ = ["GROUP", "ID", "IMAGE", "LABEL", "SUBJECT", "TEXT", "is_image", "roles"]
+__all__ = [
+    "GROUP",
+    "ID",
+    "IMAGE",
+    "LABEL",
+    "SUBJECT",
+    "TEXT",
+    "is_image",
+    "is_named",
+    "named",
+    "roles",
+]
 
 TEXT = (
     "text", "review", "comment", "content", "sentence", "message", "body", "description",
@@ -80,6 +91,20 @@ def is_image(value: Scalar) -> bool:
     if isinstance(value, bytes):
         return True
     return isinstance(value, str) and _IMAGE_NAME.search(value.strip()) is not None
+
+
+def named(columns: Sequence[ColumnSample], names: Sequence[str]) -> str | None:
+    """The name of the column that wholly has the first of `names` that any has."""
+    return _name(_named(columns, names, whole=True))
+
+
+def is_named(column: str, names: Sequence[str]) -> bool:
+    """Whether a column's name is one of `names`, or ends in one as a word of its own."""
+    words = _words(column)
+    whole = "_".join(words)
+    return (
+        whole in names or column.strip().casefold() in names or bool(words and words[-1] in names)
+    )
 
 
 def _without(columns: Iterable[ColumnSample], one: ColumnSample | None) -> list[ColumnSample]:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, cast
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
@@ -30,11 +30,14 @@ __all__ = [
     "Column",
     "Encoded",
     "Features",
+    "Fitted",
     "Processor",
     "TaskBase",
     "TaskSettings",
+    "fit_features",
     "get",
     "names",
+    "of",
 ]
 
 Arrays = dict[str, np.ndarray]
@@ -51,7 +54,7 @@ class Column:
     """An input column of a task: its role's name, what it holds, and names it often has."""
 
     name: str
-    kind: Literal["text", "image", "number", "category"]
+    kind: Literal["text", "image", "number", "category", "date"]
     aliases: tuple[str, ...] = ()
 
 
@@ -91,7 +94,7 @@ class Processor(Protocol):
 
 
 class Features(Protocol):
-    """Turns items into the sparse or dense rows of rung zero. Stateless: nothing is fitted."""
+    """Turns items into the sparse or dense rows of rung zero; see also `Fitted`."""
 
     @property
     def size(self) -> int:
@@ -103,6 +106,25 @@ class Features(Protocol):
         ...
 
 
+class Fitted(Protocol):
+    """Features that are fitted to rows before they turn any: what a category is called, where the
+    middle of a number lies. `state` is kept with what was trained on them, as JSON."""
+
+    @property
+    def state(self) -> Mapping[str, Any]:
+        """All that was fitted; `TaskBase.features` makes equal features of it."""
+        ...
+
+    @property
+    def owners(self) -> np.ndarray:
+        """The input column that each feature comes from, as its place among the task's columns."""
+        ...
+
+    def fit(self, items: Sequence[Item]) -> Features:
+        """These features fitted to `items`."""
+        ...
+
+
 class TaskBase(ABC):
     """One kind of question that a model answers. The docstring of a task's class opens its page in
     the documentation."""
@@ -110,7 +132,10 @@ class TaskBase(ABC):
     summary: ClassVar[str]
     """Key of the sentence that says what the task answers."""
     Settings: ClassVar[type[TaskSettings]]
-    columns: ClassVar[tuple[Column, ...]]
+    columns: tuple[Column, ...]
+    """The inputs. Of a task with `open_columns` none, until it is `bound` to those of some data."""
+    open_columns: ClassVar[bool] = False
+    """Whether the inputs are whatever columns the data has."""
     label_aliases: ClassVar[tuple[str, ...]] = ()
     primary: ClassVar[str] = "accuracy"
     higher_is_better: ClassVar[bool] = True
@@ -121,6 +146,31 @@ class TaskBase(ABC):
 
     def __init__(self, name: str) -> None:
         self.name = name
+
+    @property
+    def modality(self) -> str:
+        """What goes in: the kind of the input, or ``table`` for rows of several columns."""
+        return self.columns[0].kind
+
+    def bound(self, settings: Mapping[str, Any]) -> TaskBase:
+        """This task for the columns that `settings` (of a `Schema`) name; itself where the columns
+        are always the same."""
+        return self
+
+    def inputs(self) -> dict[str, Any]:
+        """What `bound` reads: the part of a schema's settings that names the columns. Nothing
+        where they are always the same."""
+        if not (self.open_columns and self.columns):
+            return {}
+        # A list, because the order counts and JSON with sorted keys would lose it.
+        return {"inputs": [[column.name, column.kind] for column in self.columns]}
+
+    def find_columns(
+        self, columns: Sequence[ColumnSample], settings: Mapping[str, Any]
+    ) -> tuple[dict[str, Any], dict[str, str]]:
+        """For a task with `open_columns`: `settings` completed with the inputs among `columns`,
+        and the columns that are none with the key of the sentence that says why."""
+        return dict(settings), {}
 
     @abstractmethod
     def recognise(self, columns: Sequence[ColumnSample]) -> Roles:
@@ -161,8 +211,11 @@ class TaskBase(ABC):
         the folder keeps none that can be used."""
 
     @abstractmethod
-    def features(self, settings: Mapping[str, Any]) -> Features:
-        """The features of rung zero and of the baseline."""
+    def features(
+        self, settings: Mapping[str, Any], state: Mapping[str, Any] | None = None
+    ) -> Features:
+        """The features of rung zero and of the baseline. `state` is what `Fitted` features keep;
+        without it they are not fitted yet (see `fit_features`)."""
 
     @abstractmethod
     def load(self, base: Path | str | None, schema: Schema) -> torch.nn.Module:
@@ -205,6 +258,16 @@ class TaskBase(ABC):
     def example_items(self) -> list[Item]:
         """The items of the inline examples."""
         return [example.item for example in self.examples]
+
+
+def fit_features(features: Features, items: Sequence[Item]) -> Features:
+    """`features` fitted to `items`, where there is anything to fit."""
+    return cast(Fitted, features).fit(items) if hasattr(features, "fit") else features
+
+
+def of(schema: Schema) -> TaskBase:
+    """The task that answers `schema`, bound to its columns."""
+    return get(schema.task).bound(schema.settings)
 
 
 def names() -> list[str]:

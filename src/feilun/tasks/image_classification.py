@@ -98,7 +98,9 @@ class Task(Classification):
         """Squares."""
         return _pieces.of_picture(item) if isinstance(item, bytes) else None
 
-    def features(self, settings: Mapping[str, Any]) -> Features:
+    def features(
+        self, settings: Mapping[str, Any], state: Mapping[str, Any] | None = None
+    ) -> Features:
         """Coarse colours and edge directions."""
         return _images.PixelFeatures()
 

@@ -73,7 +73,9 @@ class Task(Classification):
         """Words."""
         return _pieces.of_text(str(item))
 
-    def features(self, settings: Mapping[str, Any]) -> Features:
+    def features(
+        self, settings: Mapping[str, Any], state: Mapping[str, Any] | None = None
+    ) -> Features:
         """Hashed counts of character and word n-grams."""
         return _ngrams.NGrams(Settings(**settings).feature_bits)
 

@@ -111,7 +111,7 @@ def counted(job: TrainJob, augment: str | Sequence[str], share: float, rows: int
 
 def _changes(job: TrainJob, augment: str | Sequence[str], rows: int) -> list[Disturbance]:
     """The changes to learn from. Raises `UsageError` for a name that the task does not offer."""
-    known = tasks.get(job.task).disturbances()
+    known = tasks.get(job.task).bound(job.task_settings).disturbances()
     if augment == "off":
         return []
     if augment == "auto":

@@ -14,6 +14,7 @@ import numpy as np
 
 from feilun.store.files import write_atomically
 from feilun.tasks import base as tasks
+from feilun.tasks.base import fit_features
 from feilun.training import augment, logistic
 from feilun.training.augment import Added
 from feilun.training.checkpoints import JOB
@@ -77,7 +78,7 @@ def _trial(job: TrainJob, settings: Any, found: Added, schema: Schema) -> tuple[
 def _features(job: TrainJob, rows: Rows, schema: Schema) -> Any:
     from scipy import sparse
 
-    features = tasks.get(job.task).features(schema.settings)
+    features = fit_features(tasks.of(schema).features(schema.settings), rows.items)
     starts = range(0, len(rows), _CHUNK)
     parts = [features.transform(rows.items[start : start + _CHUNK]) for start in starts]
     if isinstance(parts[0], np.ndarray):

@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from feilun.engines.linear import pick, weigh
+from feilun.engines.linear import is_scaled, pick, weigh
 from feilun.metrics.probabilities import softmax
-from feilun.tasks.base import Features
+from feilun.tasks.base import Features, fit_features
 from feilun.training import logistic
 from feilun.training.logistic import Matrix
 from feilun.types import Item
@@ -34,6 +34,7 @@ def matrix_of(
     """The weighed features of `items` (n, columns); of sparse ones what two rows use."""
     from scipy import sparse
 
+    features = fit_features(features, items)
     parts = []
     for start in range(0, max(1, len(items)), _CHUNK):
         parts.append(features.transform(items[start : start + _CHUNK]))
@@ -43,6 +44,8 @@ def matrix_of(
     rows = sparse.vstack(parts, format="csr")
     occurs = np.bincount(rows.indices, minlength=rows.shape[1])
     columns = np.flatnonzero(occurs >= min(2, len(items))).astype(np.int32)
+    if is_scaled(features):
+        return pick(rows, columns)
     idf = np.log((1 + len(items)) / (1 + occurs[columns])) + 1
     return weigh(pick(rows, columns), idf.astype(np.float32))
 

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from pydantic import BaseModel
 
+from feilun.tasks.base import TaskBase
 from feilun.types import Progress
 
 __all__ = ["DataStats", "Estimate", "Machine", "Method", "Report", "TrainJob", "TrainResult"]
@@ -163,12 +164,23 @@ class Machine:
 
 
 class Method(Protocol):
-    """What a file of ``training/methods`` offers. `rung` orders the methods that auto climbs."""
+    """What a file of ``training/methods`` offers. `rung` orders the methods that auto climbs; it
+    leaves one out that has fewer than `least_rows` training rows, which would be learnt by heart.
+
+    Optional: ``needs_folder = False`` for one whose base may begin from nothing, and ``fallback``,
+    the method that auto tries where this one does not fit. A method that is another's fallback is
+    not tried by auto otherwise.
+    """
 
     rung: int
     needs_base: bool
     needs_torch: bool
+    least_rows: int
     Settings: type[BaseModel]
+
+    def supports(self, task: TaskBase, base: Path | str | None) -> str | None:
+        """None where the method can learn the task, else the reason why not, in words."""
+        ...
 
     def estimate(self, job: TrainJob, settings: Any, rows: DataStats, machine: Machine) -> Estimate:
         """What `train` will need for these rows on this machine; reads only small files."""

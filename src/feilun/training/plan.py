@@ -15,7 +15,9 @@ from typing import Any
 
 from feilun.config import TrainingConfig
 from feilun.errors import EnvironmentProblem, UsageError
-from feilun.messages import t
+from feilun.messages import has, t
+from feilun.tasks import base as tasks
+from feilun.tasks.base import TaskBase
 from feilun.training.augment import FEW
 from feilun.training.job import DataStats, Estimate, Machine, TrainJob
 from feilun.training.rows import learning_count
@@ -24,9 +26,6 @@ from feilun.training.settings import MethodSettings, method, methods
 __all__ = ["AUTO", "Plan", "PlannedRung", "plan"]
 
 AUTO = "auto"
-_BASELINE = "linear"
-_LEAST_ROWS = {"head": 50, "lora": 200, "full": 200}
-"""Training rows below which auto leaves a rung out: it would learn the rows by heart."""
 _FEWEST_ROWS = 200
 """Training rows that a time limit may leave a method with."""
 _MEMORY_SHARE = 0.85
@@ -89,8 +88,9 @@ class _Planner:
 
     def named(self, wanted: str) -> Plan:
         updating = self._job.previous is not None
-        chosen = [wanted] if updating or wanted == _BASELINE else [_BASELINE, wanted]
         self._require(wanted)
+        baseline = self._able()[0]
+        chosen = [wanted] if updating or wanted == baseline else [baseline, wanted]
         rungs = []
         for name in chosen:
             why = "training.why_named" if name == wanted else "training.why_baseline"
@@ -108,31 +108,42 @@ class _Planner:
 
     def climb(self) -> Plan:
         rungs: list[PlannedRung] = []
-        for name in methods():
-            if name == "lora" or not self._worth(name):
+        able = self._able()
+        fallbacks = {getattr(method(name), "fallback", None) for name in able}
+        for name in able:
+            if name in fallbacks or not self._worth(name):
                 continue
-            rung = self._fitted(name, t(f"training.why_{name}"))
-            if rung is None and name == "full" and isinstance(self._job.base, Path):
+            rung = self._fitted(name, _why(name))
+            other = getattr(method(name), "fallback", None)
+            if rung is None and other in able and isinstance(self._job.base, Path):
                 # Where the whole model does not fit, a few weights of it may.
-                rung = self._fitted("lora", t("training.why_lora"))
+                rung = self._fitted(other, _why(other))
             if rung is not None:
                 rungs.append(rung)
                 self._seconds -= rung.estimate.seconds
         return Plan(tuple(rungs), tuple(self._notes))
 
+    def _able(self) -> list[str]:
+        """The methods that can learn the task, from the lowest rung to the highest."""
+        task, base = self._task, self._job.base
+        return [name for name in methods() if method(name).supports(task, base) is None]
+
+    @property
+    def _task(self) -> TaskBase:
+        return tasks.get(self._job.task).bound(self._job.task_settings)
+
     def _worth(self, name: str) -> bool:
         """Whether auto should try the rung at all; notes why not."""
-        if not method(name).needs_base:
-            return True
-        if not self._machine.has_torch:
+        asked = method(name)
+        if asked.needs_torch and not self._machine.has_torch:
             self._notes.append(t("training.skip_no_torch", method=name))
             return False
-        if self._job.base is None:
+        if asked.needs_base and self._job.base is None:
             self._notes.append(t("training.skip_no_base", method=name))
             return False
-        if name == "head" and not isinstance(self._job.base, Path):
+        if _needs_folder(name) and not isinstance(self._job.base, Path):
             return False  # nothing to keep frozen in a network that begins from nothing
-        least = _LEAST_ROWS.get(name, 0)
+        least = asked.least_rows
         if self._stats.train < least:
             self._notes.append(
                 t("training.skip_few_rows", method=name, rows=self._stats.train, least=least)
@@ -143,11 +154,16 @@ class _Planner:
     def _require(self, name: str) -> None:
         """Raises when `name` cannot run at all, whatever the time and the memory."""
         asked, base = method(name), self._job.previous or self._job.base
+        reason = asked.supports(self._task, base)
+        if reason is not None:
+            raise UsageError(
+                "training.unsupported", method=name, reason=reason, options=self._able()
+            )
         if not asked.needs_base:
             return
         if base is None:
             raise UsageError("training.method_needs_base", method=name)
-        if not isinstance(base, Path) and name != "full":
+        if not isinstance(base, Path) and _needs_folder(name):
             raise UsageError("training.needs_folder", method=name, base=base)
         if asked.needs_torch and not self._machine.has_torch:
             raise EnvironmentProblem(
@@ -239,7 +255,7 @@ class _Planner:
     def _fitting(self) -> list[str]:
         """The methods that would fit, for the error to offer."""
         options, kept = [], list(self._notes)
-        for name in methods():
+        for name in self._able():
             try:
                 self._require(name)
             except (EnvironmentProblem, UsageError):
@@ -248,6 +264,17 @@ class _Planner:
                 options.append(name)
         self._notes = kept
         return options
+
+
+def _needs_folder(name: str) -> bool:
+    asked = method(name)
+    return asked.needs_base and getattr(asked, "needs_folder", True)
+
+
+def _why(name: str) -> str:
+    """The sentence on why auto tries a method; a method of another package may have none."""
+    key = f"training.why_{name}"
+    return t(key if has(key) else "training.why_named")
 
 
 def _halve_batch(settings: Any) -> Any:

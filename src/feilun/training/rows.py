@@ -11,6 +11,7 @@ import numpy as np
 from feilun.errors import InvalidData
 from feilun.messages import t
 from feilun.store.dataset import Dataset
+from feilun.tasks import base as tasks
 from feilun.training.job import TrainJob
 from feilun.types import Item, Schema, Split
 
@@ -63,8 +64,9 @@ class Picked(Sequence[Item]):
 
 def schema_of(job: TrainJob, dataset: Dataset) -> Schema:
     """What the trained version answers: the data's labels and the job's task settings."""
-    settings = job.task_settings or dataset.schema.settings
-    return Schema(job.task, dataset.schema.labels, dict(settings))
+    settings = dict(job.task_settings or dataset.schema.settings)
+    settings |= tasks.of(dataset.schema).inputs()
+    return Schema(job.task, dataset.schema.labels, settings)
 
 
 def read(dataset: Dataset, split: Split) -> Rows:

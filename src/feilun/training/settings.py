@@ -10,10 +10,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from feilun import registry
 from feilun.config import TrainingConfig, describe_faults
 from feilun.errors import InvalidSettings
+from feilun.messages import t
+from feilun.tasks.base import TaskBase
 from feilun.training.job import Method
 from feilun.training.rows import Balance
 
-__all__ = ["MethodSettings", "method", "methods", "resolve"]
+__all__ = ["MethodSettings", "method", "methods", "read_by_encoders", "resolve"]
 
 
 class MethodSettings(BaseModel):
@@ -37,6 +39,14 @@ class MethodSettings(BaseModel):
 def methods() -> list[str]:
     """The names of all methods from the lowest rung to the highest."""
     return sorted(registry.names("methods"), key=lambda name: (method(name).rung, name))
+
+
+def read_by_encoders(task: TaskBase) -> str | None:
+    """None for what encoders read, texts and pictures; else why a method on an encoder cannot learn
+    `task`."""
+    if task.modality in ("text", "image"):
+        return None
+    return t("training.reason_no_encoder", task=task.name)
 
 
 def method(name: str) -> Method:

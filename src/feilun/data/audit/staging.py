@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from feilun.data.columns import bind
 from feilun.data.content import label_text
 from feilun.data.outcome import SourceReport
 from feilun.data.reading import open_readings, row_id
@@ -60,6 +61,7 @@ def stage(
 ) -> Staged:
     """Reads `sources` into the empty folder `out`. A row keeps where it stood as its source:
     ``reviews.csv:17``. Raises `InvalidData` for what cannot be read, and without a usable row."""
+    task, settings, _ = bind(task, sources, columns, settings)
     kinds = {column.name: column.kind for column in task.columns}
     reasons: Counter[str] = Counter()
     labels: dict[str, None] = {}

@@ -23,7 +23,7 @@ import numpy as np
 from feilun.engines.linear import pick, weigh
 from feilun.feedback.drift.result import Drift, DriftRow, Signal
 from feilun.metrics.auc import area
-from feilun.tasks.base import Features
+from feilun.tasks.base import Features, fit_features
 from feilun.types import Item
 
 if TYPE_CHECKING:
@@ -115,6 +115,7 @@ def _told_apart(
 ) -> tuple[Signal, np.ndarray]:
     """The classifier's signal, and for each row of `now` the chance that it is of now, by the
     classifier that did not learn from it."""
+    features = fit_features(features, then)
     rows = _stack([*_transformed(features, then), *_transformed(features, now)])
     truth = np.repeat([False, True], [len(then), len(now)])
     half = np.zeros(len(truth), bool)

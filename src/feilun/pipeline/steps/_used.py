@@ -83,12 +83,24 @@ def _with(miss: Miss, why: Explanation) -> Miss:
         starts = range(0, len(weights), width)
         return replace(miss, heat=tuple(tuple(weights[at : at + width]) for at in starts))
     shown = len(miss.text or "")
+    spans = why.spans or _lines(miss.text or "", len(weights))
     shades = [
         (start, min(end, shown), weight)
-        for (start, end), weight in zip(why.spans, weights, strict=True)
+        for (start, end), weight in zip(spans, weights, strict=True)
         if start < shown
     ]
     return replace(miss, shades=tuple(shades))
+
+
+def _lines(text: str, count: int) -> list[tuple[int, int]]:
+    """The places of the first `count` lines: a row is shown one line a column. Those that were cut
+    off lie behind its end."""
+    spans = []
+    start = 0
+    for line in text.split("\n")[:count]:
+        spans.append((start, start + len(line)))
+        start += len(line) + 1
+    return spans + [(len(text), len(text))] * (count - len(spans))
 
 
 def _known(settings: EvaluationConfig, labels: tuple[str, ...]) -> None:

@@ -155,7 +155,12 @@ def _words(planned: dict[str, Any], stats: DataStats) -> list[str]:
             train=stats.train,
             validation=stats.validation,
             test=stats.test,
-            settings=", ".join(f"{k} {v}" for k, v in planned["task_settings"].items()),
+            settings=", ".join(
+                f"{k} {v}"
+                for k, v in planned["task_settings"].items()
+                if isinstance(v, str | int | float)
+            )
+            or "-",
         )
     ]
     for rung in planned["rungs"]:

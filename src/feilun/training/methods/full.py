@@ -5,20 +5,41 @@ Writes a plain transformers folder. An update continues from the weights of the 
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from feilun.tasks.base import TaskBase
 from feilun.training import finetune
 from feilun.training.job import DataStats, Estimate, Machine, Report, TrainJob, TrainResult
+from feilun.training.settings import read_by_encoders
 
-__all__ = ["Settings", "estimate", "needs_base", "needs_torch", "rung", "settle", "train"]
+__all__ = [
+    "Settings",
+    "estimate",
+    "needs_base",
+    "needs_torch",
+    "rung",
+    "settle",
+    "supports",
+    "train",
+]
 
 rung = 3
 needs_base = True
 needs_torch = True
+least_rows = 200
+needs_folder = False
+fallback = "lora"
 
 _RATE = 1e-4  # for batches of 64 and a width of 384: measured, docs/decisions/training.md
 
 
 class Settings(finetune.FineTuneSettings):
     """``[training.full]``."""
+
+
+def supports(task: TaskBase, base: Path | str | None) -> str | None:
+    """What an encoder reads."""
+    return read_by_encoders(task)
 
 
 def settle(job: TrainJob, settings: Settings) -> Settings:

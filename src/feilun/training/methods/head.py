@@ -21,12 +21,13 @@ from feilun.errors import UsageError
 from feilun.messages import t
 from feilun.store.dataset import Dataset
 from feilun.tasks import base as tasks
+from feilun.tasks.base import TaskBase
 from feilun.training import augment, logistic
 from feilun.training.body import describe
 from feilun.training.job import DataStats, Estimate, Machine, Report, TrainJob, TrainResult
 from feilun.training.logistic import Fitted
 from feilun.training.rows import all_rows, class_weights, drawn, read, schema_of
-from feilun.training.settings import MethodSettings
+from feilun.training.settings import MethodSettings, read_by_encoders
 from feilun.types import Item, Progress
 
 if TYPE_CHECKING:
@@ -34,11 +35,12 @@ if TYPE_CHECKING:
 
     from feilun.training.embed import Embedder
 
-__all__ = ["Settings", "estimate", "needs_base", "needs_torch", "rung", "train"]
+__all__ = ["Settings", "estimate", "needs_base", "needs_torch", "rung", "supports", "train"]
 
 rung = 1
 needs_base = True
 needs_torch = True
+least_rows = 50
 
 _STRENGTHS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3)
 _SHARE = 0.6  # of the speed of bare matrix products, measured with MiniLM
@@ -53,6 +55,11 @@ class Settings(MethodSettings):
     max_rows: int = Field(
         100_000, ge=100, description="training rows used at most, drawn by the seed"
     )
+
+
+def supports(task: TaskBase, base: Path | str | None) -> str | None:
+    """What an encoder reads."""
+    return read_by_encoders(task)
 
 
 def estimate(job: TrainJob, settings: Settings, rows: DataStats, machine: Machine) -> Estimate:

@@ -8,17 +8,20 @@ cost does not grow with labels times iterations.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pydantic import Field
 
+from feilun.engines._features import write_features
 from feilun.engines.card import Card, write_card
-from feilun.engines.linear import WEIGHTS, pick, weigh
+from feilun.engines.linear import WEIGHTS, is_scaled, pick, weigh
 from feilun.messages import t
 from feilun.store.dataset import Dataset
 from feilun.tasks import base as tasks
+from feilun.tasks.base import TaskBase, fit_features
 from feilun.training import augment, logistic
 from feilun.training.job import DataStats, Estimate, Machine, Report, TrainJob, TrainResult
 from feilun.training.rows import Rows, all_rows, class_weights, drawn, read, schema_of
@@ -30,11 +33,12 @@ if TYPE_CHECKING:
 
     from feilun.tasks.base import Features
 
-__all__ = ["Settings", "estimate", "needs_base", "needs_torch", "rung", "train"]
+__all__ = ["Settings", "estimate", "needs_base", "needs_torch", "rung", "supports", "train"]
 
 rung = 0
 needs_base = False
 needs_torch = False
+least_rows = 0
 
 _WEIGHTS = 4_000_000  # labels times columns that the solver holds about twenty copies of
 _BAYES_WEIGHTS = 40_000_000  # naive Bayes holds two
@@ -68,6 +72,11 @@ class _Model:
     figures: dict[str, float]
 
 
+def supports(task: TaskBase, base: Path | str | None) -> str | None:
+    """Every task that has features."""
+    return None
+
+
 def estimate(job: TrainJob, settings: Settings, rows: DataStats, machine: Machine) -> Estimate:
     """From the number of non-zero features: 8 bytes each, in about four copies."""
     used = min(rows.train, settings.max_rows)
@@ -85,8 +94,8 @@ def train(job: TrainJob, settings: Settings, report: Report) -> TrainResult:
     start = perf_counter()
     dataset = Dataset(job.data)
     schema = schema_of(job, dataset)
-    features = tasks.get(job.task).features(schema.settings)
     rows, notes = drawn(all_rows(dataset), settings.max_rows, job.seed)
+    features = fit_features(tasks.of(schema).features(schema.settings), rows.items)
     held = read(dataset, "validation")
     found = augment.added(job, settings.augment, settings.augment_share, rows)
     more = found.more if found else rows
@@ -95,6 +104,7 @@ def train(job: TrainJob, settings: Settings, report: Report) -> TrainResult:
     def tick(done: int) -> None:
         report(Progress("train", done, total, "rows", note=t("training.note_features")))
 
+    scaled = is_scaled(features)
     matrix = _transform(features, more, tick, 0)
     hold = (_transform(features, held, tick, len(more)), held.labels)
     count = len(schema.labels)
@@ -102,17 +112,18 @@ def train(job: TrainJob, settings: Settings, report: Report) -> TrainResult:
     model = None
     if found is None or not found.asked:
         model = _fit(
-            matrix[: len(rows)], rows.labels, hold, count, own, None, settings, job, report
+            matrix[: len(rows)], rows.labels, hold, count, own, None, settings, job, report, scaled
         )
     if found is not None:
         own = found.weights(count, settings.class_weights)
         origins = found.origins
-        other = _fit(matrix, more.labels, hold, count, own, origins, settings, job, report)
+        other = _fit(matrix, more.labels, hold, count, own, origins, settings, job, report, scaled)
         notes.append(augment.said(found, model.fitted if model else None, other.fitted))
         if model is None or augment.helps(model.fitted, other.fitted):
             model, rows = other, more
     assert model is not None
     _write(job, model)
+    write_features(job.out, features)
     write_card(job.out, Card("linear", schema, job.method, config=settings.model_dump()))
     figures = {"seconds": perf_counter() - start, "rows": float(len(rows)), **model.figures}
     return TrainResult(figures, tuple(notes))
@@ -140,17 +151,19 @@ def _fit(
     settings: Settings,
     job: TrainJob,
     report: Report,
+    scaled: bool = False,
 ) -> _Model:
     occurs = _occurrences(matrix)
     sparse = not isinstance(matrix, np.ndarray)
-    bayes = sparse and (int(occurs.sum()) * count > _WORK or count * 2048 > _WEIGHTS)
+    bayes = sparse and not scaled and (int(occurs.sum()) * count > _WORK or count * 2048 > _WEIGHTS)
     room = max(1, (_BAYES_WEIGHTS if bayes else _WEIGHTS) // count)
     columns = _columns(occurs, min(settings.min_rows, len(labels)), room, len(labels))
     matrix, unseen = pick(matrix, columns), pick(hold[0], columns)
     idf = np.ones(len(columns), np.float32)
     if sparse:
         idf = (np.log((1 + len(labels)) / (1 + occurs[columns])) + 1).astype(np.float32)
-    matrix, unseen = weigh(matrix, idf), weigh(unseen, idf)
+    if not scaled:
+        matrix, unseen = weigh(matrix, idf), weigh(unseen, idf)
 
     def tick(done: int, total: int) -> None:
         report(Progress("train", done, total, "fits", note=t("training.note_fitting")))

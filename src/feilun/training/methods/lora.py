@@ -14,15 +14,28 @@ from typing import Any
 from pydantic import Field
 
 from feilun.errors import InvalidData
+from feilun.tasks.base import TaskBase
 from feilun.training import finetune
 from feilun.training.body import describe
 from feilun.training.job import DataStats, Estimate, Machine, Report, TrainJob, TrainResult
+from feilun.training.settings import read_by_encoders
 
-__all__ = ["Settings", "adapt", "estimate", "needs_base", "needs_torch", "rung", "settle", "train"]
+__all__ = [
+    "Settings",
+    "adapt",
+    "estimate",
+    "needs_base",
+    "needs_torch",
+    "rung",
+    "settle",
+    "supports",
+    "train",
+]
 
 rung = 2
 needs_base = True
 needs_torch = True
+least_rows = 200
 
 _RATE = 1e-3
 
@@ -35,6 +48,11 @@ class Settings(finetune.FineTuneSettings):
     adapter_dropout: float = Field(
         0.0, ge=0, lt=1, description="share of the adapters' inputs dropped while learning"
     )
+
+
+def supports(task: TaskBase, base: Path | str | None) -> str | None:
+    """What an encoder reads."""
+    return read_by_encoders(task)
 
 
 def settle(job: TrainJob, settings: Settings) -> Settings:

@@ -1,0 +1,69 @@
+"""The inputs of a task that takes whatever columns there are: found once, then kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from itertools import islice
+from typing import Any
+
+from feilun.data.outcome import Notice
+from feilun.data.roles import known_names, resolve
+from feilun.data.sources import open_tables
+from feilun.data.sources.base import AnySource, ExampleSource, first_values
+from feilun.errors import InvalidData
+from feilun.store.dataset import Dataset
+from feilun.tasks.base import TaskBase
+from feilun.types import ColumnSample
+
+__all__ = ["bind"]
+
+_SAMPLE = 1000
+
+
+def bind(
+    task: TaskBase,
+    sources: Sequence[AnySource],
+    columns: Mapping[str, str],
+    settings: Mapping[str, Any],
+    previous: Dataset | None = None,
+) -> tuple[TaskBase, dict[str, Any], list[Notice]]:
+    """`task` with its columns, the `settings` that name them, and what to say of columns that are
+    no inputs: those of the version before, else those of the first table of `sources`, where
+    `columns` says which role a column plays."""
+    if not task.open_columns:
+        return task, dict(settings), []
+    if previous is not None:
+        task = task.bound(previous.schema.settings)
+    if task.columns:
+        return task, {**settings, **task.inputs()}, []
+    samples = _samples(task, sources, columns)
+    found, out = task.find_columns(samples, settings)
+    notices = [Notice(why, {"column": name}) for name, why in out.items()]
+    return task.bound(found), found, notices
+
+
+def _samples(
+    task: TaskBase, sources: Sequence[AnySource], columns: Mapping[str, str]
+) -> list[ColumnSample]:
+    """The columns of the first table that are nothing but inputs, with their first values."""
+    for source in sources:
+        if isinstance(source, ExampleSource):
+            items = [
+                one.item
+                for one in islice(source.examples, _SAMPLE)
+                if isinstance(one.item, Mapping)
+            ]
+            if items:
+                return [ColumnSample(n, [i.get(n) for i in items]) for n in first_values(items)]
+            continue
+        given = {**columns, **source.columns}
+        with ExitStack() as opened:
+            tables = open_tables(source, known_names(task, given))
+            for table in tables:
+                opened.callback(table.close)
+            for table in tables:
+                samples = table.samples()
+                inputs = set(resolve(table, task, given, need_label=False).inputs.values())
+                return [sample for sample in samples if sample.name in inputs]
+    raise InvalidData("data.no_rows", files=[getattr(source, "name", "-") for source in sources])

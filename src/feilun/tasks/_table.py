@@ -1,0 +1,186 @@
+"""Tables: rows of any columns. What is an input and of which kind is found from the data once, with
+the first data version, and holds for all that follow."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from pydantic import Field
+
+from feilun.errors import InvalidData
+from feilun.tasks import _noise_table, _pieces, _table_kinds
+from feilun.tasks._noise import Disturbance
+from feilun.tasks._pieces import Pieces
+from feilun.tasks._table_features import TableFeatures
+from feilun.tasks._times import moment
+from feilun.tasks.base import Column, Features, Processor, TaskBase, TaskSettings
+from feilun.types import ColumnSample, Item, Roles, Scalar, Schema
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["MAX_COLUMNS", "MAX_TEXT", "Table", "TableSettings"]
+
+MAX_COLUMNS = 2000
+"""Inputs of one table."""
+MAX_TEXT = 100_000
+"""Characters of one cell."""
+
+_SHOWN = 20  # columns that an error names
+
+
+class TableSettings(TaskSettings):
+    """What the ``[task]`` tables of tasks on tables have in common."""
+
+    columns: dict[str, Literal["number", "category", "text", "date", "ignore"]] = Field(
+        default_factory=dict,
+        description="kinds of columns that should not be told by their values; ignore leaves a "
+        "column out. Counts when the first data is added",
+    )
+
+
+class Table(TaskBase):
+    """The input side of a task on tables. Until it is `bound` it has no columns."""
+
+    columns: tuple[Column, ...] = ()
+    open_columns = True
+
+    @property
+    def modality(self) -> str:
+        """``table``, however many columns there are."""
+        return "table"
+
+    def bound(self, settings: Mapping[str, Any]) -> Self:
+        """With the columns that ``settings["inputs"]`` lists, each with its kind."""
+        task = copy.copy(self)
+        task.columns = tuple(Column(name, kind) for name, kind in settings.get("inputs", ()))
+        return task
+
+    def find_columns(
+        self, columns: Sequence[ColumnSample], settings: Mapping[str, Any]
+    ) -> tuple[dict[str, Any], dict[str, str]]:
+        """Kinds by `_table_kinds.find`. Raises `InvalidData` when nothing is left."""
+        given = dict(settings.get("columns") or {})
+        kinds, out = _table_kinds.find(columns, given)
+        if not kinds:
+            raise InvalidData("tables.no_columns", columns=[c.name for c in columns][:_SHOWN])
+        if len(kinds) > MAX_COLUMNS:
+            raise InvalidData("tables.too_many_columns", columns=len(kinds), limit=MAX_COLUMNS)
+        return {**settings, "inputs": [list(one) for one in kinds.items()]}, out
+
+    def recognise(self, columns: Sequence[ColumnSample]) -> Roles:
+        """The label by its usual names, id, group and subject by theirs; every other column is an
+        input of its own name, of a bound task those that it has."""
+        roles = _table_kinds.roles(columns, self.label_aliases)
+        if self.columns:
+            there = {column.name for column in columns}
+            inputs = {c.name: c.name for c in self.columns if c.name in there}
+            if not inputs:
+                given = [column.name for column in columns][:_SHOWN]
+                raise InvalidData("tables.no_known_column", given=given, columns=self._names())
+            return Roles(inputs, roles.label, roles.id, roles.group, roles.subject, roles.time)
+        return roles
+
+    def check(self, item: Item) -> Item:
+        """A value for each column, None where it is missing; other columns are dropped. Of a table
+        of one column the value alone.
+
+        Raises `InvalidData` for a row with none of the columns, and for a value that is not of its
+        column's kind, naming both.
+        """
+        if not isinstance(item, Mapping):
+            if len(self.columns) != 1:
+                raise InvalidData("tables.not_a_row", columns=self._names())
+            item = {self.columns[0].name: item}
+        if not any(column.name in item for column in self.columns):
+            given = [str(name)[:40] for name in item][:_SHOWN]
+            raise InvalidData("tables.no_known_column", given=given or ["-"], columns=self._names())
+        row = {c.name: cell(item.get(c.name), c) for c in self.columns}
+        return next(iter(row.values())) if len(row) == 1 else row
+
+    def _names(self) -> list[str]:
+        return [column.name for column in self.columns][:_SHOWN]
+
+    def input_schema(self) -> dict[str, Any]:
+        """An object with the columns, each of its kind; all may be missing or null."""
+        kinds = [{"type": kind} for kind in ("string", "number", "boolean", "null")]
+
+        return {
+            "type": "object",
+            "properties": {
+                column.name: {"anyOf": kinds, "description": column.kind} for column in self.columns
+            },
+            "additionalProperties": True if self.columns else {"anyOf": kinds},
+        }
+
+    def processor(self, folder: Path | str | None, settings: Mapping[str, Any]) -> Processor:
+        """There is none: no encoder reads tables."""
+        raise InvalidData("tables.no_base", task=self.name)
+
+    def load(self, base: Path | str | None, schema: Schema) -> torch.nn.Module:
+        """There is none."""
+        raise InvalidData("tables.no_base", task=self.name)
+
+    def encoder(self, base: Path) -> torch.nn.Module:
+        """There is none."""
+        raise InvalidData("tables.no_base", task=self.name)
+
+    def features(
+        self, settings: Mapping[str, Any], state: Mapping[str, Any] | None = None
+    ) -> Features:
+        """Numbers in units of their spread, one column for each category, marks for what is
+        missing. They are fitted (see `Fitted`)."""
+        columns = self.columns or self.bound(settings).columns
+        return TableFeatures(tuple((c.name, c.kind) for c in columns), state)
+
+    def pieces(self, item: Item) -> Pieces | None:
+        """The columns that have a value."""
+        names = [column.name for column in self.columns]
+        row = dict(item) if isinstance(item, Mapping) else {names[0]: item}
+        return _pieces.of_row(row, names)
+
+    def disturbances(self) -> Mapping[str, Disturbance]:
+        """A missing value, a category never seen, an extreme number."""
+        return _noise_table.disturbances(self.columns) if self.columns else {}
+
+    def example_items(self) -> list[Item]:
+        """The items of the inline examples, of a bound task an empty row and a plain one."""
+        own = super().example_items()
+        names = {column.name for column in self.columns}
+        if not names or any(isinstance(item, Mapping) and set(item) == names for item in own):
+            return own
+        plain: dict[str, Scalar] = {
+            c.name: 1.0 if c.kind == "number" else None for c in self.columns
+        }
+        return [self.check({c.name: None for c in self.columns}), self.check(plain)]
+
+
+def cell(value: Any, column: Column) -> Scalar:
+    """`value` as `column` holds it: a float, a trimmed text, or None for nothing. Raises
+    `InvalidData` naming the column for what it cannot hold."""
+    if isinstance(value, (dict, list, bytes)):
+        raise InvalidData("tables.not_a_cell", column=column.name, given=type(value).__name__)
+    if _table_kinds.missing(value):
+        return None
+    if column.kind == "number":
+        found = _table_kinds.number(value)
+        if found is None or not math.isfinite(found):
+            raise InvalidData("tables.not_a_number", column=column.name, given=str(value)[:40])
+        return found
+    if column.kind == "date":
+        try:
+            moment(value, column.name)
+        except InvalidData:
+            raise InvalidData(
+                "tables.not_a_date", column=column.name, given=str(value)[:40]
+            ) from None
+    text = _table_kinds.word(value)
+    if len(text) > MAX_TEXT:
+        raise InvalidData(
+            "tables.cell_too_long", column=column.name, length=len(text), limit=MAX_TEXT
+        )
+    return text

@@ -1,0 +1,242 @@
+"""Gradient-boosted trees on the columns of a table, by LightGBM.
+
+The version holds boosters in LightGBM's own text format. Each of a bag stops early on other rows
+than the others: the first on the validation split, further ones on a part of the training rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+from pydantic import Field
+
+from feilun.engines._features import write_features
+from feilun.engines.card import Card, write_card
+from feilun.engines.trees import lightgbm, model_file
+from feilun.errors import InvalidSettings
+from feilun.messages import t
+from feilun.store.dataset import Dataset
+from feilun.tasks import base as tasks
+from feilun.tasks.base import TaskBase, fit_features
+from feilun.training.job import DataStats, Estimate, Machine, Report, TrainJob, TrainResult
+from feilun.training.rows import all_rows, class_weights, drawn, read, schema_of
+from feilun.training.settings import MethodSettings
+from feilun.types import Progress
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from feilun.tasks._table_features import TableFeatures
+
+__all__ = ["Settings", "estimate", "least_rows", "needs_base", "needs_torch", "rung", "supports",
+           "train"]  # fmt: skip
+
+rung = 1
+needs_base = False
+needs_torch = False
+least_rows = 50
+
+_ROUND = 2.5e-7  # seconds that a round takes for a row and a column, on one thread
+_TOLD = 25  # rounds between two signs of life
+
+
+class Settings(MethodSettings):
+    """``[training.trees]``."""
+
+    learning_rate: float = Field(0.03, gt=0, le=1, description="how much each tree corrects")
+    leaves: int = Field(8, ge=2, le=1024, description="leaves of a tree: more learn finer rules")
+    rounds: int = Field(2000, ge=1, le=100_000, description="trees at most")
+    patience: int = Field(
+        50, ge=1, description="trees without an improvement on the held-out rows that end it"
+    )
+    leaf_rows: int = Field(20, ge=1, description="training rows that a leaf must have")
+    row_share: float = Field(0.8, gt=0, le=1, description="share of the rows that a tree sees")
+    column_share: float = Field(
+        0.5, gt=0, le=1, description="share of the columns that a tree sees"
+    )
+    l2: float = Field(1.0, ge=0, description="regularisation of the leaves' values")
+    bag: int = Field(
+        1,
+        ge=1,
+        le=32,
+        description="models trained on other divisions of the rows; their mean answers",
+    )
+    monotone: dict[str, int] = Field(
+        default_factory=dict,
+        description="columns whose growth may only raise (1) or only lower (-1) the chance of the "
+        "second of two labels",
+    )
+    max_rows: int = Field(
+        1_000_000, ge=100, description="training rows used at most, drawn by the seed"
+    )
+
+
+def supports(task: TaskBase, base: Path | str | None) -> str | None:
+    """Tables alone."""
+    if task.modality == "table":
+        return None
+    return t("training.reason_no_table", task=task.name)
+
+
+def estimate(job: TrainJob, settings: Settings, rows: DataStats, machine: Machine) -> Estimate:
+    """From rows, columns, labels and rounds: a histogram of every column in every round."""
+    columns = max(1, len(_task(job).columns))
+    used = min(rows.train, settings.max_rows)
+    scores = len(rows.labels) if len(rows.labels) > 2 else 1
+    rounds = min(settings.rounds, 10 / settings.learning_rate + settings.patience)
+    work = (used + 2000) * columns * settings.column_share * rounds * scores * settings.bag
+    memory = 250e6 + used * columns * 24
+    detail = {"rows": used, "columns": columns, "rounds": rounds}
+    return Estimate(int(memory), 1.0 + _ROUND * work / max(1, job.threads or machine.cores), detail)
+
+
+def _task(job: TrainJob) -> TaskBase:
+    return tasks.get(job.task).bound(job.task_settings)
+
+
+def train(job: TrainJob, settings: Settings, report: Report) -> TrainResult:
+    """Writes a `trees` version. An update trains anew on all rows."""
+    start = perf_counter()
+    dataset = Dataset(job.data)
+    schema = schema_of(job, dataset)
+    rows, notes = drawn(all_rows(dataset), settings.max_rows, job.seed)
+    features = cast(
+        "TableFeatures", fit_features(tasks.of(schema).features(schema.settings), rows.items)
+    )
+    held = read(dataset, "validation")
+    matrix, held_matrix = features.dense(rows.items), features.dense(held.items)
+    weights = class_weights(rows.labels, len(schema.labels), settings.class_weights)
+    options = _options(job, settings, len(schema.labels), features)
+    best: list[int] = []
+    for number in range(settings.bag):
+        learn: tuple[np.ndarray, np.ndarray] = (matrix, rows.labels)
+        judge: tuple[np.ndarray, np.ndarray] | None = (held_matrix, held.labels)
+        if number or not len(held):
+            learn, judge = _divided(matrix, rows.labels, job.seed + number)
+        booster = _boost(
+            {**options, "seed": job.seed + number},
+            learn,
+            judge,
+            weights,
+            features,
+            settings,
+            report,
+            number,
+        )
+        best.append(booster.best_iteration or booster.current_iteration())
+        booster.save_model(str(job.out / model_file(number)), num_iteration=best[-1])
+    write_features(job.out, features)
+    extra = {"boosters": settings.bag}
+    config = settings.model_dump()
+    write_card(job.out, Card("trees", schema, job.method, config=config, extra=extra))
+    figures = {
+        "seconds": perf_counter() - start,
+        "rows": float(len(rows)),
+        "columns": float(matrix.shape[1]),
+        "trees": float(sum(best)),
+    }
+    return TrainResult(figures, tuple(notes))
+
+
+def _options(
+    job: TrainJob, settings: Settings, labels: int, features: TableFeatures
+) -> dict[str, Any]:
+    names = [features.columns[owner][0] for owner in features.dense_owners]
+    options: dict[str, Any] = {
+        "objective": "binary" if labels == 2 else "multiclass",
+        "learning_rate": settings.learning_rate,
+        "num_leaves": settings.leaves,
+        "min_data_in_leaf": settings.leaf_rows,
+        "bagging_fraction": settings.row_share,
+        "bagging_freq": int(settings.row_share < 1),
+        "feature_fraction": settings.column_share,
+        "lambda_l2": settings.l2,
+        "max_cat_to_onehot": 16,
+        # The same rows give the same trees, on however many threads.
+        "deterministic": True,
+        "force_row_wise": True,
+        "num_threads": job.threads or 0,
+        "verbosity": -1,
+    }
+    if labels > 2:
+        options["num_class"] = labels
+    if settings.monotone:
+        options["monotone_constraints"] = _monotone(settings.monotone, names, features, labels)
+    return options
+
+
+def _monotone(
+    wanted: Mapping[str, int], names: list[str], features: TableFeatures, labels: int
+) -> list[int]:
+    """One direction for each column that the trees see."""
+    numbers = [name for name, kind in features.columns if kind == "number"]
+    faults = [
+        f"training.trees.monotone.{name} = {way}"
+        for name, way in wanted.items()
+        if name not in numbers or way not in (-1, 0, 1)
+    ]
+    if labels != 2:
+        faults.append(t("training.monotone_two_labels", labels=labels))
+    if faults:
+        raise InvalidSettings("training.monotone", faults=faults, options=numbers[:20])
+    return [wanted.get(name, 0) for name in names]
+
+
+def _divided(
+    matrix: np.ndarray, labels: np.ndarray, seed: int
+) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray] | None]:
+    """The rows to learn from and an eighth of each label to stop by; None for too few rows."""
+    lots = np.random.default_rng(seed).permutation(len(labels))
+    order = lots[np.argsort(labels[lots], kind="stable")]
+    judge = np.zeros(len(labels), bool)
+    judge[order[::8]] = True
+    if judge.sum() < 10 or len(np.unique(labels[~judge])) < len(np.unique(labels)):
+        return (matrix, labels), None
+    return (matrix[~judge], labels[~judge]), (matrix[judge], labels[judge])
+
+
+def _boost(
+    options: Mapping[str, Any],
+    learn: tuple[np.ndarray, np.ndarray],
+    judge: tuple[np.ndarray, np.ndarray] | None,
+    weights: np.ndarray | None,
+    features: TableFeatures,
+    settings: Settings,
+    report: Report,
+    number: int,
+) -> Any:
+    package = lightgbm()
+
+    def dataset(rows: tuple[np.ndarray, np.ndarray], **more: Any) -> Any:
+        own = None if weights is None else weights[rows[1]]
+        return package.Dataset(rows[0], rows[1], weight=own, free_raw_data=False, **more)
+
+    total = settings.rounds * settings.bag
+    begin = settings.rounds * number
+
+    def told(state: Any) -> None:
+        done = state.iteration + 1
+        if done % _TOLD == 0:
+            found = {name: value for _, name, value, *_ in state.evaluation_result_list}
+            figures = {"validation_log_loss": float(next(iter(found.values())))} if found else {}
+            report(Progress("train", begin + done, total, "trees", figures))
+
+    names = [str(place) for place in range(learn[0].shape[1])]
+    train_rows = dataset(
+        learn,
+        feature_name=names,
+        categorical_feature=features.categorical,
+        params={"verbosity": -1, "max_bin": 255, "feature_pre_filter": False},
+    )
+    callbacks: list[Any] = [told]
+    held = []
+    rounds = settings.rounds
+    if judge is not None:
+        held = [dataset(judge, reference=train_rows)]
+        callbacks.append(package.early_stopping(settings.patience, verbose=False))
+    else:
+        rounds = min(rounds, round(3 / settings.learning_rate))  # nothing says when to stop
+    return package.train(dict(options), train_rows, rounds, valid_sets=held, callbacks=callbacks)
