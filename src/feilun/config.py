@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import tomllib
+import unicodedata
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -42,6 +43,21 @@ __all__ = [
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
+_NAME_LENGTH = 63
+"""Characters of a project's name: with three bytes each it still fits into a file's name."""
+
+
+def _in_a_name(character: str) -> bool:
+    """Whether it may stand in a project's name, which is a folder's name and a part of addresses:
+    no capitals, which some file systems do not tell apart, and nothing that has two forms."""
+    if character.isascii():
+        return character in "-_" or character.isdigit() or character.islower()
+    letter = unicodedata.category(character) in ("Ll", "Lo", "Lm", "Mn", "Mc")
+    return (
+        letter and character <= "\uffff" and unicodedata.normalize("NFKC", character) == character
+    )
+
+
 class Section(BaseModel):
     """A table of the project file: unknown keys are faults, values do not change after reading."""
 
@@ -51,11 +67,20 @@ class Section(BaseModel):
 class ProjectSection(Section):
     """``[project]``: what the project is."""
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$", description="name of the project")
+    name: str = Field(description="name of the project: small letters of any script, digits, - _")
     task: str = Field(description="name of the task, such as text-classification")
     base: str | None = Field(
         None, description="base model: a starter's name, a folder, a hub id or modelscope:org/name"
     )
+
+    @field_validator("name")
+    @classmethod
+    def _can_be_a_name(cls, value: str) -> str:
+        name = unicodedata.normalize("NFC", value)
+        fits = len(name) <= _NAME_LENGTH and all(map(_in_a_name, name))
+        if not fits or not name or name[0] in "-_":
+            raise ValueError(t("config.rule_name", most=_NAME_LENGTH))
+        return name
 
 
 class DataConfig(Section):

@@ -8,6 +8,8 @@ import os
 import pkgutil
 import sys
 from collections.abc import Callable, Sequence
+from difflib import get_close_matches
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -16,7 +18,7 @@ from typer._click import exceptions as click_errors
 from feilun import messages
 from feilun.cli import commands, shell
 from feilun.cli.helping import translated
-from feilun.cli.shell import alone, bind
+from feilun.cli.shell import alone, bind, sharing
 from feilun.config import load_settings
 from feilun.errors import FeilunError
 from feilun.messages import t
@@ -59,7 +61,7 @@ def build() -> typer.Typer:
     def root(version: bool = option) -> None:
         pass
 
-    app.callback()(root)
+    app.callback()(sharing(root))
     groups: dict[str, typer.Typer] = {}
     found = command_functions()
     for name in sorted(found):
@@ -112,10 +114,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
             raise
         return _fail(error.code, error.message(), error.hint(), error.exit_code, as_json)
     except click_errors.ClickException as error:
-        if isinstance(error, click_errors.NoArgsIsHelpError) and not as_json:
-            typer.echo(error.message, err=True)
-            return 2
-        return _fail("usage", _usage(error), t("cli.usage_hint"), 2, as_json)
+        return _misused(error, args, as_json)
     except (KeyboardInterrupt, typer.Abort):
         return _fail(
             "interrupted", t("cli.interrupted"), t("cli.interrupted_hint"), INTERRUPTED, as_json
@@ -157,8 +156,41 @@ def _usage(error: click_errors.ClickException) -> str:
         return t("cli.bad_argument", name=_name(error), reason=error.message)
     words = error.message
     if words.startswith("No such command"):
-        return t("cli.no_such_command", name=words.split("'")[1], options=command_names())
+        return _no_such_command(error, words.split("'")[1])
     return t("cli.usage", reason=words)
+
+
+def _misused(error: click_errors.ClickException, args: Sequence[str], as_json: bool) -> int:
+    if isinstance(error, click_errors.NoArgsIsHelpError) and not as_json:
+        typer.echo(error.message, err=True)
+        if not args:
+            typer.echo(f"\n{_first_steps(load_settings().workspace)}", err=True)
+        return 2
+    return _fail("usage", _usage(error), t("cli.usage_hint"), 2, as_json)
+
+
+def _no_such_command(error: click_errors.ClickException, name: str) -> str:
+    """What is not there, and what is written like it: ``rn`` for ``run``, ``add`` for ``data
+    add``."""
+    known = command_names()
+    context = getattr(error, "ctx", None)
+    above = context.command_path.partition(" ")[2] if context else ""
+    typed = f"{above} {name}".strip()
+    written_so = get_close_matches(typed, [*known, *{w.partition(" ")[0] for w in known}], 3, 0.65)
+    below = [words for words in known if words.split()[1:] == [name]]
+    near = list(dict.fromkeys([*written_so, *below]))
+    if near:
+        shown = [f"feilun {words}" for words in near[:3]]
+        return t("cli.no_such_command_near", name=typed, options=shown)
+    return t("cli.no_such_command", name=typed, options=known)
+
+
+def _first_steps(folder: Path) -> str:
+    """What to do first where no command was named."""
+    from feilun.project.workspace import STATE
+
+    key = "cli.first_steps_again" if (folder / STATE).is_dir() else "cli.first_steps"
+    return t(key, folder=folder.resolve())
 
 
 def _name(error: click_errors.BadParameter) -> str:

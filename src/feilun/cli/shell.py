@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer._click.globals import get_current_context
 
 from feilun import messages
 from feilun.cli.options import Options
@@ -26,9 +27,10 @@ from feilun.types import Progress
 if TYPE_CHECKING:
     from feilun.project import Project, Workspace
 
-__all__ = ["PRINTED", "Shell", "alone", "bind"]
+__all__ = ["PRINTED", "Shell", "alone", "bind", "sharing"]
 
 _PLAIN_WIDTH = 120
+_SHARED = ("workspace", "project", "as_json", "debug")
 PRINTED = threading.Event()
 """Set once the one JSON object was printed: what fails later (a server that is stopped, say) must
 not print another."""
@@ -115,7 +117,34 @@ def bind(function: Callable[..., None]) -> Callable[..., None]:
             ]
         elif name != "shell":
             own.append(parameter)
-    shared = {
+    added = _shared()
+
+    @functools.wraps(function)
+    def call(**values: Any) -> None:
+        settings = load_settings()
+        messages.use(settings.lang)
+        given = {name: _given(name, values.pop(f"shared_{name}")) for name in _SHARED}
+        shell = Shell(
+            folder=given["workspace"],
+            project_name=given["project"],
+            json=bool(given["as_json"]),
+            debug=bool(given["debug"]) or settings.debug,
+            out=sys.stdout,
+        )
+        for name, options in groups.items():
+            values[name] = stated(**{option: values.pop(option) for option in options})
+        with redirect_stdout(sys.stderr) if shell.json else nullcontext():
+            function(shell, **values)
+
+    call.__signature__ = inspect.Signature(own + added)  # type: ignore[attr-defined]
+    call.__annotations__ = {p.name: p.annotation for p in own + added}
+    return call
+
+
+def _shared() -> list[inspect.Parameter]:
+    """The options that all commands share, as parameters with the words of the language in
+    force."""
+    annotations = {
         "workspace": Annotated[
             Path | None, typer.Option("--workspace", help=t("cli.option_workspace"))
         ],
@@ -123,35 +152,36 @@ def bind(function: Callable[..., None]) -> Callable[..., None]:
         "as_json": Annotated[bool, typer.Option("--json", help=t("cli.option_json"))],
         "debug": Annotated[bool, typer.Option("--debug", help=t("cli.option_debug"))],
     }
-    added = [
+    return [
         inspect.Parameter(
             f"shared_{name}",
-            kind,
+            inspect.Parameter.KEYWORD_ONLY,
             default=False if name in {"as_json", "debug"} else None,
-            annotation=annotation,
+            annotation=annotations[name],
         )
-        for name, annotation in shared.items()
+        for name in _SHARED
     ]
 
-    @functools.wraps(function)
-    def call(**values: Any) -> None:
-        settings = load_settings()
-        messages.use(settings.lang)
-        shell = Shell(
-            folder=values.pop("shared_workspace"),
-            project_name=values.pop("shared_project"),
-            json=values.pop("shared_as_json"),
-            debug=values.pop("shared_debug") or settings.debug,
-            out=sys.stdout,
-        )
-        for name, options in groups.items():
-            given = {option: values.pop(option) for option in options}
-            values[name] = stated(**given)
-        with redirect_stdout(sys.stderr) if shell.json else nullcontext():
-            function(shell, **values)
 
-    call.__signature__ = inspect.Signature(own + added)  # type: ignore[attr-defined]
-    call.__annotations__ = {p.name: p.annotation for p in own + added}
+def _given(name: str, value: Any) -> Any:
+    """A shared option where it was typed: after the command, else before it."""
+    context = get_current_context(silent=True)
+    while not value and context is not None:
+        value = context.params.get(f"shared_{name}")
+        context = context.parent
+    return value
+
+
+def sharing(function: Callable[..., None]) -> Callable[..., None]:
+    """Lets the shared options be typed before the command too: ``feilun --workspace W status``."""
+    signature = inspect.signature(function, eval_str=True)
+
+    def call(**values: Any) -> None:
+        function(**{n: v for n, v in values.items() if not n.startswith("shared_")})
+
+    parameters = [*signature.parameters.values(), *_shared()]
+    call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    call.__annotations__ = {p.name: p.annotation for p in parameters}
     return call
 
 

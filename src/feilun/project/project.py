@@ -19,6 +19,7 @@ from feilun.project.results import (
     Deployed,
     Evaluated,
     FeedbackAdded,
+    Listing,
     Predicted,
     Turned,
 )
@@ -129,6 +130,12 @@ class Project(DataVerbs):
         """Every version, oldest first."""
         versions = self.workspace.store.catalog.model_versions(self.name)
         return [Model(self, version) for version in versions]
+
+    def versions(self) -> Listing:
+        """Every version, newest first, with its state, verdict and score."""
+        from feilun.project.version_list import version_list
+
+        return version_list(self)
 
     def model(self, name: str | None = None) -> Model:
         """The version of this name: ``reviews@3``, ``3``, ``live``, or the latest by default.

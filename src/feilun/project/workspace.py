@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -122,6 +123,7 @@ class Workspace:
         from feilun.project.template import project_file
 
         registry.load("tasks", task)
+        name = unicodedata.normalize("NFC", name)
         file = self.folder / name / FILE
         text = project_file(name, task, base)
         known = {project.name: project.task for project in self.store.catalog.projects()}
@@ -153,7 +155,8 @@ class Workspace:
         several to choose from.
         """
         if name is not None:
-            return Project(self, self.store.catalog.project(name).name)
+            wanted = unicodedata.normalize("NFC", name)
+            return Project(self, self.store.catalog.project(wanted).name)
         found = [project.name for project in self.store.catalog.projects()]
         if not found:
             raise NotFound("project.none", folder=self.folder)

@@ -11,7 +11,7 @@ from feilun.cli.options import Reading
 from feilun.cli.shell import Shell
 from feilun.messages import t
 
-__all__ = ["deploy", "export", "import_", "predict", "rollback"]
+__all__ = ["deploy", "export", "import_", "predict", "rollback", "versions"]
 
 
 def deploy(
@@ -37,6 +37,12 @@ def rollback(
     """The canary ends, or what was live before answers again, at once."""
     with shell.project() as project:
         shell.show(project.rollback(shadow=shadow))
+
+
+def versions(shell: Shell) -> None:
+    """Every version with its verdict and score."""
+    with shell.project() as project:
+        shell.show(project.versions())
 
 
 def predict(
