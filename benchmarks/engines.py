@@ -96,7 +96,7 @@ async def _beside(engine: Engine, items: Sequence[str]) -> dict[str, float]:
 def measure(engine: Engine, items: Sequence[str], calls: Sequence[int], seconds: float) -> Any:
     """One round: calls a second for each N, and of the whole list."""
     start = time.perf_counter()
-    engine.logits(items)
+    engine.raw(items)
     found = {"sorted": len(items) / (time.perf_counter() - start)}
     for count in calls:
         found[f"limit({count})"] = limit(engine, items, count, seconds)["per_second"]
@@ -120,7 +120,7 @@ def main() -> None:
         engines = {variant: open_engine(folder) for variant, folder in folders.items()}
         for engine in engines.values():
             engine.warm_up()
-            engine.logits(items)
+            engine.raw(items)
         for _ in range(options.rounds):
             for variant, engine in engines.items():
                 rounds[variant].append(measure(engine, items, calls, options.seconds))

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from benchmarks.evidence._few import Rows, engine_after, named, version
 
-from feilun.metrics.probabilities import softmax
+from feilun.families.classes.probabilities import softmax
 from feilun.store.dataset import Dataset
 from feilun.tasks import base as tasks
 from feilun.training import augment, augment_trial, checkpoints
@@ -45,7 +45,7 @@ CASES: tuple[tuple[str, str, int, int, dict[str, Any], dict[str, Any]], ...] = (
 def scores(engine: Any, dataset: Dataset) -> tuple[float, float]:
     """Accuracy and log-loss on the test rows."""
     truth = dataset.labels("test")
-    stated = softmax(engine.logits(dataset.items("test")), 1.0)
+    stated = softmax(engine.raw(dataset.items("test")), 1.0)
     right = np.maximum(stated[np.arange(len(truth)), truth], 1e-9)
     return float((stated.argmax(axis=1) == truth).mean()), float(-np.log(right).mean())
 

@@ -19,10 +19,10 @@ import numpy as np
 
 from feilun.demo import reviews
 from feilun.engines.linear import weigh
-from feilun.metrics.calibration import fit_temperature
+from feilun.families.classes.calibration import fit_temperature
+from feilun.families.classes.probabilities import softmax
+from feilun.families.classes.rule import best_threshold, cheapest, cutoff_for
 from feilun.metrics.intervals import wilson
-from feilun.metrics.probabilities import softmax
-from feilun.metrics.rule import best_threshold, cheapest, cutoff_for
 from feilun.tasks._ngrams import NGrams
 from feilun.training import logistic
 

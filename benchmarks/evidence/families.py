@@ -17,7 +17,7 @@ import numpy as np
 from benchmarks.evidence.gate import pairs
 
 from feilun.evaluation.consultations import RISK
-from feilun.metrics.classification import Classified
+from feilun.families.classes.classification import Classified
 from feilun.metrics.comparison import judge
 from feilun.metrics.measured import Measured
 from feilun.metrics.numbers import Numbers

@@ -96,7 +96,7 @@ def right(version: Path, rows: Rows) -> np.ndarray:
     """Which rows the version has right."""
     engine = open_engine(version)
     labels = engine.card.schema.labels
-    given = engine.logits([text for text, _ in rows]).argmax(axis=1)
+    given = engine.raw([text for text, _ in rows]).argmax(axis=1)
     engine.close()
     return np.array([labels[one] == label for one, (_, label) in zip(given, rows, strict=True)])
 

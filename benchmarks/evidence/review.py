@@ -21,9 +21,9 @@ import numpy as np
 
 from feilun.demo import reviews
 from feilun.engines.linear import weigh
+from feilun.families.classes.calibration import fit_temperature
 from feilun.feedback.novelty import sketch
 from feilun.feedback.queue import Novelty, audit_draw, review_queue
-from feilun.metrics.calibration import fit_temperature
 from feilun.metrics.intervals import wilson
 from feilun.store.records import Prediction
 from feilun.tasks._ngrams import NGrams
@@ -69,7 +69,7 @@ class Model:
             rows, data.labels[chosen], 2, (rows[:0], data.labels[:0]), strengths=(10.0,)
         )
         self._coef, self._intercept = fitted.coef.T, fitted.intercept
-        self._temperature = fit_temperature(self.logits(data.rows[held]), data.labels[held])
+        self._temperature = fit_temperature(self.raw(data.rows[held]), data.labels[held])
 
     def logits(self, rows: Any) -> np.ndarray:
         """Logits (rows, 2)."""
@@ -77,7 +77,7 @@ class Model:
 
     def probabilities(self, rows: Any) -> np.ndarray:
         """Probabilities (rows, 2)."""
-        scaled = self.logits(rows) / self._temperature
+        scaled = self.raw(rows) / self._temperature
         odds = np.exp(scaled - scaled.max(axis=1, keepdims=True))
         result: np.ndarray = odds / odds.sum(axis=1, keepdims=True)
         return result

@@ -15,7 +15,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from benchmarks.evidence._few import Rows, engine_after, named, version
 
 from feilun.evaluation.robustness import Robustness, robustness
@@ -43,16 +42,20 @@ def measure(
         data = version(Path(scratch) / "data", rows, train, TEST, SEED)
         engine, _ = engine_after(name, data, Path(scratch), rows, settings, SEED)
         dataset = Dataset(data)
-        items, truth = dataset.items("test"), dataset.labels("test")
-
-        def answer(asked: Any) -> np.ndarray:
-            found: np.ndarray = engine.logits(asked).argmax(axis=1)
-            return found
-
-        before = answer(items)
+        items, targets = dataset.items("test"), dataset.values("label", "test")
+        task = tasks.get(rows.task)
+        before = engine.predict(items)
         begun = time.perf_counter()
-        changes = tasks.get(rows.task).disturbances()
-        found = robustness(answer, items, truth, before, changes, limit=TEST, seed=SEED)
+        found = robustness(
+            engine.predict,
+            items,
+            targets,
+            before,
+            task.family,
+            task.disturbances(),
+            limit=TEST,
+            seed=SEED,
+        )
         seconds = time.perf_counter() - begun
         engine.close()
     assert found is not None

@@ -43,7 +43,7 @@ def _section(task: TaskBase) -> str:
         for name, field in schema["properties"].items()
     ]
     examples = [(_example(e.item), code(str(e.label))) for e in task.examples]
-    better = "higher" if task.higher_is_better else "lower"
+    better = "higher" if task.family.metrics.get(task.primary, True) else "lower"
     base_model = code(task.default_base) if task.default_base else "none: rung zero only"
     return "\n\n".join(
         [
@@ -64,7 +64,7 @@ def _section(task: TaskBase) -> str:
             "**One input** on the wire:",
             fence(json.dumps(task.input_schema(), indent=2, ensure_ascii=False), "json"),
             "**One output** on the wire:",
-            fence(json.dumps(task.output_schema(), indent=2, ensure_ascii=False), "json"),
+            fence(json.dumps(task.family.output_schema(), indent=2, ensure_ascii=False), "json"),
         ]
     )
 

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 __all__ = [
-    "PLAIN",
     "Chunk",
     "ColumnSample",
     "EngineRequest",
@@ -20,7 +19,6 @@ __all__ = [
     "Progress",
     "Roles",
     "Row",
-    "Rule",
     "Scalar",
     "Schema",
     "Split",
@@ -94,26 +92,6 @@ class Schema:
     task: str
     labels: tuple[str, ...]
     settings: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """How scores become an answer: `label` is answered from a probability of `threshold` on, below
-    it the best of the others; without a label, the most probable one. Answers less sure than
-    `abstain_below` are marked as abstained; 0 marks none."""
-
-    label: str = ""
-    threshold: float = 0.5
-    abstain_below: float = 0.0
-
-    @property
-    def plain(self) -> bool:
-        """Whether the most probable label is simply the answer."""
-        return not self.label and not self.abstain_below
-
-
-PLAIN = Rule()
-"""The most probable label is the answer."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,6 @@ from pydantic import ValidationError
 
 from feilun import messages
 from feilun.errors import InvalidData, UsageError
-from feilun.metrics.scores import HIGHER_IS_BETTER
 from feilun.tasks import base
 from feilun.tasks.base import TaskBase
 from feilun.types import ColumnSample, Item, Scalar, Schema
@@ -37,7 +36,7 @@ def task(request: pytest.FixtureRequest) -> TaskBase:
 
 
 def _schema(task: TaskBase) -> Schema:
-    labels = task.order(example.label for example in task.examples if example.label)
+    labels = task.family.names(example.label for example in task.examples if example.label)
     return Schema(task.name, labels, {**task.Settings().model_dump(), **task.inputs()})
 
 
@@ -125,14 +124,14 @@ def test_every_setting_has_a_meaning_and_a_default(task: TaskBase) -> None:
 
 
 def test_its_primary_metric_exists(task: TaskBase) -> None:
-    assert HIGHER_IS_BETTER[task.primary] == task.higher_is_better
+    assert task.primary in task.family.metrics
 
 
 def test_three_examples_with_labels(task: TaskBase) -> None:
     assert len(task.examples) == 3
     assert len({example.row_id for example in task.examples}) == 3
     labels = [example.label for example in task.examples]
-    assert all(label and task.label(label) == label for label in labels)
+    assert all(label and task.family.target(label) == label for label in labels)
     assert len(set(labels)) >= 2
 
 
@@ -182,21 +181,6 @@ def test_check_refuses_what_is_no_input(task: TaskBase, item: Item) -> None:
     assert caught.value.message("en") != caught.value.message("zh")
 
 
-def test_labels_are_text_and_ordered(task: TaskBase) -> None:
-    assert task.label(" good ") == "good"
-    assert task.label(3.0) == task.label(3) == task.label("3") == "3"
-    assert task.label(2.5) == "2.5"
-    assert task.label(True) == "true"
-    assert task.label("好评") == "好评"
-    assert task.label(None) is task.label("  ") is task.label(float("nan")) is None
-    assert task.order(["10", "9", "9", "-1"]) == ("-1", "9", "10")
-    assert task.order(["b", "a", "b"]) == ("a", "b")
-    with pytest.raises(InvalidData):
-        task.label(b"\x00")
-    with pytest.raises(InvalidData):
-        task.label("a whole story " * 50)
-
-
 # On the wire
 
 
@@ -210,29 +194,16 @@ def test_its_schema_takes_its_examples(task: TaskBase) -> None:
     assert task.open_columns or not _fits({"no such column": "x"}, schema)
 
 
-def test_answers_fit_their_schema_and_add_up(task: TaskBase) -> None:
-    schema = _schema(task)
-    logits = np.random.default_rng(0).normal(size=(5, len(schema.labels))).astype(np.float32)
-    shape = json.loads(json.dumps(task.output_schema()))
-    for output in task.decode(logits, schema, 1.0, all_scores=True):
-        assert _fits(json.loads(json.dumps(output)), shape)
-        assert output["score"] == max(output["scores"].values())
-        assert output["scores"][output["label"]] == output["score"]
-        assert tuple(output["scores"]) == schema.labels
-        assert abs(sum(output["scores"].values()) - 1) < 1e-12
-    plain = task.decode(logits, schema, 1.0)
-    assert all("scores" not in output for output in plain)
-    assert task.decode(logits[:0], schema, 1.0) == []
-
-
-def test_temperature_changes_certainty_not_answers(task: TaskBase) -> None:
-    schema = _schema(task)
-    logits = np.random.default_rng(1).normal(size=(20, len(schema.labels))) * 3
-    sharp, soft = (task.decode(logits, schema, temperature) for temperature in (1.0, 4.0))
-    assert [one["label"] for one in sharp] == [one["label"] for one in soft]
-    assert all(a["score"] > b["score"] for a, b in zip(sharp, soft, strict=True))
-    huge = task.decode(logits * 1e4, schema, 1.0)
-    assert all(np.isfinite(one["score"]) for one in huge)
+def test_answers_fit_their_schema(task: TaskBase) -> None:
+    schema, family = _schema(task), task.family
+    width = family.width(schema.labels)
+    raw = np.random.default_rng(0).normal(size=(5, width)).astype(np.float32)
+    decode = family.decoder(schema, family.neutral())
+    shape = json.loads(json.dumps(family.output_schema()))
+    for output in decode(raw, True):
+        assert _fits(json.loads(json.dumps(family.public(output, everything=True))), shape)
+    assert len(decode(raw, False)) == 5
+    assert decode(raw[:0], False) == []
 
 
 # Rung zero
@@ -324,7 +295,7 @@ def test_the_default_base_answers(task: TaskBase) -> None:
         logits = model(**{name: torch.from_numpy(array) for name, array in arrays.items()})
     assert logits.dtype == torch.float32
     assert logits.shape == (3, len(schema.labels))
-    assert len(task.decode(logits.numpy(), schema, 1.0)) == 3
+    assert len(task.family.decoder(schema, task.family.neutral())(logits.numpy(), False)) == 3
 
 
 def test_unknown_tasks_are_named_with_those_there_are() -> None:

@@ -197,7 +197,7 @@ def learnt(model: Model, asked: list[Any]) -> dict[str, Any]:
     assert artifact is not None
     engine = open_engine(model.project.workspace.store.artifacts.path(artifact))
     try:
-        logits = engine.logits([model.project.task.check(item) for item in asked])
+        logits = engine.raw([model.project.task.check(item) for item in asked])
     finally:
         engine.close()
     outputs = model.predict(asked, all_scores=True).outputs

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from feilun.config import EvaluationConfig
-from feilun.evaluation.answers import Answers
 from feilun.evaluation.evaluate import evaluate
 from feilun.evaluation.result import Evaluation, Role
+from feilun.families.base import Answers
+from feilun.families.classes.point import Point
 from feilun.types import Item, Schema
 
 SETTINGS = EvaluationConfig(resamples=200)
@@ -28,7 +29,7 @@ def answers(
     """A version that answers `given` (indices into `labels`) with logits of `sure` for each."""
     logits = np.zeros((len(given), len(labels)), dtype=np.float32)
     logits[np.arange(len(given)), given] = sure
-    return Answers(name, method, tuple(labels), logits, temperature)
+    return Answers(name, method, tuple(labels), logits, Point(temperature).to_json())
 
 
 def flipped(truth: np.ndarray, wrong: Sequence[int] | range, labels: int) -> np.ndarray:

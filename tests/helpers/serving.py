@@ -20,11 +20,13 @@ from feilun import api
 from feilun.api.security import Limits, Security
 from feilun.billing.keys import NewKey, create_key
 from feilun.engines.card import Card, write_card
+from feilun.families.classes.point import Point
+from feilun.families.classes.rule import PLAIN, Rule
 from feilun.project import Workspace
 from feilun.store.records import ModelVersion
 from feilun.store.store import Store
 from feilun.tasks import base as tasks
-from feilun.types import PLAIN, Rule, Schema
+from feilun.types import Schema
 
 GOOD = "good great excellent fine love 好 很好 喜欢"
 BAD = "bad awful broken poor hate 坏 很差 退款"
@@ -45,7 +47,8 @@ def write_linear(
     }
     save_file(weights, folder / "weights.safetensors")
     config = {"flipped": flipped}
-    card = Card("linear", schema, "linear", temperature=temperature, config=config, rule=rule)
+    point = Point(temperature, rule).to_json()
+    card = Card("linear", schema, "linear", config=config, point=point)
     write_card(folder, card)
 
 

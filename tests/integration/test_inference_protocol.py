@@ -16,8 +16,8 @@ from PIL import Image
 from tritonclient.utils import InferenceServerException
 
 from feilun.billing.prices import set_price
+from feilun.families.classes.rule import Rule
 from feilun.tasks import base as tasks
-from feilun.types import Rule
 from helpers.serving import Answering, add_version, client, make_key, make_workspace, serving
 
 TEXTS = ["great", "broken", "很好", "", "42"]

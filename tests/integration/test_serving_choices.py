@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from feilun.client import Client
+from feilun.families.classes.rule import Rule
 from feilun.feedback.queue import review_queue
-from feilun.types import Rule
 from helpers.serving import Answering, add_version, make_workspace, serving
 
 SURE, UNSURE = "great excellent fine", "great broken"

@@ -22,6 +22,8 @@ from feilun.config import CompressionConfig
 from feilun.engines.base import open_engine
 from feilun.engines.card import read_card, write_card
 from feilun.errors import EnvironmentProblem, UsageError
+from feilun.families.classes import CLASSES
+from feilun.metrics.scores import Score
 from feilun.types import EngineRequest, Progress
 from helpers.tiny import LABELS, dataset, head_version, linear_version, schema, texts
 
@@ -38,7 +40,7 @@ def version(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def data(version: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Labels are what the float answers, but for one row in ten."""
     engine = open_engine(version)
-    answers = engine.logits(ITEMS).argmax(axis=1)
+    answers = engine.raw(ITEMS).argmax(axis=1)
     engine.close()
     labels = [LABELS[a if row % 10 else 1 - a] for row, a in enumerate(answers.tolist())]
     return dataset(tmp_path_factory.mktemp("data") / "version", ITEMS, labels, TRAIN)
@@ -64,12 +66,12 @@ def test_builds_and_measures_every_variant(made: Compression, told: list[Progres
     assert names[0] == "fp32"
     assert "int8" in names
     float32 = made.variant("fp32")
-    assert float32.accuracy == pytest.approx(0.9)
+    assert float32.score.value == pytest.approx(0.9)
     assert float32.loss == 0
     assert float32.flipped == ()
     for variant in made.variants:
         assert variant.rows == len(ITEMS) - TRAIN
-        assert variant.low <= variant.accuracy <= variant.high
+        assert variant.score.low <= variant.score.value <= variant.score.high
         assert variant.latency_ms > 0
         assert variant.throughput > 0
         assert variant.bytes > 0
@@ -82,7 +84,7 @@ def test_builds_and_measures_every_variant(made: Compression, told: list[Progres
 
 
 def test_every_variant_stands_alone(made: Compression, version: Path) -> None:
-    reference = open_engine(version).logits(ITEMS)
+    reference = open_engine(version).raw(ITEMS)
     for variant in made.variants:
         folder = made.folder(variant.name)
         card = read_card(folder)
@@ -91,7 +93,7 @@ def test_every_variant_stands_alone(made: Compression, version: Path) -> None:
         assert card.schema == schema()
         assert card.config == {"strength": 0.1}
         engine = open_engine(folder)
-        got = engine.logits(ITEMS)
+        got = engine.raw(ITEMS)
         assert (got.argmax(axis=1) == reference.argmax(axis=1)).mean() > 0.9
         engine.close()
 
@@ -154,7 +156,7 @@ def test_a_linear_version_is_its_own_variant(data: Path, tmp_path: Path) -> None
     assert [variant.name for variant in found.variants] == ["linear"]
     # The pipeline writes a temperature into the chosen folder: the version must not change.
     folder = found.folder("linear")
-    write_card(folder, replace(read_card(folder), temperature=2.0))
+    write_card(folder, replace(read_card(folder), point={"temperature": 2.0}))
     assert _digests(version) == before
 
 
@@ -192,7 +194,9 @@ def test_what_is_not_installed_is_named(
 
 
 def result(name: str, loss: float, throughput: float, size: int) -> VariantResult:
-    return VariantResult(name, 0.9 - loss, 0, 1, loss, 1.0, throughput, size, 1000)
+    return VariantResult(
+        name, "accuracy", Score(0.9 - loss, 0, 1), loss, 1.0, throughput, size, 1000
+    )
 
 
 FP32 = result("fp32", 0.0, 100, 90)
@@ -230,7 +234,7 @@ def test_the_most_accurate_is_chosen_when_all_lose_too_much() -> None:
 def test_flips_are_faults_only_where_the_float_was_sure() -> None:
     expected = np.array([[0.0, 0.1], [0.0, 3.0], [2.0, 0.0]], np.float32)
     got = np.array([[0.1, 0.0], [3.0, 0.0], [2.0, 0.0]], np.float32)
-    found = flips(["a", "b", "c"], expected, got, LABELS)
+    found = flips(CLASSES, ["a", "b", "c"], expected, got, LABELS)
     assert [(one.row_id, one.float_label, one.label) for one in found] == [
         ("b", "good", "bad"),
         ("a", "good", "bad"),

@@ -58,19 +58,19 @@ def submit(engine: Engine, requests: Sequence[EngineRequest]) -> list[Chunk]:
 
 def test_the_variant_answers_as_torch_does(version: Path, engine: Engine) -> None:
     with_torch = open_engine(version)
-    expected = with_torch.logits(ITEMS)
+    expected = with_torch.raw(ITEMS)
     assert expected.dtype == np.float32
     assert expected.shape == (len(ITEMS), 2)
     assert 0 < expected.argmax(axis=1).sum() < len(ITEMS)
-    assert np.allclose(engine.logits(ITEMS), expected, atol=1e-3)
+    assert np.allclose(engine.raw(ITEMS), expected, atol=1e-3)
     assert with_torch.info["engine"] == "torch"
     assert engine.info["engine"] == "openvino"
     with_torch.close()
 
 
 def test_order_is_restored_and_batching_changes_nothing(engine: Engine) -> None:
-    alone = np.concatenate([engine.logits([item]) for item in ITEMS[:30]])
-    assert np.allclose(engine.logits(ITEMS)[:30], alone, atol=1e-4)
+    alone = np.concatenate([engine.raw([item]) for item in ITEMS[:30]])
+    assert np.allclose(engine.raw(ITEMS)[:30], alone, atol=1e-4)
 
 
 def test_calls_are_answered_as_the_list_is(engine: Engine) -> None:
@@ -125,7 +125,7 @@ def test_a_closed_engine_takes_no_more(variant: Path) -> None:
 def test_a_variant_needs_nothing_of_its_version(variant: Path, tmp_path: Path) -> None:
     moved = tmp_path / "elsewhere"
     shutil.copytree(variant, moved)
-    write_card(moved, replace(read_card(moved), temperature=4.0))
+    write_card(moved, replace(read_card(moved), point={"temperature": 4.0}))
     cool = open_engine(moved).predict(ITEMS[:10])
     plain = open_engine(variant).predict(ITEMS[:10])
     assert [one["label"] for one in cool] == [one["label"] for one in plain]

@@ -57,7 +57,7 @@ def test_the_words_that_decide_stand_out(tmp_path: Path) -> None:
 
 def test_leaving_words_out_agrees_with_the_exact_weights(tmp_path: Path) -> None:
     """The same text by both ways: the word that speaks most is the same."""
-    from feilun.engines.explain import _occluded, _questions
+    from feilun.engines.explain import _contrast, _occluded, _questions
 
     write_linear(tmp_path, temperature=3.0)
     text = "the delivery was excellent although the box looked old"
@@ -66,7 +66,9 @@ def test_leaving_words_out_agrees_with_the_exact_weights(tmp_path: Path) -> None
     pieces = of_text(text)
     assert pieces is not None
     outputs = engine.predict(_questions(pieces), all_scores=True)
-    other = _occluded(outputs, pieces, (exact.label, exact.other))
+    contrast = _contrast(engine, outputs[0], exact.label, exact.other)
+    assert contrast is not None
+    other = _occluded(outputs, pieces, contrast)
     assert other.method == "occlusion"
     assert other.spans == exact.spans
     first = max(range(len(exact.weights)), key=exact.weights.__getitem__)

@@ -57,14 +57,14 @@ def test_logits_are_features_times_weights(version: Path) -> None:
     tensors = load_file(version / "weights.safetensors")
     rows = weigh(get("text-classification").features({}).transform(items), tensors["idf"])
     expected = rows @ tensors["coef"].T + tensors["intercept"]
-    assert np.allclose(engine.logits(items), expected, atol=1e-5)
-    assert engine.logits([]).shape == (0, 2)
+    assert np.allclose(engine.raw(items), expected, atol=1e-5)
+    assert engine.raw([]).shape == (0, 2)
     assert engine.predict([]) == []
 
 
 def test_kept_columns_answer_as_all_of_them(version: Path, tmp_path: Path) -> None:
     items = texts(30)
-    whole = open_engine(version).logits(items)
+    whole = open_engine(version).raw(items)
     tensors = load_file(version / "weights.safetensors")
     rows = get("text-classification").features({}).transform(items)
     columns = np.unique(rows.indices)
@@ -78,7 +78,7 @@ def test_kept_columns_answer_as_all_of_them(version: Path, tmp_path: Path) -> No
     small.mkdir()
     save_file(kept, small / "weights.safetensors")
     (small / "feilun.json").write_bytes((version / "feilun.json").read_bytes())
-    assert np.allclose(open_engine(small).logits(items), whole, atol=1e-5)
+    assert np.allclose(open_engine(small).raw(items), whole, atol=1e-5)
 
 
 def test_submit_answers_as_predict_with_usage(version: Path) -> None:

@@ -36,7 +36,7 @@ def test_a_folder_without_a_card_is_corrupt(tmp_path: Path, text: str | None) ->
 
 
 def test_a_card_comes_back_as_it_was(tmp_path: Path) -> None:
-    card = Card("head", schema(), "head", 1.5, "int8", {"a": 1}, {"b": [2]})
+    card = Card("head", schema(), "head", "int8", {"a": 1}, {"b": [2]}, {"temperature": 1.5})
     write_card(tmp_path, card)
     assert read_card(tmp_path) == card
 

@@ -10,12 +10,12 @@ import pytest
 from PIL import Image
 
 from feilun.errors import InvalidData
-from feilun.evaluation.answers import Answers
-from feilun.evaluation.baseline import baseline_for, majority
 from feilun.evaluation.result import Evaluation
-from feilun.metrics.classification import Classified
+from feilun.families.base import Answers
+from feilun.families.classes import CLASSES
+from feilun.families.classes.classification import Classified
+from feilun.families.classes.probabilities import softmax
 from feilun.metrics.comparison import scores
-from feilun.metrics.probabilities import softmax
 from helpers.judged import SETTINGS, answers, flipped, judged
 
 LABELS = ("good", "bad", "neutral")
@@ -29,13 +29,13 @@ def truth() -> np.ndarray:
 def test_metrics_are_those_of_the_metrics_room(truth: np.ndarray) -> None:
     candidate = answers(LABELS, flipped(truth, range(0, 300, 7), 3), temperature=1.7)
     found = judged(LABELS, truth, candidate)
-    stated = softmax(candidate.logits, 1.7)
+    stated = softmax(candidate.raw, 1.7)
     expected = scores(Classified(truth, stated), resamples=200, confidence=0.95, seed=0)
     assert found.metrics == expected
     assert found.score() == expected["accuracy"]
     assert found.missed == len(range(0, 300, 7))
-    assert found.calibration.error_after == expected["calibration_error"]
-    assert found.calibration.error_before != found.calibration.error_after
+    assert found.details.calibration.error_after == expected["calibration_error"]
+    assert found.details.calibration.error_before != found.details.calibration.error_after
 
 
 def test_json_round_trip(truth: np.ndarray) -> None:
@@ -45,7 +45,7 @@ def test_json_round_trip(truth: np.ndarray) -> None:
         answers(LABELS, flipped(truth, range(40), 3)),
         {
             "live": answers(LABELS, flipped(truth, range(20, 80), 3), name="reviews@1"),
-            "baseline": majority({"good": 9}, LABELS, 300),
+            "baseline": CLASSES.constant({"good": 9}, LABELS, 300),
         },
         validation=(np.eye(3)[truth[:50]] * 3, truth[:50]),
     )
@@ -96,7 +96,7 @@ def test_rows_without_a_label_are_left_out(truth: np.ndarray) -> None:
 def test_lengths_that_differ_are_refused(truth: np.ndarray) -> None:
     with pytest.raises(ValueError, match="299 rows"):
         judged(LABELS, truth, answers(LABELS, truth[1:]))
-    wide = Answers("x", "full", ("a", "b"), answers(LABELS, truth).logits)
+    wide = Answers("x", "full", ("a", "b"), answers(LABELS, truth).raw)
     with pytest.raises(ValueError, match="for 2 labels"):
         judged(LABELS, truth, wide)
 
@@ -146,31 +146,30 @@ def test_parts_of_the_rows(truth: np.ndarray) -> None:
 def test_the_classes_tell_what_others_found(truth: np.ndarray) -> None:
     live = answers(LABELS, np.zeros(300, dtype=int), name="reviews@1")
     found = judged(LABELS, truth, answers(LABELS, truth), {"live": live})
-    good = found.classes[0]
+    good = found.details.classes[0]
     assert (good.right, good.rows) == (int((truth == 0).sum()),) * 2
     assert good.found == {"live": good.rows}
-    assert found.classes[1].found == {"live": 0}
+    assert found.details.classes[1].found == {"live": 0}
 
 
 def test_thousands_of_labels_stay_small() -> None:
     labels = [f"label {i}" for i in range(3000)]
     truth = np.arange(0, 3000, 10)
     found = judged(labels, truth, answers(labels, flipped(truth, range(50), 3000)))
-    assert len(found.confusion.cells) == 300
+    assert len(found.details.confusion.cells) == 300
     assert len(json.dumps(found.to_json())) < 300_000
 
 
 def test_the_baseline_of_rung_zero_is_the_commonest_label(truth: np.ndarray) -> None:
-    assert baseline_for("linear") == "majority"
-    assert baseline_for("full") == "linear"
-    constant = majority({"bad": 30, "good": 10}, LABELS, len(truth))
+    constant = CLASSES.constant({"bad": 30, "good": 10}, LABELS, len(truth))
+    assert constant is not None
     found = judged(LABELS, truth, answers(LABELS, truth), {"baseline": constant})
     other = found.against("baseline")
     assert other is not None
     accuracy = other.metrics["accuracy"]
     assert accuracy is not None
     assert accuracy.value == pytest.approx((truth == 1).mean())
-    assert np.isfinite(constant.logits).all()
+    assert np.isfinite(constant.raw).all()
 
 
 def test_the_same_evidence_twice_is_the_same(truth: np.ndarray) -> None:

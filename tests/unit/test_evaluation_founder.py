@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 
 from feilun.config import CostsConfig, EvaluationConfig, TargetConfig
-from feilun.evaluation.choice import Choice, judge, more_rows
 from feilun.evaluation.founder import Money, amount, founder
 from feilun.evaluation.gate import decide
 from feilun.evaluation.report import render
 from feilun.evaluation.result import Evaluation
 from feilun.evaluation.verdict import headline
+from feilun.families.classes.choice import Choice, judge, more_rows
+from feilun.families.classes.rule import PLAIN, Rule
 from feilun.metrics.intervals import wilson
-from feilun.types import PLAIN, Rule
 from helpers.judged import answers, flipped, judged
 
 LABELS = ("complaint", "praise")
@@ -47,7 +47,7 @@ def _choice(rows: int, wrong: int, rule: Rule = PLAIN, **settings: Any) -> Choic
 def _judged(choice: Choice, **changes: Any) -> Evaluation:
     truth = np.arange(400) % 2
     found = judged(LABELS, truth, answers(LABELS, flipped(truth, range(40), 2)))
-    return replace(found, choice=choice, **changes)
+    return replace(found, details=replace(found.details, choice=choice), **changes)
 
 
 @pytest.mark.parametrize(

@@ -156,7 +156,7 @@ def test_fewer_right_but_fairer_to_rare_labels_is_no_reason_to_refuse() -> None:
     truth = np.array([0] * 450 + [1] * 50)
     found = judged(LABELS, truth, answers(LABELS, flipped(truth, range(60), 2)))
     decision = decide(found)
-    assert found.score().value < found.floor[1]
+    assert found.score().value < found.details.floor[1]
     assert decision.promote
     assert "evaluation.gate_floor_note" in _codes(decision, "note")
 

@@ -14,7 +14,7 @@ from feilun.evaluation.gate import Decision, decide
 from feilun.evaluation.report import render
 from feilun.evaluation.result import Evaluation
 from feilun.evaluation.slices import slices
-from feilun.metrics.classification import Classified
+from feilun.families.classes.classification import Classified
 from feilun.metrics.comparison import gain_draws, gains
 from feilun.metrics.numbers import Numbers
 from feilun.metrics.paired import bootstrap_risk, holm, loss_p

@@ -11,9 +11,10 @@ from feilun.evaluation.gate import decide
 from feilun.evaluation.report import write_report
 from feilun.evaluation.robustness import Robustness, robustness
 from feilun.evaluation.view_robustness import sentence
+from feilun.families.classes import CLASSES
 from feilun.tasks._noise import Disturbance, by_name
 from feilun.tasks.base import get
-from feilun.types import Item
+from feilun.types import Item, Output
 from helpers.judged import answers, judged
 
 ITEMS = [f"row {n}" if n % 2 else f"ROW {n}" for n in range(200)]
@@ -28,7 +29,17 @@ CHANGES = by_name(
 )
 
 
-def answer(items: Sequence[Item]) -> np.ndarray:
+def said(given: Sequence[int] | np.ndarray) -> list[Output]:
+    """Labels as outputs."""
+    return [{"label": str(int(one)), "score": 1.0} for one in given]
+
+
+def targets(truth: np.ndarray) -> list[str | None]:
+    """Labels as targets, none for -1."""
+    return [str(one) if one >= 0 else None for one in truth.tolist()]
+
+
+def answer(items: Sequence[Item]) -> list[Output]:
     """Right on small letters; of capitals every fourth row goes wrong. Marks do not matter."""
     found = []
     for item in items:
@@ -36,11 +47,19 @@ def answer(items: Sequence[Item]) -> np.ndarray:
         number = int(text.split()[1])
         wrong = text.startswith("ROW") and number % 2 and number % 4 == 3
         found.append((number % 3 + 1) % 3 if wrong else number % 3)
-    return np.array(found)
+    return said(found)
 
 
 def measured(**more: int) -> Robustness:
-    found = robustness(answer, ITEMS, TRUTH, TRUTH.copy(), CHANGES, limit=more.get("limit", 500))
+    found = robustness(
+        answer,
+        ITEMS,
+        targets(TRUTH),
+        said(TRUTH),
+        CLASSES,
+        CHANGES,
+        limit=more.get("limit", 500),
+    )
     assert found is not None
     return found
 
@@ -59,13 +78,19 @@ def test_only_rows_that_change_count_and_the_worst_comes_first() -> None:
 
 def test_a_sample_is_drawn_by_the_seed_and_unlabelled_rows_are_left_out() -> None:
     truth = np.where(np.arange(200) < 100, TRUTH, -1)
-    found = robustness(answer, ITEMS, truth, TRUTH, CHANGES, limit=40, seed=3)
-    again = robustness(answer, ITEMS, truth, TRUTH, CHANGES, limit=40, seed=3)
-    other = robustness(answer, ITEMS, truth, TRUTH, CHANGES, limit=40, seed=4)
+    found = robustness(
+        answer, ITEMS, targets(truth), said(TRUTH), CLASSES, CHANGES, limit=40, seed=3
+    )
+    again = robustness(
+        answer, ITEMS, targets(truth), said(TRUTH), CLASSES, CHANGES, limit=40, seed=3
+    )
+    other = robustness(
+        answer, ITEMS, targets(truth), said(TRUTH), CLASSES, CHANGES, limit=40, seed=4
+    )
     assert found == again != other
     assert found is not None
     assert (found.rows, found.of) == (40, 100)
-    nothing = robustness(answer, ITEMS, np.full(200, -1), TRUTH, CHANGES, limit=40)
+    nothing = robustness(answer, ITEMS, [None] * 200, said(TRUTH), CLASSES, CHANGES, limit=40)
     assert nothing is None
 
 
@@ -76,7 +101,7 @@ def test_the_verdict_names_large_drops_and_keeps_silent_about_small_ones() -> No
     assert "−50.0 points" in sentence(found, "en")
     assert "upper" in sentence(found, "zh")
     harmless = {"harmless": CHANGES["harmless"]}
-    small = robustness(answer, ITEMS, TRUTH, TRUTH, harmless, limit=500)
+    small = robustness(answer, ITEMS, targets(TRUTH), said(TRUTH), CLASSES, harmless, limit=500)
     assert sentence(small) == sentence(None) == ""
 
 
@@ -99,9 +124,17 @@ def test_it_travels_as_json_and_stands_in_the_report(tmp_path) -> None:
 
 def test_real_changes_are_tried_on_real_texts() -> None:
     items = ["The tea is lovely, will buy again.", "味道很好，值得购买。"] * 20
-    truth = np.zeros(40, np.int64)
     changes = get("text-classification").disturbances()
-    found = robustness(lambda texts: np.zeros(len(texts)), items, truth, truth, changes, limit=99)
+    zeros, given = ["0"] * 40, said([0] * 40)
+    found = robustness(
+        lambda texts: given[: len(texts)],
+        items,
+        zeros,
+        given,
+        CLASSES,
+        changes,
+        limit=99,
+    )
     assert found is not None
     touched = {one.name: one.rows for one in found.falls}
     assert touched["typo"] == touched["width"] == touched["punctuation"] == 40

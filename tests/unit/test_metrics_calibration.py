@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize_scalar
 
-from feilun.metrics.calibration import (
+from feilun.families.classes.calibration import (
     BINS,
     bin_of,
     bins_for,
@@ -14,9 +14,9 @@ from feilun.metrics.calibration import (
     fit_temperature,
     reliability,
 )
-from feilun.metrics.classification import Classified
+from feilun.families.classes.classification import Classified
+from feilun.families.classes.probabilities import log_softmax, softmax
 from feilun.metrics.comparison import scores
-from feilun.metrics.probabilities import log_softmax, softmax
 
 
 def _logits(rows: int, labels: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

@@ -10,7 +10,7 @@ from benchmarks.evidence.families import FAMILIES, passed
 from sklearn import metrics as theirs
 
 from feilun.evaluation.consultations import RISK
-from feilun.metrics.classification import Classified
+from feilun.families.classes.classification import Classified
 from feilun.metrics.comparison import gains, judge, scores, values
 from feilun.metrics.intervals import resampled
 from feilun.metrics.measured import Measured

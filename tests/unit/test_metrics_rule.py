@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from feilun.metrics.rule import best_threshold, cheapest, choose, cutoff_for
-from feilun.tasks.base import get
-from feilun.types import Rule, Schema
+from feilun.families.classes.point import Point, decoder
+from feilun.families.classes.rule import Rule, best_threshold, cheapest, choose, cutoff_for
+from feilun.types import Schema
 
 LABELS = ("bad", "good")
 
@@ -99,7 +99,7 @@ def test_the_task_obeys_the_rule() -> None:
     schema = Schema("text-classification", LABELS)
     logits = np.log(np.array([[0.2, 0.8], [0.04, 0.96], [0.09, 0.91]]))
     rule = Rule("bad", 0.1, abstain_below=0.95)
-    outputs: Any = get(schema.task).decode(logits, schema, 1.0, True, rule)
+    outputs: Any = decoder(schema, Point(rule=rule))(logits, True)
     assert [output["label"] for output in outputs] == ["bad", "good", "good"]
     assert outputs[0]["score"] == pytest.approx(0.2)
     assert ["abstained" in output for output in outputs] == [True, False, True]

@@ -6,32 +6,37 @@ from pathlib import Path
 
 import numpy as np
 
-from feilun.evaluation.answers import Answers, align
-from feilun.metrics.probabilities import softmax
+from feilun.families.base import Answers
+from feilun.families.classes import CLASSES
+from feilun.families.classes.point import Point, point_of
+from feilun.families.classes.probabilities import softmax
+from feilun.families.classes.rule import Rule
+from feilun.families.classes.sheet import align
 from feilun.pipeline.steps._renamed import renamed
 from feilun.project import Workspace
-from feilun.types import Rule
 from helpers.rows import write_reviews
+
+POINT = Point(1.7, Rule("Great", 0.3))
 
 
 def test_merged_labels_share_their_probability() -> None:
     logits = np.random.default_rng(0).normal(size=(50, 3)).astype(np.float32)
-    said = Answers("live", "linear", ("bad", "Great", "great"), logits, 1.7, Rule("Great", 0.3))
+    said = Answers("live", "linear", ("bad", "Great", "great"), logits, POINT.to_json())
     cleanings = [{"rename_labels": {"bad": "差评"}}, {"merge_labels": {"Great": "great"}}]
-    now = renamed(said, cleanings)
+    now = renamed(CLASSES, said, cleanings)
     assert now.labels == ("差评", "great")
-    assert now.rule == Rule("great", 0.3)
+    assert point_of(now.point).rule == Rule("great", 0.3)
     before, after = softmax(logits, 1.7), align(now, now.labels)
     np.testing.assert_allclose(after[:, 0], before[:, 0], atol=1e-6)
     np.testing.assert_allclose(after[:, 1], before[:, 1] + before[:, 2], atol=1e-6)
-    assert renamed(said, [{"drop_empty": True}]) is said
+    assert renamed(CLASSES, said, [{"drop_empty": True}]) is said
 
 
 def test_names_that_change_places() -> None:
     said = Answers("live", "linear", ("bad", "great"), np.array([[2.0, 0.0]], np.float32))
-    now = renamed(said, [{"rename_labels": {"bad": "great", "great": "bad"}}])
+    now = renamed(CLASSES, said, [{"rename_labels": {"bad": "great", "great": "bad"}}])
     assert now.labels == ("great", "bad")
-    np.testing.assert_allclose(now.logits, said.logits)
+    np.testing.assert_allclose(now.raw, said.raw)
 
 
 def test_renaming_a_label_makes_no_version_wrong(workspace_dir: Path) -> None:

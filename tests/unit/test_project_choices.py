@@ -13,9 +13,10 @@ import pytest
 from feilun import messages
 from feilun.engines.card import read_card
 from feilun.errors import InvalidSettings
+from feilun.families.classes.point import point_of
+from feilun.families.classes.rule import PLAIN, Rule
 from feilun.project import Project
 from feilun.serving.process import temporary_server
-from feilun.types import PLAIN, Rule
 from helpers.linear import linear_project
 from helpers.rows import write_reviews
 
@@ -55,7 +56,7 @@ def _rule(project: Project) -> Rule:
     record = project.model().record
     artifact = record.artifact()
     assert artifact is not None
-    return read_card(project.workspace.store.artifacts.path(artifact)).rule
+    return point_of(read_card(project.workspace.store.artifacts.path(artifact)).point).rule
 
 
 def test_without_settings_the_card_is_as_it_was(project: Project) -> None:

@@ -12,14 +12,14 @@ import pytest
 from PIL import Image
 
 from feilun import messages
-from feilun.evaluation.baseline import majority
 from feilun.evaluation.facts import DataFacts, Facts, TrainingFacts, VariantFacts
 from feilun.evaluation.forgetting import forgetting
 from feilun.evaluation.gate import Decision, decide
 from feilun.evaluation.report import render, write_report
 from feilun.evaluation.result import Evaluation, Forgetting
-from feilun.evaluation.wording import level
+from feilun.families.classes import CLASSES
 from feilun.metrics.scores import Score
+from feilun.render.wording import level
 from feilun.types import Schema
 from helpers.judged import SETTINGS, answers, flipped, judged
 from helpers.page import Page
@@ -39,9 +39,9 @@ def _whole(text: str = "text") -> tuple[Evaluation, Decision, Forgetting, Facts]
         LABELS,
         TRUTH,
         new,
-        {"live": live, "baseline": majority({"good": 5}, LABELS, 200)},
+        {"live": live, "baseline": CLASSES.constant({"good": 5}, LABELS, 200)},
         items=items,
-        validation=(new.logits[:100], TRUTH[:100]),
+        validation=(new.raw[:100], TRUTH[:100]),
     )
     kept = forgetting(
         live,

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from feilun.families.classes import CLASSES
 from feilun.serving.golden import compare, golden_items
 from feilun.store.dataset import Dataset, DatasetWriter
 from feilun.tasks import base as tasks
@@ -75,43 +76,43 @@ def outputs(*scores: float) -> list[Output]:
 
 
 def test_equal_answers_pass() -> None:
-    result = compare(outputs(0.1, 0.9), outputs(0.1, 0.9))
+    result = compare(CLASSES, outputs(0.1, 0.9), outputs(0.1, 0.9))
     assert result.passed
     assert (result.total, result.labels_equal, result.worst_difference) == (2, 2, 0)
     assert result.failures == ()
 
 
 def test_small_differences_pass() -> None:
-    assert compare(outputs(0.8), outputs(0.771)).passed
+    assert compare(CLASSES, outputs(0.8), outputs(0.771)).passed
 
 
 def test_one_flipped_label_fails_however_near() -> None:
-    result = compare(outputs(0.501, 0.9), outputs(0.499, 0.9))
+    result = compare(CLASSES, outputs(0.501, 0.9), outputs(0.499, 0.9))
     assert not result.passed
     assert (result.labels_equal, result.failures[0].index) == (1, 0)
     assert result.worst_difference == pytest.approx(0.002)
 
 
 def test_a_large_difference_fails_with_the_same_label() -> None:
-    result = compare(outputs(0.9, 0.9), outputs(0.9, 0.86))
+    result = compare(CLASSES, outputs(0.9, 0.9), outputs(0.9, 0.86))
     assert not result.passed
     assert result.labels_equal == 2
     assert result.failures[0].difference == pytest.approx(0.04)
 
 
 def test_missing_answers_and_none_at_all_fail() -> None:
-    assert not compare(outputs(0.9, 0.9), outputs(0.9)).passed
-    assert not compare([], []).passed
+    assert not compare(CLASSES, outputs(0.9, 0.9), outputs(0.9)).passed
+    assert not compare(CLASSES, [], []).passed
 
 
 def test_answers_without_every_score_are_compared_by_their_own() -> None:
     left: list[Output] = [{"label": "a", "score": 0.9}]
-    assert compare(left, [{"label": "a", "score": 0.88}]).passed
-    assert not compare(left, [{"label": "a", "score": 0.8}]).passed
-    assert compare(left, outputs(0.9)).passed
+    assert compare(CLASSES, left, [{"label": "a", "score": 0.88}]).passed
+    assert not compare(CLASSES, left, [{"label": "a", "score": 0.8}]).passed
+    assert compare(CLASSES, left, outputs(0.9)).passed
 
 
 def test_only_the_first_failures_are_kept() -> None:
-    result = compare(outputs(*[0.9] * 50), outputs(*[0.1] * 50))
+    result = compare(CLASSES, outputs(*[0.9] * 50), outputs(*[0.1] * 50))
     assert len(result.failures) == 20
     assert result.labels_equal == 0

@@ -39,7 +39,7 @@ def _accuracy(folder: Path, rows: Rows, unseen: Rows) -> float:
     job = job_for("linear", data, folder)
     train(job)
     engine = open_engine(job.out)
-    given = engine.logits([text for text, _ in unseen]).argmax(axis=1)
+    given = engine.raw([text for text, _ in unseen]).argmax(axis=1)
     engine.close()
     return float(
         np.mean([labels[one] == label for one, (_, label) in zip(given, unseen, strict=True)])

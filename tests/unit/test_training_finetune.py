@@ -49,7 +49,7 @@ def version(tmp_path_factory: pytest.TempPathFactory, base: Path, data: Path) ->
 
 def logits(version: Path, data: Path) -> np.ndarray:
     engine = open_engine(version, threads=1)
-    found = engine.logits(Dataset(data).items("test"))
+    found = engine.raw(Dataset(data).items("test"))
     engine.close()
     return found
 

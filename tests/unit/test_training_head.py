@@ -34,7 +34,7 @@ def test_it_learns_and_the_engine_answers(tmp_path: Path, base: Path) -> None:
     train(job, seen.append)
     dataset = Dataset(data)
     engine = open_engine(job.out, threads=1)
-    logits = engine.logits(dataset.items("test"))
+    logits = engine.raw(dataset.items("test"))
     engine.close()
     assert (logits.argmax(axis=1) == dataset.labels("test")).mean() > 0.75
     assert {str(f.relative_to(job.out)) for f in job.out.rglob("*") if f.is_file()} == {

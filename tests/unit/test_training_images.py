@@ -48,7 +48,7 @@ def job_for(method: str, data: Path, folder: Path, base: Any, **more: Any) -> Tr
 def accuracy(version: Path, data: Path) -> float:
     dataset = Dataset(data)
     engine = open_engine(version, threads=1)
-    logits = engine.logits(dataset.items("validation"))
+    logits = engine.raw(dataset.items("validation"))
     engine.close()
     return float((logits.argmax(axis=1) == dataset.labels("validation")).mean())
 

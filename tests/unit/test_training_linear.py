@@ -21,7 +21,7 @@ from helpers.rows import reviews
 def accuracy(version: Path, data: Path) -> float:
     dataset = Dataset(data)
     engine = open_engine(version)
-    logits = engine.logits(dataset.items("test"))
+    logits = engine.raw(dataset.items("test"))
     engine.close()
     return float((logits.argmax(axis=1) == dataset.labels("test")).mean())
 
@@ -81,7 +81,7 @@ def test_a_label_without_rows_is_never_answered(tmp_path: Path) -> None:
     job = job_for("linear", data, tmp_path)
     train(job)
     engine = open_engine(job.out)
-    logits = engine.logits([text for text, _ in reviews(50, seed=9)])
+    logits = engine.raw([text for text, _ in reviews(50, seed=9)])
     engine.close()
     assert logits.shape == (50, 3)
     assert 1 not in logits.argmax(axis=1)
@@ -108,6 +108,6 @@ def test_rare_labels_can_weigh_as_much_as_others(tmp_path: Path) -> None:
         job = job_for("linear", data, tmp_path / balance, settings={"class_weights": balance})
         train(job)
         engine = open_engine(job.out)
-        answered.append(int((engine.logits([t for t, _ in rows]).argmax(axis=1) == 0).sum()))
+        answered.append(int((engine.raw([t for t, _ in rows]).argmax(axis=1) == 0).sum()))
         engine.close()
     assert answered[1] > answered[0]

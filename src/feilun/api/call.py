@@ -24,7 +24,7 @@ from feilun.store.ids import new_id
 from feilun.store.records import ApiKey, Event, LedgerCall, Prediction
 from feilun.types import Item, Output, Usage
 
-__all__ = ["Answer", "Answered", "Call", "answer", "public", "usage_counts"]
+__all__ = ["Answer", "Answered", "Call", "answer", "usage_counts"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,16 +96,6 @@ async def _ask(call: Call) -> Answered:
     return Answered(new_id("pred_"), outputs, usage, reasons)
 
 
-def public(output: Output, all_scores: bool) -> Output:
-    """What the caller sees: scores to six digits, all of them only where asked for."""
-    shown = {name: value for name, value in output.items() if name != "scores"}
-    if "score" in shown:
-        shown["score"] = round(shown["score"], 6)
-    if all_scores and "scores" in output:
-        shown["scores"] = {label: round(score, 6) for label, score in output["scores"].items()}
-    return shown
-
-
 def usage_counts(usage: Usage) -> dict[str, int]:
     """What a caller sees of what its answer consumed."""
     counts = {"inputs": usage.inputs}
@@ -152,9 +142,9 @@ def _log_rows(call: Call, answered: Answered) -> list[Prediction]:
                 prediction_id=answered.call_id,
                 index=index,
                 input=item if days else None,
-                output=public(output, all_scores=False),
-                label=output.get("label"),
-                score=output.get("score"),
+                output=served.family.public(output, everything=False),
+                label=served.family.said(output),
+                score=served.family.sure(output),
                 margin=_margin(scores) if scores else None,
                 model_version=served.id,
                 project=served.project,

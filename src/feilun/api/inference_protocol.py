@@ -13,7 +13,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import msgspec
-import numpy as np
 
 from feilun.api.answer import JSON_LENGTH, framing
 from feilun.api.body import Receive, decode
@@ -24,6 +23,7 @@ from feilun.api.opening import find_model, opened
 from feilun.api.tensors import InputTensor, OutputTensor, Tensor, read_values, write
 from feilun.api.trace import Trace
 from feilun.errors import InvalidData, PayloadTooLarge
+from feilun.families.base import AnswerTensor
 from feilun.serving.served import Served
 from feilun.types import Item, Scalar
 
@@ -62,7 +62,7 @@ async def infer(
     wanted = _wanted(served, body)
     with served.enter():
         items = await _prepare(served, body, binary, len(raw))
-        everything = any(name in ("scores", "labels") for name, _ in wanted)
+        everything = any(one.everything or not one.usual for one, _ in wanted)
         call = Call(key, endpoint, served, items, everything, trace=trace)
         made = await answer(
             api, call, lambda answered: _render(endpoint, served, body, wanted, answered)
@@ -100,21 +100,20 @@ def _known(parameters: Mapping[str, object], allowed: Sequence[str], where: str)
             )
 
 
-def _wanted(served: Served, body: InferBody) -> list[tuple[str, bool]]:
-    """The names of the outputs in order, and whether each goes as binary data."""
+def _wanted(served: Served, body: InferBody) -> list[tuple[AnswerTensor, bool]]:
+    """The outputs in order, and whether each goes as binary data."""
     _known(body.parameters, ("all_scores", "binary_data_output"), "parameters")
     binary = bool(body.parameters.get("binary_data_output", False))
-    usual = ["label", "score", *(["abstained"] if served.abstains else [])]
-    options = [*usual, "scores", "labels"]
+    offered = {one.name: one for one in served.tensors}
     if body.outputs is None:
         everything = bool(body.parameters.get("all_scores", False))
-        return [(name, binary) for name in (options if everything else usual)]
+        return [(one, binary) for one in served.tensors if everything or one.usual]
     found = []
     for output in body.outputs:
-        if output.name not in options:
-            raise InvalidData("api.unknown_output", name=output.name[:80], options=options)
+        if output.name not in offered:
+            raise InvalidData("api.unknown_output", name=output.name[:80], options=list(offered))
         _known(output.parameters, ("binary_data",), output.name)
-        found.append((output.name, bool(output.parameters.get("binary_data", binary))))
+        found.append((offered[output.name], bool(output.parameters.get("binary_data", binary))))
     return found
 
 
@@ -170,7 +169,7 @@ def _render(
     endpoint: str,
     served: Served,
     body: InferBody,
-    wanted: Sequence[tuple[str, bool]],
+    wanted: Sequence[tuple[AnswerTensor, bool]],
     answered: Answered,
 ) -> bytes:
     head = {
@@ -179,21 +178,8 @@ def _render(
         "id": body.id or answered.call_id,
         "parameters": {"prediction_id": answered.call_id},
     }
-    return write(head, [(_output(served, name, answered), behind) for name, behind in wanted])
-
-
-def _output(served: Served, name: str, answered: Answered) -> Tensor:
-    outputs, labels = answered.outputs, served.schema.labels
-    if name == "labels":
-        return Tensor(name, labels)
-    if name == "label":
-        return Tensor(name, [output["label"] for output in outputs])
-    if name == "abstained":
-        return Tensor(name, np.array(["abstained" in output for output in outputs]))
-    if name == "score":
-        return Tensor(name, np.array([output["score"] for output in outputs], np.float32))
-    rows = [[output["scores"][label] for label in labels] for output in outputs]
-    return Tensor(name, np.array(rows, np.float32).reshape(len(outputs), len(labels)))
+    tensors = [(Tensor(one.name, one.values(answered.outputs)), raw) for one, raw in wanted]
+    return write(head, tensors)
 
 
 def number_of(served: Served) -> str:

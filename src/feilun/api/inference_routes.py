@@ -82,11 +82,7 @@ def _metadata(api: Api, key: ApiKey, model: str, version: str | None) -> Respons
     endpoint, served = find_model(api, key, name_of(api, model, version), Trace())
     route = api.models.routes[endpoint]
     versions = {number_of(one) for one in (route.live, *(canary for _, canary in route.canaries))}
-    labels = len(served.schema.labels)
-    outputs = [("label", "BYTES", [-1]), ("score", "FP32", [-1])]
-    if served.abstains:
-        outputs.append(("abstained", "BOOL", [-1]))
-    outputs += [("scores", "FP32", [-1, labels]), ("labels", "BYTES", [labels])]
+    outputs = [(one.name, one.datatype, list(one.shape)) for one in served.tensors]
     inputs = [(column.name, datatype_of(column), [-1]) for column in served.task.columns]
     return _json(
         {

@@ -78,7 +78,9 @@ def _complete(path: str, method: str, operation: dict[str, Any], lang: messages.
 
 def _schemas(lang: messages.Language) -> dict[str, Any]:
     inputs = {_title(name, "Input"): tasks.get(name).input_schema() for name in tasks.names()}
-    outputs = {_title(name, "Output"): tasks.get(name).output_schema() for name in tasks.names()}
+    outputs = {
+        _title(name, "Output"): tasks.get(name).family.output_schema() for name in tasks.names()
+    }
     one = [{"$ref": f"#/components/schemas/{name}"} for name in inputs]
     several = {"type": "array", "minItems": 1, "items": {"anyOf": one}}
     output = {"anyOf": [{"$ref": f"#/components/schemas/{name}"} for name in outputs]}

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 import msgspec
 
 from feilun.api.body import PredictBody, Receive, decode, to_items
-from feilun.api.call import Answer, Answered, Call, answer, public, usage_counts
+from feilun.api.call import Answer, Answered, Call, answer, usage_counts
 from feilun.api.context import Api
 from feilun.api.opening import find_model, opened
 from feilun.api.trace import Trace
@@ -46,7 +46,7 @@ async def predict(
 
 
 def _render(served: Served, body: PredictBody, answered: Answered) -> bytes:
-    shown = [public(output, body.all_scores) for output in answered.outputs]
+    shown = [served.family.public(output, body.all_scores) for output in answered.outputs]
     if answered.reasons is not None:
         for output, reason in zip(shown, answered.reasons, strict=True):
             output["explanation"] = reason
@@ -63,7 +63,7 @@ async def answer_golden(served: Served, raw: bytes) -> bytes:
     return _encode(
         {
             "model": served.id,
-            "outputs": [public(output, all_scores=True) for output in outputs],
+            "outputs": [served.family.public(output, everything=True) for output in outputs],
             "usage": usage_counts(usage),
         }
     )

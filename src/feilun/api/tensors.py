@@ -72,10 +72,12 @@ class Tensor:
 
     @property
     def datatype(self) -> str:
-        """``BYTES``, ``BOOL`` or ``FP32``."""
+        """``BYTES``, ``BOOL``, ``FP32`` or ``FP64``."""
         if not isinstance(self.values, np.ndarray):
             return "BYTES"
-        return "BOOL" if self.values.dtype == np.bool_ else "FP32"
+        if self.values.dtype == np.bool_:
+            return "BOOL"
+        return "FP64" if self.values.dtype == np.float64 else "FP32"
 
     @property
     def shape(self) -> list[int]:

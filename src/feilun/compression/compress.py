@@ -17,6 +17,7 @@ from feilun.engines.card import Card, read_card
 from feilun.errors import CorruptArtifact, UsageError
 from feilun.messages import t
 from feilun.store.dataset import Dataset
+from feilun.tasks import base as tasks
 from feilun.types import Item, Progress
 
 __all__ = ["Compression", "compress"]
@@ -42,7 +43,8 @@ def compress(
     """
     card = read_card(version)
     dataset = Dataset(data)
-    rows = measure.sample(dataset)
+    task = tasks.get(card.schema.task)
+    rows = measure.sample(dataset, task.family)
     if not len(rows):
         raise UsageError("compression.no_rows", data=data)
     if card.format == "openvino":
@@ -106,7 +108,8 @@ def _measured(
     report: Report,
     reasons: list[str],
 ) -> Compression:
-    labels = read_card(out / names[0]).schema.labels
+    schema = read_card(out / names[0]).schema
+    task, labels = tasks.get(schema.task), schema.labels
     answers: dict[str, np.ndarray] = {}
     with ExitStack() as opened:
         engines: dict[str, Engine] = {}
@@ -115,7 +118,7 @@ def _measured(
             note = t("compression.measuring", rows=len(rows))
             _tell(report, _BUILT + number / len(names) * (_ANSWERED - _BUILT), note)
             try:
-                answers[name] = engine.logits(rows.items)
+                answers[name] = engine.raw(rows.items)
             except CorruptArtifact:
                 if not number:
                     raise
@@ -125,7 +128,7 @@ def _measured(
         _tell(report, _ANSWERED, t("compression.timing"))
         speeds = measure.speeds(engines, rows, names[0])
     variants = tuple(
-        measure.summary(name, out / name, rows, labels, got, answers[names[0]], speeds[name])
+        measure.summary(name, out / name, rows, task, labels, got, answers[names[0]], speeds[name])
         for name, got in answers.items()
     )
     chosen, why = choose(variants, settings.max_loss)

@@ -11,9 +11,12 @@ import numpy as np
 
 from feilun.compression.result import Flip, VariantResult
 from feilun.engines.base import Engine
+from feilun.families.base import Family
+from feilun.metrics.comparison import scores
 from feilun.metrics.intervals import wilson
-from feilun.metrics.probabilities import softmax
+from feilun.metrics.scores import Score
 from feilun.store.dataset import Dataset
+from feilun.tasks.base import TaskBase
 from feilun.types import Item
 
 __all__ = [
@@ -31,12 +34,13 @@ ROWS = 1000
 """Rows that are answered at most. The number must not hang on the clock: it decides the choice."""
 _ALONE = 100  # rows answered one at a time at most
 _TURN = 0.5  # seconds of the slowest variant in one turn of timing
+_DRAWS = 300
 _TURNS = 3  # at least, and as many more as fit into one turn of the slowest
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Labelled rows of a split: their ids, items, and labels as positions in the schema's."""
+    """Labelled rows of a split: their ids, items, and truth as the family holds it."""
 
     ids: Sequence[str]
     items: Sequence[Item]
@@ -65,11 +69,12 @@ class Speed:
     throughput: float
 
 
-def sample(dataset: Dataset) -> Sample:
-    """The rows to measure on: of validation, or of training where no validation row has a label."""
+def sample(dataset: Dataset, family: Family) -> Sample:
+    """The rows to measure on: of validation, or of training where no validation row has a
+    target."""
     for split in ("validation", "train"):
-        truth = dataset.labels(split)
-        places = np.flatnonzero(truth >= 0).tolist()
+        truth = family.truth(dataset.values("label", split), dataset.schema.labels)
+        places = np.flatnonzero(family.known(truth)).tolist()
         if places:
             ids, items = dataset.row_ids(split), dataset.items(split)
             labelled = Sample([ids[p] for p in places], _at(items, places), truth[places])
@@ -82,14 +87,14 @@ def speeds(engines: Mapping[str, Engine], rows: Sample, slowest: str) -> dict[st
     the machine does then disturbs all of them alike."""
     probe = rows.thinned(64).items
     start = perf_counter()
-    engines[slowest].logits(probe)
+    engines[slowest].raw(probe)
     rate = len(probe) / (perf_counter() - start)
     part = rows.thinned(max(int(rate * _TURN), len(probe))).items
     best = dict.fromkeys(engines, float("inf"))
     for _ in range(max(_TURNS, int(rate * _TURN / len(part)))):
         for name, engine in engines.items():
             start = perf_counter()
-            engine.logits(part)
+            engine.raw(part)
             best[name] = min(best[name], perf_counter() - start)
     return {
         name: Speed(_latency(engine, rows), len(part) / best[name])
@@ -98,15 +103,16 @@ def speeds(engines: Mapping[str, Engine], rows: Sample, slowest: str) -> dict[st
 
 
 def flips(
-    ids: Sequence[str], expected: np.ndarray, got: np.ndarray, labels: Sequence[str]
+    family: Family,
+    ids: Sequence[str],
+    expected: np.ndarray,
+    got: np.ndarray,
+    labels: tuple[str, ...],
 ) -> tuple[Flip, ...]:
-    """Rows whose label differs from the `expected` logits', the surest first."""
-    probabilities = np.sort(softmax(expected), axis=1)
-    margins = probabilities[:, -1] - (probabilities[:, -2] if len(labels) > 1 else 0.0)
-    was, now = expected.argmax(axis=1), got.argmax(axis=1)
+    """Rows that are answered otherwise than by the `expected` raw outputs, the surest first."""
     found = [
-        Flip(ids[row], labels[was[row]], labels[now[row]], round(float(margins[row]), 4))
-        for row in np.flatnonzero(was != now).tolist()
+        Flip(ids[one.row], one.first, one.second, round(one.sure, 4))
+        for one in family.disagreements(expected, got, labels)
     ]
     return tuple(sorted(found, key=lambda flip: (-flip.margin, flip.row_id)))
 
@@ -115,27 +121,38 @@ def summary(
     name: str,
     folder: Path,
     rows: Sample,
-    labels: Sequence[str],
+    task: TaskBase,
+    labels: tuple[str, ...],
     got: np.ndarray,
     expected: np.ndarray,
     speed: Speed,
 ) -> VariantResult:
-    """All figures of a variant that answered `got` where the float answered `expected`."""
-    hits = int((got.argmax(axis=1) == rows.truth).sum())
-    score = wilson(hits, len(rows))
-    wanted = int((expected.argmax(axis=1) == rows.truth).sum())
+    """All figures of a variant that gave `got` where the float gave `expected` (raw outputs)."""
+    family, metric = task.family, task.primary
+    score, wanted = (_score(task, rows, raw, labels) for raw in (got, expected))
+    sign = 1 if family.metrics.get(metric, True) else -1
     return VariantResult(
         name=name,
-        accuracy=score.value,
-        low=score.low,
-        high=score.high,
-        loss=(wanted - hits) / max(1, len(rows)),
+        metric=metric,
+        score=score,
+        loss=sign * (wanted.value - score.value),
         latency_ms=speed.latency_ms,
         throughput=speed.throughput,
         bytes=size_on_disk(folder),
         rows=len(rows),
-        flipped=flips(rows.ids, expected, got, labels),
+        flipped=flips(family, rows.ids, expected, got, labels),
     )
+
+
+def _score(task: TaskBase, rows: Sample, raw: np.ndarray, labels: tuple[str, ...]) -> Score:
+    """The primary metric. Rows that do not define it, a single one for instance, count as nothing
+    lost: there is nothing to choose by."""
+    family = task.family
+    measured = family.measured(rows.truth, raw, labels, family.neutral())
+    right = measured.hits(task.primary)
+    if right is not None:
+        return wilson(int(right.sum()), len(rows))
+    return scores(measured, resamples=_DRAWS)[task.primary] or Score(0.0, 0.0, 0.0)
 
 
 def size_on_disk(folder: Path) -> int:

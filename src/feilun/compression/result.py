@@ -7,7 +7,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from feilun.messages import t
+from feilun.messages import language, t
+from feilun.metrics.scores import Score
+from feilun.render.wording import level, metric_name
 
 __all__ = ["CHEAPEST_FIRST", "SURE", "Compression", "Flip", "VariantResult", "choose"]
 
@@ -39,14 +41,14 @@ class Flip:
 class VariantResult:
     """A variant measured on `rows` validation rows.
 
-    `loss` is the float's accuracy less this one's; `latency_ms` the median of one answer at a time,
+    `score` is the task's primary `metric` with its interval; `loss` is how much worse it is than
+    the float's; `latency_ms` the median of one answer at a time,
     `throughput` answers a second of a whole list in sorted batches, `bytes` its size on disk.
     """
 
     name: str
-    accuracy: float
-    low: float
-    high: float
+    metric: str
+    score: Score
     loss: float
     latency_ms: float
     throughput: float
@@ -60,13 +62,14 @@ class VariantResult:
         return sum(flip.fault for flip in self.flipped)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values. `flips` and `faults` are numbers, `flipped` the rows; `accuracy_score` has
-        the 95 % interval."""
+        """Plain values. `flips` and `faults` are numbers, `flipped` the rows; the score stands
+        under the metric's name, and with the 95 % interval under ``accuracy_score`` or the like."""
         raw = asdict(self)
-        low, high = raw.pop("low"), raw.pop("high")
+        score = raw.pop("score")
         return {
             **raw,
-            "accuracy_score": {"value": self.accuracy, "low": low, "high": high},
+            self.metric: self.score.value,
+            f"{self.metric}_score": score,
             "flips": len(self.flipped),
             "faults": self.faults,
             "flipped": [{**asdict(flip), "fault": flip.fault} for flip in self.flipped],
@@ -117,21 +120,31 @@ def choose(variants: Sequence[VariantResult], max_loss: float) -> tuple[str, tup
         if variant not in fit
     ]
     if not fit:
-        best = max(variants, key=lambda variant: (variant.accuracy, -_rank(variant)))
-        accuracy = f"{100 * best.accuracy:.1f}"
-        return best.name, (*reasons, t("compression.none_fits", name=best.name, accuracy=accuracy))
+        best = min(variants, key=lambda variant: (variant.loss, _rank(variant)))
+        return best.name, (
+            *reasons,
+            _said("compression.none_fits", "compression.none_fits_by", best),
+        )
     best = min(fit, key=_rank)
-    facts: dict[str, Any] = {
-        "name": best.name,
-        "throughput": f"{best.throughput:.0f}",
-        "megabytes": f"{best.bytes / 1e6:.1f}",
-        "accuracy": f"{100 * best.accuracy:.1f}",
-    }
-    reasons.append(t("compression.cheapest", **facts))
+    reasons.append(_said("compression.cheapest", "compression.cheapest_by", best))
     faster = [one.name for one in fit if one.throughput > _FASTER * best.throughput]
     if faster:
         reasons.append(t("compression.faster_here", name=best.name, faster=faster))
     return best.name, tuple(reasons)
+
+
+def _said(plain: str, of_metric: str, best: VariantResult) -> str:
+    """A sentence on the chosen variant: `plain` speaks of accuracy, `of_metric` names the metric."""
+    facts: dict[str, Any] = {
+        "name": best.name,
+        "throughput": f"{best.throughput:.0f}",
+        "megabytes": f"{best.bytes / 1e6:.1f}",
+    }
+    if best.metric == "accuracy":
+        return t(plain, accuracy=f"{100 * best.score.value:.1f}", **facts)
+    lang = language()
+    figure = f"{metric_name(best.metric, lang)} {level(best.metric, best.score.value)}"
+    return t(of_metric, figure=figure, **facts)
 
 
 def _rank(variant: VariantResult) -> int:

@@ -33,16 +33,18 @@ class Decision:
 def decide(
     gathered: Gathered,
     contents: Contents,
+    strata: np.ndarray,
     shares: Shares,
     waiting_labels: Collection[int],
     near: np.ndarray | None = None,
 ) -> Decision:
-    """Keeps one row of every content whose label is settled and divides them. `near` tells of every
+    """Keeps one row of every content whose label is settled and divides them, each of the `strata`
+    of labels evenly. `near` tells of every
     content which one leads its near-duplicates."""
     waits = np.isin(contents.label, sorted(waiting_labels))
     alive = np.flatnonzero((contents.label >= 0) & ~waits)
     split = contents.split.copy()
-    division = divide(gathered, contents, alive, near, shares)
+    division = divide(gathered, contents, alive, strata, near, shares)
     split[alive] = division.split
     alive = alive[~division.out]
     rows = len(contents.of_row)

@@ -33,17 +33,19 @@ def divide(
     gathered: Gathered,
     contents: Contents,
     alive: np.ndarray,
+    strata: np.ndarray,
     near: np.ndarray | None,
     shares: Shares,
 ) -> Division:
-    """The splits of the contents `alive`. `near` tells of every content which one leads its near-
+    """The splits of the contents `alive`. `strata` tells of every label the stratum that is divided
+    evenly, `near` tells of every content which one leads its near-
     duplicates, None when nobody asked. Contents of the previous version stay where they are."""
     own, old = contents.split[alive], contents.old[alive]
     if gathered.rows.timed:
         times = np.frombuffer(gathered.rows.times)[contents.first[alive]]
         split = by_time(times, own, shares)
     else:
-        split = _in_groups(gathered, contents, alive, near, shares)
+        split = _in_groups(gathered, contents, alive, strata, near, shares)
     split[old] = own[old]
     if near is None:
         return Division(split, np.zeros(len(alive), bool))
@@ -54,11 +56,12 @@ def _in_groups(
     gathered: Gathered,
     contents: Contents,
     alive: np.ndarray,
+    strata: np.ndarray,
     near: np.ndarray | None,
     shares: Shares,
 ) -> np.ndarray:
     """Splits by lot, one lot for all contents that belong together."""
-    own, labels = contents.split[alive], contents.label[alive]
+    own, labels = contents.split[alive], strata[contents.label[alive]]
     keys = _together(gathered, contents, alive, near)
     if keys is None:
         return assign(gathered.rows.group_keys()[contents.first[alive]], labels, own, shares)

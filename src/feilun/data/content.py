@@ -91,4 +91,4 @@ def label_text(task: TaskBase, value: Scalar) -> str | None:
             value = int(value.partition(".")[0])
         elif value.casefold() in _BOOLEAN:  # as Excel, pandas and JSON write it
             value = value.casefold()
-    return task.label(value)
+    return task.family.target(value)

@@ -128,6 +128,8 @@ class Reading:
 def _label(task: TaskBase, raw: Any, column: str, known: dict[str, str]) -> str | None:
     """The label as text. Labels repeat, so each is put into its form once; `known` does not grow
     for ever where a column of free texts was taken for the label."""
+    if task.family.structured and isinstance(raw, dict | list):
+        return task.family.target(raw)
     if isinstance(raw, list) and all(isinstance(one, str | int | float) for one in raw):
         if len(raw) > 1:
             raise InvalidData("formats.several_labels", column=column, labels=raw[:5])

@@ -88,7 +88,7 @@ def build(
         stack.enter_context(closing(mending))
         mending.begin(task, previous)
         bad = stack.enter_context(closing(BadRows(bad_rows)))
-        writer = stack.enter_context(DatasetWriter(out, kinds))
+        writer = stack.enter_context(DatasetWriter(out, kinds, task.family.stratum))
         stack.callback(spill.unlink, missing_ok=True)
         gathered = stack.enter_context(closing(Gathered(spill, kinds, writer, settings.split_by)))
         intake = Intake(task, settings, gathered, bad, exclude, tick, mending, relabel)
@@ -107,7 +107,9 @@ def build(
         known = mending.known(previous.schema.labels) if previous else ()
         waiting = _waiting(gathered, contents, known, new_label_rows)
         near = near if settings.near_duplicates else None
-        decision = decide(gathered, contents, _shares(settings, intake.own), waiting, near)
+        strata = _strata(task, gathered)
+        shares = _shares(settings, intake.own)
+        decision = decide(gathered, contents, strata, shares, waiting, near)
         _check(gathered, contents, decision)
         labels = _labels(task, gathered, decision, known, mending.active)
         schema = Schema(task.name, labels, task_settings)
@@ -128,7 +130,7 @@ def build(
             tick=tick,
         )
         if decision.waiting.any():
-            with DatasetWriter(out / WAITING, kinds) as aside:
+            with DatasetWriter(out / WAITING, kinds, task.family.stratum) as aside:
                 write_rows(
                     gathered,
                     decision.waiting,
@@ -242,8 +244,17 @@ def _labels(
     their places, new ones follow in the task's order. A `mended` version has no label without
     rows."""
     used = {gathered.labels[code] for code in np.unique(decision.label[decision.keep]).tolist()}
-    staying = [label for label in known if label in used or not mended]
-    return (*staying, *task.order(used - set(known)))
+    names = task.family.names(used - set(known))
+    present = used | set(names)
+    staying = [label for label in known if label in present or not mended]
+    return (*staying, *(name for name in names if name not in known))
+
+
+def _strata(task: TaskBase, gathered: Gathered) -> np.ndarray:
+    """For each target met the number of the stratum with which it is divided."""
+    codes: dict[str, int] = {}
+    found = [codes.setdefault(task.family.stratum(one), len(codes)) for one in gathered.labels]
+    return np.array(found, np.int64)
 
 
 def _nothing(intake: Intake, bad: BadRows) -> FeilunError:

@@ -28,13 +28,16 @@ _SLICE = 16  # items that may hold the event loop at once, some milliseconds of 
 
 
 class InlineEngine(ABC):
-    """An engine that has `logits`. See `Engine` for the meaning of each method."""
+    """An engine that has `raw`. See `Engine` for the meaning of each method."""
 
     name: str
 
     def __init__(self, card: Card) -> None:
         self.card = card
         self._task = tasks.of(card.schema)
+        family = self._task.family
+        self._decode = family.decoder(card.schema, card.point)
+        self._width = family.width(card.schema.labels)
         self._lock = threading.Lock()
         self._usage = Usage()
         self._closed = False
@@ -45,8 +48,8 @@ class InlineEngine(ABC):
             self._pictures = ThreadPoolExecutor(len(os.sched_getaffinity(0)), "feilun-pictures")
 
     @abstractmethod
-    def logits(self, items: Sequence[Item]) -> np.ndarray:
-        """Raw logits, float32 (len(items), labels), before the temperature."""
+    def raw(self, items: Sequence[Item]) -> np.ndarray:
+        """See `Engine.raw`."""
 
     @property
     def info(self) -> Mapping[str, Any]:
@@ -94,7 +97,7 @@ class InlineEngine(ABC):
         yield Chunk(outputs, Usage(inputs=len(outputs), engine_seconds=seconds))
 
     def warm_up(self) -> None:
-        self.logits(self._task.example_items())
+        self.raw(self._task.example_items())
 
     def close(self) -> None:
         self._closed = True
@@ -103,9 +106,7 @@ class InlineEngine(ABC):
 
     def _answer(self, items: Sequence[Item], all_scores: bool) -> tuple[list[Output], float]:
         start = perf_counter()
-        card = self.card
-        logits = self.logits(items)
-        outputs = self._task.decode(logits, card.schema, card.temperature, all_scores, card.rule)
+        outputs = self._decode(self.raw(items), all_scores)
         took = perf_counter() - start
         with self._lock:
             known = self._usage

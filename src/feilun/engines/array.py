@@ -1,7 +1,8 @@
-"""Engines that turn arrays into logits: all they share, whatever runs the arrays.
+"""Engines that turn arrays into raw outputs: all they share, whatever runs the arrays.
 
-An engine file gives one function, arrays to logits and vectors, that any thread may call. Encoding,
-batching, decoding and counting are here, once for training's float and serving's variants.
+An engine file gives one function, arrays to raw outputs and vectors, that any thread may
+call. Encoding, batching, decoding and counting are here, once for training's float and serving's
+variants.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from feilun.types import Chunk, EngineRequest, Item, Output, Usage
 __all__ = ["ArrayEngine", "Inferred", "processor_folder"]
 
 Inferred = tuple[np.ndarray, np.ndarray | None]
-"""Logits (batch, labels), and vectors (batch, width) where the model gives them."""
+"""Raw outputs (batch, width of the family), and vectors (batch, length) where there are any."""
 
 Infer = Callable[[Arrays], Inferred]
 
@@ -54,6 +55,8 @@ class ArrayEngine:
         self._folder = folder
         self._task = tasks.of(card.schema)
         self._processor = self._task.processor(processor_folder(folder, card), card.schema.settings)
+        self._decode = self._task.family.decoder(card.schema, card.point)
+        self._width = self._task.family.width(card.schema.labels)
         self._infer = infer
         self._streams = streams
         self._facts = facts
@@ -81,10 +84,10 @@ class ArrayEngine:
     def usage(self) -> Usage:
         return self._usage
 
-    def logits(self, items: Sequence[Item]) -> np.ndarray:
+    def raw(self, items: Sequence[Item]) -> np.ndarray:
         if self._closed:
             raise EnvironmentProblem("engines.closed")
-        result = np.zeros((len(items), len(self.card.schema.labels)), np.float32)
+        result = np.zeros((len(items), self._width), np.float32)
         earlier: list[tuple[np.ndarray, Future[Inferred]]] = []
         for start, part in self._encoded(items):
             # The next part is encoded while this one runs; two parts are held at most.
@@ -100,7 +103,7 @@ class ArrayEngine:
         return result
 
     def predict(self, items: Sequence[Item], all_scores: bool = False) -> list[Output]:
-        return self._decode(self.logits(items), all_scores)
+        return self._decode(self.raw(items), all_scores)
 
     async def submit(self, request: EngineRequest) -> AsyncIterator[Chunk]:
         answered = await self._batching().run(
@@ -174,9 +177,9 @@ class ArrayEngine:
             yield from ([example] * size for size in (1, BATCH))
 
     def _answer(self, batch: Sequence[Encoded], all_scores: Sequence[bool]) -> list[Output]:
-        logits, vectors = self._forward(batch)
+        raw, vectors = self._forward(batch)
         wanted = any(all_scores)
-        outputs = self._decode(logits, wanted)
+        outputs = self._decode(raw, wanted)
         if wanted and not all(all_scores):
             for output, all_of_it in zip(outputs, all_scores, strict=True):
                 if not all_of_it:
@@ -186,17 +189,13 @@ class ArrayEngine:
                 output["vector"] = vector
         return outputs
 
-    def _decode(self, logits: np.ndarray, all_scores: bool) -> list[Output]:
-        card = self.card
-        return self._task.decode(logits, card.schema, card.temperature, all_scores, card.rule)
-
     def _forward(self, batch: Sequence[Encoded]) -> Inferred:
         arrays = self._processor.collate(batch, MULTIPLE)
         with TURNS.take(self):
             start = perf_counter()
-            logits, vectors = self._infer(arrays)
+            raw, vectors = self._infer(arrays)
             seconds = perf_counter() - start
-        if not np.isfinite(logits).all():
+        if not np.isfinite(raw).all():
             raise CorruptArtifact("engines.not_finite", folder=self._folder)
         cost = sum(item.cost for item in batch)
         with self._lock:
@@ -207,7 +206,7 @@ class ArrayEngine:
                 pixels=known.pixels + (cost if self._counts_pixels else 0),
                 engine_seconds=known.engine_seconds + seconds,
             )
-        return logits, vectors
+        return raw, vectors
 
     def _encoded(self, items: Sequence[Item]) -> Iterator[tuple[int, list[Encoded]]]:
         """Parts of the list, (place of the first, encoded items), each within the bytes allowed."""

@@ -46,8 +46,9 @@ class Engine(Protocol):
         in parallel. Raises `InvalidData` for an item that cannot be encoded."""
         ...
 
-    def logits(self, items: Sequence[Item]) -> np.ndarray:
-        """Raw logits, float32 (len(items), labels), before the temperature."""
+    def raw(self, items: Sequence[Item]) -> np.ndarray:
+        """What the model computes before its operating point makes answers of it: float32
+        (len(items), width of the family), or an array of objects, one an item."""
         ...
 
     def submit(self, request: EngineRequest) -> AsyncIterator[Chunk]:

@@ -1,7 +1,7 @@
 """``feilun.json``: what a folder of weights says of itself.
 
 Every folder that an engine can load (a trained version, a variant) holds one. It names the format
-and all that is needed to answer: task, schema, temperature. Times and metrics of a version live
+and all that is needed to answer: task, schema, operating point. Times and metrics of a version live
 in the catalog, because hashes cover content alone.
 """
 
@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from feilun.errors import CorruptArtifact
-from feilun.types import PLAIN, Rule, Schema
+from feilun.types import Schema
 
 __all__ = ["FILE", "Card", "read_card", "write_card"]
 
@@ -25,28 +25,28 @@ FILE = "feilun.json"
 class Card:
     """`format` is ``linear``, ``head``, ``transformers`` or ``openvino`` and decides the engine.
 
-    `temperature` divides the logits (1.0 before calibration), `rule` turns probabilities into an
-    answer where it is not simply the most probable label. `method` trained it; `config` is that
-    method's resolved settings. `precision` is ``fp32``, ``bf16`` or ``int8``. `extra` holds what
-    only this format needs.
+    `method` trained it; `config` is that method's resolved settings. `precision` is ``fp32``,
+    ``bf16`` or ``int8``. `extra` holds what only this format needs. `point` is the operating
+    point, by which the task's family turns raw outputs into answers; in the file its keys stand
+    beside the others.
     """
 
     format: str
     schema: Schema
     method: str
-    temperature: float = 1.0
     precision: str = "fp32"
     config: Mapping[str, Any] = field(default_factory=dict)
     extra: Mapping[str, Any] = field(default_factory=dict)
-    rule: Rule = PLAIN
+    point: Mapping[str, Any] = field(default_factory=dict)
+
+
+_OWN = {one.name for one in fields(Card)} - {"point"}
 
 
 def write_card(folder: Path, card: Card) -> None:
-    """Writes ``feilun.json`` with sorted keys, so that equal cards are equal bytes. A plain rule is
-    left out."""
+    """Writes ``feilun.json`` with sorted keys, so that equal cards are equal bytes."""
     plain = asdict(card)
-    if card.rule.plain:
-        del plain["rule"]
+    plain |= plain.pop("point")
     text = json.dumps(plain, ensure_ascii=False, indent=2, sort_keys=True)
     (folder / FILE).write_text(text + "\n", "utf-8")
 
@@ -57,7 +57,7 @@ def read_card(folder: Path) -> Card:
         raw = json.loads((folder / FILE).read_text("utf-8"))
         schema = raw.pop("schema")
         schema["labels"] = tuple(schema["labels"])
-        rule = Rule(**raw.pop("rule", {}))
-        return Card(schema=Schema(**schema), rule=rule, **raw)
+        own = {key: raw.pop(key) for key in list(raw) if key in _OWN}
+        return Card(schema=Schema(**schema), point=raw, **own)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CorruptArtifact("engines.bad_card", folder=folder, reason=repr(error)) from None

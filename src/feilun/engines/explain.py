@@ -1,5 +1,5 @@
-"""Why an answer is what it is: how much each word, square or column spoke for it, and
-against the next best label, in log-odds.
+"""Why an answer is what it is: how much each word, square or column spoke for it, in the unit of
+the family: the log-odds of a label against the next best, what a number would be without it.
 
 Rung zero on n-grams is explained exactly: its weights times the features, each n-gram's share given
 to the characters that it stands on. Any other model is asked again without each part in turn
@@ -9,7 +9,6 @@ to the characters that it stands on. Any other model is asked again without each
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, cast
@@ -17,6 +16,7 @@ from typing import Any, Literal, Protocol, cast
 import numpy as np
 
 from feilun.engines.base import Engine
+from feilun.families.base import Contrast
 from feilun.tasks import base as tasks
 from feilun.tasks._ngrams import NGrams, origins
 from feilun.tasks._pieces import MOST, Pieces, word_pieces
@@ -26,8 +26,6 @@ __all__ = ["Explanation", "explain", "explain_later"]
 
 Ask = Callable[[Sequence[Item]], Awaitable[tuple[list[Output], float]]]
 """Answers with all their scores, and the engine's seconds."""
-
-_TINY = 1e-12
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +46,9 @@ class Explanation:
     def to_output(self) -> dict[str, Any]:
         """As it travels: ``parts`` of a text with their places or of a row with their columns, or a
         ``grid`` of rows."""
-        head: dict[str, Any] = {"for": self.label, "against": self.other, "method": self.method}
+        head: dict[str, Any] = {"method": self.method}
+        if self.other:
+            head = {"for": self.label, "against": self.other, **head}
         rounded = [round(weight, 4) for weight in self.weights]
         if self.grid is not None:
             width = self.grid[1]
@@ -71,26 +71,26 @@ class _Exact(Protocol):
     """What an engine has whose answers are sums over columns of features."""
 
     def contributions(
-        self, item: Item, label: int, other: int
+        self, item: Item, direction: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray] | None: ...
 
 
 def explain(
-    engine: Engine, item: Item, label: str | None = None, other: str | None = None
+    engine: Engine, item: Item, answer: str | None = None, other: str | None = None
 ) -> Explanation | None:
-    """Explains one checked item, by default its answer against the next best label. None where
-    there is nothing to explain: one label alone, or an item without parts."""
+    """Explains one checked item, by default its answer against the next best. None where there is
+    nothing to explain: one label alone, a family without explanations, an item without parts."""
     (whole,) = engine.predict([item], all_scores=True)
-    pair = _pair(whole, label, other)
-    if pair is None:
+    contrast = _contrast(engine, whole, answer, other)
+    if contrast is None:
         return None
-    exact = _exactly(engine, item, pair)
+    exact = _exactly(engine, item, contrast)
     if exact is not None:
         return exact
     pieces = tasks.of(engine.card.schema).pieces(item)
     if pieces is None:
         return None
-    return _occluded(engine.predict(_questions(pieces), all_scores=True), pieces, pair)
+    return _occluded(engine.predict(_questions(pieces), all_scores=True), pieces, contrast)
 
 
 async def explain_later(
@@ -98,10 +98,10 @@ async def explain_later(
 ) -> tuple[Explanation | None, float]:
     """`explain` for a server, and the engine's seconds: `output` is the answer with all its scores,
     and what else has to be asked goes through `ask`."""
-    pair = _pair(output, None, None)
-    if pair is None:
+    contrast = _contrast(engine, output)
+    if contrast is None:
         return None, 0.0
-    exact = await asyncio.to_thread(_exactly, engine, item, pair)
+    exact = await asyncio.to_thread(_exactly, engine, item, contrast)
     if exact is not None:
         return exact, 0.0
     task = tasks.of(engine.card.schema)
@@ -110,65 +110,59 @@ async def explain_later(
         return None, 0.0
     questions = await asyncio.to_thread(_questions, pieces)
     outputs, seconds = await ask(questions)
-    return _occluded(outputs, pieces, pair), seconds
+    return _occluded(outputs, pieces, contrast), seconds
 
 
-def _pair(output: Output, label: str | None, other: str | None) -> tuple[str, str] | None:
-    scores: dict[str, float] = output["scores"]
-    label = label or cast(str, output["label"])
-    rest = [name for name in scores if name != label]
-    if not rest:
-        return None
-    return label, other or max(rest, key=lambda name: scores[name])
+def _contrast(
+    engine: Engine, output: Output, answer: str | None = None, other: str | None = None
+) -> Contrast | None:
+    card = engine.card
+    family = tasks.of(card.schema).family
+    return family.contrast(card.schema, card.point, output, answer, other)
 
 
 def _questions(pieces: Pieces) -> list[Item]:
     return [pieces.whole, *(pieces.without(index) for index in range(pieces.count))]
 
 
-def _occluded(outputs: Sequence[Output], pieces: Pieces, pair: tuple[str, str]) -> Explanation:
-    odds = [_log_odds(output["scores"], *pair) for output in outputs]
-    weights = tuple(odds[0] - each for each in odds[1:])
+def _occluded(outputs: Sequence[Output], pieces: Pieces, contrast: Contrast) -> Explanation:
+    values = [contrast.measure(output) for output in outputs]
+    weights = tuple(values[0] - each for each in values[1:])
     text = pieces.whole if isinstance(pieces.whole, str) else ""
-    return Explanation(*pair, "occlusion", weights, tuple(pieces.spans), pieces.grid, text,
-                       tuple(pieces.cells))  # fmt: skip
+    spans, grid, cells = tuple(pieces.spans), pieces.grid, tuple(pieces.cells)
+    ends = contrast.answer, contrast.other
+    return Explanation(*ends, "occlusion", weights, spans, grid, text, cells)
 
 
-def _log_odds(scores: dict[str, float], label: str, other: str) -> float:
-    return math.log(max(scores[label], _TINY)) - math.log(max(scores[other], _TINY))
-
-
-def _exactly(engine: Engine, item: Item, pair: tuple[str, str]) -> Explanation | None:
+def _exactly(engine: Engine, item: Item, contrast: Contrast) -> Explanation | None:
     """The exact explanation of a text by a model on n-grams, and of a row of a table by a model
     that knows what each column adds; None for anything else."""
     schema = engine.card.schema
     owners = getattr(engine, "owners", None)
     if owners is not None:
-        return _by_column(engine, item, pair, owners)
+        return _by_column(engine, item, contrast, owners)
     if not hasattr(engine, "contributions") or not isinstance(item, str):
         return None
     features = tasks.of(schema).features(schema.settings)
     if not isinstance(features, NGrams):
         return None
-    label, other = (schema.labels.index(name) for name in pair)
-    found = cast(_Exact, engine).contributions(item, label, other)
+    found = cast(_Exact, engine).contributions(item, contrast.direction)
     if found is None:
         return None
     letters = _on_letters(features, item, *found)
     sums = np.concatenate(([0.0], np.cumsum(letters)))
     spans = tuple(word_pieces(item, MOST))
     weights = tuple(float(sums[end] - sums[start]) for start, end in spans)
-    return Explanation(*pair, "exact", weights, spans, text=item)
+    return Explanation(contrast.answer, contrast.other, "exact", weights, spans, text=item)
 
 
 def _by_column(
-    engine: Engine, item: Item, pair: tuple[str, str], owners: np.ndarray
+    engine: Engine, item: Item, contrast: Contrast, owners: np.ndarray
 ) -> Explanation | None:
     """What each column adds: the sum over the features that are its own."""
     schema = engine.card.schema
     task = tasks.of(schema)
-    label, other = (schema.labels.index(name) for name in pair)
-    found = cast(_Exact, engine).contributions(item, label, other)
+    found = cast(_Exact, engine).contributions(item, contrast.direction)
     if found is None:
         return None
     names = [column.name for column in task.columns]
@@ -176,7 +170,8 @@ def _by_column(
     row = item if isinstance(item, Mapping) else {names[0]: item}
     told = [n for n, name in enumerate(names) if row.get(name) is not None or weights[n]]
     cells = tuple((names[n], row.get(names[n])) for n in told)
-    return Explanation(*pair, "exact", tuple(weights[told].tolist()), cells=cells)
+    ends = contrast.answer, contrast.other
+    return Explanation(*ends, "exact", tuple(weights[told].tolist()), cells=cells)
 
 
 def _on_letters(

@@ -1,8 +1,8 @@
 """Rung zero: features (n-grams of a text, columns of a table) times a matrix, answered inline.
 
-``weights.safetensors`` holds `coef` (labels, size), `intercept` (labels,) and, where the method
-weighed its features, `idf` (size,); all float32. Where it dropped features, `columns` (size,) int32
-names the kept ones in ascending order.
+``weights.safetensors`` holds `coef` (width, size), `intercept` (width,), width being the numbers
+that the family wants of a row, and, where the method weighed its features, `idf` (size,); all
+float32. Where it dropped features, `columns` (size,) int32 names the kept ones in ascending order.
 """
 
 from __future__ import annotations
@@ -94,32 +94,31 @@ class LinearEngine(InlineEngine):
     def __init__(self, folder: Path, card: Card) -> None:
         super().__init__(card)
         self._features = read_features(folder, card.schema)
-        coef, self._intercept, self._idf, self._columns = _read(folder, len(card.schema.labels))
+        coef, self._intercept, self._idf, self._columns = _read(folder, self._width)
         self._places = (
             None if self._columns is None else _places(self._columns, self._features.size)
         )
         self._coef = np.ascontiguousarray(coef.T)  # a feature's weights lie together
 
-    def logits(self, items: Sequence[Item]) -> np.ndarray:
+    def raw(self, items: Sequence[Item]) -> np.ndarray:
         if not items:
-            return np.zeros((0, len(self.card.schema.labels)), np.float32)
+            return np.zeros((0, self._width), np.float32)
         rows = self._weighed(self._features.transform(items))
         return np.asarray(rows @ self._coef + self._intercept, np.float32)
 
     def contributions(
-        self, item: Item, label: int, other: int
+        self, item: Item, direction: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray] | None:
-        """The columns that `item` has, ascending, and what each adds to the log-odds of `label`
-        against `other` (places among the labels); None where features are not sparse. With the
-        intercept they add up to the log-odds of the answer."""
+        """The columns that `item` has, ascending, and what each adds to the raw outputs along
+        `direction` (width,); None where features are not sparse. With the intercept they add up to
+        the raw outputs along it."""
         features = self._features.transform([item])
         if isinstance(features, np.ndarray):
             return None
         row = self._weighed(features)
         assert not isinstance(row, np.ndarray)
         kept = row.indices
-        difference = self._coef[kept, label] - self._coef[kept, other]
-        amounts = row.data.astype(np.float64) * difference / self.card.temperature
+        amounts = row.data.astype(np.float64) * (self._coef[kept] @ direction)
         return (kept if self._columns is None else self._columns[kept]), amounts
 
     @property
@@ -143,7 +142,7 @@ def load(folder: Path, card: Card, *, streams: int | None, threads: int | None) 
 
 
 def _read(
-    folder: Path, labels: int
+    folder: Path, width: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None, np.ndarray | None]:
     path = folder / WEIGHTS
     try:
@@ -152,9 +151,9 @@ def _read(
         idf, columns = tensors.get("idf"), tensors.get("columns")
     except (OSError, KeyError, SafetensorError) as error:
         raise CorruptArtifact("engines.bad_weights", file=path, reason=repr(error)) from None
-    fits = coef.ndim == 2 and coef.shape[0] == labels and intercept.shape == (labels,)
+    fits = coef.ndim == 2 and coef.shape[0] == width and intercept.shape == (width,)
     per_column = [tensor for tensor in (idf, columns) if tensor is not None]
     if not fits or any(tensor.shape != coef.shape[1:] for tensor in per_column):
         shapes = [f"{name} {tensor.shape}" for name, tensor in sorted(tensors.items())]
-        raise CorruptArtifact("engines.bad_shapes", file=path, shapes=shapes, labels=labels)
+        raise CorruptArtifact("engines.bad_shapes", file=path, shapes=shapes, labels=width)
     return coef, intercept, idf, columns

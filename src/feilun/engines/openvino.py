@@ -102,7 +102,7 @@ class _Requests:
             {name: array for name, array in arrays.items() if name in self._names},
             share_inputs=True,
         )
-        logits = np.array(request.get_output_tensor(0).data, np.float32)
+        raw = np.array(request.get_output_tensor(0).data, np.float32)
         if not self._vectors:
-            return logits, None
-        return logits, np.array(request.get_output_tensor(1).data, np.float32)
+            return raw, None
+        return raw, np.array(request.get_output_tensor(1).data, np.float32)

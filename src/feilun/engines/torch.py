@@ -42,9 +42,9 @@ def load(folder: Path, card: Card, *, streams: int | None, threads: int | None) 
     def infer(arrays: Arrays) -> Inferred:
         tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
         with torch.inference_mode():
-            logits, vectors = answer(**tensors) if answer else (module(**tensors), None)
+            raw, vectors = answer(**tensors) if answer else (module(**tensors), None)
         return (
-            np.asarray(logits.numpy(), np.float32),
+            np.asarray(raw.numpy(), np.float32),
             None if vectors is None else np.asarray(vectors.numpy(), np.float32),
         )
 
@@ -53,8 +53,8 @@ def load(folder: Path, card: Card, *, streams: int | None, threads: int | None) 
 
 def load_module(folder: Path, card: Card | None = None) -> torch.nn.Module:
     """A version of format `head` or `transformers` as one torch module in evaluation mode:
-    ``forward(**arrays)`` gives logits (batch, labels). Where an item has a vector,
-    ``with_vectors(**arrays)`` gives logits and vectors (batch, width).
+    ``forward(**arrays)`` gives raw outputs (batch, width). Where an item has a vector,
+    ``with_vectors(**arrays)`` gives those and vectors.
 
     Raises `EnvironmentProblem` without torch, `CorruptArtifact` when tensors are missing or of
     another shape.

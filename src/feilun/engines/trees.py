@@ -1,8 +1,8 @@
 """Boosted trees on the columns of a table, answered inline.
 
 ``model.txt`` is a LightGBM booster in its own text format, ``features.json`` tells what its columns
-are made of. The raw scores are logits: of two labels the booster knows one number, the log-odds of
-the second, of more one for each.
+are made of. A booster gives the numbers that the family wants of a row, or one where it wants two:
+of two labels it knows the log-odds of the second alone.
 """
 
 from __future__ import annotations
@@ -50,41 +50,39 @@ class TreesEngine(InlineEngine):
         self._features = cast("TableFeatures", read_features(folder, card.schema))
         self._boosters = _read(folder, card, len(self._features.dense_owners))
 
-    def logits(self, items: Sequence[Item]) -> np.ndarray:
-        count = len(self.card.schema.labels)
+    def raw(self, items: Sequence[Item]) -> np.ndarray:
         if not items:
-            return np.zeros((0, count), np.float32)
+            return np.zeros((0, self._width), np.float32)
         rows = self._features.dense(items)
         raw = np.mean(
             [one.predict(rows, raw_score=True, num_threads=1) for one in self._boosters], 0
         )
-        return as_logits(raw, count)
+        return widened(raw, self._width)
 
     @property
     def owners(self) -> np.ndarray:
         """The input column of each column that the trees see."""
         return self._features.dense_owners
 
-    def contributions(self, item: Item, label: int, other: int) -> tuple[np.ndarray, np.ndarray]:
-        """The columns that the trees see and what each adds to the log-odds of `label` against
-        `other` (places among the labels), exactly (TreeSHAP; Lundberg and others, 2018). With the
-        mean over the training rows they add up to the log-odds of the answer."""
+    def contributions(self, item: Item, direction: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The columns that the trees see and what each adds to the raw outputs along `direction`
+        (width,), exactly (TreeSHAP; Lundberg and others, 2018). With the mean over the training
+        rows they add up to the raw outputs along it."""
         rows = self._features.dense([item])
         width = rows.shape[1] + 1
         found = [
             np.asarray(one.predict(rows, pred_contrib=True, num_threads=1)).reshape(-1, width)
             for one in self._boosters
         ]
-        each = as_logits(np.mean(found, 0)[:, :-1].T, len(self.card.schema.labels))
-        difference = (each[:, label] - each[:, other]).astype(np.float64) / self.card.temperature
-        return np.arange(width - 1), difference
+        each = widened(np.mean(found, 0)[:, :-1].T, self._width)
+        return np.arange(width - 1), each.astype(np.float64) @ direction
 
 
-def as_logits(raw: np.ndarray, labels: int) -> np.ndarray:
-    """Raw scores as logits, float32 (n, labels). One score a row is the log-odds of the second of
-    two labels."""
+def widened(raw: np.ndarray, width: int) -> np.ndarray:
+    """Scores of a booster as raw outputs, float32 (n, width). One score where two are wanted is the
+    difference between them."""
     raw = raw.reshape(len(raw), -1)
-    if raw.shape[1] == 1 and labels == 2:
+    if raw.shape[1] == 1 and width == 2:
         raw = np.hstack([-raw / 2, raw / 2])
     return raw.astype(np.float32)
 

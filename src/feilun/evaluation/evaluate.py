@@ -1,8 +1,7 @@
-"""From logits to evidence: pure, nothing is loaded or written here."""
+"""From raw outputs to evidence: pure, nothing is loaded or written here."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -11,31 +10,21 @@ import numpy as np
 
 from feilun.config import EvaluationConfig
 from feilun.errors import InvalidData
-from feilun.evaluation.answers import Answers, align, label_space
 from feilun.evaluation.compare import compare
 from feilun.evaluation.consultations import Consultations, risk_limit
-from feilun.evaluation.result import (
-    ROLES,
-    Calibration,
-    ClassScores,
-    Comparison,
-    Confusion,
-    Evaluation,
-    Miss,
-    Role,
-)
+from feilun.evaluation.result import ROLES, Comparison, Evaluation, Miss, Role
 from feilun.evaluation.showing import show
 from feilun.evaluation.slices import slices
-from feilun.metrics.calibration import BINS, Bin, reliability
-from feilun.metrics.classification import Classified, class_scores
+from feilun.families.base import Answers, Family, Sheet
 from feilun.metrics.comparison import scores
-from feilun.metrics.scores import HIGHER_IS_BETTER, Score
+from feilun.metrics.measured import Measured
+from feilun.metrics.scores import Score
 from feilun.metrics.share import Share
+from feilun.tasks import base as tasks
 from feilun.types import Item, Schema
 
 __all__ = ["evaluate"]
 
-_ROWS_A_BIN = 40
 _MISSES = 20
 _DRAWS = 20_000_000
 _LEAST_RESAMPLES = 200
@@ -52,100 +41,116 @@ def evaluate(
     settings: EvaluationConfig,
     references: Mapping[Role, Answers] | None = None,
     validation: tuple[np.ndarray, np.ndarray] | None = None,
-    primary: str = "accuracy",
+    primary: str | None = None,
     seed: int = 0,
     columns: Mapping[str, Sequence[object]] | None = None,
     consultations: Consultations | None = None,
 ) -> Evaluation:
     """Everything that can be said of `candidate` on the test rows.
 
-    `truth` holds indices into ``schema.labels``, -1 for rows without a label, which are left out.
-    `items` and `row_ids` are those rows' own, in the same order; only the rows that are shown are
-    read from `items`, and texts for their length. `train_counts` are the training rows of each
-    label. `references` are other versions' answers on the same rows, whose labels may differ;
-    `validation` the candidate's logits and the truth on the validation rows, in `candidate`'s
-    labels and the schema's indices. `columns` hold what else is known of each row (its source, its
-    customer): the rows are divided by them. `consultations` count how often the rows were asked.
+    `truth` is what `Family.truth` makes of the rows' targets and ``schema.labels``; rows without a
+    target are left out. `items` and `row_ids` are those rows' own, in the same order; only the rows
+    that are shown are read from `items`, and texts for their length. `train_counts` are the
+    training rows of each stratum. `references` are other versions' answers on the same rows, whose
+    labels may differ; `validation` the candidate's raw outputs and the truth on the validation
+    rows. `primary` is the metric that decides, by default the family's. `columns` hold what else is
+    known of each row (its source, its customer): the rows are divided by them. `consultations`
+    count how often the rows were asked.
 
-    Raises `InvalidData` when no test row has a label, `ValueError` when the lengths differ.
+    Raises `InvalidData` when no test row has a target, `ValueError` when the lengths differ.
     """
+    family = tasks.get(schema.task).family
+    primary = primary or family.primary
     references = references or {}
     consultations = consultations or Consultations()
-    truth = np.asarray(truth, dtype=np.int64)
-    versions = [candidate, *references.values()]
-    for version in versions:
-        if len(version.logits) != len(truth):
-            raise ValueError(f"{version.name}: {len(version.logits)} rows, truth has {len(truth)}")
+    for version in (candidate, *references.values()):
+        if len(version.raw) != len(truth):
+            raise ValueError(f"{version.name}: {len(version.raw)} rows, truth has {len(truth)}")
     if len(items) != len(truth) or len(row_ids) != len(truth):
         raise ValueError(f"{len(items)} items and {len(row_ids)} ids for {len(truth)} rows")
-    labelled = np.flatnonzero(truth >= 0)
+    labelled = np.flatnonzero(family.known(truth))
     if not len(labelled):
         raise InvalidData("evaluation.no_test_rows")
 
-    space = label_space(schema.labels, versions)
-    right = truth[labelled]
-    raw = align(candidate, space, calibrated=False)[labelled]
-    stated = align(candidate, space)[labelled]
-    settings = _bounded(settings, len(right))
+    settings = _bounded(settings, len(labelled))
     how: dict[str, Any] = {
         "resamples": settings.resamples,
         "confidence": settings.confidence,
         "seed": seed,
     }
-    answers = stated.argmax(axis=1)
-    metrics = scores(Classified(right, stated), **how)
-    others = {
-        role: align(references[role], space)[labelled] for role in ROLES if role in references
-    }
-    wrong = np.flatnonzero(answers != right)
+    sheet = family.sheet(
+        _rows(candidate, labelled),
+        {role: _rows(references[role], labelled) for role in ROLES if role in references},
+        np.asarray(truth)[labelled],
+        schema.labels,
+    )
+    held = _held(family, validation)
+    missed, misses = _misses(sheet, labelled, items, row_ids)
+    details = sheet.details(settings, train_counts, seed, held)
     return Evaluation(
         name=candidate.name,
         method=candidate.method,
         task=schema.task,
         labels=candidate.labels,
         primary=primary,
-        higher_is_better=HIGHER_IS_BETTER.get(primary, True),
+        higher_is_better=family.metrics.get(primary, True),
         confidence=settings.confidence,
         margin=settings.margin,
-        rows=len(right),
-        unlabelled=len(truth) - len(right),
-        metrics=metrics,
-        validation=_validation(candidate, validation, space, how),
-        validation_rows=int((validation[1] >= 0).sum()) if validation is not None else 0,
-        floor=_floor(train_counts, right, space),
+        rows=len(labelled),
+        unlabelled=len(truth) - len(labelled),
+        metrics=scores(sheet.measured, **how),
+        validation=_validation(family, candidate, held, schema, how),
+        validation_rows=0 if held is None else len(held[1]),
         comparisons=_comparisons(
-            references,
-            right,
-            stated,
-            others,
-            space,
-            candidate.labels,
-            primary,
-            settings,
-            seed,
-            risk_limit(consultations.attempts),
+            references, sheet, primary, settings, seed, risk_limit(consultations.attempts)
         ),
-        classes=_classes(right, answers, others, space, settings.confidence),
-        confusion=_confusion(right, answers, space),
-        calibration=_calibration(right, raw, stated, metrics, candidate.temperature, how),
-        misses=_misses(wrong, labelled, right, stated, space, items, row_ids),
-        missed=len(wrong),
-        slices=slices(
-            _readable(items, labelled),
-            Share(answers == right),
-            "accuracy",
-            settings.confidence,
-            before=Share(others["live"].argmax(axis=1) == right) if "live" in others else None,
-            columns={
-                name: [values[int(row)] for row in labelled]
-                for name, values in (columns or {}).items()
-            },
-            margin=settings.slice_margin,
-        ),
+        misses=misses,
+        missed=missed,
+        slices=_slices(sheet, primary, items, labelled, columns or {}, settings),
         unsure=settings.unsure,
         slice_margin=settings.slice_margin,
         consultations=consultations,
         fresh_after=settings.consultations,
+        details=family.Details(**details) if family.Details else None,
+    )
+
+
+def _rows(answers: Answers, rows: np.ndarray) -> Answers:
+    return replace(answers, raw=answers.raw[rows])
+
+
+def _held(
+    family: Family, validation: tuple[np.ndarray, np.ndarray] | None
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """The validation rows with a target; None without any."""
+    if validation is None:
+        return None
+    raw, truth = validation
+    known = family.known(truth)
+    return (raw[known], np.asarray(truth)[known]) if known.any() else None
+
+
+def _slices(
+    sheet: Sheet,
+    primary: str,
+    items: Sequence[Item],
+    labelled: np.ndarray,
+    columns: Mapping[str, Sequence[object]],
+    settings: EvaluationConfig,
+) -> Any:
+    def plain(measured: Measured) -> Measured:
+        # A share of right rows needs nothing else, and has no need to be drawn again and again.
+        right = measured.hits(primary)
+        return measured if right is None else Share(right)
+
+    return slices(
+        _readable(items, labelled),
+        plain(sheet.measured),
+        primary,
+        settings.confidence,
+        before=plain(sheet.others["live"]) if "live" in sheet.others else None,
+        columns={name: [values[int(row)] for row in labelled] for name, values in columns.items()},
+        margin=settings.slice_margin,
     )
 
 
@@ -166,30 +171,24 @@ def _bounded(settings: EvaluationConfig, rows: int) -> EvaluationConfig:
 
 
 def _validation(
+    family: Family,
     candidate: Answers,
-    validation: tuple[np.ndarray, np.ndarray] | None,
-    space: tuple[str, ...],
+    held: tuple[np.ndarray, np.ndarray] | None,
+    schema: Schema,
     how: Mapping[str, Any],
 ) -> dict[str, Score | None]:
-    if validation is None:
+    """The same metrics on the validation rows."""
+    if held is None:
         return {}
-    logits, truth = validation
-    rows = np.asarray(truth) >= 0
-    if not rows.any():
-        return {}
-    answered = Answers(
-        candidate.name, candidate.method, candidate.labels, logits[rows], candidate.temperature
+    raw, truth = held
+    return scores(
+        family.sheet(replace(candidate, raw=raw), {}, truth, schema.labels).measured, **how
     )
-    return scores(Classified(truth[rows], align(answered, space)), **how)
 
 
 def _comparisons(
     references: Mapping[Role, Answers],
-    truth: np.ndarray,
-    stated: np.ndarray,
-    others: Mapping[Role, np.ndarray],
-    space: tuple[str, ...],
-    labels: tuple[str, ...],
+    sheet: Sheet,
     primary: str,
     settings: EvaluationConfig,
     seed: int,
@@ -199,120 +198,36 @@ def _comparisons(
     compared once."""
     done: dict[str, Comparison] = {}
     result = []
-    for role, old in others.items():
+    for role in ROLES:
+        if role not in references:
+            continue
         other = references[role]
         if other.name not in done:
             done[other.name] = compare(
-                role,
-                other,
-                truth,
-                stated,
-                old,
-                space=space,
-                labels=labels,
-                primary=primary,
-                settings=settings,
-                seed=seed,
-                limit=limit,
+                role, other, sheet, primary=primary, settings=settings, seed=seed, limit=limit
             )
         result.append(replace(done[other.name], role=role))
     return tuple(result)
 
 
-def _floor(
-    train_counts: Mapping[str, int], truth: np.ndarray, space: tuple[str, ...]
-) -> tuple[str, float]:
-    """The most frequent training label, the first of equals, and how often it would be right."""
-    label = max(space, key=lambda name: train_counts.get(name, 0))
-    return label, float((truth == space.index(label)).mean())
-
-
-def _classes(
-    truth: np.ndarray,
-    answers: np.ndarray,
-    others: Mapping[Role, np.ndarray],
-    space: tuple[str, ...],
-    confidence: float,
-) -> tuple[ClassScores, ...]:
-    """One entry for each label that has rows or was answered."""
-    found = {}
-    for role, old in others.items():
-        hits = truth[old.argmax(axis=1) == truth]
-        found[role] = np.bincount(hits, minlength=len(space)).tolist()
-    return tuple(
-        ClassScores(
-            label=label,
-            rows=one.rows,
-            answered=one.answered,
-            right=one.right,
-            precision=one.precision,
-            recall=one.recall,
-            f1=one.f1,
-            found={role: hits[place] for role, hits in found.items()},
-        )
-        for place, (label, one) in enumerate(
-            zip(space, class_scores(truth, answers, len(space), confidence), strict=True)
-        )
-        if one.rows or one.answered
-    )
-
-
-def _confusion(truth: np.ndarray, answers: np.ndarray, space: tuple[str, ...]) -> Confusion:
-    """Only labels that occur, and only pairs that do: a table of thousands of labels is empty."""
-    present = np.union1d(truth, answers).tolist()
-    place = {label: index for index, label in enumerate(present)}
-    pairs = Counter(zip(truth.tolist(), answers.tolist(), strict=True))
-    cells = sorted((place[one], place[other], count) for (one, other), count in pairs.items())
-    return Confusion(tuple(space[label] for label in present), tuple(cells))
-
-
-def _calibration(
-    truth: np.ndarray,
-    raw: np.ndarray,
-    stated: np.ndarray,
-    metrics: Mapping[str, Score | None],
-    temperature: float,
-    how: Mapping[str, Any],
-) -> Calibration:
-    bins = max(1, min(BINS, len(truth) // _ROWS_A_BIN))
-    same = temperature == 1.0
-    after: tuple[Bin, ...] = tuple(reliability(truth, stated, bins))
-    error = metrics["calibration_error"]
-    return Calibration(
-        temperature=temperature,
-        before=after if same else tuple(reliability(truth, raw, bins)),
-        after=after,
-        error_before=error if same else scores(Classified(truth, raw), **how)["calibration_error"],
-        error_after=error,
-    )
-
-
 def _misses(
-    wrong: np.ndarray,
-    labelled: np.ndarray,
-    truth: np.ndarray,
-    stated: np.ndarray,
-    space: tuple[str, ...],
-    items: Sequence[Item],
-    row_ids: Sequence[str],
-) -> tuple[Miss, ...]:
-    """The surest errors first; rows as sure as each other in their order."""
-    sure = stated[wrong].max(axis=1)
+    sheet: Sheet, labelled: np.ndarray, items: Sequence[Item], row_ids: Sequence[str]
+) -> tuple[int, tuple[Miss, ...]]:
+    missed, errors = sheet.errors(_MISSES)
     misses = []
-    for index in wrong[np.argsort(-sure, kind="stable")][:_MISSES].tolist():
-        row = int(labelled[index])
+    for one in errors:
+        row = int(labelled[one.row])
         shown = show(items[row])
-        answer = int(stated[index].argmax())
         misses.append(
             Miss(
                 row_id=row_ids[row],
-                truth=space[int(truth[index])],
-                answer=space[answer],
-                stated=float(stated[index, answer]),
-                stated_truth=float(stated[index, truth[index]]),
+                truth=one.truth,
+                answer=one.answer,
+                stated=one.stated,
+                stated_truth=one.stated_truth,
                 text=shown.text,
                 image=shown.image,
                 cut=shown.cut,
             )
         )
-    return tuple(misses)
+    return missed, tuple(misses)

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from feilun.config import EvaluationConfig
-from feilun.evaluation.answers import Answers, align, label_space
 from feilun.evaluation.result import Flip, Forgetting, Held, Slice
 from feilun.evaluation.showing import show
 from feilun.evaluation.slices import divide, measure
-from feilun.metrics.intervals import paired_difference, paired_risk, wilson
+from feilun.families.base import Answers, Sheet
+from feilun.metrics.comparison import Judged, judge, scores
+from feilun.metrics.intervals import wilson
+from feilun.metrics.measured import Measured
 from feilun.metrics.paired import holm, loss_p
-from feilun.metrics.share import Share
+from feilun.metrics.scores import Score
+from feilun.tasks import base as tasks
 from feilun.types import Item, Schema
 
 __all__ = ["forgetting"]
@@ -39,81 +43,131 @@ def forgetting(
     all rows are old. `columns` divide the old rows: ``month``, when they came in, and what the
     evaluation divides by. The examples come from the labels that lost most.
     """
-    truth = np.asarray(truth, dtype=np.int64)
-    space = label_space(schema.labels, (before, after))
-    was, now = align(before, space).argmax(axis=1), align(after, space).argmax(axis=1)
+    family = tasks.get(schema.task).family
+    labelled = np.flatnonzero(family.known(truth))
+    sheet = family.sheet(
+        replace(after, raw=after.raw[labelled]),
+        {"live": replace(before, raw=before.raw[labelled])},
+        np.asarray(truth)[labelled],
+        schema.labels,
+    )
+    now, was = sheet.measured, sheet.others["live"]
     ids = set(row_ids if old_rows is None else old_rows)
-    labelled = truth >= 0
-    old = labelled & np.array([row in ids for row in row_ids], dtype=bool)
-    fresh = labelled & ~old
-    was_right, is_right = was == truth, now == truth
-    lost = np.flatnonzero(old & was_right & ~is_right)
-    confidence = settings.confidence
-    rows, fresh_rows = int(old.sum()), int(fresh.sum())
-
-    classes = _held(truth, old, was_right, is_right, space)
-    net = {one.label: one.after - one.before for one in classes}
-    worst = np.argsort([net[space[int(truth[row])]] for row in lost], kind="stable")
-    flips = []
-    for row in lost[worst][:_EXAMPLES].tolist():
-        shown = show(items[row])
-        label, answer = space[int(truth[row])], space[int(now[row])]
-        flips.append(Flip(row_ids[row], label, label, answer, shown.text, shown.image, shown.cut))
+    old = np.array([row_ids[int(row)] in ids for row in labelled], dtype=bool)
+    won, lost = (rows & old for rows in sheet.better("live"))
+    rows = int(old.sum())
+    strata = [family.stratum(target) for target in sheet.targets()]
+    right, was_right = now.hits(family.primary), was.hits(family.primary)
+    classes: tuple[Held, ...] = ()
+    if right is not None and was_right is not None:
+        space = tuple(dict.fromkeys([*schema.labels, *strata]))
+        classes = _held(strata, old, was_right, right, space)
+    pair = _Pair(family.primary, settings)
+    judged = pair.judge(now.take(old), was.take(old)) if rows else None
     return Forgetting(
         before_name=before.name,
         after_name=after.name,
         rows=rows,
-        gained=int((old & ~was_right & is_right).sum()),
-        forgotten=len(lost),
-        before=wilson(int(was_right[old].sum()), rows, confidence) if rows else None,
-        after=wilson(int(is_right[old].sum()), rows, confidence) if rows else None,
-        change=paired_difference(is_right[old], was_right[old], confidence=confidence)
-        if rows
-        else None,
-        risk=paired_risk(is_right[old], was_right[old], settings.margin) if rows else 0.0,
-        fresh_rows=fresh_rows,
-        fresh_before=wilson(int(was_right[fresh].sum()), fresh_rows, confidence)
-        if fresh_rows
-        else None,
-        fresh_after=wilson(int(is_right[fresh].sum()), fresh_rows, confidence)
-        if fresh_rows
-        else None,
+        gained=int(won.sum()),
+        forgotten=int(lost.sum()),
+        before=pair.score(was, old),
+        after=pair.score(now, old),
+        change=judged.gain if judged else None,
+        risk=judged.risk if judged else 0.0,
+        fresh_rows=int((~old).sum()),
+        fresh_before=pair.score(was, ~old),
+        fresh_after=pair.score(now, ~old),
         classes=classes,
-        examples=tuple(flips),
-        parts=_parts(items, old, was_right, is_right, columns or {}, settings) if rows else (),
+        examples=_examples(sheet, lost, classes, strata, labelled, items, row_ids),
+        parts=pair.parts(items, labelled[old], now.take(old), was.take(old), columns or {})
+        if rows
+        else (),
     )
 
 
-def _parts(
+class _Pair:
+    """Scores of the two versions by one metric."""
+
+    def __init__(self, metric: str, settings: EvaluationConfig) -> None:
+        self._metric, self._settings = metric, settings
+
+    def score(self, measured: Measured, rows: np.ndarray) -> Score | None:
+        if not rows.any():
+            return None
+        part = measured.take(rows)
+        right = part.hits(self._metric)
+        if right is not None:
+            return wilson(int(right.sum()), part.rows, self._settings.confidence)
+        return scores(part, confidence=self._settings.confidence)[self._metric]
+
+    def judge(self, now: Measured, was: Measured) -> Judged | None:
+        settings = self._settings
+        try:
+            return judge(
+                now,
+                was,
+                self._metric,
+                margin=settings.margin,
+                limit=0.5,
+                confidence=settings.confidence,
+            )
+        except ValueError:  # the old rows do not define the metric
+            return None
+
+    def parts(
+        self,
+        items: Sequence[Item],
+        old: np.ndarray,
+        now: Measured,
+        was: Measured,
+        columns: Mapping[str, Sequence[object]],
+    ) -> tuple[Slice, ...]:
+        """The old rows in parts. Items that hold media are not read for it."""
+        places = old.tolist()
+        texts = [items[row] for row in places] if isinstance(items[places[0]], str) else []
+        found = divide(texts, {name: [v[row] for row in places] for name, v in columns.items()})
+        return measure(
+            found,
+            now,
+            self._metric,
+            self._settings.confidence,
+            before=was,
+            margin=self._settings.slice_margin,
+        )
+
+
+def _examples(
+    sheet: Sheet,
+    lost: np.ndarray,
+    classes: Sequence[Held],
+    strata: Sequence[str],
+    labelled: np.ndarray,
     items: Sequence[Item],
-    old: np.ndarray,
-    was_right: np.ndarray,
-    is_right: np.ndarray,
-    columns: Mapping[str, Sequence[object]],
-    settings: EvaluationConfig,
-) -> tuple[Slice, ...]:
-    """The old rows in parts. Items that hold media are not read for it."""
-    places = np.flatnonzero(old).tolist()
-    texts = [items[row] for row in places] if isinstance(items[places[0]], str) else []
-    found = divide(texts, {name: [v[row] for row in places] for name, v in columns.items()})
-    return measure(
-        found,
-        Share(is_right[old]),
-        "accuracy",
-        settings.confidence,
-        before=Share(was_right[old]),
-        margin=settings.slice_margin,
-    )
+    row_ids: Sequence[str],
+) -> tuple[Flip, ...]:
+    """Rows that turned wrong, those of the strata that lost most first."""
+    net = {one.label: one.after - one.before for one in classes}
+    places = np.flatnonzero(lost)
+    worst = np.argsort([net.get(strata[place], 0) for place in places.tolist()], kind="stable")
+    flips = []
+    for place in places[worst][:_EXAMPLES].tolist():
+        row = int(labelled[place])
+        shown = show(items[row])
+        truth, before, after = sheet.spoken(place)
+        flips.append(Flip(row_ids[row], truth, before, after, shown.text, shown.image, shown.cut))
+    return tuple(flips)
 
 
 def _held(
-    truth: np.ndarray,
+    strata: Sequence[str],
     old: np.ndarray,
     was_right: np.ndarray,
     is_right: np.ndarray,
     space: tuple[str, ...],
 ) -> tuple[Held, ...]:
-    """Labels that have old rows, in the schema's order."""
+    """Strata that have old rows, in the schema's order."""
+    place_of = {name: place for place, name in enumerate(space)}
+    truth = np.array([place_of[name] for name in strata], np.int64)
     rows = np.bincount(truth[old], minlength=len(space)).tolist()
     before = np.bincount(truth[old & was_right], minlength=len(space)).tolist()
     after = np.bincount(truth[old & is_right], minlength=len(space)).tolist()

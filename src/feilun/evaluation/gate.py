@@ -20,9 +20,9 @@ from pydantic import TypeAdapter
 
 from feilun.evaluation.consultations import risk_limit
 from feilun.evaluation.gate_parts import FORGOT, asked, forgotten, parts
-from feilun.evaluation.reason import Figure, Reason
-from feilun.evaluation.result import ClassScores, Comparison, Evaluation, Forgetting
+from feilun.evaluation.result import Comparison, Evaluation, Forgetting
 from feilun.messages import Language
+from feilun.render.reason import Figure, Reason
 
 __all__ = ["FORGOT", "MOST_ROWS", "UNSURE", "Decision", "Reason", "Verdict", "decide"]
 
@@ -31,8 +31,6 @@ UNSURE = 0.5
 more likely than not, and the candidate is refused whatever the settings say."""
 MOST_ROWS = 100_000
 """Beyond this many more rows no number is named: the versions are as good as equal."""
-_NAMED = 5
-"""Labels that a decision names; the report's table has all of them."""
 
 Verdict = Literal["better", "equal", "not_worse", "worse", "cannot_tell", "first"]
 """``not_worse``: the risk of a loss beyond the margin is small enough, and no gain is proven."""
@@ -83,8 +81,7 @@ def decide(evaluation: Evaluation, *, forgetting: Forgetting | None = None) -> D
             reasons += _label_more(more_rows)
         reasons += asked(evaluation)
     reasons += _rungs(evaluation)
-    reasons += _floor(evaluation)
-    reasons += _collapses(evaluation)
+    reasons += evaluation.family.reasons(evaluation)
     reasons += parts(evaluation)
     reasons += forgotten(evaluation, forgetting)
     promote = all(reason.weight != "against" for reason in reasons)
@@ -184,66 +181,4 @@ def _rungs(evaluation: Evaluation) -> list[Reason]:
             reasons.append(Reason("evaluation.gate_rung_wins", figures, "note"))
         else:
             reasons.append(Reason("evaluation.gate_rung_loses", figures, "against"))
-    return reasons
-
-
-def _floor(evaluation: Evaluation) -> list[Reason]:
-    """Always giving the most frequent label costs nothing. A model may be right less often, not
-    clearly so, and only where it is clearly better over all labels alike (macro F1)."""
-    label, floor = evaluation.floor
-    accuracy, f1 = evaluation.metrics.get("accuracy"), evaluation.metrics.get("f1")
-    if accuracy is None or accuracy.value > floor:
-        return []
-    figures: dict[str, Figure] = {
-        "name": evaluation.name,
-        "label": label,
-        "part": floor,
-        "value": accuracy.value,
-    }
-    constant_f1 = 2 * floor / (1 + floor) / max(len(evaluation.labels), 1)
-    fairer = f1 is not None and f1.low > constant_f1 and accuracy.high >= floor
-    if fairer:
-        return [Reason("evaluation.gate_floor_note", figures, "note")]
-    if accuracy.value == floor:
-        return [Reason("evaluation.gate_floor_same", figures, "note")]
-    return [Reason("evaluation.gate_floor", figures, "against")]
-
-
-def _collapses(evaluation: Evaluation) -> list[Reason]:
-    """Labels of which not one row is found any more.
-
-    Chance does that too where rows are few: of k rows that another version finds, a version half
-    as good misses all with probability 2^-k. So k must be 3 at least, and more with many labels,
-    before the loss counts as a collapse; what is less is told, not held against the candidate.
-    """
-    needed = max(3, math.ceil(math.log2(2 * max(len(evaluation.labels), 1))))
-    names = {one.role: one.name for one in evaluation.comparisons}
-    lost: list[tuple[int, Reason]] = []
-    never: list[ClassScores] = []
-    for one in evaluation.classes:
-        if one.rows == 0 or one.right > 0:
-            continue
-        role, found = max(one.found.items(), key=lambda pair: pair[1], default=("", 0))
-        if found >= needed and role in names:
-            figures: dict[str, Figure] = {
-                "label": one.label,
-                "rows": one.rows,
-                "name": evaluation.name,
-                "other": names[role],
-                "found": found,
-            }
-            lost.append((found, Reason("evaluation.gate_collapse", figures, "against")))
-        else:
-            never.append(one)
-    lost.sort(key=lambda pair: -pair[0])
-    reasons = [reason for _, reason in lost[:_NAMED]]
-    if never:
-        never.sort(key=lambda one: -one.rows)
-        labels = tuple(one.label for one in never[:_NAMED])
-        figures = {
-            "labels": labels + (("…",) if len(never) > _NAMED else ()),
-            "count": len(never),
-            "rows": sum(one.rows for one in never),
-        }
-        reasons.append(Reason("evaluation.gate_never_found", figures, "note"))
     return reasons

@@ -6,9 +6,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from feilun.evaluation.consultations import RISK, risk_limit
-from feilun.evaluation.reason import Figure, Reason
 from feilun.evaluation.result import Evaluation, Forgetting, Slice
 from feilun.messages import LANGUAGES, t
+from feilun.render.reason import Figure, Reason
 
 __all__ = ["FORGOT", "asked", "forgotten", "part_name", "parts"]
 

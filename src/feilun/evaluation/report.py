@@ -8,22 +8,22 @@ import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
-from feilun.evaluation import verdict, wording
-from feilun.evaluation.bilingual import both, say
+from feilun.evaluation import verdict
 from feilun.evaluation.consultations import RISK
 from feilun.evaluation.facts import Facts
 from feilun.evaluation.founder import Money, founder, going_on, worth
 from feilun.evaluation.gate import Decision
-from feilun.evaluation.page import template
 from feilun.evaluation.result import Evaluation, Forgetting
 from feilun.evaluation.robustness import Robustness
 from feilun.evaluation.shading import heated, shaded
 from feilun.evaluation.view import view
 from feilun.evaluation.view_beside import view_beside
-from feilun.evaluation.view_choice import view_choice
 from feilun.evaluation.view_parts import view_parts
 from feilun.evaluation.view_robustness import sentence, view_robustness
 from feilun.messages import LANGUAGES, Language, language
+from feilun.render import wording
+from feilun.render.bilingual import both, say
+from feilun.render.page import template
 
 __all__ = ["HTML", "JSON", "render", "write_report"]
 
@@ -99,7 +99,7 @@ def render(
         "unsure": "evaluation.badge_unsure",
         "out": "evaluation.badge_out",
     }
-    return template("report.html").render(
+    return template("report.html", "feilun.evaluation").render(
         **view(evaluation),
         evaluation=evaluation,
         decision=decision,
@@ -123,7 +123,7 @@ def render(
         **view_beside(facts, forgetting),
         **view_parts(evaluation, forgetting),
         **view_robustness(robustness),
-        **view_choice(evaluation.choice),
+        family_sections=evaluation.family.sections(evaluation),
     )
 
 

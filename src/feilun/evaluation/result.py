@@ -7,22 +7,19 @@ JSON null: never NaN.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal, get_args
 
 from pydantic import TypeAdapter
 
-from feilun.evaluation.choice import Choice
 from feilun.evaluation.consultations import Consultations
-from feilun.metrics.calibration import Bin
+from feilun.families.base import Family
 from feilun.metrics.scores import Score
+from feilun.tasks import base as tasks
 
 __all__ = [
     "ROLES",
-    "Calibration",
-    "ClassScores",
     "Comparison",
-    "Confusion",
     "Evaluation",
     "Flip",
     "Forgetting",
@@ -36,23 +33,6 @@ Role = Literal["live", "below", "baseline"]
 """What a candidate is compared with: the version that answers now, the rung below it trained on the
 same rows, the cheap baseline."""
 ROLES: tuple[Role, ...] = get_args(Role)
-
-
-@dataclass(frozen=True, slots=True)
-class ClassScores:
-    """One label on the test rows: how many `rows` truly have it, how often it was `answered`.
-
-    `found` tells how many of its rows each compared version answered right, by role.
-    """
-
-    label: str
-    rows: int
-    answered: int
-    right: int
-    precision: Score | None
-    recall: Score | None
-    f1: Score | None
-    found: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,27 +61,6 @@ class Comparison:
     lost: int
     new_labels: tuple[str, ...] = ()
     same: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Confusion:
-    """Counts of (true, answered) pairs as indices into `labels`; pairs that never occur are left
-    out, so that thousands of classes stay small."""
-
-    labels: tuple[str, ...]
-    cells: tuple[tuple[int, int, int], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Calibration:
-    """Stated probabilities against the truth, with the logits as trained and after dividing them
-    by `temperature`. Bins hold about equally many rows, the least confident first."""
-
-    temperature: float
-    before: tuple[Bin, ...]
-    after: tuple[Bin, ...]
-    error_before: Score | None
-    error_after: Score | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,9 +109,9 @@ class Slice:
 class Evaluation:
     """Everything measured of one candidate on the test rows. Metrics that `confidence` covers carry
     intervals; `validation` are the same metrics on the validation rows, which chose among models
-    and therefore flatter. `is_live` tells that the candidate is the version that answers now,
-    `choice` what its answers are worth by its own rule. `floor` is the most frequent training label
-    and its share of the test rows: what always answering it would score."""
+    and therefore flatter. `is_live` tells that the candidate is the version that answers now.
+    `details` is the family's own part (`Family.Details`); in JSON its fields stand beside the
+    others."""
 
     name: str
     method: str
@@ -167,11 +126,7 @@ class Evaluation:
     metrics: Mapping[str, Score | None]
     validation: Mapping[str, Score | None]
     validation_rows: int
-    floor: tuple[str, float]
     comparisons: tuple[Comparison, ...]
-    classes: tuple[ClassScores, ...]
-    confusion: Confusion
-    calibration: Calibration
     misses: tuple[Miss, ...]
     missed: int
     slices: tuple[Slice, ...] = ()
@@ -180,7 +135,12 @@ class Evaluation:
     consultations: Consultations = field(default_factory=Consultations)
     fresh_after: int = 20
     is_live: bool = False
-    choice: Choice | None = None
+    details: Any = None
+
+    @property
+    def family(self) -> Family:
+        """The family of the task's answers."""
+        return tasks.get(self.task).family
 
     def against(self, role: Role) -> Comparison | None:
         """The comparison with the version of that role; None where there was none."""
@@ -203,12 +163,17 @@ class Evaluation:
     def to_json(self) -> dict[str, Any]:
         """Plain values; `from_json` gives an equal evaluation back."""
         plain: dict[str, Any] = TypeAdapter(Evaluation).dump_python(self, mode="json")
-        return plain
+        return plain | (plain.pop("details") or {})
 
     @classmethod
     def from_json(cls, raw: Mapping[str, Any]) -> Evaluation:
         """The evaluation that `to_json` wrote. Raises pydantic's `ValidationError` for others."""
-        return TypeAdapter(Evaluation).validate_python(raw)
+        names = {one.name for one in fields(cls)}
+        own = {name: value for name, value in raw.items() if name in names}
+        kind = tasks.get(raw["task"]).family.Details
+        rest = {name: value for name, value in raw.items() if name not in names}
+        details = TypeAdapter(kind).validate_python(rest) if kind else None
+        return TypeAdapter(Evaluation).validate_python({**own, "details": details})
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,18 +17,21 @@ import numpy as np
 from pydantic import TypeAdapter
 
 from feilun.evaluation.showing import Shown, show
-from feilun.metrics.intervals import paired_difference, wilson
+from feilun.families.base import Family
+from feilun.metrics.comparison import gains, scores
+from feilun.metrics.measured import Measured
 from feilun.metrics.scores import Score
 from feilun.tasks._noise import Disturbance
-from feilun.types import Item
+from feilun.types import Item, Output
 
 __all__ = ["LARGE", "Fall", "Robustness", "robustness"]
 
 LARGE = 0.05
 """A drop from which the verdict speaks of it, if the interval leaves no doubt that there is one."""
 _LETTERS = 160
+_DRAWS = 500
 
-Answer = Callable[[Sequence[Item]], np.ndarray]
+Answer = Callable[[Sequence[Item]], Sequence[Output]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,18 +80,19 @@ class Robustness:
 def robustness(
     answer: Answer,
     items: Sequence[Item],
-    truth: np.ndarray,
-    answers: np.ndarray,
+    targets: Sequence[str | None],
+    outputs: Sequence[Output],
+    family: Family,
     disturbances: Mapping[str, Disturbance],
     *,
     limit: int,
     confidence: float = 0.95,
     seed: int = 0,
 ) -> Robustness | None:
-    """Tries every safe change. `truth` and the `answers` given so far are label indices, one for
-    each of `items`, -1 for rows without a label; `answer` gives the same for changed items. At most
+    """Tries every safe change. `targets` and the `outputs` given so far are one for each of
+    `items`, None for rows without a target; `answer` gives outputs for changed items. At most
     `limit` rows are asked, drawn by `seed`; None where there is nothing to try or to compare."""
-    labelled = np.flatnonzero(np.asarray(truth) >= 0)
+    labelled = np.flatnonzero([target is not None for target in targets])
     safe = [one for one in disturbances.values() if one.safe]
     if not len(labelled) or not safe:
         return None
@@ -103,17 +107,29 @@ def robustness(
         if not touched:
             continue
         rows = drawn[touched]
-        now = np.asarray(answer([changed[n] for n in touched]))
-        right, was_right = now == truth[rows], answers[rows] == truth[rows]
-        example = _example(touched, right, was_right)
+        now = answer([changed[n] for n in touched])
+        was = [outputs[row] for row in rows.tolist()]
+        wanted = [str(targets[row]) for row in rows.tolist()]
+        scored = _scored(family.judged(wanted, now), family.judged(wanted, was), family, confidence)
+        if scored is None:
+            continue
+        before, after, change_in = scored
+        turned = [
+            family.said(one) != family.said(other) for one, other in zip(now, was, strict=True)
+        ]
+        lost = [
+            turn and family.said(one) == target
+            for turn, one, target in zip(turned, was, wanted, strict=True)
+        ]
+        example = touched[lost.index(True) if True in lost else 0]
         falls.append(
             Fall(
                 name=change.name,
                 rows=len(touched),
-                before=wilson(int(was_right.sum()), len(touched), confidence),
-                after=wilson(int(right.sum()), len(touched), confidence),
-                change=paired_difference(right, was_right, confidence=confidence),
-                turned=int((now != answers[rows]).sum()),
+                before=before,
+                after=after,
+                change=change_in,
+                turned=sum(turned),
                 was=_short(originals[example]),
                 became=_short(changed[example]),
             )
@@ -131,10 +147,17 @@ def _changed(change: Disturbance, items: Sequence[Item], rows: np.ndarray, seed:
     ]
 
 
-def _example(touched: Sequence[int], right: np.ndarray, was_right: np.ndarray) -> int:
-    """A row that the change cost; the first that it touched where it cost none."""
-    lost = np.flatnonzero(was_right & ~right)
-    return touched[int(lost[0])] if len(lost) else touched[0]
+def _scored(
+    now: Measured, was: Measured, family: Family, confidence: float
+) -> tuple[Score, Score, Score] | None:
+    """The metric before and after, and the paired gain; None where these rows do not define it."""
+    metric = family.primary if family.primary in now.higher_is_better else "accuracy"
+    before = scores(was, resamples=_DRAWS, confidence=confidence)[metric]
+    after = scores(now, resamples=_DRAWS, confidence=confidence)[metric]
+    gain = gains(now, was, resamples=_DRAWS, confidence=confidence).get(metric)
+    if before is None or after is None or gain is None:
+        return None
+    return before, after, gain
 
 
 def _short(item: Item) -> Shown:

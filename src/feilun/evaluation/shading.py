@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 from markupsafe import Markup, escape
 
-from feilun.evaluation.bilingual import say
 from feilun.evaluation.result import Miss
-from feilun.evaluation.svg import element
+from feilun.render.bilingual import say
+from feilun.render.svg import element
 
 __all__ = ["heated", "shaded"]
 

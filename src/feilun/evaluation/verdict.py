@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from feilun.evaluation.gate import Decision
-from feilun.evaluation.result import ClassScores, Evaluation
-from feilun.evaluation.wording import fill
+from feilun.evaluation.result import Evaluation
 from feilun.messages import Language, language
+from feilun.render.wording import fill
 
 __all__ = ["closing", "headline", "opening", "paragraph"]
-
-_TRUSTED = 0.05
-"""Mean gap between stated probability and truth up to which probabilities are called good."""
 
 
 def headline(evaluation: Evaluation, decision: Decision, lang: Language | None = None) -> str:
@@ -51,14 +48,7 @@ def paragraph(evaluation: Evaluation, decision: Decision, lang: Language | None 
 def closing(evaluation: Evaluation, lang: Language | None = None) -> str:
     """Where the candidate is weak, and whether its probabilities can be trusted."""
     lang = lang or language()
-    sentences = _weakness(evaluation, lang)
-    error = evaluation.calibration.error_after
-    if error is not None:
-        code = "evaluation.verdict_calibrated"
-        if error.value > _TRUSTED:
-            chance = error.low <= _TRUSTED
-            code = "evaluation.verdict_unproven" if chance else "evaluation.verdict_uncalibrated"
-        sentences.append(fill(code, {"after": float(error.value)}, lang))
+    sentences = evaluation.family.weakness(evaluation, lang)
     return _space(lang).join(sentences)
 
 
@@ -83,30 +73,3 @@ def opening(evaluation: Evaluation, lang: Language | None = None) -> str:
         "confidence": evaluation.confidence,
     }
     return fill(code, figures, lang)
-
-
-def _weakness(evaluation: Evaluation, lang: Language) -> list[str]:
-    if not evaluation.missed:
-        return [fill("evaluation.verdict_perfect", {}, lang)]
-    sentences = []
-    weakest = _weakest(evaluation)
-    if weakest is not None and len(evaluation.labels) > 1:
-        figures = {
-            "label": weakest.label,
-            "part": weakest.right / weakest.rows,
-            "rows": weakest.rows,
-        }
-        sentences.append(fill("evaluation.verdict_weakest", figures, lang))
-    wrong = [cell for cell in evaluation.confusion.cells if cell[0] != cell[1]]
-    if wrong and len(evaluation.labels) > 2:
-        truth, answer, count = max(wrong, key=lambda cell: cell[2])
-        labels = evaluation.confusion.labels
-        figures = {"truth": labels[truth], "answer": labels[answer], "count": count}
-        sentences.append(fill("evaluation.verdict_confusion", figures, lang))
-    return sentences
-
-
-def _weakest(evaluation: Evaluation) -> ClassScores | None:
-    """The label with the lowest recall among those with enough rows to say so: five at least."""
-    counted = [one for one in evaluation.classes if one.rows >= 5]
-    return min(counted, key=lambda one: one.right / one.rows, default=None)

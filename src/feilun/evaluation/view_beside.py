@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from feilun.evaluation import wording
-from feilun.evaluation.bilingual import both, say
 from feilun.evaluation.facts import DataFacts, Facts, TrainingFacts, VariantFacts
 from feilun.evaluation.result import Forgetting
 from feilun.evaluation.view import Row, tile
+from feilun.render import wording
+from feilun.render.bilingual import both, say
 
 __all__ = ["view_beside"]
 

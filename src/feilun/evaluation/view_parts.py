@@ -6,12 +6,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from feilun.evaluation import wording
-from feilun.evaluation.bilingual import both, say
 from feilun.evaluation.consultations import risk_limit
 from feilun.evaluation.gate_parts import part_name
 from feilun.evaluation.result import Evaluation, Forgetting, Slice
-from feilun.evaluation.svg import bar
+from feilun.render import wording
+from feilun.render.bilingual import both, say
+from feilun.render.svg import bar
 
 __all__ = ["asked_tile", "part_rows", "view_parts"]
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from feilun.evaluation import wording
-from feilun.evaluation.bilingual import both, say
 from feilun.evaluation.robustness import LARGE, Fall, Robustness
-from feilun.evaluation.svg import bar
 from feilun.messages import Language, has, language, t
+from feilun.render import wording
+from feilun.render.bilingual import both, say
+from feilun.render.svg import bar
 
 __all__ = ["sentence", "view_robustness"]
 

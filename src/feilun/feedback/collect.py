@@ -94,7 +94,7 @@ def accept(
 def _label(catalog: Catalog, project: str, label: Any) -> str:
     """The label in the task's own form, as the data room writes it."""
     task = tasks.get(catalog.project(project).task)
-    text = task.label(label)
+    text = task.family.target(label)
     if text is None:
         raise InvalidData("feedback.no_label", param="label")
     return text

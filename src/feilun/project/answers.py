@@ -234,36 +234,33 @@ def evaluate_file(
 ) -> Evaluated:
     """The scores of `version` on the labelled rows of a file, or on rows at hand, which are kept
     nowhere."""
-    import numpy as np
-
     from feilun.data.reading import read
     from feilun.data.sources.base import Held, Source
-    from feilun.metrics.classification import Classified
     from feilun.metrics.comparison import scores
-    from feilun.metrics.probabilities import softmax
 
-    columns = context.config.data.columns
+    columns, family = context.config.data.columns, context.task.family
     source = Source(Held.place(given), options.options())
     examples = list(read(source, context.task, columns, need_label=True))
     engine = open_engine(context.folder(version))
     try:
-        labels = engine.card.schema.labels
-        known = [e for e in examples if e.label in labels]
-        if not known:
+        card = engine.card
+        labels = card.schema.labels
+        truth = family.truth([e.label for e in examples], labels)
+        known = family.known(truth)
+        if not known.any():
             seen = sorted({str(e.label) for e in examples})[:20]
             raise InvalidData(
                 "project.no_known_label", file=source.location, seen=seen, options=labels
             )
-        logits = engine.logits([e.item for e in known])
-        temperature = engine.card.temperature
+        raw = engine.raw([e.item for e, has in zip(examples, known, strict=True) if has])
     finally:
         engine.close()
-    truth = np.array([labels.index(str(e.label)) for e in known])
-    found = scores(Classified(truth, softmax(logits / temperature)))
-    unknown = len(examples) - len(known)
+    found = scores(family.measured(truth[known], raw, labels, card.point))
+    rows = int(known.sum())
+    unknown = len(examples) - rows
     notes = [t("project.unknown_labels", rows=unknown)] if unknown else []
     metrics = {name: _interval(score) for name, score in found.items()}
-    return Evaluated(version.id, len(known), metrics, "", notes, None, None)
+    return Evaluated(version.id, rows, metrics, "", notes, None, None)
 
 
 def _interval(score: Any) -> dict[str, float] | None:

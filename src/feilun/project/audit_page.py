@@ -15,10 +15,10 @@ from feilun import messages
 from feilun.data.audit.finding import Finding
 from feilun.data.audit.flattery import Flattery
 from feilun.data.outcome import Notice
-from feilun.evaluation.bilingual import both
-from feilun.evaluation.page import template
 from feilun.messages import Language, t
 from feilun.project.looks import AuditView
+from feilun.render.bilingual import both
+from feilun.render.page import template
 from feilun.store.files import write_atomically
 from feilun.table import Table, to_jsonable
 

@@ -209,8 +209,10 @@ def _answered(
         outputs = engine.predict(judged) if judged else []
     finally:
         engine.close()
-    labels = [str(output["label"]) for output in outputs]
-    scores = np.array([float(output["score"]) for output in outputs])
+    family = context.task.family
+    labels = [family.stratum(family.said(output)) for output in outputs]
+    sure = [family.sure(output) for output in outputs]
+    scores = np.array([float("nan") if one is None else one for one in sure], np.float64)
     return Side(train, labels, scores, known.unseen(judged))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -10,6 +11,7 @@ from typing import Any
 
 from feilun.data.clean.tally import mended_words
 from feilun.messages import has, t
+from feilun.render.wording import level
 from feilun.table import Result, Table
 from feilun.types import Output
 
@@ -247,7 +249,7 @@ class Compressed(Result):
     def tables(self) -> Sequence[Table]:
         columns = [
             t("project.variant"),
-            t("project.accuracy"),
+            self._metric_name(),
             t("project.latency"),
             t("project.throughput"),
             t("project.size"),
@@ -255,7 +257,7 @@ class Compressed(Result):
         rows = [
             [
                 name + (" ✓" if name == self.chosen else ""),
-                f"{100 * figures['accuracy']:.1f}",
+                self._figure(figures),
                 f"{figures['latency_ms']:.1f} ms",
                 f"{figures['throughput']:.0f}/s",
                 size(figures["bytes"]),
@@ -264,6 +266,17 @@ class Compressed(Result):
         ]
         title = t("project.compressed", version=self.version)
         return (Table(title, columns, rows, self.reasons),)
+
+    def _metric_name(self) -> str:
+        found = [figures.get("metric", "accuracy") for figures in self.variants.values()]
+        metric = found[0] if found else "accuracy"
+        return t("project.accuracy") if metric == "accuracy" else t(f"metrics.{metric}")
+
+    @staticmethod
+    def _figure(figures: Mapping[str, Any]) -> str:
+        metric = figures.get("metric", "accuracy")
+        value = float(figures[metric])
+        return f"{100 * value:.1f}" if metric == "accuracy" else level(metric, value)
 
 
 @dataclass(frozen=True)
@@ -303,14 +316,32 @@ class Predicted(Result):
 
     def tables(self) -> Sequence[Table]:
         rows = [
-            [_short(text), _label(output), f"{output['score']:.3f}"]
+            [_short(text), *_answer(output)]
             for text, output in zip(self.inputs, self.outputs, strict=True)
         ]
         columns = [t("project.input"), t("project.label"), t("project.probability")]
+        if any("label" not in output for output in self.outputs):
+            columns = [t("project.input"), t("project.answer"), ""]
         if any("explanation" in output for output in self.outputs):
             columns.append(t("project.because"))
             rows = [[*row, _because(o)] for row, o in zip(rows, self.outputs, strict=True)]
         return (Table(self.model, columns, rows),)
+
+
+def _answer(output: Output) -> tuple[str, str]:
+    """The answer, and how sure it is or what else it says, in short."""
+    if "label" in output:
+        return _label(output), f"{output['score']:.3f}"
+    rest = {name: value for name, value in output.items() if name != "explanation"}
+    first = next(iter(rest.values()), "")
+    more = "  ".join(f"{name} {_plain(value)}" for name, value in list(rest.items())[1:])
+    return _short(_plain(first)), _short(more)
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:,.6g}"
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _label(output: Output) -> str:

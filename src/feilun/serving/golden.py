@@ -17,6 +17,7 @@ from itertools import cycle, islice
 from typing import TYPE_CHECKING
 
 from feilun.errors import InvalidData
+from feilun.families.base import Family
 from feilun.serving.limits import MAX_TEXT
 from feilun.tasks import base as tasks
 from feilun.types import Example, Item, Output, Scalar
@@ -72,8 +73,8 @@ class GoldenFailure:
 class GoldenResult:
     """How the serving path compares with the variant in process.
 
-    `worst_difference` is the largest difference of any probability. `passed` wants every label
-    equal and no difference above `tolerance`. `failures` holds the first twenty.
+    `worst_difference` is the largest difference of any figure (`Family.differ`). `passed` wants all
+    answers to say the same and no difference above `tolerance`. `failures` holds the first twenty.
     """
 
     total: int
@@ -103,34 +104,23 @@ def golden_items(dataset: Dataset, n: int = 200, seed: int = 0) -> list[Item]:
 
 
 def compare(
-    expected: Sequence[Output], got: Sequence[Output], tolerance: float = 0.03
+    family: Family, expected: Sequence[Output], got: Sequence[Output], tolerance: float = 0.03
 ) -> GoldenResult:
-    """Compares answers in process with answers over the serving path, item by item.
-
-    Outputs that carry ``scores`` are compared on every label's score, else on the label's own.
-    """
+    """Compares answers in process with answers over the serving path, item by item, as the family
+    compares two answers."""
     failures = []
     equal = 0
     worst = 1.0 if len(expected) != len(got) else 0.0
     for index, (left, right) in enumerate(zip(expected, got, strict=False)):
-        difference = _difference(left, right)
-        worst = max(worst, difference)
-        same = left["label"] == right["label"]
-        equal += same
-        if not same or difference > tolerance:
-            failures.append(GoldenFailure(index, left, right, difference))
+        found = family.differ(left, right)
+        worst = max(worst, found.size)
+        equal += found.same
+        if not found.same or found.size > tolerance:
+            failures.append(GoldenFailure(index, left, right, found.size))
     passed = equal == len(expected) == len(got) and worst <= tolerance and bool(expected)
     return GoldenResult(
         len(expected), equal, worst, tolerance, passed, tuple(failures[:SHOWN_FAILURES])
     )
-
-
-def _difference(left: Output, right: Output) -> float:
-    ours: Mapping[str, float] = left.get("scores") or {left["label"]: left["score"]}
-    theirs: Mapping[str, float] = right.get("scores") or {right["label"]: right["score"]}
-    if ours.keys() != theirs.keys():
-        return abs(left["score"] - right["score"]) if left["label"] == right["label"] else 1.0
-    return max(abs(ours[label] - theirs[label]) for label in ours)
 
 
 class _Rows:

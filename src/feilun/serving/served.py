@@ -88,7 +88,9 @@ class Served:
         config = version.config.get("project", {})
         self.serving: ServingConfig = _section(ServingConfig, config.get("serving"))
         self.feedback: FeedbackConfig = _section(FeedbackConfig, config.get("feedback"))
-        self.abstains = card.rule.abstain_below > 0
+        self.family = self.task.family
+        self.abstains = self.family.abstains(card.point)
+        self.tensors = self.family.tensors(card.schema, card.point)
         self.admission = Admission(gate, self._progress)
         cache_bytes = self.serving.cache_mb << 20
         self.cache = AnswerCache(cache_bytes) if cache_bytes else None

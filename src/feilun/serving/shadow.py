@@ -35,9 +35,9 @@ _PATIENCE = 5.0  # seconds until what waits is too old to be asked
 
 @dataclass(slots=True)
 class ShadowCounts:
-    """What was found so far: compared inputs and those with another label, the sum and the largest
-    of the differences in score of equal labels, failures, calls that were dropped because the live
-    version needed the machine, and seconds of both engines for the same inputs."""
+    """What was found so far: compared inputs and those with another answer, the sum and the largest
+    of the differences in the figures of equal answers, failures, calls that were dropped because
+    the live version needed the machine, and seconds of both engines for the same inputs."""
 
     inputs: int = 0
     different: int = 0
@@ -148,10 +148,11 @@ class Shadow:
     def _compare(self, live: Sequence[Output], own: Sequence[Output]) -> None:
         counts = self.counts
         counts.inputs += len(own)
+        family = self.served.task.family
         for one, other in zip(live, own, strict=True):
-            if one.get("label") != other.get("label"):
+            found = family.differ(family.bare(one), family.bare(other))
+            if not found.same:
                 counts.different += 1
                 continue
-            difference = abs(float(one.get("score", 0.0)) - float(other.get("score", 0.0)))
-            counts.score_sum += difference
-            counts.score_most = max(counts.score_most, difference)
+            counts.score_sum += found.size
+            counts.score_most = max(counts.score_most, found.size)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
@@ -41,14 +41,21 @@ class DatasetWriter:
     `columns` names the input columns in order, each with its kind: ``text``, ``category`` and
     ``number`` stand in the table, everything else (``image``) as a file. The version exists once
     `close` has returned; without it the folder is not a data version. Used as a context manager it
-    lets go of its file when the work between fails.
+    lets go of its file when the work between fails. `stratum` says under which name rows of a
+    target are counted; by default under the target itself.
     """
 
-    def __init__(self, folder: Path | str, columns: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        folder: Path | str,
+        columns: Mapping[str, str],
+        stratum: Callable[[str], str] | None = None,
+    ) -> None:
         import pyarrow.parquet as pq
 
         self.folder = Path(folder)
         self.columns = dict(columns)
+        self._stratum = stratum
         self._media = [is_media(kind) for kind in self.columns.values()]
         self._schema = row_schema(self.columns)
         self._rows: list[list[Any]] = [[] for _ in self._schema]
@@ -108,6 +115,8 @@ class DatasetWriter:
         """Divides rows into row groups. Where a group ends follows from the rows alone, never from
         the way they came: equal rows are equal bytes."""
         split, label = batch.column("split").to_pylist(), batch.column("label").to_pylist()
+        if self._stratum is not None:
+            label = [one if one is None else self._stratum(one) for one in label]
         self._counts.update(zip(split, label, strict=True))
         ends = np.cumsum(_text_sizes(batch))
         begin = 0

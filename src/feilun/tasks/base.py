@@ -8,7 +8,7 @@ inside `TaskBase.load`.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -18,9 +18,10 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from feilun import registry
+from feilun.families.base import Family
 from feilun.tasks._noise import Disturbance
 from feilun.tasks._pieces import Pieces
-from feilun.types import PLAIN, ColumnSample, Example, Item, Output, Roles, Rule, Scalar, Schema
+from feilun.types import ColumnSample, Example, Item, Roles, Schema
 
 if TYPE_CHECKING:
     import torch
@@ -137,8 +138,8 @@ class TaskBase(ABC):
     open_columns: ClassVar[bool] = False
     """Whether the inputs are whatever columns the data has."""
     label_aliases: ClassVar[tuple[str, ...]] = ()
-    primary: ClassVar[str] = "accuracy"
-    higher_is_better: ClassVar[bool] = True
+    family: ClassVar[Family]
+    """What comes out: how targets, answers and scores of this task work."""
     examples: ClassVar[tuple[Example, ...]]
     """Three inline rows with labels, for documentation and the contract tests."""
     default_base: ClassVar[str | None] = None
@@ -146,6 +147,11 @@ class TaskBase(ABC):
 
     def __init__(self, name: str) -> None:
         self.name = name
+
+    @property
+    def primary(self) -> str:
+        """The metric by which versions are compared; the family's, unless a task overrides it."""
+        return self.family.primary
 
     @property
     def modality(self) -> str:
@@ -188,21 +194,8 @@ class TaskBase(ABC):
         return self.check(item)
 
     @abstractmethod
-    def label(self, value: Scalar) -> str | None:
-        """The label that a cell of the label column holds: ``3.0`` is ``"3"``, and None where it is
-        empty or not a number. Raises `InvalidData` for what cannot be a label."""
-
-    @abstractmethod
-    def order(self, labels: Iterable[str]) -> tuple[str, ...]:
-        """The distinct labels in the order of a schema: numbers by value, else by name."""
-
-    @abstractmethod
     def input_schema(self) -> dict[str, Any]:
         """JSON Schema of one input on the wire; bytes are ``{"$base64": "..."}``."""
-
-    @abstractmethod
-    def output_schema(self) -> dict[str, Any]:
-        """JSON Schema of one output on the wire."""
 
     @abstractmethod
     def processor(self, folder: Path | str | None, settings: Mapping[str, Any]) -> Processor:
@@ -219,7 +212,8 @@ class TaskBase(ABC):
 
     @abstractmethod
     def load(self, base: Path | str | None, schema: Schema) -> torch.nn.Module:
-        """A torch module whose ``forward(**arrays)`` gives float32 logits (batch, labels).
+        """A torch module whose ``forward(**arrays)`` gives raw outputs, float32 (batch, width of
+        the family for these labels).
 
         `base` is a transformers folder: what its head knows of these labels is kept (also when
         labels were added or stand in another order), else a new head begins. A name such as
@@ -231,19 +225,6 @@ class TaskBase(ABC):
     def encoder(self, base: Path) -> torch.nn.Module:
         """The frozen body: ``forward(**arrays)`` gives one float32 vector an item (batch, width).
         The attribute ``model`` is the transformers model inside."""
-
-    @abstractmethod
-    def decode(
-        self,
-        logits: np.ndarray,
-        schema: Schema,
-        temperature: float,
-        all_scores: bool = False,
-        rule: Rule = PLAIN,
-    ) -> list[Output]:
-        """Answers from logits (batch, labels): ``{"label", "score"}``, and with `all_scores` also
-        ``{"scores": {label: float}}``. float64 softmax of logits / temperature. The label obeys
-        `rule`; an answer that it holds too unsure has ``"abstained": True``."""
 
     def disturbances(self) -> Mapping[str, Disturbance]:
         """Changes that leave the label as it is, by name: what robustness tries and augmentation

@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import Field
 
-from feilun.engines.card import Card, write_card
+from feilun.engines.card import write_card
 from feilun.messages import t
 from feilun.store.dataset import Dataset
 from feilun.tasks import base as tasks
@@ -25,6 +25,7 @@ from feilun.training.rows import (
     learning_rows,
     read,
     schema_of,
+    start_card,
 )
 from feilun.training.settings import MethodSettings
 from feilun.types import Progress
@@ -204,7 +205,7 @@ def finetune(
     plain = unwrap(model)
     attention.restore(plain)
     _save(job, plain, processor)
-    write_card(job.out, Card("transformers", schema, job.method, config=settings.model_dump()))
+    write_card(job.out, start_card(job, "transformers", schema, settings.model_dump()))
     _sweep(job.scratch)
     figures |= {"seconds": perf_counter() - start, "rows": float(len(rows))}
     return TrainResult(figures, tuple(notes))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
+from feilun.engines.card import Card
 from feilun.errors import InvalidData
 from feilun.messages import t
 from feilun.store.dataset import Dataset
@@ -25,6 +26,7 @@ __all__ = [
     "learning_rows",
     "read",
     "schema_of",
+    "start_card",
 ]
 
 Balance = Literal["none", "balanced"]
@@ -33,7 +35,8 @@ Balance = Literal["none", "balanced"]
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Labelled rows: `items` and, for each, the position of its label, int64."""
+    """Labelled rows: `items` and, for each, its target as the family holds it: of classes the
+    position of the label, int64."""
 
     items: Sequence[Item]
     labels: np.ndarray
@@ -62,6 +65,12 @@ class Picked(Sequence[Item]):
         return self._items[int(self._places[place])]
 
 
+def start_card(job: TrainJob, name: str, schema: Schema, settings: Mapping[str, Any]) -> Card:
+    """The card of a version in format `name` that has not been calibrated yet."""
+    point = tasks.get(job.task).family.neutral()
+    return Card(name, schema, job.method, config=settings, point=point)
+
+
 def schema_of(job: TrainJob, dataset: Dataset) -> Schema:
     """What the trained version answers: the data's labels and the job's task settings."""
     settings = dict(job.task_settings or dataset.schema.settings)
@@ -71,8 +80,10 @@ def schema_of(job: TrainJob, dataset: Dataset) -> Schema:
 
 def read(dataset: Dataset, split: Split) -> Rows:
     """The labelled rows of `split`."""
-    items, labels = dataset.items(split), dataset.labels(split)
-    known = np.flatnonzero(labels >= 0)
+    family = tasks.get(dataset.schema.task).family
+    items = dataset.items(split)
+    labels = family.truth(dataset.values("label", split), dataset.schema.labels)
+    known = np.flatnonzero(family.known(labels))
     rows = Rows(items, labels)
     return rows if len(known) == len(labels) else rows.take(known)
 
@@ -80,9 +91,9 @@ def read(dataset: Dataset, split: Split) -> Rows:
 def all_rows(dataset: Dataset) -> Rows:
     """The labelled training rows. Raises `InvalidData` when all of them have one label, or none."""
     rows = read(dataset, "train")
-    present = np.unique(rows.labels)
-    if len(present) < 2:
-        names = [dataset.schema.labels[label] for label in present]
+    targets = dataset.values("label", "train")
+    if not tasks.get(dataset.schema.task).family.teachable(one for one in targets if one):
+        names = sorted({one for one in targets if one})[:5]
         raise InvalidData("training.one_label", rows=len(rows), labels=names or ["-"])
     return rows
 
@@ -98,9 +109,10 @@ def learning_rows(job: TrainJob, dataset: Dataset) -> Rows:
     rows = read(dataset, "train")
     if job.new_rows:
         new = set(job.new_rows)
-        labels = dataset.labels("train")
+        family = tasks.get(dataset.schema.task).family
+        has = family.known(family.truth(dataset.values("label", "train"), dataset.schema.labels))
         ids = dataset.row_ids("train")
-        known = [row for row, label in zip(ids, labels, strict=True) if label >= 0]
+        known = [row for row, labelled in zip(ids, has, strict=True) if labelled]
         is_new = np.fromiter((row in new for row in known), bool, len(known))
         old = np.flatnonzero(~is_new)
         wanted = min(len(old), round(job.replay * int(is_new.sum())))

@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 
 from feilun.errors import CorruptArtifact, EnvironmentProblem, UsageError
+from feilun.families.classes.classification import Classified
+from feilun.families.classes.probabilities import softmax
 from feilun.messages import t
-from feilun.metrics.classification import Classified
 from feilun.metrics.comparison import values
-from feilun.metrics.probabilities import softmax
 from feilun.training import checkpoints
 from feilun.training.batches import order_once
 from feilun.training.job import Report, TrainJob
@@ -179,7 +179,7 @@ def _scores(course: Course) -> Callable[[Any], dict[str, float]]:
         probabilities = softmax(logits)
         found = values(Classified(truth, probabilities))
         primary = found[course.task.primary] or 0.0
-        sign = 1.0 if course.task.higher_is_better else -1.0
+        sign = 1.0 if course.task.family.metrics.get(course.task.primary, True) else -1.0
         loss = float(-np.log(np.maximum(probabilities[np.arange(len(truth)), truth], 1e-9)).mean())
         # Among epochs of equal score the one that is surer of the truth is the better.
         return {course.task.primary: primary, RANK: sign * primary - 1e-6 * loss}

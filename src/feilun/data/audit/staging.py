@@ -67,7 +67,7 @@ def stage(
     labels: dict[str, None] = {}
     reports = []
     rows = bad = empty = 0
-    with DatasetWriter(out, kinds) as writer, ExitStack() as opened:
+    with DatasetWriter(out, kinds, task.family.stratum) as writer, ExitStack() as opened:
         for source in sources:
             for reading in open_readings(source, task, columns):
                 table = opened.enter_context(closing(reading.table))
@@ -80,7 +80,7 @@ def stage(
                         continue
                     rows += 1
                     labels[one.label or ""] = None
-                    if len(labels) > _MAX_LABELS:
+                    if not task.family.many_targets and len(labels) > _MAX_LABELS:
                         shown = [label[:40] for label in list(labels)[-3:]]
                         raise InvalidData(
                             "data.too_many_labels",
@@ -103,7 +103,7 @@ def stage(
         if not rows:
             files = [report.name for report in reports]
             raise InvalidData("data.no_rows", files=files)
-        writer.close(Schema(task.name, task.order(set(labels)), settings))
+        writer.close(Schema(task.name, task.family.names(set(labels)), settings))
     return Staged(Dataset(out), bad, empty, reasons, tuple(reports))
 
 

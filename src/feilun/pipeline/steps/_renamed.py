@@ -7,13 +7,10 @@ judged by what its labels are called now.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
 from feilun.data.clean.recipe import Cleaning
-from feilun.evaluation.answers import Answers
+from feilun.families.base import Answers, Family
 from feilun.pipeline.context import Context
 from feilun.store.records import DataVersion, ModelVersion
 
@@ -30,22 +27,10 @@ def since(context: Context, model: ModelVersion, data: DataVersion) -> list[Mapp
     return list(now[len(then) :]) if list(now[: len(then)]) == list(then) else []
 
 
-def renamed(answers: Answers, cleanings: Sequence[Mapping[str, Any]]) -> Answers:
-    """`answers` with their labels as they are called after `cleanings`. Labels that have become one
-    share a column, whose probability is the sum of theirs."""
+def renamed(family: Family, answers: Answers, cleanings: Sequence[Mapping[str, Any]]) -> Answers:
+    """`answers` with their labels as they are called after `cleanings`."""
     passes = [Cleaning(**{k: v for k, v in row.items() if k != "vault"}) for row in cleanings]
     names = list(answers.labels)
     for one in passes:
         names = [one.label(name) for name in names]
-    if tuple(names) == answers.labels:
-        return answers
-    labels = tuple(dict.fromkeys(names))
-    scaled = np.asarray(answers.logits, np.float64) / answers.temperature
-    joined = np.full((len(scaled), len(labels)), -np.inf)
-    for place, name in enumerate(names):
-        column = joined[:, labels.index(name)]
-        np.logaddexp(column, scaled[:, place], out=column)
-    called = dict(zip(answers.labels, names, strict=True))
-    rule = replace(answers.rule, label=called.get(answers.rule.label, answers.rule.label))
-    logits = (joined * answers.temperature).astype(np.float32)
-    return replace(answers, labels=labels, logits=logits, rule=rule)
+    return family.renamed(answers, names)

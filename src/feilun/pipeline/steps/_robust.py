@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
-import numpy as np
-
-from feilun.evaluation.answers import Answers
 from feilun.evaluation.robustness import Robustness
 from feilun.evaluation.robustness import robustness as measure
-from feilun.metrics.probabilities import softmax
-from feilun.metrics.rule import choose
+from feilun.families.base import Answers
 from feilun.pipeline.context import Context
 from feilun.store.dataset import Dataset
-from feilun.types import Item
+from feilun.types import Item, Output
 
 __all__ = ["robustness"]
 
@@ -31,19 +28,18 @@ def robustness(
     disturbances = context.task.disturbances()
     if not settings.robustness or not disturbances:
         return None
-    place = {label: index for index, label in enumerate(dataset.schema.labels)}
-    known = np.array([place.get(label, -2) for label in given.labels])
+    family = context.task.family
 
-    def answered(answers: Answers) -> np.ndarray:
-        stated = softmax(answers.logits, answers.temperature)
-        found: np.ndarray = known[choose(stated, answers.labels, answers.rule)[0]]
-        return found
+    def decoded(answers: Answers) -> list[Output]:
+        schema = replace(dataset.schema, labels=answers.labels)
+        return family.decoder(schema, answers.point)(answers.raw, False)
 
     return measure(
-        lambda items: answered(asked(items)),
+        lambda items: decoded(asked(items)),
         dataset.items("test"),
-        dataset.labels("test"),
-        answered(given),
+        dataset.values("label", "test"),
+        decoded(given),
+        family,
         disturbances,
         limit=settings.robustness_rows,
         confidence=settings.confidence,

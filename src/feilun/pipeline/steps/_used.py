@@ -1,57 +1,19 @@
-"""What an evaluation tells beside the tables: the version's answers by its own rule, and money."""
+"""What an evaluation tells beside the tables: why the worst errors came about, and money."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
 
-import numpy as np
-
-from feilun.config import EvaluationConfig
 from feilun.engines.base import Engine
 from feilun.engines.explain import Explanation, explain
-from feilun.errors import InvalidSettings
-from feilun.evaluation.answers import Answers, align, label_space
-from feilun.evaluation.choice import Choice, judge
 from feilun.evaluation.founder import Money
 from feilun.evaluation.result import Miss
 from feilun.pipeline.context import Context
 from feilun.store.records import ModelVersion
 from feilun.types import Item
 
-__all__ = ["explained", "money", "used"]
-
-
-def used(
-    context: Context,
-    candidate: Answers,
-    labels: tuple[str, ...],
-    truth: np.ndarray,
-    validation: tuple[np.ndarray, np.ndarray] | None,
-) -> Choice:
-    """The candidate's answers as they are served, on the labelled test rows. `labels` are those
-    that `truth` points into, `validation` the logits and truth of the validation rows.
-
-    Raises `InvalidSettings` for a target that names a label which is not there.
-    """
-    settings = context.config.evaluation
-    space = label_space(labels, [candidate])
-    _known(settings, space)
-    rows = truth >= 0
-    held = None
-    if validation is not None:
-        logits, right = validation
-        kept = right >= 0
-        held = (align(replace(candidate, logits=logits[kept]), space), right[kept])
-    return judge(
-        align(candidate, space)[rows],
-        truth[rows],
-        space,
-        candidate.rule,
-        settings,
-        held,
-        context.config.training.seed,
-    )
+__all__ = ["explained", "money"]
 
 
 def explained(
@@ -101,17 +63,6 @@ def _lines(text: str, count: int) -> list[tuple[int, int]]:
         spans.append((start, start + len(line)))
         start += len(line) + 1
     return spans + [(len(text), len(text))] * (count - len(spans))
-
-
-def _known(settings: EvaluationConfig, labels: tuple[str, ...]) -> None:
-    for setting, label in (
-        ("evaluation.target.label", settings.target.label),
-        ("evaluation.costs.label", settings.costs.label),
-    ):
-        if label and label not in labels:
-            raise InvalidSettings(
-                "verdict.unknown_label", setting=setting, label=label, options=labels
-            )
 
 
 def money(context: Context, model: ModelVersion) -> Money | None:

@@ -4,22 +4,16 @@ it as an artifact of its own."""
 from __future__ import annotations
 
 import shutil
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from feilun.compression.compress import Compression
 from feilun.compression.compress import compress as build_variants
-from feilun.config import ProjectConfig
 from feilun.engines.base import open_engine
 from feilun.engines.card import read_card, write_card
-from feilun.metrics.calibration import fit_temperature
 from feilun.pipeline.context import Context
-from feilun.pipeline.steps._rule import set_rule
 from feilun.store.dataset import Dataset
-from feilun.types import Rule
 
 __all__ = ["compress"]
 
@@ -27,17 +21,18 @@ __all__ = ["compress"]
 def compress(context: Context, version: str, keep: bool = False) -> dict[str, Any]:
     """The chosen variant's name and figures; with `keep` those that it has, if any.
 
-    The temperature is fitted on the validation rows with the very variant that will answer, and
+    The operating point is set on the validation rows with the very variant that will answer, and
     travels in its card.
     """
     catalog, artifacts = context.store.catalog, context.store.artifacts
     model = catalog.model_version(version)
     if keep and model.variants and model.artifact() is not None:
+        family = context.task.family
         chosen_before = model.variants.get(model.variant or "", {})
         return {
             "variant": model.variant,
             "variants": dict(model.variants),
-            "temperature": chosen_before.get("temperature", 1.0),
+            **{key: chosen_before[key] for key in family.neutral() if key in chosen_before},
             "reasons": [],
         }
     data = context.data_of(model)
@@ -51,7 +46,7 @@ def compress(context: Context, version: str, keep: bool = False) -> dict[str, An
             context.report,
         )
         chosen = made.folder(made.chosen)
-        temperature, rule, notes = _calibrate(chosen, context.dataset(data), context.config)
+        point, notes = _calibrate(context, chosen, context.dataset(data))
         # Variants that were not chosen are measured, not kept: they can be built again.
         kept = artifacts.new()
         shutil.copytree(chosen, kept, dirs_exist_ok=True)
@@ -59,37 +54,33 @@ def compress(context: Context, version: str, keep: bool = False) -> dict[str, An
     finally:
         shutil.rmtree(out, ignore_errors=True)
     figures = _figures(made)
-    figures[made.chosen] |= {"artifact": ref, "temperature": temperature}
-    if not rule.plain:
-        figures[made.chosen]["rule"] = asdict(rule)
+    figures[made.chosen] |= {"artifact": ref, **point}
     catalog.update_model_version(version, variant=made.chosen, variants=figures)
     return {
         "variant": made.chosen,
         "variants": figures,
-        "temperature": temperature,
+        **point,
         "reasons": [*made.reasons, *notes],
     }
 
 
 def _calibrate(
-    folder: Path, dataset: Dataset, config: ProjectConfig
-) -> tuple[float, Rule, list[str]]:
-    """Fits the temperature and sets the rule on the validation rows, writes both into the folder's
-    card, and says what the rule is."""
-    items, truth = dataset.items("validation"), dataset.labels("validation")
-    labelled, card = truth >= 0, read_card(folder)
-    logits, temperature = np.zeros((0, len(card.schema.labels))), 1.0
-    if labelled.any():
-        engine = open_engine(folder)
-        try:
-            kept = [item for item, keep in zip(items, labelled, strict=True) if keep]
-            logits = engine.logits(kept)
-        finally:
-            engine.close()
-        temperature = fit_temperature(logits, truth[labelled])
-    rule, notes = set_rule(config, card.schema.labels, logits, truth[labelled], temperature)
-    write_card(folder, replace(card, temperature=temperature, rule=rule))
-    return temperature, rule, notes
+    context: Context, folder: Path, dataset: Dataset
+) -> tuple[dict[str, Any], list[str]]:
+    """Sets the operating point on the validation rows, writes it into the folder's card, and says
+    what there is to say of it."""
+    family, card = context.task.family, read_card(folder)
+    items, labels = dataset.items("validation"), card.schema.labels
+    truth = family.truth(dataset.values("label", "validation"), labels)
+    known = family.known(truth)
+    engine = open_engine(folder)
+    try:
+        raw = engine.raw([item for item, keep in zip(items, known, strict=True) if keep])
+    finally:
+        engine.close()
+    point, notes = family.calibrate(raw, truth[known], labels, context.config)
+    write_card(folder, replace(card, point=point))
+    return point, notes
 
 
 def _figures(made: Compression) -> dict[str, dict[str, Any]]:

@@ -91,7 +91,8 @@ def _prove(context: Context, model: ModelVersion, address: str) -> GoldenResult:
         expected = engine.predict(items, all_scores=True)
     finally:
         engine.close()
-    return compare(expected, _ask(context, model, address, items))
+    got = _ask(context, model, address, items)
+    return compare(context.task.family, expected, got)
 
 
 def _items(context: Context, model: ModelVersion) -> list[Item]:

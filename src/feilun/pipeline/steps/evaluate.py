@@ -12,8 +12,6 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from feilun.engines.base import Engine, open_engine
-from feilun.evaluation.answers import Answers
-from feilun.evaluation.baseline import baseline_for, majority
 from feilun.evaluation.evaluate import evaluate as weigh
 from feilun.evaluation.facts import DataFacts, Facts, TrainingFacts, VariantFacts
 from feilun.evaluation.forgetting import forgetting as compare_rows
@@ -24,6 +22,7 @@ from feilun.evaluation.result import Evaluation, Forgetting, Role
 from feilun.evaluation.robustness import Robustness
 from feilun.evaluation.verdict import headline, opening, paragraph
 from feilun.evaluation.view_robustness import sentence
+from feilun.families.base import Answers
 from feilun.metrics.scores import Score
 from feilun.pipeline.context import Context
 from feilun.pipeline.steps._history import (
@@ -37,16 +36,17 @@ from feilun.pipeline.steps._history import (
 from feilun.pipeline.steps._judged import judged_rows, newest
 from feilun.pipeline.steps._renamed import renamed, since
 from feilun.pipeline.steps._robust import robustness
-from feilun.pipeline.steps._used import explained, money, used
+from feilun.pipeline.steps._used import explained, money
 from feilun.store.dataset import Dataset
 from feilun.store.records import DataVersion, ModelVersion
 from feilun.table import to_jsonable
-from feilun.types import Item, Progress
+from feilun.training.settings import methods
+from feilun.types import Item, Progress, Split
 
-__all__ = ["LOGITS", "evaluate"]
+__all__ = ["RAW", "evaluate"]
 
-LOGITS = "logits.safetensors"
-"""In the report's folder: the version's logits on the test rows, for later comparisons."""
+RAW = "logits.safetensors"
+"""In the report's folder: the version's raw outputs on the test rows, for later comparisons."""
 
 
 def evaluate(
@@ -66,14 +66,16 @@ def evaluate(
     data = newest(context, model)
     others = _others(context, model, baseline, below)
     dataset = judged_rows(context, data, (model, *others.values()))
-    items, truth, row_ids = dataset.items("test"), dataset.labels("test"), dataset.row_ids("test")
+    family = context.task.family
+    items, row_ids = dataset.items("test"), dataset.row_ids("test")
+    truth = _truth(context, dataset, "test")
     total = len(others) + 1
     # One engine for all that the candidate is asked: opening one compiles it.
     with closing(open_engine(context.folder(model))) as engine:
         cleanings = since(context, model, data)
 
         def asked(given: Sequence[Item]) -> Answers:
-            return renamed(_answers(model, engine, given), cleanings)
+            return renamed(family, _answers(model, engine, given), cleanings)
 
         candidate = asked(items)
         references: dict[Role, Answers] = {}
@@ -81,11 +83,13 @@ def evaluate(
             context.report(Progress("evaluate", done, total))
             with closing(open_engine(context.folder(other))) as its:
                 said = _answers(other, its, items)
-            references[role] = renamed(said, since(context, other, data))
+            references[role] = renamed(family, said, since(context, other, data))
         train_counts = data.counts.get("train", {})
-        if "baseline" not in references and baseline_for(model.method) == "majority":
-            references["baseline"] = majority(train_counts, candidate.labels, len(items))
-        validation = _validation(asked, dataset)
+        if "baseline" not in references and _lowest(model.method):
+            floor = family.constant(train_counts, candidate.labels, len(items))
+            if floor is not None:
+                references["baseline"] = floor
+        validation = _validation(context, asked, dataset)
         live = catalog.live(catalog.project(context.project).endpoint)
         now = live.version if live else None
         found = weigh(
@@ -107,7 +111,6 @@ def evaluate(
         found = replace(
             found,
             is_live=now == model.id,
-            choice=used(context, candidate, dataset.schema.labels, truth, validation),
             misses=explained(context, engine, found.misses, items, row_ids),
         )
         robust = robustness(context, asked, dataset, candidate)
@@ -138,8 +141,9 @@ def _others(
 ) -> dict[Role, ModelVersion]:
     catalog = context.store.catalog
     live = catalog.live(catalog.project(context.project).endpoint)
-    if baseline is None and baseline_for(model.method) == "linear":
-        linear = [v for v in catalog.model_versions(context.project) if v.method == "linear"]
+    if baseline is None and not _lowest(model.method):
+        lowest = methods()[0]
+        linear = [v for v in catalog.model_versions(context.project) if v.method == lowest]
         usable = [v for v in linear if v.artifact() and not v.pruned and v.state != "failed"]
         baseline = usable[-1].id if usable else None
     wanted: dict[Role, str | None] = {
@@ -156,17 +160,25 @@ def _others(
 
 def _answers(model: ModelVersion, engine: Engine, items: Sequence[Item]) -> Answers:
     card = engine.card
-    logits = engine.logits(items)
-    return Answers(model.id, model.method, card.schema.labels, logits, card.temperature, card.rule)
+    return Answers(model.id, model.method, card.schema.labels, engine.raw(items), card.point)
+
+
+def _lowest(name: str) -> bool:
+    """Whether nothing cheaper than this method is there to be compared with."""
+    return name == methods()[0]
+
+
+def _truth(context: Context, dataset: Dataset, split: Split) -> np.ndarray:
+    return context.task.family.truth(dataset.values("label", split), dataset.schema.labels)
 
 
 def _validation(
-    asked: Callable[[Sequence[Item]], Answers], dataset: Dataset
+    context: Context, asked: Callable[[Sequence[Item]], Answers], dataset: Dataset
 ) -> tuple[np.ndarray, np.ndarray] | None:
     items = dataset.items("validation")
     if not len(items):
         return None
-    return asked(items).logits, dataset.labels("validation")
+    return asked(items).raw, _truth(context, dataset, "validation")
 
 
 def _forgotten(
@@ -186,7 +198,7 @@ def _forgotten(
     return compare_rows(
         before,
         candidate,
-        dataset.labels("test"),
+        _truth(context, dataset, "test"),
         items=dataset.items("test"),
         row_ids=dataset.row_ids("test"),
         schema=dataset.schema,
@@ -222,7 +234,8 @@ def _report(
             money=money(context, model),
             robustness=robust,
         )
-        save_file({"test": np.ascontiguousarray(candidate.logits)}, folder / LOGITS)
+        if candidate.raw.dtype != object:
+            save_file({"test": np.ascontiguousarray(candidate.raw)}, folder / RAW)
         return context.store.publish(folder, "report").ref
     finally:
         shutil.rmtree(folder, ignore_errors=True)

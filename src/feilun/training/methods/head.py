@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydantic import Field
 
-from feilun.engines.card import Card, write_card
+from feilun.engines.card import write_card
 from feilun.engines.torch import HEAD
 from feilun.errors import UsageError
 from feilun.messages import t
@@ -26,7 +26,7 @@ from feilun.training import augment, logistic
 from feilun.training.body import describe
 from feilun.training.job import DataStats, Estimate, Machine, Report, TrainJob, TrainResult
 from feilun.training.logistic import Fitted
-from feilun.training.rows import all_rows, class_weights, drawn, read, schema_of
+from feilun.training.rows import all_rows, class_weights, drawn, read, schema_of, start_card
 from feilun.training.settings import MethodSettings, read_by_encoders
 from feilun.types import Item, Progress
 
@@ -134,7 +134,7 @@ def train(job: TrainJob, settings: Settings, report: Report) -> TrainResult:
             fitted, rows = other, more
     assert fitted is not None
     _write(job, embedder, {"mean": mean, "scale": scale}, fitted)
-    write_card(job.out, Card("head", schema, job.method, config=settings.model_dump()))
+    write_card(job.out, start_card(job, "head", schema, settings.model_dump()))
     figures = {
         "seconds": perf_counter() - start,
         "embed_seconds": embedded,

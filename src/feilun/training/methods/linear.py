@@ -16,7 +16,7 @@ import numpy as np
 from pydantic import Field
 
 from feilun.engines._features import write_features
-from feilun.engines.card import Card, write_card
+from feilun.engines.card import write_card
 from feilun.engines.linear import WEIGHTS, is_scaled, pick, weigh
 from feilun.messages import t
 from feilun.store.dataset import Dataset
@@ -24,7 +24,7 @@ from feilun.tasks import base as tasks
 from feilun.tasks.base import TaskBase, fit_features
 from feilun.training import augment, logistic
 from feilun.training.job import DataStats, Estimate, Machine, Report, TrainJob, TrainResult
-from feilun.training.rows import Rows, all_rows, class_weights, drawn, read, schema_of
+from feilun.training.rows import Rows, all_rows, class_weights, drawn, read, schema_of, start_card
 from feilun.training.settings import MethodSettings
 from feilun.types import Progress
 
@@ -124,7 +124,7 @@ def train(job: TrainJob, settings: Settings, report: Report) -> TrainResult:
     assert model is not None
     _write(job, model)
     write_features(job.out, features)
-    write_card(job.out, Card("linear", schema, job.method, config=settings.model_dump()))
+    write_card(job.out, start_card(job, "linear", schema, settings.model_dump()))
     figures = {"seconds": perf_counter() - start, "rows": float(len(rows)), **model.figures}
     return TrainResult(figures, tuple(notes))
 

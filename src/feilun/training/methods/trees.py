@@ -7,6 +7,7 @@ than the others: the first on the validation split, further ones on a part of th
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, cast
 
@@ -14,7 +15,7 @@ import numpy as np
 from pydantic import Field
 
 from feilun.engines._features import write_features
-from feilun.engines.card import Card, write_card
+from feilun.engines.card import write_card
 from feilun.engines.trees import lightgbm, model_file
 from feilun.errors import InvalidSettings
 from feilun.messages import t
@@ -22,7 +23,7 @@ from feilun.store.dataset import Dataset
 from feilun.tasks import base as tasks
 from feilun.tasks.base import TaskBase, fit_features
 from feilun.training.job import DataStats, Estimate, Machine, Report, TrainJob, TrainResult
-from feilun.training.rows import all_rows, class_weights, drawn, read, schema_of
+from feilun.training.rows import all_rows, class_weights, drawn, read, schema_of, start_card
 from feilun.training.settings import MethodSettings
 from feilun.types import Progress
 
@@ -131,7 +132,7 @@ def train(job: TrainJob, settings: Settings, report: Report) -> TrainResult:
     write_features(job.out, features)
     extra = {"boosters": settings.bag}
     config = settings.model_dump()
-    write_card(job.out, Card("trees", schema, job.method, config=config, extra=extra))
+    write_card(job.out, replace(start_card(job, "trees", schema, config), extra=extra))
     figures = {
         "seconds": perf_counter() - start,
         "rows": float(len(rows)),

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from feilun.evaluation import wording
-from feilun.evaluation.bilingual import say
-from feilun.evaluation.choice import Choice, Condition, Costs
-from feilun.evaluation.founder import amount
-from feilun.evaluation.svg import bar
-from feilun.evaluation.view import Row
+from feilun.families.classes.choice import Choice, Condition, Costs
 from feilun.metrics.scores import Score
+from feilun.render import wording
+from feilun.render.bilingual import say
+from feilun.render.svg import bar
+from feilun.render.wording import amount
 
 __all__ = ["view_choice"]
+
+Row = dict[str, Any]
 
 _NAMES = {
     "missed": "verdict.line_missed",

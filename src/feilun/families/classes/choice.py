@@ -16,10 +16,9 @@ import numpy as np
 from pydantic import TypeAdapter
 
 from feilun.config import CostsConfig, EvaluationConfig, TargetConfig
+from feilun.families.classes.rule import Rule, choose
 from feilun.metrics.intervals import paired_difference, wilson
-from feilun.metrics.rule import choose
 from feilun.metrics.scores import Score
-from feilun.types import Rule
 
 __all__ = ["MOST_ROWS", "Choice", "Condition", "Costs", "Covered", "Status", "judge", "more_rows"]
 

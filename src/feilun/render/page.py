@@ -14,11 +14,11 @@ __all__ = ["template"]
 
 
 @cache
-def template(name: str, package: str = "feilun.evaluation") -> Template:
+def template(name: str, package: str) -> Template:
     """The template `name` in the folder ``templates`` of `package`. Whatever comes from data is
     escaped, and a value that is missing is an error."""
     environment = Environment(
-        loader=ChoiceLoader([PackageLoader(one) for one in (package, "feilun.evaluation")]),
+        loader=ChoiceLoader([PackageLoader(one) for one in (package, "feilun.render")]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -1,4 +1,5 @@
-"""The rule by which the chosen variant's probabilities become answers, set on validation rows."""
+"""The operating point of a variant, set on validation rows: the temperature, and the rule that
+costs and abstention ask for."""
 
 from __future__ import annotations
 
@@ -6,26 +7,24 @@ import numpy as np
 
 from feilun.config import ProjectConfig
 from feilun.errors import InvalidSettings
+from feilun.families.classes.calibration import fit_temperature
+from feilun.families.classes.point import Point
+from feilun.families.classes.probabilities import softmax
+from feilun.families.classes.rule import Rule, best_threshold, cheapest, choose, cutoff_for
 from feilun.messages import t
-from feilun.metrics.probabilities import softmax
-from feilun.metrics.rule import best_threshold, cheapest, choose, cutoff_for
-from feilun.types import Rule
 
-__all__ = ["set_rule"]
+__all__ = ["set_point"]
 
 
-def set_rule(
-    config: ProjectConfig,
-    labels: tuple[str, ...],
-    logits: np.ndarray,
-    truth: np.ndarray,
-    temperature: float,
-) -> tuple[Rule, list[str]]:
-    """The rule that ``[evaluation.costs]`` and ``[serving]`` ask for, and what is to be said of
+def set_point(
+    config: ProjectConfig, labels: tuple[str, ...], logits: np.ndarray, truth: np.ndarray
+) -> tuple[Point, list[str]]:
+    """The point that ``[evaluation.costs]`` and ``[serving]`` ask for, and what is to be said of
     it. `logits` and `truth` are the labelled validation rows', as the variant answers them.
 
     Raises `InvalidSettings` for costs of a label that the model does not know.
     """
+    temperature = fit_temperature(logits, truth)
     costs, serving = config.evaluation.costs, config.serving
     label, threshold, notes = "", 0.5, []
     probabilities = softmax(logits, temperature)
@@ -54,4 +53,4 @@ def set_rule(
         notes.append(t(code, below=f"{below:.3f}", part=f"{100 * share:.1f}", wanted=wanted))
         if share == 0:
             below = 0.0
-    return Rule(label, round(threshold, 6), round(below, 6)), notes
+    return Point(temperature, Rule(label, round(threshold, 6), round(below, 6))), notes

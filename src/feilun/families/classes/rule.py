@@ -7,12 +7,33 @@ answer is the label itself from a probability of false_alarm / (missed + false_a
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from feilun.metrics.intervals import wilson
-from feilun.types import Rule
 
-__all__ = ["best_threshold", "cheapest", "choose", "cutoff_for"]
+__all__ = ["PLAIN", "Rule", "best_threshold", "cheapest", "choose", "cutoff_for"]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """How scores become an answer: `label` is answered from a probability of `threshold` on, below
+    it the best of the others; without a label, the most probable one. Answers less sure than
+    `abstain_below` are marked as abstained; 0 marks none."""
+
+    label: str = ""
+    threshold: float = 0.5
+    abstain_below: float = 0.0
+
+    @property
+    def plain(self) -> bool:
+        """Whether the most probable label is simply the answer."""
+        return not self.label and not self.abstain_below
+
+
+PLAIN = Rule()
+"""The most probable label is the answer."""
 
 
 def choose(

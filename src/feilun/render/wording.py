@@ -8,6 +8,7 @@ from typing import Any
 from feilun.messages import LANGUAGES, Language, has, t
 
 __all__ = [
+    "amount",
     "fill",
     "is_share",
     "level",
@@ -19,7 +20,7 @@ __all__ = [
     "signed",
 ]
 
-_UNBOUNDED = frozenset({"log_loss"})
+_UNBOUNDED = frozenset({"log_loss", "r2", "rmse", "mae"})
 
 
 def is_share(metric: str) -> bool:
@@ -50,6 +51,18 @@ def share(value: float) -> str:
     if 0.9995 < value < 1:
         return ">99.9%"
     return f"{value * 100:.1f}%"
+
+
+def amount(value: float) -> str:
+    """Two digits that count: ``340``, ``1.2``, ``0.0031``; below zero with a minus sign."""
+    if value < 0:
+        return f"−{amount(-value)}"
+    if value == 0:
+        return "0"
+    if value >= 100:
+        return f"{float(f'{value:.3g}'):,.0f}"
+    text = f"{value:.2g}"
+    return f"{float(text):.6f}".rstrip("0").rstrip(".") if "e" in text else text
 
 
 def number(value: float) -> str:

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from feilun.evaluation.wording import fill
 from feilun.messages import Language, language
+from feilun.render.wording import fill
 
 __all__ = ["Figure", "Reason"]
 

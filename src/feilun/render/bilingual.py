@@ -7,8 +7,8 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
-from feilun.evaluation.wording import fill
 from feilun.messages import LANGUAGES, Language
+from feilun.render.wording import fill
 
 __all__ = ["both", "say", "spoken"]
 

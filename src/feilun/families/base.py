@@ -1,0 +1,355 @@
+"""What comes out of a model. Each other module of this package is a family of answers.
+
+A task names its family (``Task.family``). Everything that depends on the kind of the answer is
+asked of it: what a cell of the label column says is right, how rows are counted, how raw outputs
+become answers, how answers are scored and compared, what an API returns. No other room needs to
+know whether a model answers with a class, a number, spans or a ranking.
+
+**Targets are text.** What is right for a row travels and is stored as one canonical string: a
+label as it is, a number as ``repr`` writes it, spans as JSON. So equal targets are equal strings
+in the data, in the ledger, in feedback and in a review, whatever the family.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import msgspec
+import numpy as np
+from markupsafe import Markup
+
+from feilun.messages import Language
+from feilun.metrics.measured import Measured
+from feilun.metrics.share import Share
+from feilun.render.reason import Reason
+from feilun.types import Output, Scalar, Schema
+
+if TYPE_CHECKING:
+    from feilun.config import EvaluationConfig, ProjectConfig
+
+__all__ = [
+    "AnswerTensor",
+    "Answers",
+    "Contrast",
+    "Decoder",
+    "Difference",
+    "Disagreement",
+    "Error",
+    "Family",
+    "Sheet",
+]
+
+
+def _json(output: Output) -> str:
+    return msgspec.json.encode(output).decode()
+
+
+Decoder = Callable[[np.ndarray, bool], list[Output]]
+"""Raw outputs, rows first, to answers; the flag asks for all scores where a family has more than
+one."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Answers:
+    """One version's `raw` outputs on the rows of an evaluation, rows first, before its operating
+    point. `labels` are its schema's, and `point` is its card's operating point."""
+
+    name: str
+    method: str
+    labels: tuple[str, ...]
+    raw: np.ndarray
+    point: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Two answers to one input: whether they say the `same`, and by how much their figures differ
+    (probabilities; 1 and more where they do not)."""
+
+    same: bool
+    size: float
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerTensor:
+    """One output of the Open Inference Protocol: its `shape` (-1 for the batch), and its `values`
+    from the answers. `usual` ones come unasked; `everything` tells that all scores are needed."""
+
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+    values: Callable[[Sequence[Output]], Any]
+    usual: bool = True
+    everything: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Disagreement:
+    """A row that two variants of one version answer differently: both answers in words, and by
+    how much the first was `sure`."""
+
+    row: int
+    first: str
+    second: str
+    sure: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Contrast:
+    """What an explanation is about: what speaks for `answer` and against `other` ("" for nothing).
+    `measure` reads the quantity off an answer with all its scores; `direction` (width,) gives the
+    same from raw outputs, where the model is linear in its features."""
+
+    answer: str
+    other: str
+    measure: Callable[[Output], float]
+    direction: np.ndarray
+
+
+@dataclass(frozen=True, slots=True)
+class Error:
+    """A row answered wrong: its place among the labelled rows, truth and answer in words, and the
+    figures that the family states about it: how sure the answer was, and how likely the truth."""
+
+    row: int
+    truth: str
+    answer: str
+    stated: float
+    stated_truth: float
+
+
+class Sheet(ABC):
+    """All versions' answers to the labelled rows of an evaluation beside the truth."""
+
+    measured: Measured
+    """The candidate's."""
+    others: Mapping[str, Measured]
+    """The other versions', by their role; over the same rows."""
+
+    def comparable(self, role: str) -> tuple[tuple[str, ...], np.ndarray]:
+        """What the candidate answers and the other version cannot (new labels), and the rows that
+        both can be judged on, as a mask. Default: nothing, all rows."""
+        return (), np.ones(self.measured.rows, dtype=bool)
+
+    @abstractmethod
+    def same(self, role: str) -> bool:
+        """Whether both versions answered all rows alike, up to rounding."""
+
+    @abstractmethod
+    def better(self, role: str) -> tuple[np.ndarray, np.ndarray]:
+        """The rows that the candidate has right, or nearer, where the other has not; and the other
+        way round. Boolean masks."""
+
+    @abstractmethod
+    def targets(self) -> list[str]:
+        """The canonical targets of the rows."""
+
+    @abstractmethod
+    def spoken(self, row: int) -> tuple[str, str, str]:
+        """In words: the truth of a row, what the version under ``live`` answered, and what the
+        candidate answers. Raises `KeyError` where there is no such version."""
+
+    @abstractmethod
+    def errors(self, most: int) -> tuple[int, Sequence[Error]]:
+        """How many rows were answered wrong, and the worst of them, at most `most`."""
+
+    def details(
+        self,
+        settings: EvaluationConfig,
+        train_counts: Mapping[str, int],
+        seed: int,
+        validation: tuple[np.ndarray, np.ndarray] | None = None,
+    ) -> Mapping[str, Any]:
+        """The family's own part of an evaluation, by the names of the fields of `Family.Details`.
+        `validation` are raw outputs and truth of the validation rows with a target."""
+        return {}
+
+
+class Family(ABC):
+    """A kind of answer. Stateless: one object serves all tasks of the family."""
+
+    name: ClassVar[str]
+    metrics: ClassVar[Mapping[str, bool]]
+    """Every metric in the order of reports, and whether more of it is better."""
+    primary: ClassVar[str]
+    """The metric that versions are compared by, unless the task says otherwise."""
+    many_targets: ClassVar[bool] = True
+    """Whether every row may have a target of its own. Where it may not, a column of very many
+    different values has been taken for the wrong one."""
+    structured: ClassVar[bool] = False
+    """Whether a target is a list or a mapping where the format has such values."""
+    Details: ClassVar[type | None] = None
+    """A frozen dataclass: what an evaluation holds of this family alone; it travels as JSON."""
+
+    # What is right.
+
+    @abstractmethod
+    def target(self, value: Scalar | list[Any] | Mapping[str, Any]) -> str | None:
+        """The canonical text of what a cell or a correction says is right; None where it says
+        nothing. Raises `InvalidData` for what cannot be a target."""
+
+    @abstractmethod
+    def names(self, targets: Iterable[str]) -> tuple[str, ...]:
+        """What a schema has to list to answer these targets (labels, kinds of spans), in a stable
+        order; nothing where the family needs no list."""
+
+    def stratum(self, target: str) -> str:
+        """The group of rows that `target` is counted with, and divided evenly with among train,
+        validation and test. Default: the target itself."""
+        return target
+
+    @abstractmethod
+    def truth(self, targets: Sequence[str | None], labels: Sequence[str]) -> np.ndarray:
+        """Targets as an array (rows,), as `sheet` wants them; unlabelled rows, and rows that a
+        model of `labels` cannot answer, are such that `known` says so."""
+
+    @abstractmethod
+    def known(self, truth: np.ndarray) -> np.ndarray:
+        """Which rows of `truth` have a target: boolean (rows,)."""
+
+    def teachable(self, targets: Iterable[str]) -> bool:
+        """Whether anything can be learnt from these targets. Default: two that differ."""
+        return len(set(targets)) > 1
+
+    # What is answered.
+
+    @abstractmethod
+    def width(self, labels: Sequence[str]) -> int:
+        """Numbers that a model gives for each row before they are decoded."""
+
+    @abstractmethod
+    def decoder(self, schema: Schema, point: Mapping[str, Any]) -> Decoder:
+        """Turns raw outputs into answers as a card's operating point says."""
+
+    @abstractmethod
+    def said(self, output: Output) -> str:
+        """The canonical text of an answer: equal to the target it should have had where it is
+        right."""
+
+    def sure(self, output: Output) -> float | None:
+        """How sure the answer is, 0 to 1; None where the family cannot say."""
+        return None
+
+    def public(self, output: Output, everything: bool) -> Output:
+        """The answer as a caller sees it; `everything` with what is there only on request."""
+        return output
+
+    def tensors(self, schema: Schema, point: Mapping[str, Any]) -> Sequence[AnswerTensor]:
+        """The answers as tensors of the Open Inference Protocol. Default: each answer as JSON."""
+        return (
+            AnswerTensor("output", "BYTES", (-1,), lambda outputs: [_json(o) for o in outputs]),
+        )
+
+    def neutral(self) -> dict[str, Any]:
+        """The operating point of a version that has not been calibrated."""
+        return {}
+
+    def abstains(self, point: Mapping[str, Any]) -> bool:
+        """Whether answers may be marked as too unsure."""
+        return False
+
+    def bare(self, output: Output) -> Output:
+        """The answer without what is there only on request."""
+        return output
+
+    @abstractmethod
+    def differ(self, left: Output, right: Output) -> Difference:
+        """How an answer over one path differs from that over another."""
+
+    def contrast(
+        self,
+        schema: Schema,
+        point: Mapping[str, Any],
+        output: Output,
+        answer: str | None = None,
+        other: str | None = None,
+    ) -> Contrast | None:
+        """What there is to explain of `output`, by default of its own answer; None for nothing."""
+        return None
+
+    @abstractmethod
+    def output_schema(self) -> dict[str, Any]:
+        """JSON Schema of one answer on the wire."""
+
+    def target_schema(self) -> dict[str, Any]:
+        """JSON Schema of what feedback says is right."""
+        return {"type": ["string", "number", "boolean"]}
+
+    # How good it is.
+
+    @abstractmethod
+    def calibrate(
+        self, raw: np.ndarray, truth: np.ndarray, labels: tuple[str, ...], config: ProjectConfig
+    ) -> tuple[dict[str, Any], list[str]]:
+        """The operating point set on labelled validation rows (maybe none), and what is to be said
+        of it."""
+
+    @abstractmethod
+    def measured(
+        self, truth: np.ndarray, raw: np.ndarray, labels: tuple[str, ...], point: Mapping[str, Any]
+    ) -> Measured:
+        """One version's answers beside the truth; every row has a target."""
+
+    def judged(self, targets: Sequence[str], outputs: Sequence[Output]) -> Measured:
+        """Answers as they were served beside the targets. Default: which of them are right, as a
+        share called by the primary metric's name."""
+        right = [self.said(one) == target for one, target in zip(outputs, targets, strict=True)]
+        return Share(np.array(right, dtype=bool))
+
+    @abstractmethod
+    def sheet(
+        self,
+        candidate: Answers,
+        references: Mapping[str, Answers],
+        truth: np.ndarray,
+        labels: tuple[str, ...],
+    ) -> Sheet:
+        """All versions on the rows with a target; `truth` is in terms of `labels`."""
+
+    @abstractmethod
+    def disagreements(
+        self, first: np.ndarray, second: np.ndarray, labels: tuple[str, ...]
+    ) -> Sequence[Disagreement]:
+        """Rows that two variants answer differently, the surest first."""
+
+    def constant(
+        self, targets: Mapping[str, int], labels: tuple[str, ...], rows: int
+    ) -> Answers | None:
+        """What always giving the best constant answer would answer: the floor under any model.
+        `targets` are the training rows of each stratum. None where the family has no such thing."""
+        return None
+
+    def renamed(self, answers: Answers, names: Sequence[str]) -> Answers:
+        """`answers` of a version whose labels are called `names` now. Default: as they are."""
+        return answers
+
+    # What is said of it.
+
+    def reasons(self, evaluation: Any) -> Sequence[Reason]:
+        """The family's own reasons for the gate, from an `Evaluation`."""
+        return ()
+
+    def tiles(self, evaluation: Any) -> Sequence[tuple[Any, str, Any]]:
+        """Further figures in large type of the report: name, value, and what stands under it."""
+        return ()
+
+    def sections(self, evaluation: Any) -> Markup:
+        """The family's own part of the report's page."""
+        return Markup("")
+
+    def next_step(self, evaluation: Any, lang: Language) -> str | None:
+        """What brings the candidate nearer to the user's target; None where nothing is missing, or
+        there is no target."""
+        return None
+
+    def worth(self, evaluation: Any, lang: Language) -> tuple[str | None, Sequence[str]]:
+        """What the answers are worth where they are used: a sentence on the user's target, None
+        without one, and sentences on how the answers are used."""
+        return None, ()
+
+    def weakness(self, evaluation: Any, lang: Language) -> Sequence[str]:
+        """Sentences on where the candidate of an `Evaluation` is weak."""
+        return ()
