@@ -60,8 +60,9 @@ def test_stored_reports_are_read_and_shown(folder: Path) -> None:
             raw = earlier.stored_report(workspace.store, live.record)
             evaluation = Evaluation.from_json(raw["evaluation"])
             decision = Decision.from_json(raw["decision"])
-            assert evaluation.to_json() == raw["evaluation"]
-            assert decision.to_json() == raw["decision"]
+            for found, kept in ((evaluation, raw["evaluation"]), (decision, raw["decision"])):
+                again = found.to_json()  # later versions may say more
+                assert {name: again[name] for name in kept} == kept
             assert live.id in render(evaluation, decision)
 
 
