@@ -134,7 +134,7 @@ def choose(variants: Sequence[VariantResult], max_loss: float) -> tuple[str, tup
 
 
 def _said(plain: str, of_metric: str, best: VariantResult) -> str:
-    """A sentence on the chosen variant: `plain` is that on accuracy, `of_metric` names its metric."""
+    """A sentence on the chosen variant: `plain` is on accuracy, `of_metric` names the metric."""
     facts: dict[str, Any] = {
         "name": best.name,
         "throughput": f"{best.throughput:.0f}",
