@@ -16,6 +16,7 @@ from feilun import messages
 from feilun.cli import commands, shell
 from feilun.cli.app import command_names, run
 from feilun.cli.commands import review
+from feilun.cli.progress import Lines
 from feilun.cli.values import pairs, settings
 from feilun.errors import UsageError
 from feilun.project.answers import read_items
@@ -194,7 +195,7 @@ def test_items_of_media_are_files(tmp_path: Path) -> None:
 def test_progress_without_a_terminal_says_each_quarter_once(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    lines = shell._Lines()
+    lines = Lines()
     for done in range(0, 101, 5):
         lines(Progress("train:head", done, 100, "rows", {"loss": 0.5}, note="begins"))
     err = capsys.readouterr().err.splitlines()

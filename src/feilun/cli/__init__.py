@@ -10,9 +10,17 @@ def main() -> None:
     import os
     import sys
 
-    from feilun.cli.app import INTERRUPTED, run
+    from feilun.cli.interrupts import INTERRUPTED
 
-    code = run()
+    try:
+        from feilun.cli.app import run
+
+        code = run()
+    except KeyboardInterrupt:  # before anything was begun, or after all was done
+        from feilun.messages import t
+
+        print(t("cli.interrupted"), file=sys.stderr)
+        code = INTERRUPTED
     if code == INTERRUPTED:
         # A thread may still be in a step that reports rarely; the interpreter would wait for it.
         # Every step can be killed at any moment, so this loses nothing.

@@ -18,15 +18,23 @@ from typer._click import exceptions as click_errors
 from feilun import messages
 from feilun.cli import commands, shell
 from feilun.cli.helping import translated
+from feilun.cli.interrupts import INTERRUPTED, goes_on
 from feilun.cli.shell import alone, bind, sharing
 from feilun.config import load_settings
 from feilun.errors import FeilunError
 from feilun.messages import t
 
-__all__ = ["BUG", "INTERRUPTED", "build", "command_functions", "command_names", "run"]
+__all__ = [
+    "BUG",
+    "INTERRUPTED",
+    "build",
+    "command_functions",
+    "command_names",
+    "interrupted",
+    "run",
+]
 
 BUG = 70
-INTERRUPTED = 130
 
 
 def command_names() -> list[str]:
@@ -116,9 +124,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except click_errors.ClickException as error:
         return _misused(error, args, as_json)
     except (KeyboardInterrupt, typer.Abort):
-        return _fail(
-            "interrupted", t("cli.interrupted"), t("cli.interrupted_hint"), INTERRUPTED, as_json
-        )
+        return interrupted(args, as_json)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -133,6 +139,13 @@ def run(arguments: Sequence[str] | None = None) -> int:
             raise
         message = t("cli.bug", kind=type(error).__name__, reason=error)
         return _fail("internal", message, t("cli.bug_hint"), BUG, as_json)
+
+
+def interrupted(arguments: list[str], as_json: bool) -> int:
+    """Says that the command was interrupted and what becomes of what it had begun. Returns its
+    exit code."""
+    hint = "cli.interrupted_hint" if goes_on(arguments) else "cli.interrupted_again"
+    return _fail("interrupted", t("cli.interrupted"), t(hint), INTERRUPTED, as_json)
 
 
 def _speak_utf8() -> None:

@@ -90,12 +90,13 @@ class Shell:
 
     @contextmanager
     def progress(self) -> Iterator[Callable[[Progress], None]]:
-        """A callback that draws bars on stderr; plain lines where stderr is no terminal."""
-        if sys.stderr.isatty():
-            with _bars() as report:
-                yield report
-        else:
-            yield _Lines()
+        """A callback that draws bars on stderr; plain lines where stderr is no terminal. Until it
+        is left, Ctrl-C ends the process within two seconds."""
+        from feilun.cli.interrupts import ends_soon
+        from feilun.cli.progress import shown
+
+        with ends_soon(self.json), shown() as report:
+            yield report
 
 
 def bind(function: Callable[..., None]) -> Callable[..., None]:
@@ -241,91 +242,3 @@ def _print_table(console: Any, table: Table) -> None:
 def _numeric(value: Any) -> bool:
     text = str(value).strip()
     return not text or text[0] in "0123456789.-+−–"
-
-
-@contextmanager
-def _bars() -> Iterator[Callable[[Progress], None]]:
-    from rich import progress as rp
-
-    with rp.Progress(
-        rp.TextColumn("{task.description}", markup=False),
-        rp.BarColumn(),
-        rp.TextColumn("{task.fields[count]}", markup=False),
-        rp.TimeElapsedColumn(),
-        rp.TextColumn("{task.fields[figures]}", markup=False),
-        console=_console(stderr=True),
-    ) as bars:
-        tasks: dict[str, rp.TaskID] = {}
-
-        said = _Once()
-
-        def report(event: Progress) -> None:
-            if said.new(event):
-                bars.console.print(event.note, markup=False)
-            if event.note and not event.total:
-                return
-            if event.step not in tasks:
-                tasks[event.step] = bars.add_task(_label(event.step), count="", figures="")
-            bars.update(
-                tasks[event.step],
-                completed=event.done,
-                total=event.total or None,
-                count=_count(event),
-                figures=_figures(event),
-            )
-
-        yield report
-
-
-class _Lines:
-    """Progress where nobody can see a bar: a line when a step begins, at quarters, and ends."""
-
-    def __init__(self) -> None:
-        self._last: dict[str, int] = {}
-        self._said = _Once()
-
-    def __call__(self, event: Progress) -> None:
-        if self._said.new(event):
-            print(event.note, file=sys.stderr, flush=True)
-        if event.note and not event.total:
-            return
-        quarter = int(4 * event.done / event.total) if event.total else 0
-        if self._last.get(event.step) == quarter:
-            return
-        self._last[event.step] = quarter
-        line = f"{_label(event.step)} {_count(event)} {_figures(event)}".rstrip()
-        print(line, file=sys.stderr, flush=True)
-
-
-class _Once:
-    """A step says the same note with every sign of life; people need to read it once."""
-
-    def __init__(self) -> None:
-        self._said: set[tuple[str, str]] = set()
-
-    def new(self, event: Progress) -> bool:
-        known = not event.note or (event.step, event.note) in self._said
-        self._said.add((event.step, event.note))
-        return not known
-
-
-def _count(event: Progress) -> str:
-    return f"{event.done:,.0f}/{event.total:,.0f} {_word(event.unit)}" if event.total else ""
-
-
-def _figures(event: Progress) -> str:
-    return "  ".join(f"{_word(name)} {value:.4g}" for name, value in event.figures.items())
-
-
-def _word(name: str) -> str:
-    """A unit or a figure in words; its name where there are none."""
-    key = f"units.{name}"
-    return t(key) if messages.has(key) else name
-
-
-def _label(step: str) -> str:
-    """The words of a step such as ``train:head``; the name itself where there are none."""
-    kind, _, detail = step.partition(":")
-    key = f"progress.{kind}"
-    words = t(key) if messages.has(key) else kind
-    return f"{words} ({detail})" if detail else words

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from feilun.data.clean.tally import mended_words
+from feilun.durations import spoken
 from feilun.messages import has, t
 from feilun.render.wording import level
 from feilun.table import Result, Table
@@ -198,7 +199,7 @@ class Turned(Result):
                 rung.variant or "–",
                 "–" if rung.latency_ms is None else f"{rung.latency_ms:.1f} ms",
                 size(rung.bytes),
-                "–" if rung.seconds is None else f"{rung.seconds:.0f} s",
+                "–" if rung.seconds is None else spoken(rung.seconds),
                 t(
                     "project.stays_live"
                     if rung.already

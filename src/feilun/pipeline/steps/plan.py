@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, cast
 
+from feilun.durations import about
 from feilun.messages import t
 from feilun.pipeline.context import Context
 from feilun.pipeline.lineage import new_rows
@@ -172,7 +173,7 @@ def _words(planned: dict[str, Any], stats: DataStats) -> list[str]:
                 method=rung["method"],
                 why=rung["why"],
                 epochs=epochs,
-                seconds=f"{rung['seconds']:.0f}",
+                time=about(rung["seconds"]),
                 memory=f"{rung['memory_bytes'] / 2**30:.1f}",
             )
         )
