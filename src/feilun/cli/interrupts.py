@@ -14,7 +14,8 @@ import socket
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, redirect_stdout, suppress
+from typing import TextIO
 
 __all__ = ["INTERRUPTED", "ends_soon", "goes_on"]
 
@@ -31,8 +32,9 @@ def goes_on(arguments: list[str]) -> bool:
 
 
 @contextmanager
-def ends_soon(as_json: bool) -> Iterator[None]:
-    """As long as this lasts, an interruption ends the process, if it has not ended by then."""
+def ends_soon(as_json: bool, out: TextIO | None = None) -> Iterator[None]:
+    """As long as this lasts, an interruption ends the process, if it has not ended by then. `out`
+    is where the one JSON object goes."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -41,7 +43,7 @@ def ends_soon(as_json: bool) -> Iterator[None]:
     over = threading.Event()
     before = signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
     watch = threading.Thread(
-        target=_watch, args=(ours, over, as_json), name="feilun-interrupts", daemon=True
+        target=_watch, args=(ours, over, as_json, out), name="feilun-interrupts", daemon=True
     )
     watch.start()
     try:
@@ -55,7 +57,7 @@ def ends_soon(as_json: bool) -> Iterator[None]:
         ours.close()
 
 
-def _watch(ours: socket.socket, over: threading.Event, as_json: bool) -> None:
+def _watch(ours: socket.socket, over: threading.Event, as_json: bool, out: TextIO | None) -> None:
     while heard := ours.recv(1):
         if heard[0] == signal.SIGINT:
             break
@@ -67,7 +69,8 @@ def _watch(ours: socket.socket, over: threading.Event, as_json: bool) -> None:
 
     if sys.stderr.isatty():
         print("\x1b[?25h", end="", file=sys.stderr)  # the bars had hidden the cursor
-    interrupted(sys.argv[1:], as_json)
-    sys.stdout.flush()
+    with redirect_stdout(out or sys.stdout):
+        interrupted(sys.argv[1:], as_json)
+        sys.stdout.flush()
     sys.stderr.flush()
     os._exit(INTERRUPTED)

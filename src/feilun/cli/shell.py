@@ -95,7 +95,7 @@ class Shell:
         from feilun.cli.interrupts import ends_soon
         from feilun.cli.progress import shown
 
-        with ends_soon(self.json), shown() as report:
+        with ends_soon(self.json, self.out), shown() as report:
             yield report
 
 
