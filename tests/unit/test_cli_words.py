@@ -8,7 +8,7 @@ import pytest
 
 from feilun import messages
 from feilun.cli.app import command_names, run
-from feilun.cli.shell import _count, _figures, _label
+from feilun.cli.progress import _count, _label, figures
 from feilun.project.results import Added
 from feilun.types import Progress
 
@@ -39,7 +39,7 @@ def test_progress_is_in_words() -> None:
     assert _count(event) == "3/1,200 rows"
     messages.use("zh")
     assert _count(event) == "3/1,200 行"
-    assert _figures(event) == "行 3  损失 0.25"
+    assert figures(event.figures) == "行 3  损失 0.25"
     assert _label("write") == "写入数据"
     assert _count(Progress("x", 1, 2, "lamps")) == "1/2 lamps"
 

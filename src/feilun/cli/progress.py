@@ -178,9 +178,11 @@ def _count(event: Progress) -> str:
 
 
 def figures(found: Mapping[str, float], most: int | None = None) -> str:
-    """Figures in words, the `most` telling ones first."""
-    names = sorted(found, key=lambda name: _FIRST.index(name) if name in _FIRST else len(_FIRST))
-    digits = ".4g" if most is None else ".3g"
+    """Figures in words: all as they are, or the `most` telling ones."""
+    names, digits = list(found), ".4g"
+    if most is not None:
+        names.sort(key=lambda name: _FIRST.index(name) if name in _FIRST else len(_FIRST))
+        digits = ".3g"
     return "  ".join(f"{_word(name)} {found[name]:{digits}}" for name in names[:most])
 
 
