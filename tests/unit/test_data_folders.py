@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -289,3 +290,12 @@ def test_pictures_of_phones(tmp_path: Path) -> None:
     with pytest.raises(InvalidData) as caught:
         build_version(tmp_path / "v2", tmp_path / "phone", task=images_task())
     assert "HEIC" in caught.value.message()
+
+
+def test_a_class_whose_name_cannot_be_read(tmp_path: Path) -> None:
+    folder = texts(tmp_path / "d")
+    Path(os.fsdecode(os.fsencode(folder) + "/好".encode("gbk"))).mkdir()
+    with pytest.raises(InvalidData) as caught:
+        open_tables(Source(folder))
+    assert caught.value.code == "formats.folder_name"
+    caught.value.message().encode()

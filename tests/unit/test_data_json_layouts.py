@@ -115,3 +115,41 @@ def test_a_table_too_large_to_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert caught.value.code == "formats.json_too_large"
     FRAME.to_json(file, orient="split", force_ascii=False)
     assert seen(file) == ROWS, "what streams has no limit"
+
+
+@pytest.mark.parametrize("indent", [None, 1])
+def test_parts_in_one_file(tmp_path: Path, indent: int | None) -> None:
+    file = tmp_path / "a.json"
+    parts = {"Train": ROWS[:20], "dev": ROWS[20:24], "test": ROWS[24:]}
+    file.write_text(json.dumps({"about": [1], **parts, "n": 3}, indent=indent), "utf-8")
+    data, report = build_version(tmp_path / "v1", file)
+    assert {name: data.size(name) for name in ("train", "validation", "test")} == {
+        "train": 20, "validation": 4, "test": 6,
+    }  # fmt: skip
+    assert report.bad == 0
+    assert [source.name for source in report.sources] == [f"a.json:{part}" for part in parts]
+
+
+def test_other_arrays_are_told(tmp_path: Path) -> None:
+    file = tmp_path / "a.json"
+    for first in ("rows", "train"):
+        content = {first: ROWS, "tags": ["x"], "cells": [[1]], "more": ROWS[:7], "none": []}
+        file.write_text(json.dumps(content), "utf-8")
+        data, report = build_version(tmp_path / first, file)
+        assert len(data) == len(ROWS)
+        (said,) = [notice for notice in report.warnings if notice.code == "formats.other_arrays"]
+        assert said.params == {"file": "a.json", "names": ["more (7)"]}
+
+
+@pytest.mark.parametrize("indent", [None, 2])
+def test_what_follows_the_end_is_not_lost(tmp_path: Path, indent: int | None) -> None:
+    text = json.dumps(ROWS, indent=indent)
+    file = tmp_path / "a.json"
+    for after in ("\n\n", " " * 70_000):
+        file.write_text(text + after, "utf-8")
+        assert seen(file) == ROWS
+    for broken in (text + text, text + " " * 70_000 + "]", f'{{"a": {text}}} {{}}'):
+        file.write_text(broken, "utf-8")
+        with pytest.raises(InvalidData) as caught:
+            seen(file)
+        assert caught.value.code == "data.json_broken"

@@ -113,6 +113,9 @@ def source_warnings(sources: Iterable[SourceReport]) -> list[Notice]:
 def _read_so(details: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     for code, rows in details.get("left_out", {}).items():
         yield code, {"rows": rows}
+    if arrays := details.get("other_arrays"):
+        shown = [f"{name} ({size:,})" for name, size in list(arrays.items())[:5]]
+        yield "formats.other_arrays", {"names": shown}
     if lines := details.get("skipped"):
         yield "formats.skipped_lines", {"lines": lines[:3]}
     if words := details.get("guessed"):

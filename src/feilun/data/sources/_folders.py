@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Collection, Iterator
 from itertools import islice
 from pathlib import Path
@@ -58,8 +59,13 @@ def class_table(
     """The table of a folder with a sub-folder for each class. `take` reads the value of `column`
     from a file, or raises `InvalidData`. Files of `suffixes` beside the sub-folders are bad rows.
     Raises `InvalidData` without sub-folders."""
-    if not class_folders(folder):
+    classes = class_folders(folder)
+    if not classes:
         raise InvalidData("data.no_classes", folder=folder)
+    for kind in classes:
+        shown = os.fsencode(kind).decode("utf-8", "replace")
+        if shown != str(kind):
+            raise InvalidData("formats.folder_name", folder=shown)
     left: dict[str, int] = {}
     return Table(
         name,

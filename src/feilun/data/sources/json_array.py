@@ -6,14 +6,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from feilun.data.sources._layouts import from_cells, from_layout
 from feilun.data.sources._records import object_row, peek_columns
 from feilun.data.sources._text import DAMAGE, MAX_CELL, TextFile, open_found
-from feilun.data.sources.base import BadRow, Options, Table
+from feilun.data.sources.base import SPLITS, BadRow, Options, Table
 from feilun.errors import InvalidData
 from feilun.types import Row
 
@@ -25,42 +25,87 @@ _SPACE = re.compile(r"[ \t\r\n]*")
 
 
 def open_tables(location: Path | str, options: Options, known: Collection[str] = ()) -> list[Table]:
-    """The file's one table. Raises `InvalidData` naming the row at which the JSON breaks."""
+    """The file's one table, or one a part where its arrays are called train, validation, test.
+    Raises `InvalidData` naming the row at which the JSON breaks."""
     path = Path(location)
     stream, told = open_found(path, options.encoding)
     try:
-        columns, rows = _open(path, stream, known)
+        scanner = _Scanner(path, stream)
+        inside = scanner.find_array()
+        parts = _parts(path, stream.encoding) if _is_part(scanner.name) else []
+        details = {"format": "JSON", **told, "other_arrays": scanner.others}
+        if not parts:
+            return [_table(path, stream, _open(scanner, inside, known), details)]
     except BaseException:
         stream.close()
         raise
-    return [
-        Table(
-            path.name,
-            columns,
-            rows,
-            folder=path.parent,
-            details={"format": "JSON", **told},
-            total=stream.size,
-            unit="bytes",
-            position=stream.position,
-            close=stream.close,
+    stream.close()
+    tables = []
+    for part in parts:
+        stream, _ = open_found(path, options.encoding)
+        scanner = _Scanner(path, stream)
+        inside = scanner.find_array(part)
+        scanner.others.clear()
+        table = _table(path, stream, _open(scanner, inside, known, alone=False), details)
+        tables.append(
+            table.over(
+                table.columns,
+                table.rows(),
+                name=f"{path.name}:{part}",
+                split=SPLITS[part.casefold()],
+            )
         )
-    ]
+    return tables
+
+
+_Found = tuple[Sequence[str], Iterator[Row | BadRow]]
+
+
+def _table(file: Path, stream: TextFile, found: _Found, details: Mapping[str, Any]) -> Table:
+    columns, rows = found
+    return Table(
+        file.name,
+        columns,
+        rows,
+        folder=file.parent,
+        details=details,
+        total=stream.size,
+        unit="bytes",
+        position=stream.position,
+        close=stream.close,
+    )
+
+
+def _is_part(name: str | None) -> bool:
+    return name is not None and name.casefold() in SPLITS
+
+
+def _parts(file: Path, encoding: str) -> list[str]:
+    """The names of the file's arrays of rows where all are names of parts."""
+    stream, _ = open_found(file, encoding)
+    try:
+        scanner = _Scanner(file, stream)
+        scanner.find_array()
+        for _ in scanner.elements():
+            pass
+        names = [str(scanner.name), *scanner.others]
+    finally:
+        stream.close()
+    return names if all(map(_is_part, names)) else []
 
 
 def _open(
-    file: Path, stream: TextFile, known: Collection[str]
-) -> tuple[Sequence[str], Iterator[Row | BadRow]]:
-    scanner = _Scanner(file, stream)
-    inside = scanner.find_array()
+    scanner: _Scanner, inside: str | None, known: Collection[str], *, alone: bool = True
+) -> _Found:
+    elements = scanner.elements(to_end=alone)
     if inside == "[":
-        columns, rows = from_cells(scanner.elements(), scanner.columns, known)
+        columns, rows = from_cells(elements, scanner.columns, known)
     elif inside is None:
-        columns, rows = from_layout(file.name, _whole(file, stream), known)
+        columns, rows = from_layout(scanner.file.name, _whole(scanner.file, scanner.stream), known)
     else:
-        elements = enumerate(scanner.elements(), 1)
-        columns, rows = peek_columns(object_row(number, value) for number, value in elements)
-    return columns, _sound(rows, scanner, stream.encoding)
+        numbered = enumerate(elements, 1)
+        columns, rows = peek_columns(object_row(number, value) for number, value in numbered)
+    return columns, _sound(rows, scanner, scanner.stream.encoding)
 
 
 def _sound(
@@ -90,8 +135,8 @@ class _Scanner:
     """Values out of a long JSON text, of which only a window is held."""
 
     def __init__(self, file: Path, stream: TextFile) -> None:
-        self._file = file
-        self._stream = stream
+        self.file = file
+        self.stream = stream
         self._decode = json.JSONDecoder().raw_decode
         self._window = ""
         self._place = 0
@@ -99,18 +144,25 @@ class _Scanner:
         self._end = False
         self.damage = False
         self.columns: list[str] | None = None
+        self.name: str | None = None
+        self.others: dict[str, int] = {}
 
-    def find_array(self) -> str | None:
-        """Moves to the first element of the array of rows and returns the character it begins
-        with, None where there is no such array. `columns` are those that were named before it."""
+    def find_array(self, wanted: str | None = None) -> str | None:
+        """Moves to the first element of the array of rows (of the one called `wanted`) and returns
+        the character it begins with, None where there is no such array. `name` is what the array
+        is called, `columns` are those that were named before it."""
         mark = self._take()
         if mark == "[":
             return self._peek()
         if mark != "{":
-            raise InvalidData("data.json_shape", file=self._file)
+            raise InvalidData("data.json_shape", file=self.file)
+        return self._next_array(wanted)
+
+    def _next_array(self, wanted: str | None = None) -> str | None:
         while True:
             mark = self._peek()
             if mark == "}":
+                self._take()
                 return None
             name = self._value()
             if self._take() != ":":
@@ -118,7 +170,9 @@ class _Scanner:
             if self._peek() == "[":
                 self._place += 1
                 mark = self._peek()
-                if mark in ("{", "]") or (mark == "[" and name not in ("columns", "index")):
+                rows = mark in ("{", "]") or (mark == "[" and name not in ("columns", "index"))
+                if rows and wanted in (None, name):
+                    self.name = name
                     return mark
                 # Spaces were passed and the window may have moved on: the bracket is put back.
                 self._window, self._place = "[" + self._window[self._place :], 0
@@ -128,9 +182,36 @@ class _Scanner:
             if self._peek() == ",":
                 self._place += 1
 
-    def elements(self) -> Iterator[Any]:
-        """The array's elements up to its end."""
+    def elements(self, *, to_end: bool = True) -> Iterator[Any]:
+        """The array's elements up to its end. With `to_end` the rest of the file is looked at:
+        `others` are further arrays of objects with their sizes, and nothing may follow."""
+        yield from self._inside()
+        if not to_end:
+            return
+        if self.name is not None:
+            first = self.name
+            self._pass_comma()
+            while (mark := self._next_array()) is not None:
+                name, number = str(self.name), self._number
+                count = sum(1 for _ in self._inside())
+                if mark == "{":
+                    self.others[name] = count
+                self._number = number
+                self._pass_comma()
+            self.name = first
+        while not self._end and not self._window[self._place :].strip():
+            self._place = len(self._window)
+            self._more(_CHUNK)
+        if self._window[self._place :].strip():
+            raise self._broken("extra data after the end")
+
+    def _pass_comma(self) -> None:
+        if self._peek() == ",":
+            self._place += 1
+
+    def _inside(self) -> Iterator[Any]:
         if self._peek() == "]":
+            self._place += 1
             return
         while True:
             self._number += 1
@@ -178,7 +259,7 @@ class _Scanner:
         return mark
 
     def _more(self, size: int) -> None:
-        text = self._stream.text.read(size)
+        text = self.stream.text.read(size)
         self._end = not text
         self.damage = self.damage or DAMAGE in text
         self._window = self._window[self._place :] + text
@@ -186,5 +267,5 @@ class _Scanner:
 
     def _broken(self, reason: object) -> InvalidData:
         return InvalidData(
-            "data.json_broken", file=self._file, row=max(self._number, 1), reason=reason
+            "data.json_broken", file=self.file, row=max(self._number, 1), reason=reason
         )
