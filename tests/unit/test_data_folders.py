@@ -156,6 +156,28 @@ def test_partitions_of_other_formats_and_none(tmp_path: Path, form: str) -> None
     assert [row.number for row in rows_found] == list(range(1, len(rows_found) + 1))
 
 
+def test_partitions_further_down_and_files_named_one_by_one(tmp_path: Path) -> None:
+    rows = list(reviews(40))
+    files = []
+    for label in ("great", "bad"):
+        place = tmp_path / "d" / "reviews" / "2026" / f"label={label}"
+        table = pa.table({"review": [text for text, own in rows if own == label]})
+        files.append(put(place / "0.parquet"))
+        pq.write_table(table, files[-1])
+    assert format_of(tmp_path / "d") == "hive"
+    for number, sources in enumerate(([tmp_path / "d"], files)):
+        data, _ = build_version(tmp_path / f"v{number}", *sources)
+        assert {example.item: example.label for example in data.examples()} == dict(rows)
+
+
+def test_links_that_go_round(tmp_path: Path) -> None:
+    folder = texts(tmp_path / "d")
+    (folder / "is great" / "again").symlink_to(folder / "is great")
+    (folder / "is bad" / "up").symlink_to(folder)
+    data, report = build_version(tmp_path / "v1", folder)
+    assert (len(data), report.duplicates, report.bad) == (40, 0, 0)
+
+
 def test_a_partition_of_parts(tmp_path: Path) -> None:
     for part, count in (("train", 40), ("val", 10), ("test", 10)):
         rows = [(f"{part}: {text}", label) for text, label in reviews(count)]
@@ -241,7 +263,7 @@ def test_one_manifest_above_the_parts(tmp_path: Path, mark: str) -> None:
 def test_what_systems_leave_is_no_data(tmp_path: Path) -> None:
     folder = texts(tmp_path / "d")
     for name in LITTER:
-        put(folder / "is good" / name, b"thumbnail")
+        put(folder / "is great" / name, b"thumbnail")
     data, report = build_version(tmp_path / "v1", folder)
     assert (len(data), report.bad) == (40, 0)
     (said,) = [notice for notice in report.warnings if notice.code == "formats.litter"]

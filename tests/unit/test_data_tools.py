@@ -229,6 +229,21 @@ def test_label_studio_as_csv(tmp_path: Path) -> None:
     assert build_version(tmp_path / "v2", by_person)[1].sources[0].roles.group == "annotator"  # type: ignore[union-attr]
 
 
+def test_other_answers_of_label_studio(tmp_path: Path) -> None:
+    rows: list[dict[str, Any]] = [
+        {"text": TEXTS[n], "stars": [{"rating": n % 2 + 1}], "annotation_id": n} for n in range(60)
+    ]
+    data, _ = build_version(tmp_path / "v1", lines(tmp_path / "a.jsonl", rows))
+    assert held(data) == {TEXTS[n]: str(n % 2 + 1) for n in range(60)}
+    small = [{"text": "a", "q": {"choices": ["x", "y"]}, "annotation_id": 1, "lead_time": 2.5}]
+    file = tmp_path / "min.json"
+    file.write_text(json.dumps(small), "utf-8")
+    assert rows_of(table_of(file)) == [{"text": "a", "q": ["x", "y"]}]
+    (cell,) = rows_of(table_of(cells(tmp_path / "a.csv", [rows[0] | {"stars": '[{"rating": 4}]'}])))
+    assert isinstance(cell, dict)
+    assert cell["stars"] == [4]
+
+
 def test_what_everybody_skipped_in_label_studio(tmp_path: Path) -> None:
     tasks = [
         {
@@ -263,6 +278,9 @@ def test_doccano_as_csv(tmp_path: Path) -> None:
     usual = [{"id": n, "text": TEXTS[n], "label": labels[n % 3]} for n in range(60)]
     found = rows_of(table_of(cells(tmp_path / "b.csv", usual)))
     assert {row["label"] for row in found if isinstance(row, dict)} == set(labels[:3])
+    both = [{"id": n, "text": TEXTS[n], "label": ("a", "b", "a#b")[n % 3]} for n in range(60)]
+    found = rows_of(table_of(cells(tmp_path / "c.csv", both)))
+    assert [row["label"] for row in found if isinstance(row, dict)][:3] == ["a", "b", ["a", "b"]]
 
 
 def cvat(folder: Path, subset: bool, beside: str) -> tuple[Path, list[Path]]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["LITTER", "count_litter", "is_litter", "walk"]
+from feilun.errors import InvalidData
+
+__all__ = ["LITTER", "count_litter", "inside", "is_litter", "walk"]
 
 LITTER = "formats.litter"
 """Key of the sentence that says how many such files were passed by."""
@@ -42,15 +44,25 @@ def is_litter(path: Path) -> bool:
 
 def walk(folder: Path, left: dict[str, int] | None = None) -> Iterator[Path]:
     """The files below `folder` in the order of their names, litter passed by and counted in
-    `left`."""
-    for path in sorted(folder.iterdir()):
+    `left`. Raises `InvalidData` for a folder that must not be read."""
+    for path in inside(folder):
         if is_litter(path):
             if left is not None:
                 count_litter(path, left)
         elif path.is_dir():
-            yield from walk(path, left)
+            # A link to a folder above would go round and round.
+            if not path.is_symlink() or not folder.resolve().is_relative_to(path.resolve()):
+                yield from walk(path, left)
         else:
             yield path
+
+
+def inside(folder: Path) -> list[Path]:
+    """What lies in a folder, by name. Raises `InvalidData` where that cannot be read."""
+    try:
+        return sorted(folder.iterdir())
+    except OSError as error:
+        raise InvalidData("data.broken", file=folder, reason=error.strerror) from None
 
 
 def count_litter(path: Path, left: dict[str, int]) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Collection
 from feilun.data.sources._detect import format_of
 from feilun.data.sources._exports import adapted
 from feilun.data.sources._held import open_held
+from feilun.data.sources._partitions import placed
 from feilun.data.sources.base import (
     AnySource,
     BadRow,
@@ -60,4 +61,5 @@ def open_tables(source: Source, known: Collection[str] = ()) -> list[Table]:
             raise UsageError("data.unknown_format", format=name, options=formats())
         module = importlib.import_module(f"{__name__}.{name}")
         tables = module.open_tables(source.location, source.options, known)
+        tables = [placed(table, source.location) for table in tables]
     return [adapted(t, known).cut(source.drop_last, source.keep_last) for t in tables]

@@ -228,19 +228,25 @@ def _label_studio(table: Table, known: Collection[str]) -> Found:
 
 
 def _choices(value: Any) -> Any:
-    """The choices in a cell: ``{"choices": ["a", "b"]}`` where there are several."""
-    found = _unpacked(value, "{")
-    if isinstance(found, dict) and isinstance(found.get("choices"), list):
-        return found["choices"]
-    return value
+    """What was chosen in a cell: ``{"choices": ["a", "b"]}`` where there are several, and
+    ``[{"rating": 4}]``."""
+    found = _unpacked(_unpacked(value, "{"), "[")
+    said = found if isinstance(found, list) else [found]
+    if not said or not all(isinstance(one, dict) for one in said):
+        return value
+    answers = [one.get("choices", one.get("rating")) for one in said]
+    if any(answer is None for answer in answers):
+        return value
+    return list(chain(*(a if isinstance(a, list) else [a] for a in answers)))
 
 
 def _doccano(table: Table, known: Collection[str]) -> Found:
     """doccano joins several labels with ``#``. A label may have that sign itself, so one is taken
     apart only where its parts are also seen elsewhere."""
     names = [name.casefold() for name in table.columns]
-    if names[:3] != ["id", "data", "label"]:
+    if names[:3] != ["id", "data", "label"] and names != ["id", "text", "label"]:
         return None
+    enough = any if names[1] == "data" else all  # many a table has the columns of the second form
     column = table.columns[2]
     seen = [v for v in _samples(table)[column].values if isinstance(v, str) and v]
     alone = {label for label in seen if "#" not in label}
@@ -254,7 +260,7 @@ def _doccano(table: Table, known: Collection[str]) -> Found:
         label = row.values.get(column)
         if isinstance(label, str) and "#" in label:
             pieces = label.split("#")
-            if all(pieces) and any(piece in parts for piece in pieces):
+            if all(pieces) and enough(piece in parts for piece in pieces):
                 values: dict[str, Any] = {**row.values, column: pieces}
                 yield Row(row.number, values)
                 return

@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from feilun.data.litter import count_litter, is_litter, walk
+from feilun.data.litter import count_litter, inside, is_litter, walk
 from feilun.data.sources.base import SPLITS, BadRow, Table
 from feilun.errors import InvalidData
 from feilun.types import Row, Split
@@ -20,7 +20,12 @@ _LOOKED_AT = 5000
 
 def class_folders(folder: Path) -> list[Path]:
     """The sub-folders by name, without what systems leave behind."""
-    return sorted(p for p in folder.iterdir() if p.is_dir() and not is_litter(p))
+    try:
+        with os.scandir(folder) as entries:  # asks the system nothing more about each file
+            found = [folder / entry.name for entry in entries if entry.is_dir()]
+    except OSError as error:
+        raise InvalidData("data.broken", file=folder, reason=error.strerror) from None
+    return sorted(path for path in found if not is_litter(path))
 
 
 def parts(folder: Path, suffixes: Collection[str]) -> dict[Path, Split]:
@@ -93,7 +98,7 @@ def _rows(
                 yield Row(number, {column: take(path), **values})
             except InvalidData as error:
                 yield BadRow(number, error.code, error.params, values)
-    for path in sorted(folder.iterdir()):
+    for path in inside(folder):
         if is_litter(path):
             count_litter(path, left)
         elif path.is_file() and path.suffix.lower() in suffixes:
