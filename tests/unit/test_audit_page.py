@@ -28,7 +28,8 @@ PARAMS = {
     "purity": 0.99, "right": 0.9, "rows": 9, "labels": ["a (3)"], "hopeless": 1, "limit": 50,
     "most": "a", "least": "b", "ratio": 21.0, "reasons": ["empty (1)"], "duplicates": 4,
     "undecided": 1, "p90": 80.0, "longest": 9000, "wanted": 400, "unknown": 0.6, "base": "minilm",
-    "main": "han", "shares": ["han 90.0%"], "kinds": ["email 3"],
+    "main": "han", "shares": ["han 90.0%"], "kinds": ["email 3"], "columns": ["a"],
+    "examples": ["plan = x"],
 }  # fmt: skip
 
 

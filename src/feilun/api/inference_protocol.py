@@ -129,7 +129,11 @@ def _items(served: Served, tensors: Sequence[InputTensor], binary: bytes) -> lis
     is one too many, or they are not equally long."""
     columns = {column.name: column for column in served.task.columns}
     given = [tensor.name for tensor in tensors]
-    if sorted(given) != sorted(columns):
+    # A row of a table may lack columns; they are missing values.
+    whole = sorted(given) == sorted(columns)
+    if not whole and not (
+        served.task.open_columns and given and set(given) <= set(columns) and _once(given)
+    ):
         raise InvalidData("api.wrong_tensors", given=_short(given), wanted=sorted(columns))
     read: dict[str, list[Scalar]] = {}
     for tensor in tensors:
@@ -155,10 +159,14 @@ def _items(served: Served, tensors: Sequence[InputTensor], binary: bytes) -> lis
         raise InvalidData("api.uneven_tensors", sizes=[f"{n} {s}" for n, s in sizes.items()])
     if not next(iter(sizes.values())):
         raise InvalidData("api.no_inputs", param="inputs")
-    if len(read) == 1:
+    if len(columns) == 1:
         return list(next(iter(read.values())))
     rows = zip(*read.values(), strict=True)
     return [dict(zip(read, row, strict=True)) for row in rows]
+
+
+def _once(names: Sequence[str]) -> bool:
+    return len(set(names)) == len(names)
 
 
 def _short(names: Sequence[str]) -> list[str]:

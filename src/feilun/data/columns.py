@@ -48,6 +48,8 @@ def _samples(
 ) -> list[ColumnSample]:
     """The columns of the first table that are nothing but inputs, with their first values."""
     for source in sources:
+        if isinstance(source, ExampleSource) and not isinstance(source.examples, Sequence):
+            continue  # they come once, for the build
         if isinstance(source, ExampleSource):
             items = [
                 one.item

@@ -13,7 +13,9 @@ from feilun.billing.limits import parse_limits
 from feilun.client import encode_item
 from feilun.messages import t
 from feilun.project.results import Listing, NewApiKey, RotatedKey
+from feilun.store.dataset import Dataset
 from feilun.store.records import DEFAULT_SCOPES, ApiKey
+from feilun.store.records import Project as ProjectRow
 from feilun.table import Table
 from feilun.tasks.base import get as get_task
 
@@ -130,7 +132,7 @@ def _curl(workspace: Workspace, secret: str, project: str | None) -> str:
     projects = workspace.store.catalog.projects()
     servers = workspace.store.catalog.servers()
     chosen = next((p for p in projects if p.name == project), projects[0] if projects else None)
-    endpoint, item = (chosen.endpoint, _sample(chosen.task)) if chosen else ("NAME", "…")
+    endpoint, item = (chosen.endpoint, _sample(workspace, chosen)) if chosen else ("NAME", "…")
     address = servers[0].address if servers else "http://127.0.0.1:8000"
     body = json.dumps({"model": endpoint, "inputs": [item]}, ensure_ascii=False)
     return (
@@ -139,6 +141,12 @@ def _curl(workspace: Workspace, secret: str, project: str | None) -> str:
     )
 
 
-def _sample(task: str) -> Any:
-    """An input that answers: the first of the task's own examples, as it goes over the wire."""
-    return encode_item(get_task(task).example_items()[0])
+def _sample(workspace: Workspace, project: ProjectRow) -> Any:
+    """An input that answers, as it goes over the wire: the first of the task's own examples, of a
+    task with open columns a made-up row of them."""
+    task = get_task(project.task)
+    data = workspace.store.catalog.latest_data(project.name) if task.open_columns else None
+    if data is None:
+        return encode_item(task.example_items()[0])
+    schema = Dataset(workspace.store.artifacts.path(data.artifact)).schema
+    return encode_item(task.bound(schema.settings).example_items()[-1])

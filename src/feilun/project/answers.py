@@ -17,8 +17,8 @@ from feilun.pipeline.context import Context
 from feilun.project.results import Evaluated, FeedbackAdded, Predicted
 from feilun.store import Store
 from feilun.store.records import ModelVersion
+from feilun.tasks import base as tasks
 from feilun.tasks.base import TaskBase
-from feilun.tasks.base import get as get_task
 from feilun.types import Item
 
 if TYPE_CHECKING:
@@ -55,14 +55,16 @@ def predict(
     version, or the folder of an exported one. `names` stand for the items in what is shown."""
     if model is not None and is_export(model):
         name = Path(model).resolve().name
-        return _answer(Path(model), name, project.task, items, all_scores, names, explain)
+        task = tasks.of(read_card(Path(model)).schema)
+        return _answer(Path(model), name, task, items, all_scores, names, explain)
     live = project.live
     version = (project.model(model) if model or live is None else live).record
     artifact = version.artifact()
     if artifact is None or version.pruned is not None:
         raise NotFound("store.version_without_weights", version=version.id, state=version.state)
     folder = project.workspace.store.artifacts.path(artifact)
-    return _answer(folder, version.id, project.task, items, all_scores, names, explain)
+    task = tasks.of(read_card(folder).schema)
+    return _answer(folder, version.id, task, items, all_scores, names, explain)
 
 
 def predict_folder(
@@ -73,7 +75,7 @@ def predict_folder(
     read: ReadOptions = AS_FOUND,
 ) -> Predicted:
     """Answers texts and the rows of files by an exported version, which needs no workspace."""
-    task = get_task(read_card(folder).schema.task)
+    task = tasks.of(read_card(folder).schema)
     items, names = read_items(task, given, {}, read), file_names(task, given)
     return _answer(folder, folder.resolve().name, task, items, all_scores, names, explain)
 

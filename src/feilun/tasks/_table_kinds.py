@@ -62,11 +62,13 @@ def roles(columns: Sequence[ColumnSample], label_names: Sequence[str]) -> Roles:
     label = _recognise.named(columns, label_names)
     rest = [column for column in columns if column.name != label]
     unique = [c for c in rest if len({str(v) for v in c.values}) == len(c.values)]
-    row_id = _recognise.named(unique, _recognise.ID)
+    named = (c.name for c in unique if _recognise.is_named(c.name, _recognise.ID))
+    row_id = _recognise.named(unique, _recognise.ID) or next(named, None)
     group = _recognise.named(rest, _recognise.GROUP)
-    taken = {label, row_id, group}
-    inputs = {c.name: c.name for c in rest if c.name not in taken}
-    return Roles(inputs, label, row_id, group)
+    others = [c for c in rest if c.name not in (row_id, group)]
+    subject = _recognise.named(others, _recognise.SUBJECT)
+    inputs = {c.name: c.name for c in others if c.name != subject}
+    return Roles(inputs, label, row_id, group, subject)
 
 
 def find(

@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -90,9 +91,14 @@ def _tokens(text: str) -> set[str]:
 
 
 def columns(
-    values: Mapping[str, Sequence[Any]], labels: np.ndarray, names: Sequence[str], basis: Notice
+    values: Mapping[str, Sequence[Any]],
+    labels: np.ndarray,
+    names: Sequence[str],
+    basis: Notice,
+    code: str = "column",
 ) -> list[Draft]:
-    """Columns of the source, beside the input and the label, that tell the label nearly alone.
+    """Columns of the source, beside the input and the label, that tell the label nearly alone; with
+    the `code` ``input_column`` those that a model would learn from.
 
     `values` are those of the sampled rows. Half of them say which label goes with which value (of
     numbers, with which of 20 ranges; of ids and other texts, with which beginning), the other half
@@ -109,7 +115,8 @@ def columns(
             right = _judged(codes, labels, even)
             told = (right - guess) / (1 - guess) if guess < 1 else 0.0
             if told > _TOLD:
-                drafts.append(_column(name, cells, labels, names, right, guess, basis))
+                draft = _column(name, cells, labels, names, right, guess, basis)
+                drafts.append(Draft(replace(draft.finding, code=code)))
                 break
     return drafts
 

@@ -81,7 +81,7 @@ def scan(
     labels, splits, lengths = array("i"), array("b"), array("I")
     found: list[np.ndarray] = []
     batch: list[str] = []
-    is_text = not any(kind == "image" for kind in data.columns.values())
+    is_text = all(kind == "text" for kind in data.columns.values())
     bits = {kind: 1 << place for place, kind in enumerate(KINDS)}
     for example in data.examples():
         item = example.item

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from feilun.data.audit import duplicates, giveaway, languages, order, privacy, readable
+from feilun.data.audit import duplicates, giveaway, languages, order, privacy, readable, tables
 from feilun.data.audit.finding import Draft, Finding, filled
 from feilun.data.audit.flattery import Flattery, sample_groups
 from feilun.data.audit.labels import labels as label_findings
@@ -199,6 +199,15 @@ def _close(looked: Looked, rows: Scan, sample: Sample, group: np.ndarray) -> lis
             Notice("audit.basis_sample", {"rows": len(part), "of": len(rows)}),
             looked.base,
             looked.settings.get("max_length"),
+        )
+    if looked.task.modality == "table":
+        drafts += tables.columns(
+            sample,
+            looked.data.columns,
+            rows.labels[sample.places],
+            rows.names,
+            Notice("audit.basis_sample", {"rows": len(sample), "of": len(rows)}),
+            looked.divided,
         )
     if looked.columns is not None:
         drafts += _columns(looked.columns, rows)

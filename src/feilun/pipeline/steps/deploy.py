@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from feilun.billing.prices import set_price
 from feilun.client import encode_item
 from feilun.engines.base import open_engine
+from feilun.engines.card import read_card
 from feilun.errors import EnvironmentProblem
 from feilun.messages import t
 from feilun.pipeline.context import Context
@@ -19,6 +20,7 @@ from feilun.serving.golden import GoldenResult, compare, golden_items
 from feilun.serving.internal import make_token
 from feilun.serving.process import temporary_server
 from feilun.store.records import ModelVersion, Role
+from feilun.tasks import base as tasks
 from feilun.types import Item, Output, Progress
 
 __all__ = ["deploy"]
@@ -105,7 +107,8 @@ def _items(context: Context, model: ModelVersion) -> list[Item]:
         else context.store.catalog.latest_data(context.project)
     )
     if data is None:
-        return list(islice(cycle(context.task.example_items()), wanted))
+        task = tasks.of(read_card(context.folder(model)).schema)
+        return list(islice(cycle(task.example_items()), wanted))
     return golden_items(context.dataset(data), wanted, context.config.training.seed)
 
 

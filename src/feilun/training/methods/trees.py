@@ -211,9 +211,8 @@ def _boost(
 ) -> Any:
     package = lightgbm()
 
-    def dataset(rows: tuple[np.ndarray, np.ndarray], **more: Any) -> Any:
-        own = None if weights is None else weights[rows[1]]
-        return package.Dataset(rows[0], rows[1], weight=own, free_raw_data=False, **more)
+    def weights_of(labels: np.ndarray) -> np.ndarray | None:
+        return None if weights is None else weights[labels]
 
     total = settings.rounds * settings.bag
     begin = settings.rounds * number
@@ -226,17 +225,19 @@ def _boost(
             report(Progress("train", begin + done, total, "trees", figures))
 
     names = [str(place) for place in range(learn[0].shape[1])]
-    train_rows = dataset(
-        learn,
+    train_rows = package.Dataset(
+        learn[0],
+        learn[1],
+        weight=weights_of(learn[1]),
         feature_name=names,
         categorical_feature=features.categorical,
-        params={"verbosity": -1, "max_bin": 255, "feature_pre_filter": False},
+        free_raw_data=False,
     )
     callbacks: list[Any] = [told]
     held = []
     rounds = settings.rounds
     if judge is not None:
-        held = [dataset(judge, reference=train_rows)]
+        held = [train_rows.create_valid(judge[0], judge[1], weight=weights_of(judge[1]))]
         callbacks.append(package.early_stopping(settings.patience, verbose=False))
     else:
         rounds = min(rounds, round(3 / settings.learning_rate))  # nothing says when to stop
