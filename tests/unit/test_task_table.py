@@ -322,13 +322,13 @@ def test_an_explanation_names_columns_and_is_exact(
     parts = why.to_output()["parts"]
     assert {"column": "plan", "value": "monthly", "weight": round(weights["plan"], 4)} in parts
     # With what an empty row has they are the log-odds of the answer.
-    logits = engine.logits([row])[0]
+    logits = engine.raw([row])[0]
     labels = engine.card.schema.labels
     odds = float(logits[labels.index("yes")] - logits[labels.index("no")])
     other = tasks.of(engine.card.schema).check({"months": 50, "plan": "yearly"})
     difference = explain(engine, other, "yes", "no")
     assert difference is not None
-    others = engine.logits([other])[0]
+    others = engine.raw([other])[0]
     odds_other = float(others[labels.index("yes")] - others[labels.index("no")])
     assert odds - odds_other == pytest.approx(sum(why.weights) - sum(difference.weights), abs=1e-3)
     engine.close()
@@ -351,7 +351,7 @@ def test_monotone_trees_never_turn(data: Dataset, tmp_path: Path) -> None:
     engine = open_engine(out)
     task = tasks.of(engine.card.schema)
     rows = [task.check({"months": n, "plan": "monthly", "bill": 50}) for n in range(0, 72, 3)]
-    odds = engine.logits(rows)
+    odds = engine.raw(rows)
     yes = engine.card.schema.labels.index("yes")
     assert (np.diff(odds[:, yes] - odds[:, 1 - yes]) <= 1e-6).all()
     with pytest.raises(InvalidSettings, match="plan"):
