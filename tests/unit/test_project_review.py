@@ -202,3 +202,55 @@ def test_an_alarm_calls_for_an_update(project: Project) -> None:
     assert (task.project, task.kind, task.moment) == ("reviews", "update", None)
     assert "update" in said[0]
     assert due(project.workspace, said.append) == []  # once for each look
+
+
+def test_a_label_given_by_mistake_is_taken_back(
+    project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from feilun.cli.commands.review import _walk
+
+    ask(project, [text for text, _ in reviews(40, 8, noise=0.0)], "undo")
+    ledger = project.workspace.store.ledger
+    queue = list(project.review(5))
+    labels = ["bad", "great"]
+
+    def said() -> list[str | None]:
+        found = []
+        for item in queue:
+            words = ledger.feedback_of(item.prediction.prediction_id, item.prediction.index)
+            found.append(words[-1].label if words else None)
+        return found
+
+    # An undo before the first is nothing; one undoes a label, two a skip and a label.
+    keys = iter("u" + "1u2" + "1su" + "u2" + "s" + "uu1" + "q")
+    monkeypatch.setattr("typer.getchar", lambda: next(keys))
+    assert _walk(queue, labels) == 2
+    assert said() == ["great", "bad", None, None, None]
+    assert next(keys, None) is None
+    page = capsys.readouterr().out
+    assert page.count("1/5") == 2
+    assert "undo" in page
+
+    queue[0].label("great")  # the same again adds nothing, so that there is nothing to take back
+    assert queue[0].undo() is True  # the one of the walk
+    assert queue[0].undo() is False
+    queue[1].label("great")
+    words = ledger.feedback_of(queue[1].prediction.prediction_id, queue[1].prediction.index)
+    ledger.mark_used([words[-1].id], "reviews:2")
+    assert queue[1].undo() is False  # an update has learned it
+
+
+def test_a_file_gives_figures_for_each_label(project: Project) -> None:
+    rows = [{"review": text, "score": label} for text, label in reviews(80, 9, noise=0.2)]
+    found = project.evaluate(on=rows)
+    answers = [out["label"] for out in project.predict([row["review"] for row in rows]).outputs]
+    for one in found.labels:
+        truth = [row["score"] == one["label"] for row in rows]
+        said = [answer == one["label"] for answer in answers]
+        right = sum(a and b for a, b in zip(truth, said, strict=True))
+        assert (one["rows"], one["answered"], one["right"]) == (sum(truth), sum(said), right)
+        assert one["recall"]["value"] == pytest.approx(right / sum(truth))
+        assert one["precision"]["value"] == pytest.approx(right / sum(said))
+    assert [one["label"] for one in found.labels] == ["bad", "great"]
+    assert "precision, %" in [column for table in found.tables() for column in table.columns]
+    shown(found)

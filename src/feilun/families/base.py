@@ -293,6 +293,13 @@ class Family(ABC):
     ) -> Measured:
         """One version's answers beside the truth; every row has a target."""
 
+    def each_label(
+        self, measured: Measured, labels: tuple[str, ...]
+    ) -> Sequence[Mapping[str, Any]]:
+        """Of each label by itself its ``rows``, how many were ``answered`` so and ``right``, and
+        scores as ``{value, low, high}`` by name. Default: none, where answers are no labels."""
+        return ()
+
     def judged(self, targets: Sequence[str], outputs: Sequence[Output]) -> Measured:
         """Answers as they were served beside the targets. Default: which of them are right, as a
         share called by the primary metric's name."""

@@ -257,12 +257,14 @@ def evaluate_file(
         raw = engine.raw([e.item for e, has in zip(examples, known, strict=True) if has])
     finally:
         engine.close()
-    found = scores(family.measured(truth[known], raw, labels, card.point))
+    measured = family.measured(truth[known], raw, labels, card.point)
+    found = scores(measured)
     rows = int(known.sum())
     unknown = len(examples) - rows
     notes = [t("project.unknown_labels", rows=unknown)] if unknown else []
     metrics = {name: _interval(score) for name, score in found.items()}
-    return Evaluated(version.id, rows, metrics, "", notes, None, None)
+    alone = family.each_label(measured, labels)
+    return Evaluated(version.id, rows, metrics, "", notes, None, None, labels=alone)
 
 
 def _interval(score: Any) -> dict[str, float] | None:

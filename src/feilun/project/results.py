@@ -217,7 +217,8 @@ class Turned(Result):
 @dataclass(frozen=True)
 class Evaluated(Result):
     """What a version scores. `metrics` carry intervals; `decision` is the gate's, where it was
-    judged on the test rows of the data version `data`; `report` the HTML file."""
+    judged on the test rows of the data version `data`; `report` the HTML file. `labels` are the
+    scores of each label by itself, where it was judged on a file."""
 
     version: str
     rows: int
@@ -227,6 +228,7 @@ class Evaluated(Result):
     promote: bool | None
     report: Path | None
     data: str | None = None
+    labels: Sequence[Mapping[str, Any]] = ()
 
     def tables(self) -> Sequence[Table]:
         notes = [note for note in (self.verdict, *self.reasons) if note]
@@ -235,7 +237,21 @@ class Evaluated(Result):
         rows = [[t(f"metrics.{name}"), scored(name, s)] for name, s in self.metrics.items()]
         key = "project.evaluated_on" if self.data else "project.evaluated"
         title = t(key, version=self.version, rows=self.rows, data=self.data)
-        return (Table(title, [t("project.metric"), t("project.score")], rows, notes),)
+        scores = [t("project.metric"), t("project.score")]
+        if not self.labels:
+            return (Table(title, scores, rows, notes),)
+        by_label = [
+            [
+                str(one["label"]),
+                f"{one['rows']:,}",
+                f"{one['answered']:,}",
+                *(percent(one[name]) for name in ("precision", "recall", "f1")),
+            ]
+            for one in self.labels
+        ]
+        columns = [t("project.label"), t("project.rows"), t("project.answered_so")]
+        columns += [f"{t(f'project.alone_{name}')}, %" for name in ("precision", "recall", "f1")]
+        return (Table(title, scores, rows), Table("", columns, by_label, notes))
 
 
 @dataclass(frozen=True)

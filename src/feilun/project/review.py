@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from typing import TYPE_CHECKING, Literal
 
@@ -48,12 +48,14 @@ class ReviewItem:
     said: str | None
     _store: Store
     _asked: Asked = "review"
+    _added: list[str] = field(default_factory=list)
 
     def label(self, label: str) -> None:
         """Says what the right answer is, as a reviewer; the answer's own label confirms it. Raises
         `Gone` when the input is no longer kept, `InvalidData` for what cannot be a label."""
         row, store = self.prediction, self._store
-        accept(
+        known = {one.id for one in store.ledger.feedback_of(row.prediction_id, row.index)}
+        said = accept(
             store.catalog,
             store.ledger,
             row.prediction_id,
@@ -62,6 +64,13 @@ class ReviewItem:
             source="reviewer",
             asked=self._asked,
         )
+        if said.id not in known:
+            self._added.append(said.id)
+
+    def undo(self) -> bool:
+        """Takes back what `label` said last; False where there is nothing, or where an update has
+        learned it meanwhile."""
+        return bool(self._added) and self._store.ledger.take_back(self._added.pop())
 
 
 def review(project: Project, limit: int) -> Iterator[ReviewItem]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import Select, case, func, insert, select, update
+from sqlalchemy import Select, case, delete, func, insert, select, update
 
 from feilun.errors import Forbidden, Gone, NotFound
 from feilun.store import tables_ledger as t
@@ -90,6 +90,14 @@ class FeedbackLog(PredictionLog):
             }
             connection.execute(insert(t.feedback).values(**row, project=answer.project))
         return Feedback(**row)
+
+    def take_back(self, id: str) -> bool:
+        """Removes a word that nothing has learned from yet; the one before it, if there is one,
+        counts again. Whether there was anything to remove."""
+        said = t.feedback.c
+        with self._db.write() as connection:
+            query = delete(t.feedback).where(said.id == id, said.used_in.is_(None))
+            return bool(connection.execute(query).rowcount)
 
     def feedback(
         self,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,10 +12,15 @@ from feilun.cli.shell import Shell
 from feilun.errors import FeilunError, UsageError
 from feilun.messages import t
 
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from feilun.project.review import ReviewItem
+
 __all__ = ["review"]
 
 
-_KEYS = "1234567890abcdefghijklmoprtuvwxyz"  # without n, q, s: new label, quit, skip
+_KEYS = "1234567890abcdefghijklmoprtvwxyz"  # without n, q, s, u: new label, quit, skip, undo
 
 
 def review(
@@ -64,15 +70,18 @@ def _labels(project: object, record: object) -> list[str]:
     return list(read_card(folder).schema.labels)
 
 
-def _walk(queue: list, labels: list[str]) -> int:  # type: ignore[type-arg]
+def _walk(queue: Sequence[ReviewItem], labels: Sequence[str]) -> int:
+    """Shows one after the other; returns how many were labelled."""
     from rich.console import Console
 
     console = Console(highlight=False)
     choices = dict(zip(_KEYS, labels, strict=False))
-    done = 0
-    for number, item in enumerate(queue, 1):
+    labelled: dict[int, str] = {}
+    place = 0
+    while place < len(queue):
+        item = queue[place]
         row = item.prediction
-        console.rule(f"{number}/{len(queue)}", align="left")
+        console.rule(f"{place + 1}/{len(queue)}", align="left")
         if item.note:
             console.print(item.note, style="yellow", markup=False)
         console.print(_shown(row.input), markup=False)
@@ -81,28 +90,39 @@ def _walk(queue: list, labels: list[str]) -> int:  # type: ignore[type-arg]
         )
         menu = "  ".join(f"[{key}] {label}" for key, label in choices.items())
         console.print(menu + "  " + t("cli.review_keys"), style="dim", markup=False)
-        while True:
+        key = _key()
+        while key not in {*choices, *"qsnu\x1b\r\n"} or (key == "u" and not place):
             key = _key()
-            if key in ("q", "\x1b"):
-                return done
-            if key == "s":
-                break
-            label = row.label if key in ("\r", "\n") else choices.get(key)
+        if key in ("q", "\x1b"):
+            break
+        if key == "u":
+            place -= 1
+            if labelled.pop(place, None) is not None and not queue[place].undo():
+                console.print(t("cli.review_not_undone"), style="yellow", markup=False)
+            continue
+        if key != "s":
             try:
-                if key == "n":
-                    label = console.input(t("cli.review_new")).strip() or None
+                label = _chosen(console, key, choices, row.label)
                 if not label:
                     continue
                 item.label(label)
+                labelled[place] = label
+                console.print(f"→ {label}", style="green", markup=False)
             except FeilunError as error:  # such as an input that expired meanwhile
                 console.print(error.message(), style="yellow", markup=False)
             except (EOFError, KeyboardInterrupt):
-                return done
-            else:
-                console.print(f"→ {label}", style="green", markup=False)
-                done += 1
-            break
-    return done
+                break
+        place += 1
+    return len(labelled)
+
+
+def _chosen(
+    console: Console, key: str, choices: Mapping[str, str], answered: str | None
+) -> str | None:
+    """The label that a key stands for; asked for where it is a new one."""
+    if key == "n":
+        return console.input(t("cli.review_new")).strip() or None
+    return answered if key in ("\r", "\n") else choices[key]
 
 
 def _key() -> str:

@@ -21,7 +21,7 @@ from feilun.families.base import (
     Family,
 )
 from feilun.families.classes import gate, report, use
-from feilun.families.classes.classification import Classified
+from feilun.families.classes.classification import Classified, class_scores
 from feilun.families.classes.details import Details
 from feilun.families.classes.labels import label_of, order_labels
 from feilun.families.classes.point import Point, decoder, point_of
@@ -30,6 +30,8 @@ from feilun.families.classes.setting import set_point
 from feilun.families.classes.sheet import ClassSheet
 from feilun.families.classes.words import weakness
 from feilun.messages import Language
+from feilun.metrics.measured import Measured
+from feilun.metrics.scores import Score
 from feilun.render.reason import Reason
 from feilun.types import Output, Schema
 
@@ -226,6 +228,21 @@ class Classes(Family):
         """See `Classified`."""
         return Classified(truth, softmax(raw, point_of(point).temperature))
 
+    def each_label(self, measured: Measured, labels: tuple[str, ...]) -> list[dict[str, Any]]:
+        """With precision, recall and F1."""
+        assert isinstance(measured, Classified)
+        found = class_scores(measured.truth, measured.answers, len(labels))
+        return [
+            {
+                "label": label,
+                "rows": one.rows,
+                "answered": one.answered,
+                "right": one.right,
+                **{name: _plain(getattr(one, name)) for name in ("precision", "recall", "f1")},
+            }
+            for label, one in zip(labels, found, strict=True)
+        ]
+
     def sheet(
         self,
         candidate: Answers,
@@ -298,3 +315,7 @@ class Classes(Family):
 
 
 CLASSES = Classes()
+
+
+def _plain(score: Score | None) -> dict[str, float] | None:
+    return None if score is None else {"value": score.value, "low": score.low, "high": score.high}
