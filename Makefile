@@ -63,6 +63,7 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+	$(BIN)/python scripts/circles.py
 
 format: $(STAMP)
 	$(BIN)/ruff check --fix

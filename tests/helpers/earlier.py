@@ -137,7 +137,7 @@ def look(folder: Path, secret: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
     with Workspace(folder) as workspace:
         found["status"] = workspace.status().to_json()
-        found["verified"] = verify(workspace).to_json()
+        found["verified"] = verify(workspace.scope).to_json()
         found["money"] = money(workspace)
         for name in ("reviews", "digits"):
             found[name] = versions(workspace, name, items(workspace, name))

@@ -76,7 +76,7 @@ def test_an_update_learns_the_same_from_the_corrections(
         digits = workspace.project("digits")
         digits.train(method="linear", overrides={"training.seed": 9}, restart=True)
         assert [model.id for model in digits.models()] == ["digits@1", "digits@2"]
-        assert verify(workspace).ok
+        assert verify(workspace.scope).ok
 
 
 def test_the_same_rows_make_the_same_versions(

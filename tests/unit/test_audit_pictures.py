@@ -72,7 +72,7 @@ def test_the_reviewed_file_mends_the_pictures(project: Project) -> None:
     file = project.workspace.folder / "reviewed.csv"
     file.write_text(f"row_id,label\n{first['row_id']},{first['suggested']}\n", "utf-8")
     project.clean(relabel=str(file))
-    data = project._context(project.config()).dataset(project._data())
+    data = project.scope.context().dataset(project.scope.data())
     (now,) = [e.label for e in data.examples() if e.row_id == first["row_id"]]
     assert now == first["suggested"]
 

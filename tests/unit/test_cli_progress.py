@@ -16,7 +16,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from feilun import messages
-from feilun.cli.interrupts import INTERRUPTED, goes_on
+from feilun.cli.failures import INTERRUPTED, goes_on
 from feilun.cli.progress import Lines, drawn, figures
 from feilun.durations import about, spoken
 from feilun.project import Workspace

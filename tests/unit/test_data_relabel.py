@@ -36,7 +36,7 @@ def test_corrected_labels_are_offered_and_taken(tmp_path: Path) -> None:
     with linear_project(tmp_path, rows=100) as project:
         fixed = tmp_path / "fixed labels.csv"
         now = _corrected(tmp_path / "reviews.csv", fixed, 100)
-        data = project._context(project.config()).dataset
+        data = project.scope.context().dataset
         catalog = project.workspace.store.catalog
         test = catalog.data_version("reviews:1").counts["test"]
         offered = project.add(fixed, columns={"text": "review"})

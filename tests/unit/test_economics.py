@@ -176,23 +176,25 @@ def selling(workspace_dir: Path) -> Workspace:
 
 def test_the_customer_that_loses_you_money(selling: Workspace) -> None:
     with selling:
-        found = margin(selling, per_hour=0.36)
+        found = margin(selling.scope, per_hour=0.36)
         assert [r["name"] for r in found.rows] == ["Bob", "Ada"]
         assert found.rows[0]["verdict"] == "loses"
         assert "The customer Bob loses you money" in found.rows[0]["words"]
         assert found.rows[0]["cost"] == "0.10"
         (table,) = found.tables()
         assert table.notes[0] == found.rows[0]["words"]
-        assert [r["name"] for r in margin(selling, by="model", per_hour=0.36).rows] == ["reviews@1"]
+        assert [r["name"] for r in margin(selling.scope, by="model", per_hour=0.36).rows] == [
+            "reviews@1"
+        ]
         # Paid for from the first event on, not from its day's midnight.
         assert found.hours < 0.1
         last = datetime.now(UTC).replace(day=1) - timedelta(days=1)
-        assert margin(selling, month=f"{last:%Y-%m}").rows == []
+        assert margin(selling.scope, month=f"{last:%Y-%m}").rows == []
 
 
 def test_a_price_from_what_the_ledger_measured(selling: Workspace) -> None:
     with selling:
-        made = suggest_price(selling, None, margin=0.6, load=100, per_hour=0.36)
+        made = suggest_price(selling.scope, None, margin=0.6, load=100, per_hour=0.36)
         # A million inputs cost 0.2 at 0.36 an hour: 2,000 seconds, 2 ms each.
         assert made.seconds == pytest.approx(0.002)
         assert (made.measured, made.price, made.cost, made.idle) == (
@@ -203,7 +205,7 @@ def test_a_price_from_what_the_ledger_measured(selling: Workspace) -> None:
         )
         selling.init("other")
         with pytest.raises(InvalidData, match="has answered nothing"):
-            suggest_price(selling, "other", margin=0.6, load=1)
+            suggest_price(selling.scope, "other", margin=0.6, load=1)
 
 
 def test_the_commands(

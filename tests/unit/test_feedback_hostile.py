@@ -96,7 +96,7 @@ def test_five_hundred_turned_labels(project: Project) -> None:
     assert learned is not None
     customer = store.catalog.customer_named("Mallory")
     assert customer is not None
-    subjects = project._context(project.config()).dataset(learned).values("subject")
+    subjects = project.scope.context().dataset(learned).values("subject")
     assert customer.id not in subjects
     assert learned.info["corrections"] >= 30  # the honest ones were learned
     assert learned.info["trust"]["suspects"][0]["held"] == 500

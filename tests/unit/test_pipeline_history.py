@@ -14,7 +14,7 @@ def test_each_version_counts_once_and_attempts_against_what_is_live(tmp_path: Pa
     with linear_project(tmp_path, rows=120) as project:
         project.run(method="linear")
         catalog = project.workspace.store.catalog
-        context = project._context(project.config())
+        context = project.scope.context()
         first = catalog.model_version("reviews@1")
         dataset = context.dataset(context.data_of(first))
         assert consultations(context, first, dataset, None) == Consultations(1, 1)
@@ -44,7 +44,7 @@ def test_rows_keep_the_month_they_came_in_and_fresh_ones_begin_the_count_anew(
         data = catalog.latest_data(project.name)
         assert data is not None
         assert data.parent == old.id
-        context = project._context(project.config())
+        context = project.scope.context()
         dataset = context.dataset(data)
         rows = dataset.row_ids("test")
         assert set(months(context, data, rows)) == {f"{data.created:%Y-%m}"}

@@ -49,7 +49,7 @@ def test_rows_that_a_version_learned_do_not_judge_it(tmp_path: Path) -> None:
         # The rows go and come again, this time to judge: the version has learned them.
         project.use_data("1")
         project.add(more, split="test")
-        catalog, context = project.workspace.store.catalog, project._context(project.config())
+        catalog, context = project.workspace.store.catalog, project.scope.context()
         data = catalog.latest_data(project.name)
         assert data is not None
         whole = sum(data.counts["test"].values())

@@ -33,7 +33,7 @@ def test_a_dump_is_kept_as_a_corpus(project: Project, wiki: Path) -> None:
     made = project.add_corpus(wiki)
     assert made.id == "reviews:corpus1"
     assert (made.rows, made.duplicates, made.bad) == (40, 1, 0)
-    rows = list(corpus.dataset(project).examples())
+    rows = list(corpus.dataset(project.scope).examples())
     assert {row.label for row in rows} == {None}
     assert rows[1].row_id == "1"
     assert "茶是以" in str(rows[1].item)
@@ -47,7 +47,7 @@ def test_a_file_with_labels_leaves_them(project: Project, tmp_path: Path) -> Non
         stream.write("  ,bad\n")
     made = project.add_corpus(file, columns={"text": "review", "label": "no such"})
     assert (made.rows, made.bad) == (30, 1)
-    assert [row.label for row in corpus.dataset(project, "1").examples()] == [None] * 30
+    assert [row.label for row in corpus.dataset(project.scope, "1").examples()] == [None] * 30
 
 
 def test_a_corpus_touches_no_data_version(project: Project, tmp_path: Path, wiki: Path) -> None:
@@ -69,11 +69,11 @@ def test_it_survives_gc_and_backup(project: Project, wiki: Path, tmp_path: Path)
     assert made.artifact in store.catalog.references()
     assert store.catalog.needed()[made.artifact] == made.id
     project.workspace.gc()
-    assert len(list(corpus.dataset(project, made.id).examples())) == 40
+    assert len(list(corpus.dataset(project.scope, made.id).examples())) == 40
     project.workspace.backup(tmp_path / "copy")
     Workspace.restore(tmp_path / "copy", tmp_path / "other")
     with Workspace(tmp_path / "other") as other:
-        assert len(list(corpus.dataset(other.project("reviews")).examples())) == 40
+        assert len(list(corpus.dataset(other.project("reviews").scope).examples())) == 40
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
@@ -88,13 +88,13 @@ def test_rows_for_labelling_come_back_as_data(
     )
     project.add_corpus(source)
     out, again, other = (tmp_path / f"{name}{suffix}" for name in ("a", "b", "c"))
-    assert corpus.sample(project, out, rows=60).rows == 60
-    corpus.sample(project, again, rows=60)
-    corpus.sample(project, other, rows=60, seed=1)
+    assert corpus.sample(project.scope, out, rows=60).rows == 60
+    corpus.sample(project.scope, again, rows=60)
+    corpus.sample(project.scope, other, rows=60, seed=1)
     assert out.read_bytes() == again.read_bytes()
     assert out.read_bytes() != other.read_bytes()
     with pytest.raises(Conflict):
-        corpus.sample(project, out)
+        corpus.sample(project.scope, out)
     text = out.read_text("utf-8-sig")
     if suffix == ".csv":
         rows = list(csv.DictReader(text.splitlines()))
@@ -114,13 +114,13 @@ def test_rows_for_labelling_come_back_as_data(
 
 def test_what_is_refused(project: Project, tmp_path: Path) -> None:
     with pytest.raises(NotFound):
-        corpus.sample(project, tmp_path / "a.csv")
+        corpus.sample(project.scope, tmp_path / "a.csv")
     with pytest.raises(UsageError):
-        corpus.sample(project, tmp_path / "a.xlsx")
+        corpus.sample(project.scope, tmp_path / "a.xlsx")
     (tmp_path / "e.csv").write_text("text\n\n")
     with pytest.raises(InvalidData):
         project.add_corpus(tmp_path / "e.csv")
-    assert corpus.corpora(project) == []
+    assert corpus.corpora(project.scope) == []
 
 
 def test_the_commands(
@@ -143,7 +143,7 @@ def test_the_labels_to_choose_from_are_those_there_are(
 ) -> None:
     project.add_corpus(wiki)
     project.add(write_reviews(tmp_path / "a.csv", 60))
-    done = corpus.sample(project, tmp_path / "a.json", rows=10)
+    done = corpus.sample(project.scope, tmp_path / "a.json", rows=10)
     assert len(json.loads((tmp_path / "a.json").read_text("utf-8"))) == 10
     assert done.config is not None
     assert '<Choice value="great"/>' in done.config.read_text("utf-8")

@@ -37,7 +37,7 @@ def _file(file: Path) -> Path:
 
 
 def _rows(project: Project) -> list[Example]:
-    return list(project._context(project.config()).dataset(project._data()).examples())
+    return list(project.scope.context().dataset(project.scope.data()).examples())
 
 
 def _everything(folder: Path) -> dict[str, str]:
@@ -69,7 +69,7 @@ def test_a_dry_run_shows_everything_and_changes_nothing(project: Project) -> Non
 
 def test_cleaning_makes_a_version_that_says_what_it_is(project: Project) -> None:
     cleaned = project.clean(mask="all", rename_labels={"bad": "poor"})
-    data = project._data()
+    data = project.scope.data()
     assert (cleaned.version, data.parent, data.reason) == ("reviews:2", "reviews:1", "clean")
     assert data.info["recipe"] == [
         {
@@ -102,7 +102,7 @@ def test_the_test_split_is_spoken_of_loudly(project: Project) -> None:
     with pytest.raises(InvalidData) as caught:
         project.clean(drop_rows=str(file))
     assert caught.value.code == "clean.none_found"
-    assert project._data().id == "reviews:2"
+    assert project.scope.data().id == "reviews:2"
 
 
 def test_nothing_to_do_is_refused_and_a_recipe_for_later_is_not(project: Project) -> None:
@@ -112,9 +112,9 @@ def test_nothing_to_do_is_refused_and_a_recipe_for_later_is_not(project: Project
     cleaned = project.clean(drop_long=100_000)
     assert cleaned.steps == []
     assert any("added later" in note for note in cleaned.notes)
-    assert project._data().info["recipe"] == [{"drop_long": 100_000}]
+    assert project.scope.data().info["recipe"] == [{"drop_long": 100_000}]
     project.clean(forget_recipe=True)
-    assert "recipe" not in project._data().info or not project._data().info["recipe"]
+    assert "recipe" not in project.scope.data().info or not project.scope.data().info["recipe"]
 
 
 def test_an_earlier_version_is_the_latest_again(project: Project) -> None:
@@ -156,7 +156,7 @@ def test_what_was_learnt_meanwhile_can_be_learnt_again(project: Project) -> None
     )
     ledger.commit([], [answer])
     said = ledger.add_feedback("p1", 0, "great", source="operator")
-    data = project._data()
+    data = project.scope.data()
     catalog.add_data_version(
         "reviews",
         data.artifact,
@@ -170,7 +170,7 @@ def test_what_was_learnt_meanwhile_can_be_learnt_again(project: Project) -> None
     used = project.use_data("1")
     assert any("--relearn" in note for note in used.notes)
     assert ledger.waiting("reviews") == 0
-    assert project._data().info.get("feedback") is None
+    assert project.scope.data().info.get("feedback") is None
     project.use_data("3")
     project.use_data("1", relearn=True)
     assert ledger.waiting("reviews") == 1

@@ -174,7 +174,7 @@ def test_drift_from_silence_to_alarm(project: Project) -> None:
     text = project.file.read_text("utf-8")
     project.file.write_text(text + '\n[update]\non_drift = "review"\n', "utf-8")
     said: list[str] = []
-    assert due(project.workspace, said.append) == []
+    assert due(project.workspace.scope, said.append) == []
     assert "drifted" in said[0]
     alarm = project.drift()
     assert not alarm.fresh
@@ -198,10 +198,10 @@ def test_an_alarm_calls_for_an_update(project: Project) -> None:
     text = project.file.read_text("utf-8").replace('on_drift = "review"', 'on_drift = "update"')
     project.file.write_text(text, "utf-8")
     said: list[str] = []
-    (task,) = due(project.workspace, said.append)
+    (task,) = due(project.workspace.scope, said.append)
     assert (task.project, task.kind, task.moment) == ("reviews", "update", None)
     assert "update" in said[0]
-    assert due(project.workspace, said.append) == []  # once for each look
+    assert due(project.workspace.scope, said.append) == []  # once for each look
 
 
 def test_a_label_given_by_mistake_is_taken_back(

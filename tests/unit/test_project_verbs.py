@@ -229,7 +229,7 @@ def test_a_killed_collection_of_corrections_learns_nothing_twice(project: Projec
 
     for call, truth in answered(project, 14, seed=11):
         project.workspace.store.ledger.add_feedback(call, 0, truth, source="operator")
-    context = project._context(project.config())
+    context = project.scope.context()
     object.__setattr__(context, "run_id", "reviews-update-killed")
     first = collect(context)
     assert first["data_version"] == "reviews:3"

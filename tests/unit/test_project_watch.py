@@ -42,7 +42,7 @@ def _old(file: Path) -> Path:
 
 def _watcher(project: Project, folder: Path, settle: float = 0.0) -> tuple[Watcher, list[str]]:
     said: list[str] = []
-    return Watcher(project, folder, say=said.append, settle=settle), said
+    return Watcher(project.scope, folder, say=said.append, settle=settle), said
 
 
 def _versions(project: Project) -> int:
@@ -65,7 +65,7 @@ def test_each_file_comes_once(project: Project, folder: Path) -> None:
     again.look()
     assert again.done.taken == []
     assert again.done.waiting == []
-    assert not unknown_files(project, folder)
+    assert not unknown_files(project.scope, folder)
     assert _versions(project) == 1
     assert any("a.csv, b.csv" in line for line in said)
 
@@ -183,7 +183,7 @@ def test_nothing_is_noted_where_no_version_stands(
     with pytest.raises(ZeroDivisionError):
         watcher.look()
     monkeypatch.undo()
-    assert unknown_files(project, folder)
+    assert unknown_files(project.scope, folder)
     watcher.look()
     assert len(watcher.done.taken) == 1
 

@@ -105,14 +105,14 @@ def test_scheduled_updates_come_due_once(workspace: Workspace) -> None:
     with project.file.open("a", encoding="utf-8") as file:
         file.write('\n[update]\nschedule = "0 2 * * *"\n')
     said: list[str] = []
-    assert due(workspace, said.append) == []  # a new schedule begins with its next time
+    assert due(workspace.scope, said.append) == []  # a new schedule begins with its next time
     assert any("broken" in line for line in said)
     catalog = workspace.store.catalog
     catalog.set_setting("schedule:reviews", datetime(2020, 1, 1, tzinfo=UTC).isoformat())
-    (task,) = due(workspace, said.append)
+    (task,) = due(workspace.scope, said.append)
     assert (task.project, task.kind) == ("reviews", "update")
-    assert execute(workspace, task, said.append, said.append) == 1  # nothing to update
-    assert due(workspace, said.append) == []
+    assert execute(workspace.scope, task, said.append, said.append) == 1  # nothing to update
+    assert due(workspace.scope, said.append) == []
 
 
 def test_a_queued_turn_waits_while_another_process_turns(workspace: Workspace) -> None:
@@ -120,7 +120,7 @@ def test_a_queued_turn_waits_while_another_process_turns(workspace: Workspace) -
     name = workspace.project().enqueue("run", method="linear", overrides={"training.seed": 3})
     catalog = workspace.store.catalog
     said: list[str] = []
-    (task,) = due(workspace, said.append)
+    (task,) = due(workspace.scope, said.append)
     assert task == Due(
         "reviews",
         "run",
@@ -128,10 +128,10 @@ def test_a_queued_turn_waits_while_another_process_turns(workspace: Workspace) -
         options={"set": {"training.method": "linear", "training.seed": 3}, "restart": False},
     )
     with workspace.store.lock("reviews"):
-        assert execute(workspace, task, said.append, said.append) is None
+        assert execute(workspace.scope, task, said.append, said.append) is None
     assert catalog.run(name).state == "queued"
     # and ends as its command ended: there is no data yet
-    assert execute(workspace, task, said.append, said.append) == 2
+    assert execute(workspace.scope, task, said.append, said.append) == 2
     assert catalog.run(name).state == "failed"
     assert "no data" in str(catalog.run(name).error)
     with pytest.raises(InvalidSettings):

@@ -10,7 +10,7 @@ def main() -> None:
     import os
     import sys
 
-    from feilun.cli.interrupts import INTERRUPTED
+    from feilun.cli.failures import INTERRUPTED
 
     try:
         from feilun.cli.app import run

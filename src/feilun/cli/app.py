@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import json
 import os
 import pkgutil
 import sys
@@ -16,9 +15,9 @@ import typer
 from typer._click import exceptions as click_errors
 
 from feilun import messages
-from feilun.cli import commands, shell
+from feilun.cli import commands
+from feilun.cli.failures import INTERRUPTED, PRINTED, fail, interrupted
 from feilun.cli.helping import translated
-from feilun.cli.interrupts import INTERRUPTED, goes_on
 from feilun.cli.shell import alone, bind, sharing
 from feilun.config import load_settings
 from feilun.errors import FeilunError
@@ -105,7 +104,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     args = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in args
     as_json = "--json" in args
-    shell.PRINTED.clear()
+    PRINTED.clear()
     _speak_utf8()
     try:
         settings = load_settings()
@@ -120,7 +119,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except FeilunError as error:
         if debug:
             raise
-        return _fail(error.code, error.message(), error.hint(), error.exit_code, as_json)
+        return fail(error.code, error.message(), error.hint(), error.exit_code, as_json)
     except click_errors.ClickException as error:
         return _misused(error, args, as_json)
     except (KeyboardInterrupt, typer.Abort):
@@ -133,19 +132,12 @@ def run(arguments: Sequence[str] | None = None) -> int:
             raise
         where = error.filename or ""
         message = t("cli.os_error", reason=error.strerror or str(error), file=where)
-        return _fail("os_error", message, t("cli.os_error_hint"), 3, as_json)
+        return fail("os_error", message, t("cli.os_error_hint"), 3, as_json)
     except Exception as error:
         if debug:
             raise
         message = t("cli.bug", kind=type(error).__name__, reason=error)
-        return _fail("internal", message, t("cli.bug_hint"), BUG, as_json)
-
-
-def interrupted(arguments: list[str], as_json: bool) -> int:
-    """Says that the command was interrupted and what becomes of what it had begun. Returns its
-    exit code."""
-    hint = "cli.interrupted_hint" if goes_on(arguments) else "cli.interrupted_again"
-    return _fail("interrupted", t("cli.interrupted"), t(hint), INTERRUPTED, as_json)
+        return fail("internal", message, t("cli.bug_hint"), BUG, as_json)
 
 
 def _speak_utf8() -> None:
@@ -179,7 +171,7 @@ def _misused(error: click_errors.ClickException, args: Sequence[str], as_json: b
         if not args:
             typer.echo(f"\n{_first_steps(load_settings().workspace)}", err=True)
         return 2
-    return _fail("usage", _usage(error), t("cli.usage_hint"), 2, as_json)
+    return fail("usage", _usage(error), t("cli.usage_hint"), 2, as_json)
 
 
 def _no_such_command(error: click_errors.ClickException, name: str) -> str:
@@ -200,7 +192,7 @@ def _no_such_command(error: click_errors.ClickException, name: str) -> str:
 
 def _first_steps(folder: Path) -> str:
     """What to do first where no command was named."""
-    from feilun.project.workspace import STATE
+    from feilun.project.workspace_verbs import STATE
 
     key = "cli.first_steps_again" if (folder / STATE).is_dir() else "cli.first_steps"
     return t(key, folder=folder.resolve())
@@ -212,18 +204,3 @@ def _name(error: click_errors.BadParameter) -> str:
     # Options as they are typed; an argument has no other name than its own.
     names = [name for name in getattr(error.param, "opts", ()) if name.startswith("-")]
     return "/".join(names) or str(error.param.name).upper()
-
-
-def _fail(code: str, message: str, hint: str, exit_code: int, as_json: bool) -> int:
-    if as_json and not shell.PRINTED.is_set():
-        body = {"error": {"code": code, "message": message, "hint": hint}}
-        print(json.dumps(body, ensure_ascii=False), flush=True)
-        return exit_code
-    from rich.console import Console
-    from rich.text import Text
-
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
-    console.print(Text(t("cli.error"), "bold red"), Text(message))
-    if hint:
-        console.print(Text("→ " + hint, "cyan"))
-    return exit_code

@@ -17,18 +17,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout, suppress
 from typing import TextIO
 
-__all__ = ["INTERRUPTED", "ends_soon", "goes_on"]
+from feilun.cli.failures import INTERRUPTED, interrupted
 
-INTERRUPTED = 130
-"""The exit code of a command that was interrupted."""
+__all__ = ["ends_soon"]
+
 _PATIENCE = 1.5
 """Seconds in which a command may end by itself."""
-_TURNS = frozenset({"run", "train", "update"})
-
-
-def goes_on(arguments: list[str]) -> bool:
-    """Whether the command takes up its finished steps when it is called again."""
-    return any(word in _TURNS for word in arguments if not word.startswith("-"))
 
 
 @contextmanager
@@ -65,8 +59,6 @@ def _watch(ours: socket.socket, over: threading.Event, as_json: bool, out: TextI
         return
     if over.wait(_PATIENCE):
         return
-    from feilun.cli.app import interrupted
-
     if sys.stderr.isatty():
         print("\x1b[?25h", end="", file=sys.stderr)  # the bars had hidden the cursor
     with redirect_stdout(out or sys.stdout):

@@ -6,7 +6,6 @@ import functools
 import inspect
 import json
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, redirect_stdout
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ import typer
 from typer._click.globals import get_current_context
 
 from feilun import messages
+from feilun.cli.failures import PRINTED
 from feilun.cli.options import Options
 from feilun.cli.values import stated
 from feilun.config import load_settings
@@ -27,13 +27,10 @@ from feilun.types import Progress
 if TYPE_CHECKING:
     from feilun.project import Project, Workspace
 
-__all__ = ["PRINTED", "Shell", "alone", "bind", "sharing"]
+__all__ = ["Shell", "alone", "bind", "sharing"]
 
 _PLAIN_WIDTH = 120
 _SHARED = ("workspace", "project", "as_json", "debug")
-PRINTED = threading.Event()
-"""Set once the one JSON object was printed: what fails later (a server that is stopped, say) must
-not print another."""
 
 
 def _print_json(value: Any, out: Any) -> None:

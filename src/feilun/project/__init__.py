@@ -9,8 +9,7 @@
 
 from __future__ import annotations
 
-from feilun.project.model import Model
-from feilun.project.project import Project
+from feilun.project.project import Model, Project
 from feilun.project.workspace import Workspace
 
 __all__ = ["Model", "Project", "Workspace"]

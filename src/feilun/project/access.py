@@ -6,27 +6,25 @@ import json
 import shlex
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from feilun.billing import keys as billing
 from feilun.billing.limits import parse_limits
 from feilun.client import encode_item
 from feilun.messages import t
 from feilun.project.results import Listing, NewApiKey, RotatedKey
+from feilun.store import Store
 from feilun.store.dataset import Dataset
 from feilun.store.records import DEFAULT_SCOPES, ApiKey
 from feilun.store.records import Project as ProjectRow
 from feilun.table import Table
 from feilun.tasks.base import get as get_task
 
-if TYPE_CHECKING:
-    from feilun.project.workspace import Workspace
-
 __all__ = ["create_key", "list_keys", "rotate_key"]
 
 
 def create_key(
-    workspace: Workspace,
+    store: Store,
     customer: str,
     *,
     name: str = "",
@@ -37,7 +35,7 @@ def create_key(
     limits: Mapping[str, Any] | None = None,
 ) -> NewApiKey:
     """See `Workspace.create_key`."""
-    catalog = workspace.store.catalog
+    catalog = store.catalog
     checked = parse_limits(limits or {}).stored()
     chosen = billing.check_scopes(scopes)
     known = catalog.customer_named(customer) or catalog.add_customer(customer)
@@ -57,7 +55,7 @@ def create_key(
         prefix=made.record.prefix,
         customer=known.name,
         project=project,
-        curl=_curl(workspace, made.secret, project),
+        curl=_curl(store, made.secret, project),
         id=made.record.id,
         scopes=made.record.scopes,
         limits=made.record.limits,
@@ -65,9 +63,9 @@ def create_key(
     )
 
 
-def rotate_key(workspace: Workspace, which: str, overlap: timedelta) -> RotatedKey:
+def rotate_key(store: Store, which: str, overlap: timedelta) -> RotatedKey:
     """See `Workspace.rotate_key`."""
-    made = billing.rotate_key(workspace.store.catalog, which, overlap=overlap)
+    made = billing.rotate_key(store.catalog, which, overlap=overlap)
     old, new = made.old, made.record
     assert old is not None
     assert old.expires is not None
@@ -82,9 +80,9 @@ def rotate_key(workspace: Workspace, which: str, overlap: timedelta) -> RotatedK
     )
 
 
-def list_keys(workspace: Workspace) -> Listing:
+def list_keys(store: Store) -> Listing:
     """See `Workspace.keys`."""
-    catalog = workspace.store.catalog
+    catalog = store.catalog
     names = {c.id: c.name for c in catalog.customers()}
     now = datetime.now(UTC)
     rows: list[dict[str, Any]] = [
@@ -128,11 +126,11 @@ def _state(key: ApiKey, now: datetime) -> str:
     return "rotated" if key.successor else "active"
 
 
-def _curl(workspace: Workspace, secret: str, project: str | None) -> str:
-    projects = workspace.store.catalog.projects()
-    servers = workspace.store.catalog.servers()
+def _curl(store: Store, secret: str, project: str | None) -> str:
+    projects = store.catalog.projects()
+    servers = store.catalog.servers()
     chosen = next((p for p in projects if p.name == project), projects[0] if projects else None)
-    endpoint, item = (chosen.endpoint, _sample(workspace, chosen)) if chosen else ("NAME", "…")
+    endpoint, item = (chosen.endpoint, _sample(store, chosen)) if chosen else ("NAME", "…")
     address = servers[0].address if servers else "http://127.0.0.1:8000"
     body = json.dumps({"model": endpoint, "inputs": [item]}, ensure_ascii=False)
     return (
@@ -141,12 +139,12 @@ def _curl(workspace: Workspace, secret: str, project: str | None) -> str:
     )
 
 
-def _sample(workspace: Workspace, project: ProjectRow) -> Any:
+def _sample(store: Store, project: ProjectRow) -> Any:
     """An input that answers, as it goes over the wire: the first of the task's own examples, of a
     task with open columns a made-up row of them."""
     task = get_task(project.task)
-    data = workspace.store.catalog.latest_data(project.name) if task.open_columns else None
+    data = store.catalog.latest_data(project.name) if task.open_columns else None
     if data is None:
         return encode_item(task.example_items()[0])
-    schema = Dataset(workspace.store.artifacts.path(data.artifact)).schema
+    schema = Dataset(store.artifacts.path(data.artifact)).schema
     return encode_item(task.bound(schema.settings).example_items()[-1])

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
 
 from feilun.errors import CorruptArtifact, UsageError
 from feilun.messages import t
 from feilun.project.results import Listing
+from feilun.store import Store
 from feilun.store.catalog_audit import AuditHead
 from feilun.table import Table, to_jsonable
-
-if TYPE_CHECKING:
-    from feilun.project.workspace import Workspace
 
 __all__ = ["Acts"]
 
@@ -20,12 +17,12 @@ __all__ = ["Acts"]
 class Acts:
     """`Workspace.acts`: who did what, in a hash chain."""
 
-    def __init__(self, workspace: Workspace) -> None:
-        self._workspace = workspace
+    def __init__(self, store: Store) -> None:
+        self._store = store
 
     def list(self, limit: int = 50, *, action: str | None = None) -> Listing:
         """The newest acts, oldest of them first; those whose action is `action` or begins so."""
-        acts = self._workspace.store.catalog.acts(limit, action=action)[::-1]
+        acts = self._store.catalog.acts(limit, action=action)[::-1]
         rows = [to_jsonable(act) for act in acts]
         shown = [
             [
@@ -43,7 +40,7 @@ class Acts:
 
     def head(self) -> str:
         """The end of the chain as ``NUMBER:HASH``, to be kept outside the database."""
-        return str(self._workspace.store.catalog.audit_head())
+        return str(self._store.catalog.audit_head())
 
     def verify(self, head: str | None = None) -> int:
         """Reads the whole chain; how many acts it holds. `head` is one that `head` gave earlier.
@@ -55,7 +52,7 @@ class Acts:
             known = AuditHead.parse(head) if head else None
         except ValueError:
             raise UsageError("project.no_head", given=(head or "")[:100]) from None
-        check = self._workspace.store.catalog.verify_audit(known)
+        check = self._store.catalog.verify_audit(known)
         if check.broken is not None:
             why = t(f"project.acts_{check.why}")
             raise CorruptArtifact("project.acts_broken", number=check.broken, why=why)

@@ -12,7 +12,7 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from feilun.data.clean.mending import Mending
 from feilun.data.sources.base import AS_FOUND, Held, ReadOptions, Source
@@ -20,12 +20,10 @@ from feilun.data.sources.sql import shown
 from feilun.data.versions import build
 from feilun.errors import Conflict, InvalidData, UsageError
 from feilun.project.results import Added
+from feilun.project.scope import Scope
 from feilun.store.sql_since import Since
 from feilun.store.vault import vault_file
 from feilun.types import Progress, Split
-
-if TYPE_CHECKING:
-    from feilun.project.data_verbs import DataVerbs
 
 __all__ = ["Mark", "add", "open_mark"]
 
@@ -61,13 +59,13 @@ class Mark:
 
 
 def open_mark(
-    project: DataVerbs, url: str, query: str, column: str, name: str = "", restart: bool = False
+    scope: Scope, url: str, query: str, column: str, name: str = "", restart: bool = False
 ) -> Mark:
     """The mark of `url` (and `name`, where one database has several). Raises `Conflict` when it
     belongs to another query or column, unless `restart` forgets it."""
     place = sha256(f"{_without_secret(url)}\0{name}".encode()).hexdigest()[:32]
-    key = f"since:{project.name}:{place}"
-    kept = None if restart else project.workspace.store.catalog.setting(key)
+    key = f"since:{scope.name}:{place}"
+    kept = None if restart else scope.store.catalog.setting(key)
     plain = " ".join(query.split())
     if kept is not None and (kept["query"], kept["column"]) != (plain, column):
         old = Since(kept["column"], kept["mark"])
@@ -88,7 +86,7 @@ def _without_secret(url: str) -> str:
 
 
 def add(
-    project: DataVerbs,
+    scope: Scope,
     sources: Sequence[Any],
     *,
     columns: Mapping[str, str] | None,
@@ -114,18 +112,18 @@ def add(
         raise UsageError("sources.since_needs_query")
     if (restart or mark) and not since:
         raise UsageError("sources.since_needed")
-    config = project.config()
-    with project.workspace.store.lock(project.name):
+    config = scope.config()
+    with scope.store.lock(scope.name):
         opened = None
         if since:
-            opened = open_mark(project, str(sources[0]), str(query), since, mark or "", restart)
+            opened = open_mark(scope, str(sources[0]), str(query), since, mark or "", restart)
         given = {**config.data.columns, **(opened.columns if opened else {}), **(columns or {})}
         options = read.options(query, opened.since if opened else None)
         listed = [Source(Held.place(one), options, given, drop_last=drop_last) for one in sources]
 
         def build_from(taken: Sequence[Source]) -> Added:
             added = _build(
-                project,
+                scope,
                 taken,
                 split,
                 report or (lambda _: None),
@@ -149,7 +147,7 @@ def add(
 
 
 def _build(
-    project: DataVerbs,
+    scope: Scope,
     listed: Sequence[Source],
     split: str,
     report: Callable[[Progress], None],
@@ -159,14 +157,14 @@ def _build(
     *,
     relabel: bool = False,
 ) -> Added:
-    config, store = project.config(), project.workspace.store
-    context = project._context(config)
-    previous = store.catalog.latest_data(project.name)
+    config, store = scope.config(), scope.store
+    context = scope.context()
+    previous = store.catalog.latest_data(scope.name)
     out = store.artifacts.new()
     try:
         built = build(
             listed,
-            task=project.task,
+            task=scope.task,
             settings=config.data,
             task_settings=context.task_settings(),
             previous=context.dataset(previous) if previous else None,
@@ -174,10 +172,10 @@ def _build(
             split=cast("Split", split),
             report=report,
             exclude=exclude or frozenset(),
-            bad_rows=project.file.parent / "bad_rows.jsonl",
+            bad_rows=scope.file.parent / "bad_rows.jsonl",
             new_label_rows=config.update.new_label_rows,
             relabel=relabel,
-            mending=Mending(vault=vault_file(store.folder, project.name)),
+            mending=Mending(vault=vault_file(store.folder, scope.name)),
         )
         details = built.to_json()
         details.pop("out")
@@ -191,7 +189,7 @@ def _build(
     finally:
         shutil.rmtree(out, ignore_errors=True)
     version = store.catalog.add_data_version(
-        project.name,
+        scope.name,
         ref,
         "add",
         parent=previous.id if previous else None,

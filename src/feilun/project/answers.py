@@ -15,6 +15,7 @@ from feilun.errors import EnvironmentProblem, InvalidData, NotFound, UsageError
 from feilun.messages import language, t
 from feilun.pipeline.context import Context
 from feilun.project.results import Evaluated, FeedbackAdded, Predicted
+from feilun.project.scope import Scope
 from feilun.store import Store
 from feilun.store.records import ModelVersion
 from feilun.tasks import base as tasks
@@ -23,7 +24,6 @@ from feilun.types import Item
 
 if TYPE_CHECKING:
     from feilun.client import Answer
-    from feilun.project.project import Project
 
 __all__ = [
     "add_feedback",
@@ -44,7 +44,7 @@ _TABLES = (".csv", ".tsv", ".json", ".jsonl", ".parquet", ".xlsx", ".xls", ".ods
 
 
 def predict(
-    project: Project,
+    scope: Scope,
     items: Sequence[Item],
     model: str | None,
     all_scores: bool,
@@ -57,12 +57,12 @@ def predict(
         name = Path(model).resolve().name
         task = tasks.of(read_card(Path(model)).schema)
         return _answer(Path(model), name, task, items, all_scores, names, explain)
-    live = project.live
-    version = (project.model(model) if model or live is None else live).record
+    live = scope.live()
+    version = scope.version(model) if model or live is None else live
     artifact = version.artifact()
     if artifact is None or version.pruned is not None:
         raise NotFound("store.version_without_weights", version=version.id, state=version.state)
-    folder = project.workspace.store.artifacts.path(artifact)
+    folder = scope.store.artifacts.path(artifact)
     task = tasks.of(read_card(folder).schema)
     return _answer(folder, version.id, task, items, all_scores, names, explain)
 

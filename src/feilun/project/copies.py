@@ -4,38 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from feilun.config import Settings
 from feilun.messages import t
 from feilun.project.results import Listing, size
+from feilun.store import Store
 from feilun.store import backup as stored
 from feilun.store import restore as restored
 from feilun.table import Table, to_jsonable
 
-if TYPE_CHECKING:
-    from feilun.project.workspace import Workspace
-
 __all__ = ["backup", "restore"]
 
 
-def backup(workspace: Workspace, target: Path) -> Listing:
+def backup(store: Store, target: Path) -> Listing:
     """The workspace as it is at one moment: databases, artifacts, projects' files."""
-    vaults = sorted((workspace.store.folder / "vaults").glob("*.db"))
-    workspace.store.catalog.note("backup.make", str(target))
+    vaults = sorted((store.folder / "vaults").glob("*.db"))
+    store.catalog.note("backup.make", str(target))
     notes = [t("vault.not_in_backup", files=vaults)] if vaults else []
-    return _listing("project.backup_done", target, stored.backup(workspace.store, target), notes)
+    return _listing("project.backup_done", target, stored.backup(store, target), notes)
 
 
-def restore(workspace: Workspace, source: Path) -> Listing:
+def restore(settings: Settings, folder: Path, source: Path) -> Listing:
     """The other way; the workspace must be empty."""
     from feilun.pipeline.durable import prepare
 
-    settings = workspace.settings
     info = restored.restore(
-        source, workspace.folder, settings.database, settings.artifacts, prepare_dbos=prepare
+        source, folder, settings.database, settings.artifacts, prepare_dbos=prepare
     )
-    workspace.store.catalog.note("backup.restore", str(source))
-    return _listing("project.restore_done", workspace.folder, info)
+    return _listing("project.restore_done", folder, info)
 
 
 def _listing(key: str, folder: Path, info: object, notes: Sequence[str] = ()) -> Listing:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from feilun.data._bad_rows import BadRows
 from feilun.data._ticker import Ticker
@@ -25,12 +25,10 @@ from feilun.errors import InvalidData, NotFound, UsageError
 from feilun.messages import t
 from feilun.project.looks import base_processor
 from feilun.project.results import Listing
+from feilun.project.scope import Scope
 from feilun.store.dataset import Dataset, DatasetWriter
 from feilun.table import Result, Table
 from feilun.types import Example, Item, Progress, Schema
-
-if TYPE_CHECKING:
-    from feilun.project.data_verbs import DataVerbs
 
 __all__ = ["Corpus", "add", "corpora", "dataset", "listing", "sample"]
 
@@ -68,7 +66,7 @@ class Corpus(Result):
 
 
 def add(
-    project: DataVerbs,
+    scope: Scope,
     sources: Sequence[Any],
     *,
     columns: Mapping[str, str] | None = None,
@@ -81,22 +79,22 @@ def add(
     does, and then there is no corpus."""
     if not sources:
         raise UsageError("project.no_sources")
-    with project.workspace.store.lock(project.name):
-        return _add(project, sources, columns or {}, read.options(query), report)
+    with scope.store.lock(scope.name):
+        return _add(scope, sources, columns or {}, read.options(query), report)
 
 
 def _add(
-    project: DataVerbs,
+    scope: Scope,
     sources: Sequence[Any],
     columns: Mapping[str, str],
     options: Options,
     report: Callable[[Progress], None] | None,
 ) -> Corpus:
-    config, store, task = project.config(), project.workspace.store, project.task
-    context = project._context(config)
+    config, store, task = scope.config(), scope.store, scope.task
+    context = scope.context()
     places = [Held.place(source) for source in sources]
     given = {r: c for r, c in {**config.data.columns, **columns}.items() if r != "label"}
-    bad = BadRows(project.file.parent / "bad_rows.jsonl")
+    bad = BadRows(scope.file.parent / "bad_rows.jsonl")
     out = store.artifacts.new()
     first: list[Item] = []
     seen: set[bytes] = set()
@@ -106,7 +104,7 @@ def _add(
         with DatasetWriter(out, kinds) as writer:
             for place in places:
                 source = Source(place, options, given)
-                for example in _usable(source, project, bad, Ticker(report)):
+                for example in _usable(source, scope, bad, Ticker(report)):
                     key = content_key(example.item)
                     if key in seen:
                         duplicates += 1
@@ -122,9 +120,9 @@ def _add(
         processor = base_processor(context)
         unknown = getattr(processor, "unknown_share", None)
         ref = store.publish(out, "corpus").ref
-        number = len(corpora(project)) + 1
+        number = len(corpora(scope)) + 1
         made = Corpus(
-            id=f"{project.name}:corpus{number}",
+            id=f"{scope.name}:corpus{number}",
             artifact=ref,
             rows=len(seen),
             characters=characters,
@@ -134,15 +132,15 @@ def _add(
             unknown=round(float(unknown(first)), 4) if unknown else None,
             created=datetime.now(UTC).isoformat(),
         )
-        store.catalog.set_setting(f"corpus:{project.name}:{number:06d}", asdict(made))
+        store.catalog.set_setting(f"corpus:{scope.name}:{number:06d}", asdict(made))
     finally:
         bad.close()
         shutil.rmtree(out, ignore_errors=True)
     return made
 
 
-def _usable(source: Source, project: DataVerbs, bad: BadRows, tick: Ticker) -> Iterator[Example]:
-    for reading in open_readings(source, project.task, need_label=False):
+def _usable(source: Source, scope: Scope, bad: BadRows, tick: Ticker) -> Iterator[Example]:
+    for reading in open_readings(source, scope.task, need_label=False):
         table = reading.table
         tick.begin("read", table.total, table.unit, table.position)
         count = 0
@@ -170,42 +168,42 @@ def _length(item: Item) -> int:
     return len(item) if isinstance(item, str) else 0
 
 
-def corpora(project: DataVerbs) -> list[Corpus]:
+def corpora(scope: Scope) -> list[Corpus]:
     """The corpora of the project, oldest first."""
-    found = project.workspace.store.catalog.settings(f"corpus:{project.name}:")
+    found = scope.store.catalog.settings(f"corpus:{scope.name}:")
     return [Corpus(**found[key]) for key in sorted(found)]
 
 
-def dataset(project: DataVerbs, name: str | None = None) -> Dataset:
+def dataset(scope: Scope, name: str | None = None) -> Dataset:
     """The rows of one corpus (``reviews:corpus2``, or ``2``), of the latest by default; its labels
     are those of the latest data version, to choose from. Raises `NotFound` naming those there
     are."""
-    known = corpora(project)
+    known = corpora(scope)
     wanted = [
         one for one in known if name is None or name in (one.id, one.id.rpartition("corpus")[2])
     ]
     if not wanted:
         options = [one.id for one in known] or "-"
         raise NotFound("corpus.none", name=name or "", options=options)
-    store = project.workspace.store
+    store = scope.store
     data = Dataset(store.artifacts.path(wanted[-1].artifact))
-    latest = store.catalog.latest_data(project.name)
+    latest = store.catalog.latest_data(scope.name)
     if latest is not None:
         labels = Dataset(store.artifacts.path(latest.artifact)).schema.labels
         data.schema = replace(data.schema, labels=labels)
     return data
 
 
-def listing(project: DataVerbs) -> Listing:
+def listing(scope: Scope) -> Listing:
     """The corpora as a list."""
-    rows = [one.to_json() for one in corpora(project)]
+    rows = [one.to_json() for one in corpora(scope)]
     shown = [[r["id"], ", ".join(r["sources"]), f"{r['rows']:,}"] for r in rows]
     columns = [t("corpus.corpus"), t("corpus.sources"), t("project.rows")]
-    return Listing(rows, Table(project.name, columns if rows else (), shown, [t("corpus.about")]))
+    return Listing(rows, Table(scope.name, columns if rows else (), shown, [t("corpus.about")]))
 
 
 def sample(
-    project: DataVerbs,
+    scope: Scope,
     out: Path,
     *,
     name: str | None = None,
@@ -215,7 +213,7 @@ def sample(
 ) -> Exported:
     """Writes `rows` rows of a corpus, drawn by lot, to the new file `out` for labelling, in a
     format of `feilun.data.export`."""
-    data = dataset(project, name)
+    data = dataset(scope, name)
     draw = random.Random(seed)
     held: list[str] = []
     for number, example in enumerate(data.examples()):

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 from feilun.data.sources.base import AS_FOUND, ReadOptions
 from feilun.errors import UsageError
 from feilun.project import looks
-from feilun.project.base import ProjectBase, Report
+from feilun.project.base import ProjectBase
 from feilun.project.results import Added, Listing
+from feilun.project.scope import Report
 
 if TYPE_CHECKING:
     from feilun.project.corpus import Corpus
@@ -60,7 +61,7 @@ class DataVerbs(ProjectBase):
         from feilun.project import adding
 
         return adding.add(
-            self,
+            self.scope,
             sources,
             columns=columns,
             split=split,
@@ -92,7 +93,7 @@ class DataVerbs(ProjectBase):
         from feilun.project import corpus
 
         return corpus.add(
-            self,
+            self.scope,
             sources,
             columns=columns,
             query=query,
@@ -121,7 +122,7 @@ class DataVerbs(ProjectBase):
         from feilun.project.watch import watch
 
         return watch(
-            self,
+            self.scope,
             Path(folder),
             every=every,
             once=once,
@@ -149,15 +150,15 @@ class DataVerbs(ProjectBase):
         `NotFound` before the first version."""
         from feilun.project import auditing
 
-        context, folder = self._context(self.config(), report), self.file.parent / "audit"
+        context, folder = self.scope.context(report), self.file.parent / "audit"
         read = ReadOptions(encoding, delimiter, header_row, sheet)
         if files:
             return auditing.audit_files(context, files, columns or {}, query, folder, read)
         if read != AS_FOUND:
             raise UsageError("formats.reading_without_file")
         if quick:
-            return looks.audit(context, self._data())
-        return auditing.audit_version(context, self._data(), folder)
+            return looks.audit(context, self.scope.data())
+        return auditing.audit_version(context, self.scope.data(), folder)
 
     def clean(
         self,
@@ -176,7 +177,7 @@ class DataVerbs(ProjectBase):
         from feilun.project import mend
 
         return mend.clean(
-            self,
+            self.scope,
             recipe=recipe,
             dry_run=dry_run,
             forget_recipe=forget_recipe,
@@ -188,13 +189,13 @@ class DataVerbs(ProjectBase):
         """The cleanings that the latest data version went through."""
         from feilun.project import mend
 
-        return mend.recipe(self)
+        return mend.recipe(self.scope)
 
     def recipe_toml(self) -> str:
         """The recipe as a file for `clean`, without the rows that files named."""
         from feilun.project import mend
 
-        return mend.recipe_toml(self)
+        return mend.recipe_toml(self.scope)
 
     def use_data(self, version: str, *, relearn: bool = False) -> Used:
         """Makes the next data version equal to an earlier one, such as ``reviews:2`` or ``2``.
@@ -202,7 +203,7 @@ class DataVerbs(ProjectBase):
         learnt waits for the next update again."""
         from feilun.project import mend
 
-        return mend.use(self, version, relearn=relearn)
+        return mend.use(self.scope, version, relearn=relearn)
 
     def export_data(
         self,
@@ -218,14 +219,14 @@ class DataVerbs(ProjectBase):
         from feilun.project.labelling import export_data
 
         named = Path(only) if only else None
-        return export_data(self, Path(file), format=format, split=split, only=named)
+        return export_data(self.scope, Path(file), format=format, split=split, only=named)
 
     def unmask(self, file: str | Path, out: str | Path | None = None) -> dict[str, Any]:
         """Turns the reversible masks in a text file back, into the new file `out`."""
         from feilun.project.unmask import unmask_file
 
-        return unmask_file(self, Path(file), Path(out) if out else None)
+        return unmask_file(self.scope, Path(file), Path(out) if out else None)
 
     def show(self, rows: int = 5) -> Listing:
         """The data versions and some rows of the latest."""
-        return looks.show(self._context(self.config()), self._data(), rows)
+        return looks.show(self.scope.context(), self.scope.data(), rows)

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -17,14 +17,12 @@ from feilun.feedback.drift.measure import LEAST, MOST
 from feilun.feedback.novelty import Sketch, sketch
 from feilun.messages import t
 from feilun.pipeline.context import Context
+from feilun.project.scope import Scope
 from feilun.store.catalog import Catalog
 from feilun.store.dataset import Dataset, is_media
 from feilun.store.records import ModelVersion, Prediction
 from feilun.table import Result, Table, to_jsonable
 from feilun.types import Item
-
-if TYPE_CHECKING:
-    from feilun.project.project import Project
 
 __all__ = ["DriftView", "due", "known_rows", "look", "noted", "sentence"]
 
@@ -126,25 +124,25 @@ def due(context: Context, version: ModelVersion) -> bool:
     return answered - seen >= max(LEAST, int(_FRESH * min(seen, MOST)))
 
 
-def look(project: Project) -> DriftView:
+def look(scope: Scope) -> DriftView:
     """Looks at the live version where enough is new, else tells what was found before."""
-    context = project._context(project.config())
-    live = project.live
-    if live is None or live.record.data_version is None:
-        return DriftView(project.name, live.id if live else None, None, False, ())
-    version = live.record
+    context = scope.context()
+    live = scope.live()
+    if live is None or live.data_version is None:
+        return DriftView(scope.name, live.id if live else None, None, False, ())
+    version = live
     before, found = _state(context.store.catalog, version.id)
     fresh = due(context, version)
     if fresh:
-        answered, kept = context.store.ledger.answered(project.name, version.id)
+        answered, kept = context.store.ledger.answered(scope.name, version.id)
         number = int(before.get("looks", 0)) + 1
         new = _measured(context, version, number, answered - kept)
         if new is None:
-            return DriftView(project.name, version.id, found, False, _shown(context, found))
+            return DriftView(scope.name, version.id, found, False, _shown(context, found))
         found = new
         state = {"looks": number, "seen": answered, "found": found.to_json()}
         context.store.catalog.set_setting(_key(version.id), json.dumps(state))
-    return DriftView(project.name, version.id, found, fresh, _shown(context, found))
+    return DriftView(scope.name, version.id, found, fresh, _shown(context, found))
 
 
 def _measured(context: Context, version: ModelVersion, number: int, not_kept: int) -> Drift | None:

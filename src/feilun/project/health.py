@@ -9,16 +9,13 @@ import platform
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from feilun.errors import FeilunError
 from feilun.messages import t
+from feilun.project.scope import WorkspaceScope
 from feilun.store.check import check as check_store
 from feilun.store.records import CheckResult
 from feilun.table import Result, Table
-
-if TYPE_CHECKING:
-    from feilun.project.workspace import Workspace
 
 __all__ = ["Health", "check"]
 
@@ -39,9 +36,9 @@ class Health(Result):
         return (Table(title, columns, rows),)
 
 
-def check(workspace: Workspace) -> Health:
+def check(scope: WorkspaceScope) -> Health:
     """Looks at Python, memory, the packages that training needs, the store, and every project."""
-    checks = [*_machine(), *_packages(), *_workspace(workspace)]
+    checks = [*_machine(), *_packages(), *_workspace(scope)]
     return Health(all(c.ok for c in checks), checks)
 
 
@@ -73,9 +70,9 @@ def _package(name: str, needed: bool, fix: str) -> CheckResult:
         return CheckResult(name, not needed, detail, fix)
 
 
-def _workspace(workspace: Workspace) -> Iterator[CheckResult]:
-    yield from check_store(workspace.store)
-    for project in workspace.projects():
+def _workspace(scope: WorkspaceScope) -> Iterator[CheckResult]:
+    yield from check_store(scope.store)
+    for project in scope.projects():
         try:
             project.config()
         except FeilunError as error:

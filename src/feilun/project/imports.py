@@ -7,21 +7,21 @@ import json
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from feilun.engines.card import read_card
 from feilun.errors import CorruptArtifact, InvalidData, NotFound
 from feilun.messages import t
 from feilun.project.export import ABOUT, FLOAT, RIDERS
+from feilun.project.scope import WorkspaceScope
+from feilun.project.template import project_file
+from feilun.store import Store
 from feilun.store.records import ModelVersion
-
-if TYPE_CHECKING:
-    from feilun.project.workspace import Workspace
 
 __all__ = ["import_version"]
 
 
-def import_version(workspace: Workspace, folder: Path, name: str | None) -> ModelVersion:
+def import_version(scope: WorkspaceScope, folder: Path, name: str | None) -> ModelVersion:
     """Checks every file against the hashes in ``about.json``, then keeps the version in the
     project `name` (default: the one it came from), which is made when it is not there. It goes
     live at once where nothing is live yet.
@@ -32,14 +32,14 @@ def import_version(workspace: Workspace, folder: Path, name: str | None) -> Mode
     about = _about(folder)
     card = read_card(folder)
     project = name or str(about["version"]).partition("@")[0]
-    store = workspace.store
-    _project(workspace, project, card.schema.task, folder)
+    store = scope.store
+    _project(scope, project, card.schema.task, folder)
     names = [name for name in about["files"] if Path(name).parts[0] not in RIDERS]
-    variant = store.publish(_copy(workspace, folder, names), "variant").ref
+    variant = store.publish(_copy(store, folder, names), "variant").ref
     weights, whole = variant, [name for name in about["files"] if Path(name).parts[0] == FLOAT]
     if whole:
         inner = [str(Path(name).relative_to(FLOAT)) for name in whole]
-        weights = store.publish(_copy(workspace, folder / FLOAT, inner), "weights").ref
+        weights = store.publish(_copy(store, folder / FLOAT, inner), "weights").ref
     figures: dict[str, Any] = dict(about["variants"])
     chosen = about["variant"]
     if chosen:
@@ -77,20 +77,20 @@ def _about(folder: Path) -> dict[str, Any]:
     return about
 
 
-def _project(workspace: Workspace, name: str, task: str, folder: Path) -> None:
+def _project(scope: WorkspaceScope, name: str, task: str, folder: Path) -> None:
     """Makes the project where it is not there; refuses one that answers something else."""
     try:
-        kept = workspace.store.catalog.project(name).task
+        kept = scope.store.catalog.project(name).task
     except NotFound:
-        workspace.init(name, task)
+        scope.init(name, task, project_file(name, task, None))
         return
     if kept != task:
         raise InvalidData("project.other_task", folder=folder, given=task, project=name, kept=kept)
 
 
-def _copy(workspace: Workspace, folder: Path, names: Iterable[str]) -> Path:
+def _copy(store: Store, folder: Path, names: Iterable[str]) -> Path:
     """The files that were checked and nothing else."""
-    target = workspace.store.artifacts.new()
+    target = store.artifacts.new()
     for name in names:
         (target / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(folder / name, target / name)

@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 from feilun.data.clean.named import read_ids
 from feilun.data.export import export
 from feilun.errors import UsageError
 from feilun.messages import t
+from feilun.project.scope import Scope
 from feilun.table import Result, Table
 from feilun.types import Split
-
-if TYPE_CHECKING:
-    from feilun.project.base import ProjectBase
 
 __all__ = ["RowsWritten", "export_data"]
 
@@ -43,7 +41,7 @@ class RowsWritten(Result):
 
 
 def export_data(
-    project: ProjectBase,
+    scope: Scope,
     file: Path,
     *,
     format: str | None = None,
@@ -53,8 +51,8 @@ def export_data(
     """Writes rows of the latest data version to `file`; `Project.export_data` says how."""
     if split not in (None, "train", "validation", "test"):
         raise UsageError("project.bad_split", split=split)
-    version = project._data()
-    data = project._context(project.config()).dataset(version)
+    version = scope.data()
+    data = scope.context().dataset(version)
     named = read_ids(only) if only is not None else None
     done = export(data, file, format=format, split=cast("Split | None", split), only=named)
     return RowsWritten(version.id, done.rows, done.format, done.file, done.media, done.config)

@@ -6,16 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from feilun.errors import UsageError
 from feilun.messages import t
+from feilun.project.scope import WorkspaceScope
 from feilun.store.ledger_roots import FOLDER, export_root, read_roots
 from feilun.store.ledger_verify import Verification
 from feilun.table import Result, Table
-
-if TYPE_CHECKING:
-    from feilun.project.workspace import Workspace
 
 __all__ = ["RootList", "Verified", "roots", "verify"]
 
@@ -59,7 +57,7 @@ class RootList(Result):
         return (Table(t("project.ledger_roots", folder=self.folder), columns, rows),)
 
 
-def verify(workspace: Workspace, day: str | None = None, folder: Path | None = None) -> Verified:
+def verify(scope: WorkspaceScope, day: str | None = None, folder: Path | None = None) -> Verified:
     """Computes the ledger's hashes and sums again, of `day` (``2026-11-22``) or of all days, and
     compares them with the exported roots in `folder` (default: the workspace's). Raises
     `UsageError` for a day that is none."""
@@ -68,8 +66,8 @@ def verify(workspace: Workspace, day: str | None = None, folder: Path | None = N
             day = date.fromisoformat(day).isoformat()
         except ValueError:
             raise UsageError("project.not_a_day", day=day) from None
-    exported = read_roots(folder or workspace.folder / FOLDER)
-    done: Verification = workspace.store.ledger.verify(day=day, exported=exported)
+    exported = read_roots(folder or scope.folder / FOLDER)
+    done: Verification = scope.store.ledger.verify(day=day, exported=exported)
     faults = [
         {
             "code": fault.code,
@@ -84,13 +82,13 @@ def verify(workspace: Workspace, day: str | None = None, folder: Path | None = N
     return Verified(done.ok, done.days, done.links, done.events, done.roots, done.found, faults)
 
 
-def roots(workspace: Workspace, folder: Path | None = None) -> RootList:
+def roots(scope: WorkspaceScope, folder: Path | None = None) -> RootList:
     """Closes the finished days that are open, and writes every root into `folder` (default: the
     workspace's ``ledger-roots``) that is not there."""
-    target = folder or workspace.folder / FOLDER
-    made = workspace.store.ledger.make_roots()
+    target = folder or scope.folder / FOLDER
+    made = scope.store.ledger.make_roots()
     rows = []
-    for root in workspace.store.ledger.roots():
+    for root in scope.store.ledger.roots():
         path = export_root(root, target)
         rows.append({"day": root.day, "root": root.root, "events": root.events, "file": str(path)})
     return RootList(str(target), len(made), rows)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from feilun.billing.currency import amount_text, exact_text
 from feilun.billing.economics import (
@@ -23,10 +23,8 @@ from feilun.config import ServingConfig
 from feilun.errors import InvalidData
 from feilun.messages import t
 from feilun.money import MICRO
+from feilun.project.scope import WorkspaceScope
 from feilun.table import Result, Table
-
-if TYPE_CHECKING:
-    from feilun.project.workspace import Workspace
 
 __all__ = ["Margins", "SuggestedPrice", "margin", "suggest_price"]
 
@@ -110,7 +108,7 @@ class SuggestedPrice(Result):
 
 
 def suggest_price(
-    workspace: Workspace,
+    scope: WorkspaceScope,
     project: str | None,
     *,
     margin: float,
@@ -126,18 +124,18 @@ def suggest_price(
     where it answered nothing. Raises `InvalidData` where nothing was answered, and for a margin or
     a load that cannot be.
     """
-    chosen = workspace.project(project)
+    chosen = scope.project(project)
     serving = chosen.config().serving
     price = serving.machine_per_hour if per_hour is None else per_hour
     since = datetime.now(UTC) - timedelta(days=days)
-    found = workspace.store.ledger.usage(project=chosen.name, since=since, by=("model_version",))
-    live = chosen.live
+    found = scope.store.ledger.usage(project=chosen.name, since=since, by=("model_version",))
+    live = chosen.live()
     of_live = [row for row in found if live is not None and row.by["model_version"] == live.id]
     rows = [row for row in of_live or found if row.units.get("inputs", 0) > 0]
     inputs = sum(row.units["inputs"] for row in rows)
     if not inputs:
         raise InvalidData("plans.nothing_answered", project=chosen.name, days=days)
-    served_at = _served_at(workspace)
+    served_at = _served_at(scope)
     seconds = sum(
         busy_seconds(row, served_at.get(str(row.by["model_version"]), price)) for row in rows
     )
@@ -163,7 +161,7 @@ def suggest_price(
 
 
 def margin(
-    workspace: Workspace,
+    scope: WorkspaceScope,
     *,
     by: By = "customer",
     month: str | None = None,
@@ -182,10 +180,10 @@ def margin(
     name = parse_month(month) if month else f"{now:%Y-%m}"
     begin = datetime.fromisoformat(f"{name}-01").replace(tzinfo=UTC)
     end = (begin + timedelta(days=32)).replace(day=1)
-    store = workspace.store
+    store = scope.store
     started = store.ledger.first_event() or now
     hours = max(0.0, (min(end, now) - max(begin, started)).total_seconds() / 3600) * machines
-    configs = [project.config().serving for project in workspace.projects()]
+    configs = [project.config().serving for project in scope.projects()]
     dearest = max(configs, key=lambda serving: serving.machine_per_hour, default=None)
     price = per_hour if per_hour is not None else dearest.machine_per_hour if dearest else 0.0
     currency = dearest.currency if dearest else "USD"
@@ -196,7 +194,7 @@ def margin(
     found, unborne = margins(
         rows,
         by,
-        per_hour=_served_at(workspace),
+        per_hour=_served_at(scope),
         machine=(price, currency),
         paid_hours=hours,
         exchange=_rates(exchange or {}),
@@ -243,12 +241,12 @@ def _words(one: Margin, name: str, by: By) -> str:
     return t(f"plans.{one.verdict}", who=who, amount=less, currency=one.currency)
 
 
-def _served_at(workspace: Workspace) -> dict[str, float]:
+def _served_at(scope: WorkspaceScope) -> dict[str, float]:
     """What an hour of the machine cost when each version was served."""
     found: dict[str, float] = {}
     unsaid = ServingConfig().machine_per_hour
-    for project in workspace.store.catalog.projects():
-        for version in workspace.store.catalog.model_versions(project.name):
+    for project in scope.store.catalog.projects():
+        for version in scope.store.catalog.model_versions(project.name):
             serving = (version.config.get("project") or {}).get("serving") or {}
             found[version.id] = float(serving.get("machine_per_hour", unsaid))
     return found

@@ -17,6 +17,7 @@ from feilun.data.versions import build
 from feilun.errors import InvalidData, NotFound
 from feilun.messages import t
 from feilun.project.results import Listing
+from feilun.project.scope import Scope
 from feilun.store.records import DataVersion
 from feilun.store.vault import vault_file
 from feilun.table import Result, Table
@@ -25,7 +26,6 @@ from feilun.types import Progress
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from feilun.project.base import ProjectBase
 
 __all__ = ["Cleaned", "Used", "clean", "recipe", "recipe_toml", "use"]
 
@@ -104,7 +104,7 @@ class Used(Result):
 
 
 def clean(
-    project: ProjectBase,
+    scope: Scope,
     *,
     recipe: str | Path | None = None,
     dry_run: bool = False,
@@ -119,23 +119,23 @@ def clean(
         given["mask"] = KINDS
     if given or not (passes or forget_recipe):
         passes.append(cleaning(**given))
-    named = _named(project, passes)
-    config, store = project.config(), project.workspace.store
-    context = project._context(config)
+    named = _named(scope, passes)
+    config, store = scope.config(), scope.store
+    context = scope.context()
     mending = Mending(
         passes,
         named=named,
         forget=forget_recipe,
-        vault=vault_file(store.folder, project.name),
+        vault=vault_file(store.folder, scope.name),
         passing=dry_run,
     )
-    with store.lock(project.name):
-        parent = project._data()
+    with store.lock(scope.name):
+        parent = scope.data()
         out = store.artifacts.new()
         try:
             built = build(
                 [],
-                task=project.task,
+                task=scope.task,
                 settings=config.data,
                 task_settings=context.task_settings(),
                 previous=context.dataset(parent),
@@ -144,7 +144,7 @@ def clean(
                 new_label_rows=config.update.new_label_rows,
                 mending=mending,
             )
-            notes = _notes(project, parent, built, mending, dry_run)
+            notes = _notes(scope, parent, built, mending, dry_run)
             if dry_run:
                 return _cleaned(None, parent, built, notes)
             ref = store.publish(out, "data").ref
@@ -153,7 +153,7 @@ def clean(
         details = built.to_json()
         details.pop("out")
         version = store.catalog.add_data_version(
-            project.name,
+            scope.name,
             ref,
             "clean",
             parent=parent.id,
@@ -164,19 +164,19 @@ def clean(
     return _cleaned(version.id, parent, built, notes)
 
 
-def _named(project: ProjectBase, passes: Sequence[Cleaning]) -> Named:
+def _named(scope: Scope, passes: Sequence[Cleaning]) -> Named:
     """What the files of all passes name together."""
     labels: dict[str, str] = {}
     dropped: dict[str, str] = {}
     for one in passes:
-        named = read_named(project.task, one.relabel, one.drop_rows)
+        named = read_named(scope.task, one.relabel, one.drop_rows)
         labels |= named.labels
         dropped |= named.dropped
     return Named(labels, dropped)
 
 
 def _notes(
-    project: ProjectBase, parent: DataVersion, built: BuildReport, mending: Mending, dry_run: bool
+    scope: Scope, parent: DataVersion, built: BuildReport, mending: Mending, dry_run: bool
 ) -> list[str]:
     notes = []
     named, missing = len(mending.named.ids), mending.missing
@@ -195,10 +195,10 @@ def _notes(
         notes.append(t("clean.test_changed", dropped=before - after, changed=changed))
     masked = any(step.step == "mask" for step in built.mended)
     if masked:
-        versions = project.workspace.store.catalog.data_versions(project.name)
+        versions = scope.store.catalog.data_versions(scope.name)
         notes.append(t("clean.earlier_hold", versions=[v.id for v in versions]))
     if masked and any(row.get("reversible") for row in built.recipe) and not dry_run:
-        file = vault_file(project.workspace.store.folder, project.name)
+        file = vault_file(scope.store.folder, scope.name)
         notes.append(t("clean.vault_at", file=file))
     return notes + [warning.text() for warning in built.warnings]
 
@@ -222,9 +222,9 @@ def _cleaned(
     )
 
 
-def recipe(project: ProjectBase) -> Listing:
+def recipe(scope: Scope) -> Listing:
     """The recipe of the latest data version: `rows` one object a cleaning."""
-    data = project._data()
+    data = scope.data()
     listed: list[dict[str, Any]] = [dict(row) for row in data.info.get("recipe", ())]
     rows = [
         [str(place), t(f"clean.name_{name}"), _value(value)]
@@ -233,14 +233,14 @@ def recipe(project: ProjectBase) -> Listing:
         if name not in ("reversible", "vault")
     ]
     notes = []
-    if count := remembered(project._context(project.config()).dataset(data).folder):
+    if count := remembered(scope.context().dataset(data).folder):
         notes.append(t("clean.remembered", count=count))
     key = "clean.recipe_of" if rows else "clean.no_recipe"
     columns = [t(f"clean.{name}") for name in ("place", "step", "value")]
     return Listing(listed, Table(t(key, version=data.id), columns if rows else (), rows, notes))
 
 
-def recipe_toml(project: ProjectBase) -> str:
+def recipe_toml(scope: Scope) -> str:
     """The recipe as a file that ``--recipe`` reads."""
     rows = [
         {
@@ -248,7 +248,7 @@ def recipe_toml(project: ProjectBase) -> str:
             for name, value in row.items()
             if name not in ("vault", "relabel", "drop_rows")
         }
-        for row in project._data().info.get("recipe", ())
+        for row in scope.data().info.get("recipe", ())
     ]
     return to_toml([row for row in rows if row])
 
@@ -261,24 +261,24 @@ def _value(value: Any) -> str:
     return "✓" if value is True else str(value)
 
 
-def use(project: ProjectBase, name: str, *, relearn: bool = False) -> Used:
+def use(scope: Scope, name: str, *, relearn: bool = False) -> Used:
     """Makes an earlier data version the latest; `Project.use_data` says how."""
-    catalog, ledger = project.workspace.store.catalog, project.workspace.store.ledger
-    versions = catalog.data_versions(project.name)
+    catalog, ledger = scope.store.catalog, scope.store.ledger
+    versions = catalog.data_versions(scope.name)
     if not versions:
-        raise NotFound("project.no_data", project=project.name)
-    wanted = name if ":" in name else f"{project.name}:{name}"
+        raise NotFound("project.no_data", project=scope.name)
+    wanted = name if ":" in name else f"{scope.name}:{name}"
     target = next((version for version in versions if version.id == wanted), None)
     if target is None:
         options = [version.id for version in versions]
         raise NotFound("clean.no_version", name=name, options=options)
-    with project.workspace.store.lock(project.name):
-        latest = catalog.data_versions(project.name)[-1]
+    with scope.store.lock(scope.name):
+        latest = catalog.data_versions(scope.name)[-1]
         if latest.artifact == target.artifact:
             return Used(latest.id, target.id, True, latest.counts, ())
         info = {key: value for key, value in target.info.items() if key not in _OWN}
         version = catalog.add_data_version(
-            project.name,
+            scope.name,
             target.artifact,
             "use",
             parent=latest.id,

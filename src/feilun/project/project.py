@@ -10,10 +10,7 @@ from feilun.data.sources.base import AS_FOUND, Held, ReadOptions
 from feilun.errors import NotFound, Refused, UsageError
 from feilun.messages import t
 from feilun.project import answers, beside, looks
-from feilun.project.base import Report
 from feilun.project.data_verbs import DataVerbs
-from feilun.project.model import Model
-from feilun.project.resolve import resolve
 from feilun.project.results import (
     Compressed,
     Deployed,
@@ -22,9 +19,12 @@ from feilun.project.results import (
     Listing,
     Predicted,
     Turned,
+    scored,
 )
+from feilun.project.scope import Report
 from feilun.store.ids import new_id
-from feilun.store.records import RunKind
+from feilun.store.records import ModelVersion, RunKind
+from feilun.table import Table
 from feilun.types import Item
 
 if TYPE_CHECKING:
@@ -32,7 +32,55 @@ if TYPE_CHECKING:
     from feilun.project.forecast import ForecastView
     from feilun.project.review import ReviewItem, Settled
 
-__all__ = ["Project"]
+__all__ = ["Model", "Project"]
+
+
+class Model:
+    """A trained version, ``reviews@3``: what it scores and the verbs that concern it alone."""
+
+    def __init__(self, project: Project, record: ModelVersion) -> None:
+        self.project = project
+        self.record = record
+
+    @property
+    def id(self) -> str:
+        """Its name, ``reviews@3``."""
+        return self.record.id
+
+    @property
+    def state(self) -> str:
+        """``candidate``, ``live``, ``retired``, ``refused`` or ``failed``."""
+        return self.record.state
+
+    @property
+    def metrics(self) -> Mapping[str, Any]:
+        """What was measured: scores with intervals by name, and how the training went."""
+        return self.record.metrics
+
+    def predict(self, items: Item | Sequence[Item], all_scores: bool = False) -> Predicted:
+        """Answers in this process, unmetered."""
+        return self.project.predict(items, model=self.id, all_scores=all_scores)
+
+    def evaluate(self, on: str | Path | None = None) -> Evaluated:
+        """Judges it; see `Project.evaluate`."""
+        return self.project.evaluate(self.id, on=on)
+
+    def deploy(self, *, force: bool = False, reason: str | None = None) -> Deployed:
+        """Puts it live; see `Project.deploy`."""
+        return self.project.deploy(self.id, force=force, reason=reason)
+
+    def export(self, folder: Path | str) -> list[str]:
+        """Writes it as a folder that explains itself; see `Project.export`."""
+        return self.project.export(self.id, folder)
+
+    def __repr__(self) -> str:
+        return f"Model({self.id!r}, {self.record.method}, {self.state})"
+
+    def _repr_html_(self) -> str:
+        scores = self.record.metrics.get("test", {})
+        rows = [[t(f"metrics.{name}"), scored(name, score)] for name, score in scores.items()]
+        title = f"{self.id} · {self.record.method} · {t(f'project.state_{self.state}')}"
+        return Table(title, [t("project.metric"), t("project.score")], rows)._repr_html_()
 
 
 class Project(DataVerbs):
@@ -51,7 +99,7 @@ class Project(DataVerbs):
         """The whole wheel on the latest data: plan, and for each rung train, compress, evaluate,
         deploy what the gate lets through. Resumes an interrupted run of the same data and
         settings; `restart` begins anew. Raises `AlreadyRunning` while another process runs it."""
-        self._data()
+        self.scope.data()
         return self._turn("run", method, overrides, restart, report)
 
     def train(
@@ -63,7 +111,7 @@ class Project(DataVerbs):
         report: Report | None = None,
     ) -> Turned:
         """The planned rungs as candidates, neither judged nor deployed."""
-        self._data()
+        self.scope.data()
         return self._turn("train", method, overrides, restart, report)
 
     def update(
@@ -88,8 +136,7 @@ class Project(DataVerbs):
         changes = dict(overrides or {})
         if method is not None:
             changes["training.method"] = method
-        config, methods = resolve(self.file, changes)
-        self._agrees(config)
+        config, methods = self.scope.resolved(changes)
         from feilun.pipeline.runner import turn
 
         run, repeated = turn(
@@ -135,27 +182,18 @@ class Project(DataVerbs):
         """Every version, newest first, with its state, verdict and score."""
         from feilun.project.version_list import version_list
 
-        return version_list(self)
+        return version_list(self.scope)
 
     def model(self, name: str | None = None) -> Model:
         """The version of this name: ``reviews@3``, ``3``, ``live``, or the latest by default.
         Raises `NotFound` naming the versions there are."""
-        if name is None and not self.workspace.store.catalog.model_versions(self.name):
-            raise NotFound("project.nothing_trained", project=self.name)
-        wanted = name or self.name
-        if "@" not in wanted and wanted != self.name:
-            wanted = f"{self.name}@{wanted}"
-        version = self.workspace.store.catalog.model_version(wanted)
-        if version.project != self.name:
-            raise UsageError("project.other_project", model=version.id, project=self.name)
-        return Model(self, version)
+        return Model(self, self.scope.version(name))
 
     @property
     def live(self) -> Model | None:
         """The version that answers now, None before the first."""
-        catalog = self.workspace.store.catalog
-        deployment = catalog.live(catalog.project(self.name).endpoint)
-        return Model(self, catalog.model_version(deployment.version)) if deployment else None
+        version = self.scope.live()
+        return Model(self, version) if version else None
 
     def evaluate(
         self,
@@ -174,8 +212,8 @@ class Project(DataVerbs):
         read = ReadOptions(encoding, delimiter, header_row, sheet)
         if on is None and read != AS_FOUND:
             raise UsageError("formats.reading_without_file")
-        version = self.model(model).record
-        context = self._context(self.config(), report)
+        version = self.scope.version(model)
+        context = self.scope.context(report)
         if on is not None:
             return answers.evaluate_file(context, version, on, read)
         from feilun.pipeline.steps import evaluate
@@ -187,9 +225,9 @@ class Project(DataVerbs):
         """Builds and measures the variants of a version and chooses one."""
         from feilun.pipeline.steps import compress
 
-        version = self.model(model).record
+        version = self.scope.version(model)
         with self.workspace.store.lock(self.name):
-            packed = compress(self._context(self.config(), report), version=version.id)
+            packed = compress(self.scope.context(report), version=version.id)
         return looks.compressed(self.workspace.store, version.id, packed)
 
     def deploy(
@@ -214,8 +252,8 @@ class Project(DataVerbs):
             raise UsageError("project.force_needs_reason")
         from feilun.pipeline.steps import compress, deploy, evaluate
 
-        context = self._context(self.config(), report)
-        version = self.model(model).record
+        context = self.scope.context(report)
+        version = self.scope.version(model)
         catalog = self.workspace.store.catalog
         endpoint = catalog.project(self.name).endpoint
         place = beside.wanted(self.workspace.store, endpoint, canary, shadow)
@@ -281,10 +319,10 @@ class Project(DataVerbs):
         tells what each word or square added."""
         if Held.is_table(items):
             rows = answers.rows_of(self.task, items, self.config().data.columns)
-            return answers.predict(self, rows, model, all_scores, explain=explain)
+            return answers.predict(self.scope, rows, model, all_scores, explain=explain)
         single = items is None or isinstance(items, (str, bytes, int, float, Mapping))
         listed = [cast(Item, items)] if single else list(cast(Sequence[Item], items))
-        return answers.predict(self, listed, model, all_scores, explain=explain)
+        return answers.predict(self.scope, listed, model, all_scores, explain=explain)
 
     def predict_files(
         self,
@@ -307,7 +345,7 @@ class Project(DataVerbs):
         items = answers.read_items(self.task, given, self.config().data.columns, read)
         names = answers.file_names(self.task, given)
         if url is None:
-            return answers.predict(self, items, model, all_scores, names, explain)
+            return answers.predict(self.scope, items, model, all_scores, names, explain)
         secret = key or self.workspace.settings.key
         if not secret:
             raise UsageError("project.no_key")
@@ -318,7 +356,7 @@ class Project(DataVerbs):
         Returns the names of its files. Raises `Conflict` when `folder` exists."""
         from feilun.project.export import export
 
-        return export(self._context(self.config()), self.model(model).record, Path(folder))
+        return export(self.scope.context(), self.scope.version(model), Path(folder))
 
     # Feedback
 
@@ -333,14 +371,14 @@ class Project(DataVerbs):
         them a share drawn at random. Call `ReviewItem.label` to correct or confirm one."""
         from feilun.project.review import review
 
-        return review(self, limit)
+        return review(self.scope, limit)
 
     def drift(self) -> DriftView:
         """Whether inputs and answers are still like those that the live version was made from:
         looks where enough is new, else tells what was found before."""
         from feilun.project.drift import look
 
-        return look(self)
+        return look(self.scope)
 
     def forecast(
         self,
@@ -354,12 +392,12 @@ class Project(DataVerbs):
         (default: the latest): to learn it, and to prove it on the test rows."""
         from feilun.project.forecast import look
 
-        version = self.model(model).record if model or self.models() else None
-        return look(self._context(self.config(), report), version, gain, target)
+        version = self.scope.version(model) if model or self.models() else None
+        return look(self.scope.context(report), version, gain, target)
 
     def settle(self, customer: str, *, accept: bool) -> Settled:
         """All corrections of a customer (or key) that were held back count as the operator's, or
         are never learned. Raises `NotFound` when there are none."""
         from feilun.project.review import settle
 
-        return settle(self, customer, accept)
+        return settle(self.scope, customer, accept)

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from feilun.errors import NotFound
 from feilun.feedback.collect import accept
@@ -19,12 +19,10 @@ from feilun.messages import t
 from feilun.pipeline.context import Context
 from feilun.pipeline.sifting import sifted, told
 from feilun.project.drift import known_rows, noted
+from feilun.project.scope import Scope
 from feilun.store import Store
 from feilun.store.records import Asked, Prediction
 from feilun.table import Result, Table
-
-if TYPE_CHECKING:
-    from feilun.project.project import Project
 
 __all__ = ["ReviewItem", "Settled", "review", "settle"]
 
@@ -73,13 +71,13 @@ class ReviewItem:
         return bool(self._added) and self._store.ledger.take_back(self._added.pop())
 
 
-def review(project: Project, limit: int) -> Iterator[ReviewItem]:
+def review(scope: Scope, limit: int) -> Iterator[ReviewItem]:
     """At most `limit` answers: corrections that were held back, rows that show a drift best, then
     the doubtful ones, between which a share (`feedback.audit`) is drawn from all that the live
     version answered."""
-    context = project._context(project.config())
+    context = scope.context()
     store = context.store
-    live = project.live
+    live = scope.live()
     ranked = _ranked(context, limit)
     drawn = _drawn(context, live.id, len(ranked), limit) if live else []
     lots = {(row.prediction_id, row.index) for row in drawn}
@@ -181,11 +179,11 @@ class Settled(Result):
         return (Table(t(key, rows=self.rows, customer=self.customer), (), ()),)
 
 
-def settle(project: Project, who: str, accepted: bool) -> Settled:
+def settle(scope: Scope, who: str, accepted: bool) -> Settled:
     """Settles all held corrections of the customer of this name or of the key with this visible
     beginning: as the operator's own word, or never to be learned. Raises `NotFound` when nobody of
     that name has any."""
-    context = project._context(project.config())
+    context = scope.context()
     catalog, ledger = context.store.catalog, context.store.ledger
     found = _sifted(context)
     held = found.held if found is not None else ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from feilun import registry
 from feilun.config import ProjectConfig, ProjectSection, describe_faults
 from feilun.errors import InvalidSettings
 from feilun.messages import t
@@ -10,10 +11,12 @@ __all__ = ["project_file"]
 
 
 def project_file(name: str, task: str, base: str | None) -> str:
-    """The text of ``feilun.toml``. Raises `InvalidSettings` for a name that cannot be one."""
+    """The text of ``feilun.toml``. Raises `UsageError` for an unknown task,
+    `InvalidSettings` for a name that cannot be one."""
     import tomlkit
     from pydantic import ValidationError
 
+    registry.load("tasks", task)
     try:
         section = ProjectSection(name=name, task=task, base=base)
     except ValidationError as error:

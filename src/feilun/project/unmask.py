@@ -5,25 +5,23 @@ from __future__ import annotations
 import os
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from feilun.data.clean.mask import unmask
 from feilun.errors import Conflict, InvalidData, NotFound
+from feilun.project.scope import Scope
 from feilun.store.vault import Vault, vault_file
-
-if TYPE_CHECKING:
-    from feilun.project.base import ProjectBase
 
 __all__ = ["unmask_file"]
 
 
-def unmask_file(project: ProjectBase, file: Path, out: Path | None = None) -> dict[str, Any]:
+def unmask_file(scope: Scope, file: Path, out: Path | None = None) -> dict[str, Any]:
     """Writes `file` with its masks turned back to `out` (by default beside it), readable by its
     owner alone, line by line. Raises `NotFound` where the project has no vault, `Conflict` when
     `out` exists."""
-    vault = vault_file(project.workspace.store.folder, project.name)
+    vault = vault_file(scope.store.folder, scope.name)
     if not vault.is_file():
-        raise NotFound("clean.no_vault", project=project.name, file=vault)
+        raise NotFound("clean.no_vault", project=scope.name, file=vault)
     target = out or file.with_name(f"{file.stem}.unmasked{file.suffix}")
     known = unknown = 0
     try:

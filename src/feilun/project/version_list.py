@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from feilun.messages import t
 from feilun.project.results import Listing, percent
+from feilun.project.scope import Scope
 from feilun.table import Table, to_jsonable
-
-if TYPE_CHECKING:
-    from feilun.project.project import Project
 
 __all__ = ["version_list"]
 
 
-def version_list(project: Project) -> Listing:
+def version_list(scope: Scope) -> Listing:
     """The versions, newest first: state, verdict against what was live, score on the test rows."""
     rows = []
-    for model in reversed(project.models()):
-        record = model.record
+    for record in reversed(scope.store.catalog.model_versions(scope.name)):
         primary = record.metrics.get("primary", "accuracy")
         rows.append(
             {
@@ -53,6 +48,6 @@ def version_list(project: Project) -> Listing:
     notes = [f"{r['version']}: {r['reason']}" for r in rows if r["state"] == "refused"]
     if not rows:
         notes = [t("project.nothing_trained_yet")]
-    title = t("project.versions_of", project=project.name)
+    title = t("project.versions_of", project=scope.name)
     listed = [to_jsonable(row) for row in rows]
     return Listing(listed, Table(title, columns if rows else (), shown, notes))

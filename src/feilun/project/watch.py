@@ -14,18 +14,16 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from feilun.data.litter import is_litter
 from feilun.data.sources.base import AS_FOUND, ReadOptions
 from feilun.errors import AlreadyRunning, InvalidData, NotFound
 from feilun.messages import t
 from feilun.project import adding
+from feilun.project.scope import Scope
 from feilun.store.files import hash_file, write_atomically
 from feilun.table import Result, Table
-
-if TYPE_CHECKING:
-    from feilun.project.data_verbs import DataVerbs
 
 __all__ = ["REFUSED", "Watched", "Watcher", "unknown_files", "watch"]
 
@@ -61,7 +59,7 @@ class Watched(Result):
 
 
 def watch(
-    project: DataVerbs,
+    scope: Scope,
     folder: Path,
     *,
     every: float,
@@ -75,7 +73,7 @@ def watch(
     """Takes what is in `folder` and, unless `once`, what comes into it until interrupted. Files
     that are still written are looked at again `settle` seconds later."""
     watcher = Watcher(
-        project, folder, columns=columns, split=split, say=say, settle=settle, read=read
+        scope, folder, columns=columns, split=split, say=say, settle=settle, read=read
     )
     if once:
         if watcher.look():
@@ -92,11 +90,11 @@ def watch(
         raise
 
 
-def unknown_files(project: DataVerbs, folder: Path) -> bool:
+def unknown_files(scope: Scope, folder: Path) -> bool:
     """Whether there is anything in `folder` that was not taken as it is now. Reads no file."""
-    catalog = project.workspace.store.catalog
+    catalog = scope.store.catalog
     return any(
-        catalog.setting(_name_key(project, file)) != _kept(state) for file, state in _files(folder)
+        catalog.setting(_name_key(scope, file)) != _kept(state) for file, state in _files(folder)
     )
 
 
@@ -105,7 +103,7 @@ class Watcher:
 
     def __init__(
         self,
-        project: DataVerbs,
+        scope: Scope,
         folder: Path,
         *,
         columns: Mapping[str, str] | None = None,
@@ -117,10 +115,10 @@ class Watcher:
         if not folder.is_dir():
             raise NotFound("watch.no_folder", folder=folder)
         self.done = Watched(folder)
-        self._project, self._folder = project, folder
+        self._scope, self._folder = scope, folder
         self._columns, self._split = columns, split
         self._say, self._settle, self._read = say, settle, read
-        self._catalog = project.workspace.store.catalog
+        self._catalog = scope.store.catalog
         self._seen: dict[Path, tuple[State, float]] = {}
         self._known: dict[Path, State] = {}
         self._few: set[str] = set()
@@ -159,7 +157,7 @@ class Watcher:
     def _is_known(self, file: Path, state: State) -> bool:
         if self._known.get(file) == state:
             return True
-        known = bool(self._catalog.setting(_name_key(self._project, file)) == _kept(state))
+        known = bool(self._catalog.setting(_name_key(self._scope, file)) == _kept(state))
         if known:
             self._known[file] = state
         return known
@@ -183,9 +181,9 @@ class Watcher:
             if _state(file) != before:
                 self._seen.pop(file, None)
                 return None
-            if self._catalog.setting(_content_key(self._project, digest)) is None:
+            if self._catalog.setting(_content_key(self._scope, digest)) is None:
                 return digest
-            self._catalog.set_setting(_name_key(self._project, file), _kept(before))
+            self._catalog.set_setting(_name_key(self._scope, file), _kept(before))
         return None
 
     def _take(self, files: Mapping[Path, str]) -> list[Path]:
@@ -207,7 +205,7 @@ class Watcher:
     def _alone(self, file: Path, error: InvalidData) -> list[Path]:
         if not file.exists():
             return []
-        if error.code in _TOO_FEW and self._catalog.latest_data(self._project.name) is None:
+        if error.code in _TOO_FEW and self._catalog.latest_data(self._scope.name) is None:
             self._say_once(t("watch.too_few", file=file.name, reason=error.message()))
             return [file]
         self._refuse(file, error)
@@ -216,12 +214,12 @@ class Watcher:
     def _add(self, files: Mapping[Path, str]) -> None:
         states = {file: _state(file) for file in files if file.exists()}
         keep: dict[str, Any] = {
-            _name_key(self._project, file): _kept(state) for file, state in states.items()
+            _name_key(self._scope, file): _kept(state) for file, state in states.items()
         }
         for file in states:
-            keep[_content_key(self._project, files[file])] = {"file": file.name}
+            keep[_content_key(self._scope, files[file])] = {"file": file.name}
         added = adding.add(
-            self._project,
+            self._scope,
             list(files),
             columns=self._columns,
             split=self._split,
@@ -289,13 +287,13 @@ def _kept(state: State) -> list[int]:
     return list(state)
 
 
-def _name_key(project: DataVerbs, file: Path) -> str:
+def _name_key(scope: Scope, file: Path) -> str:
     place = sha256(str(file.resolve()).encode("utf-8", "surrogateescape")).hexdigest()[:32]
-    return f"watched-file:{project.name}:{place}"
+    return f"watched-file:{scope.name}:{place}"
 
 
-def _content_key(project: DataVerbs, digest: str) -> str:
-    return f"watched:{project.name}:{digest}"
+def _content_key(scope: Scope, digest: str) -> str:
+    return f"watched:{scope.name}:{digest}"
 
 
 def _free(path: Path) -> Path:

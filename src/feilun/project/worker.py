@@ -15,18 +15,15 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from feilun import messages
 from feilun.errors import AlreadyRunning, FeilunError
 from feilun.messages import t
-from feilun.project.drift import sentence
+from feilun.project.drift import look, sentence
+from feilun.project.scope import Scope, WorkspaceScope
 from feilun.project.watch import unknown_files
 from feilun.store.records import RunState
-
-if TYPE_CHECKING:
-    from feilun.project.project import Project
-    from feilun.project.workspace import Workspace
 
 __all__ = ["Due", "due", "execute"]
 
@@ -47,15 +44,15 @@ class Due:
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
-def due(workspace: Workspace, say: Callable[[str], None]) -> list[Due]:
+def due(scope: WorkspaceScope, say: Callable[[str], None]) -> list[Due]:
     """Queued turns first, oldest first, then files that came into a watched folder, then updates
     that a drift calls for or whose schedule (in UTC) has come since the last. A project whose
     settings do not fit is left out, and said so."""
-    catalog = workspace.store.catalog
+    catalog = scope.store.catalog
     queued = reversed(catalog.runs(states=("queued",)))
     found = [Due(r.project, r.kind, run=r.id, options=r.config) for r in queued]
     now = datetime.now(UTC)
-    for project in workspace.projects():
+    for project in scope.projects():
         try:
             config = project.config()
         except FeilunError as error:
@@ -77,35 +74,36 @@ def due(workspace: Workspace, say: Callable[[str], None]) -> list[Due]:
 
 
 def _arrived(
-    project: Project, folders: Sequence[str], now: datetime, say: Callable[[str], None]
+    project: Scope, folders: Sequence[str], now: datetime, say: Callable[[str], None]
 ) -> list[Due]:
     """The watched folders that hold something new, at most once a minute: a file that is still
     written, or waits for others, is there at every look."""
-    workspace, found = project.workspace, []
+    found: list[Due] = []
     for name in folders:
-        folder = workspace.folder / name
+        folder = project.folder / name
         if not folder.is_dir():
             reason = t("watch.no_folder", folder=folder)
             say(t("project.worker_skips", project=project.name, reason=reason))
             continue
+        catalog = project.store.catalog
         key = f"watch-look:{project.name}:{name}"
-        last = workspace.store.catalog.setting(key)
+        last = catalog.setting(key)
         if last is not None and (now - datetime.fromisoformat(last)).total_seconds() < _LOOK:
             continue
         if unknown_files(project, folder):
-            workspace.store.catalog.set_setting(key, now.isoformat())
+            catalog.set_setting(key, now.isoformat())
             words = (str(folder), "--once")
             found.append(Due(project.name, "data watch", options={"words": words}))
     return found
 
 
-def _drifted(project: Project, wanted: str, say: Callable[[str], None]) -> bool:
+def _drifted(project: Scope, wanted: str, say: Callable[[str], None]) -> bool:
     """Looks at drift where the project wants it to matter and enough is new, and says an alarm.
     Whether an update is to follow."""
     if wanted == "none":
         return False
     try:
-        view = project.drift()
+        view = look(project)
     except FeilunError as error:
         say(t("project.worker_skips", project=project.name, reason=error.message()))
         return False
@@ -120,7 +118,7 @@ def _drifted(project: Project, wanted: str, say: Callable[[str], None]) -> bool:
 
 
 def execute(
-    workspace: Workspace,
+    scope: WorkspaceScope,
     task: Due,
     say: Callable[[str], None],
     wait: Callable[[str], None],
@@ -129,7 +127,7 @@ def execute(
     process executes the project it tells `wait`, does nothing, and returns None."""
     busy = t("project.worker_busy", project=task.project, kind=task.kind)
     try:
-        with workspace.store.lock(task.project):
+        with scope.store.lock(task.project):
             pass
     except AlreadyRunning:
         wait(busy)
@@ -137,17 +135,17 @@ def execute(
     say(t("project.worker_begins", project=task.project, kind=task.kind))
     # Its bars and words are for whoever watches the worker; its result is for us.
     done = subprocess.run(
-        _command(workspace, task),
+        _command(scope, task),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
-        env=_environment(workspace),
+        env=_environment(scope),
         check=False,
     )
     failure = _failure(done.stdout)
     if failure.get("code") == _BUSY:  # somebody was faster
         wait(busy)
         return None
-    catalog = workspace.store.catalog
+    catalog = scope.store.catalog
     if task.run is not None:
         state = _STATES.get(done.returncode, "failed")
         catalog.update_run(task.run, state=state, error=failure.get("message"))
@@ -159,19 +157,19 @@ def execute(
     return done.returncode
 
 
-def _command(workspace: Workspace, task: Due) -> list[str]:
+def _command(scope: WorkspaceScope, task: Due) -> list[str]:
     words = [sys.executable, "-m", "feilun", *task.kind.split(), "--json"]
     words += ["--project", task.project]
-    words += ["--workspace", str(workspace.folder)]
+    words += ["--workspace", str(scope.folder)]
     for name, value in task.options.get("set", {}).items():
         words += ["--set", f"{name}={json.dumps(value)}"]
     words += task.options.get("words", ())
     return [*words, "--restart"] if task.options.get("restart") else words
 
 
-def _environment(workspace: Workspace) -> dict[str, str]:
+def _environment(scope: WorkspaceScope) -> dict[str, str]:
     """What a workspace that was opened from Python was told beside the environment."""
-    settings = workspace.settings
+    settings = scope.settings
     told = {"DATABASE": settings.database, "ARTIFACTS": settings.artifacts}
     told["LANG"] = messages.language()
     return {**os.environ, **{f"FEILUN_{name}": value for name, value in told.items() if value}}

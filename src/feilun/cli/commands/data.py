@@ -167,9 +167,9 @@ def data_corpus(
 
     with shell.project() as project:
         if out is None:
-            shell.show(corpus.listing(project))
+            shell.show(corpus.listing(project.scope))
             return
-        done = corpus.sample(project, out, name=name, rows=rows, seed=seed, format=format_)
+        done = corpus.sample(project.scope, out, name=name, rows=rows, seed=seed, format=format_)
     shell.emit(asdict(done), t("corpus.written", rows=done.rows, file=done.file))
 
 

@@ -21,7 +21,7 @@ def ledger_root(
     from feilun.project.ledger_book import roots
 
     with shell.workspace() as workspace:
-        shell.show(roots(workspace, to))
+        shell.show(roots(workspace.scope, to))
 
 
 def ledger_verify(
@@ -33,7 +33,7 @@ def ledger_verify(
     from feilun.project.ledger_book import verify
 
     with shell.workspace() as workspace:
-        result = verify(workspace, day, roots)
+        result = verify(workspace.scope, day, roots)
     shell.show(result)
     if not result.ok:
         raise typer.Exit(3)

@@ -63,7 +63,7 @@ def price_suggest(
     with shell.workspace() as workspace:
         shell.show(
             suggest_price(
-                workspace,
+                workspace.scope,
                 project or shell.project_name,
                 margin=share_of(margin),
                 load=per_second(load),
@@ -94,7 +94,7 @@ def margin(
     with shell.workspace() as workspace:
         shell.show(
             margin(
-                workspace,
+                workspace.scope,
                 by=by,
                 month=month,
                 per_hour=per_hour,

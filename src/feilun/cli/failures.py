@@ -1,0 +1,45 @@
+"""How a command that failed says so: words on stderr, or with ``--json`` one object."""
+
+from __future__ import annotations
+
+import json
+import threading
+
+from feilun.messages import t
+
+__all__ = ["INTERRUPTED", "PRINTED", "fail", "goes_on", "interrupted"]
+
+INTERRUPTED = 130
+"""The exit code of a command that was interrupted."""
+PRINTED = threading.Event()
+"""Set once the one JSON object was printed: what fails later (a server that is stopped, say) must
+not print another."""
+_TURNS = frozenset({"run", "train", "update"})
+
+
+def fail(code: str, message: str, hint: str, exit_code: int, as_json: bool) -> int:
+    """Says what went wrong and what to do about it. Returns the exit code."""
+    if as_json and not PRINTED.is_set():
+        body = {"error": {"code": code, "message": message, "hint": hint}}
+        print(json.dumps(body, ensure_ascii=False), flush=True)
+        return exit_code
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    console.print(Text(t("cli.error"), "bold red"), Text(message))
+    if hint:
+        console.print(Text("→ " + hint, "cyan"))
+    return exit_code
+
+
+def interrupted(arguments: list[str], as_json: bool) -> int:
+    """Says that the command was interrupted and what becomes of what it had begun. Returns its
+    exit code."""
+    hint = "cli.interrupted_hint" if goes_on(arguments) else "cli.interrupted_again"
+    return fail("interrupted", t("cli.interrupted"), t(hint), INTERRUPTED, as_json)
+
+
+def goes_on(arguments: list[str]) -> bool:
+    """Whether the command takes up its finished steps when it is called again."""
+    return any(word in _TURNS for word in arguments if not word.startswith("-"))
