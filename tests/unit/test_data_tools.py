@@ -110,6 +110,22 @@ def test_an_answer_is_no_verdict_elsewhere(tmp_path: Path) -> None:
     }
 
 
+def test_a_look_tells_what_is_left_out(tmp_path: Path) -> None:
+    from feilun.data.audit.overview import audit_source
+
+    file = lines(tmp_path / "a.jsonl", [prodigy(number) for number in range(60)])
+    look = audit_source(Source(file), task=texts_task())
+    assert [n.params["rows"] for n in look.warnings if n.code == "formats.not_examples"] == [20]
+
+
+def test_one_label_accepted_or_rejected(tmp_path: Path) -> None:
+    rows = [prodigy(number) | {"label": "SPAM"} for number in range(60)]
+    with pytest.raises(InvalidData) as caught:
+        build_version(tmp_path / "v1", lines(tmp_path / "a.jsonl", rows))
+    assert caught.value.code == "formats.one_class"
+    assert caught.value.params == {"label": "SPAM", "rows": 40, "rejected": 20}
+
+
 def test_all_rejected(tmp_path: Path) -> None:
     rows = [prodigy(number) | {"answer": "reject"} for number in range(60)]
     with pytest.raises(InvalidData) as caught:

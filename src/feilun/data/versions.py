@@ -110,7 +110,7 @@ def build(
         strata = _strata(task, gathered)
         shares = _shares(settings, intake.own)
         decision = decide(gathered, contents, strata, shares, waiting, near)
-        _check(gathered, contents, decision)
+        _check(gathered, contents, decision, _rejected(intake))
         labels = _labels(task, gathered, decision, known, mending.active)
         schema = Schema(task.name, labels, task_settings)
         ids = Ids(gathered, decision.keep)
@@ -263,24 +263,30 @@ def _nothing(intake: Intake, bad: BadRows) -> FeilunError:
     if bad.count:
         why = bad.reasons()[0][0]
         return InvalidData("data.all_bad", files=files, rows=bad.count, reason=why.text())
-    left = sum(
-        one.details.get("left_out", {}).get("formats.not_examples", 0) for one in intake.sources
-    )
-    if left:
+    if left := _rejected(intake):
         return InvalidData("formats.all_left_out", files=files, rows=left)
     if intake.held_out:
         return InvalidData("data.all_held_out", files=files, rows=intake.held_out)
     return InvalidData("data.no_rows", files=files)
 
 
-def _check(gathered: Gathered, contents: Contents, decision: Decision) -> None:
+def _rejected(intake: Intake) -> int:
+    """How many rows were left out because whoever labelled them rejected them."""
+    left = (source.details.get("left_out", {}) for source in intake.sources)
+    return sum(one.get("formats.not_examples", 0) for one in left)
+
+
+def _check(gathered: Gathered, contents: Contents, decision: Decision, rejected: int) -> None:
     """Refuses what no model can learn from or be judged on."""
     rows = int(decision.keep.sum())
     labels = np.unique(decision.label[decision.keep])
     if len(contents.first) == 1 and len(gathered.rows) > 1:
         raise InvalidData("data.all_duplicates", rows=len(gathered.rows))
     if len(labels) == 1:
-        raise InvalidData("data.one_class", label=gathered.labels[int(labels[0])], rows=rows)
+        label = gathered.labels[int(labels[0])]
+        if rejected:
+            raise InvalidData("formats.one_class", label=label, rows=rows, rejected=rejected)
+        raise InvalidData("data.one_class", label=label, rows=rows)
     if rows < MIN_ROWS:
         raise InvalidData("data.too_few_rows", rows=rows, minimum=MIN_ROWS)
     train = np.unique(decision.label[decision.keep & (decision.split == 0)])

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from feilun import messages
-from feilun.data._warnings import label_warnings, split_warnings
+from feilun.data._warnings import label_warnings, source_warnings, split_warnings
 from feilun.data.content import content_key
 from feilun.data.outcome import Notice, SourceReport
 from feilun.data.reading import open_readings
@@ -100,7 +100,7 @@ def audit_source(source: Source, *, task: TaskBase, processor: Processor | None 
         look.sources.append(
             SourceReport(table.name, *counts, roles=reading.roles, details=table.details)
         )
-    return look.result(processor, [])
+    return look.result(processor, source_warnings(look.sources))
 
 
 class _Look:

@@ -7,7 +7,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from feilun.data.litter import is_litter, walk
+from feilun.data.litter import inside, is_litter, walk
 from feilun.data.sources import cvat, texts
 from feilun.data.sources._brat import is_notes, notes_in
 from feilun.data.sources._folders import kinds
@@ -24,6 +24,7 @@ from feilun.errors import InvalidData
 __all__ = ["format_of"]
 
 _HEAD = 1 << 20
+_TABLES = (".csv", ".tsv", ".jsonl", ".json", ".xlsx", ".xls", ".ods")
 
 # First bytes → what it is. Formats that are read have a name of this package.
 _READ = ((b"PAR1", "parquet"), (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "excel"))
@@ -93,6 +94,13 @@ def _of_folder(path: Path) -> str:
         return "texts"
     if images or any(p.suffix.lower() in SUFFIXES for p in walk(path)):
         return "images"
+    found = [p for p in inside(path) if p.is_file() and not is_litter(p)]
+    if any(p.suffix.lower() in (".txt", ".text") for p in found):
+        raise InvalidData("data.no_classes", folder=path)
+    tables = sorted({p.suffix for p in found if p.suffix.lower() in _TABLES})
+    if tables:
+        command = " ".join(f"{path}/*{suffix}" for suffix in tables)
+        raise InvalidData("formats.folder_of_tables", folder=path, files=command)
     raise InvalidData("data.unknown_folder", folder=path)
 
 
