@@ -325,13 +325,15 @@ def test_a_class_whose_name_cannot_be_read(tmp_path: Path) -> None:
 
 def test_folders_that_are_added_otherwise(tmp_path: Path) -> None:
     for name in ("a.csv", "b.csv", "~$c.xlsx", "c.xlsx", "about.pdf"):
-        put(tmp_path / "tables" / name)
+        put(tmp_path / "my tables" / name)
     put(tmp_path / "flat" / "a.txt", b"hello")
     with pytest.raises(InvalidData) as caught:
-        format_of(tmp_path / "tables")
+        format_of(tmp_path / "my tables")
     assert caught.value.code == "formats.folder_of_tables"
-    folder = tmp_path / "tables"
-    assert caught.value.hint("en") == f"add them: feilun data add {folder}/*.csv {folder}/*.xlsx"
+    folder = tmp_path / "my tables"
+    assert (
+        caught.value.hint("en") == f"add them: feilun data add '{folder}'/*.csv '{folder}'/*.xlsx"
+    )
     with pytest.raises(InvalidData) as caught:
         format_of(tmp_path / "flat")
     assert caught.value.code == "data.no_classes"

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from feilun.config import DataConfig
 from feilun.data.sources import LeftOut, Source, format_of, open_tables
 from feilun.errors import InvalidData
 from feilun.store.dataset import Dataset
@@ -245,9 +246,27 @@ def test_label_studio_as_csv(tmp_path: Path) -> None:
     assert build_version(tmp_path / "v2", by_person)[1].sources[0].roles.group == "annotator"  # type: ignore[union-attr]
 
 
+def test_times_of_label_studio_still_divide(tmp_path: Path) -> None:
+    rows = [
+        {
+            "text": TEXTS[n],
+            "q": label_of(n),
+            "annotation_id": n,
+            "lead_time": 1.5,
+            "created_at": f"2026-01-01T{n // 60:02}:{n % 60:02}:00Z",
+        }
+        for n in range(60)
+    ]
+    settings = DataConfig(split_by="time")
+    data, _ = build_version(tmp_path / "v1", lines(tmp_path / "a.jsonl", rows), settings=settings)
+    newest = {example.item for example in data.examples("test")}
+    assert newest == set(TEXTS[-len(newest) :])
+
+
 def test_other_answers_of_label_studio(tmp_path: Path) -> None:
     rows: list[dict[str, Any]] = [
-        {"text": TEXTS[n], "stars": [{"rating": n % 2 + 1}], "annotation_id": n} for n in range(60)
+        {"text": TEXTS[n], "stars": [{"rating": n % 2 + 1}], "annotation_id": n, "lead_time": 1}
+        for n in range(60)
     ]
     data, _ = build_version(tmp_path / "v1", lines(tmp_path / "a.jsonl", rows))
     assert held(data) == {TEXTS[n]: str(n % 2 + 1) for n in range(60)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -99,7 +100,7 @@ def _of_folder(path: Path) -> str:
         raise InvalidData("data.no_classes", folder=path)
     tables = sorted({p.suffix for p in found if p.suffix.lower() in _TABLES})
     if tables:
-        command = " ".join(f"{path}/*{suffix}" for suffix in tables)
+        command = " ".join(f"{shlex.quote(str(path))}/*{suffix}" for suffix in tables)
         raise InvalidData("formats.folder_of_tables", folder=path, files=command)
     raise InvalidData("data.unknown_folder", folder=path)
 

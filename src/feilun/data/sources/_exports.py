@@ -23,8 +23,8 @@ _NO_EXAMPLE = "formats.not_examples"
 _PRODIGY = frozenset({"_input_hash", "_task_hash", "_view_id", "_session_id", "_annotator_id"})
 _PRODIGY_OWN = _PRODIGY | {"_timestamp", "_is_binary", "answer", "options", "accept", "config"}
 _ANSWERS = frozenset({"accept", "reject", "ignore"})
-_STUDIO = (frozenset({"annotator", "lead_time"}), frozenset({"annotation_id"}))
-_STUDIO_OWN = frozenset({"annotator", "lead_time", "annotation_id", "created_at", "updated_at"})
+_STUDIO = (frozenset({"annotator", "lead_time"}), frozenset({"annotation_id", "lead_time"}))
+_STUDIO_OWN = frozenset({"annotator", "lead_time", "annotation_id"})
 
 Change = Callable[[Row], Iterator[Row]]
 
