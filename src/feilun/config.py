@@ -232,6 +232,12 @@ class ServingConfig(Section):
     abstain_below: Share = Field(
         0.0, description="answers less sure than this are marked abstained, for a person to decide"
     )
+    interval: float = Field(
+        0.8,
+        gt=0,
+        lt=1,
+        description="share of true numbers that the interval of a predicted number shall hold",
+    )
     abstain_for: Share | None = Field(
         None,
         description="share of the answers not abstained that shall be right; sets abstain_below on"

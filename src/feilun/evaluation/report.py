@@ -118,11 +118,12 @@ def render(
         heated=heated,
         both=lambda reason: both(reason.text),
         method=lambda name: both(lambda one: wording.method_name(name, one)),
-        metric_accuracy=both(lambda one: wording.metric_name("accuracy", one)),
+        metric_accuracy=both(lambda one: wording.metric_name(evaluation.primary, one)),
         limit=RISK,
-        **view_beside(facts, forgetting),
+        **view_beside(facts, forgetting, evaluation.primary),
         **view_parts(evaluation, forgetting),
         **view_robustness(robustness),
+        miss_words=lambda miss: both(lambda one: evaluation.family.miss_words(miss, one)),
         family_sections=evaluation.family.sections(evaluation),
     )
 

@@ -52,13 +52,14 @@ class Fall:
 
 @dataclass(frozen=True, slots=True)
 class Robustness:
-    """What every safe change of the task did, the worst first, on `rows` labelled test rows drawn
-    from `of`."""
+    """What every safe change of the task did to `metric`, the worst first, on `rows` labelled test
+    rows drawn from `of`."""
 
     rows: int
     of: int
     confidence: float
     falls: tuple[Fall, ...]
+    metric: str = "accuracy"
 
     def large(self) -> tuple[Fall, ...]:
         """The drops that the verdict speaks of."""
@@ -135,7 +136,9 @@ def robustness(
             )
         )
     falls.sort(key=lambda one: (one.change.value, one.name))
-    return Robustness(len(drawn), len(labelled), confidence, tuple(falls)) if falls else None
+    if not falls:
+        return None
+    return Robustness(len(drawn), len(labelled), confidence, tuple(falls), family.primary)
 
 
 def _changed(change: Disturbance, items: Sequence[Item], rows: np.ndarray, seed: int) -> list[Item]:

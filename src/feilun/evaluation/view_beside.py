@@ -7,6 +7,7 @@ from typing import Any
 from feilun.evaluation.facts import DataFacts, Facts, TrainingFacts, VariantFacts
 from feilun.evaluation.result import Forgetting
 from feilun.evaluation.view import Row, tile
+from feilun.metrics.scores import Score
 from feilun.render import wording
 from feilun.render.bilingual import both, say
 
@@ -17,18 +18,18 @@ _LABELS = 40
 _NOTHING = "–"
 
 
-def view_beside(facts: Facts, forgetting: Forgetting | None) -> Row:
-    """Everything of the template that does not come from the evaluation."""
+def view_beside(facts: Facts, forgetting: Forgetting | None, metric: str) -> Row:
+    """Everything of the template that does not come from the evaluation, scores in `metric`."""
     return {
-        "forgetting_tiles": _forgetting_tiles(forgetting) if forgetting else [],
+        "forgetting_tiles": _forgetting_tiles(forgetting, metric) if forgetting else [],
         "held": _held(forgetting) if forgetting else [],
-        "variants": [_variant(one) for one in facts.variants],
+        "variants": [_variant(one, metric) for one in facts.variants],
         "data": _data(facts.data) if facts.data else None,
         "figures": _figures(facts.training) if facts.training else [],
     }
 
 
-def _forgetting_tiles(found: Forgetting) -> list[Row]:
+def _forgetting_tiles(found: Forgetting, metric: str) -> list[Row]:
     tiles = [
         tile(
             say("evaluation.forgetting_gained"),
@@ -46,8 +47,8 @@ def _forgetting_tiles(found: Forgetting) -> list[Row]:
         tiles.append(
             tile(
                 say("evaluation.forgetting_change"),
-                wording.signed("accuracy", change.value),
-                say("evaluation.tile_gain", low=change.low, high=change.high),
+                wording.signed(metric, change.value),
+                _gain(metric, change),
                 "up" if change.low > 0 else "down" if change.high < 0 else "",
             )
         )
@@ -56,11 +57,18 @@ def _forgetting_tiles(found: Forgetting) -> list[Row]:
         tiles.append(
             tile(
                 say("evaluation.forgetting_fresh", rows=found.fresh_rows),
-                wording.share(after),
-                f"{wording.share(before)} → {wording.share(after)}",
+                wording.level(metric, after),
+                f"{wording.level(metric, before)} → {wording.level(metric, after)}",
             )
         )
     return tiles
+
+
+def _gain(metric: str, change: Score) -> Any:
+    figures = {"metric": metric, "low": change.low, "high": change.high}
+    if wording.is_share(metric):
+        return say("evaluation.tile_gain", **figures)
+    return say("evaluation.tile_gain_plain", **figures)
 
 
 def _held(found: Forgetting) -> list[Row]:
@@ -84,20 +92,18 @@ def _held(found: Forgetting) -> list[Row]:
     return rows
 
 
-def _variant(one: VariantFacts) -> Row:
+def _variant(one: VariantFacts, metric: str) -> Row:
     flips = _NOTHING
     if one.flips is not None:
         sure = "" if one.sure_flips is None else f" ({one.sure_flips})"
         flips = f"{one.flips}{sure}"
     return {
         "name": one.name,
-        "accuracy": wording.share(one.accuracy.value) if one.accuracy else _NOTHING,
+        "accuracy": wording.level(metric, one.accuracy.value) if one.accuracy else _NOTHING,
         "loss": _NOTHING
         if one.loss is None
         else both(
-            lambda lang: wording.points(
-                "accuracy", one.loss or 0.0, lang, sign=(one.loss or 0.0) < 0
-            )
+            lambda lang: wording.points(metric, one.loss or 0.0, lang, sign=(one.loss or 0.0) < 0)
         ),
         "flips": flips,
         "latency": _NOTHING if one.milliseconds is None else f"{one.milliseconds:.1f} ms",

@@ -11,6 +11,7 @@ from feilun.evaluation.gate_parts import part_name
 from feilun.evaluation.result import Evaluation, Forgetting, Slice
 from feilun.render import wording
 from feilun.render.bilingual import both, say
+from feilun.render.figures import interval
 from feilun.render.svg import bar
 
 __all__ = ["asked_tile", "part_rows", "view_parts"]
@@ -24,16 +25,16 @@ def view_parts(evaluation: Evaluation, forgetting: Forgetting | None) -> dict[st
     months = [one for one in forgetting.parts if one.column == "month"] if forgetting else []
     proven = 1 - evaluation.confidence
     return {
-        "slices": part_rows(evaluation.slices, proven),
+        "slices": part_rows(evaluation.slices, proven, evaluation.primary),
         "compared": compared,
         "parts_lead": say("gate.report_parts_lead", parts=len(evaluation.slices)),
-        "months": part_rows(months, proven),
+        "months": part_rows(months, proven, evaluation.primary),
     }
 
 
-def part_rows(parts: Sequence[Slice], proven: float) -> list[dict[str, Any]]:
+def part_rows(parts: Sequence[Slice], proven: float, metric: str) -> list[dict[str, Any]]:
     """One row of text for each part."""
-    return [_row(one, proven) for one in parts]
+    return [_row(one, proven, metric) for one in parts]
 
 
 def asked_tile(evaluation: Evaluation) -> dict[str, Any]:
@@ -52,15 +53,15 @@ def asked_tile(evaluation: Evaluation) -> dict[str, Any]:
     }
 
 
-def _row(one: Slice, proven: float) -> dict[str, Any]:
+def _row(one: Slice, proven: float, metric: str) -> dict[str, Any]:
     words = part_name(one)
     score = one.score
     row: dict[str, Any] = {
         "name": both(lambda lang: words[lang]),
         "rows": wording.number(one.rows),
         "bar": bar((score.value, score.low, score.high), 0.0, 1.0),
-        "value": wording.share(score.value),
-        "range": f"{wording.share(score.low)} – {wording.share(score.high)}",
+        "value": wording.level(metric, score.value),
+        "range": interval(metric, score),
         "before": _NOTHING,
         "gain": "",
         "gain_range": "",
@@ -70,8 +71,8 @@ def _row(one: Slice, proven: float) -> dict[str, Any]:
     if one.gain is None or one.p is None or one.before is None:
         return row
     gain = one.gain
-    row["before"] = wording.share(one.before.value)
-    row["gain"] = wording.signed("accuracy", gain.value)
+    row["before"] = wording.level(metric, one.before.value)
+    row["gain"] = wording.signed(metric, gain.value)
     row["gain_range"] = (
         f"{wording.signed('accuracy', gain.low)} … {wording.signed('accuracy', gain.high)}"
     )

@@ -23,7 +23,7 @@ def view_robustness(found: Robustness | None) -> dict[str, Any]:
     reach = max([_REACH, *ends]) * 1.05
     lead = say("robustness.lead", rows=found.rows, total=found.of, confidence=found.confidence)
     return {
-        "falls": [_row(one, reach) for one in found.falls],
+        "falls": [_row(one, reach, found.metric) for one in found.falls],
         "falls_lead": lead,
         "falls_sentence": both(lambda lang: sentence(found, lang)) if found.large() else "",
     }
@@ -32,23 +32,25 @@ def view_robustness(found: Robustness | None) -> dict[str, Any]:
 def sentence(found: Robustness | None, lang: Language | None = None) -> str:
     """What the verdict says of large drops, the worst by name; nothing where there is none."""
     large = found.large() if found else ()
-    if not large:
+    if found is None or not large:
         return ""
     lang = lang or language()
     worst = large[0]
+    code = "robustness.verdict" if found.metric == "accuracy" else "robustness.verdict_of"
     figures = {
         "change": _name(worst.name, lang),
         "rows": worst.rows,
-        "before": float(worst.before.value),
-        "after": float(worst.after.value),
+        "metric": found.metric,
+        "least": worst.before.value,
+        "most": worst.after.value,
         "gain": worst.change.value,
         "low": worst.change.low,
         "high": worst.change.high,
     }
-    said = wording.fill("robustness.verdict", figures, lang)
+    said = wording.fill(code, figures, lang)
     others = [_name(one.name, lang) for one in large[1:]]
     if others:
-        more = {"changes": others, "margin": LARGE}
+        more = {"changes": others, "margin": LARGE, "metric": found.metric}
         said += ("" if lang == "zh" else " ") + wording.fill("robustness.verdict_more", more, lang)
     return said
 
@@ -58,16 +60,16 @@ def _name(name: str, lang: Language) -> str:
     return t(f"robustness.name_{name}", lang) if has(f"robustness.name_{name}") else name
 
 
-def _row(one: Fall, reach: float) -> dict[str, Any]:
+def _row(one: Fall, reach: float, metric: str) -> dict[str, Any]:
     change = one.change
-    low, high = wording.signed("accuracy", change.low), wording.signed("accuracy", change.high)
+    low, high = wording.signed(metric, change.low), wording.signed(metric, change.high)
     return {
         "name": both(lambda lang: _name(one.name, lang)),
         "rows": wording.number(one.rows),
-        "before": wording.share(one.before.value),
-        "after": wording.share(one.after.value),
+        "before": wording.level(metric, one.before.value),
+        "after": wording.level(metric, one.after.value),
         "bar": bar((change.value, change.low, change.high), -reach, reach, zero=0.0),
-        "value": wording.signed("accuracy", change.value),
+        "value": wording.signed(metric, change.value),
         "range": f"{low} … {high}",
         "turned": wording.number(one.turned),
         "tone": "worse" if change.high < 0 else "better" if change.low > 0 else "",

@@ -339,6 +339,10 @@ class Family(ABC):
         """The family's own reasons for the gate, from an `Evaluation`."""
         return ()
 
+    def miss_words(self, miss: Any, lang: Language) -> str:
+        """What is said of a row answered wrong (a `Miss`), beside truth and answer."""
+        return ""
+
     def tiles(self, evaluation: Any) -> Sequence[tuple[Any, str, Any]]:
         """Further figures in large type of the report: name, value, and what stands under it."""
         return ()

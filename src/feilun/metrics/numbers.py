@@ -23,7 +23,7 @@ class Numbers(Measured):
     different lengths, and numbers that are not finite.
     """
 
-    higher_is_better: ClassVar = {"rmse": False, "mae": False, "r2": True, "coverage": True}
+    higher_is_better: ClassVar = {"r2": True, "rmse": False, "mae": False, "coverage": True}
 
     def __init__(
         self,
@@ -59,9 +59,9 @@ class Numbers(Measured):
         r2 = 1 - np.divide(squares, variance, out=np.full_like(squares, np.nan), where=defined)
         missing = np.full(len(total), np.nan)
         return {
+            "r2": r2,
             "rmse": np.sqrt(squares),
             "mae": absolute,
-            "r2": r2,
             "coverage": missing if self._inside is None else inside,
         }
 

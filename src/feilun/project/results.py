@@ -12,7 +12,7 @@ from typing import Any
 from feilun.data.clean.tally import mended_words
 from feilun.durations import spoken
 from feilun.messages import has, t
-from feilun.render.wording import level
+from feilun.render.wording import is_share, level
 from feilun.table import Result, Table
 from feilun.types import Output
 
@@ -31,6 +31,7 @@ __all__ = [
     "percent",
     "scored",
     "size",
+    "tested",
 ]
 
 
@@ -42,10 +43,17 @@ def percent(score: Mapping[str, float] | None) -> str:
 
 
 def scored(metric: str, score: Mapping[str, float] | None) -> str:
-    """A score in the unit of its metric: percent, but for the log-loss, which has none."""
-    if metric != "log_loss" or not score:
+    """A score in the unit of its metric: percent for a share, else as it is."""
+    if not score or is_share(metric):
         return percent(score)
     return f"{score['value']:.3f} ({score['low']:.3f}–{score['high']:.3f})"
+
+
+def tested(metric: str, score: Mapping[str, float] | None) -> str:
+    """A score in a column of percentages: one that is no share says what it is."""
+    return (
+        percent(score) if is_share(metric) else f"{t(f'metrics.{metric}')} {scored(metric, score)}"
+    )
 
 
 def size(count: float | None) -> str:
@@ -195,7 +203,7 @@ class Turned(Result):
             [
                 rung.version,
                 rung.method,
-                percent(rung.score),
+                tested(rung.primary, rung.score),
                 rung.variant or "–",
                 "–" if rung.latency_ms is None else f"{rung.latency_ms:.1f} ms",
                 size(rung.bytes),

@@ -15,7 +15,7 @@ from feilun.pipeline.lineage import kept_corrections
 from feilun.project.beside import beside
 from feilun.project.beside import sentence as sentence_beside
 from feilun.project.drift import noted, sentence
-from feilun.project.results import percent
+from feilun.project.results import percent, tested
 from feilun.store import Store
 from feilun.store.records import ModelVersion, Run
 from feilun.table import Result, Table
@@ -40,7 +40,7 @@ class Status(Result):
                 p["task"],
                 p["data"] or "–",
                 f"{p['live']} ({p['method']})" if p["live"] else "–",
-                percent(p["score"]),
+                tested(p["metric"], p["score"]),
                 str(p["corrections"]),
             ]
             for p in self.projects
@@ -89,6 +89,7 @@ def gather(store: Store, folder: Path, names: Sequence[str]) -> Status:
                 "live": live.id if live else None,
                 "method": live.method if live else None,
                 "score": _score(live),
+                "metric": live.metrics.get("primary", "accuracy") if live else "accuracy",
                 "corrections": store.ledger.waiting(name) + kept_corrections(store.catalog, name),
                 "live_accuracy": _audited(store, name, live),
                 "drift": _drift(store, live),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from feilun.messages import t
-from feilun.project.results import Listing, percent
+from feilun.project.results import Listing, tested
 from feilun.project.scope import Scope
 from feilun.table import Table, to_jsonable
 
@@ -36,7 +36,7 @@ def version_list(scope: Scope) -> Listing:
             r["method"],
             t(f"project.state_{r['state']}"),
             t(f"project.verdict_{r['verdict']}") if r["verdict"] else t("project.not_judged"),
-            percent(r["score"]),
+            tested(r["metric"], r["score"]),
             t(f"metrics.{r['metric']}") if r["score"] else "–",
             r["data_version"] or "–",
             f"{r['created']:%Y-%m-%d %H:%M}",

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 from markupsafe import Markup, escape
 
-__all__ = ["Bar", "bar", "clip", "element", "heat_map", "line_plot"]
+__all__ = ["Bar", "bar", "clip", "element", "heat_map", "line_plot", "scatter"]
 
 Bar = tuple[float, float, float]
 """An estimate with its interval: value, low, high."""
@@ -198,6 +198,43 @@ def _text(
         lang=lang,
         transform=transform,
     )
+
+
+def scatter(
+    points: Sequence[tuple[float, float]], *, across: Mapping[str, str], up: Mapping[str, str]
+) -> Markup:
+    """Points (x, y) in a square whose axes have one scale, with the diagonal dashed."""
+    side, left, top = 300.0, 56.0, 8.0
+    flat = [value for point in points for value in point] or [0.0, 1.0]
+    low, high = min(flat), max(flat)
+    room = (high - low) or 1.0
+    parts: list[Markup] = []
+    for share in (0.0, 0.25, 0.5, 0.75, 1.0):
+        x, y = left + share * side, top + (1 - share) * side
+        said = f"{low + share * room:,.4g}"
+        parts.append(element("line", class_="grid", x1=left, x2=left + side, y1=y, y2=y))
+        parts.append(element("line", class_="grid", x1=x, x2=x, y1=top, y2=top + side))
+        parts.append(_text(said, left - 6, y + 4, "tick", "end"))
+        parts.append(_text(said, x, top + side + 16, "tick", "middle"))
+    parts.append(element("line", class_="diagonal", x1=left, y1=top + side, x2=left + side, y2=top))
+    drawn = [
+        element(
+            "circle",
+            cx=left + (x - low) / room * side,
+            cy=top + (1 - (y - low) / room) * side,
+            r=2.5,
+        )
+        for x, y in points
+    ]
+    parts.append(element("g", _join(drawn), class_="points"))
+    for lang, title in across.items():
+        parts.append(_text(title, left + side / 2, top + side + 36, "axis", "middle", lang))
+    for lang, title in up.items():
+        middle = top + side / 2
+        parts.append(
+            _text(title, 10, middle, "axis", "middle", lang, f"rotate(-90 10 {_number(middle)})")
+        )
+    return element("svg", _join(parts), class_="plot", viewBox="0 0 366 350", role="img")
 
 
 def line_plot(

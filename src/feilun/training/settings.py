@@ -44,6 +44,8 @@ def methods() -> list[str]:
 def read_by_encoders(task: TaskBase) -> str | None:
     """None for what encoders read, texts and pictures; else why a method on an encoder cannot learn
     `task`."""
+    if task.family.name != "classes":
+        return t("training.reason_no_head", task=task.name)
     if task.modality in ("text", "image"):
         return None
     return t("training.reason_no_encoder", task=task.name)

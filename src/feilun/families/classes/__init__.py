@@ -33,6 +33,7 @@ from feilun.messages import Language
 from feilun.metrics.measured import Measured
 from feilun.metrics.scores import Score
 from feilun.render.reason import Reason
+from feilun.render.wording import fill
 from feilun.types import Output, Schema
 
 __all__ = ["CLASSES", "Classes"]
@@ -292,6 +293,11 @@ class Classes(Family):
     def reasons(self, evaluation: Any) -> Sequence[Reason]:
         """See `gate.reasons`."""
         return gate.reasons(evaluation, evaluation.details)
+
+    def miss_words(self, miss: Any, lang: Language) -> str:
+        """The probabilities of the answer and of the truth."""
+        figures = {"stated": miss.stated, "truth": miss.stated_truth}
+        return fill("evaluation.miss_stated", figures, lang)
 
     def tiles(self, evaluation: Any) -> Sequence[tuple[Any, str, Any]]:
         """See `report.tiles`."""

@@ -265,7 +265,7 @@ def _facts(context: Context, model: ModelVersion, judged: DataVersion, rows: int
         variants=tuple(
             VariantFacts(
                 name=name,
-                accuracy=_score(figures.get("accuracy_score")),
+                accuracy=_score(figures.get(f"{context.task.primary}_score")),
                 loss=figures.get("loss"),
                 flips=figures.get("flips"),
                 sure_flips=figures.get("faults"),

@@ -22,7 +22,7 @@ from feilun.messages import t
 from feilun.store.dataset import Dataset
 from feilun.tasks import base as tasks
 from feilun.tasks.base import TaskBase, fit_features
-from feilun.training import augment, logistic
+from feilun.training import augment, logistic, ridge
 from feilun.training.job import DataStats, Estimate, Machine, Report, TrainJob, TrainResult
 from feilun.training.rows import Rows, all_rows, class_weights, drawn, read, schema_of, start_card
 from feilun.training.settings import MethodSettings
@@ -73,8 +73,10 @@ class _Model:
 
 
 def supports(task: TaskBase, base: Path | str | None) -> str | None:
-    """Every task that has features."""
-    return None
+    """Every task that has features and answers with classes or numbers."""
+    if task.family.name in ("classes", "numbers"):
+        return None
+    return t("training.reason_no_answer", task=task.name)
 
 
 def estimate(job: TrainJob, settings: Settings, rows: DataStats, machine: Machine) -> Estimate:
@@ -97,7 +99,9 @@ def train(job: TrainJob, settings: Settings, report: Report) -> TrainResult:
     rows, notes = drawn(all_rows(dataset), settings.max_rows, job.seed)
     features = fit_features(tasks.of(schema).features(schema.settings), rows.items)
     held = read(dataset, "validation")
-    found = augment.added(job, settings.augment, settings.augment_share, rows)
+    classes = tasks.of(schema).family.name == "classes"
+    # A changed copy keeps its label; that it keeps its number is not known.
+    found = augment.added(job, settings.augment, settings.augment_share, rows) if classes else None
     more = found.more if found else rows
     total = len(more) + len(held)
 
@@ -107,8 +111,8 @@ def train(job: TrainJob, settings: Settings, report: Report) -> TrainResult:
     scaled = is_scaled(features)
     matrix = _transform(features, more, tick, 0)
     hold = (_transform(features, held, tick, len(more)), held.labels)
-    count = len(schema.labels)
-    own = class_weights(rows.labels, count, settings.class_weights)
+    count = tasks.of(schema).family.width(schema.labels)
+    own = class_weights(rows.labels, count, settings.class_weights) if classes else None
     model = None
     if found is None or not found.asked:
         model = _fit(
@@ -173,6 +177,11 @@ def _fit(
         tick(1, 1)
         fitted = logistic.Fitted(coef, intercept, float("nan"), float("nan"))
         return _Model(columns, fitted, idf, {"columns": float(len(columns))})
+    if rows_hold_numbers(labels):
+        wanted = ridge.STRENGTHS if settings.strength is None else (settings.strength,)
+        fitted = ridge.fit(matrix, labels, strengths=wanted, seed=job.seed, tick=tick)
+        figures = {"columns": float(len(columns)), "strength": fitted.strength}
+        return _Model(columns, fitted, idf, figures)
     strengths = logistic.STRENGTHS if settings.strength is None else (settings.strength,)
     fitted = logistic.fit(
         matrix,
@@ -187,6 +196,11 @@ def _fit(
     )
     figures = {"columns": float(len(columns)), "strength": fitted.strength}
     return _Model(columns, fitted, idf, figures)
+
+
+def rows_hold_numbers(targets: np.ndarray) -> bool:
+    """Whether targets are numbers to predict rather than positions of labels."""
+    return bool(np.issubdtype(targets.dtype, np.floating))
 
 
 def _occurrences(matrix: csr_matrix | np.ndarray) -> np.ndarray:

@@ -41,6 +41,11 @@ needs_torch = False
 least_rows = 50
 
 _ROUND = 2.5e-7  # seconds that a round takes for a row and a column, on one thread
+_FIGURES = {
+    "binary_logloss": "validation_log_loss",
+    "multi_logloss": "validation_log_loss",
+    "l2": "validation_squared_error",
+}
 _TOLD = 25  # rounds between two signs of life
 
 
@@ -67,8 +72,8 @@ class Settings(MethodSettings):
     )
     monotone: dict[str, int] = Field(
         default_factory=dict,
-        description="columns whose growth may only raise (1) or only lower (-1) the chance of the "
-        "second of two labels",
+        description="columns whose growth may only raise (1) or only lower (-1) the number, or the "
+        "chance of the second of two labels",
     )
     max_rows: int = Field(
         1_000_000, ge=100, description="training rows used at most, drawn by the seed"
@@ -76,10 +81,12 @@ class Settings(MethodSettings):
 
 
 def supports(task: TaskBase, base: Path | str | None) -> str | None:
-    """Tables alone."""
-    if task.modality == "table":
-        return None
-    return t("training.reason_no_table", task=task.name)
+    """Tables alone, into classes or numbers."""
+    if task.modality != "table":
+        return t("training.reason_no_table", task=task.name)
+    if task.family.name not in ("classes", "numbers"):
+        return t("training.reason_no_answer", task=task.name)
+    return None
 
 
 def estimate(job: TrainJob, settings: Settings, rows: DataStats, machine: Machine) -> Estimate:
@@ -109,8 +116,10 @@ def train(job: TrainJob, settings: Settings, report: Report) -> TrainResult:
     )
     held = read(dataset, "validation")
     matrix, held_matrix = features.dense(rows.items), features.dense(held.items)
-    weights = class_weights(rows.labels, len(schema.labels), settings.class_weights)
-    options = _options(job, settings, len(schema.labels), features)
+    labels = len(schema.labels)
+    numbers = tasks.of(schema).family.name == "numbers"
+    weights = None if numbers else class_weights(rows.labels, labels, settings.class_weights)
+    options = _options(job, settings, None if numbers else labels, features)
     best: list[int] = []
     for number in range(settings.bag):
         learn: tuple[np.ndarray, np.ndarray] = (matrix, rows.labels)
@@ -143,11 +152,12 @@ def train(job: TrainJob, settings: Settings, report: Report) -> TrainResult:
 
 
 def _options(
-    job: TrainJob, settings: Settings, labels: int, features: TableFeatures
+    job: TrainJob, settings: Settings, labels: int | None, features: TableFeatures
 ) -> dict[str, Any]:
+    """LightGBM's parameters; `labels` is None where numbers are predicted."""
     names = [features.columns[owner][0] for owner in features.dense_owners]
     options: dict[str, Any] = {
-        "objective": "binary" if labels == 2 else "multiclass",
+        "objective": _objective(labels),
         "learning_rate": settings.learning_rate,
         "num_leaves": settings.leaves,
         "min_data_in_leaf": settings.leaf_rows,
@@ -162,15 +172,21 @@ def _options(
         "num_threads": job.threads or 0,
         "verbosity": -1,
     }
-    if labels > 2:
+    if labels is not None and labels > 2:
         options["num_class"] = labels
     if settings.monotone:
         options["monotone_constraints"] = _monotone(settings.monotone, names, features, labels)
     return options
 
 
+def _objective(labels: int | None) -> str:
+    if labels is None:
+        return "regression"
+    return "binary" if labels == 2 else "multiclass"
+
+
 def _monotone(
-    wanted: Mapping[str, int], names: list[str], features: TableFeatures, labels: int
+    wanted: Mapping[str, int], names: list[str], features: TableFeatures, labels: int | None
 ) -> list[int]:
     """One direction for each column that the trees see."""
     numbers = [name for name, kind in features.columns if kind == "number"]
@@ -179,7 +195,7 @@ def _monotone(
         for name, way in wanted.items()
         if name not in numbers or way not in (-1, 0, 1)
     ]
-    if labels != 2:
+    if labels not in (None, 2):
         faults.append(t("training.monotone_two_labels", labels=labels))
     if faults:
         raise InvalidSettings("training.monotone", faults=faults, options=numbers[:20])
@@ -194,7 +210,11 @@ def _divided(
     order = lots[np.argsort(labels[lots], kind="stable")]
     judge = np.zeros(len(labels), bool)
     judge[order[::8]] = True
-    if judge.sum() < 10 or len(np.unique(labels[~judge])) < len(np.unique(labels)):
+    if judge.sum() < 10:
+        return (matrix, labels), None
+    if np.issubdtype(labels.dtype, np.integer) and len(np.unique(labels[~judge])) < len(
+        np.unique(labels)
+    ):
         return (matrix, labels), None
     return (matrix[~judge], labels[~judge]), (matrix[judge], labels[judge])
 
@@ -221,7 +241,7 @@ def _boost(
         done = state.iteration + 1
         if done % _TOLD == 0:
             found = {name: value for _, name, value, *_ in state.evaluation_result_list}
-            figures = {"validation_log_loss": float(next(iter(found.values())))} if found else {}
+            figures = {_FIGURES.get(name, name): float(value) for name, value in found.items()}
             report(Progress("train", begin + done, total, "trees", figures))
 
     names = [str(place) for place in range(learn[0].shape[1])]
