@@ -446,6 +446,11 @@ def test_pages_need_no_network(server: Answering) -> None:
     for path in server.http.get("/openapi.json").json()["paths"]:
         assert f"</span>{path}<" in docs
     assert f"curl {server.address}/v1/predict" in docs
+    english, chinese = "The coffee is excellent", "质量很好"
+    assert english in docs
+    chosen = server.http.get("/docs?lang=zh").text
+    assert chinese in chosen
+    assert english not in chosen
 
 
 def test_health_and_readiness(server: Answering) -> None:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
 from feilun import messages
 from feilun.cli.app import command_names, run
-from feilun.cli.progress import _count, _label, figures
+from feilun.cli.progress import _count, figures
+from feilun.data.audit.finding import Finding
+from feilun.data.outcome import Notice
+from feilun.messages.words import step_words
+from feilun.project import Workspace
 from feilun.project.results import Added
 from feilun.types import Progress
 
@@ -40,7 +45,7 @@ def test_progress_is_in_words() -> None:
     messages.use("zh")
     assert _count(event) == "3/1,200 行"
     assert figures(event.figures) == "行 3  损失 0.25"
-    assert _label("write") == "写入数据"
+    assert step_words("write") == "写入数据"
     assert _count(Progress("x", 1, 2, "lamps")) == "1/2 lamps"
 
 
@@ -52,3 +57,36 @@ def test_what_a_source_was_is_in_words() -> None:
     shown = [row[0].strip() for row in added.tables()[0].rows]
     assert "格式" in shown
     assert "编码" in shown
+
+
+def test_parts_of_a_step_are_in_words() -> None:
+    messages.use("zh")
+    for part in ("scan", "near", "sample", "fits", "findings", "examples"):
+        assert not re.search("[a-z]", step_words(f"audit:{part}"))
+    assert step_words("train:linear") == "训练 (linear)"  # a method is called what settings call it
+
+
+def test_names_that_the_audit_keeps_are_in_words() -> None:
+    basis = Notice("audit.basis_all", {"rows": 300})
+    kinds = Finding("personal", "warn", 3, 300, basis, {"kinds": ["email 2", "phone 1"]})
+    shares = ["latin 68.3%", "han 31.7%"]
+    scripts = Finding("languages", "warn", 95, 300, basis, {"main": "latin", "shares": shares})
+    mark = {"token": "不值", "where": "inside", "label": "差", "covers": 0.2, "purity": 1.0}
+    given = Finding("giveaway", "warn", 39, 300, basis, mark)
+    said = " ".join(one.text("zh") for one in (kinds, scripts, given))
+    assert not re.search("[a-z]{3}", said)
+    assert "邮箱 2" in said
+    assert "拉丁字母 68.3%" in said
+    assert "文中" in said
+    english = " ".join(one.text("en") for one in (kinds, scripts, given))
+    assert "email 2" in english
+    assert "Latin 68.3%" in english
+
+
+def test_an_example_is_written_in_the_readers_language(workspace_dir: Path) -> None:
+    for lang, wanted in (("zh", "[\u4e00-\u9fff]{4}"), ("en", "[a-z]{4} [a-z]")):
+        with Workspace(workspace_dir / lang, lang=lang) as workspace:
+            workspace.init("reviews")
+            sent = workspace.create_key("Ada").curl.partition("inputs")[2]
+            assert re.search(wanted, sent), sent
+            assert lang == "en" or not re.search("[a-z]{3}", sent), sent

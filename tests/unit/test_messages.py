@@ -121,7 +121,7 @@ def test_every_sentence_is_spoken() -> None:
     """Somewhere its key stands in the source, whole or as an f-string that can make it."""
     literals: set[str] = set()
     for file, tree in _trees().items():
-        if file.startswith("messages"):
+        if file == "messages/__init__.py":
             continue
         for node in ast.walk(tree):
             if isinstance(node, (ast.Constant, ast.JoinedStr)):

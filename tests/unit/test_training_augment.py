@@ -153,7 +153,7 @@ def test_what_is_asked_for_by_name_is_learned_from(tmp_path: Path) -> None:
     job = job_for("linear", data, tmp_path, settings={"augment": ["typo", "words"]})
     result = train(job)
     assert 500 < result.figures["rows"] <= 602
-    assert "as the settings ask (typo, words)" in result.notes[0]
+    assert "as the settings ask (typing slips, lost words)" in result.notes[0]
 
 
 def test_a_sure_gain_is_kept() -> None:

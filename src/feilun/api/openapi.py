@@ -113,7 +113,7 @@ def _schemas(lang: messages.Language) -> dict[str, Any]:
             "required": ["error"],
             "properties": {"error": text("api.schema_message")},
         },
-        **bodies(lang, [*one, several], example_input()),
+        **bodies(lang, [*one, several], example_input(lang)),
         "Answer": {
             "type": "object",
             "required": ["id", "model", "outputs", "usage"],
@@ -134,12 +134,12 @@ def _schemas(lang: messages.Language) -> dict[str, Any]:
     }
 
 
-def example_input() -> Any:
-    """An input that can be shown: the first text among the tasks' inline examples."""
+def example_input(lang: messages.Language) -> Any:
+    """An input that can be shown to readers of `lang`: the first text among the tasks' own."""
     for name in tasks.names():
-        for item in tasks.get(name).example_items():
-            if isinstance(item, str):
-                return item
+        item = tasks.get(name).shown_example(lang)
+        if isinstance(item, str):
+            return item
     return {}
 
 

@@ -31,14 +31,15 @@ async def get_home(request: Request, api: ApiOf) -> Response:
 @router.get("/docs", response_class=Response)
 async def get_docs(request: Request, api: ApiOf) -> Response:
     """Every route with its body, its answers and an example; `?lang=zh` for Chinese."""
-    document = request.app.state.document(_language(request))
+    lang = _language(request)
+    document = request.app.state.document(lang)
     model = next(iter(sorted(api.models.routes)), "reviews")
     address = str(request.base_url).rstrip("/")
     return _page(
         request,
         "docs.html",
         document=document,
-        operations=_operations(document, address, model),
+        operations=_operations(document, address, model, lang),
         errors=json.dumps(document["components"]["schemas"]["Error"], indent=2),
     )
 
@@ -69,7 +70,9 @@ def _templates() -> Environment:
     return Environment(loader=PackageLoader("feilun.api", "html"), autoescape=True)
 
 
-def _operations(document: Mapping[str, Any], address: str, model: str) -> list[dict[str, Any]]:
+def _operations(
+    document: Mapping[str, Any], address: str, model: str, lang: messages.Language
+) -> list[dict[str, Any]]:
     """What the page shows of each route, those for customers first."""
     shown = []
     for path, methods in document["paths"].items():
@@ -89,7 +92,7 @@ def _operations(document: Mapping[str, Any], address: str, model: str) -> list[d
                     "failures": {
                         c: r["description"] for c, r in operation["responses"].items() if c != "200"
                     },
-                    "curl": _curl(method.upper(), path, address, model, bool(body)),
+                    "curl": _curl(method.upper(), path, address, model, bool(body), lang),
                     "internal": path.startswith("/internal/"),
                 }
             )
@@ -105,7 +108,9 @@ def _resolved(document: Mapping[str, Any], schema: Mapping[str, Any] | None) -> 
     return json.dumps(schema, indent=2, ensure_ascii=False)
 
 
-def _curl(method: str, path: str, address: str, model: str, has_body: bool) -> str:
+def _curl(
+    method: str, path: str, address: str, model: str, has_body: bool, lang: messages.Language
+) -> str:
     filled = path.replace("{model}", model).replace("{version}", "1")
     parts = [f"curl {address}{filled}"]
     if path.startswith(("/v1", "/v2/models", "/internal")):
@@ -113,11 +118,16 @@ def _curl(method: str, path: str, address: str, model: str, has_body: bool) -> s
     if has_body:
         body: dict[str, Any] = {"version": f"{model}@1"}
         if path == "/v1/predict" or path.endswith("/predict"):
-            body = {"model": model, "inputs": [example_input()]}
+            body = {"model": model, "inputs": [example_input(lang)]}
         elif path == "/v1/embeddings":
-            body = {"model": model, "input": [example_input()]}
+            body = {"model": model, "input": [example_input(lang)]}
         elif path.endswith("/infer"):
-            tensor = {"name": "text", "datatype": "BYTES", "shape": [1], "data": [example_input()]}
+            tensor = {
+                "name": "text",
+                "datatype": "BYTES",
+                "shape": [1],
+                "data": [example_input(lang)],
+            }
             body = {"inputs": [tensor]}
         elif path == "/v1/feedback":
             body = {"prediction_id": "pred_...", "index": 0, "label": "..."}

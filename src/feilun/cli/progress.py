@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from feilun import messages
 from feilun.durations import spoken
 from feilun.messages import t
+from feilun.messages.words import step_words, unit_words
 from feilun.types import Progress
 
 __all__ = ["Lines", "drawn", "figures", "shown"]
@@ -80,7 +80,7 @@ def drawn(console: Any) -> Iterator[Callable[[Progress], None]]:
             if event.note and not event.total:
                 return
             if event.step not in tasks:
-                task = bars.add_task(_label(event.step), count="", figures="", part="", left="")
+                task = bars.add_task(step_words(event.step), count="", figures="", part="", left="")
                 tasks[event.step] = _Bar(task)
             bar = tasks[event.step]
             bars.update(
@@ -147,14 +147,14 @@ class Lines:
         if self._last.get(event.step) == quarter and now - self._spoke < _SILENCE:
             return
         self._last[event.step] = quarter
-        parts = [_label(event.step), _count(event), left, figures(event.figures)]
+        parts = [step_words(event.step), _count(event), left, figures(event.figures)]
         self._print(" ".join(part for part in parts if part), now)
 
     def quiet(self, now: float) -> None:
         """Says that the step goes on when nothing was said for half a minute."""
         if self._step and now - self._spoke >= _SILENCE:
             took = spoken(now - self._began)
-            self._print(t("units.still", step=_label(self._step), time=took), now)
+            self._print(t("units.still", step=step_words(self._step), time=took), now)
 
     def _print(self, line: str, now: float) -> None:
         self._spoke = now
@@ -174,7 +174,7 @@ class _Once:
 
 
 def _count(event: Progress) -> str:
-    return f"{event.done:,.0f}/{event.total:,.0f} {_word(event.unit)}" if event.total else ""
+    return f"{event.done:,.0f}/{event.total:,.0f} {unit_words(event.unit)}" if event.total else ""
 
 
 def figures(found: Mapping[str, float], most: int | None = None) -> str:
@@ -183,18 +183,4 @@ def figures(found: Mapping[str, float], most: int | None = None) -> str:
     if most is not None:
         names.sort(key=lambda name: _FIRST.index(name) if name in _FIRST else len(_FIRST))
         digits = ".3g"
-    return "  ".join(f"{_word(name)} {found[name]:{digits}}" for name in names[:most])
-
-
-def _word(name: str) -> str:
-    """A unit or a figure in words; its name where there are none."""
-    key = f"units.{name}"
-    return t(key) if messages.has(key) else name
-
-
-def _label(step: str) -> str:
-    """The words of a step such as ``train:head``; the name itself where there are none."""
-    kind, _, detail = step.partition(":")
-    key = f"progress.{kind}"
-    words = t(key) if messages.has(key) else kind
-    return f"{words} ({detail})" if detail else words
+    return "  ".join(f"{unit_words(name)} {found[name]:{digits}}" for name in names[:most])

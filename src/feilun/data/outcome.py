@@ -9,9 +9,30 @@ from typing import Any
 
 from feilun import messages
 from feilun.data.clean.tally import StepReport
+from feilun.messages.words import head_in_words
 from feilun.types import Roles
 
 __all__ = ["BuildReport", "Notice", "SourceReport"]
+
+
+_WORDED = {
+    "kinds": "audit.kind_*",
+    "main": "audit.script_*",
+    "shares": "audit.script_*",
+    "where": "audit.where_*",
+}
+
+
+def worded(params: Mapping[str, Any], lang: messages.Language | None) -> dict[str, Any]:
+    """`params` with the names that the audit keeps of scripts, places and kinds as words."""
+    said = dict(params)
+    for name in params.keys() & _WORDED:
+        value, prefix = params[name], _WORDED[name]
+        if isinstance(value, str):
+            said[name] = head_in_words(prefix, value, lang)
+        elif isinstance(value, list | tuple):
+            said[name] = [head_in_words(prefix, str(one), lang) for one in value]
+    return said
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +44,11 @@ class Notice:
 
     def text(self, lang: messages.Language | None = None) -> str:
         """The sentence in `lang` (default: the one in force)."""
-        return messages.t(self.code, lang, **self.params)
+        return messages.t(self.code, lang, **worded(self.params, lang))
 
     def hint(self, lang: messages.Language | None = None) -> str:
         """What to do about it; empty when nothing can be said."""
-        return messages.hint(self.code, lang, **self.params)
+        return messages.hint(self.code, lang, **worded(self.params, lang))
 
     def said(self, lang: messages.Language | None = None) -> str:
         """The sentence, and below it what to do."""

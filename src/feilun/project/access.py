@@ -11,7 +11,7 @@ from typing import Any
 from feilun.billing import keys as billing
 from feilun.billing.limits import parse_limits
 from feilun.client import encode_item
-from feilun.messages import t
+from feilun.messages import language, t
 from feilun.project.results import Listing, NewApiKey, RotatedKey
 from feilun.store import Store
 from feilun.store.dataset import Dataset
@@ -145,6 +145,6 @@ def _sample(store: Store, project: ProjectRow) -> Any:
     task = get_task(project.task)
     data = store.catalog.latest_data(project.name) if task.open_columns else None
     if data is None:
-        return encode_item(task.example_items()[0])
+        return encode_item(task.shown_example(language()))
     schema = Dataset(store.artifacts.path(data.artifact)).schema
     return encode_item(task.bound(schema.settings).example_items()[-1])

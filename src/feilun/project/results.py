@@ -111,7 +111,7 @@ class Added(Result):
             rows.append([Path(source["name"]).name, "; ".join(shown)])
             # Lists and mappings are told as sentences.
             told = {k: v for k, v in source["details"].items() if not isinstance(v, list | dict)}
-            rows += [[f"  {_detail(k)}", str(v)] for k, v in told.items()]
+            rows += [[f"  {_detail(k)}", _said(v)] for k, v in told.items()]
         notes = [*mended_words(report.get("mended", ())), *report["warnings"]]
         notes += [t("formats.left_out", **one) for one in report.get("reasons", ())[:_REASONS]]
         if report["bad_rows"]:
@@ -137,6 +137,10 @@ class Added(Result):
             notes,
         )
         return (Table(t(key, version=self.version), ["", ""], rows), splits)
+
+
+def _said(value: Any) -> str:
+    return t("project.yes" if value else "project.no") if isinstance(value, bool) else str(value)
 
 
 def _detail(name: str) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from feilun.messages import t
+from feilun.messages.words import step_words, unit_words
 from feilun.metrics.intervals import wilson
 from feilun.pipeline.lineage import kept_corrections
 from feilun.project.beside import beside
@@ -52,7 +53,7 @@ class Status(Result):
                 [
                     r["run"],
                     t(f"project.run_{r['state']}"),
-                    r["step"] or "–",
+                    step_words(r["step"]) if r["step"] else "–",
                     _progress(r["progress"]),
                     str(r["pid"] or "–"),
                 ]
@@ -181,6 +182,6 @@ def _alive(pid: int | None) -> bool:
 def _progress(progress: Any) -> str:
     if progress is None or not progress.total:
         return "–"
-    figures = "  ".join(f"{name} {value:.4g}" for name, value in progress.figures.items())
-    words = f"{progress.done:,.0f}/{progress.total:,.0f} {progress.unit} {figures}"
+    figures = "  ".join(f"{unit_words(name)} {v:.4g}" for name, v in progress.figures.items())
+    words = f"{progress.done:,.0f}/{progress.total:,.0f} {unit_words(progress.unit)} {figures}"
     return words.strip()

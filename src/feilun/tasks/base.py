@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict
 
 from feilun import registry
 from feilun.families.base import Family
+from feilun.messages import Language
 from feilun.tasks._noise import Disturbance
 from feilun.tasks._pieces import Pieces
 from feilun.types import ColumnSample, Example, Item, Roles, Schema
@@ -239,6 +240,15 @@ class TaskBase(ABC):
     def example_items(self) -> list[Item]:
         """The items of the inline examples."""
         return [example.item for example in self.examples]
+
+    def shown_example(self, lang: Language) -> Item:
+        """The inline example to show to a reader of `lang`: the first text in that language, else
+        the first."""
+        items = self.example_items()
+        for text in (item for item in items if isinstance(item, str)):
+            if any("\u4e00" <= c <= "\u9fff" for c in text) == (lang == "zh"):
+                return text
+        return items[0]
 
 
 def fit_features(features: Features, items: Sequence[Item]) -> Features:

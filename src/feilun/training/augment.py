@@ -21,6 +21,7 @@ import numpy as np
 
 from feilun.errors import UsageError
 from feilun.messages import t
+from feilun.messages.words import in_words
 from feilun.metrics.intervals import paired_difference
 from feilun.tasks import base as tasks
 from feilun.tasks._noise import Disturbance
@@ -161,13 +162,14 @@ def said(found: Added, without: Fitted | None, with_copies: Fitted | None = None
     """The note of a training: what was tried, what it gave, and whether it stayed. Without two
     models nothing was tried."""
     number = len(found.more) - len(found.rows)
+    names = [in_words("robustness.name_*", name) for name in found.names]
     if without is None or with_copies is None:
-        return t("augment.asked", copies=number, names=found.names)
+        return t("augment.asked", copies=number, names=names)
     if with_copies.right is None or without.right is None:
-        return t("augment.not_tried", names=found.names)
+        return t("augment.not_tried", names=names)
     figures: dict[str, Any] = {
         "copies": number,
-        "names": found.names,
+        "names": names,
         "before": f"{100 * without.right.mean():.1f}",
         "after": f"{100 * with_copies.right.mean():.1f}",
         "loss_before": f"{without.loss:.3f}",

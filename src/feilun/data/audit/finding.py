@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from feilun import messages
 from feilun.data.audit.scripts import trace
-from feilun.data.outcome import Notice
+from feilun.data.outcome import Notice, worded
 from feilun.data.personal import find, hidden
 from feilun.store.dataset import Dataset
 from feilun.types import Example, Item
@@ -128,15 +128,16 @@ class Finding:
 
     def text(self, lang: messages.Language | None = None) -> str:
         """What was found, in a sentence or two."""
-        return messages.t(f"audit.{self.code}", lang, **self._params())
+        return messages.t(f"audit.{self.code}", lang, **self._params(lang))
 
     def advice(self, lang: messages.Language | None = None) -> str:
         """Why it matters and what to do."""
-        return messages.hint(f"audit.{self.code}", lang, **self._params())
+        return messages.hint(f"audit.{self.code}", lang, **self._params(lang))
 
-    def _params(self) -> dict[str, Any]:
+    def _params(self, lang: messages.Language | None) -> dict[str, Any]:
         share = self.count / self.of if self.of else 0.0
-        return {"count": self.count, "of": self.of, "share": share, **self.params}
+        own = worded(self.params, lang)
+        return {"count": self.count, "of": self.of, "share": share, **own}
 
     def to_json(self, lang: messages.Language | None = None) -> dict[str, Any]:
         """Everything as JSON values, with the sentences in `lang` beside the codes."""
