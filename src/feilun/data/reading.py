@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from feilun.data._numbers import number
 from feilun.data.content import content_key, label_text, sound
 from feilun.data.roles import known_names, resolve
 from feilun.data.sources import BadRow, LeftOut, Source, Table, open_tables
@@ -164,10 +165,8 @@ def _text(value: Scalar) -> str:
 
 
 def _number(value: Any, column: str) -> float | None:
-    if value is None or value == "":
-        return None
     try:
-        return float(value)
+        return number(value)
     except (TypeError, ValueError):
         raise InvalidData("data.not_a_number", column=column, given=str(value)[:40]) from None
 
