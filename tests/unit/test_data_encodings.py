@@ -137,3 +137,19 @@ def test_an_encoding_that_is_given_is_not_looked_for(tmp_path: Path) -> None:
     file.write_bytes("text,label\nça et là,x\nfini,y\n".encode("cp500"))  # of mainframes
     assert encoding_of(file) != "cp500"
     assert rows_of(table_of(file, encoding="cp500"))[0] == {"text": "ça et là", "label": "x"}
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "iso8859-15"])
+def test_the_few_words_that_differ_decide(encoding: str) -> None:
+    rows = [f"la boîte {n} était très abîmée et le vendeur n'a pas répondu" for n in range(5000)]
+    rows[17], rows[4000] = "un nœud au cœur de l'œuvre", "sa sœur était là"
+    found = encoding_in("\n".join(rows).encode(encoding))
+    assert found is not None
+    assert (found.encoding, found.examples) == (encoding, ())
+
+
+def test_icelandic_of_old_databases() -> None:
+    text = "Gat ekki leitað í runu og skipta yfir á vinnusvæði, en þetta er með breydd sem er núll"
+    found = encoding_in(text.encode("cp850"))
+    assert found is not None
+    assert text.encode("cp850").decode(found.encoding) == text

@@ -10,7 +10,9 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass
+from functools import lru_cache
 
 from feilun.data.sources._letters import FREQUENT, LANGUAGES, PUNCTUATION, Language
 
@@ -21,6 +23,8 @@ _WORD = re.compile(r"[^\W\d_]+")
 _SAMPLE = 60_000  # bytes of lines with something beyond ASCII; more would not change the answer
 _BAD = "\ufffd"
 _FEW = 12  # bytes beyond ASCII that say too little to be sure of
+_FEW_WORDS = 2
+_MOST_WORDS = 2000
 _NARROW = 0.12
 
 
@@ -60,20 +64,55 @@ def encoding_in(sample: bytes) -> Found | None:
         )
         return Found(name, _examples(lines, name, other) if other else ())
     if letters and letters[0][0] > 0.6:
-        return _told(lines, letters)
+        return _told(sample, lines, letters)
     if _pairs(lines, "gb18030", least=-1) > -0.2 and looks_chinese(lines):
         return Found("gb18030")
-    return _told(lines, letters) if letters and letters[0][0] > -0.5 else None
+    return _told(sample, lines, letters) if letters and letters[0][0] > -0.5 else None
 
 
-def _told(lines: bytes, ranked: list[tuple[float, str]]) -> Found:
-    """The best of the one-byte encodings, a guess where another spells nearly as well."""
+def _told(sample: bytes, lines: bytes, ranked: list[tuple[float, str]]) -> Found:
+    """The best of the one-byte encodings. Between two that spell nearly as well, the words decide
+    in which they differ; it stays a guess where these are few, or say little."""
     best, name = ranked[0]
-    rival = next((o for _, o in ranked[1:] if _differ(lines, name, o)), "")
-    score = next((s for s, o in ranked if o == rival), -9.0)
     few = sum(byte >= 0x80 for byte in lines[:4096]) < _FEW
-    sure = best > 0.6 and best - score > _NARROW and not few
+    sure, rival = best > 0.6 and not few, ""
+    for score, other in ranked[1:]:
+        words = _apart(sample, name, other)
+        if not words:
+            continue
+        rival = rival or other
+        if best - score > _NARROW:
+            break
+        spelt = {o: s for s, o in _one_byte(b" ".join(words), {name, other})}
+        gain = spelt.get(other, -9.0) - spelt.get(name, -9.0)
+        if gain > _NARROW:
+            name, rival = other, name
+        sure = sure and len(words) >= _FEW_WORDS and abs(gain) > _NARROW
     return Found(name, () if sure else _examples(lines, name, rival))
+
+
+def _apart(sample: bytes, one: str, other: str) -> list[bytes]:
+    """Words that two encodings of one byte a character spell in two ways, each once."""
+    pattern = _differing(one, other)
+    found = dict.fromkeys(pattern.findall(sample)) if pattern else {}
+    return list(found)[:_MOST_WORDS]
+
+
+@lru_cache(256)
+def _differing(one: str, other: str) -> re.Pattern[bytes] | None:
+    """Words with a byte that is two characters; not where it is none in either."""
+    marks = b""
+    for place in range(0x80, 0x100):
+        byte = bytes([place])
+        first, second = byte.decode(one, "replace"), byte.decode(other, "replace")
+        if first != second and not (_is_none(first) and _is_none(second)):
+            marks += byte
+    inside = rb"[^\s,;|\"]{0,40}"
+    return re.compile(inside + b"[" + re.escape(marks) + b"]" + inside) if marks else None
+
+
+def _is_none(c: str) -> bool:
+    return c == _BAD or "\x80" <= c < "\xa0"
 
 
 def _characters(text: str) -> tuple[int, int]:
@@ -106,7 +145,7 @@ def _pairs(lines: bytes, encoding: str, least: float = 0.0) -> float:
     return fits / total if total >= 2 else least
 
 
-def _one_byte(lines: bytes) -> list[tuple[float, str]]:
+def _one_byte(lines: bytes, only: Collection[str] = ()) -> list[tuple[float, str]]:
     """Encodings of one byte a character with how well they spell, the best first."""
     candidates: dict[str, list[tuple[int, Language]]] = {}
     for language in LANGUAGES:
@@ -114,6 +153,8 @@ def _one_byte(lines: bytes) -> list[tuple[float, str]]:
             candidates.setdefault(name, []).append((place, language))
     found = []
     for name, languages in candidates.items():
+        if only and name not in only:
+            continue
         text = lines.decode(name, "replace")
         words = Counter(_WORD.findall(text.lower()))
         form = _form(text)
@@ -150,7 +191,7 @@ def _form(text: str) -> float:
         total += 1
         before = text[place - 1] if place else " "
         after = text[place + 1] if place + 1 < len(text) else " "
-        if c == _BAD or "\x80" <= c < "\xa0":
+        if _is_none(c):
             wrong += 3
         elif c.isalpha():
             wrong += _misplaced(before, c, after)

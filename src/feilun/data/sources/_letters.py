@@ -88,7 +88,7 @@ LANGUAGES = (
         _WEST,
     ),
     _language(
-        "Icelandic", "íðáóéöþúýæ", "og að í er á sem ekki til en við um það var með", "cp1252"
+        "Icelandic", "íðáóéöþúýæ", "og að í er á sem ekki til en við um það var með", _WEST
     ),
     _language(
         "Polish",
