@@ -153,3 +153,20 @@ def test_icelandic_of_old_databases() -> None:
     found = encoding_in(text.encode("cp850"))
     assert found is not None
     assert text.encode("cp850").decode(found.encoding) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        ("I don’t think they’re “good” – it was late", "cp1252"),
+        ("I don’t think they’re “good” – it was late", "mac-roman"),
+        ("it costs 5 € or € 12 at most", "cp1252"),
+        ("it costs 5 € or € 12 at most", "mac-roman"),
+        ("it costs 5 € or € 12 at most", "iso8859-15"),
+    ],
+)
+def test_marks_alone_say_the_encoding(text: str, encoding: str) -> None:
+    rows = [f"{text} {n}".encode(encoding) for n in range(20)]
+    found = encoding_in(b"\n".join(rows))
+    assert found is not None
+    assert rows[7].decode(found.encoding) == f"{text} 7"

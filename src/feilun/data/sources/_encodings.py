@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
 
 from feilun.data.sources._letters import FREQUENT, LANGUAGES, PUNCTUATION, Language
 
@@ -24,7 +25,13 @@ _SAMPLE = 60_000  # bytes of lines with something beyond ASCII; more would not c
 _BAD = "\ufffd"
 _FEW = 12  # bytes beyond ASCII that say too little to be sure of
 _FEW_WORDS = 2
+_MARKS = PUNCTUATION - {"\xa0"}
+_WORDS = frozenset("àáâäåæèéêìíòóôöøùúýº")
+"""Letters that are words by themselves somewhere, or stand for one."""
 _MOST_WORDS = 2000
+_MOST_PLACES = 20_000
+_USUAL = "cp1252"
+_BETWEEN = re.compile(rb'[\s,;|"]')
 _NARROW = 0.12
 
 
@@ -88,27 +95,34 @@ def _told(sample: bytes, lines: bytes, ranked: list[tuple[float, str]]) -> Found
         if gain > _NARROW:
             name, rival = other, name
         sure = sure and len(words) >= _FEW_WORDS and abs(gain) > _NARROW
+    if not _apart(sample, name, _USUAL):  # the same text by the name that people know
+        name = _USUAL
     return Found(name, () if sure else _examples(lines, name, rival))
 
 
 def _apart(sample: bytes, one: str, other: str) -> list[bytes]:
     """Words that two encodings of one byte a character spell in two ways, each once."""
-    pattern = _differing(one, other)
-    found = dict.fromkeys(pattern.findall(sample)) if pattern else {}
-    return list(found)[:_MOST_WORDS]
+    found: dict[bytes, None] = {}
+    differing = _differing(one, other)
+    for place in islice(differing.finditer(sample) if differing else (), _MOST_PLACES):
+        before = _BETWEEN.split(sample[max(0, place.start() - 40) : place.start()])[-1]
+        after = _BETWEEN.split(sample[place.end() : place.end() + 40], 1)[0]
+        found[before + place[0] + after] = None
+        if len(found) == _MOST_WORDS:
+            break
+    return list(found)
 
 
 @lru_cache(256)
 def _differing(one: str, other: str) -> re.Pattern[bytes] | None:
-    """Words with a byte that is two characters; not where it is none in either."""
+    """Bytes that are two characters; not those that are none in either."""
     marks = b""
     for place in range(0x80, 0x100):
         byte = bytes([place])
         first, second = byte.decode(one, "replace"), byte.decode(other, "replace")
         if first != second and not (_is_none(first) and _is_none(second)):
             marks += byte
-    inside = rb"[^\s,;|\"]{0,40}"
-    return re.compile(inside + b"[" + re.escape(marks) + b"]" + inside) if marks else None
+    return re.compile(b"[" + re.escape(marks) + b"]") if marks else None
 
 
 def _is_none(c: str) -> bool:
@@ -161,21 +175,25 @@ def _one_byte(lines: bytes, only: Collection[str] = ()) -> list[tuple[float, str
         if form < -1:
             continue
         letters = Counter(c for c in text if c > "\x7f" and c not in PUNCTUATION and c != _BAD)
-        score = max(_fit(letters, words, language) - 0.03 * place for place, language in languages)
+        marks = sum(c in _MARKS for c in text)
+        score = max(
+            _fit(letters, marks, words, language) - 0.03 * place for place, language in languages
+        )
         found.append((score + form, name))
     return sorted(found, key=lambda pair: -pair[0])
 
 
-def _fit(letters: Counter[str], words: Counter[str], language: Language) -> float:
+def _fit(letters: Counter[str], marks: int, words: Counter[str], language: Language) -> float:
     """1 where every letter is a frequent one of the language, less for rare ones, below 0 for
-    others; a little more where the language's short words stand."""
-    score = 0.0
+    others; nearly 1 for marks, which `_form` looks at; a little more where the language's short
+    words stand."""
+    score = 0.9 * marks
     frequent = {letter: place for place, letter in enumerate(language.letters)}
     scale = max(12, len(frequent))
     for letter, count in letters.items():
         place = frequent.get(letter, frequent.get(letter.lower()))
         score += count * (-1.0 if place is None else 1.0 - 0.5 * place / scale)
-    total = sum(letters.values())
+    total = sum(letters.values()) + marks
     all_words = sum(words.values())
     known = sum(words[word] for word in language.words)
     return (score / total if total else 0.0) + min(0.5, 2.0 * known / max(1, all_words))
@@ -195,6 +213,8 @@ def _form(text: str) -> float:
             wrong += 3
         elif c.isalpha():
             wrong += _misplaced(before, c, after)
+        elif "\u0e00" <= c < "\u0e80" and (_latin(before) or _latin(after)):
+            wrong += 1.5  # a Thai vowel above a Latin letter
         elif c not in "’·" and before.isalpha() and after.isalpha() and not _joins(c):
             wrong += 1.5
         elif c not in PUNCTUATION and not _joins(c):
@@ -203,8 +223,11 @@ def _form(text: str) -> float:
 
 
 def _misplaced(before: str, c: str, after: str) -> bool:
-    """Another script in the middle of a Latin word, or case that no word has."""
+    """Another script in the middle of a Latin word, case that no word has, or a letter alone that
+    is no word."""
     if "\u0370" <= c < "\u1e00" and (_latin(before) or _latin(after)):
+        return True
+    if c < "\u0250" and c.lower() not in _WORDS and not before.isalpha() and not after.isalpha():
         return True
     if c.isupper():
         return before.islower()
