@@ -170,3 +170,9 @@ def test_marks_alone_say_the_encoding(text: str, encoding: str) -> None:
     found = encoding_in(b"\n".join(rows))
     assert found is not None
     assert rows[7].decode(found.encoding) == f"{text} 7"
+
+
+def test_a_guess_is_never_without_words() -> None:
+    found = encoding_in("text,label\nparcel €,good\n".encode("cp1252"))
+    assert found is not None
+    assert (found.encoding, found.examples) == ("cp1252", ("parcel €,good",))

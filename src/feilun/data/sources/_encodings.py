@@ -160,7 +160,8 @@ def _pairs(lines: bytes, encoding: str, least: float = 0.0) -> float:
 
 
 def _one_byte(lines: bytes, only: Collection[str] = ()) -> list[tuple[float, str]]:
-    """Encodings of one byte a character with how well they spell, the best first."""
+    """Encodings of one byte a character with how well they spell, the best first. Among `only` some
+    the letters alone decide: single words say little of a language."""
     candidates: dict[str, list[tuple[int, Language]]] = {}
     for language in LANGUAGES:
         for place, name in enumerate(language.encodings):
@@ -170,11 +171,13 @@ def _one_byte(lines: bytes, only: Collection[str] = ()) -> list[tuple[float, str
         if only and name not in only:
             continue
         text = lines.decode(name, "replace")
-        words = Counter(_WORD.findall(text.lower()))
+        words = Counter(() if only else _WORD.findall(text.lower()))
         form = _form(text)
         if form < -1:
             continue
-        letters = Counter(c for c in text if c > "\x7f" and c not in PUNCTUATION and c != _BAD)
+        letters = Counter(
+            c for c in text if c > "\x7f" and c not in PUNCTUATION and not _is_none(c)
+        )
         marks = sum(c in _MARKS for c in text)
         score = max(
             _fit(letters, marks, words, language) - 0.03 * place for place, language in languages
@@ -185,9 +188,9 @@ def _one_byte(lines: bytes, only: Collection[str] = ()) -> list[tuple[float, str
 
 def _fit(letters: Counter[str], marks: int, words: Counter[str], language: Language) -> float:
     """1 where every letter is a frequent one of the language, less for rare ones, below 0 for
-    others; nearly 1 for marks, which `_form` looks at; a little more where the language's short
+    others; 1 for marks, which `_form` looks at; a little more where the language's short
     words stand."""
-    score = 0.9 * marks
+    score = float(marks)
     frequent = {letter: place for place, letter in enumerate(language.letters)}
     scale = max(12, len(frequent))
     for letter, count in letters.items():
@@ -201,7 +204,7 @@ def _fit(letters: Counter[str], marks: int, words: Counter[str], language: Langu
 
 def _form(text: str) -> float:
     """0 for a text in which letters are inside words and case is plausible; less for others."""
-    wrong, total = 0.0, 0
+    wrong, total, none = 0.0, 0, 0
     before = after = " "
     for place, c in enumerate(text):
         if c <= "\x7f":
@@ -210,7 +213,8 @@ def _form(text: str) -> float:
         before = text[place - 1] if place else " "
         after = text[place + 1] if place + 1 < len(text) else " "
         if _is_none(c):
-            wrong += 3
+            none += 1
+            wrong += 3 if none > 1 else 0.5  # one bad byte does not decide
         elif c.isalpha():
             wrong += _misplaced(before, c, after)
         elif "\u0e00" <= c < "\u0e80" and (_latin(before) or _latin(after)):
@@ -256,7 +260,10 @@ def _examples(lines: bytes, name: str, other: str) -> tuple[str, ...]:
             found[word[:40]] = None
         if len(found) == 3:
             break
-    return tuple(found)
+    # A mark that stands alone shows nothing without the words around it.
+    return tuple(found) or tuple(
+        line.decode(name, "replace").strip()[:40] for line in lines.split(b"\n")[:3]
+    )
 
 
 def looks_chinese(sample: bytes) -> bool:
