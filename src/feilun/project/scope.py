@@ -15,6 +15,7 @@ from feilun.money import MICRO
 from feilun.pipeline.context import Context
 from feilun.project.resolve import resolve
 from feilun.store import Store
+from feilun.store.archived import archived
 from feilun.store.dataset import Dataset
 from feilun.store.files import write_atomically
 from feilun.store.records import DataVersion, ModelVersion
@@ -47,18 +48,23 @@ class WorkspaceScope:
         return Scope(self.store, self.settings, self.folder, name)
 
     def projects(self) -> list[Scope]:
-        """The projects by name."""
-        return [self.at(project.name) for project in self.store.catalog.projects()]
+        """The projects by name, without archived ones."""
+        away = archived(self.store.catalog)
+        names = [project.name for project in self.store.catalog.projects()]
+        return [self.at(name) for name in names if name not in away]
 
     def project(self, name: str | None = None) -> Scope:
         """The project `name`; without a name, the only one there is.
 
         Raises `NotFound` for an unknown name or an empty workspace, `UsageError` when there are
-        several to choose from.
+        several to choose from, `Conflict` for an archived one.
         """
         if name is not None:
             wanted = unicodedata.normalize("NFC", name)
-            return self.at(self.store.catalog.project(wanted).name)
+            known = self.store.catalog.project(wanted).name
+            if known in archived(self.store.catalog):
+                raise Conflict("project.archived", project=known)
+            return self.at(known)
         found = self.projects()
         if not found:
             raise NotFound("project.none", folder=self.folder)

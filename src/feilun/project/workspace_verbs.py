@@ -215,6 +215,19 @@ class WorkspaceVerbs:
 
     # Keeping house
 
+    def archive(self, project: str) -> Listing:
+        """Puts a project away: it answers no more and is not listed. Data, versions, prices and
+        what was billed stay; `unarchive` takes it back."""
+        from feilun.project.archive import archive
+
+        return archive(self.scope, project)
+
+    def unarchive(self, project: str) -> Listing:
+        """Takes an archived project back; nothing of it is live until it is deployed."""
+        from feilun.project.archive import unarchive
+
+        return unarchive(self.scope, project)
+
     def status(self, project: str | None = None) -> Status:
         """What is live, what is running and how far, which servers answer."""
         scope = self.scope
