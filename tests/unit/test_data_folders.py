@@ -170,6 +170,23 @@ def test_partitions_further_down_and_files_named_one_by_one(tmp_path: Path) -> N
         assert {example.item: example.label for example in data.examples()} == dict(rows)
 
 
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("_delta_log/0.json", "Delta Lake"),
+        (".hoodie/hoodie.properties", "Hudi"),
+        ("metadata/v1.metadata.json", "Iceberg"),
+    ],
+)
+def test_tables_that_keep_old_rows_in_their_files(tmp_path: Path, name: str, kind: str) -> None:
+    pq.write_table(frame(list(reviews(40))), put(tmp_path / "d" / "label=x" / "0.parquet"))
+    put(tmp_path / "d" / name)
+    with pytest.raises(InvalidData) as caught:
+        format_of(tmp_path / "d")
+    assert caught.value.code == "formats.versioned_table"
+    assert kind in caught.value.message()
+
+
 def test_links_that_go_round(tmp_path: Path) -> None:
     folder = texts(tmp_path / "d")
     (folder / "is great" / "again").symlink_to(folder / "is great")

@@ -13,7 +13,7 @@ from feilun.data.sources import cvat, texts
 from feilun.data.sources._brat import is_notes, notes_in
 from feilun.data.sources._folders import kinds
 from feilun.data.sources._layouts import is_layout
-from feilun.data.sources._partitions import is_hive
+from feilun.data.sources._partitions import is_hive, versioned_table
 from feilun.data.sources._repository import is_repository
 from feilun.data.sources._text import open_text
 from feilun.data.sources.html import is_page
@@ -81,6 +81,9 @@ def _of_folder(path: Path) -> str:
         return "huggingface"
     if any((path / name).is_file() for name in MANIFESTS):
         return "images"
+    kind = versioned_table(path)
+    if kind:
+        raise InvalidData("formats.versioned_table", folder=path, kind=kind)
     if (path / cvat.FILE).is_file():
         return "cvat"
     if is_hive(path):

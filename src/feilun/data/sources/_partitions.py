@@ -14,7 +14,7 @@ from feilun.data.sources._repository import SUFFIXES
 from feilun.data.sources.base import BadRow, Table
 from feilun.types import Row
 
-__all__ = ["Place", "files_below", "is_hive", "place_of", "placed"]
+__all__ = ["Place", "files_below", "is_hive", "place_of", "placed", "versioned_table"]
 
 _KEY = re.compile(r"([^=]+)=(.*)", re.DOTALL)
 _NONE = "__HIVE_DEFAULT_PARTITION__"
@@ -31,6 +31,16 @@ def is_hive(folder: Path, depth: int = 3) -> bool:
         elif depth > 1 and is_hive(inner, depth - 1):
             return True
     return False
+
+
+def versioned_table(folder: Path) -> str:
+    """The name of the format where a log says which files of the folder still hold rows; empty
+    for other folders."""
+    if (folder / "_delta_log").is_dir():
+        return "Delta Lake"
+    if (folder / ".hoodie").is_dir():
+        return "Hudi"
+    return "Iceberg" if next((folder / "metadata").glob("*.metadata.json"), None) else ""
 
 
 def files_below(folder: Path, left: dict[str, int]) -> list[Path]:
