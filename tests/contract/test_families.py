@@ -52,8 +52,7 @@ def targets(task: base.TaskBase) -> list[str]:
 
 
 def _raw(family: Family, schema: Schema, seed: int = 0) -> np.ndarray:
-    size = (ROWS, family.width(schema.labels))
-    return np.random.default_rng(seed).normal(size=size).astype(np.float32)
+    return family.example_raw(ROWS, schema.labels, seed)
 
 
 def test_a_target_is_its_own_canonical_text(family: Family, targets: list[str]) -> None:

@@ -69,7 +69,9 @@ class Reading:
                     label = labels.get(raw) if isinstance(raw, str) else None
                     if label is None:
                         label = _label(self.task, raw, roles.label, labels)
-                if label is None and need_label:
+                if label is not None:
+                    self.task.agree(item, label)
+                elif need_label:
                     raise InvalidData("data.empty_label", column=roles.label)
                 when = moment(values.get(timed), timed) if timed else None
             except InvalidData as error:

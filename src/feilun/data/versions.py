@@ -105,7 +105,9 @@ def build(
             near = near_contents(gathered, contents, kinds, out, tick)
         mending.together(gathered, contents, near)
         known = mending.known(previous.schema.labels) if previous else ()
-        waiting = _waiting(gathered, contents, known, new_label_rows)
+        waiting = {}
+        if not task.family.many_targets:  # else a target is no label that has to gather rows
+            waiting = _waiting(gathered, contents, known, new_label_rows)
         near = near if settings.near_duplicates else None
         strata = _strata(task, gathered)
         shares = _shares(settings, intake.own)

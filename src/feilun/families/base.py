@@ -181,6 +181,8 @@ class Family(ABC):
     different values has been taken for the wrong one."""
     structured: ClassVar[bool] = False
     """Whether a target is a list or a mapping where the format has such values."""
+    points: ClassVar[bool] = False
+    """Whether a target points into its input, so that nothing may move inside the input."""
     Details: ClassVar[type | None] = None
     """A frozen dataclass: what an evaluation holds of this family alone; it travels as JSON."""
 
@@ -219,6 +221,11 @@ class Family(ABC):
     @abstractmethod
     def width(self, labels: Sequence[str]) -> int:
         """Numbers that a model gives for each row before they are decoded."""
+
+    def example_raw(self, rows: int, labels: Sequence[str], seed: int) -> np.ndarray:
+        """Raw outputs drawn at random, as the contract tests need them."""
+        drawn = np.random.default_rng(seed).normal(size=(rows, self.width(labels)))
+        return drawn.astype(np.float32)
 
     @abstractmethod
     def decoder(self, schema: Schema, point: Mapping[str, Any]) -> Decoder:

@@ -189,6 +189,10 @@ class TaskBase(ABC):
         """The item in the task's own form (a one-column mapping becomes its scalar, wire-tagged
         bytes are bytes already). Raises `InvalidData` for what can never be answered."""
 
+    def agree(self, item: Item, target: str) -> None:  # noqa: B027 - most targets fit every item
+        """Raises `InvalidData` where a canonical target cannot be right for a checked item, such as
+        a span that ends outside its text. Default: every target can."""
+
     def accept(self, item: Item) -> Item:
         """As `check`, without what encoding the item finds by itself: for whoever encodes it next.
         Default: `check`."""

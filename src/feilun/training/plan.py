@@ -21,7 +21,7 @@ from feilun.tasks.base import TaskBase
 from feilun.training.augment import FEW
 from feilun.training.job import DataStats, Estimate, Machine, TrainJob
 from feilun.training.rows import learning_count
-from feilun.training.settings import MethodSettings, method, methods
+from feilun.training.settings import MethodSettings, method, methods_for
 
 __all__ = ["AUTO", "Plan", "PlannedRung", "plan"]
 
@@ -125,8 +125,7 @@ class _Planner:
 
     def _able(self) -> list[str]:
         """The methods that can learn the task, from the lowest rung to the highest."""
-        task, base = self._task, self._job.base
-        return [name for name in methods() if method(name).supports(task, base) is None]
+        return methods_for(self._task, self._job.base)
 
     @property
     def _task(self) -> TaskBase:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -15,7 +16,14 @@ from feilun.tasks.base import TaskBase
 from feilun.training.job import Method
 from feilun.training.rows import Balance
 
-__all__ = ["MethodSettings", "method", "methods", "read_by_encoders", "resolve"]
+__all__ = [
+    "MethodSettings",
+    "method",
+    "methods",
+    "methods_for",
+    "read_by_encoders",
+    "resolve",
+]
 
 
 class MethodSettings(BaseModel):
@@ -39,6 +47,11 @@ class MethodSettings(BaseModel):
 def methods() -> list[str]:
     """The names of all methods from the lowest rung to the highest."""
     return sorted(registry.names("methods"), key=lambda name: (method(name).rung, name))
+
+
+def methods_for(task: TaskBase, base: Path | str | None = None) -> list[str]:
+    """The methods that can learn `task`, the lowest rung first: its baseline."""
+    return [name for name in methods() if method(name).supports(task, base) is None]
 
 
 def read_by_encoders(task: TaskBase) -> str | None:

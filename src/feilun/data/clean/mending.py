@@ -84,7 +84,7 @@ class Mending:
         before = [Cleaning(**{k: v for k, v in row.items() if k != "vault"}) for row in earlier]
         labels: tuple[str, ...] = previous.schema.labels if previous else ()
         for one in self._new:
-            self._check(one.check(labels))
+            self._check(one.check(labels), task)
             labels = one.labels(labels)
         self._passes = [*before, *self._new]
         for place, one in enumerate(self._passes):
@@ -100,7 +100,11 @@ class Mending:
         if previous is not None and not self._forget:
             self._dropped = _read_keys(previous.folder / DROPPED)
 
-    def _check(self, one: Cleaning) -> None:
+    def _check(self, one: Cleaning, task: TaskBase) -> None:
+        if task.family.points:  # a text that changes would move its spans
+            wrong = {"mask", "drop_labels", "rename_labels", "merge_labels"} & set(one.steps)
+            if wrong:
+                raise InvalidData("clean.moves_targets", task=task.name, steps=sorted(wrong))
         needs = {"mask", "drop_empty", "drop_long"} & set(one.steps) if not self._texts else set()
         if len(self._texts) < len(self._kinds):
             needs |= {"drop_conflicts"} & set(one.steps)

@@ -43,9 +43,10 @@ class Crossed:
 def cross(
     looked: Looked, rows: Scan, sample: Sample, first: np.ndarray, group: np.ndarray
 ) -> Crossed | None:
-    """Answers the sample in five folds that part no near-duplicates; None for too few rows."""
+    """Answers the sample in five folds that part no near-duplicates; None for too few rows
+    and for targets that are no classes."""
     labels = rows.labels[sample.places].astype(np.int64)
-    if len(labels) < _LEAST or len(np.unique(labels)) < 2:
+    if looked.task.family.many_targets or len(labels) < _LEAST or len(np.unique(labels)) < 2:
         return None
     count = len(rows.names)
     matrix = folds.matrix_of(looked.task.features(looked.settings), sample.items)

@@ -40,7 +40,7 @@ from feilun.pipeline.steps._used import explained, money
 from feilun.store.dataset import Dataset
 from feilun.store.records import DataVersion, ModelVersion
 from feilun.table import to_jsonable
-from feilun.training.settings import methods
+from feilun.training.settings import methods_for
 from feilun.types import Item, Progress, Split
 
 __all__ = ["RAW", "evaluate"]
@@ -85,7 +85,7 @@ def evaluate(
                 said = _answers(other, its, items)
             references[role] = renamed(family, said, since(context, other, data))
         train_counts = data.counts.get("train", {})
-        if "baseline" not in references and _lowest(model.method):
+        if "baseline" not in references and _lowest(context, model.method):
             floor = family.constant(train_counts, candidate.labels, len(items))
             if floor is not None:
                 references["baseline"] = floor
@@ -141,8 +141,8 @@ def _others(
 ) -> dict[Role, ModelVersion]:
     catalog = context.store.catalog
     live = catalog.live(catalog.project(context.project).endpoint)
-    if baseline is None and not _lowest(model.method):
-        lowest = methods()[0]
+    if baseline is None and not _lowest(context, model.method):
+        lowest = methods_for(context.task)[0]
         linear = [v for v in catalog.model_versions(context.project) if v.method == lowest]
         usable = [v for v in linear if v.artifact() and not v.pruned and v.state != "failed"]
         baseline = usable[-1].id if usable else None
@@ -163,9 +163,9 @@ def _answers(model: ModelVersion, engine: Engine, items: Sequence[Item]) -> Answ
     return Answers(model.id, model.method, card.schema.labels, engine.raw(items), card.point)
 
 
-def _lowest(name: str) -> bool:
+def _lowest(context: Context, name: str) -> bool:
     """Whether nothing cheaper than this method is there to be compared with."""
-    return name == methods()[0]
+    return name == methods_for(context.task)[0]
 
 
 def _truth(context: Context, dataset: Dataset, split: Split) -> np.ndarray:

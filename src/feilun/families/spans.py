@@ -1,0 +1,393 @@
+"""Spans: pieces of the input, each of a kind, such as the names in a text."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
+from typing import Any, ClassVar, NamedTuple
+
+import msgspec
+import numpy as np
+
+from feilun.config import ProjectConfig
+from feilun.errors import InvalidData
+from feilun.families.base import (
+    Answers,
+    Decoder,
+    Difference,
+    Disagreement,
+    Error,
+    Family,
+    Sheet,
+)
+from feilun.metrics.measured import Measured
+from feilun.metrics.spans import Span
+from feilun.metrics.spans import Spans as Measures
+from feilun.types import Output, Schema
+
+__all__ = ["SPANS", "Found", "Spans", "spans_of"]
+
+_STARTS = ("start", "start_offset")
+_ENDS = ("end", "end_offset")
+_LABELS = ("label", "entity_group", "labels", "entity", "type", "tag")
+_LONGEST = 100
+
+
+class Found(NamedTuple):
+    """A span that a model found: its first character, the one after its last, its kind, how
+    probable it is, and what stands there."""
+
+    start: int
+    end: int
+    label: str
+    score: float
+    word: str
+
+
+class Spans(Family):
+    """Pieces of the input. A target is a JSON list of spans that do not overlap, in their order,
+    ``[{"start":0,"end":5,"label":"PER"}]``; ``[]`` says that there is none. Raw outputs are an
+    array of objects, for each row a list of `Found`. Positions count characters (code points).
+
+    An answer is ``{"entities": [{"entity_group", "score", "word", "start", "end"}]}``: the list
+    that Hugging Face's pipeline gives, in a mapping, because every answer of feilun is one and
+    carries more than its list (``explanation``, ``abstained``).
+    """
+
+    name = "spans"
+    metrics: ClassVar = Measures.higher_is_better
+    primary = "f1"
+    structured = True
+    points = True
+
+    def target(self, value: Any) -> str | None:
+        """Spans as a list, as its JSON, or as an answer that was put right. Each is a mapping with
+        start, end and label, also by the names of doccano, Label Studio and the answers, or a list
+        ``[start, end, label]``."""
+        spans = _read(value)
+        if spans is None:
+            return None
+        return _canonical(_checked([_span(one, place) for place, one in enumerate(spans, 1)]))
+
+    def names(self, targets: Iterable[str]) -> tuple[str, ...]:
+        """The kinds of spans, sorted."""
+        return tuple(sorted({label for one in targets for _, _, label in spans_of(one)}))
+
+    def stratum(self, target: str) -> str:
+        """Whether there is anything to find: ``spans`` or ``none``."""
+        return "none" if target == "[]" else "spans"
+
+    def truth(self, targets: Sequence[str | None], labels: Sequence[str]) -> np.ndarray:
+        """Tuples of spans; None for an unlabelled row. Spans of a kind that is not among `labels`
+        stay: a model that does not know them has missed them."""
+        return _objects([None if one is None else spans_of(one) for one in targets])
+
+    def known(self, truth: np.ndarray) -> np.ndarray:
+        """See `Family`."""
+        return np.array([one is not None for one in truth], dtype=bool)
+
+    def teachable(self, targets: Iterable[str]) -> bool:
+        """Two different targets, one of them with a span."""
+        found = set(targets)
+        return len(found) > 1 and found != {"[]"}
+
+    def width(self, labels: Sequence[str]) -> int:
+        """No numbers: raw outputs are objects."""
+        return 0
+
+    def example_raw(self, rows: int, labels: Sequence[str], seed: int) -> np.ndarray:
+        """See `Family`."""
+        lots = np.random.default_rng(seed)
+        found = []
+        for _ in range(rows):
+            ends = np.cumsum(lots.integers(1, 6, size=2 * int(lots.integers(0, 4)))).tolist()
+            pairs = zip(ends[::2], ends[1::2], strict=True)
+            kinds = lots.choice(list(labels), len(ends) // 2).tolist()
+            found.append(
+                [
+                    Found(start, end, label, float(lots.uniform(0.5, 1)), "x" * (end - start))
+                    for (start, end), label in zip(pairs, kinds, strict=True)
+                ]
+            )
+        return _objects(found)
+
+    def decoder(self, schema: Schema, point: Mapping[str, Any]) -> Decoder:
+        """Raw outputs as mappings; all that there is is always given."""
+
+        def decode(raw: np.ndarray, everything: bool) -> list[Output]:
+            return [
+                {
+                    "entities": [
+                        {
+                            "entity_group": one.label,
+                            "score": one.score,
+                            "word": one.word,
+                            "start": one.start,
+                            "end": one.end,
+                        }
+                        for one in row
+                    ]
+                }
+                for row in raw
+            ]
+
+        return decode
+
+    def said(self, output: Output) -> str:
+        """The spans."""
+        return _canonical(_spans(output))
+
+    def sure(self, output: Output) -> float | None:
+        """The probability of the least certain span; None where none was found."""
+        return min((one["score"] for one in output["entities"]), default=None)
+
+    def public(self, output: Output, everything: bool) -> Output:
+        """Probabilities to six digits."""
+        rounded = [{**one, "score": round(one["score"], 6)} for one in output["entities"]]
+        return {**output, "entities": rounded}
+
+    def differ(self, left: Output, right: Output) -> Difference:
+        """The largest difference of a span's probability; 1 where spans differ."""
+        if _spans(left) != _spans(right):
+            return Difference(False, 1.0)
+        pairs = zip(left["entities"], right["entities"], strict=True)
+        return Difference(True, max((abs(a["score"] - b["score"]) for a, b in pairs), default=0.0))
+
+    def output_schema(self) -> dict[str, Any]:
+        """A list of entities in their order."""
+        place = {"type": "integer", "minimum": 0}
+        entity = {
+            "type": "object",
+            "properties": {
+                "entity_group": {"type": "string"},
+                "score": {"type": "number", "minimum": 0, "maximum": 1},
+                "word": {"type": "string"},
+                "start": place,
+                "end": place,
+            },
+            "required": ["entity_group", "score", "word", "start", "end"],
+        }
+        return {
+            "type": "object",
+            "properties": {"entities": {"type": "array", "items": entity}},
+            "required": ["entities"],
+        }
+
+    def target_schema(self) -> dict[str, Any]:
+        """The spans that are there; an empty list where there is none."""
+        place = {"type": "integer", "minimum": 0}
+        return {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {"start": place, "end": place, "label": {"type": "string"}},
+                "required": ["start", "end", "label"],
+            },
+        }
+
+    def calibrate(
+        self, raw: np.ndarray, truth: np.ndarray, labels: tuple[str, ...], config: ProjectConfig
+    ) -> tuple[dict[str, Any], list[str]]:
+        """There is nothing to set."""
+        return {}, []
+
+    def measured(
+        self, truth: np.ndarray, raw: np.ndarray, labels: tuple[str, ...], point: Mapping[str, Any]
+    ) -> Measures:
+        """See `metrics.spans`."""
+        return Measures(list(truth), [_plain(row) for row in raw])
+
+    def judged(self, targets: Sequence[str], outputs: Sequence[Output]) -> Measured:
+        """See `metrics.spans`."""
+        return Measures([spans_of(one) for one in targets], [_spans(one) for one in outputs])
+
+    def sheet(
+        self,
+        candidate: Answers,
+        references: Mapping[str, Answers],
+        truth: np.ndarray,
+        labels: tuple[str, ...],
+    ) -> SpanSheet:
+        """See `SpanSheet`."""
+        return SpanSheet(candidate, references, truth)
+
+    def disagreements(
+        self, first: np.ndarray, second: np.ndarray, labels: tuple[str, ...]
+    ) -> Sequence[Disagreement]:
+        """Rows with other spans; as sure as the first's least certain span."""
+        found = []
+        for row, (one, other) in enumerate(zip(first, second, strict=True)):
+            if _plain(one) != _plain(other):
+                sure = min((span.score for span in one), default=0.0)
+                found.append(Disagreement(row, _words(one), _words(other), sure))
+        return sorted(found, key=lambda each: -each.sure)
+
+
+class SpanSheet(Sheet):
+    """All versions' spans beside the true ones."""
+
+    def __init__(
+        self, candidate: Answers, references: Mapping[str, Answers], truth: np.ndarray
+    ) -> None:
+        self._truth: list[tuple[Span, ...]] = list(truth)
+        self._answers = {"": candidate, **references}
+        self._plain = {
+            role: [_plain(row) for row in one.raw] for role, one in self._answers.items()
+        }
+        self.measured = Measures(self._truth, self._plain[""])
+        self.others = {role: Measures(self._truth, self._plain[role]) for role in references}
+
+    def comparable(self, role: str) -> tuple[tuple[str, ...], np.ndarray]:
+        """Kinds of spans that the other version does not know, and the rows without any of them."""
+        known = set(self._answers[role].labels)
+        new = tuple(one for one in self._answers[""].labels if one not in known)
+        rows = [not any(label in new for _, _, label in row) for row in self._truth]
+        return new, np.array(rows, dtype=bool)
+
+    def same(self, role: str) -> bool:
+        """See `Sheet`."""
+        if self._plain[""] != self._plain[role]:
+            return False
+        scores = ([one.score for row in self._answers[r].raw for one in row] for r in ("", role))
+        return bool(np.allclose(*scores, atol=1e-6))
+
+    def better(self, role: str) -> tuple[np.ndarray, np.ndarray]:
+        """By the number of spans that are missing or wrong in a row."""
+        ours, theirs = self._faults(""), self._faults(role)
+        return ours < theirs, theirs < ours
+
+    def targets(self) -> list[str]:
+        """See `Sheet`."""
+        return [_canonical(row) for row in self._truth]
+
+    def spoken(self, row: int) -> tuple[str, str, str]:
+        """See `Sheet`."""
+        live = self._answers["live"].raw[row]
+        return _words(self._truth[row]), _words(live), _words(self._answers[""].raw[row])
+
+    def errors(self, most: int) -> tuple[int, Sequence[Error]]:
+        """Rows with the most missing and wrong spans first. The probability stated is that of the
+        least certain span that was answered; none is known of the truth."""
+        faults = self._faults("")
+        wrong = np.flatnonzero(faults)
+        worst = wrong[np.argsort(-faults[wrong], kind="stable")][:most].tolist()
+        raw = self._answers[""].raw
+        found = [
+            Error(
+                row,
+                _words(self._truth[row]),
+                _words(raw[row]),
+                float(min((one.score for one in raw[row]), default=0.0)),
+                0.0,
+            )
+            for row in worst
+        ]
+        return len(wrong), found
+
+    def _faults(self, role: str) -> np.ndarray:
+        pairs = zip(self._truth, self._plain[role], strict=True)
+        return np.array([len(set(true) ^ set(found)) for true, found in pairs])
+
+
+def spans_of(target: str) -> tuple[Span, ...]:
+    """The spans of a canonical target; none for a text that is not one."""
+    if not target.startswith("["):
+        return ()
+    return tuple((one["start"], one["end"], one["label"]) for one in json.loads(target))
+
+
+def _read(value: Any) -> list[Any] | None:
+    """What `value` lists; None where it says nothing."""
+    if isinstance(value, str):
+        if not value.strip():
+            return None
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError):
+            raise InvalidData("spans.not_json", given=value[:40]) from None
+    if value is None or (isinstance(value, float) and value != value):
+        return None
+    if isinstance(value, Mapping):
+        value = value.get("entities", value.get("spans", value))
+    if not isinstance(value, list | tuple):
+        raise InvalidData("spans.not_a_list", given=type(value).__name__)
+    return list(value)
+
+
+def _span(value: Any, place: int) -> Span:
+    if isinstance(value, Mapping):
+        start, end, label = (_first(value, names) for names in (_STARTS, _ENDS, _LABELS))
+        if isinstance(label, list) and len(label) == 1:  # Label Studio
+            label = label[0]
+    elif isinstance(value, list | tuple) and len(value) == 3:
+        start, end, label = value
+    else:
+        raise InvalidData("spans.no_span", place=place, given=str(value)[:60])
+    offsets = [_offset(one) for one in (start, end)]
+    if None in offsets:
+        raise InvalidData("spans.no_offsets", place=place, start=start, end=end)
+    begin, stop = (int(one) for one in offsets if one is not None)
+    if not 0 <= begin < stop:
+        raise InvalidData("spans.bad_offsets", place=place, start=begin, end=stop)
+    if not isinstance(label, str) or not label.strip():
+        raise InvalidData("spans.no_label", place=place, start=begin, end=stop)
+    label = label.strip()
+    if len(label) > _LONGEST:
+        raise InvalidData("tasks.label_too_long", start=label[:40], length=len(label),
+                          limit=_LONGEST)  # fmt: skip
+    return begin, stop, label
+
+
+def _first(value: Mapping[str, Any], names: Sequence[str]) -> Any:
+    return next((value[name] for name in names if name in value), None)
+
+
+def _offset(value: Any) -> int | None:
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _checked(spans: list[Span]) -> list[Span]:
+    """In their order; a span that is given twice counts once. Raises `InvalidData` for two that
+    overlap."""
+    ordered = sorted(set(spans))
+    for one, other in pairwise(ordered):
+        if other[0] < one[1]:
+            raise InvalidData("spans.overlap", first=_words([one]), second=_words([other]))
+    return ordered
+
+
+def _canonical(spans: Iterable[Span]) -> str:
+    plain = [{"start": start, "end": end, "label": label} for start, end, label in sorted(spans)]
+    return msgspec.json.encode(plain).decode()
+
+
+def _spans(output: Output) -> tuple[Span, ...]:
+    return tuple((one["start"], one["end"], one["entity_group"]) for one in output["entities"])
+
+
+def _plain(row: Iterable[Found]) -> tuple[Span, ...]:
+    return tuple((one.start, one.end, one.label) for one in row)
+
+
+def _words(row: Iterable[Sequence[Any]]) -> str:
+    """``PER 0–5 (Maria); LOC 16–22``; a dash for no span."""
+    return (
+        "; ".join(
+            f"{one[2]} {one[0]}–{one[1]}" + (f" ({one[4]})" if len(one) > 4 else "") for one in row
+        )
+        or "–"
+    )
+
+
+def _objects(rows: Sequence[Any]) -> np.ndarray:
+    """`rows` as an array (rows,) of objects, whatever they are."""
+    array = np.empty(len(rows), dtype=object)
+    for place, row in enumerate(rows):  # a whole list of them would be taken for a matrix
+        array[place] = row
+    return array
+
+
+SPANS = Spans()

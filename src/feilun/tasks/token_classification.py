@@ -1,0 +1,124 @@
+"""Which pieces of a text are names, amounts, dates, or whatever else was marked."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+
+from feilun.errors import InvalidData
+from feilun.families.spans import SPANS, spans_of
+from feilun.tasks import _ngrams, _recognise, _text, _text_models
+from feilun.tasks.base import Column, Features, Processor, TaskBase, TaskSettings
+from feilun.types import ColumnSample, Example, Item, Roles, Schema
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["Settings", "Task"]
+
+_NAMES = (
+    "entities", "spans", "label", "labels", "ner", "tags", "annotations",
+    "实体", "命名实体", "标注", "标签",
+)  # fmt: skip
+
+
+class Settings(TaskSettings):
+    """The ``[task]`` table of a project that finds entities."""
+
+    max_length: int = Field(
+        256, ge=8, le=8192, description="tokens of a text that the model reads; the rest is cut off"
+    )
+    feature_bits: int = Field(
+        18,
+        ge=10,
+        le=24,
+        description="drift and review hash n-grams into 2 to this power columns",
+    )
+
+
+class Task(TaskBase):
+    """Which pieces of a text are persons, places, amounts, article numbers: whatever kinds were
+    marked in the rows.
+
+    The input is one text of any language; the answer lists the entities with their first character
+    and the one after their last, counted in Unicode code points.
+    """
+
+    summary = "tasks.token_classification"
+    Settings = Settings
+    family = SPANS
+    columns = (Column("text", "text", _recognise.TEXT),)
+    label_aliases = _NAMES
+    examples = (
+        Example("1", "Maria Silva moved to Lisbon.",
+                '[{"start":0,"end":11,"label":"PER"},{"start":21,"end":27,"label":"LOC"}]'),
+        Example("2", "The parcel has not arrived.", "[]"),
+        Example("3", "王小明住在上海。",
+                '[{"start":0,"end":3,"label":"PER"},{"start":5,"end":7,"label":"LOC"}]'),
+    )  # fmt: skip
+
+    def recognise(self, columns: Sequence[ColumnSample]) -> Roles:
+        """The label is the column that holds lists of spans, or has a usual name; the input has a
+        usual name or the longest texts."""
+        able = [column for column in columns if any(map(_holds_spans, column.values))]
+        label = _recognise.named(able, _NAMES) or (able[0].name if able else None)
+        label = label or _recognise.named(columns, _NAMES)
+        rest = [column for column in columns if column.name != label]
+        return replace(_recognise.roles(rest, self.columns[0], ()), label=label)
+
+    def check(self, item: Item) -> Item:
+        """The text of `item`; see `_text.check`. Nothing is left out of it, because what stands
+        behind would move: NUL becomes U+FFFD."""
+        name = self.columns[0].name
+        value = item[name] if isinstance(item, Mapping) and set(item) == {name} else item
+        if isinstance(value, str) and "\0" in value:
+            item = value.replace("\0", "\ufffd")
+        return _text.check(item, name)
+
+    def agree(self, item: Item, target: str) -> None:
+        """Every span lies inside the text, and on more than space."""
+        text = str(item)
+        for start, end, label in spans_of(target):
+            span = f"{label} {start}–{end}"
+            if end > len(text):
+                raise InvalidData("spans.outside", span=span, length=len(text))
+            if text[start:end].isspace():
+                raise InvalidData("spans.blank", span=span)
+
+    def input_schema(self) -> dict[str, Any]:
+        """A string, or an object with the one column."""
+        return _text.input_schema(self.columns[0].name)
+
+    def processor(self, folder: Path | str | None, settings: Mapping[str, Any]) -> Processor:
+        """The tokenizer of `folder`, cutting at ``max_length`` tokens."""
+        return _text.TextProcessor.read(folder, Settings(**settings).max_length)
+
+    def features(
+        self, settings: Mapping[str, Any], state: Mapping[str, Any] | None = None
+    ) -> Features:
+        """Hashed counts of character and word n-grams, by which texts are compared."""
+        return _ngrams.NGrams(Settings(**settings).feature_bits)
+
+    def load(self, base: Path | str | None, schema: Schema) -> torch.nn.Module:
+        """No method trains an encoder for spans yet. Raises `InvalidData`."""
+        raise InvalidData("tasks.no_encoder_of_spans", task=self.name)
+
+    def encoder(self, base: Path) -> torch.nn.Module:
+        """The mean over the tokens that are not padding."""
+        return _text_models.encoder(base)
+
+
+def _holds_spans(value: Any) -> bool:
+    if isinstance(value, str):
+        if not value.startswith("["):
+            return False
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError):
+            return False
+    return isinstance(value, list) and all(isinstance(one, dict | list) for one in value)
