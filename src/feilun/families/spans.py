@@ -249,8 +249,10 @@ class SpanSheet(Sheet):
         """See `Sheet`."""
         if self._plain[""] != self._plain[role]:
             return False
-        scores = ([one.score for row in self._answers[r].raw for one in row] for r in ("", role))
-        return bool(np.allclose(*scores, atol=1e-6))
+        ours, theirs = (
+            [one.score for row in self._answers[name].raw for one in row] for name in ("", role)
+        )
+        return bool(np.allclose(ours, theirs, atol=1e-6))
 
     def better(self, role: str) -> tuple[np.ndarray, np.ndarray]:
         """By the number of spans that are missing or wrong in a row."""

@@ -156,7 +156,7 @@ class _Watch:
 def _trainer(watch: _Watch) -> Any:
     package = crfsuite()
 
-    class Trainer(package.Trainer):  # type: ignore[misc,name-defined]
+    class Trainer(package.Trainer):  # type: ignore[name-defined]
         def on_iteration(self, log: str, info: dict[str, Any]) -> None:
             watch.iteration(int(info["num"]), float(info.get("loss", 0.0)))
 
