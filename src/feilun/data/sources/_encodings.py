@@ -21,15 +21,17 @@ __all__ = ["Found", "encoding_in", "looks_chinese", "whole_lines"]
 
 _LINES = re.compile(rb"[^\r\n]*[\x80-\xff][^\r\n]*")
 _WORD = re.compile(r"[^\W\d_]+")
-_SAMPLE = 60_000  # bytes of lines with something beyond ASCII; more would not change the answer
+_SAMPLE = 30_000  # bytes of lines with something beyond ASCII; more would not change the answer
+_BEYOND = re.compile(r"[^\x00-\x7f]")
 _BAD = "\ufffd"
 _FEW = 12  # bytes beyond ASCII that say too little to be sure of
 _FEW_WORDS = 2
 _MARKS = PUNCTUATION - {"\xa0"}
 _WORDS = frozenset("àáâäåæèéêìíòóôöøùúýº")
 """Letters that are words by themselves somewhere, or stand for one."""
-_MOST_WORDS = 2000
+_MOST_WORDS = 1000
 _MOST_PLACES = 20_000
+_READ = 20_000  # characters of which the short words are counted
 _USUAL = "cp1252"
 _BETWEEN = re.compile(rb'[\s,;|"]')
 _NARROW = 0.12
@@ -171,14 +173,15 @@ def _one_byte(lines: bytes, only: Collection[str] = ()) -> list[tuple[float, str
         if only and name not in only:
             continue
         text = lines.decode(name, "replace")
-        words = Counter(() if only else _WORD.findall(text.lower()))
+        words = Counter(() if only else _WORD.findall(text[:_READ].lower()))
         form = _form(text)
         if form < -1:
             continue
+        counts = Counter(_BEYOND.findall(text))
         letters = Counter(
-            c for c in text if c > "\x7f" and c not in PUNCTUATION and not _is_none(c)
+            {c: n for c, n in counts.items() if c not in PUNCTUATION and not _is_none(c)}
         )
-        marks = sum(c in _MARKS for c in text)
+        marks = sum(n for c, n in counts.items() if c in _MARKS)
         score = max(
             _fit(letters, marks, words, language) - 0.03 * place for place, language in languages
         )
@@ -206,9 +209,8 @@ def _form(text: str) -> float:
     """0 for a text in which letters are inside words and case is plausible; less for others."""
     wrong, total, none = 0.0, 0, 0
     before = after = " "
-    for place, c in enumerate(text):
-        if c <= "\x7f":
-            continue
+    for found in _BEYOND.finditer(text):
+        place, c = found.start(), found[0]
         total += 1
         before = text[place - 1] if place else " "
         after = text[place + 1] if place + 1 < len(text) else " "
