@@ -6,11 +6,12 @@ STAMP := .venv/.ready
 # In the order of the folders: the long ones come early, so that no worker ends alone with one.
 PYTEST := $(BIN)/pytest -n 2 --dist loadscope --no-loadscope-reorder
 
-.PHONY: help setup demo test test-all torture bench bench-serving bench-evidence docs lint format clean clean-all
+.PHONY: help setup demo check test test-all torture bench bench-serving bench-evidence docs lint format clean clean-all
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo      turn the whole wheel on real reviews, then serve  (ARGS=--exit, ARGS='--lang zh')"
+	@echo "make check     lint, types, and the tests that your changes can touch, in 90 seconds"
 	@echo "make test      lint, types, layers and tests"
 	@echo "make test-all  the same with the tests that take minutes"
 	@echo "make torture   kill servers under load and compare journals with the ledger  (KILLS=200)"
@@ -36,6 +37,9 @@ $(STAMP): pyproject.toml constraints.txt scripts/setup.py
 
 demo: $(STAMP)
 	@$(BIN)/feilun demo $(ARGS)
+
+check: $(STAMP)
+	$(BIN)/python scripts/check.py $(ARGS)
 
 test: lint
 	$(PYTEST) $(ARGS)
