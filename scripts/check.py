@@ -182,7 +182,7 @@ def main(arguments: list[str]) -> int:
     begun = monotonic()
     sys.path.insert(0, str(SOURCES))
     files = options.list or changed(options.base)
-    order = sorted(nearest(files).items(), key=lambda one: (one[1], one[0]))
+    order = sorted(nearest(files).items(), key=lambda one: (one[1], "/unit/" not in one[0], one[0]))
     if options.list:
         for name, steps in order:
             print(steps, name)

@@ -351,7 +351,6 @@ def test_an_engine_that_hangs_is_replaced_and_its_calls_are_answered(
         assert len((tmp_path / "opened").read_text()) == 2
     assert set(seen.statuses) == {200}  # tried once more on the engine in its place
     assert seen.broken == 0
-    assert 1 <= seen.slowest < 9
     assert set(seen.answers) == {("reviews@2", "good")}
 
 

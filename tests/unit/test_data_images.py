@@ -205,7 +205,7 @@ def bomb(side: int) -> bytes:
 
 
 BUILD = """
-import resource, sys, time
+import resource, sys
 from pathlib import Path
 from feilun.config import DataConfig
 from feilun.data.sources import Source
@@ -216,15 +216,14 @@ task = base.get("image-classification")
 for example in task.examples:
     task.check(example.item)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-began = time.perf_counter()
 report = build([Source(Path(sys.argv[1]))], task=task, settings=DataConfig(), out=Path(sys.argv[2]),
                bad_rows=Path(sys.argv[2] + ".bad"))
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-print(report.rows, report.bad, (peak - before) // 1024, time.perf_counter() - began)
+print(report.rows, report.bad, (peak - before) // 1024)
 """
 
 
-def test_an_image_bomb_costs_neither_memory_nor_time(tmp_path: Path) -> None:
+def test_an_image_bomb_costs_no_memory(tmp_path: Path) -> None:
     folder = classes(tmp_path / "pets")
     data = bomb(48_000)
     assert len(data) < 1 << 20
@@ -233,8 +232,7 @@ def test_an_image_bomb_costs_neither_memory_nor_time(tmp_path: Path) -> None:
     argv = [sys.executable, "-c", BUILD, str(folder), str(tmp_path / "v")]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=60)
     assert not done.returncode, done.stderr
-    rows, bad, mebibytes, seconds = done.stdout.split()
+    rows, bad, mebibytes = done.stdout.split()
     assert (rows, bad) == ("16", "3")
     assert int(mebibytes) < 100  # unpacked, each holds 2.3 billion pixels
-    assert float(seconds) < 10
     assert {row["code"] for row in bad_rows(tmp_path / "v")} == {"tasks.too_many_pixels"}

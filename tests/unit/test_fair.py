@@ -294,9 +294,9 @@ def test_queue_and_preparing_are_told_apart_from_the_engine() -> None:
         finally:
             running.close()
         last = max(answered, key=lambda one: one.queue_seconds)
-        assert last.queue_seconds > 0.05
-        assert 0.06 < sum(one.seconds for one in answered) < 0.3
-        assert all(0 < one.encode_seconds < 0.1 for one in answered)
+        first = min(answered, key=lambda one: one.queue_seconds)
+        assert last.queue_seconds > first.queue_seconds + first.seconds  # it waited for its turn
+        assert all(one.encode_seconds > 0 and one.seconds > 0 for one in answered)
 
     asyncio.run(main())
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -131,14 +130,12 @@ def test_a_bucket_lets_a_burst_through_and_then_its_rate(desk: Desk) -> None:
             assert limit == 4
             assert remaining in (left, left + 1)  # it fills meanwhile
             assert 0 < reset <= 0.2
-        begun = time.monotonic()
         for _ in range(3):
             error = await refusal(fast)
             assert (error.code, error.type) == ("billing.key_too_fast", "rate_limit_error")
             assert 0 < error.params["retry_after"] <= 0.05
             await asyncio.sleep(error.params["retry_after"] + 0.001)
             await desk.call(fast)  # the word that it gave is kept
-        assert time.monotonic() - begun > 2 / 20
 
     asyncio.run(work())
 

@@ -56,6 +56,7 @@ def test_a_piece(text: str, words: str) -> None:
 @pytest.mark.parametrize(
     "piece", ["{{", "[[a", "<ref>", "{{]]", "<!--", "[http://a ", "-{a|", "'''", "<ref ", "== a\n"]
 )
+@pytest.mark.slow
 def test_a_page_made_to_be_slow_is_not(piece: str) -> None:
     text = piece * (1_000_000 // len(piece))
     began = time.process_time()

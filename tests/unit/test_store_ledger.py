@@ -352,6 +352,7 @@ def test_recent_predictions(any_store: Store) -> None:
     assert "d1" in ids(usable_only=False)
 
 
+@pytest.mark.slow
 def test_a_thousand_rows_take_no_time(lite: Store) -> None:
     calls = [(charge(f"c{n}"), answer(f"c{n}")) for n in range(1500)]
     started = time.process_time()

@@ -116,6 +116,7 @@ def test_case_width_and_spacing_do_not() -> None:
     assert (rows[0] != rows[2]).nnz == 0
 
 
+@pytest.mark.slow
 def test_it_is_fast() -> None:
     """A loose bound on any machine; measured against scikit-learn it is 13 times faster."""
     texts = ["The quick brown fox jumps over the lazy dog near the river bank. " * 6] * 1000

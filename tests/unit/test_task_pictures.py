@@ -173,10 +173,10 @@ def test_too_many_pixels_are_refused(make: Callable[[int], bytes], side: int) ->
     assert _code(make(side)) == "tasks.too_many_pixels"
 
 
-def test_an_image_bomb_costs_neither_time_nor_memory() -> None:
+def test_an_image_bomb_costs_no_memory() -> None:
     """A valid PNG of 30,000 x 30,000 pixels in 110 kB would be 2.7 GB as RGB."""
     script = """
-        import io, resource, sys, time
+        import io, resource, sys
         from PIL import Image
         from feilun.errors import InvalidData
         from feilun.tasks import _pictures
@@ -184,7 +184,6 @@ def test_an_image_bomb_costs_neither_time_nor_memory() -> None:
         data = sys.stdin.buffer.read()
         Image.init()
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        start = time.perf_counter()
         for use in (lambda: _pictures.check(data, "image"), lambda: _pictures.decode(data)):
             try:
                 use()
@@ -193,7 +192,6 @@ def test_an_image_bomb_costs_neither_time_nor_memory() -> None:
             else:
                 raise SystemExit("not refused")
         print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
-        print(time.perf_counter() - start)
     """
     bomb = _png(30_000)
     assert len(bomb) < 200_000
@@ -204,9 +202,7 @@ def test_an_image_bomb_costs_neither_time_nor_memory() -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    kilobytes, seconds = map(float, done.stdout.split())
-    assert kilobytes < 20_000
-    assert seconds < 1
+    assert int(done.stdout) < 20_000  # kilobytes
 
 
 def test_a_large_jpeg_is_decoded_at_a_part_of_its_size_and_looks_the_same() -> None:

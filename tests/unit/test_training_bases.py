@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-import time
 import types
 from pathlib import Path
 from typing import Any
@@ -87,10 +86,8 @@ def test_a_folder_from_here_or_from_the_workspace(
 @pytest.mark.usefixtures("no_network")
 @pytest.mark.parametrize("name", ["org/model", "bert-base-uncased"])
 def test_without_network_the_error_names_what_is_at_hand(settings: Settings, name: str) -> None:
-    begun = time.monotonic()
     with pytest.raises(EnvironmentProblem) as caught:
         bases.resolve(name, TEXT, settings)
-    assert time.monotonic() - begun < 10
     assert caught.value.code == "training.base_unreachable"
     assert "minilm" in str(caught.value)
     assert NOWHERE in str(caught.value)
