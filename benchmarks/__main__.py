@@ -32,6 +32,12 @@ PARTS = {
         "All through HTTP, with key, rate limit, quota, budget, ledger and prediction log on.",
         ("--peers", "all"),
     ),
+    "tabular": Part(
+        "benchmarks.tasks.tabular",
+        "Tables: rows into classes",
+        "Three public sets, five folds, the same rows for all. The others run with their default "
+        "arguments.",
+    ),
     "ledger": Part(
         "benchmarks.ledger_scale",
         "A hundred million calls in the ledger",
