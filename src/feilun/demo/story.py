@@ -23,11 +23,10 @@ from feilun.messages import t
 from feilun.project import Project, Workspace
 from feilun.serving.process import temporary_server
 from feilun.table import Result
-from feilun.types import Progress
+from feilun.types import Item, Progress
 
 __all__ = ["Told", "tell"]
 
-TASK = "text-classification"
 _MARKER = ".feilun-demo"
 
 
@@ -65,6 +64,7 @@ def tell(
     show: Callable[[Result], None],
     say: Callable[[str], None],
     report: Callable[[Progress], None],
+    task: str = "text-classification",
     base: str | None = None,
     method: str = "auto",
     port: int = 8000,
@@ -76,9 +76,9 @@ def tell(
     demonstration is emptied first; any other is left alone with `Conflict`."""
     begun = time.perf_counter()
     _empty(folder)
-    files = reviews or write(folder / "data", lang)
+    files = reviews or write(folder / "data", lang, task)
     workspace = Workspace(folder)
-    project = workspace.init(files.name, task=TASK, base=base)
+    project = workspace.init(files.name, task=files.task, base=base)
     later = _add(project, files, traffic, show, say, report)
 
     server = ExitStack()
@@ -182,11 +182,13 @@ def _add(
     show: Callable[[Result], None],
     say: Callable[[str], None],
     report: Callable[[Progress], None],
-) -> list[tuple[str, str]]:
+) -> list[tuple[Item, str]]:
     """Adds the training file without tomorrow's rows and without what the testing file holds too;
     returns tomorrow's rows, cleaned in the same way."""
-    columns = {"text": files.text, "label": files.label}
-    held_out = content_keys([Source(files.testing)], project.task, columns)
+    columns = {"label": files.label, **({"text": files.text} if files.text else {})}
+    held_out: frozenset[bytes] = frozenset()
+    if not project.task.open_columns:  # equal rows of a table may well be different customers
+        held_out = content_keys([Source(files.testing)], project.task, columns)
     added = project.add(
         files.training,
         columns=columns,
@@ -197,7 +199,7 @@ def _add(
     show(added)
     show(project.audit(quick=True))
     with files.training.open(encoding="utf-8", newline="") as stream:
-        rows = [(row[files.text], row[files.label]) for row in csv.DictReader(stream)]
+        rows = [_row(row, files) for row in csv.DictReader(stream)]
     later = [row for row in rows[-traffic:] if content_key(row[0]) not in held_out]
     say(
         t(
@@ -209,6 +211,12 @@ def _add(
         )
     )
     return later
+
+
+def _row(row: dict[str, str], files: Reviews) -> tuple[Item, str]:
+    """The input as a customer sends it, and its label."""
+    label = row.pop(files.label)
+    return (row if files.text is None else row[files.text]), label
 
 
 def _count(file: Path) -> int:

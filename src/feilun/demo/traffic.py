@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from feilun.client import Answer, ApiError, Client
+from feilun.types import Item
 
 __all__ = ["Sent", "Watch", "send"]
 
@@ -33,14 +34,14 @@ def send(
     address: str,
     keys: Sequence[str],
     model: str,
-    rows: Sequence[tuple[str, str]],
+    rows: Sequence[tuple[Item, str]],
     on_row: Callable[[int], None],
     *,
     batch: int = 4,
     diligence: float = 0.8,
     seed: int = 0,
 ) -> Sent:
-    """Sends (text, truth) `rows` in calls of `batch`, the customers taking turns. A customer
+    """Sends (input, truth) `rows` in calls of `batch`, the customers taking turns. A customer
     corrects a wrong answer with probability `diligence`, and confirms every tenth right one."""
     draw = random.Random(seed)
     clients = [Client(address, key) for key in keys]
@@ -84,7 +85,7 @@ class Watch:
         address: str,
         key: str,
         model: str,
-        text: str,
+        text: Item,
         *,
         every: float = 0.5,
         on_news: Callable[[str, dict[str, Any]], None],

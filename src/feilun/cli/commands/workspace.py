@@ -92,6 +92,9 @@ def gc(
 
 def demo(
     shell: Shell,
+    task: Annotated[
+        str, typer.Option("--task", help=t("cli.option_demo_task"))
+    ] = "text-classification",
     exit_: Annotated[bool, typer.Option("--exit", help=t("cli.option_exit"))] = False,
     lang: Annotated[str | None, typer.Option("--lang", help=t("cli.option_lang"))] = None,
     base: Annotated[str | None, typer.Option("--base", help=t("cli.option_base"))] = None,
@@ -111,6 +114,7 @@ def demo(
         raise UsageError("cli.no_such_language", lang=lang, options=messages.LANGUAGES)
     messages.use(spoken)
     name = "feilun-demo-zh" if spoken == "zh" else "feilun-demo"
+    name += "" if task == "text-classification" else f"-{task}"
     target = folder or load_settings(workspace=shell.folder).workspace / name
     with shell.progress() as report:
         told = tell(
@@ -119,6 +123,7 @@ def demo(
             show=lambda result: None if shell.json else shell.show(result),
             say=shell.say,
             report=report,
+            task=task,
             base=base,
             method=method,
             port=port,
