@@ -24,6 +24,7 @@ import numpy as np
 from benchmarks import cold
 
 from feilun.engines.base import open_engine
+from feilun.families.classes.labels import order_labels as label_order
 from feilun.store.dataset import Dataset, DatasetWriter
 from feilun.tasks import base as tasks
 from feilun.training.job import TrainJob
@@ -57,7 +58,7 @@ def load(name: str) -> Set:
     task = tasks.get(TASK)
     samples = [ColumnSample(c, [row[c] for row in rows[:_SAMPLE]]) for c in frame.columns]
     settings, _ = task.find_columns(samples, task.Settings().model_dump())
-    labels = task.family.order(target.unique())
+    labels = label_order(target.unique())
     bound = task.bound(settings)
     items = [bound.check(row) for row in rows]
     return Set(name, settings, labels, items, (target == labels[1]).to_numpy().astype(int))
