@@ -14,7 +14,7 @@ import pytest
 
 from feilun.config import DataConfig
 from feilun.data.outcome import BuildReport
-from feilun.data.sources.base import Source
+from feilun.data.sources.base import Held, Source
 from feilun.data.versions import build
 from feilun.engines.base import open_engine
 from feilun.engines.explain import explain
@@ -218,6 +218,19 @@ def test_later_files_may_lack_columns_and_have_others(data: Dataset, tmp_path: P
     assert found.columns == data.columns
     new = [one.item for one in found.examples() if one.source == "more.csv"]
     assert {"months": None, "plan": "other plan", "bill": None, "since": None} in new
+
+
+def test_rows_that_come_once_are_not_half_lost(tmp_path: Path) -> None:
+    rows = [{"age": n * 37 % 101, "churn": "yes" if n % 3 else "no"} for n in range(100)]
+
+    def built(held: Any) -> BuildReport:
+        out = tmp_path / type(held).__name__
+        return build([Source(Held(held))], task=TASK, settings=DataConfig(), out=out)
+
+    assert built(rows).read == 100
+    with pytest.raises(InvalidData) as caught:
+        built(iter(rows))
+    assert caught.value.code == "tables.read_once"
 
 
 # Rows that are asked

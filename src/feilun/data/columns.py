@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from itertools import islice
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 from feilun.data.outcome import Notice
 from feilun.data.roles import known_names, resolve
 from feilun.data.sources import open_tables
-from feilun.data.sources.base import AnySource, ExampleSource, first_values
+from feilun.data.sources.base import AnySource, ExampleSource, Held, first_values
 from feilun.errors import InvalidData
 from feilun.store.dataset import Dataset
 from feilun.tasks.base import TaskBase
@@ -59,6 +59,9 @@ def _samples(
             if items:
                 return [ColumnSample(n, [i.get(n) for i in items]) for n in first_values(items)]
             continue
+        place = source.location
+        if isinstance(place, Held) and isinstance(place.rows, Iterator):
+            raise InvalidData("tables.read_once", name=place.name)
         given = {**columns, **source.columns}
         with ExitStack() as opened:
             tables = open_tables(source, known_names(task, given))
