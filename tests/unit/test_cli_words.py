@@ -10,11 +10,13 @@ import pytest
 from feilun import messages
 from feilun.cli.app import command_names, run
 from feilun.cli.progress import _count, figures
+from feilun.cli.shell import Shell
 from feilun.data.audit.finding import Finding
 from feilun.data.outcome import Notice
 from feilun.messages.words import step_words
 from feilun.project import Workspace
-from feilun.project.results import Added
+from feilun.project.results import Added, Listing
+from feilun.table import Table
 from feilun.types import Progress
 
 
@@ -90,3 +92,15 @@ def test_an_example_is_written_in_the_readers_language(workspace_dir: Path) -> N
             sent = workspace.create_key("Ada").curl.partition("inputs")[2]
             assert re.search(wanted, sent), sent
             assert lang == "en" or not re.search("[a-z]{3}", sent), sent
+
+
+def test_a_title_is_not_cut_into_the_width_of_its_columns(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    title = "评论分类@1 在 评论分类:1 的 34 条测试数据上，比列宽得多的标题"
+    listing = Listing([], Table(title, ["a", "b"], [["1", "2"]], ["note"]))
+    Shell(None, None, False, False).show(listing)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == title
+    assert any(line.split() == ["1", "2"] for line in lines)
+    assert lines[-1] == "note"

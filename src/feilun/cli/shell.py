@@ -214,13 +214,11 @@ def _print_table(console: Any, table: Table) -> None:
     from rich.markup import escape
     from rich.table import Table as RichTable
 
+    if table.title:  # by itself: as the table's own it would be cut into the width of its columns
+        style = "italic" if table.columns else "bold"
+        console.print(table.title, style=style, markup=False, soft_wrap=True)
     if table.columns:
-        drawn = RichTable(
-            title=escape(table.title) if table.title else None,
-            title_justify="left",
-            box=box.SIMPLE_HEAD,
-            pad_edge=False,
-        )
+        drawn = RichTable(box=box.SIMPLE_HEAD, pad_edge=False)
         for index, column in enumerate(table.columns):
             values = [row[index] for row in table.rows]
             numeric = values and all(_numeric(v) for v in values)
@@ -230,8 +228,6 @@ def _print_table(console: Any, table: Table) -> None:
         for row in table.rows:
             drawn.add_row(*(escape(str(v)) for v in row))
         console.print(drawn)
-    elif table.title:
-        console.print(table.title, style="bold", markup=False)
     for note in table.notes:
         console.print(note, markup=False, soft_wrap=True)
 
