@@ -15,6 +15,7 @@ from feilun.cli.app import run
 from feilun.errors import InvalidSettings, NotFound
 from feilun.project import Workspace
 from feilun.store.store import Store
+from helpers.cli import feilun
 from helpers.linear import QUICK
 from helpers.rows import write_reviews
 from helpers.serving import add_version, client, make_key, make_workspace, serving
@@ -111,9 +112,7 @@ def test_a_project_may_be_called_anything_small(tmp_path: Path) -> None:
             workspace.project("评论")
 
 
-def test_a_chinese_name_goes_round_and_is_listed(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_chinese_name_goes_round_and_is_listed(tmp_path: Path) -> None:
     with Workspace(tmp_path) as workspace:
         project = workspace.init("评论")
         assert project.versions().rows == []
@@ -126,15 +125,11 @@ def test_a_chinese_name_goes_round_and_is_listed(
         assert [row["verdict"] for row in listed.rows] == [None, "first"]
         assert listed.rows[1]["score"]["value"] > 0.5
         project.export("评论@1", tmp_path / "out")
-    for lang, words in (
-        ("en", ["the first", "not judged", "live"]),
-        ("zh", ["首个版本", "未评估", "线上"]),
-    ):
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("FEILUN_LANG", lang)
-            assert run(["--workspace", str(tmp_path), "versions"]) == 0
-        shown = capsys.readouterr().out
-        assert all(word in shown for word in words)
+    said = {"en": ["the first", "not judged", "live"], "zh": ["首个版本", "未评估", "线上"]}
+    for lang, words in said.items():
+        done = feilun("--workspace", str(tmp_path), "versions", cwd=tmp_path, FEILUN_LANG=lang)
+        assert done.returncode == 0
+        assert all(word in done.stdout for word in words)
 
 
 @pytest.fixture
