@@ -7,7 +7,6 @@ written in the transaction that adds the version: a kill leaves both or neither.
 from __future__ import annotations
 
 import dataclasses
-import shlex
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from feilun.data.sources.base import AS_FOUND, Held, ReadOptions, Source
 from feilun.data.sources.sql import shown
 from feilun.data.versions import build
 from feilun.errors import Conflict, InvalidData, UsageError
+from feilun.project.advice import after_adding, command
 from feilun.project.results import Added
 from feilun.project.scope import Scope
 from feilun.store.sql_since import Since
@@ -134,8 +134,10 @@ def add(
             )
             if not added.report["differing"]:
                 return added
-            command = None if query else _again(sources, split, columns or {}, read)
-            return dataclasses.replace(added, relabel=command)
+            if query:
+                return added
+            again = _again(scope, sources, split, columns or {}, read)
+            return dataclasses.replace(added, relabel=again)
 
         try:
             return build_from(listed)
@@ -198,7 +200,8 @@ def _build(
         info=details,
         settings=settings,
     )
-    return Added(version.id, unchanged=False, report=details)
+    following = after_adding(store, scope.name, version)
+    return Added(version.id, unchanged=False, report=details, next=following)
 
 
 def _columns(roles: Mapping[str, Any]) -> dict[str, str]:
@@ -208,17 +211,21 @@ def _columns(roles: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _again(
-    sources: Sequence[Any], split: str, columns: Mapping[str, str], read: ReadOptions
+    scope: Scope,
+    sources: Sequence[Any],
+    split: str,
+    columns: Mapping[str, str],
+    read: ReadOptions,
 ) -> str:
     """What adds the same files, or rows at hand, and takes their labels."""
     places = [Held.place(source) for source in sources]
     if any(isinstance(place, Held) for place in places):
         return f"project.add({', '.join(map(str, places))}, ..., relabel=True)"
-    words = ["feilun", "data", "add", *map(str, places)]
+    words = ["data", "add", *map(str, places)]
     words += [] if split == "auto" else ["--split", split]
     for role, column in columns.items():
         words += ["--map", f"{role}={column}"]
     for name, value in dataclasses.asdict(read).items():
         if value is not None:
             words += [f"--{name.replace('_', '-')}", str(value)]
-    return shlex.join([*words, "--relabel"])
+    return command(scope.store, scope.name, [*words, "--relabel"])

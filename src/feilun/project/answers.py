@@ -14,6 +14,7 @@ from feilun.engines.explain import explain as explain_one
 from feilun.errors import EnvironmentProblem, InvalidData, NotFound, UsageError
 from feilun.messages import language, t
 from feilun.pipeline.context import Context
+from feilun.project.advice import after_feedback
 from feilun.project.results import Evaluated, FeedbackAdded, Predicted
 from feilun.project.scope import Scope
 from feilun.store import Store
@@ -271,13 +272,14 @@ def _interval(score: Any) -> dict[str, float] | None:
     return None if score is None else {"value": score.value, "low": score.low, "high": score.high}
 
 
-def add_feedback(store: Store, project: str, file: Path) -> FeedbackAdded:
-    """The corrections of `file` to answers of `project`, as the operator's word."""
+def add_feedback(store: Store, project: str, file: Path, need: int) -> FeedbackAdded:
+    """The corrections of `file` to answers of `project`, as the operator's word; an update waits
+    for `need` of them."""
     from feilun.feedback.collect import add_file
 
     result = add_file(store.catalog, store.ledger, file, project=project)
     refused = [{"row": fault.row, "reason": fault.error.message()} for fault in result.refused]
-    return FeedbackAdded(result.accepted, refused)
+    return FeedbackAdded(result.accepted, refused, after_feedback(store, project, need))
 
 
 def _words(item: Item) -> str:

@@ -17,6 +17,7 @@ from feilun.data.audit.flattery import Flattery
 from feilun.data.outcome import Notice
 from feilun.messages import Language, t
 from feilun.project.looks import AuditView
+from feilun.project.results import going_on
 from feilun.render.bilingual import both
 from feilun.render.page import template
 from feilun.store.files import write_atomically
@@ -44,6 +45,7 @@ class AuditReport(AuditView):
     suspects: Path | None = None
     added: bool = True
     stages: Mapping[str, float] = field(default_factory=dict)
+    next: str = ""
 
     def tables(self) -> Sequence[Table]:
         columns = [t(f"audit.column_{name}") for name in ("severity", "finding", "rows", "cost")]
@@ -66,6 +68,7 @@ class AuditReport(AuditView):
             notes.append(t("audit.suspects_at", file=self.suspects))
         if self.page:
             notes.append(t("audit.page_at", file=self.page))
+        notes += going_on(self.next)
         title = t("audit.findings_of", name=self.version)
         return (*super().tables(), Table(title, columns if rows else (), rows, notes))
 
@@ -83,6 +86,8 @@ def _details(one: Finding) -> list[str]:
         )
         note = f" ({instance.note.text()})" if instance.note else ""
         lines.append(f"  · {said}{note}")
+    if one.code == "suspects":
+        lines.append(f"  {t('audit.review_first', file=one.params['file'])}")
     if one.mend:
         lines += [f"  {t('audit.mends')}: {command}" for command in one.mend]
     else:

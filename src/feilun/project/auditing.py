@@ -5,13 +5,14 @@ from __future__ import annotations
 import shlex
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from feilun.data.sources.base import AS_FOUND, Held, ReadOptions, Source
 from feilun.pipeline.context import Context
 from feilun.pipeline.steps.audit import SAMPLE, Audited, Looked, look
+from feilun.project.advice import next_turn
 from feilun.project.audit_page import AuditReport, write
 from feilun.project.looks import base_processor
 from feilun.store.dataset import Dataset, is_media
@@ -45,7 +46,8 @@ def audit_version(context: Context, version: DataVersion, folder: Path) -> Audit
         by_class=_by_class(version.info.get("sources", ())),
     )
     bad = int(version.info.get("bad") or 0)
-    return _report(context, looked, version.id, bad, folder, added=True)
+    report = _report(context, looked, version.id, bad, folder, added=True)
+    return replace(report, next=next_turn(context.store, context.project, version))
 
 
 def audit_files(
@@ -90,7 +92,8 @@ def audit_files(
             seed=context.config.data.seed,
             by_class=_by_class([asdict(one) for one in staged.sources]),
         )
-        return _report(context, looked, name, staged.bad, folder, added=False, empty=staged.empty)
+        report = _report(context, looked, name, staged.bad, folder, added=False, empty=staged.empty)
+        return replace(report, next=looked.add)
     finally:
         shutil.rmtree(out, ignore_errors=True)
 

@@ -14,6 +14,7 @@ from feilun.errors import FeilunError
 from feilun.feedback.words import trust_words
 from feilun.messages import t
 from feilun.pipeline.context import Context
+from feilun.project.advice import command
 from feilun.project.results import Compressed, Evaluated, Listing, Rung, Turned
 from feilun.store import Store
 from feilun.store.records import DataVersion, ModelVersion, Run
@@ -207,6 +208,7 @@ def turned(store: Store, folder: Path, run: Run, *, repeated: bool = False) -> T
         data_version=result.get("data_version"),
         reason=collected.get("reason", ""),
         notes=notes,
+        next=command(store, run.project, ["evaluate"]) if promoted else "",
     )
 
 

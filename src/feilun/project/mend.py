@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,8 @@ from feilun.data.personal import KINDS
 from feilun.data.versions import build
 from feilun.errors import InvalidData, NotFound
 from feilun.messages import t
-from feilun.project.results import Listing
+from feilun.project.advice import next_turn
+from feilun.project.results import Listing, going_on
 from feilun.project.scope import Scope
 from feilun.store.records import DataVersion
 from feilun.store.vault import vault_file
@@ -47,6 +48,7 @@ class Cleaned(Result):
     steps: Sequence[Mapping[str, Any]]
     counts: Mapping[str, Mapping[str, int]]
     notes: Sequence[str]
+    next: str = ""
 
     def tables(self) -> Sequence[Table]:
         title = t("clean.would" if self.dry_run else "clean.done", **self._names())
@@ -76,6 +78,8 @@ class Cleaned(Result):
         if examples:
             head = [t(f"clean.{name}") for name in ("step", "before", "after")]
             found.append(Table("", head, examples))
+        if self.next:
+            found.append(Table("", (), (), going_on(self.next)))
         return found
 
     def _names(self) -> dict[str, Any]:
@@ -161,7 +165,8 @@ def clean(
             roles=parent.roles,
             info={**details, "bad": parent.info.get("bad", 0)},
         )
-    return _cleaned(version.id, parent, built, notes)
+    following = next_turn(store, scope.name, version)
+    return replace(_cleaned(version.id, parent, built, notes), next=following)
 
 
 def _named(scope: Scope, passes: Sequence[Cleaning]) -> Named:

@@ -364,7 +364,8 @@ class Project(DataVerbs):
         """Corrections from a file with the columns ``prediction_id``, ``index`` (0 where it is
         missing) and ``label``, as the operator's word. Bad rows, and those about answers of other
         projects, are refused one by one."""
-        return answers.add_feedback(self.workspace.store, self.name, Path(file))
+        need = self.config().update.min_corrections
+        return answers.add_feedback(self.workspace.store, self.name, Path(file), need)
 
     def review(self, limit: int = 100) -> Iterator[ReviewItem]:
         """What is worth a look: corrections that were held back, then doubtful answers, and between

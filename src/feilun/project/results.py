@@ -28,6 +28,7 @@ __all__ = [
     "RotatedKey",
     "Rung",
     "Turned",
+    "going_on",
     "percent",
     "scored",
     "size",
@@ -70,6 +71,11 @@ def size(count: float | None) -> str:
 _REASONS = 3
 
 
+def going_on(command: str) -> list[str]:
+    """The line that names the next command; none where there is none."""
+    return [t("project.next", command=command)] if command else []
+
+
 @dataclass(frozen=True)
 class Listing(Result):
     """A list that is nothing but itself: `rows` for programs, `table` for people."""
@@ -84,12 +90,14 @@ class Listing(Result):
 @dataclass(frozen=True)
 class Added(Result):
     """A new data version, or with `version` None nothing new. `report` is what was found out;
-    `relabel` is the command that takes labels which differed and were not taken."""
+    `relabel` is the command that takes labels which differed and were not taken, `next` the one to
+    go on with."""
 
     version: str | None
     unchanged: bool
     report: Mapping[str, Any]
     relabel: str | None = None
+    next: str = ""
 
     def tables(self) -> Sequence[Table]:
         report = self.report
@@ -122,6 +130,7 @@ class Added(Result):
             notes.append(t(key, **taken))
         if self.relabel:
             notes.append(t("formats.labels_take", command=self.relabel))
+        notes += going_on(self.next)
         key = "project.unchanged" if self.unchanged else "project.added"
         splits = Table(
             "",
@@ -182,6 +191,7 @@ class Turned(Result):
     data_version: str | None = None
     reason: str = ""
     notes: Sequence[str] = ()
+    next: str = ""
 
     def tables(self) -> Sequence[Table]:
         notes = list(self.notes)
@@ -193,6 +203,7 @@ class Turned(Result):
             notes.append(t("project.live_now", version=self.live))
         if self.report:
             notes.append(t("project.report_at", file=self.report))
+        notes += going_on(self.next)
         columns = [
             t("project.version"),
             t("project.method"),
@@ -408,11 +419,13 @@ class FeedbackAdded(Result):
 
     accepted: int
     refused: Sequence[Mapping[str, Any]]
+    next: str = ""
 
     def tables(self) -> Sequence[Table]:
         title = t("project.feedback_added", accepted=self.accepted, refused=len(self.refused))
         rows = [[str(fault["row"]), str(fault["reason"])] for fault in self.refused]
-        return (Table(title, [t("project.row"), t("project.reason")] if rows else (), rows),)
+        columns = [t("project.row"), t("project.reason")] if rows else ()
+        return (Table(title, columns, rows, going_on(self.next)),)
 
 
 @dataclass(frozen=True)

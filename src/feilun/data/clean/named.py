@@ -38,7 +38,7 @@ NOTHING = Named()
 def read_named(task: TaskBase, relabel: str | None, drop_rows: str | None) -> Named:
     """What the files name. Any format that rows are read from will do, so also what a labelling
     tool exports. Raises `InvalidData` for a file without the column row_id, a row that can mean
-    nothing, and a row that is named twice with different labels."""
+    nothing, a row that is named twice with different labels, and a file that says nothing yet."""
     labels: dict[str, str] = {}
     dropped: dict[str, str] = {}
     if relabel is not None:
@@ -55,6 +55,8 @@ def read_named(task: TaskBase, relabel: str | None, drop_rows: str | None) -> Na
             if labels.setdefault(row_id, label) != label:
                 both = [labels[row_id], label]
                 raise InvalidData("clean.named_twice", file=relabel, row_id=row_id, labels=both)
+        if not labels and not dropped:
+            raise InvalidData("clean.nothing_said", file=relabel)
     if drop_rows is not None:
         dropped |= {row_id: "drop_rows" for _, row_id, _ in _rows(Path(drop_rows))}
     return Named({i: label for i, label in labels.items() if i not in dropped}, dropped)
