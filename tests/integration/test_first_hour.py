@@ -1,0 +1,215 @@
+"""The first hour of somebody new: every command that feilun names as a next step is typed as it
+stands there, and does what was said. In both languages."""
+
+from __future__ import annotations
+
+import csv
+import re
+import shlex
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from feilun import messages
+from feilun.cli.app import run
+from feilun.errors import InvalidData
+from feilun.project import Workspace
+from helpers.cli import command, environment, feilun
+from helpers.linear import answered
+from helpers.rows import reviews, write_reviews
+
+_NOT_PROMOTED = 1
+_NEXT = {"en": "Next: ", "zh": "下一步："}
+_COMMAND = re.compile(r"feilun [a-z](?:(?!feilun )[^\n,;，；。])*")
+
+
+class Newcomer:
+    """Types what the screen says, with files of its own where it says FILE; keeps what was shown
+    and what was typed."""
+
+    def __init__(
+        self, folder: Path, lang: messages.Language, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        self.folder, self.lang, self._capsys = folder, lang, capsys
+        self.screen = ""
+        self.typed: list[str] = []
+
+    def type(self, line: str, *, code: int | None = 0, **files: Path) -> str:
+        """Types a command, which ends with `code` (None: it may promote or not); what is said on
+        stderr."""
+        for word, file in files.items():
+            line = line.replace(word, shlex.quote(str(file)))
+        words = shlex.split(line)
+        assert words[0] == "feilun", line
+        self.typed.append(" ".join(words[:3]))
+        if words[1:2] in (["run"], ["update"]):  # a process of its own, as turns are taken
+            done = feilun(*words[1:], cwd=self.folder, FEILUN_LANG=self.lang)
+            ended, self.screen, err = done.returncode, done.stdout, done.stderr
+        else:
+            self._capsys.readouterr()
+            ended = run(words[1:])
+            self.screen, err = self._capsys.readouterr()
+        expected = (0, _NOT_PROMOTED) if code is None else (code,)
+        assert ended in expected, f"{line}\n{self.screen}{err}"
+        return err
+
+    def next(self) -> str:
+        """The command that the screen names as the next step."""
+        begin = self.screen.rindex(_NEXT[self.lang])
+        found = _COMMAND.search(self.screen[begin:])
+        assert found is not None, self.screen
+        return found.group().split(" (")[0].strip().rstrip(".")
+
+    def named(self, words: str) -> str:
+        """The command on the screen that begins with `words`."""
+        found = [one.group().strip() for one in _COMMAND.finditer(self.screen)]
+        (line, *_) = [one for one in found if one.startswith(words)] or [""]
+        assert line, self.screen
+        return line
+
+
+def _word(lang: str, english: str, chinese: str) -> str:
+    return english if lang == "en" else chinese
+
+
+@pytest.fixture(params=["en", "zh"])
+def newcomer(
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Newcomer:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FEILUN_LANG", request.param)
+    return Newcomer(tmp_path, request.param, capsys)
+
+
+def _reviewed(file: Path) -> int:
+    """Looks at the suspects as a person would: the suggestion is taken for each."""
+    with file.open(encoding="utf-8-sig", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    for row in rows:
+        row["label"] = row["suggested"]
+    with file.open("w", encoding="utf-8-sig", newline="") as stream:
+        writer = csv.DictWriter(stream, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+    return len(rows)
+
+
+def _answers_are_asked_for(newcomer: Newcomer, line: str) -> None:
+    """`line` starts a server; it says where it is, and Ctrl-C ends it."""
+    words = shlex.split(line)
+    process = subprocess.Popen(
+        [*command(*words[1:]), "--port", "0"],
+        cwd=newcomer.folder,
+        env=environment(FEILUN_LANG=newcomer.lang),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    assert process.stdout is not None
+    try:
+        said = next(line for line in process.stdout if "http://127.0.0.1:" in line)
+        assert said
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+
+
+def test_the_first_hour(newcomer: Newcomer) -> None:
+    folder, lang = newcomer.folder, newcomer.lang
+    rows = write_reviews(folder / "reviews.csv", 300, noise=0.03)
+    file_word = _word(lang, "YOUR_FILE", "你的文件")
+
+    # An empty folder says what to do first.
+    assert "feilun init NAME" in newcomer.type("feilun", code=2).replace("名称", "NAME")
+    newcomer.type("feilun init reviews")
+    settings = folder / "reviews" / "feilun.toml"
+    plain = settings.read_text("utf-8") + "\n[task]\nfeature_bits = 12\n"
+    plain += "[evaluation]\nrobustness = false\n"
+    settings.write_text(plain, "utf-8")
+    newcomer.type(newcomer.next(), **{file_word: rows})
+    assert newcomer.typed[-1] == "feilun data add"
+
+    # Look at the rows: what is advised mends them.
+    newcomer.type(newcomer.next())
+    assert newcomer.typed[-1] == "feilun data audit"
+    assert newcomer.next() == "feilun run"
+    mend = newcomer.named("feilun data clean --relabel")
+    suspects = Path(shlex.split(mend)[-1])
+    early = newcomer.type(mend, code=InvalidData.exit_code)
+    assert _word(lang, "says nothing yet", "尚未填写") in early
+    turned = _reviewed(suspects)
+    newcomer.type(mend)
+    assert newcomer.next() == "feilun run"
+    with Workspace(folder) as workspace:
+        (step,) = workspace.project()._data().info["mended"]
+        assert step["rows"] == turned
+
+    # The whole wheel; then what it is worth.
+    newcomer.type(newcomer.next() + " --method linear")
+    assert newcomer.next() == "feilun evaluate"
+    newcomer.type(newcomer.next())
+    with Workspace(folder) as workspace:
+        before = workspace.project().model().record.metrics["rows"]
+    review = newcomer.named("feilun review")
+
+    # Nobody has asked anything yet: the review says what brings answers, and that works.
+    newcomer.type(review)
+    _answers_are_asked_for(newcomer, newcomer.named("feilun serve"))
+
+    # A goal that the few test rows cannot settle: so many more, and they count.
+    goal = "[evaluation.target]\naccuracy_at_least = 0.9\n"
+    settings.write_text(plain + goal, "utf-8")
+    newcomer.type("feilun evaluate")
+    more = newcomer.next()
+    if more.startswith("feilun data add"):
+        test = write_reviews(folder / "test.csv", 300, seed=7, noise=0.03)
+        newcomer.type(more, **{_word(lang, "FILE", "文件"): test})
+        assert newcomer.next() == "feilun evaluate"
+        newcomer.type(newcomer.next())
+        with Workspace(folder) as workspace:
+            assert workspace.project().model().record.metrics["rows"] > before + 200
+    settings.write_text(plain, "utf-8")
+
+    # A file with corrected labels: offered, taken.
+    fixed = folder / "fixed.csv"
+    other = {"great": "bad", "bad": "great"}
+    listed = reviews(300, noise=0.0)
+    listed[:12] = [(text, other[label]) for text, label in listed[:12]]
+    with fixed.open("w", encoding="utf-8", newline="") as stream:
+        csv.writer(stream).writerows([("review", "score"), *listed])
+    newcomer.type(f"feilun data add {shlex.quote(str(fixed))}")
+    if lang == "en":
+        assert "take them: feilun data add" in newcomer.screen
+    newcomer.type(newcomer.named("feilun data add"))
+    assert newcomer.typed[-1] == "feilun data add"
+    with Workspace(folder) as workspace:
+        assert workspace.project()._data().info["corrected"] > 0
+    assert newcomer.next() == "feilun run"
+
+    # Too few corrections: it is said what brings more; then enough, and the update learns them.
+    newcomer.type("feilun update", code=_NOT_PROMOTED)
+    file = folder / "corrections.csv"
+    with Workspace(folder) as workspace:
+        said = answered(workspace.project(), 40, seed=17)
+    with file.open("w", encoding="utf-8", newline="") as stream:
+        csv.writer(stream).writerows([("prediction_id", "label"), *said])
+    newcomer.type(newcomer.named("feilun feedback add"), **{_word(lang, "FILE", "文件"): file})
+    assert newcomer.next() == "feilun update"
+    newcomer.type(newcomer.next(), code=None)
+    assert "40" in newcomer.screen
+    with Workspace(folder) as workspace:
+        project = workspace.project()
+        version = project.model().record
+        promoted = version.state == "live"
+    if not promoted:  # then it is said that nothing is lost, and what to do
+        assert newcomer.named("feilun update") == "feilun update"
+        assert _word(lang, "Nothing is lost", "没有丢失") in newcomer.screen
+        return
+    assert newcomer.next() == "feilun evaluate"
+    newcomer.type(newcomer.next())
