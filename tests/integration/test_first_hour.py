@@ -147,7 +147,7 @@ def test_the_first_hour(newcomer: Newcomer) -> None:
     newcomer.type(mend)
     assert newcomer.next() == "feilun run"
     with Workspace(folder) as workspace:
-        (step,) = workspace.project()._data().info["mended"]
+        (step,) = workspace.project().scope.data().info["mended"]
         assert step["rows"] == turned
 
     # The whole wheel; then what it is worth.
@@ -189,7 +189,7 @@ def test_the_first_hour(newcomer: Newcomer) -> None:
     newcomer.type(newcomer.named("feilun data add"))
     assert newcomer.typed[-1] == "feilun data add"
     with Workspace(folder) as workspace:
-        assert workspace.project()._data().info["corrected"] > 0
+        assert workspace.project().scope.data().info["corrected"] > 0
     assert newcomer.next() == "feilun run"
 
     # Too few corrections: it is said what brings more; then enough, and the update learns them.
