@@ -43,6 +43,8 @@ Scalar = str | bytes | int | float | bool | None
 Input = Scalar | Mapping[str, Scalar]
 """One input: a text, the bytes of an image, or ``{column: value}``."""
 Inputs = Input | Sequence[Input]
+Label = str | int | float | bool | Sequence[Mapping[str, Any]]
+"""What is right: a label, a number, or a list of entities (``{"start", "end", "label"}``)."""
 
 _UNREACHABLE = {"en": "{url} does not answer: {reason}", "zh": "{url} 没有响应：{reason}"}
 _UNSENDABLE = {
@@ -244,7 +246,7 @@ class Client(_Base):
         """
         return _vectors(self._call(_embeddings(texts, model, dimensions, idempotency_key)))
 
-    def feedback(self, prediction_id: str, label: str, *, index: int = 0) -> dict[str, Any]:
+    def feedback(self, prediction_id: str, label: Label, *, index: int = 0) -> dict[str, Any]:
         """Says which label the output `index` of an earlier answer should have had.
 
         Raises `ApiError`: 404 for an answer that this key's customer did not get, 410 when the
@@ -340,7 +342,7 @@ class AsyncClient(_Base):
         """See `Client.embeddings`."""
         return _vectors(await self._call(_embeddings(texts, model, dimensions, idempotency_key)))
 
-    async def feedback(self, prediction_id: str, label: str, *, index: int = 0) -> dict[str, Any]:
+    async def feedback(self, prediction_id: str, label: Label, *, index: int = 0) -> dict[str, Any]:
         """See `Client.feedback`."""
         return await self._call(_feedback(prediction_id, label, index))
 
@@ -415,7 +417,7 @@ def _embeddings(
     return _Request("POST", "/v1/embeddings", body, headers=headers, again=key is not None)
 
 
-def _feedback(prediction_id: str, label: str, index: int) -> _Request:
+def _feedback(prediction_id: str, label: Label, index: int) -> _Request:
     """Saying the same again adds nothing, so that it may be said again."""
     body = {"prediction_id": prediction_id, "index": index, "label": label}
     return _Request("POST", "/v1/feedback", body)

@@ -38,7 +38,7 @@ def describe(app: FastAPI) -> Callable[[messages.Language], dict[str, Any]]:
         if "FeedbackBody" in schemas:
             said = schemas["FeedbackBody"]["properties"]
             said["prediction_id"]["description"] = messages.t("api.schema_id", lang)
-            said["label"]["description"] = messages.t("api.schema_label", lang)
+            said["label"] = _target(messages.t("api.schema_label", lang))
             said["index"]["description"] = messages.t("api.schema_index", lang)
         for path, operations in made["paths"].items():
             for method, operation in operations.items():
@@ -141,6 +141,16 @@ def example_input(lang: messages.Language) -> Any:
         if isinstance(item, str):
             return item
     return {}
+
+
+def _target(description: str) -> dict[str, Any]:
+    """What is right, in the form of any family of answers."""
+    found: list[dict[str, Any]] = []
+    for name in tasks.names():
+        schema = tasks.get(name).family.target_schema()
+        if schema not in found:
+            found.append(schema)
+    return {"title": "Label", "description": description, "anyOf": found}
 
 
 def _title(name: str, what: str) -> str:

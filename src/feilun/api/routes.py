@@ -67,12 +67,12 @@ def _json(value: Any, status: int = 200) -> Response:
 
 
 class FeedbackBody(BaseModel):
-    """Which label an earlier answer should have had."""
+    """Which label an earlier answer should have had; of entities, which ones there are."""
 
     model_config = ConfigDict(extra="forbid")
 
     prediction_id: str = Field(max_length=100)
-    label: str | int | float | bool
+    label: str | int | float | bool | list[Any] | dict[str, Any]
     index: int = Field(0, ge=0, lt=2**31)
 
 

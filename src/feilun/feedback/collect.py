@@ -17,7 +17,7 @@ from typing import Any
 from feilun.errors import FeilunError, Forbidden, InvalidData, NotFound
 from feilun.store.catalog import Catalog
 from feilun.store.ledger import Ledger
-from feilun.store.records import Asked, Feedback, FeedbackSource
+from feilun.store.records import Asked, Feedback, FeedbackSource, Prediction
 from feilun.tasks import base as tasks
 
 __all__ = ["FileResult", "RefusedRow", "accept", "add_file"]
@@ -76,7 +76,7 @@ def accept(
             kept=answer.project,
             project=project,
         )
-    text = _label(catalog, answer.project, label)
+    text = _label(catalog, answer, label)
     try:
         return ledger.add_feedback(
             prediction_id,
@@ -91,12 +91,16 @@ def accept(
         raise hidden from None
 
 
-def _label(catalog: Catalog, project: str, label: Any) -> str:
-    """The label in the task's own form, as the data room writes it."""
-    task = tasks.get(catalog.project(project).task)
+def _label(catalog: Catalog, answer: Prediction, label: Any) -> str:
+    """The label in the task's own form, as the data room writes it; it must fit its input."""
+    task = tasks.get(catalog.project(answer.project).task)
+    if isinstance(label, list | dict) and not task.family.structured:
+        raise InvalidData("feedback.not_one_label", given=str(label)[:40], param="label")
     text = task.family.target(label)
     if text is None:
         raise InvalidData("feedback.no_label", param="label")
+    if answer.input is not None:
+        task.agree(answer.input, text)
     return text
 
 

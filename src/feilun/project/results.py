@@ -381,6 +381,8 @@ def _answer(output: Output) -> tuple[str, str]:
 def _plain(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:,.6g}"
+    if isinstance(value, list) and all(isinstance(one, Mapping) for one in value):
+        return "; ".join(" ".join(map(_plain, one.values())) for one in value) or "–"
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 

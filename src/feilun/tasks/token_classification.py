@@ -82,7 +82,7 @@ class Task(TaskBase):
 
     def agree(self, item: Item, target: str) -> None:
         """Every span lies inside the text, and on more than space."""
-        text = str(item)
+        text = str(self.check(item))
         for start, end, label in spans_of(target):
             span = f"{label} {start}–{end}"
             if end > len(text):

@@ -6,6 +6,7 @@ The version is a model of CRFsuite in its own format.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,6 +39,8 @@ _CHUNK = 256
 _TOKENS = 60.0  # of a row, where nothing has counted them
 _BYTES = 700  # of a token with its features, as CRFsuite holds it
 _SECONDS = 4e-7  # of an iteration for a token and a pair of tags
+_ITERATION = re.compile(r"\*+ Iteration #(\d+)")
+_LOSS = re.compile(r"Loss: ([\d.]+)")
 _SETTLED = 40  # iterations that it mostly takes
 
 
@@ -139,12 +142,16 @@ class _Watch:
     iterations: int = 0
     raised: list[BaseException] = field(default_factory=list)
 
-    def iteration(self, number: int, loss: float) -> None:
-        self.iterations = number
-        if self.raised:
+    def line(self, text: str) -> None:
+        """A line of CRFsuite's log: the number of an iteration, or the loss after it."""
+        if found := _ITERATION.match(text):
+            self.iterations = int(found[1])
+        found = _LOSS.match(text)
+        if not found or self.raised:
             return
+        figures = {"loss": float(found[1])}
         try:
-            self.report(Progress("train", number, self.most, "crf", {"loss": loss}))
+            self.report(Progress("train", self.iterations, self.most, "steps", figures))
         except BaseException as error:  # noqa: BLE001 - raised again by `check`
             self.raised.append(error)
 
@@ -157,7 +164,7 @@ def _trainer(watch: _Watch) -> Any:
     package = crfsuite()
 
     class Trainer(package.Trainer):  # type: ignore[name-defined]
-        def on_iteration(self, log: str, info: dict[str, Any]) -> None:
-            watch.iteration(int(info["num"]), float(info.get("loss", 0.0)))
+        def message(self, message: str) -> None:
+            watch.line(message)
 
     return Trainer(algorithm="lbfgs", verbose=False)
