@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from feilun import messages
 from feilun.messages import Language
 from feilun.tasks import base
 from feilun.tasks.base import TaskBase
@@ -49,7 +48,7 @@ def _section(task: TaskBase) -> str:
         [
             f"## {task.name}",
             prose(type(task).__doc__),
-            f"中文：{messages.t(type(task).summary, 'zh')}。",
+            f"中文：{task.about('zh')}。",
             fence(f"feilun init NAME --task {task.name}", "bash"),
             _COLUMNS,
             table(("role", "holds", "recognised names"), columns),
@@ -75,8 +74,8 @@ def render(lang: Language) -> str:
     listed = [
         (
             f"[`{task.name}`](#{task.name})",
-            messages.t(type(task).summary, "en"),
-            messages.t(type(task).summary, "zh"),
+            task.about("en"),
+            task.about("zh"),
         )
         for task in found
     ]

@@ -111,7 +111,7 @@ def test_its_name_is_its_file(task: TaskBase) -> None:
 def test_it_is_described_in_both_languages(task: TaskBase) -> None:
     assert len((type(task).__doc__ or "").strip()) > 40
     for lang in messages.LANGUAGES:
-        assert messages.t(task.summary, lang)
+        assert task.about(lang)
 
 
 def test_every_setting_has_a_meaning_and_a_default(task: TaskBase) -> None:

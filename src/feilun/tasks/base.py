@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, cast
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from feilun import registry
+from feilun import messages, registry
 from feilun.families.base import Family
 from feilun.messages import Language
 from feilun.tasks._noise import Disturbance
@@ -131,8 +131,9 @@ class TaskBase(ABC):
     """One kind of question that a model answers. The docstring of a task's class opens its page in
     the documentation."""
 
-    summary: ClassVar[str]
-    """Key of the sentence that says what the task answers."""
+    summary: ClassVar[str | Mapping[str, str]]
+    """The sentence that says what the task answers: its key, or by language (``en``, ``zh``) where
+    the task comes from elsewhere."""
     Settings: ClassVar[type[TaskSettings]]
     columns: tuple[Column, ...]
     """The inputs. Of a task with `open_columns` none, until it is `bound` to those of some data."""
@@ -148,6 +149,11 @@ class TaskBase(ABC):
 
     def __init__(self, name: str) -> None:
         self.name = name
+
+    def about(self, lang: messages.Language) -> str:
+        """The `summary` in words."""
+        found = self.summary
+        return messages.t(found, lang) if isinstance(found, str) else found[lang]
 
     @property
     def primary(self) -> str:

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
+from feilun.families.classes import CLASSES
 from feilun.tasks import _image_models, _images, _noise_image, _pictures, _pieces, _recognise
-from feilun.tasks._classification import Classification
 from feilun.tasks._noise import Disturbance
 from feilun.tasks._pieces import Pieces
-from feilun.tasks.base import Column, Features, Processor, TaskSettings
+from feilun.tasks.base import Column, Features, Processor, TaskBase, TaskSettings
 from feilun.types import ColumnSample, Example, Item, Roles, Schema
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class Settings(TaskSettings):
     )
 
 
-class Task(Classification):
+class Task(TaskBase):
     """Which of the labels fits a picture: a product's kind, a scan's digit, a part's fault.
 
     The input is one picture (PNG, JPEG, WebP, GIF, BMP or TIFF). Rung zero looks at coarse colours
@@ -43,6 +43,7 @@ class Task(Classification):
     """
 
     summary = "tasks.image_classification"
+    family = CLASSES
     Settings = Settings
     columns = (Column("image", "image", _recognise.IMAGE),)
     label_aliases = _recognise.LABEL

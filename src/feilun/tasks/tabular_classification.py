@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from feilun.families.classes import CLASSES
 from feilun.tasks import _recognise
-from feilun.tasks._classification import Classification
 from feilun.tasks._table import Table, TableSettings
 from feilun.types import Example
 
@@ -14,7 +14,7 @@ class Settings(TableSettings):
     """The ``[task]`` table of a project that classifies rows."""
 
 
-class Task(Table, Classification):
+class Task(Table):
     """Which of the labels a row belongs to: will this customer leave, is this payment a fraud, is
     this loan paid back.
 
@@ -23,6 +23,7 @@ class Task(Table, Classification):
     """
 
     summary = "tasks.tabular_classification"
+    family = CLASSES
     Settings = Settings
     label_aliases = (
         *_recognise.LABEL,

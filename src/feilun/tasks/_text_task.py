@@ -1,0 +1,83 @@
+"""Texts: the input side of a task whose input is one text of any language."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+from pydantic import Field
+
+from feilun.tasks import _ngrams, _noise_text, _pieces, _recognise, _text, _text_models
+from feilun.tasks._noise import Disturbance
+from feilun.tasks._pieces import Pieces
+from feilun.tasks.base import Column, Features, Processor, TaskBase, TaskSettings
+from feilun.types import ColumnSample, Item, Roles, Schema
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["TextSettings", "TextTask"]
+
+
+class TextSettings(TaskSettings):
+    """What the ``[task]`` tables of tasks on texts have in common."""
+
+    max_length: int = Field(
+        256, ge=8, le=8192, description="tokens of a text that the model reads; the rest is cut off"
+    )
+    feature_bits: int = Field(
+        20,
+        ge=10,
+        le=24,
+        description="rung zero hashes n-grams into 2 to this power columns; fewer save memory",
+    )
+
+
+class TextTask(TaskBase):
+    """A task on one text. A task that extends it names its family, examples and summary."""
+
+    Settings: ClassVar[type[TaskSettings]] = TextSettings
+    columns = (Column("text", "text", _recognise.TEXT),)
+    label_aliases = _recognise.LABEL
+
+    def _own(self, settings: Mapping[str, Any]) -> TextSettings:
+        return cast(TextSettings, self.Settings(**settings))
+
+    def recognise(self, columns: Sequence[ColumnSample]) -> Roles:
+        """By usual names, else the longest texts are the input and the fewest values the label."""
+        return _recognise.roles(columns, self.columns[0], self.label_aliases)
+
+    def check(self, item: Item) -> Item:
+        """The text of `item`; see `_text.check`."""
+        return _text.check(item, self.columns[0].name)
+
+    def input_schema(self) -> dict[str, Any]:
+        """A string, or an object with the one column."""
+        return _text.input_schema(self.columns[0].name)
+
+    def processor(self, folder: Path | str | None, settings: Mapping[str, Any]) -> Processor:
+        """The tokenizer of `folder`, cutting at ``max_length`` tokens."""
+        return _text.TextProcessor.read(folder, self._own(settings).max_length)
+
+    def pieces(self, item: Item) -> Pieces | None:
+        """Words."""
+        return _pieces.of_text(str(item))
+
+    def features(
+        self, settings: Mapping[str, Any], state: Mapping[str, Any] | None = None
+    ) -> Features:
+        """Hashed counts of character and word n-grams."""
+        return _ngrams.NGrams(self._own(settings).feature_bits)
+
+    def disturbances(self) -> Mapping[str, Disturbance]:
+        """Slips of the keyboard, case, width, script, punctuation, spaces."""
+        return _noise_text.disturbances()
+
+    def load(self, base: Path | str | None, schema: Schema) -> torch.nn.Module:
+        """A transformer with one output for each number that the family wants of a row."""
+        return _text_models.classifier(base, schema.labels)
+
+    def encoder(self, base: Path) -> torch.nn.Module:
+        """The mean over the tokens that are not padding."""
+        return _text_models.encoder(base)
