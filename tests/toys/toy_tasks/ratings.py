@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from feilun.families.numbers import NUMBERS
 from feilun.tasks._text_task import TextSettings, TextTask
 from feilun.types import Example
@@ -16,7 +18,7 @@ class Settings(TextSettings):
 class Task(TextTask):
     """How many stars a text gives."""
 
-    summary = {"en": "says how many stars a text gives", "zh": "判断文本给出几颗星"}
+    summary: ClassVar = {"en": "says how many stars a text gives", "zh": "判断文本给出几颗星"}
     family = NUMBERS
     Settings = Settings
     label_aliases = ("stars", "rating", "星级")

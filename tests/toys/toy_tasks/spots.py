@@ -67,7 +67,9 @@ class Overlap(Measured):
 
 
 class SpotSheet(Sheet):
-    def __init__(self, candidate: Answers, others: Mapping[str, Answers], truth: np.ndarray) -> None:
+    def __init__(
+        self, candidate: Answers, others: Mapping[str, Answers], truth: np.ndarray
+    ) -> None:
         self.measured: Overlap = Overlap(truth, candidate.raw)
         self.others = {role: Overlap(truth, other.raw) for role, other in others.items()}
 
@@ -116,7 +118,8 @@ class Boxes(Family):
         if value is None or (isinstance(value, str) and not value.strip()):
             return None
         try:
-            sides = [float(side) for side in (json.loads(value) if isinstance(value, str) else value)]
+            given = json.loads(value) if isinstance(value, str) else value
+            sides = [float(side) for side in given]
         except (TypeError, ValueError):
             raise InvalidData("numbers.not_a_number", given=str(value)[:40]) from None
         if len(sides) != 4:
@@ -187,7 +190,10 @@ def _picture(side: int, left: int, top: int) -> bytes:
 class Task(TaskBase):
     """Where the bright spot of a picture is."""
 
-    summary = {"en": "says where the bright spot of a picture is", "zh": "指出图片中亮点的位置"}
+    summary: ClassVar = {
+        "en": "says where the bright spot of a picture is",
+        "zh": "指出图片中亮点的位置",
+    }
     family = Boxes()
     Settings = TaskSettings
     columns = (Column("image", "image", _recognise.IMAGE),)
