@@ -176,7 +176,7 @@ def _rungs(evaluation: Evaluation) -> list[Reason]:
         if other is None or other.method in ("majority", evaluation.method) or other.name in seen:
             continue
         seen.add(other.name)
-        figures = {**_figures(evaluation, other), "method": other.method}
+        figures = {**_figures(evaluation, other), "method": evaluation.method_key(other.method)}
         if other.known.value > 0:
             reasons.append(Reason("evaluation.gate_rung_wins", figures, "note"))
         else:

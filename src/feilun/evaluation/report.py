@@ -117,7 +117,7 @@ def render(
         shaded=shaded,
         heated=heated,
         both=lambda reason: both(reason.text),
-        method=lambda name: both(lambda one: wording.method_name(name, one)),
+        method=lambda name: both(lambda one: wording.method_name(evaluation.method_key(name), one)),
         metric_accuracy=both(lambda one: wording.metric_name(evaluation.primary, one)),
         limit=RISK,
         **view_beside(facts, forgetting, evaluation.primary),

@@ -14,6 +14,7 @@ from pydantic import TypeAdapter
 
 from feilun.evaluation.consultations import Consultations
 from feilun.families.base import Family
+from feilun.messages import has
 from feilun.metrics.scores import Score
 from feilun.tasks import base as tasks
 
@@ -141,6 +142,12 @@ class Evaluation:
     def family(self) -> Family:
         """The family of the task's answers."""
         return tasks.get(self.task).family
+
+    def method_key(self, method: str) -> str:
+        """The name under which words know `method` for what this task reads: a linear model on the
+        columns of a table is called otherwise than one on texts."""
+        own = f"{method}_{tasks.get(self.task).modality}"
+        return own if has(f"evaluation.method_{own}") else method
 
     def against(self, role: Role) -> Comparison | None:
         """The comparison with the version of that role; None where there was none."""

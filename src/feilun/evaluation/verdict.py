@@ -64,7 +64,7 @@ def opening(evaluation: Evaluation, lang: Language | None = None) -> str:
     code = "evaluation.verdict_score" if plain else "evaluation.verdict_score_of"
     figures = {
         "name": evaluation.name,
-        "method": evaluation.method,
+        "method": evaluation.method_key(evaluation.method),
         "metric": evaluation.primary,
         "value": score.value,
         "least": score.low,

@@ -142,7 +142,7 @@ def _comparison(evaluation: Evaluation, other: Comparison) -> Row:
     return {
         "name": other.name,
         "role": Markup(" · ").join(say(roles[role]) for role in played),
-        "method": both(lambda lang: wording.method_name(other.method, lang)),
+        "method": both(lambda lang: wording.method_name(evaluation.method_key(other.method), lang)),
         "rows": rows,
         "added": added,
         "flips": say(
