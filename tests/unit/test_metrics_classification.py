@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from sklearn import metrics as theirs
 
-from feilun.families.classes.auc import area
 from feilun.families.classes.classification import Classified, class_scores, confusion
 from feilun.families.classes.probabilities import log_softmax, softmax
+from feilun.metrics.auc import area
 from feilun.metrics.comparison import gains, scores, values
 from feilun.metrics.intervals import resampled
 from feilun.metrics.scores import METRICS

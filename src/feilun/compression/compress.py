@@ -51,7 +51,7 @@ def compress(
         raise UsageError("compression.is_variant", version=version)
     if not converts(card.format):
         _tell(report, _BUILT, t("compression.measuring", rows=len(rows)))
-        # A copy: the chosen variant's card gets a temperature, the version is never changed.
+        # A copy: the chosen variant's card gets an operating point, the version is never changed.
         shutil.copytree(version, out / card.format, copy_function=shutil.copyfile)
         return _measured([card.format], out, rows, settings, report, [])
     names, skipped = _build(version, card, dataset, out, settings, report)

@@ -34,7 +34,7 @@ def processor_of(version: Path, card: Card) -> Processor:
 
 def convert(version: Path, card: Card) -> Any:
     """The version as an ``openvino.Model`` in float32, whose inputs bear the processor's names. Its
-    first output are the logits; the second, where the version has them, the vectors.
+    first output are the raw ones; the second, where the version has them, the vectors.
 
     The batch may be of any size, and sequences of any length. Raises `EnvironmentProblem` when
     OpenVINO cannot convert it, or answers otherwise than torch afterwards.

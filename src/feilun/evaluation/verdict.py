@@ -38,7 +38,7 @@ def headline(evaluation: Evaluation, decision: Decision, lang: Language | None =
 
 
 def paragraph(evaluation: Evaluation, decision: Decision, lang: Language | None = None) -> str:
-    """The score, the reasons of the decision, the weakest label, the commonest confusion, and
+    """The score, the reasons of the decision, where it is weak, and
     whether probabilities can be trusted."""
     lang = lang or language()
     parts = [opening(evaluation, lang), *decision.sentences(lang), closing(evaluation, lang)]

@@ -2,7 +2,7 @@
 
 ::
 
-    feilun.json        what an engine needs: format, task, schema, temperature
+    feilun.json        what an engine needs: format, task, schema, operating point
     …                  the chosen variant: weights, tokenizer or processor
     float/             the float weights (format ``transformers`` loads with AutoModel…)
     about.json         data version, resolved configuration, metrics with intervals, libraries,

@@ -107,7 +107,7 @@ def heat_map(
     rows: Mapping[str, str],
     columns: Mapping[str, str],
 ) -> Markup:
-    """A confusion matrix: true labels down, answered ones across, shade = share of the row.
+    """A square of counts: true labels down, answered ones across, shade = share of the row.
 
     `counts` maps (true, answered) indices to numbers; pairs that are missing count 0. `rows` and
     `columns` are the axes' titles by language.

@@ -19,8 +19,8 @@ from typing import ClassVar, Self
 
 import numpy as np
 
-from feilun.families.classes.auc import area
 from feilun.families.classes.calibration import bin_of, calibration_score
+from feilun.metrics.auc import area
 from feilun.metrics.intervals import wilson
 from feilun.metrics.measured import Measured
 from feilun.metrics.scores import HIGHER_IS_BETTER, Score, percentiles

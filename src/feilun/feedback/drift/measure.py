@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from feilun.engines.linear import pick, weigh
-from feilun.families.classes.auc import area
 from feilun.feedback.drift.result import Drift, DriftRow, Signal
+from feilun.metrics.auc import area
 from feilun.tasks.base import Features, fit_features
 from feilun.types import Item
 
