@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from typing import Any
 
+from feilun.errors import InvalidData
 from feilun.metrics.spans import Span
 
-__all__ = ["features", "spans_of", "tags_of", "tokens"]
+__all__ = ["features", "is_tag", "joined", "spans_of", "tags_of", "tokens"]
 
 _ALONE = "\u2e80-\u2fdf\u3005-\u3007\u3021-\u30ff\u3100-\u312f\u31a0-\u31ff\u3400-\u4dbf"
 _ALONE += "\u4e00-\u9fff\uf900-\ufaff\uac00-\ud7af\U00020000-\U0003ffff"
 _TOKEN = re.compile(rf"[{_ALONE}]|\d+|(?:(?![{_ALONE}])[^\W\d_])+|\S")
+_CLOSE = re.compile(rf"[{_ALONE}\u3000-\u303f\uff00-\uffef“”‘’…—]")
+_TAG = re.compile(r"O|[BIESMLU][-_]\S.*")
 _SPACE = re.compile(r"\s")
 
 Tokens = list[tuple[int, int]]
@@ -58,15 +62,40 @@ def spans_of(found: Tokens, tags: Sequence[str]) -> list[tuple[int, int, str, li
 
     for place, tag in enumerate(tags):
         mark, _, label = tag.partition("-")
-        if not label or mark in "BS" or label != kind:
+        if not label or mark in "BSU" or label != kind:
             close()
         if label:
             kind = label
             held.append(place)
-            if mark in "ES":
+            if mark in "ELSU":
                 close()
     close()
     return spans
+
+
+def joined(words: Sequence[str], tags: Sequence[Any]) -> tuple[str, list[Span]]:
+    """The sentence of tagged words and its spans. A space stands between two words unless one of
+    them is of a script without spaces. Raises `InvalidData` for what are no tags of such words."""
+    if len(words) != len(tags):
+        raise InvalidData("spans.ragged", tokens=len(words), tags=len(tags))
+    wrong = next((tag for tag in tags if not is_tag(tag)), None)
+    if wrong is not None:
+        code = "spans.tags_are_numbers" if not isinstance(wrong, str) else "spans.bad_tag"
+        raise InvalidData(code, tag=str(wrong)[:40])
+    text, found = "", []
+    for word in words:
+        if text and word and not (_CLOSE.match(text[-1]) or _CLOSE.match(word[0])):
+            text += " "
+        found.append((len(text), len(text) + len(word)))
+        text += word
+    plain = [tag.replace("_", "-", 1) if tag[1:2] == "_" else tag for tag in tags]
+    return text, [one[:3] for one in spans_of(found, plain)]
+
+
+def is_tag(value: object) -> bool:
+    """Whether `value` is ``O`` or a kind's tag: ``B-PER``, ``I-PER``, ``E-``, ``S-``, and the
+    letters of other schemes for them (M, L, U)."""
+    return isinstance(value, str) and _TAG.fullmatch(value) is not None
 
 
 def features(text: str, found: Tokens) -> list[list[str]]:

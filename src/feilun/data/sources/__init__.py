@@ -13,6 +13,7 @@ from feilun.data.sources._detect import format_of
 from feilun.data.sources._exports import adapted
 from feilun.data.sources._held import open_held
 from feilun.data.sources._partitions import placed
+from feilun.data.sources._tagged import tagged
 from feilun.data.sources.base import (
     AnySource,
     BadRow,
@@ -62,4 +63,6 @@ def open_tables(source: Source, known: Collection[str] = ()) -> list[Table]:
         module = importlib.import_module(f"{__name__}.{name}")
         tables = module.open_tables(source.location, source.options, known)
         tables = [placed(table, source.location) for table in tables]
-    return [adapted(t, known).cut(source.drop_last, source.keep_last) for t in tables]
+    return [
+        tagged(adapted(t, known), known).cut(source.drop_last, source.keep_last) for t in tables
+    ]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from feilun.data.litter import inside, is_litter, walk
-from feilun.data.sources import cvat, texts
+from feilun.data.sources import conll, cvat, texts
 from feilun.data.sources._brat import is_notes, notes_in
 from feilun.data.sources._folders import kinds
 from feilun.data.sources._layouts import is_layout
@@ -147,6 +147,8 @@ def _of_text(path: Path, encoding: str | None) -> str:
         raise InvalidData("formats.brat", file=path)
     if text[0] == "<" and is_page(text):
         return "html"
+    if conll.is_tagged(text, suffix):
+        return "conll"
     if text[0] == "[" and is_task(_first(text)):
         return "label_studio"
     if text[0] == "[" and (suffix == ".json" or text[1:].lstrip()[:1] in ("{", "]", "")):
