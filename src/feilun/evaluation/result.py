@@ -143,6 +143,10 @@ class Evaluation:
         """The family of the task's answers."""
         return tasks.get(self.task).family
 
+    def sentence(self, key: str) -> str:
+        """The key of the sentence as the task's family says it."""
+        return self.family.sentences.get(key, key)
+
     def method_key(self, method: str) -> str:
         """The name under which words know `method` for what this task reads: a linear model on the
         columns of a table is called otherwise than one on texts."""

@@ -77,7 +77,7 @@ def _tiles(evaluation: Evaluation) -> list[Row]:
         name = say("evaluation.tile_against", other=other.name)
         tiles.append(tile(name, wording.signed(primary, gain.value), under, _tone(gain)))
     tiles += [tile(*one) for one in evaluation.family.tiles(evaluation)]
-    under = say("evaluation.tile_missed", missed=evaluation.missed)
+    under = say(evaluation.sentence("evaluation.tile_missed"), missed=evaluation.missed)
     tiles.append(tile(say("evaluation.tile_rows"), wording.number(evaluation.rows), under))
     tiles.append(asked_tile(evaluation))
     return tiles
@@ -146,7 +146,7 @@ def _comparison(evaluation: Evaluation, other: Comparison) -> Row:
         "rows": rows,
         "added": added,
         "flips": say(
-            "evaluation.compared_flips",
+            evaluation.sentence("evaluation.compared_flips"),
             metric=evaluation.primary,
             won=other.won,
             lost=other.lost,

@@ -346,6 +346,9 @@ class Family(ABC):
         """The family's own reasons for the gate, from an `Evaluation`."""
         return ()
 
+    sentences: ClassVar[Mapping[str, str]] = {}
+    """Keys of sentences of the report that this family says otherwise, each with its own key."""
+
     def miss_words(self, miss: Any, lang: Language) -> str:
         """What is said of a row answered wrong (a `Miss`), beside truth and answer."""
         return ""

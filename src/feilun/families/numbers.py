@@ -139,6 +139,13 @@ class NumberFamily(Family):
     metrics: ClassVar = Numbers.higher_is_better
     primary = "r2"
     Details = Details
+    sentences: ClassVar = {
+        "evaluation.tile_missed": "numbers.tile_missed",
+        "evaluation.report_metrics_lead": "numbers.report_metrics_lead",
+        "evaluation.compared_flips": "numbers.compared_nearer",
+        "evaluation.report_misses": "numbers.report_misses",
+        "evaluation.report_misses_lead": "numbers.report_misses_lead",
+    }
 
     def target(self, value: Any) -> str | None:
         """The number in a cell: ``1,234.5`` too, since that is how people write it. Raises
