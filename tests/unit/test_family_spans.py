@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from feilun.config import EvaluationConfig
 from feilun.data.reading import read
 from feilun.data.sources import BadRow, Source
 from feilun.engines.base import open_engine
@@ -197,6 +198,17 @@ def test_a_sheet_counts_spans_that_match_exactly() -> None:
     assert (worst.row, worst.truth, worst.answer) == (1, "PER 0–5", "PER 0–4 (Mari)")
     assert worst.stated == 0.6
     assert sheet.spoken(0) == ("PER 0–5", "–", "PER 0–5 (Maria)")
+
+
+def test_each_kind_has_its_scores_the_most_frequent_first() -> None:
+    place = Found(21, 27, "LOC", 0.8, "Lisbon")
+    truth = SPANS.truth([MARIA, MARIA, '[{"start":21,"end":27,"label":"LOC"}]'], ("LOC", "PER"))
+    answers = _answers("a@1", [], [Found(0, 5, "PER", 1, "Maria")], [place])
+    sheet = SPANS.sheet(answers, {}, truth, ())
+    kinds = sheet.details(EvaluationConfig(), {}, 0)["kinds"]
+    assert [(one.label, one.spans) for one in kinds] == [("PER", 2), ("LOC", 1)]
+    assert [one.f1.value for one in kinds] == pytest.approx([2 / 3, 1])
+    assert kinds[0].f1.low < kinds[0].f1.value
 
 
 def test_new_kinds_cannot_be_compared() -> None:

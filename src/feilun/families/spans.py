@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, ClassVar, NamedTuple
 
 import msgspec
 import numpy as np
+from markupsafe import Markup
 
-from feilun.config import ProjectConfig
+from feilun.config import EvaluationConfig, ProjectConfig
 from feilun.errors import InvalidData
 from feilun.families.base import (
     Answers,
@@ -21,9 +23,17 @@ from feilun.families.base import (
     Family,
     Sheet,
 )
+from feilun.messages import Language
+from feilun.metrics.comparison import scores
 from feilun.metrics.measured import Measured
+from feilun.metrics.scores import Score
 from feilun.metrics.spans import Span
 from feilun.metrics.spans import Spans as Measures
+from feilun.render import wording
+from feilun.render.bilingual import say
+from feilun.render.figures import interval, said, score_bar
+from feilun.render.page import template
+from feilun.render.wording import fill
 from feilun.types import Output, Schema
 
 __all__ = ["SPANS", "Found", "Spans", "spans_of"]
@@ -32,6 +42,26 @@ _STARTS = ("start", "start_offset")
 _ENDS = ("end", "end_offset")
 _LABELS = ("label", "entity_group", "labels", "entity", "type", "tag")
 _LONGEST = 100
+_FEWEST = 5
+_MOST = 40
+
+
+@dataclass(frozen=True, slots=True)
+class KindScores:
+    """One kind of span on the test rows: how many there are, and how well they are found."""
+
+    label: str
+    spans: int
+    precision: Score | None
+    recall: Score | None
+    f1: Score | None
+
+
+@dataclass(frozen=True, slots=True)
+class Details:
+    """What an evaluation holds of spans alone: each kind, the most frequent first."""
+
+    kinds: tuple[KindScores, ...] = ()
 
 
 class Found(NamedTuple):
@@ -60,6 +90,7 @@ class Spans(Family):
     primary = "f1"
     structured = True
     points = True
+    Details = Details
 
     def target(self, value: Any) -> str | None:
         """Spans as a list, as its JSON, or as an answer that was put right. Each is a mapping with
@@ -223,9 +254,36 @@ class Spans(Family):
                 found.append(Disagreement(row, _words(one), _words(other), sure))
         return sorted(found, key=lambda each: -each.sure)
 
+    def sections(self, evaluation: Any) -> Markup:
+        """Each kind of span with its scores."""
+        rows = [
+            {
+                "label": one.label,
+                "spans": wording.number(one.spans),
+                "bar": score_bar(one.f1),
+                **{name: said(name, getattr(one, name)) for name in ("f1", "precision", "recall")},
+                "range": interval("f1", one.f1),
+            }
+            for one in evaluation.details.kinds
+        ]
+        page = template("spans.html", "feilun.families")
+        return Markup(page.render(say=say, rows=rows, count=evaluation.rows))
+
+    def weakness(self, evaluation: Any, lang: Language) -> Sequence[str]:
+        """The kind that is found worst, of those with five spans or more."""
+        scored = [(one, one.f1) for one in evaluation.details.kinds if one.spans >= _FEWEST]
+        found = [(score.value, one) for one, score in scored if score is not None]
+        if len(found) < 2:
+            return ()
+        value, worst = min(found, key=lambda each: each[0])
+        figures = {"label": worst.label, "f1": float(value), "spans": worst.spans}
+        return (fill("spans.weakest", figures, lang),)
+
 
 class SpanSheet(Sheet):
     """All versions' spans beside the true ones."""
+
+    measured: Measures
 
     def __init__(
         self, candidate: Answers, references: Mapping[str, Answers], truth: np.ndarray
@@ -286,6 +344,27 @@ class SpanSheet(Sheet):
             for row in worst
         ]
         return len(wrong), found
+
+    def details(
+        self,
+        settings: EvaluationConfig,
+        train_counts: Mapping[str, int],
+        seed: int,
+        validation: tuple[np.ndarray, np.ndarray] | None = None,
+    ) -> Mapping[str, Any]:
+        """The fields of `Details`: at most `_MOST` kinds."""
+        kinds = self.measured.by_type()
+        counts = {name: sum(map(len, one.truth)) for name, one in kinds.items()}
+        found = []
+        for name in sorted(kinds, key=lambda each: (-counts[each], each))[:_MOST]:
+            one = scores(
+                kinds[name],
+                resamples=settings.resamples,
+                confidence=settings.confidence,
+                seed=seed,
+            )
+            found.append(KindScores(name, counts[name], one["precision"], one["recall"], one["f1"]))
+        return {"kinds": tuple(found)}
 
     def _faults(self, role: str) -> np.ndarray:
         pairs = zip(self._truth, self._plain[role], strict=True)

