@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from feilun.tasks import _ngrams, _pictures
 from feilun.types import Item, Scalar
 
-__all__ = ["MOST", "SIDE", "Pieces", "of_picture", "of_row", "of_text", "word_pieces"]
+__all__ = ["MOST", "SIDE", "Pieces", "of_picture", "of_row", "of_text", "of_texts", "word_pieces"]
 
 MOST = 64
 """Parts of one item; neighbouring words of longer texts stand together."""
@@ -66,6 +66,25 @@ def of_text(text: str) -> Pieces | None:
         return text[:start] + text[end:]
 
     return Pieces(text, len(spans), without, spans)
+
+
+def of_texts(row: Mapping[str, str], names: Sequence[str]) -> Pieces | None:
+    """The words of the texts `names` of `row`, each a cell of its column; the parts are shared out
+    evenly. None where there is nothing to leave out."""
+    parts = [
+        (name, start, end)
+        for name in names
+        for start, end in word_pieces(row[name], MOST // len(names))
+    ]
+    if not parts:
+        return None
+
+    def without(index: int) -> Item:
+        name, start, end = parts[index]
+        return {**row, name: row[name][:start] + row[name][end:]}
+
+    cells = [(name, row[name][start:end]) for name, start, end in parts]
+    return Pieces(dict(row), len(parts), without, cells=cells)
 
 
 def of_row(row: Mapping[str, Scalar], names: Sequence[str]) -> Pieces | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from feilun.errors import InvalidData
 from feilun.tasks.base import Column
@@ -19,6 +19,7 @@ __all__ = [
     "is_image",
     "is_named",
     "named",
+    "pair_roles",
     "roles",
 ]
 
@@ -72,13 +73,68 @@ def roles(columns: Sequence[ColumnSample], wanted: Column, label_names: Sequence
         raise InvalidData(
             "tasks.no_input_column", kind=wanted.kind, columns=[c.name for c in columns]
         )
-    rest = _without(columns, source)
+    return _beside({wanted.name: source}, columns, label, label_names)
+
+
+def pair_roles(
+    columns: Sequence[ColumnSample],
+    wanted: tuple[Column, Column],
+    together: Sequence[tuple[str, str]],
+    label_names: Sequence[str],
+) -> Roles:
+    """The roles of `columns` for a task on two texts and a label.
+
+    Two columns with names that belong `together` are the texts; else each is found by its own
+    names, and what has none is the longest texts that are left, in the file's order. Raises
+    `InvalidData` naming the text that no column can be.
+    """
+    able = [column for column in columns if _holds_text(column)]
+    label = _named(columns, label_names, whole=True)
+    free = _without(able, label)
+    found = _named_pair(free, ((wanted[0].name, wanted[1].name), *together))
+    for place, one in enumerate(wanted):
+        if found[place] is None:
+            others = _without(free, found[1 - place])
+            found[place] = _named(others, (one.name, *one.aliases), whole=True)
+    longest = sorted(free, key=_mean_length, reverse=True)
+    spare = [c for c in longest if c is not found[0] and c is not found[1]]
+    spare = spare[: found.count(None)]
+    spare = [column for column in free if any(column is one for one in spare)]
+    inputs = {}
+    for one, named_so in zip(wanted, found, strict=True):
+        source = named_so or (spare.pop(0) if spare else None)
+        if source is None:
+            raise InvalidData(
+                "tasks.no_input_column", kind=one.name, columns=[c.name for c in columns]
+            )
+        inputs[one.name] = source
+    return _beside(inputs, columns, label, label_names)
+
+
+def _named_pair(
+    columns: Sequence[ColumnSample], together: Sequence[tuple[str, str]]
+) -> list[ColumnSample | None]:
+    for names in together:
+        both = [_named(columns, (name,), whole=True) for name in names]
+        if None not in both:
+            return both
+    return [None, None]
+
+
+def _beside(
+    inputs: Mapping[str, ColumnSample],
+    columns: Sequence[ColumnSample],
+    label: ColumnSample | None,
+    label_names: Sequence[str],
+) -> Roles:
+    """The roles where the inputs are known, and the label where it has a usual name."""
+    rest = [column for column in columns if not any(column is one for one in inputs.values())]
     if label is None:
         possible = [column for column in rest if _repeats(column)]
         label = _named(possible, label_names, whole=False) or _fewest_values(possible)
     taken = [c for c in rest if c is not label]
     return Roles(
-        inputs={wanted.name: source.name},
+        inputs={name: column.name for name, column in inputs.items()},
         label=label.name if label else None,
         id=_name(_named([c for c in taken if _never_repeats(c)], ID, whole=True)),
         group=_name(_named(taken, GROUP, whole=True)),

@@ -255,9 +255,11 @@ class TaskBase(ABC):
         """The inline example to show to a reader of `lang`: the first text in that language, else
         the first."""
         items = self.example_items()
-        for text in (item for item in items if isinstance(item, str)):
-            if any("\u4e00" <= c <= "\u9fff" for c in text) == (lang == "zh"):
-                return text
+        for item in items:
+            values = item.values() if isinstance(item, Mapping) else (item,)
+            text = "".join(value for value in values if isinstance(value, str))
+            if text and any("\u4e00" <= c <= "\u9fff" for c in text) == (lang == "zh"):
+                return item
         return items[0]
 
 

@@ -21,7 +21,7 @@ from feilun.tasks.base import TaskBase
 from feilun.training.augment import FEW
 from feilun.training.job import DataStats, Estimate, Machine, TrainJob
 from feilun.training.rows import learning_count
-from feilun.training.settings import MethodSettings, method, methods_for
+from feilun.training.settings import MethodSettings, method, methods_for, read_by_encoders
 
 __all__ = ["AUTO", "Plan", "PlannedRung", "plan"]
 
@@ -109,6 +109,9 @@ class _Planner:
     def climb(self) -> Plan:
         rungs: list[PlannedRung] = []
         able = self._able()
+        unread = read_by_encoders(self._task)
+        if unread and any(column.kind in ("text", "image") for column in self._task.columns):
+            self._notes.append(unread)  # what holds texts or pictures leads one to expect them
         fallbacks = {getattr(method(name), "fallback", None) for name in able}
         for name in able:
             if name in fallbacks or not self._worth(name):
