@@ -103,6 +103,9 @@ def _differences(said: Any, found: Any, tolerance: float, where: str) -> Iterato
                 yield from _differences(value, found[key], tolerance, f"{where}/{key}")
             else:
                 yield f"{where}/{key}: gone"
+    elif where.endswith("/anyOf") and isinstance(said, list) and isinstance(found, list):
+        # A later version may take more forms, never fewer.
+        yield from (f"{where}: {one!r} is gone" for one in said if one not in found)
     elif isinstance(said, list) and isinstance(found, list) and len(said) == len(found):
         for place, (one, other) in enumerate(zip(said, found, strict=True)):
             yield from _differences(one, other, tolerance, f"{where}/{place}")
