@@ -65,7 +65,7 @@ def test_copies_are_counted_and_are_the_first_to_go(base: Path) -> None:
 
 
 def test_methods_stand_from_the_lowest_rung_to_the_highest() -> None:
-    assert methods() == ["linear", "head", "trees", "lora", "full"]
+    assert methods() == ["crf", "linear", "head", "trees", "lora", "full"]
 
 
 def test_auto_climbs_every_rung_and_leaves_nothing_open(base: Path) -> None:

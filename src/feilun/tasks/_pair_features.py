@@ -29,7 +29,12 @@ are equal but for case, width and spaces."""
 
 _BLOCKS = 4
 _STEPS = 10  # a figure also has a column for each tenth, so that more need not mean better
-_FIGURE_WEIGHT = np.float32(2)  # rare n-grams weigh several times as much as what every row has
+# Accuracy on made pairs that were held out, product names with new words / questions in English /
+# in Chinese: one bag of both texts .61 / .66 / .66; with the blocks at length one, no figures .95 /
+# .89 / .91 and figures at 2 .998 / .68 / .81; these .99 / .89 / .94. Figures tell what new words
+# mean, but too heavy they drown known ones.
+_FIGURE_WEIGHT = np.float32(0.3)
+_TOGETHER = 2.0
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 
 
@@ -37,8 +42,8 @@ class PairFeatures:
     """The features of rung zero for pairs: four blocks of n-grams, 2 to the `bits` columns together
     (first text, second, shared, differing), then the figures and their tenths, float32.
 
-    Each text's block has length one, and so have the shared and the differing block together: long
-    texts count no more than short ones.
+    Each text's block has length one, the shared and the differing block together have two: long
+    texts count no more than short ones, and the comparison more than either text.
     """
 
     def __init__(self, columns: tuple[str, str], bits: int = 20) -> None:
@@ -57,7 +62,7 @@ class PairFeatures:
         left, right = (self._texts(items, column) for column in self._columns)
         first, second = self._grams.transform(left), self._grams.transform(right)
         shared, differing = first.minimum(second).tocsr(), abs(first - second).tocsr()
-        both = np.sqrt(_squares(shared) + _squares(differing))
+        both = np.sqrt(_squares(shared) + _squares(differing)) / _TOGETHER
         figures = self._figures(left, right, first, second)
         whole: csr_matrix = sparse.hstack(
             (
