@@ -36,10 +36,11 @@ def planned(
     machine: Machine = MACHINE,
     previous: Path | None = None,
     new_rows: int = 0,
+    task: str = "text-classification",
     **config: Any,
 ) -> Plan:
     settings = TrainingConfig(**config)
-    job = TrainJob("", "text-classification", Path("d"), base, Path("o"), Path("s"), previous)
+    job = TrainJob("", task, Path("d"), base, Path("o"), Path("s"), previous)
     job = replace(job, new_rows=tuple(map(str, range(new_rows))))
     return plan(wanted, job, settings, resolve(settings), stats, machine)
 
@@ -66,6 +67,12 @@ def test_copies_are_counted_and_are_the_first_to_go(base: Path) -> None:
 
 def test_methods_stand_from_the_lowest_rung_to_the_highest() -> None:
     assert methods() == ["crf", "linear", "head", "trees", "lora", "full"]
+
+
+def test_auto_says_that_no_encoder_reads_pairs_of_texts(base: Path) -> None:
+    found = planned(AUTO, base, task="text-pair-classification")
+    assert names(found) == ["linear"]
+    assert found.notes == ("no encoder reads what text-pair-classification takes",)
 
 
 def test_auto_climbs_every_rung_and_leaves_nothing_open(base: Path) -> None:
