@@ -144,12 +144,16 @@ def example_input(lang: messages.Language) -> Any:
 
 
 def _target(description: str) -> dict[str, Any]:
-    """What is right, in the form of any family of answers."""
-    found: list[dict[str, Any]] = []
+    """What is right, in the form of any family of answers: plain values by their types first."""
+    plain, others = ["string", "integer", "number", "boolean"], []
     for name in tasks.names():
         schema = tasks.get(name).family.target_schema()
-        if schema not in found:
-            found.append(schema)
+        types = schema["type"] if isinstance(schema.get("type"), list) else [schema.get("type")]
+        if set(schema) == {"type"}:
+            plain += [one for one in types if one not in plain]
+        elif schema not in others:
+            others.append(schema)
+    found = [{"type": one} for one in plain] + others
     return {"title": "Label", "description": description, "anyOf": found}
 
 
