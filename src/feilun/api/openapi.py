@@ -145,11 +145,12 @@ def example_input(lang: messages.Language) -> Any:
 
 def _target(description: str) -> dict[str, Any]:
     """What is right, in the form of any family of answers: plain values by their types first."""
-    plain, others = ["string", "integer", "number", "boolean"], []
+    plain: list[str] = ["string", "integer", "number", "boolean"]
+    others: list[dict[str, Any]] = []
     for name in tasks.names():
         schema = tasks.get(name).family.target_schema()
-        types = schema["type"] if isinstance(schema.get("type"), list) else [schema.get("type")]
         if set(schema) == {"type"}:
+            types = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
             plain += [one for one in types if one not in plain]
         elif schema not in others:
             others.append(schema)
