@@ -155,8 +155,10 @@ def test_they_are_offered_and_described(site: Path, tmp_path: Path, name: str) -
     assert name in _python(site, tmp_path, reference, "--print", "tasks")
 
 
-@pytest.mark.parametrize("family", ["numbers", "boxes"])
-def test_contract_tests_run_over_their_families(site: Path, tmp_path: Path, family: str) -> None:
-    tests = str(ROOT / "tests" / "contract" / "test_families.py")
-    said = _python(site, ROOT, "-m", "pytest", tests, "-q", "-k", family, "-p", "no:cacheprovider")
+@pytest.mark.parametrize(
+    ("file", "chosen"), [("test_families.py", "numbers or boxes"), ("test_tasks.py", "toy")]
+)
+def test_contract_tests_run_over_them(site: Path, file: str, chosen: str) -> None:
+    tests = str(ROOT / "tests" / "contract" / file)
+    said = _python(site, ROOT, "-m", "pytest", tests, "-q", "-k", chosen, "-p", "no:cacheprovider")
     assert " passed" in said

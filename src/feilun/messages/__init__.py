@@ -8,8 +8,10 @@ One TOML file per room (``messages/data.toml``), one table per sentence::
     hint.en = "name the column with --map text=COLUMN"
     hint.zh = "用 --map text=列名 指定列"
 
-The key of that sentence is ``data.unknown_column``. This package imports nothing of feilun, so
-that errors can speak; which language is right is decided by ``config`` and told here by `use`.
+The key of that sentence is ``data.unknown_column``. Another distribution brings ``boxes.toml`` by
+the entry point ``boxes`` of the group ``feilun.messages``, which names the package that holds it.
+This package imports nothing of feilun, so that errors can speak; which language is right is decided
+by ``config`` and told here by `use`.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from contextvars import ContextVar
 from functools import cache
+from importlib.metadata import entry_points
 from importlib.resources import files
 from typing import Any, Literal, cast, get_args
 
@@ -89,7 +92,10 @@ def _sentence(key: str) -> Mapping[str, Any]:
 def _room(room: str) -> Mapping[str, Any]:
     path = files(__name__) / f"{room}.toml"
     if not path.is_file():
-        return {}
+        found = next(iter(entry_points(group="feilun.messages", name=room)), None)
+        if found is None:
+            return {}
+        path = files(found.value) / f"{room}.toml"
     return tomllib.loads(path.read_text("utf-8"))
 
 

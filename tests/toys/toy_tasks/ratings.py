@@ -16,7 +16,7 @@ class Settings(TextSettings):
 
 
 class Task(TextTask):
-    """How many stars a text gives."""
+    """How many stars a text gives, read from its words alone."""
 
     summary: ClassVar = {"en": "says how many stars a text gives", "zh": "判断文本给出几颗星"}
     family = NUMBERS

@@ -26,12 +26,13 @@ from feilun.families.base import (
 )
 from feilun.metrics.measured import Measured
 from feilun.store.dataset import Dataset
-from feilun.tasks import _pictures, _recognise
-from feilun.tasks.base import Column, Processor, TaskBase, TaskSettings
+from feilun.tasks._noise import Disturbance
+from feilun.tasks._picture_task import PictureTask
+from feilun.tasks.base import TaskBase
 from feilun.training.job import DataStats, Estimate, Machine, Report, TrainJob, TrainResult
 from feilun.training.rows import all_rows, schema_of, start_card
 from feilun.training.settings import MethodSettings
-from feilun.types import ColumnSample, Example, Item, Output, Progress, Roles, Schema
+from feilun.types import Example, Item, Output, Progress, Schema
 
 CONVERTS = False
 FORMATS = ("spots",)
@@ -187,42 +188,22 @@ def _picture(side: int, left: int, top: int) -> bytes:
     return buffer.getvalue()
 
 
-class Task(TaskBase):
-    """Where the bright spot of a picture is."""
+class Task(PictureTask):
+    """Where the bright spot of a picture is, as the left, top, right and bottom of its box."""
 
     summary: ClassVar = {
         "en": "says where the bright spot of a picture is",
         "zh": "指出图片中亮点的位置",
     }
     family = Boxes()
-    Settings = TaskSettings
-    columns = (Column("image", "image", _recognise.IMAGE),)
     label_aliases = ("box", "框")
     examples = tuple(
         Example(str(n), _picture(24, n, 2 * n), _text((n, 2 * n, n + 6, 2 * n + 6)))
         for n in range(1, 4)
     )
 
-    def recognise(self, columns: Sequence[ColumnSample]) -> Roles:
-        return _recognise.roles(columns, self.columns[0], self.label_aliases)
-
-    def check(self, item: Item) -> Item:
-        return _pictures.check(item, "image")
-
-    def input_schema(self) -> dict[str, Any]:
-        return _pictures.input_schema("image")
-
-    def processor(self, folder: Path | str | None, settings: Mapping[str, Any]) -> Processor:
-        raise NotImplementedError
-
-    def features(self, settings: Mapping[str, Any]) -> Any:
-        raise NotImplementedError
-
-    def load(self, base: Path | str | None, schema: Schema) -> Any:
-        raise NotImplementedError
-
-    def encoder(self, base: Path) -> Any:
-        raise NotImplementedError
+    def disturbances(self) -> Mapping[str, Disturbance]:
+        return {}  # a turned picture would need a turned box
 
 
 class Settings(MethodSettings):

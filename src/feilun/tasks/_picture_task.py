@@ -1,0 +1,92 @@
+"""Pictures: the input side of a task whose input is one picture."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+from pydantic import Field
+
+from feilun.tasks import _image_models, _images, _noise_image, _pictures, _pieces, _recognise
+from feilun.tasks._noise import Disturbance
+from feilun.tasks._pieces import Pieces
+from feilun.tasks.base import Column, Features, Processor, TaskBase, TaskSettings
+from feilun.types import ColumnSample, Item, Roles, Schema
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["PictureSettings", "PictureTask"]
+
+
+class PictureSettings(TaskSettings):
+    """What the ``[task]`` tables of tasks on pictures have in common. Both settings are for
+    networks that begin from nothing; a base model brings its own size and channels."""
+
+    image_size: int = Field(
+        32, ge=8, le=512, description="side in pixels that a network from nothing sees"
+    )
+    color: bool = Field(
+        True, description="whether a network from nothing sees colour; grey is a little faster"
+    )
+
+
+class PictureTask(TaskBase):
+    """A task on one picture (PNG, JPEG, WebP, GIF, BMP or TIFF). A task that extends it names its
+    family, examples and summary."""
+
+    Settings: ClassVar[type[TaskSettings]] = PictureSettings
+    columns = (Column("image", "image", _recognise.IMAGE),)
+    label_aliases = _recognise.LABEL
+
+    def _own(self, settings: Mapping[str, Any]) -> PictureSettings:
+        return cast(PictureSettings, self.Settings(**settings))
+
+    def recognise(self, columns: Sequence[ColumnSample]) -> Roles:
+        """By usual names, else the column of pictures or of their files' names is the input."""
+        return _recognise.roles(columns, self.columns[0], self.label_aliases)
+
+    def check(self, item: Item) -> Item:
+        """The bytes of a sound picture; see `_pictures.check`."""
+        return _pictures.check(item, self.columns[0].name)
+
+    def accept(self, item: Item) -> Item:
+        """Bytes, whatever is in them: to decode them twice would halve the pictures a second."""
+        return _pictures.accept(item, self.columns[0].name)
+
+    def input_schema(self) -> dict[str, Any]:
+        """Tagged base64, or an object with the one column."""
+        return _pictures.input_schema(self.columns[0].name)
+
+    def processor(self, folder: Path | str | None, settings: Mapping[str, Any]) -> Processor:
+        """The one of `folder`'s ``preprocessor_config.json``; of a name, a plain square."""
+        if isinstance(folder, Path):
+            return _images.ImageProcessor.read(folder)
+        own = self._own(settings)
+        return _images.ImageProcessor.scratch(own.image_size, own.color)
+
+    def pieces(self, item: Item) -> Pieces | None:
+        """Squares."""
+        return _pieces.of_picture(item) if isinstance(item, bytes) else None
+
+    def features(
+        self, settings: Mapping[str, Any], state: Mapping[str, Any] | None = None
+    ) -> Features:
+        """Coarse colours and edge directions."""
+        return _images.PixelFeatures()
+
+    def disturbances(self) -> Mapping[str, Disturbance]:
+        """Blur, compression, light, rotation, crops; ``flip`` on request."""
+        return _noise_image.disturbances()
+
+    def load(self, base: Path | str | None, schema: Schema) -> torch.nn.Module:
+        """An image classifier of transformers; without a base, the default one or a small network
+        that begins from nothing."""
+        own = self._own(schema.settings)
+        begun = base or self.default_base or "scratch:resnet"
+        return _image_models.classifier(begun, schema.labels, own.image_size, own.color)
+
+    def encoder(self, base: Path) -> torch.nn.Module:
+        """The mean of the last layer over the picture."""
+        return _image_models.encoder(base)
