@@ -136,6 +136,7 @@ def test_a_picture_becomes_a_box(site: Path, tmp_path: Path) -> None:
     assert turned["rungs"][0]["promoted"]
     judged = json.loads(_feilun(site, tmp_path, "evaluate", "--json"))
     assert judged["metrics"]["iou"]["value"] > 0.9
+    assert "iou" in _feilun(site, tmp_path, "evaluate")
     said = json.loads(_feilun(site, tmp_path, "predict", str(tmp_path / "0.png"), "--json"))
     assert len(said["outputs"][0]["box"]) == 4
     pictures = [(tmp_path / f"{number}.png").read_bytes() for number in range(2)]

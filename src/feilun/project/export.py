@@ -26,6 +26,7 @@ from feilun.errors import Conflict
 from feilun.messages import t
 from feilun.pipeline.context import Context
 from feilun.project.results import scored
+from feilun.render.wording import metric_name
 from feilun.store.records import ModelVersion
 from feilun.table import to_jsonable
 
@@ -116,9 +117,7 @@ def _readme(context: Context, version: ModelVersion, folder: Path) -> str:
     ]
     labels = ", ".join(f"`{label}`" for label in card.schema.labels[:50])
     table = [f"| {t('project.metric')} | {t('project.score')} |", "| --- | --- |"]
-    table += [
-        f"| {t(f'metrics.{name}')} | {scored(name, score)} |" for name, score in scores.items()
-    ]
+    table += [f"| {metric_name(name)} | {scored(name, score)} |" for name, score in scores.items()]
     return "\n".join(
         [
             *front,

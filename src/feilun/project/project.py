@@ -22,6 +22,7 @@ from feilun.project.results import (
     scored,
 )
 from feilun.project.scope import Report
+from feilun.render.wording import metric_name
 from feilun.store.ids import new_id
 from feilun.store.records import ModelVersion, RunKind
 from feilun.table import Table
@@ -78,7 +79,7 @@ class Model:
 
     def _repr_html_(self) -> str:
         scores = self.record.metrics.get("test", {})
-        rows = [[t(f"metrics.{name}"), scored(name, score)] for name, score in scores.items()]
+        rows = [[metric_name(name), scored(name, score)] for name, score in scores.items()]
         title = f"{self.id} · {self.record.method} · {t(f'project.state_{self.state}')}"
         return Table(title, [t("project.metric"), t("project.score")], rows)._repr_html_()
 

@@ -12,7 +12,7 @@ from typing import Any
 from feilun.data.clean.tally import mended_words
 from feilun.durations import spoken
 from feilun.messages import has, t
-from feilun.render.wording import is_share, level
+from feilun.render.wording import is_share, level, metric_name
 from feilun.table import Result, Table
 from feilun.types import Output
 
@@ -52,9 +52,7 @@ def scored(metric: str, score: Mapping[str, float] | None) -> str:
 
 def tested(metric: str, score: Mapping[str, float] | None) -> str:
     """A score in a column of percentages: one that is no share says what it is."""
-    return (
-        percent(score) if is_share(metric) else f"{t(f'metrics.{metric}')} {scored(metric, score)}"
-    )
+    return percent(score) if is_share(metric) else f"{metric_name(metric)} {scored(metric, score)}"
 
 
 def size(count: float | None) -> str:
@@ -257,7 +255,7 @@ class Evaluated(Result):
         notes = [note for note in (self.verdict, *self.reasons) if note]
         if self.report:
             notes.append(t("project.report_at", file=self.report))
-        rows = [[t(f"metrics.{name}"), scored(name, s)] for name, s in self.metrics.items()]
+        rows = [[metric_name(name), scored(name, s)] for name, s in self.metrics.items()]
         key = "project.evaluated_on" if self.data else "project.evaluated"
         title = t(key, version=self.version, rows=self.rows, data=self.data)
         scores = [t("project.metric"), t("project.score")]
@@ -310,7 +308,7 @@ class Compressed(Result):
     def _metric_name(self) -> str:
         found = [figures.get("metric", "accuracy") for figures in self.variants.values()]
         metric = found[0] if found else "accuracy"
-        return t("project.accuracy") if metric == "accuracy" else t(f"metrics.{metric}")
+        return t("project.accuracy") if metric == "accuracy" else metric_name(metric)
 
     @staticmethod
     def _figure(figures: Mapping[str, Any]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from feilun.messages import t
 from feilun.project.results import Listing, tested
 from feilun.project.scope import Scope
+from feilun.render.wording import metric_name
 from feilun.table import Table, to_jsonable
 
 __all__ = ["version_list"]
@@ -37,7 +38,7 @@ def version_list(scope: Scope) -> Listing:
             t(f"project.state_{r['state']}"),
             t(f"project.verdict_{r['verdict']}") if r["verdict"] else t("project.not_judged"),
             tested(r["metric"], r["score"]),
-            t(f"metrics.{r['metric']}") if r["score"] else "–",
+            metric_name(r["metric"]) if r["score"] else "–",
             r["data_version"] or "–",
             f"{r['created']:%Y-%m-%d %H:%M}",
         ]

@@ -28,7 +28,7 @@ def is_share(metric: str) -> bool:
     return metric not in _UNBOUNDED
 
 
-def metric_name(metric: str, lang: Language) -> str:
+def metric_name(metric: str, lang: Language | None = None) -> str:
     """``F1`` for ``f1``; a metric that is unknown here keeps its own name."""
     return t(f"metrics.{metric}", lang) if has(f"metrics.{metric}") else metric
 
