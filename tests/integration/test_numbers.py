@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from feilun import messages
-from feilun.errors import InvalidData
+from feilun.errors import InvalidData, UsageError
 from feilun.evaluation.result import Evaluation
 from feilun.families.numbers import NUMBERS
 from feilun.project import Project, Workspace
@@ -117,6 +117,11 @@ def test_a_call_a_correction_and_an_update(project: Project) -> None:
     turned = project.update()
     assert turned.rungs
     assert project.workspace.store.catalog.latest_data("houses").id == "houses:2"
+
+
+def test_a_forecast_says_what_it_is_for(project: Project) -> None:
+    with pytest.raises(UsageError, match="class"):
+        project.forecast(gain=0.02)
 
 
 def test_rows_of_a_file_are_answered_and_judged(project: Project, tmp_path: Path) -> None:

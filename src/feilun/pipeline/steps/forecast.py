@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from feilun.errors import InvalidData
+from feilun.errors import InvalidData, UsageError
 from feilun.evaluation.forecast import Forecast, Point, rows_to_see
 from feilun.evaluation.forecast import forecast as fit
 from feilun.pipeline.context import Context
@@ -59,6 +59,8 @@ def forecast(
     data = context.store.catalog.latest_data(context.project)
     if data is None:
         raise InvalidData("forecast.no_rows", project=context.project)
+    if context.task.family.many_targets:
+        raise UsageError("forecast.classes_alone", task=context.task.name)
     dataset = context.dataset(data)
     labels = dataset.labels("train")
     known = np.flatnonzero(labels >= 0)
