@@ -126,9 +126,14 @@ def test_canary_shadow_promotion_and_rollback_under_load_fail_no_request(store: 
         catalog.deploy_beside("reviews", three, role="shadow", weight=1.0)
         wait_for(lambda: answers(two) > 20)
         catalog.deploy_beside("reviews", two, role="canary", weight=0.1)  # less of it
-        before, all_before = answers(two), sum(seen.answers.values())
-        wait_for(lambda: sum(seen.answers.values()) > all_before + 300)
-        assert answers(two) - before < 150
+
+        def of_the_next_300() -> int:
+            before, all_before = answers(two), sum(seen.answers.values())
+            wait_for(lambda: sum(seen.answers.values()) > all_before + 300)
+            return answers(two) - before
+
+        # The server looks for deployments by the second: the first calls may still be half.
+        assert any(of_the_next_300() < 100 for _ in range(10))
         catalog.set_live("reviews", two)  # promoted
         wait_for(lambda: server.predict("great").json()["model"] == two)
         assert [d.role for d in catalog.active("reviews")] == ["shadow", "live"]

@@ -170,7 +170,7 @@ def test_a_command_that_hears_nothing_is_ended(folder: Path) -> None:
     ("words", "begun", "said"),
     [
         (("run", "--method", "linear"), "Train (linear)", "goes on from the last finished step"),
-        (("data", "audit"), "(scan)", "begins again"),
+        (("data", "audit"), "(reading)", "begins again"),
     ],
 )
 def test_ctrl_c_ends_a_command_with_a_true_sentence(

@@ -17,8 +17,8 @@ from helpers.tiny import linear_version, schema
 
 
 def test_every_engine_file_names_its_formats() -> None:
-    assert registry.names("engines") == ["linear", "openvino", "torch", "trees"]
-    assert formats() == ["head", "linear", "openvino", "transformers", "trees"]
+    assert registry.names("engines") == ["crf", "linear", "openvino", "torch", "trees"]
+    assert formats() == ["crf", "head", "linear", "openvino", "transformers", "trees"]
 
 
 def test_an_unknown_format_lists_the_known_ones(tmp_path: Path) -> None:
