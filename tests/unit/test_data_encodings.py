@@ -176,3 +176,10 @@ def test_a_guess_is_never_without_words() -> None:
     found = encoding_in("text,label\nparcel €,good\n".encode("cp1252"))
     assert found is not None
     assert (found.encoding, found.examples) == ("cp1252", ("parcel €,good",))
+
+
+def test_a_few_japanese_letters_that_spell_in_one_byte_too_are_told_as_a_guess() -> None:
+    sample = "label,text\ngood,とても です\ngood,です 配送\n".encode("shift_jis")
+    found = encoding_in(sample)
+    assert found is not None
+    assert found.encoding == "shift_jis" or found.examples

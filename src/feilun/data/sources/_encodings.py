@@ -73,7 +73,10 @@ def encoding_in(sample: bytes) -> Found | None:
         )
         return Found(name, _examples(lines, name, other) if other else ())
     if letters and letters[0][0] > 0.6:
-        return _told(sample, lines, letters)
+        found = _told(sample, lines, letters)
+        if best >= 0.3 and not found.examples:  # so few characters fit either way
+            return Found(found.encoding, _examples(lines, found.encoding, name))
+        return found
     if _pairs(lines, "gb18030", least=-1) > -0.2 and looks_chinese(lines):
         return Found("gb18030")
     return _told(sample, lines, letters) if letters and letters[0][0] > -0.5 else None
