@@ -13,7 +13,8 @@ from feilun.families.classes.probabilities import log_softmax, softmax
 from feilun.metrics.auc import area
 from feilun.metrics.comparison import gains, scores, values
 from feilun.metrics.intervals import resampled
-from feilun.metrics.scores import METRICS
+
+METRICS = tuple(Classified.higher_is_better)
 
 
 def _rows(

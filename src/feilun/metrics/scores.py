@@ -1,4 +1,4 @@
-"""A figure with its interval, and which way each metric is better."""
+"""A figure with its interval."""
 
 from __future__ import annotations
 
@@ -6,20 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["HIGHER_IS_BETTER", "METRICS", "Score", "percentiles"]
-
-HIGHER_IS_BETTER = {
-    "accuracy": True,
-    "precision": True,
-    "recall": True,
-    "f1": True,
-    "roc_auc": True,
-    "log_loss": False,
-    "calibration_error": False,
-}
-"""Every metric of a classifier, in the order of reports."""
-
-METRICS = tuple(HIGHER_IS_BETTER)
+__all__ = ["Score", "percentiles"]
 
 
 @dataclass(frozen=True, slots=True)

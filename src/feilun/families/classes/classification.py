@@ -23,7 +23,7 @@ from feilun.families.classes.calibration import bin_of, calibration_score
 from feilun.metrics.auc import area
 from feilun.metrics.intervals import wilson
 from feilun.metrics.measured import Measured
-from feilun.metrics.scores import HIGHER_IS_BETTER, Score, percentiles
+from feilun.metrics.scores import Score, percentiles
 
 __all__ = ["Classified", "LabelScores", "class_scores", "confusion"]
 
@@ -83,7 +83,15 @@ class Classified(Measured):
     that is no label, and probabilities that are not finite.
     """
 
-    higher_is_better: ClassVar = HIGHER_IS_BETTER
+    higher_is_better: ClassVar = {
+        "accuracy": True,
+        "precision": True,
+        "recall": True,
+        "f1": True,
+        "roc_auc": True,
+        "log_loss": False,
+        "calibration_error": False,
+    }
 
     def __init__(self, truth: np.ndarray, probabilities: np.ndarray) -> None:
         truth = np.asarray(truth)
@@ -144,7 +152,7 @@ class Classified(Measured):
             return _area_score(value, drawn, self.fewest, confidence)
         if metric == "calibration_error":
             return calibration_score(self.truth, self.probabilities, confidence)
-        if value == 1 and HIGHER_IS_BETTER[metric] and drawn.min() == 1:
+        if value == 1 and self.higher_is_better[metric] and drawn.min() == 1:
             return wilson(self.rows, self.rows, confidence)
         if metric == "f1":
             # Means of F1 fall under resampling where labels are rare: the fall is taken back.

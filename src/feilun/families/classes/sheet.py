@@ -12,13 +12,12 @@ import numpy as np
 from feilun.config import EvaluationConfig
 from feilun.errors import InvalidSettings
 from feilun.families.base import Answers, Error, Sheet
-from feilun.families.classes.calibration import BINS, Bin, reliability
+from feilun.families.classes.calibration import BINS, Bin, calibration_score, reliability
 from feilun.families.classes.choice import judge
 from feilun.families.classes.classification import Classified, class_scores
 from feilun.families.classes.details import Calibration, ClassScores, Confusion, Details
 from feilun.families.classes.point import point_of
 from feilun.families.classes.probabilities import softmax
-from feilun.metrics.comparison import scores
 
 __all__ = ["ClassSheet", "align", "label_space"]
 
@@ -133,16 +132,11 @@ class ClassSheet(Sheet):
     ) -> Mapping[str, Any]:
         """The fields of `Details`. Raises `InvalidSettings` for a target or costs of a label that
         is not there."""
-        how: dict[str, Any] = {
-            "resamples": settings.resamples,
-            "confidence": settings.confidence,
-            "seed": seed,
-        }
         return {
             "floor": _floor(train_counts, self.truth, self.space),
             "classes": self._classes(settings.confidence),
             "confusion": _confusion(self.truth, self.measured.answers, self.space),
-            "calibration": self._calibration(how),
+            "calibration": self._calibration(settings.confidence),
             "choice": self._choice(settings, validation, seed),
         }
 
@@ -192,16 +186,16 @@ class ClassSheet(Sheet):
             if one.rows or one.answered
         )
 
-    def _calibration(self, how: Mapping[str, Any]) -> Calibration:
+    def _calibration(self, confidence: float) -> Calibration:
         bins = max(1, min(BINS, len(self.truth) // _ROWS_A_BIN))
         temperature = point_of(self._candidate.point).temperature
         same = temperature == 1.0
         after: tuple[Bin, ...] = tuple(reliability(self.truth, self.stated, bins))
-        error = scores(self.measured, **how)["calibration_error"]
+        error = calibration_score(self.truth, self.stated, confidence)
         if same:
             return Calibration(temperature, after, after, error, error)
         raw = align(self._candidate, self.space, calibrated=False)
-        before = scores(Classified(self.truth, raw), **how)["calibration_error"]
+        before = calibration_score(self.truth, raw, confidence)
         return Calibration(
             temperature, tuple(reliability(self.truth, raw, bins)), after, before, error
         )
