@@ -258,7 +258,9 @@ class FeedbackConfig(Section):
         description="share of an update that one customer's corrections may make up",
     )
     audit: Share = Field(
-        0.1, description="share of the review queue drawn at random, to tell how right answers are"
+        0.1,
+        description="share of the review queue drawn at random: it tells how right answers are, and"
+        " judges updates",
     )
 
 

@@ -259,12 +259,37 @@ def test_a_new_label_waits_until_it_has_enough_rows(tmp_path: Path) -> None:
     assert third.schema.labels == ("bad", "great", "mixed")
     assert report.new_labels == ("mixed",)
     assert Counter(e.label for e in third.examples())["mixed"] == 5
-    assert {e.split for e in third.examples() if e.label == "mixed"} == {
-        "train",
-        "validation",
-        "test",
-    }
+    assert {e.split for e in third.examples() if e.label == "mixed"} == {"train"}
     assert not (tmp_path / "v3" / WAITING).exists()
+
+
+def test_corrections_train_and_what_was_drawn_at_random_judges(tmp_path: Path) -> None:
+    first, _ = build_version(tmp_path / "v1", write(tmp_path / "a.csv", reviews(200)))
+    judging = next(e for e in first.examples() if e.split == "test")
+    learned = next(e for e in first.examples() if e.split == "train")
+    said = [Example(f"c{i}", f"a correction {i}", "great") for i in range(200)]
+    said.append(Example("label", judging.item, "great" if judging.label == "bad" else "bad"))
+    drawn = [Example(f"d{i}", f"drawn by lot {i}", "mixed") for i in range(4)]
+    drawn.append(Example("seen", learned.item, learned.label))
+    second, report = build_version(
+        tmp_path / "v2",
+        ExampleSource("feedback", said),
+        ExampleSource("feedback-drawn", drawn, split="test"),
+        previous=first,
+        new_label_rows=5,
+    )
+    assert {e.split for e in second.examples() if e.source == "feedback"} == {"train"}
+    splits, known = splits_of(second), splits_of(first)
+    assert {text: splits[text] for text in known} == known
+    assert (report.overlaps, second.info["own_splits"]) == (0, [])
+    # Rows wait with what is to become of them, and rows of a file are drawn as ever.
+    last = ExampleSource("feedback", [Example("c", "corrected", "mixed")])
+    file = write(tmp_path / "b.csv", reviews(200, seed=5))
+    third, report = build_version(tmp_path / "v3", file, last, previous=second, new_label_rows=5)
+    assert report.new_labels == ("mixed",)
+    parts = {e.row_id: e.split for e in third.examples() if e.label == "mixed"}
+    assert parts == {"c": "train", **{f"d{i}": "test" for i in range(4)}}
+    assert third.size("test") > second.size("test") + 10
 
 
 def test_rows_of_a_file_leave_a_waiting_label_waiting_unless_they_bring_it(tmp_path: Path) -> None:

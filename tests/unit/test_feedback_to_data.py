@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from feilun.feedback.to_data import SOURCE, to_examples
+from feilun.feedback.to_data import DRAWN, SOURCE, to_examples
 from feilun.store import open_store
 from feilun.store.records import FeedbackSource, Prediction
 from feilun.store.store import Store
@@ -75,3 +75,18 @@ def test_what_was_learned_is_left_out(store: Store) -> None:
     assert labels(store) == {"new": "bad"}
     everything = to_examples(store.ledger, "reviews", unused_only=False)
     assert [one.example.item for one in everything] == ["old", "new"]
+
+
+def test_an_answer_drawn_at_random_stays_drawn_whoever_speaks_of_it_too(store: Store) -> None:
+    say(store, "1", "corrected", ("bad", "customer"))
+    say(store, "2", "both", ("bad", "customer"))
+    say(store, "3", "looked at", ("bad", "reviewer"))
+    store.ledger.add_feedback("2", 0, "good", source="reviewer", asked="audit")
+    store.ledger.add_feedback("2", 0, "bad", source="operator")
+    store.ledger.add_feedback("3", 0, "good", source="reviewer", asked="review")
+    learned = {one.example.item: one for one in to_examples(store.ledger, "reviews")}
+    assert {item: one.drawn for item, one in learned.items()} == {
+        "corrected": False, "both": True, "looked at": False,
+    }  # fmt: skip
+    both = learned["both"]
+    assert (both.example.source, both.example.label, both.source) == (DRAWN, "bad", "operator")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from benchmarks.evidence.gate import MARGIN, rates, series
+from benchmarks.evidence.selection import LABELLED, means
 
 from feilun.evaluation.consultations import RISK
 
@@ -38,3 +39,14 @@ def test_a_promotion_may_begin_the_count_again() -> None:
     """Luck carried the promoted version over the bar; the next must beat that luck."""
     promotions = series(300, -MARGIN, 20, 60, rule="k2", resets=True)[1]
     assert promotions / 20 <= RISK / 4
+
+
+@pytest.mark.parametrize("name", LABELLED)
+def test_the_difference_that_is_measured_is_the_true_one_whatever_was_corrected(name: str) -> None:
+    """Three standard errors of 300 draws; by the old rule all but the first are off by more."""
+    found = means(name, 0.0, 300)
+    assert abs(found["now"][0]) <= 0.003
+    assert found["now"][1] >= 0.92
+    if not name.startswith("0 %"):
+        assert found["before"][0] > found["now"][0] + 0.003
+        assert found["left over"][0] < found["now"][0]

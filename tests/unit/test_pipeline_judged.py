@@ -7,11 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from feilun.data.sources.base import ExampleSource
+from feilun.data.versions import build
 from feilun.errors import InvalidData
 from feilun.pipeline.steps._judged import judged_rows
 from feilun.project import Workspace
+from feilun.store.dataset import Dataset
+from feilun.types import Example
 from helpers.linear import linear_project
-from helpers.rows import write_reviews
+from helpers.rows import reviews, write_reviews
 
 
 def test_new_test_rows_judge_the_versions_that_are_there(tmp_path: Path) -> None:
@@ -78,3 +82,36 @@ def test_where_none_is_left_it_is_said(tmp_path: Path) -> None:
         with pytest.raises(InvalidData, match="all 40 test rows of reviews:4") as caught:
             project.evaluate()
         assert "--split test" in caught.value.hint()
+
+
+def test_corrections_that_an_earlier_version_put_among_the_test_rows_do_not_judge(
+    tmp_path: Path,
+) -> None:
+    with linear_project(tmp_path, rows=120) as project:
+        project.run(method="linear")
+        catalog, context = project.workspace.store.catalog, project.scope.context()
+        first = catalog.latest_data(project.name)
+        assert first is not None
+        artifacts = project.workspace.store.artifacts
+        said = [Example(f"f{i}", text, label) for i, (text, label) in enumerate(reviews(30, 8))]
+        out = artifacts.new()
+        # As versions up to 0.1 wrote them.
+        built = build(
+            [ExampleSource("feedback", said, split="test")],
+            task=context.task,
+            settings=context.config.data,
+            previous=Dataset(artifacts.path(first.artifact)),
+            out=out,
+        )
+        ref = project.workspace.store.publish(out, "data").ref
+        counts = built.to_json()["counts"]
+        second = catalog.add_data_version(
+            project.name, ref, "feedback", parent=first.id, counts=counts, roles=first.roles
+        )
+        rows = judged_rows(context, second, [catalog.model_version("reviews@1")])
+        corrected = sum(counts["test"].values()) - sum(first.counts["test"].values())
+        assert (rows.selected, rows.left_out) == (corrected, 0)
+        assert corrected > 20
+        found = project.evaluate()
+        assert found.rows == sum(first.counts["test"].values())
+        assert any(f"{corrected} test rows of an earlier data version" in r for r in found.reasons)

@@ -122,6 +122,18 @@ def test_live_accuracy_comes_from_the_random_draw_alone(project: Project) -> Non
     assert not drawn & again
 
 
+def test_a_queue_of_drawn_answers_alone(project: Project) -> None:
+    ask(project, [text for text, _ in reviews(60, 14, noise=0.0)], "lot")
+    queue = list(project.review(25, drawn_only=True))
+    assert [item.why for item in queue] == ["audit"] * 25
+    places = [item.prediction.prediction_id for item in queue]
+    assert places == [i.prediction.prediction_id for i in project.review(25, drawn_only=True)]
+    for item in queue:
+        item.label("great")
+    left = [i.prediction.prediction_id for i in project.review(60, drawn_only=True)]
+    assert sorted([*places, *left]) == sorted(f"lot-{n}" for n in range(60))
+
+
 def test_settling_what_a_customer_said(project: Project) -> None:
     texts = [f"{text} {random.Random(n).random()}" for n, (text, _) in enumerate(reviews(80, 5))]
     said = ask(project, texts, "m", customer="Mallory")

@@ -9,6 +9,7 @@ import asyncio
 import csv
 import html
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -208,6 +209,9 @@ def test_feedback_and_update(project: Project, tmp_path: Path) -> None:
     assert len([item for item in queue if item.why == "doubtful"]) in (4, 5)
     assert len(queue) in (5, 6)  # one is drawn from all answers
     queue[0].label("great")
+    lots = list(project.review(3, drawn_only=True))
+    for item in lots:
+        item.label("great")
 
     updated = project.update()
     assert updated.data_version == "reviews:2"
@@ -215,6 +219,16 @@ def test_feedback_and_update(project: Project, tmp_path: Path) -> None:
     assert version.parent == "reviews@1"
     words = _shown(updated)
     assert "so-so" in words  # a new label waits, and is said to
+    assert re.search(r"1[0-9] corrections train and judge nothing.*: [34]\b", words)
+    context = project.scope.context()
+    data = context.dataset(context.store.catalog.data_version("reviews:2"))
+    sources = dict(zip(data.row_ids(), data.values("source"), strict=True))
+    assert {sources[row] for row in data.row_ids("test")} >= {"feedback-drawn"}
+    assert {sources[row] for row in data.row_ids("train")} >= {"feedback"}
+    for split in ("validation", "test"):
+        assert "feedback" not in {sources[row] for row in data.row_ids(split)}
+    # What was answered before is out of the draw: the errors among it train now.
+    assert list(project.review(3, drawn_only=True)) == []
     # Refused, its corrections count on: the same rows give the same version, judged once more.
     assert not updated.promoted
     assert "stay in reviews:2 and count for the next update" in words

@@ -9,7 +9,7 @@ import numpy as np
 
 from feilun.data._contents import Contents
 from feilun.data._divide import divide
-from feilun.data._gather import Gathered
+from feilun.data._gather import CORRECTION, WAITED, Gathered
 from feilun.data.splits import AUTO, Shares
 
 __all__ = ["Decision", "decide"]
@@ -53,6 +53,8 @@ def decide(
     waiting[contents.first[waits]] = True
     wanted = np.frombuffer(gathered.rows.splits, np.int8)
     stands = split[contents.of_row]
-    moved = (wanted != AUTO) & (wanted != stands) & np.isin(contents.of_row, alive)
+    # A correction of a row is no wish to have it in another split.
+    sent = ~np.isin(np.frombuffer(gathered.rows.origins, np.int8), (CORRECTION, WAITED))
+    moved = sent & (wanted != AUTO) & (wanted != stands) & np.isin(contents.of_row, alive)
     label = contents.label[contents.of_row]
     return Decision(keep, waiting, label, stands, int(moved.sum()), int(division.out.sum()))

@@ -75,7 +75,7 @@ class Intake:
             for example in Dataset(data.folder / WAITING).examples():
                 found = mending.fresh(example, content_key(example.item), waited=True)
                 if found is not None:
-                    self._gathered.add(*found, AUTO, WAITED)
+                    self._gathered.add(*found, _NUMBER[example.split], WAITED)
 
     def source(self, source: AnySource, split: Literal["auto"] | Split) -> None:
         """All rows of one source. Raises `InvalidData` where the source breaks."""
@@ -83,9 +83,9 @@ class Intake:
         if isinstance(source, ExampleSource):
             origin = CORRECTION if source.corrects else NEW
             self._tick.begin("read", 0, "rows", None)
-            counts = self._rows(
-                source.name, _checked(source, self._task), self._wanted(given), origin
-            )
+            # Corrections are no test set of the user's own: others are drawn beside them.
+            wanted = _NUMBER[given or "train"] if source.corrects else self._wanted(given)
+            counts = self._rows(source.name, _checked(source, self._task), wanted, origin)
             self.sources.append(SourceReport(source.name, *counts, roles=None))
             return
         timed = self._settings.split_by == "time"

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from feilun.feedback.alike import fingerprint, neighbours, text_of
-from feilun.feedback.to_data import SOURCE, Learned, examples_of
+from feilun.feedback.to_data import DRAWN, SOURCE, Learned, examples_of
 from feilun.feedback.trust import SURE, Suspect, suspects
 from feilun.store.ledger import Ledger
 from feilun.store.records import LabelledPrediction
@@ -91,7 +91,9 @@ def sift(
             held.append(Held(one, "row", against=label))
         else:
             sound.append(one)
-    learned, over = _shared(examples_of(sound), max_share, floor, train_rows)
+    learned, over = _shared(
+        examples_of(sound, ledger.audited_answers(project)), max_share, floor, train_rows
+    )
     return Sifted(tuple(learned), tuple(held), tuple(found), over)
 
 
@@ -140,7 +142,8 @@ def _changes_row(one: LabelledPrediction, known: Known) -> str | None:
     if row is None or row[0] == one.feedback.label:
         return None
     label, source, subject = row
-    return None if source == SOURCE and subject == (one.prediction.customer or "") else label
+    own = source in (SOURCE, DRAWN)
+    return None if own and subject == (one.prediction.customer or "") else label
 
 
 def _shared(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -10,10 +10,13 @@ from feilun.store.ledger import Ledger
 from feilun.store.records import FeedbackSource, LabelledPrediction
 from feilun.types import Example, Item
 
-__all__ = ["SOURCE", "Learned", "content_hash", "examples_of", "rank", "to_examples"]
+__all__ = ["DRAWN", "SOURCE", "Learned", "content_hash", "examples_of", "rank", "to_examples"]
 
 SOURCE = "feedback"
-"""What `Example.source` says of rows that came from feedback."""
+"""What `Example.source` says of rows that are there because somebody spoke up or a person was sent
+to a doubtful answer. They are errors by selection: they train and judge nothing."""
+DRAWN = "feedback-drawn"
+"""The same of rows whose answer was drawn at random and then labelled: these judge."""
 
 _RANK = {"customer": 0, "reviewer": 1, "operator": 2}
 
@@ -21,11 +24,16 @@ _RANK = {"customer": 0, "reviewer": 1, "operator": 2}
 @dataclass(frozen=True, slots=True)
 class Learned:
     """One row for the next data version, whose word it is, and the ids of all feedback that it
-    stands for (what `Ledger.mark_used` takes once the version exists)."""
+    stands for (what `Ledger.mark_used` takes once the version exists). `drawn`: nobody chose the
+    answer, it was drawn at random."""
 
     example: Example
     feedback_ids: tuple[str, ...]
     source: FeedbackSource = "operator"
+
+    @property
+    def drawn(self) -> bool:
+        return self.example.source == DRAWN
 
 
 def to_examples(ledger: Ledger, project: str, *, unused_only: bool = True) -> list[Learned]:
@@ -34,24 +42,29 @@ def to_examples(ledger: Ledger, project: str, *, unused_only: bool = True) -> li
     `unused_only` leaves out what a data version has learned already. Nothing is held back; that is
     `feilun.feedback.sift`. Memory grows with the inputs that have feedback.
     """
-    return examples_of(ledger.feedback(project, unused_only=unused_only))
+    said = ledger.feedback(project, unused_only=unused_only)
+    return examples_of(said, ledger.audited_answers(project))
 
 
-def examples_of(said: Iterable[LabelledPrediction]) -> list[Learned]:
+def examples_of(
+    said: Iterable[LabelledPrediction], drawn: Collection[tuple[str, int]] = ()
+) -> list[Learned]:
     """The same for these pieces of feedback. Where one input was answered and labelled several
-    times, the operator's last word goes before a reviewer's, and that before a customer's."""
+    times, the operator's last word goes before a reviewer's, and that before a customer's. An input
+    is drawn where one of its answers is among the `drawn`, whoever spoke of it besides."""
     by_item: dict[str, list[LabelledPrediction]] = {}
     for labelled in said:
         by_item.setdefault(content_hash(labelled.prediction.input), []).append(labelled)
     learned = []
     for digest, words in by_item.items():
         last = max(words, key=rank)
+        by_lot = any((one.prediction.prediction_id, one.prediction.index) in drawn for one in words)
         example = Example(
             row_id=f"fb_{digest[:32]}",
             item=last.prediction.input,
             label=last.feedback.label,
             subject=last.prediction.customer or "",
-            source=SOURCE,
+            source=DRAWN if by_lot else SOURCE,
         )
         ids = tuple(one.feedback.id for one in words)
         learned.append(Learned(example, ids, last.feedback.source))

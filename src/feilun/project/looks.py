@@ -217,6 +217,9 @@ def _learned(run: Run, collected: Mapping[str, Any]) -> list[str]:
     notes = [t("project.collected", **collected)] if collected.get("data_version") else []
     if collected.get("data_version") and collected.get("earlier"):
         notes.append(t("project.collected_earlier", rows=collected["earlier"]))
+    if collected.get("data_version") and "drawn" in collected:
+        judging = "project.drawn_judge" if collected["drawn"] else "project.none_drawn"
+        notes.append(t(judging, **collected))
     notes += trust_words(collected)
     notes += [t("project.label_learnt", label=one) for one in collected.get("new_labels", ())]
     need = run.config.get("update", {}).get("new_label_rows")
@@ -259,6 +262,8 @@ def evaluated(store: Store, folder: Path, version: str, judged: Mapping[str, Any
     reasons += [judged["robustness"]] if judged.get("robustness") else []
     if judged.get("learned"):
         reasons.append(t("evaluation.left_out_learned", rows=judged["learned"]))
+    if judged.get("selected"):
+        reasons.append(t("evaluation.left_out_selected", rows=judged["selected"]))
     page: Path | None = None
     if judged.get("report"):
         page = report_page(store, folder, model, judged["report"])

@@ -368,12 +368,13 @@ class Project(DataVerbs):
         need = self.config().update.min_corrections
         return answers.add_feedback(self.workspace.store, self.name, Path(file), need)
 
-    def review(self, limit: int = 100) -> Iterator[ReviewItem]:
+    def review(self, limit: int = 100, *, drawn_only: bool = False) -> Iterator[ReviewItem]:
         """What is worth a look: corrections that were held back, then doubtful answers, and between
-        them a share drawn at random. Call `ReviewItem.label` to correct or confirm one."""
+        them a share drawn at random, or with `drawn_only` nothing else: labels of drawn answers
+        judge the next version. Call `ReviewItem.label` to correct or confirm one."""
         from feilun.project.review import review
 
-        return review(self.scope, limit)
+        return review(self.scope, limit, drawn_only=drawn_only)
 
     def drift(self) -> DriftView:
         """Whether inputs and answers are still like those that the live version was made from:

@@ -71,19 +71,22 @@ class ReviewItem:
         return bool(self._added) and self._store.ledger.take_back(self._added.pop())
 
 
-def review(scope: Scope, limit: int) -> Iterator[ReviewItem]:
+def review(scope: Scope, limit: int, *, drawn_only: bool = False) -> Iterator[ReviewItem]:
     """At most `limit` answers: corrections that were held back, rows that show a drift best, then
     the doubtful ones, between which a share (`feedback.audit`) is drawn from all that the live
-    version answered."""
+    version answered. With `drawn_only` all are drawn: labels of these alone judge what comes."""
     context = scope.context()
     store = context.store
     live = scope.live()
-    ranked = _ranked(context, limit)
-    drawn = _drawn(context, live.id, len(ranked), limit) if live else []
+    ranked = [] if drawn_only else _ranked(context, limit)
+    share = 1.0 if drawn_only else context.config.feedback.audit
+    drawn = _drawn(context, live.id, share, len(ranked), limit) if live else []
     lots = {(row.prediction_id, row.index) for row in drawn}
     seen: set[tuple[str, int]] = set()
-    first = chain(_held(context), _drifted(context, live.id if live else None))
-    for item in chain(first, _queue(context, weave(ranked, drawn, limit), lots)):
+    queue = _queue(context, weave(ranked, drawn, limit), lots)
+    if not drawn_only:
+        queue = chain(_held(context), _drifted(context, live.id if live else None), queue)
+    for item in queue:
         place = (item.prediction.prediction_id, item.prediction.index)
         if place in seen:
             continue
@@ -129,13 +132,23 @@ def _drifted(context: Context, version: str | None) -> Iterator[ReviewItem]:
             yield ReviewItem(prediction, "drifted", t("review.drifted"), None, context.store)
 
 
-def _drawn(context: Context, version: str, ranked: int, limit: int) -> list[Prediction]:
-    """So many of the version's answers, drawn at random, that they are their share of a queue of
-    at most `limit` in which `ranked` others stand."""
-    share = context.config.feedback.audit
+def _drawn(
+    context: Context, version: str, share: float, ranked: int, limit: int
+) -> list[Prediction]:
+    """So many of the version's answers, drawn at random, that they are their `share` of a queue of
+    at most `limit` in which `ranked` others stand.
+
+    Answers from before the last data version of corrections are out of the draw: the corrected ones
+    among them train now and can judge no more, so what is left is right more often than it was.
+    """
     count = limit if share >= 1 else min(ranked * share / (1 - share), limit * share)
     ledger = context.store.ledger
+    versions = context.store.catalog.data_versions(context.project)
+    learned = [one.created for one in versions if one.reason == "feedback"]
     answered = ledger.recent_predictions(context.project, limit=_RECENT, model_version=version)
+    if learned:
+        since = max(learned)
+        answered = [one for one in answered if one.created is not None and one.created > since]
     return audit_draw(answered, math.ceil(count), ledger.audited_answers(context.project))
 
 

@@ -26,10 +26,11 @@ _KEYS = "1234567890abcdefghijklmoprtvwxyz"  # without n, q, s, u: new label, qui
 def review(
     shell: Shell,
     limit: Annotated[int, typer.Option("--limit", min=1, help=t("cli.option_limit"))] = 100,
+    drawn: Annotated[bool, typer.Option("--random", help=t("review.option_random"))] = False,
 ) -> None:
     """Walks the most useful answers, one key a label."""
     with shell.project() as project:
-        queue = list(project.review(limit))
+        queue = list(project.review(limit, drawn_only=drawn))
         if shell.json:
             rows = [
                 {

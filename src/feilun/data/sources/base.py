@@ -145,7 +145,9 @@ class Source:
 class ExampleSource:
     """Rows that the caller has at hand, such as feedback: `name` stands in the rows' `source`.
 
-    With `corrects` a label given here replaces the label that the same content had before.
+    With `corrects` a label given here replaces the label that the same content had before, and the
+    rows train: who is corrected was wrong, so such rows must not judge. `split` ``test`` says that
+    these were drawn at random.
     """
 
     name: str

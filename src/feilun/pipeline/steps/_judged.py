@@ -1,4 +1,9 @@
-"""The rows that versions are judged on: the newest frozen test rows that none of them learned."""
+"""The rows that versions are judged on: the newest frozen test rows that none of them learned.
+
+Rows that are there because somebody corrected an answer do not judge: the version that gave the
+answer is wrong on them by selection, and any other version looks better than it is. Data versions
+that were made before this was known have such test rows; their source tells them.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +13,7 @@ from typing import Any
 
 from feilun.data.content import stored_key
 from feilun.errors import InvalidData
+from feilun.feedback.to_data import SOURCE
 from feilun.pipeline.context import Context
 from feilun.store.dataset import INPUT, Dataset
 from feilun.store.records import DataVersion, ModelVersion
@@ -17,19 +23,20 @@ __all__ = ["Judged", "judged_rows", "newest"]
 
 
 class Judged(Dataset):
-    """A data version without the test rows whose contents are `seen`; `left_out` counts them."""
+    """A data version without the test rows that were `selected` by being corrected, and without
+    those whose contents are `seen`; `left_out` counts the latter."""
 
     def __init__(self, folder: Path, seen: Collection[bytes] = ()) -> None:
         super().__init__(folder)
         self._without: frozenset[str] = frozenset()
+        sources = zip(self.row_ids("test"), self.values("source", "test"), strict=True)
+        chosen = frozenset(row for row, source in sources if source == SOURCE)
+        learned: frozenset[str] = frozenset()
         if seen:
             keyed = zip(self.row_ids("test"), _keys(self, "test"), strict=True)
-            self._without = frozenset(row for row, key in keyed if key in seen)
-
-    @property
-    def left_out(self) -> int:
-        """Test rows that are left out."""
-        return len(self._without)
+            learned = frozenset(row for row, key in keyed if key in seen) - chosen
+        self.selected, self.left_out = len(chosen), len(learned)
+        self._without = chosen | learned
 
     def batches(self, columns: Sequence[str], split: Split | None = None) -> Iterator[Any]:
         """As the data version has them, without the rows left out."""

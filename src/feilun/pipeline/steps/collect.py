@@ -9,7 +9,7 @@ from feilun.data.clean.mending import Mending
 from feilun.data.outcome import BuildReport
 from feilun.data.sources.base import ExampleSource
 from feilun.data.versions import build
-from feilun.feedback.to_data import SOURCE, Learned
+from feilun.feedback.to_data import DRAWN, SOURCE, Learned
 from feilun.feedback.words import trust_words
 from feilun.messages import t
 from feilun.pipeline.context import Context
@@ -25,7 +25,8 @@ __all__ = ["collect"]
 
 def collect(context: Context) -> dict[str, Any]:
     """The new data version, or none with the reason: too few corrections so far, or none that says
-    anything new.
+    anything new. Answers that were drawn at random judge and are no corrections: they come along
+    with the next ones.
 
     Corrections are marked as used only once their version stands in the catalog, and the version
     names them, so that a step that was killed in between finishes the marking and learns nothing
@@ -47,7 +48,7 @@ def collect(context: Context) -> dict[str, Any]:
     learned = list(sorted_out.learned)
     answer["trust"] = trust = trust_told(context, sorted_out)
     wanted = context.config.update.min_corrections
-    have = len(learned) + kept_corrections(catalog, context.project)
+    have = _training(learned) + kept_corrections(catalog, context.project)
     if have < wanted:
         reason = t("pipeline.too_few", have=have, need=wanted)
         return answer | {"reason": reason, "corrections": have} | _waiting(previous)
@@ -57,8 +58,9 @@ def collect(context: Context) -> dict[str, Any]:
     ledger.mark_used(_ids(learned), version.id)
     found = _found(context, version)
     if found["data_version"] is None:
-        reason = t("pipeline.nothing_learnt", corrections=len(learned))
-        found |= {"reason": reason, "corrections": len(learned)}
+        trained = _training(learned)
+        reason = t("pipeline.nothing_learnt", corrections=trained)
+        found |= {"reason": reason, "corrections": trained}
     return answer | found
 
 
@@ -71,7 +73,10 @@ def _add(
     out = artifacts.new()
     try:
         built = build(
-            [ExampleSource(SOURCE, [one.example for one in learned])],
+            [
+                ExampleSource(SOURCE, [one.example for one in learned if not one.drawn]),
+                ExampleSource(DRAWN, [one.example for one in learned if one.drawn], split="test"),
+            ],
             task=context.task,
             settings=context.config.data,
             task_settings=context.task_settings(),
@@ -100,7 +105,8 @@ def _add(
             # The report of what is trained on it shows these beside the others.
             "warnings": [*report["warnings"], *trust_words({"trust": trust})],
             "changed": _changed(built),
-            "corrections": len(learned),
+            "corrections": _training(learned),
+            "drawn": len(learned) - _training(learned),
             "feedback": _ids(learned),
             "run": context.run_id,
             "trust": trust,
@@ -112,6 +118,10 @@ def _add(
 def _changed(built: BuildReport) -> bool:
     # A label that waited and now has enough rows is new, though its rows are not.
     return built.changed or bool(built.new_labels)
+
+
+def _training(learned: list[Learned]) -> int:
+    return sum(not one.drawn for one in learned)
 
 
 def _ids(learned: list[Learned]) -> list[str]:
@@ -132,6 +142,7 @@ def _found(context: Context, version: DataVersion) -> dict[str, Any]:
     found = {
         "data_version": version.id if taken else None,
         "corrections": sum(info["corrections"] for info in told) if taken else own,
+        "drawn": sum(info.get("drawn", 0) for info in told),
         "earlier": tried(context.store.catalog, taken),
         "new_rows": sum(info["new"] for info in told),
         "corrected": sum(info["corrected"] for info in told),

@@ -123,6 +123,7 @@ def evaluate(
         "rows": found.rows,
         "data": data.id,
         "learned": dataset.left_out,
+        "selected": dataset.selected,
         "promote": decision.promote,
         "verdict": decision.verdict,
         "headline": headline(found, decision),
