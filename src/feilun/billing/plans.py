@@ -220,7 +220,24 @@ def set_plan(
             raise Conflict(
                 "billing.plan_currency", plan=name, has=versions[0].currency, given=plan.currency
             )
-    return catalog.add_plan(name, plan.stored(), plan.currency, effective or now)
+    document = plan.stored()
+    for rate in document["rates"]:  # calls carry the names that never change
+        rate.update(_identities(catalog, rate))
+    return catalog.add_plan(name, document, plan.currency, effective or now)
+
+
+def _identities(catalog: Catalog, rate: Mapping[str, Any]) -> dict[str, str]:
+    """The project and the endpoint that a rate names, where it names a project by what it was
+    renamed to."""
+    found = {}
+    known = {name: project for project in catalog.projects() for name in project.names}
+    endpoints = {project.endpoint for project in catalog.projects()}
+    if (project := known.get(rate.get("project", "*"))) is not None:
+        found["project"] = project.name
+    given = rate.get("endpoint", "*")
+    if given not in endpoints and (project := known.get(given)) is not None:
+        found["endpoint"] = project.endpoint
+    return found
 
 
 def subscribe(

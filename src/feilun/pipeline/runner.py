@@ -53,9 +53,10 @@ def turn(
     Raises `AlreadyRunning` while another process executes this project, and what a step raised;
     the next call then goes on at that step.
     """
-    project = config.project.name
+    project = store.catalog.known(config.project.name)
     with store.lock(project):
         config_json = config.model_dump(mode="json")
+        config_json["project"]["name"] = project  # a renamed one goes on where it was
         run_id = identity(store, kind, project, config_json, restart=restart)
         known = store.catalog.add_run(run_id, project, kind, config=config_json, state="running")
         if known.state == "finished":
@@ -106,6 +107,8 @@ def identity(
         live = store.catalog.live(store.catalog.project(project).endpoint)
         unused = sorted(f.feedback.id for f in store.ledger.feedback(project, unused_only=True))
         learns += [live.version if live else None, unused]
+    if before := store.catalog.setting(f"deleted:{project}"):
+        learns.append(before)
     what = json.dumps([kind, project, learns, config], sort_keys=True, default=str)
     base = f"{project}-{kind}-{hashlib.sha256(what.encode()).hexdigest()[:12]}"
     taken = {r.id for r in store.catalog.runs(project) if r.id == base or r.id.startswith(base)}

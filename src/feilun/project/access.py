@@ -40,6 +40,7 @@ def create_key(
     chosen = billing.check_scopes(scopes)
     known = catalog.customer_named(customer) or catalog.add_customer(customer)
     expires = datetime.now(UTC) + timedelta(days=days) if days else None
+    project = catalog.project(project).name if project is not None else None
     made = billing.create_key(
         catalog,
         known.id,

@@ -15,8 +15,9 @@ __all__ = ["after_adding", "after_feedback", "command", "next_turn"]
 
 def command(store: Store, project: str, words: Sequence[str]) -> str:
     """``feilun WORDS``, naming the project where the workspace has several."""
-    several = len(store.catalog.projects()) > 1
-    return shlex.join(["feilun", *words, *(["--project", project] if several else [])])
+    projects = store.catalog.projects()
+    named = next((one.called for one in projects if one.name == project), project)
+    return shlex.join(["feilun", *words, *(["--project", named] if len(projects) > 1 else [])])
 
 
 def next_turn(store: Store, project: str, data: DataVersion) -> str:

@@ -20,9 +20,15 @@ class ProjectBase:
     def __init__(self, workspace: WorkspaceVerbs, name: str) -> None:
         self.workspace = workspace
         self.name = name
+        """The name that versions (``reviews@3``), the ledger and callers know; it never changes."""
+
+    @property
+    def called(self) -> str:
+        """What it is called now: what it was renamed to last, else `name`."""
+        return self.scope.called
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.name!r}, workspace={str(self.workspace.folder)!r})"
+        return f"{type(self).__name__}({self.called!r}, workspace={str(self.workspace.folder)!r})"
 
     def _repr_html_(self) -> str:
         return self.workspace.status(self.name)._repr_html_()

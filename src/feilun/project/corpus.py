@@ -199,7 +199,7 @@ def listing(scope: Scope) -> Listing:
     rows = [one.to_json() for one in corpora(scope)]
     shown = [[r["id"], ", ".join(r["sources"]), f"{r['rows']:,}"] for r in rows]
     columns = [t("corpus.corpus"), t("corpus.sources"), t("project.rows")]
-    return Listing(rows, Table(scope.name, columns if rows else (), shown, [t("corpus.about")]))
+    return Listing(rows, Table(scope.called, columns if rows else (), shown, [t("corpus.about")]))
 
 
 def sample(

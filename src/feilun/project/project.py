@@ -280,7 +280,7 @@ class Project(DataVerbs):
             raise Refused("project.golden_refused", version=version.id, **outcome["golden"])
         previous = before.version if before and before.version != version.id else None
         role, share = place or ("live", 1.0)
-        notes = (t("billing.free", project=self.name, file=self.file),) if self.is_free() else ()
+        notes = (t("billing.free", project=self.called, file=self.file),) if self.is_free() else ()
         return Deployed(
             version.id, previous, force, outcome["golden"], role=role, share=share, notes=notes
         )

@@ -44,8 +44,9 @@ class WorkspaceScope:
     folder: Path
 
     def at(self, name: str) -> Scope:
-        """The project `name`, be it there or not."""
-        return Scope(self.store, self.settings, self.folder, name)
+        """The project that is called `name` or was, be it there or not."""
+        known = self.store.catalog.known(unicodedata.normalize("NFC", name))
+        return Scope(self.store, self.settings, self.folder, known)
 
     def projects(self) -> list[Scope]:
         """The projects by name, without archived ones."""
@@ -63,23 +64,22 @@ class WorkspaceScope:
             wanted = unicodedata.normalize("NFC", name)
             known = self.store.catalog.project(wanted).name
             if known in archived(self.store.catalog):
-                raise Conflict("project.archived", project=known)
+                raise Conflict("project.archived", project=wanted)
             return self.at(known)
         found = self.projects()
         if not found:
             raise NotFound("project.none", folder=self.folder)
         if len(found) > 1:
-            raise UsageError("project.which", options=[project.name for project in found])
+            raise UsageError("project.which", options=[project.called for project in found])
         return found[0]
 
     def init(self, name: str, task: str, text: str, exist_ok: bool = False) -> Scope:
         """A new project, whose settings file says `text`; `Workspace.init` says how."""
-        file = self.at(name).file
-        known = {project.name: project.task for project in self.store.catalog.projects()}
+        file = self.folder / name / FILE
+        known = {project.called: project.task for project in self.store.catalog.projects()}
         if exist_ok and known.get(name) == task:
             return self.at(name)
-        if name in known:
-            raise Conflict("store.project_exists", project=name)
+        self.store.catalog.check_free(name)
         if file.exists():
             section = resolve(file)[0].project
             if (section.name, section.task) != (name, task):
@@ -90,13 +90,13 @@ class WorkspaceScope:
             file.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(file, text.encode())
         # Last, so that what is in the catalog has its file, whenever this is killed.
-        self.store.catalog.add_project(name, task)
-        return self.at(name)
+        return self.at(self.store.catalog.add_project(name, task).name)
 
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """One project of an open workspace; `folder` is the workspace's."""
+    """One project of an open workspace; `folder` is the workspace's, `name` its identity, by which
+    the store knows it."""
 
     store: Store
     settings: Settings
@@ -104,9 +104,17 @@ class Scope:
     name: str
 
     @property
+    def called(self) -> str:
+        """What people call it: what it was renamed to last, else its name."""
+        try:
+            return self.store.catalog.project(self.name).called
+        except NotFound:
+            return self.name
+
+    @property
     def file(self) -> Path:
         """The settings file."""
-        return self.folder / self.name / FILE
+        return self.folder / self.called / FILE
 
     @property
     def task(self) -> TaskBase:
@@ -132,8 +140,8 @@ class Scope:
         config, methods = resolve(self.file, overrides)
         row = self.store.catalog.project(self.name)
         faults = []
-        if config.project.name != row.name:
-            faults.append(t("project.file_name", given=config.project.name, kept=row.name))
+        if config.project.name != row.called:
+            faults.append(t("project.file_name", given=config.project.name, kept=row.called))
         if config.project.task != row.task:
             faults.append(t("project.file_task", given=config.project.task, kept=row.task))
         if faults:
@@ -169,7 +177,7 @@ class Scope:
         if name is None and not self.store.catalog.model_versions(self.name):
             raise NotFound("project.nothing_trained", project=self.name)
         wanted = name or self.name
-        if "@" not in wanted and wanted != self.name:
+        if "@" not in wanted and self.store.catalog.known(wanted) != self.name:
             wanted = f"{self.name}@{wanted}"
         version = self.store.catalog.model_version(wanted)
         if version.project != self.name:

@@ -84,7 +84,7 @@ def gather(store: Store, folder: Path, names: Sequence[str]) -> Status:
         live = store.catalog.model_version(deployment.version) if deployment else None
         projects.append(
             {
-                "project": name,
+                "project": row.called,
                 "task": row.task,
                 "data": data.id if data else None,
                 "live": live.id if live else None,

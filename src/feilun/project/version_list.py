@@ -49,6 +49,6 @@ def version_list(scope: Scope) -> Listing:
     notes = [f"{r['version']}: {r['reason']}" for r in rows if r["state"] == "refused"]
     if not rows:
         notes = [t("project.nothing_trained_yet")]
-    title = t("project.versions_of", project=scope.name)
+    title = t("project.versions_of", project=scope.called)
     listed = [to_jsonable(row) for row in rows]
     return Listing(listed, Table(title, columns if rows else (), shown, notes))

@@ -56,7 +56,7 @@ def due(scope: WorkspaceScope, say: Callable[[str], None]) -> list[Due]:
         try:
             config = project.config()
         except FeilunError as error:
-            say(t("project.worker_skips", project=project.name, reason=error.message()))
+            say(t("project.worker_skips", project=project.called, reason=error.message()))
             continue
         found += _arrived(project, config.data.watch, now, say)
         if _drifted(project, config.update.on_drift, say):
@@ -83,7 +83,7 @@ def _arrived(
         folder = project.folder / name
         if not folder.is_dir():
             reason = t("watch.no_folder", folder=folder)
-            say(t("project.worker_skips", project=project.name, reason=reason))
+            say(t("project.worker_skips", project=project.called, reason=reason))
             continue
         catalog = project.store.catalog
         key = f"watch-look:{project.name}:{name}"
@@ -105,7 +105,7 @@ def _drifted(project: Scope, wanted: str, say: Callable[[str], None]) -> bool:
     try:
         view = look(project)
     except FeilunError as error:
-        say(t("project.worker_skips", project=project.name, reason=error.message()))
+        say(t("project.worker_skips", project=project.called, reason=error.message()))
         return False
     if not view.fresh or view.found is None or not view.found.alarm:
         return False

@@ -161,6 +161,7 @@ class WorkspaceVerbs:
                 raise NotFound("store.no_customer", id=customer)
             wanted = known.id
         since = datetime.now(UTC) - timedelta(days=days)
+        project = catalog.known(project) if project is not None else None
         found = self.store.ledger.usage(
             customer=wanted, project=project, since=since, by=("customer", "project")
         )
@@ -215,16 +216,32 @@ class WorkspaceVerbs:
 
     # Keeping house
 
+    def rename(self, project: str, name: str) -> Listing:
+        """Calls a project `name` from now on: folder, settings file, and what callers may ask for.
+        Its earlier names go on finding it; versions, the ledger and invoices keep the first. Raises
+        `Conflict` where another project has or had that name, `AlreadyRunning` while it runs."""
+        from feilun.project.whole import rename
+
+        return rename(self.scope, project, name)
+
+    def delete(self, project: str) -> Listing:
+        """Deletes a project: data, versions, runs, the inputs that callers left. What was billed
+        stays, with invoices and prices. Raises `Conflict` while something of it answers: `archive`
+        ends that."""
+        from feilun.project.whole import delete
+
+        return delete(self.scope, project)
+
     def archive(self, project: str) -> Listing:
         """Puts a project away: it answers no more and is not listed. Data, versions, prices and
         what was billed stay; `unarchive` takes it back."""
-        from feilun.project.archive import archive
+        from feilun.project.whole import archive
 
         return archive(self.scope, project)
 
     def unarchive(self, project: str) -> Listing:
         """Takes an archived project back; nothing of it is live until it is deployed."""
-        from feilun.project.archive import unarchive
+        from feilun.project.whole import unarchive
 
         return unarchive(self.scope, project)
 
@@ -310,9 +327,9 @@ class WorkspaceVerbs:
         for project in self.scope.projects():
             live = project.live()
             key = "project.answers_now" if live else "project.answers_not_yet"
-            lines.append(t(key, project=project.name, version=live.id if live else ""))
+            lines.append(t(key, project=project.called, version=live.id if live else ""))
             if live and project.is_free():
-                lines.append(t("billing.free", project=project.name, file=project.file))
+                lines.append(t("billing.free", project=project.called, file=project.file))
         if not self.keys().rows:
             lines.append(t("project.no_keys"))
         return lines

@@ -24,7 +24,7 @@ from feilun.serving.shadow import Shadow
 from feilun.serving.watchdog import Watchdog
 from feilun.store.artifacts import Artifacts
 from feilun.store.catalog import Catalog
-from feilun.store.records import Deployment
+from feilun.store.records import Deployment, Project
 
 __all__ = ["Failure", "Models", "Route"]
 
@@ -86,6 +86,7 @@ class Models:
         self._loaded: dict[tuple[str, str], Served] = {}
         self._routes: Mapping[str, Route] = {}
         self._by_id: Mapping[str, Served] = {}
+        self._renamed: Mapping[str, Project] = {}
         self._candidates: dict[tuple[str, str], float] = {}
         self._shadows: dict[int, Shadow] = {}
         self.failures: tuple[Failure, ...] = ()
@@ -106,12 +107,14 @@ class Models:
     def find(self, model: str | None, project: str | None = None) -> tuple[str, Served]:
         """The endpoint and the version that answer a call for `model`.
 
-        `model` is an endpoint (``reviews``) or a version that answers there (``reviews@3``); None
-        where there is only one endpoint. `project` limits the choice. Raises `NotFound` for an
-        unknown one, `EnvironmentProblem` when nothing is live at all.
+        `model` is an endpoint (``reviews``) or a version that answers there (``reviews@3``), or
+        what its project was renamed to; None where there is only one endpoint. `project` limits the
+        choice. Raises `NotFound` for an unknown one, `EnvironmentProblem` when nothing is live at
+        all.
         """
         routes = self._routes
         if model is not None:
+            model = self._identity(model)
             route = routes.get(model)
             if route is not None and project in (None, route.project):
                 return model, route.choose()
@@ -128,10 +131,20 @@ class Models:
             raise UsageError("serving.name_a_model", options=options, param="model")
         raise NotFound("serving.no_model", model=model, options=options, param="model")
 
+    def _identity(self, model: str) -> str:
+        """`model` by the names that never change, where its project was renamed."""
+        name, at, number = model.partition("@")
+        named = self._renamed.get(name)
+        if named is None or model in self._routes:
+            return model
+        return f"{named.name}@{number}" if at else named.endpoint
+
     async def refresh(self) -> None:
         """Loads what the catalog deploys now, swaps the routes, retires the rest."""
         async with self._lock:
             wanted = await asyncio.to_thread(self._catalog.active)
+            projects = await asyncio.to_thread(self._catalog.projects)
+            self._renamed = {name: project for project in projects for name in project.names}
             failures = []
             for deployment in wanted:
                 try:

@@ -1,7 +1,7 @@
 """The catalog: everything about projects but their money and their callers' inputs.
 
 The catalog refers to artifacts by ``sha256:…``, and never changes what it refers to. Its methods
-come in parts: `Versions` (projects, artifacts, data and model versions), `Deployments`, `Runs`
+come in parts: `Projects`, `Versions` (artifacts, data and model versions), `Deployments`, `Runs`
 (runs, steps, servers), `Access` (customers, keys, settings), `Prices` (list prices, plans) and
 `Audit` (the log of administrative acts).
 """

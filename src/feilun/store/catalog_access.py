@@ -15,6 +15,7 @@ from feilun.errors import Conflict, NotFound, UsageError
 from feilun.store import tables_catalog as t
 from feilun.store.catalog_audit import note
 from feilun.store.catalog_base import CatalogPart, as_dict, one, put_setting, touch
+from feilun.store.catalog_projects import find_project
 from feilun.store.columns import now
 from feilun.store.ids import new_id
 from feilun.store.records import DEFAULT_SCOPES, ApiKey, Customer
@@ -81,12 +82,7 @@ class Access(CatalogPart):
         self.customer(customer)
         if project is not None:
             with self._db.read() as connection:
-                known = connection.scalar(
-                    select(t.projects.c.name).where(t.projects.c.name == project)
-                )
-                options = list(connection.scalars(select(t.projects.c.name))) or "-"
-            if known is None:
-                raise NotFound("store.no_project", project=project, options=options)
+                project = find_project(connection, project).name
         row: dict[str, Any] = {
             "id": new_id("key_"),
             "prefix": prefix,

@@ -1,4 +1,4 @@
-"""The catalog's projects, artifacts, data versions and model versions."""
+"""The catalog's artifacts, data versions and model versions."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Iterable
 from typing import Any, TypedDict, Unpack
 
 from sqlalchemy import Connection, Table, insert, select, update
-from sqlalchemy.exc import IntegrityError
 
-from feilun.errors import Conflict, NotFound
+from feilun.errors import NotFound
 from feilun.store import tables_catalog as t
 from feilun.store.catalog_audit import note
-from feilun.store.catalog_base import CatalogPart, as_dict, next_number, one, put_setting
+from feilun.store.catalog_base import as_dict, next_number, one, put_setting
+from feilun.store.catalog_projects import Projects
 from feilun.store.columns import now
 from feilun.store.records import (
     ArtifactRow,
@@ -19,7 +19,6 @@ from feilun.store.records import (
     Json,
     ModelState,
     ModelVersion,
-    Project,
 )
 
 __all__ = ["ModelChanges", "Versions"]
@@ -37,51 +36,8 @@ class ModelChanges(TypedDict, total=False):
     reason: str
 
 
-class Versions(CatalogPart):
+class Versions(Projects):
     """Projects and their versions."""
-
-    def add_project(self, name: str, task: str, endpoint: str | None = None) -> Project:
-        """A new project; `endpoint` is by default its name. Raises `Conflict` if it exists."""
-        row: dict[str, Any] = {
-            "name": name,
-            "task": task,
-            "endpoint": endpoint or name,
-            "created": now(),
-        }
-        try:
-            with self._db.write() as connection:
-                connection.execute(insert(t.projects).values(row))
-                note(connection, "project.create", name, {"task": task})
-        except IntegrityError:
-            raise Conflict("store.project_exists", project=name) from None
-        return Project(**row)
-
-    def project(self, name: str) -> Project:
-        """The project `name`. Raises `NotFound` naming those there are."""
-        with self._db.read() as connection:
-            row = one(connection, select(t.projects).where(t.projects.c.name == name))
-        if row is None:
-            raise NotFound(
-                "store.no_project", project=name, options=[p.name for p in self.projects()] or "-"
-            )
-        return Project(**row)
-
-    def projects(self) -> list[Project]:
-        """All projects by name."""
-        with self._db.read() as connection:
-            rows = connection.execute(select(t.projects).order_by(t.projects.c.name))
-            return [Project(**as_dict(row)) for row in rows]
-
-    def project_of_endpoint(self, endpoint: str) -> Project:
-        """The oldest project whose endpoint this is. Raises `NotFound` naming the endpoints."""
-        with self._db.read() as connection:
-            rows = connection.execute(select(t.projects).order_by(t.projects.c.created)).all()
-        found = [Project(**as_dict(row)) for row in rows]
-        for project in found:
-            if project.endpoint == endpoint:
-                return project
-        options = sorted({project.endpoint for project in found}) or "-"
-        raise NotFound("store.no_endpoint", endpoint=endpoint, options=options)
 
     def add_artifact(self, ref: str, kind: str, size: int) -> ArtifactRow:
         """Notes a published artifact of `size` bytes; once noted it stays as it is."""
@@ -220,7 +176,8 @@ class Versions(CatalogPart):
 
         Raises `NotFound` for unknown names, naming the versions there are.
         """
-        project, _, which = name.partition("@")
+        given, _, which = name.partition("@")
+        project = self.known(given)
         found = self.model_versions(project)
         if which.isdigit():
             chosen = [version for version in found if version.number == int(which)]

@@ -106,6 +106,17 @@ class PredictionLog:
                 self._blobs.remove(name, older_than=grace)
             total += len(keys)
 
+    def forget_inputs(self, project: str) -> int:
+        """Deletes all inputs of `project` now, whatever the days they were to be kept. Returns how
+        many; the answers stay."""
+        c = t.predictions.c
+        due = (c.project == project, ~c.purged)
+        with self._db.write() as connection:
+            count: int = connection.scalar(select(func.count()).where(*due)) or 0
+            connection.execute(update(t.predictions).where(*due).values(expires=now()))
+        self.purge_expired(grace=0.0)
+        return count
+
     def expired(self, moment: datetime | None = None) -> int:
         """How many inputs `purge_expired` would delete."""
         c = t.predictions.c

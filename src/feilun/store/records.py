@@ -73,12 +73,21 @@ Json = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """A project; `endpoint` is the name callers use, by default the project's."""
+    """A project. `name` is what its versions, the ledger and invoices refer to, and never changes;
+    `endpoint` the name callers use, by default the same; `names` what it was renamed to, the
+    newest last. `deleted` is when it was deleted: its row stays where something was billed."""
 
     name: str
     task: str
     endpoint: str
     created: datetime
+    names: Sequence[str] = ()
+    deleted: datetime | None = None
+
+    @property
+    def called(self) -> str:
+        """What it is called now."""
+        return self.names[-1] if self.names else self.name
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,6 +54,9 @@ projects = Table(
     Column("task", String, nullable=False),
     Column("endpoint", String, nullable=False),
     Column("created", Moment, nullable=False),
+    # What it was renamed to, the newest last: `name` is what everything else refers to.
+    Column("names", Json, nullable=False, server_default="[]"),
+    Column("deleted", Moment),
 )
 
 artifacts = Table(
