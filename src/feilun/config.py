@@ -102,10 +102,11 @@ class DataConfig(Section):
         description="whether texts that differ in a few letters stay in one split; finding them "
         "costs about twice the time of reading them",
     )
-    split_by: Literal["group", "subject", "time"] = Field(
-        "group",
+    split_by: Literal["auto", "group", "subject", "time"] = Field(
+        "auto",
         description="what divides new rows: lots, with rows of one group or of one subject "
-        "together, or the time: the newest judge",
+        "together, or the time: the newest judge. auto: lots; of users who come back, as in "
+        "recommendation, the time where every file has one",
     )
 
 

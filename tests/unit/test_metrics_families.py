@@ -41,9 +41,9 @@ def _spans(rows: list[int], seed: int = 0) -> Spans:
 
 def _ranking(rows: list[int], seed: int = 0) -> Ranking:
     generator, fixed = np.random.default_rng(seed), np.random.default_rng(9)
-    relevant = [set(fixed.choice(30, 3, replace=False).tolist()) for _ in range(ROWS)]
-    ranked = [generator.permutation(30).tolist() for _ in range(ROWS)]
-    return Ranking([relevant[i] for i in rows], [ranked[i] for i in rows])
+    relevant = [set(fixed.choice(120, 3, replace=False).tolist()) for _ in range(ROWS)]
+    ranked = [generator.permutation(120).tolist() for _ in range(ROWS)]
+    return Ranking([relevant[i] for i in rows], [ranked[i] for i in rows], catalogue=130)
 
 
 def _classes(rows: list[int], seed: int = 0) -> Classified:
@@ -166,20 +166,25 @@ def test_a_span_counts_by_place_and_type_and_once() -> None:
 
 def test_ndcg_equals_scikit_learn() -> None:
     measured = _ranking(list(range(ROWS)))
-    truth = np.zeros((ROWS, 30))
-    score = np.zeros((ROWS, 30))
+    truth = np.zeros((ROWS, 120))
+    score = np.zeros((ROWS, 120))
     for row in range(ROWS):
         truth[row, list(measured.relevant[row])] = 1
-        score[row, measured.ranked[row]] = -np.arange(30.0)
+        score[row, measured.ranked[row]] = -np.arange(120.0)
     assert values(measured)["ndcg"] == pytest.approx(theirs.ndcg_score(truth, score, k=10))
 
 
 def test_rankings_by_hand() -> None:
     found = Ranking([{"a", "b"}, {"c"}], [["x", "a", "a", "b"], ["y"]], k=3)
     one = (1 / np.log2(3) + 1 / np.log2(4)) / (1 + 1 / np.log2(3))
-    assert values(found) == pytest.approx(
-        {"ndcg": one / 2, "recall": 0.5, "hit_rate": 0.5, "mrr": 0.25}
-    )
+    by_hand = {"ndcg": one / 2, "recall": 0.5, "hit_rate": 0.5, "mrr": 0.25}
+    assert values(found) == pytest.approx({**by_hand, "catalogue_coverage": None})
+    assert found.recall_at(2) == 0.25
+    shown = Ranking([{"a"}, {"c"}], [["x", "a", "a", "b"], ["x", "a"]], k=2, catalogue=8)
+    assert values(shown)["catalogue_coverage"] == 2 / 8
+    coverage = scores(shown)["catalogue_coverage"]
+    assert coverage is not None
+    assert coverage.low <= coverage.value <= coverage.high
     with pytest.raises(ValueError, match="no relevant item"):
         Ranking([set()], [["a"]])
 

@@ -18,6 +18,7 @@ from feilun.errors import CorruptArtifact, UsageError
 from feilun.messages import t
 from feilun.store.dataset import Dataset
 from feilun.tasks import base as tasks
+from feilun.tasks._questions import questions
 from feilun.types import Item, Progress
 
 __all__ = ["Compression", "compress"]
@@ -44,7 +45,7 @@ def compress(
     card = read_card(version)
     dataset = Dataset(data)
     task = tasks.get(card.schema.task)
-    rows = measure.sample(dataset, task.family)
+    rows = measure.sample(questions(dataset), task.family)
     if not len(rows):
         raise UsageError("compression.no_rows", data=data)
     if card.format == "openvino":

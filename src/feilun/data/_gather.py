@@ -15,9 +15,10 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
-from feilun.data.content import stored_key
+from feilun.data.content import content_key, row_key, stored_key
 from feilun.store.arrow import floats, strings
 from feilun.store.dataset import INPUT, Dataset, DatasetWriter, is_media, row_schema, writing
+from feilun.tasks.base import TaskBase
 from feilun.types import Example, Item
 
 __all__ = [
@@ -94,6 +95,7 @@ class Gathered:
         spill: Path,
         columns: Mapping[str, str],
         writer: DatasetWriter,
+        task: TaskBase,
         by: Literal["group", "subject", "time"] = "group",
     ) -> None:
         import pyarrow as pa
@@ -101,6 +103,10 @@ class Gathered:
         self.rows = Rows()
         self.rows.timed = by == "time"
         self._by_subject = by == "subject"
+        self._family = task.family
+        # Rows that share their input alone are no duplicates, and yet stand in one split.
+        self._by_input = task.family.several_right and not task.recurring
+        self.rows.grouped = self._by_input
         self.labels: list[str] = []
         self.previous: Dataset | None = None
         self._rewrite: Callable[[Any, int], Any] | None = None
@@ -142,7 +148,9 @@ class Gathered:
         else:
             self._append(item)
         group = self._group(example.group, example.subject)
-        self._note(key, example.label or "", split, origin, group, example.row_id, example.time)
+        alone = content_key(item) if self._by_input else key
+        label = example.label or ""
+        self._note(key, label, split, origin, group, example.row_id, example.time, alone=alone)
         if len(cells[0]) >= _BATCH_ROWS or self._text >= _BATCH_TEXT:
             self._flush()
 
@@ -174,7 +182,8 @@ class Gathered:
             for row_id, part, label, group, subject, *cells in zip(
                 *(column.to_pylist() for column in batch.columns), strict=True
             ):
-                key = stored_key(kinds, cells)
+                content = stored_key(kinds, cells)
+                key = row_key(self._family, content, label)
                 gone = key in exclude
                 left_out += gone
                 if mending is not None and not gone:
@@ -185,7 +194,8 @@ class Gathered:
                 own = "" if row_id == key.hex()[:20] else row_id
                 origin = LEFT_OUT if gone else PREVIOUS
                 together = self._group(group, subject)
-                self._note(key, label or "", splits[part], origin, together, own)
+                alone = content if self._by_input else key
+                self._note(key, label or "", splits[part], origin, together, own, alone=alone)
         return left_out
 
     def _group(self, group: str, subject: str) -> str:
@@ -200,6 +210,8 @@ class Gathered:
         group: str,
         row_id: str,
         time: float | None = None,
+        *,
+        alone: bytes,
     ) -> None:
         rows = self.rows
         if rows.timed:
@@ -212,7 +224,7 @@ class Gathered:
             rows.grouped = True
             rows.groups += blake2b(b"g" + group.encode("utf-8", "replace"), digest_size=8).digest()
         else:
-            rows.groups += key[:8]
+            rows.groups += alone[:8]
         if row_id:
             rows.ids += blake2b(row_id.encode("utf-8", "replace"), digest_size=8).digest()
         else:
@@ -255,8 +267,11 @@ class Gathered:
 
         if self.previous is not None:
             begin = 0
-            for batch in self.previous.batches(self._schema.names):
-                yield batch if self._rewrite is None else self._rewrite(batch, begin)
+            names = self._schema.names
+            for batch in self.previous.batches([*names, "label"]):
+                if self._rewrite is not None:
+                    batch = self._rewrite(batch, begin)
+                yield batch.select(names)
                 begin += batch.num_rows
         with pa.OSFile(str(self._path)) as raw, pa.ipc.open_stream(raw) as stream:
             yield from stream

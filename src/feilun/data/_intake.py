@@ -11,7 +11,7 @@ from feilun.data._bad_rows import BadRows
 from feilun.data._gather import CORRECTION, NEW, RELABEL, WAITED, Gathered
 from feilun.data._ticker import Ticker
 from feilun.data.clean.mending import Mending
-from feilun.data.content import content_key, label_text
+from feilun.data.content import content_key, label_text, row_key
 from feilun.data.outcome import SourceReport
 from feilun.data.reading import Reading, is_empty, open_readings
 from feilun.data.sources.base import AnySource, BadRow, ExampleSource
@@ -73,7 +73,8 @@ class Intake:
         self.own |= set(data.info.get("own_splits", ()))
         if (data.folder / WAITING).is_dir():
             for example in Dataset(data.folder / WAITING).examples():
-                found = mending.fresh(example, content_key(example.item), waited=True)
+                key = row_key(self._task.family, content_key(example.item), example.label)
+                found = mending.fresh(example, key, waited=True)
                 if found is not None:
                     self._gathered.add(*found, _NUMBER[example.split], WAITED)
 
@@ -126,7 +127,7 @@ class Intake:
             if isinstance(example, BadRow):
                 bad.add(name, example)
                 continue
-            key = content_key(example.item)
+            key = row_key(self._task.family, content_key(example.item), example.label)
             if key in exclude:
                 self.held_out += 1
                 continue
@@ -154,7 +155,7 @@ def _checked(source: ExampleSource, task: TaskBase) -> Iterator[Example | BadRow
             if is_empty(example.item):
                 names = [column.name for column in task.columns]
                 raise InvalidData("data.empty_input", column=", ".join(names))
-            item = task.check(example.item)
+            item = task.without_options(task.check(example.item))
         except InvalidData as error:
             values = {"item": example.item, "label": example.label}
             yield BadRow(number, error.code, error.params, values)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from itertools import islice
-from typing import Any
+from typing import Any, Literal
 
+from feilun.config import DataConfig
 from feilun.data.outcome import Notice
-from feilun.data.roles import known_names, resolve
+from feilun.data.roles import has_time, known_names, resolve
 from feilun.data.sources import open_tables
 from feilun.data.sources.base import AnySource, ExampleSource, Held, first_values
 from feilun.errors import InvalidData
@@ -16,7 +17,7 @@ from feilun.store.dataset import Dataset
 from feilun.tasks.base import TaskBase
 from feilun.types import ColumnSample
 
-__all__ = ["bind"]
+__all__ = ["bind", "divided_by"]
 
 _SAMPLE = 1000
 
@@ -41,6 +42,36 @@ def bind(
     found, out = task.find_columns(samples, settings)
     notices = [Notice(why, {"column": name}) for name, why in out.items()]
     return task.bound(found), found, notices
+
+
+def divided_by(
+    task: TaskBase,
+    sources: Sequence[AnySource],
+    settings: DataConfig,
+    previous: Dataset | None = None,
+) -> Literal["group", "subject", "time"]:
+    """What divides rows where the settings leave it open: what divided those of the version before;
+    of a `recurring` task the time, where every file has a column of times; else lots."""
+    if settings.split_by != "auto":
+        return settings.split_by
+    if not task.recurring:
+        return "group"
+    if previous is not None:
+        return "time" if previous.info.get("split_by") == "time" else "group"
+    for source in sources:
+        if isinstance(source, ExampleSource):
+            return "group"
+        place = source.location
+        if isinstance(place, Held) and isinstance(place.rows, Iterator):
+            return "group"  # they can be read only once
+        given = {**settings.columns, **source.columns}
+        with ExitStack() as opened:
+            tables = open_tables(source, known_names(task, given))
+            for table in tables:
+                opened.callback(table.close)
+            if not ("time" in given or all(map(has_time, tables))):
+                return "group"
+    return "time"
 
 
 def _samples(

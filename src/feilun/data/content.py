@@ -8,11 +8,12 @@ from collections.abc import Mapping, Sequence
 from hashlib import blake2b, sha256
 from typing import Any
 
+from feilun.families.base import Family
 from feilun.store.dataset import is_media
 from feilun.tasks.base import TaskBase
 from feilun.types import Item, Scalar
 
-__all__ = ["content_key", "label_text", "sound", "stored_key"]
+__all__ = ["content_key", "label_text", "row_key", "sound", "stored_key"]
 
 _WHOLE = re.compile(r"[-+]?\d+\.0+")
 _BOOLEAN = frozenset({"true", "false"})
@@ -44,6 +45,14 @@ def stored_key(kinds: Sequence[tuple[str, str]], values: Sequence[Any]) -> bytes
     for (name, kind), value in sorted(zip(kinds, values, strict=True)):
         whole.update(_text_key(name) + _stored_part(kind, value))
     return whole.digest()
+
+
+def row_key(family: Family, content: bytes, target: str | None) -> bytes:
+    """What tells a row from others: the key of its content, and where an input may have several
+    right answers its target with it."""
+    if not (family.several_right and target):
+        return content
+    return blake2b(content + target.encode("utf-8", "replace"), digest_size=16).digest()
 
 
 def _stored_part(kind: str, value: Any) -> bytes:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from feilun.data._numbers import number
-from feilun.data.content import content_key, label_text, sound
+from feilun.data.content import content_key, label_text, row_key, sound
 from feilun.data.roles import known_names, resolve
 from feilun.data.sources import BadRow, LeftOut, Source, Table, open_tables
 from feilun.data.sources.images import read_image
@@ -193,9 +193,11 @@ def _image(value: Any, folder: Path | None) -> bytes | None:
     return read_image((folder or Path()) / text.replace("\\", "/"))
 
 
-def row_id(example: Example) -> str:
-    """The user's id of a row, else one made of its content: 20 hexadecimal digits."""
-    return example.row_id or content_key(example.item).hex()[:20]
+def row_id(example: Example, task: TaskBase) -> str:
+    """The user's id of a row, else one made of what tells it from others: 20 hexadecimal digits."""
+    if example.row_id:
+        return example.row_id
+    return row_key(task.family, content_key(example.item), example.label).hex()[:20]
 
 
 def open_readings(
@@ -245,7 +247,7 @@ def read(
                 bad(example)
                 continue
             yield Example(
-                row_id(example),
+                row_id(example, task),
                 example.item,
                 example.label,
                 example.split,
@@ -260,7 +262,7 @@ def content_keys(
 ) -> frozenset[bytes]:
     """The keys of all usable rows of `sources`, for `build(exclude=…)`."""
     return frozenset(
-        content_key(example.item)
+        row_key(task.family, content_key(example.item), example.label)
         for source in sources
         for example in read(source, task, columns, need_label=False, bad=lambda _: None)
     )

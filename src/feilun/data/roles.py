@@ -12,7 +12,7 @@ from feilun.tasks._times import NAMES
 from feilun.tasks.base import TaskBase
 from feilun.types import ColumnSample, Roles
 
-__all__ = ["known_names", "resolve"]
+__all__ = ["has_time", "known_names", "resolve"]
 
 _OTHERS = ("label", "id", "group", "subject", "time")
 
@@ -117,12 +117,21 @@ def _open(samples: Sequence[ColumnSample], task: TaskBase, columns: Mapping[str,
     return replace(roles, inputs={**roles.inputs, **given})
 
 
+def has_time(table: Table) -> bool:
+    """Whether a column is called like one of times."""
+    return _named_time(table) is not None
+
+
+def _named_time(table: Table) -> str | None:
+    names = {name.strip().casefold(): name for name in table.columns}
+    return next((names[name] for name in NAMES if name in names), None)
+
+
 def _time(table: Table) -> str:
     """The column of times by its name."""
-    names = {name.strip().casefold(): name for name in table.columns}
-    for name in NAMES:
-        if name in names:
-            return names[name]
+    found = _named_time(table)
+    if found is not None:
+        return found
     raise InvalidData("splits.no_time", file=table.name, options=table.columns)
 
 

@@ -28,7 +28,7 @@ from feilun.data._ticker import Ticker
 from feilun.data._warnings import label_warnings, source_warnings, split_warnings
 from feilun.data._write import Ids, write_rows
 from feilun.data.clean.mending import Mending
-from feilun.data.columns import bind
+from feilun.data.columns import bind, divided_by
 from feilun.data.outcome import BuildReport, Notice
 from feilun.data.sources.base import AnySource
 from feilun.data.splits import SPLITS, Shares
@@ -81,6 +81,8 @@ def build(
         task, sources, settings.columns, task_settings or {}, previous
     )
     kinds = {column.name: column.kind for column in task.columns}
+    by = divided_by(task, sources, settings, previous)
+    settings = settings.model_copy(update={"split_by": by})
     spill = out / ".spill"
     tick = Ticker(report)
     mending = mending or Mending()
@@ -90,7 +92,7 @@ def build(
         bad = stack.enter_context(closing(BadRows(bad_rows)))
         writer = stack.enter_context(DatasetWriter(out, kinds, task.family.stratum))
         stack.callback(spill.unlink, missing_ok=True)
-        gathered = stack.enter_context(closing(Gathered(spill, kinds, writer, settings.split_by)))
+        gathered = stack.enter_context(closing(Gathered(spill, kinds, writer, task, by)))
         intake = Intake(task, settings, gathered, bad, exclude, tick, mending, relabel)
         if previous is not None:
             intake.previous(previous)

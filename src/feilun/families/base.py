@@ -181,6 +181,10 @@ class Family(ABC):
     different values has been taken for the wrong one."""
     structured: ClassVar[bool] = False
     """Whether a target is a list or a mapping where the format has such values."""
+    several_right: ClassVar[bool] = False
+    """Whether an input may have several right answers, each in a row of its own. Rows are then the
+    same only with the same target, two targets of one input are no conflict, and the rows of one
+    input are judged as one question (`together`)."""
     points: ClassVar[bool] = False
     """Whether a target points into its input, so that nothing may move inside the input."""
     Details: ClassVar[type | None] = None
@@ -197,6 +201,11 @@ class Family(ABC):
     def names(self, targets: Iterable[str]) -> tuple[str, ...]:
         """What a schema has to list to answer these targets (labels, kinds of spans), in a stable
         order; nothing where the family needs no list."""
+
+    def together(self, targets: Sequence[str]) -> str:
+        """The target of one question to which all of these are right answers. Default: the last;
+        only a family with `several_right` is asked."""
+        return targets[-1]
 
     def stratum(self, target: str) -> str:
         """The group of rows that `target` is counted with, and divided evenly with among train,

@@ -62,10 +62,12 @@ def sift(
     floor: int = 1,
     train_rows: int = 1 << 31,
     known: Known = lambda item: None,
+    several_right: bool = False,
 ) -> Sifted:
     """Divides the feedback of `project` that no data version has learned yet.
 
-    See `share_limit` for the share. Deterministic; memory grows with the feedback that waits.
+    See `share_limit` for the share. Where an input may have `several_right` answers, none
+    contradicts another and each is a row. Deterministic; memory grows with the feedback that waits.
     """
     said = list(ledger.feedback(project, unused_only=True))
     since = min((one.prediction.created for one in said if one.prediction.created), default=None)
@@ -81,19 +83,18 @@ def sift(
             held.append(Held(one, "suspect", suspect))
         else:
             free.append(one)
-    torn = _conflicts(free)
+    torn = {} if several_right else _conflicts(free)
     sound = []
     for one in free:
         against = torn.get(one.feedback.id)
         if against is not None:
             held.append(Held(one, "conflict", against=against))
-        elif (label := _changes_row(one, known)) is not None:
+        elif not several_right and (label := _changes_row(one, known)) is not None:
             held.append(Held(one, "row", against=label))
         else:
             sound.append(one)
-    learned, over = _shared(
-        examples_of(sound, ledger.audited_answers(project)), max_share, floor, train_rows
-    )
+    drawn = ledger.audited_answers(project)
+    learned, over = _shared(examples_of(sound, drawn, several_right), max_share, floor, train_rows)
     return Sifted(tuple(learned), tuple(held), tuple(found), over)
 
 

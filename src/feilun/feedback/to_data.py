@@ -47,14 +47,20 @@ def to_examples(ledger: Ledger, project: str, *, unused_only: bool = True) -> li
 
 
 def examples_of(
-    said: Iterable[LabelledPrediction], drawn: Collection[tuple[str, int]] = ()
+    said: Iterable[LabelledPrediction],
+    drawn: Collection[tuple[str, int]] = (),
+    several_right: bool = False,
 ) -> list[Learned]:
     """The same for these pieces of feedback. Where one input was answered and labelled several
-    times, the operator's last word goes before a reviewer's, and that before a customer's. An input
-    is drawn where one of its answers is among the `drawn`, whoever spoke of it besides."""
+    times, the operator's last word goes before a reviewer's, and that before a customer's; with
+    `several_right` each label is a row of its own. An input is drawn where one of its answers is
+    among the `drawn`, whoever spoke of it besides."""
     by_item: dict[str, list[LabelledPrediction]] = {}
     for labelled in said:
-        by_item.setdefault(content_hash(labelled.prediction.input), []).append(labelled)
+        item = labelled.prediction.input
+        if several_right:
+            item = {"": repr(item), "label": labelled.feedback.label}
+        by_item.setdefault(content_hash(item), []).append(labelled)
     learned = []
     for digest, words in by_item.items():
         last = max(words, key=rank)

@@ -24,6 +24,7 @@ def sifted(context: Context, data: DataVersion) -> Sifted:
         floor=context.config.update.min_corrections,
         train_rows=sum(data.counts.get("train", {}).values()),
         known=_known(context, data),
+        several_right=context.task.family.several_right,
     )
 
 

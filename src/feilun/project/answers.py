@@ -240,10 +240,11 @@ def evaluate_file(
     from feilun.data.reading import read
     from feilun.data.sources.base import Held, Source
     from feilun.metrics.comparison import scores
+    from feilun.tasks._questions import asked
 
     columns, family = context.config.data.columns, context.task.family
     source = Source(Held.place(given), options.options())
-    examples = list(read(source, context.task, columns, need_label=True))
+    examples = asked(context.task, list(read(source, context.task, columns, need_label=True)))
     engine = open_engine(context.folder(version))
     try:
         card = engine.card

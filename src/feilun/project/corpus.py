@@ -110,7 +110,9 @@ def _add(
                         duplicates += 1
                         continue
                     seen.add(key)
-                    writer.add(replace(example, label=None, split="train", row_id=row_id(example)))
+                    writer.add(
+                        replace(example, label=None, split="train", row_id=row_id(example, task))
+                    )
                     characters += _length(example.item)
                     if len(first) < _ASKED:
                         first.append(example.item)

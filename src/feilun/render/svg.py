@@ -242,28 +242,35 @@ def line_plot(
     *,
     across: Mapping[str, str],
     up: Mapping[str, str],
+    marks: Sequence[tuple[float, str]] = (),
 ) -> Markup:
     """A square of shares: for each line (its class in the style sheet) points (x, y, weight).
 
     The diagonal is drawn dashed; a point's area follows its weight. `across` and `up` are the axes'
-    titles by language.
+    titles by language. Where the axis across is no share, `marks` name places on it (0 to 1), and
+    there is no diagonal.
     """
     side, left, top = 300.0, 46.0, 8.0
     parts: list[Markup] = []
-    for tick in (0.0, 0.25, 0.5, 0.75, 1.0):
-        x, y = left + tick * side, top + (1 - tick) * side
+    ticks = (0.0, 0.25, 0.5, 0.75, 1.0)
+    for tick in ticks:
+        y = top + (1 - tick) * side
         parts.append(element("line", class_="grid", x1=left, x2=left + side, y1=y, y2=y))
-        parts.append(element("line", class_="grid", x1=x, x2=x, y1=top, y2=top + side))
         parts.append(_text(f"{tick:.0%}", left - 6, y + 4, "tick", "end"))
-        parts.append(_text(f"{tick:.0%}", x, top + side + 16, "tick", "middle"))
-    parts.append(element("line", class_="diagonal", x1=left, y1=top + side, x2=left + side, y2=top))
+    for place, name in marks or [(tick, f"{tick:.0%}") for tick in ticks]:
+        x = left + place * side
+        parts.append(element("line", class_="grid", x1=x, x2=x, y1=top, y2=top + side))
+        parts.append(_text(name, x, top + side + 16, "tick", "middle"))
+    if not marks:
+        ends = {"x1": left, "y1": top + side, "x2": left + side, "y2": top}
+        parts.append(element("line", class_="diagonal", **ends))
     heaviest = max((weight for points in lines.values() for *_, weight in points), default=1.0)
     for kind, points in lines.items():
         placed = [(left + x * side, top + (1 - y) * side, w) for x, y, w in points]
         path = " ".join(f"{_number(x)},{_number(y)}" for x, y, _ in placed)
         drawn = [element("polyline", points=path)]
         for x, y, weight in placed:
-            radius = 2.5 + 5.0 * (weight / heaviest) ** 0.5
+            radius = 2.5 + 5.0 * (weight / heaviest if heaviest else 0.0) ** 0.5
             drawn.append(element("circle", cx=x, cy=y, r=radius))
         parts.append(element("g", _join(drawn), class_=f"line {kind}"))
     for lang, title in across.items():

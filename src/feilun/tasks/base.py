@@ -140,6 +140,10 @@ class TaskBase(ABC):
     open_columns: ClassVar[bool] = False
     """Whether the inputs are whatever columns the data has."""
     label_aliases: ClassVar[tuple[str, ...]] = ()
+    recurring: ClassVar[bool] = False
+    """Whether the same input comes back and is then to be answered otherwise, like a customer who
+    has bought what was recommended. Its rows are divided one by one; else all rows of an input
+    with several right answers stand in one split."""
     family: ClassVar[Family]
     """What comes out: how targets, answers and scores of this task work."""
     examples: ClassVar[tuple[Example, ...]]
@@ -198,6 +202,22 @@ class TaskBase(ABC):
     def agree(self, item: Item, target: str) -> None:  # noqa: B027 - most targets fit every item
         """Raises `InvalidData` where a canonical target cannot be right for a checked item, such as
         a span that ends outside its text. Default: every target can."""
+
+    def question(
+        self, item: Item, targets: Sequence[str], earlier: Sequence[str] | None = None
+    ) -> tuple[Item, str | None]:
+        """What a model is asked, and what is right, when it is judged by rows that have the same
+        `item`; `targets` come in an order that other rows do not change. `earlier` are the targets
+        of the same item in the splits before, where rows are divided one by one; None for rows
+        that stand in no data version. For a family with `several_right`. Default: the item, and
+        all its targets.
+        Without a target the question is not judged."""
+        return item, self.family.together(targets)
+
+    def without_options(self, item: Item) -> Item:
+        """A checked item as a row keeps it: what a caller wanted of the answer alone (how many
+        items) is no part of it. Default: the item."""
+        return item
 
     def accept(self, item: Item) -> Item:
         """As `check`, without what encoding the item finds by itself: for whoever encodes it next.

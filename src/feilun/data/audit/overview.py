@@ -13,11 +13,13 @@ import numpy as np
 
 from feilun import messages
 from feilun.data._warnings import label_warnings, source_warnings, split_warnings
-from feilun.data.content import content_key
+from feilun.data.content import content_key, row_key
 from feilun.data.outcome import Notice, SourceReport
 from feilun.data.reading import open_readings
 from feilun.data.sources.base import BadRow, Source
+from feilun.families.base import Family
 from feilun.store.dataset import Dataset
+from feilun.tasks import base as tasks
 from feilun.tasks.base import Processor, TaskBase
 from feilun.types import Example, Item
 
@@ -78,7 +80,7 @@ class Audit:
 def audit(data: Dataset, *, processor: Processor | None = None, divided: bool = True) -> Audit:
     """Looks at a data version. Tokens are counted when `processor` is given; `divided` tells
     whether its splits mean something."""
-    look = _Look(max(1, len(data) // _SAMPLE))
+    look = _Look(max(1, len(data) // _SAMPLE), tasks.get(data.schema.task).family)
     for example in data.examples():
         look.add(example)
     return look.result(processor, split_warnings(data.counts) if divided else [])
@@ -87,7 +89,7 @@ def audit(data: Dataset, *, processor: Processor | None = None, divided: bool = 
 def audit_source(source: Source, *, task: TaskBase, processor: Processor | None = None) -> Audit:
     """Looks at a file before it is added; nothing is written. Raises `InvalidData` when it cannot
     be read or its columns' roles cannot be told."""
-    look = _Look(None)
+    look = _Look(None, task.family)
     for reading in open_readings(source, task):
         before, bad = look.seen, look.bad
         for row in reading:
@@ -107,13 +109,15 @@ class _Look:
     """Counts rows as they go by. `step` says which rows are sampled: every so many; None where
     nobody knows how many there are, and the sample is thinned out as it grows."""
 
-    def __init__(self, step: int | None) -> None:
+    def __init__(self, step: int | None, family: Family) -> None:
+        self._family = family
         self.seen = self.bad = self.empty = 0
         self.sources: list[SourceReport] = []
         self._step = step or 1
         self._thin = step is None
         self._keys = bytearray()
         self._codes = array("i")
+        self._targets = array("q")
         self._lengths = array("Q")
         self._labels: dict[str, int] = {}
         self._splits: Counter[tuple[str, str]] = Counter()
@@ -129,7 +133,8 @@ class _Look:
     def add(self, example: Example) -> None:
         """A row that can be used."""
         self.seen += 1
-        item, label = example.item, example.label or ""
+        item, target = example.item, example.label or ""
+        label = self._family.stratum(target) if target else ""
         if label not in self._labels:
             self._labels[label] = len(self._labels)
             self._examples.append(_shown(item))
@@ -137,7 +142,8 @@ class _Look:
         self.empty += length == 0
         self._codes.append(self._labels[label])
         self._lengths.append(length)
-        self._keys += content_key(item)
+        self._keys += row_key(self._family, content_key(item), target)
+        self._targets.append(hash(target))
         self._splits[example.split, label] += 1
         if not (len(self._codes) - 1) % self._step:
             self._sample.append(item)
@@ -199,7 +205,7 @@ class _Look:
         if not self._codes:
             return 0, 0
         keys = np.frombuffer(self._keys, ">u8").reshape(-1, 2).astype(np.uint64)
-        codes = np.frombuffer(self._codes, np.int32)
+        codes = np.frombuffer(self._targets, np.int64)
         order = np.lexsort((keys[:, 1], keys[:, 0]))
         begins = np.ones(len(order), bool)
         begins[1:] = (np.diff(keys[order], axis=0) != 0).any(axis=1)

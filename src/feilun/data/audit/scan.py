@@ -10,10 +10,11 @@ import numpy as np
 
 from feilun.data.audit.scripts import WORDLESS, classify, garbled
 from feilun.data.clean.steps import is_blank
-from feilun.data.content import content_key
+from feilun.data.content import content_key, row_key
 from feilun.data.personal import KINDS, find
 from feilun.data.splits import SPLITS
 from feilun.store.dataset import Dataset
+from feilun.tasks import base as tasks
 from feilun.types import Item
 
 __all__ = ["Scan", "scan", "text_of", "texts"]
@@ -77,6 +78,7 @@ def scan(
     """Reads every row of `data` once."""
     names = list(data.schema.labels)
     places = {name: place for place, name in enumerate(names)}
+    family = tasks.get(data.schema.task).family
     keys, personal, broken, blank = bytearray(), bytearray(), bytearray(), bytearray()
     labels, splits, lengths = array("i"), array("b"), array("I")
     found: list[np.ndarray] = []
@@ -85,7 +87,7 @@ def scan(
     bits = {kind: 1 << place for place, kind in enumerate(KINDS)}
     for example in data.examples():
         item = example.item
-        keys += content_key(item)
+        keys += row_key(family, content_key(item), example.label)
         labels.append(places.get(example.label or "", -1))
         splits.append(_SPLIT[example.split])
         text = text_of(item)

@@ -88,7 +88,7 @@ def stage(
                             limit=_MAX_LABELS,
                             examples=shown,
                         )
-                    writer.add(_placed(one, f"{Path(table.name).name}:{number}"))
+                    writer.add(_placed(one, task, f"{Path(table.name).name}:{number}"))
                     if not rows % 4096:
                         tick(rows)
                 reports.append(
@@ -107,8 +107,9 @@ def stage(
     return Staged(Dataset(out), bad, empty, reasons, tuple(reports))
 
 
-def _placed(example: Example, place: str) -> Example:
-    return Example(row_id(example), example.item, example.label, "train", example.group, "", place)
+def _placed(example: Example, task: TaskBase, place: str) -> Example:
+    name = row_id(example, task)
+    return Example(name, example.item, example.label, "train", example.group, "", place)
 
 
 def sample_columns(

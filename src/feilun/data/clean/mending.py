@@ -24,7 +24,7 @@ from feilun.data.clean.named import NOTHING, Named
 from feilun.data.clean.recipe import Cleaning, kept
 from feilun.data.clean.steps import RowState, RowSteps
 from feilun.data.clean.tally import StepReport, Tally
-from feilun.data.content import content_key, stored_key
+from feilun.data.content import content_key, row_key, stored_key
 from feilun.data.splits import SPLITS
 from feilun.errors import EnvironmentProblem, InvalidData
 from feilun.store.dataset import INPUT, Dataset, writing
@@ -77,6 +77,7 @@ class Mending:
         """Reads the recipe of `previous` and makes everything ready. Raises `InvalidData` for
         labels that are not there and for steps that need texts where there are none,
         `EnvironmentProblem` when the vault of reversible masks is gone."""
+        self._family = task.family
         self._kinds = [(column.name, column.kind) for column in task.columns]
         self._texts = [i for i, (_, kind) in enumerate(self._kinds) if kind == "text"]
         earlier = [] if previous is None or self._forget else previous.info.get("recipe", [])
@@ -149,7 +150,7 @@ class Mending:
         self._masked.append(place)
         for at, text in zip(self._texts, state.texts, strict=True):
             cells[at] = text
-        new = stored_key(self._kinds, cells)
+        new = row_key(self._family, stored_key(self._kinds, cells), label)
         return state.label or "", new, _renamed(row_id, key, new)
 
     def rewrite(self, batch: Any, begin: int) -> Any:
@@ -166,18 +167,25 @@ class Mending:
         maskers = [steps.masker for steps in self._now if steps.masker is not None]
         ids = batch.column("row_id").to_pylist()
         columns = [batch.column(INPUT + name).to_pylist() for name, _ in self._kinds]
+        labels = batch.column("label").to_pylist()
         for number in (masked[first:last] - begin).tolist():
-            key = stored_key(self._kinds, [column[number] for column in columns])
+            key = self._key(columns, number, labels)
             for at in self._texts:
                 for masker in maskers:
                     columns[at][number] = masker(columns[at][number])[0]
-            new = stored_key(self._kinds, [column[number] for column in columns])
+            new = self._key(columns, number, labels)
             ids[number] = _renamed(ids[number], key, new)
         changed = {"row_id": strings(ids)}
         for at in self._texts:
             changed[INPUT + self._kinds[at][0]] = strings(columns[at])
         arrays = [changed.get(name, batch.column(name)) for name in batch.schema.names]
         return pa.record_batch(arrays, schema=batch.schema)
+
+    def _key(
+        self, columns: Sequence[Sequence[Any]], number: int, labels: Sequence[str | None]
+    ) -> bytes:
+        content = stored_key(self._kinds, [column[number] for column in columns])
+        return row_key(self._family, content, labels[number])
 
     # Rows that come in
 
@@ -202,7 +210,7 @@ class Mending:
                 cells[place] = text
             names = [name for name, _ in self._kinds]
             item = dict(zip(names, cells, strict=True)) if isinstance(item, Mapping) else cells[0]
-            key = content_key(item)
+            key = row_key(self._family, content_key(item), state.label)
             made = example.row_id.startswith(_FEEDBACK)
             example = replace(example, item=item, row_id="" if made else example.row_id)
             if key in self._dropped:

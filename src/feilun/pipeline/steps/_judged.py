@@ -11,12 +11,13 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from feilun.data.content import stored_key
+from feilun.data.content import row_key, stored_key
 from feilun.errors import InvalidData
 from feilun.feedback.to_data import SOURCE
 from feilun.pipeline.context import Context
 from feilun.store.dataset import INPUT, Dataset
 from feilun.store.records import DataVersion, ModelVersion
+from feilun.tasks import base as tasks
 from feilun.types import Split
 
 __all__ = ["Judged", "judged_rows", "newest"]
@@ -82,6 +83,7 @@ def judged_rows(context: Context, data: DataVersion, versions: Iterable[ModelVer
 
 def _keys(data: Dataset, split: Split) -> Iterator[bytes]:
     kinds = list(data.columns.items())
-    for batch in data.batches([INPUT + name for name, _ in kinds], split):
-        for values in zip(*(column.to_pylist() for column in batch.columns), strict=True):
-            yield stored_key(kinds, values)
+    family = tasks.get(data.schema.task).family
+    for batch in data.batches(["label", *(INPUT + name for name, _ in kinds)], split):
+        for label, *values in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+            yield row_key(family, stored_key(kinds, values), label)

@@ -14,6 +14,7 @@ from feilun.engines.base import open_engine
 from feilun.engines.card import read_card, write_card
 from feilun.pipeline.context import Context
 from feilun.store.dataset import Dataset
+from feilun.tasks._questions import questions
 
 __all__ = ["compress"]
 
@@ -46,7 +47,7 @@ def compress(context: Context, version: str, keep: bool = False) -> dict[str, An
             context.report,
         )
         chosen = made.folder(made.chosen)
-        point, notes = _calibrate(context, chosen, context.dataset(data))
+        point, notes = _calibrate(context, chosen, questions(context.dataset(data)))
         # Variants that were not chosen are measured, not kept: they can be built again.
         kept = artifacts.new()
         shutil.copytree(chosen, kept, dirs_exist_ok=True)

@@ -40,6 +40,7 @@ from feilun.pipeline.steps._used import explained, money
 from feilun.store.dataset import Dataset
 from feilun.store.records import DataVersion, ModelVersion
 from feilun.table import to_jsonable
+from feilun.tasks._questions import questions
 from feilun.training.settings import methods_for
 from feilun.types import Item, Progress, Split
 
@@ -65,7 +66,8 @@ def evaluate(
     model = catalog.model_version(version)
     data = newest(context, model)
     others = _others(context, model, baseline, below)
-    dataset = judged_rows(context, data, (model, *others.values()))
+    unseen = judged_rows(context, data, (model, *others.values()))
+    dataset = questions(unseen)
     family = context.task.family
     items, row_ids = dataset.items("test"), dataset.row_ids("test")
     truth = _truth(context, dataset, "test")
@@ -122,8 +124,8 @@ def evaluate(
         "report": ref,
         "rows": found.rows,
         "data": data.id,
-        "learned": dataset.left_out,
-        "selected": dataset.selected,
+        "learned": unseen.left_out,
+        "selected": unseen.selected,
         "promote": decision.promote,
         "verdict": decision.verdict,
         "headline": headline(found, decision),

@@ -1,0 +1,160 @@
+"""Recommendations from who took what: how much an item of the history speaks for each other one,
+summed; what is popular where nothing speaks. Answered inline.
+
+``items.json`` and ``users.json`` list names. ``weights.safetensors`` holds `taken` (items,) int64,
+how many users took each item; the histories of all users as `user_ends` (users + 1,) int64 and
+`user_items` int32; and, where the method learnt any, what each item speaks for as `ends`
+(items + 1,) int64, `places` int32 and `values` float32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
+
+from feilun.engines._inline import InlineEngine
+from feilun.engines.card import Card
+from feilun.errors import CorruptArtifact
+from feilun.families.ranking import DEPTH, SHOWN, Ranked
+from feilun.tasks import _asker
+from feilun.tasks._asker import Asker
+from feilun.types import Item
+
+__all__ = ["CONVERTS", "FORMATS", "ITEMS", "USERS", "WEIGHTS", "RecommenderEngine", "load"]
+
+FORMATS = ("recommender",)
+CONVERTS = False
+"""A version is served as it was trained: it is its own and only variant."""
+ITEMS, USERS, WEIGHTS = "items.json", "users.json", "weights.safetensors"
+
+_REASONS = 3
+"""Items of the history that an answer names as reasons, at most."""
+
+
+class RecommenderEngine(InlineEngine):
+    """Answers from a `recommender` version."""
+
+    name = "recommender"
+
+    def __init__(self, folder: Path, card: Card) -> None:
+        super().__init__(card)
+        self._repeat = bool(card.schema.settings.get("repeat", False))
+        try:
+            self._items: list[str] = msgspec.json.decode((folder / ITEMS).read_bytes())
+            users: list[str] = msgspec.json.decode((folder / USERS).read_bytes())
+            held = load_file(folder / WEIGHTS)
+            self._taken = held["taken"]
+            self._user_ends, self._user_items = held["user_ends"], held["user_items"]
+            known = len(self._items), len(users) + 1
+            if (len(self._taken), len(self._user_ends)) != known:
+                raise ValueError(f"{known} names, {len(self._taken)}, {len(self._user_ends)}")
+        except (OSError, KeyError, ValueError, msgspec.DecodeError, SafetensorError) as error:
+            raise CorruptArtifact("engines.bad_weights", file=folder, reason=repr(error)) from None
+        self._ends, self._places = held.get("ends"), held.get("places")
+        self._values = held.get("values")
+        self._item_place = {name: place for place, name in enumerate(self._items)}
+        self._user_place = {name: place for place, name in enumerate(users)}
+        self._popular = np.argsort(-self._taken, kind="stable")
+        self._share = self._taken / max(1, int(self._taken.max(initial=0)))
+
+    def raw(self, items: Sequence[Item]) -> np.ndarray:
+        found = np.empty(len(items), dtype=object)
+        for place, item in enumerate(items):
+            found[place] = self._ranked(_asker.read(item))
+        return found
+
+    def _ranked(self, asker: Asker) -> Ranked:
+        history = self._history(asker)
+        out = self._found(asker.exclude)
+        if not self._repeat:
+            out = np.union1d(out, history)
+        only = None if asker.candidates is None else self._found(asker.candidates)
+        best, scores, parts = self._speaks(history, out, only)
+        basis = "history" if len(best) else "popularity"
+        shown = asker.k or SHOWN
+        reasons = [self._because(item, history, parts) for item in best[:shown].tolist()]
+        if len(best) < DEPTH:
+            more = self._fill(best, out, only)
+            filler = np.zeros(len(more)) if len(best) else self._share[more]
+            best, scores = np.concatenate([best, more]), np.concatenate([scores, filler])
+        names = [self._items[place] for place in best.tolist()]
+        given = scores.tolist()
+        if asker.candidates is not None and len(names) < DEPTH:
+            # Items that nobody has taken yet come last: nothing speaks for them.
+            left_out = set(asker.exclude)
+            new = [
+                one
+                for one in asker.candidates
+                if one not in self._item_place and one not in left_out
+            ][: DEPTH - len(names)]
+            names, given = names + new, given + [0.0] * len(new)
+        return Ranked(names, given, reasons, len(self._items), shown, basis)
+
+    def _history(self, asker: Asker) -> np.ndarray:
+        """The places of what the user has taken and of what the call says he has."""
+        told = self._found(asker.history)
+        place = None if asker.user is None else self._user_place.get(asker.user)
+        if place is None:
+            return told
+        begin, end = self._user_ends[place : place + 2].tolist()
+        return np.union1d(told, self._user_items[begin:end])
+
+    def _found(self, names: Sequence[str]) -> np.ndarray:
+        places = {self._item_place[one] for one in names if one in self._item_place}
+        return np.array(sorted(places), np.int64)
+
+    def _speaks(
+        self, history: np.ndarray, out: np.ndarray, only: np.ndarray | None
+    ) -> tuple[np.ndarray, np.ndarray, tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """The items that the history speaks for, the best first, with their scores; and the parts:
+        of each entry the item of the history, the item it speaks for, and how much."""
+        nothing = np.zeros(0, np.int64)
+        if self._ends is None or self._places is None or self._values is None or not len(history):
+            return nothing, np.zeros(0), (nothing, nothing, np.zeros(0))
+        counts = self._ends[history + 1] - self._ends[history]
+        sources = np.repeat(history, counts)
+        starts = np.repeat(
+            self._ends[history] - np.concatenate([[0], counts.cumsum()[:-1]]), counts
+        )
+        entries = starts + np.arange(len(sources))
+        targets, values = self._places[entries].astype(np.int64), self._values[entries]
+        found, place = np.unique(targets, return_inverse=True)
+        scores = np.bincount(place, values, len(found))
+        able = (scores > 0) & ~np.isin(found, out)
+        if only is not None:
+            able &= np.isin(found, only)
+        found, scores = found[able], scores[able]
+        order = np.lexsort((found, -scores))[:DEPTH]
+        return found[order], scores[order], (sources, targets, values)
+
+    def _because(
+        self, item: int, history: np.ndarray, parts: tuple[np.ndarray, np.ndarray, np.ndarray]
+    ) -> list[str]:
+        """The items of the history that speak most for `item`."""
+        sources, targets, values = parts
+        mine = np.flatnonzero((targets == item) & (values > 0))
+        order = mine[np.argsort(-values[mine], kind="stable")][:_REASONS]
+        return [self._items[place] for place in sources[order].tolist()]
+
+    def _fill(self, best: np.ndarray, out: np.ndarray, only: np.ndarray | None) -> np.ndarray:
+        """What is popular beside `best`, up to `DEPTH` items in all."""
+        wanted = DEPTH - len(best)
+        if only is None:
+            # As many of the most popular as there can be others among them.
+            able = self._popular[: wanted + len(best) + len(out)]
+        else:
+            able = only[np.lexsort((only, -self._taken[only]))]
+        able = able[~(np.isin(able, out) | np.isin(able, best))]
+        return np.asarray(able[:wanted])
+
+
+def load(
+    folder: Path, card: Card, *, streams: int | None, threads: int | None
+) -> RecommenderEngine:
+    """Opens a `recommender` version; it answers in its caller's thread, so it takes no streams."""
+    return RecommenderEngine(folder, card)

@@ -1,0 +1,143 @@
+"""Which items of a catalogue a user will want next."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+
+from feilun.errors import InvalidData
+from feilun.families.ranking import DEPTH, RANKING, items_of
+from feilun.tasks import _asker, _recognise
+from feilun.tasks.base import Column, Features, Processor, TaskBase, TaskSettings
+from feilun.types import ColumnSample, Example, Item, Roles, Schema
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["Settings", "Task"]
+
+_USERS = (
+    "user", "user_id", "userid", "uid", "customer", "customer_id", "customerid", "client_id",
+    "member_id", "account_id", "reviewer_id", "visitor_id", "visitorid", "session_id",
+    "用户", "用户编号", "用户id", "用户名", "客户", "客户编号", "客户id", "会员", "会员编号",
+    "会员id", "买家", "买家id",
+)  # fmt: skip
+_ITEMS = (
+    "item", "item_id", "itemid", "iid", "movie_id", "movieid", "product_id", "productid", "product",
+    "sku", "asin", "article_id", "article", "book_id", "isbn", "song_id", "track_id", "artist_id",
+    "stock_code", "goods_id", "movie", "title",
+    "物品", "物品编号", "物品id", "商品", "商品编号", "商品id", "产品", "产品编号", "电影",
+    "电影编号", "电影id", "书名", "名称", "标题",
+)  # fmt: skip
+
+
+class Settings(TaskSettings):
+    """The ``[task]`` table of a project that recommends."""
+
+    repeat: bool = Field(
+        False, description="whether items that a user has taken already may be recommended again"
+    )
+    feature_bits: int = Field(
+        14, ge=8, le=24, description="drift hashes users and items into 2 to this power columns"
+    )
+
+
+class Task(TaskBase):
+    """Which items a user will want next, the likeliest first, from who took what: orders, clicks,
+    plays, ratings. A row is one user and one item.
+
+    The input is a user, or the items that somebody has taken (``history``), or both. A call may
+    also say how many items it wants (``k``), which it does not (``exclude``), and of which to
+    choose (``candidates``). An unknown user without a history gets what is popular, and the answer
+    says so.
+    """
+
+    summary = "tasks.recommendation"
+    Settings = Settings
+    family = RANKING
+    recurring = True
+    columns = (Column("user", "category", _USERS[1:]),)
+    label_aliases = _ITEMS
+    examples = (
+        Example("1", "1042", "tea"),
+        Example("2", '{"history":["kettle","tea"]}', "cup"),
+        Example("3", "小王", "茶壶"),
+    )
+
+    @property
+    def modality(self) -> str:
+        """``interactions``."""
+        return "interactions"
+
+    def recognise(self, columns: Sequence[ColumnSample]) -> Roles:
+        """User and item by their usual names. Raises `InvalidData` naming the columns where none is
+        called like a user."""
+        user = _recognise.named(columns, _USERS)
+        if user is None:
+            names = [column.name for column in columns]
+            raise InvalidData("tasks.no_input_column", kind="user", columns=names)
+        rest = [column for column in columns if column.name != user]
+        return Roles({"user": user}, label=_recognise.named(rest, _ITEMS))
+
+    def check(self, item: Item) -> Item:
+        """A user as text; JSON with sorted keys where more is said than that. Raises `InvalidData`
+        for what names neither a user nor a history."""
+        return _asker.canonical(item)
+
+    def question(
+        self, item: Item, targets: Sequence[str], earlier: Sequence[str] | None = None
+    ) -> tuple[Item, str | None]:
+        """Half of what the user took is told as history, beside what he took in `earlier` rows; the
+        rest is to be found. Which half is drawn by the ids of the rows. Of rows that stand in no
+        data version the user stays, because nothing else is known of him."""
+        asker = _asker.read(item)
+        taken = [one for target in targets for one in items_of(target)]
+        told = taken[: len(taken) // 2]
+        before = [one for target in earlier or () for one in items_of(target)]
+        history = [*asker.history, *before, *told]
+        user = asker.user if earlier is None else None
+        right = [one for one in taken[len(told) :] if one not in history]
+        return _asker.write(user, history), self.family.together(right or taken[len(told) :])
+
+    def without_options(self, item: Item) -> Item:
+        """The user, or the history."""
+        asker = _asker.read(item)
+        return _asker.write(asker.user, asker.history)
+
+    def input_schema(self) -> dict[str, Any]:
+        """A user, or an object that says more."""
+        one = {"anyOf": [{"type": "string", "maxLength": _asker.LONGEST}, {"type": "number"}]}
+        several = {"type": "array", "items": one}
+        more = {
+            "type": "object",
+            "properties": {
+                "user": one,
+                "history": several,
+                "exclude": several,
+                "candidates": several,
+                "k": {"type": "integer", "minimum": 1, "maximum": DEPTH},
+            },
+            "additionalProperties": False,
+        }
+        return {"anyOf": [*one["anyOf"], more]}
+
+    def features(
+        self, settings: Mapping[str, Any], state: Mapping[str, Any] | None = None
+    ) -> Features:
+        """The user and the items of the history, hashed, by which calls are compared."""
+        return _asker.Marks(Settings(**settings).feature_bits)
+
+    def processor(self, folder: Path | str | None, settings: Mapping[str, Any]) -> Processor:
+        """There is none: no encoder reads users."""
+        raise InvalidData("tasks.no_encoder_of_users", task=self.name)
+
+    def load(self, base: Path | str | None, schema: Schema) -> torch.nn.Module:
+        """There is none."""
+        raise InvalidData("tasks.no_encoder_of_users", task=self.name)
+
+    def encoder(self, base: Path) -> torch.nn.Module:
+        """There is none."""
+        raise InvalidData("tasks.no_encoder_of_users", task=self.name)
