@@ -66,7 +66,9 @@ def test_copies_are_counted_and_are_the_first_to_go(base: Path) -> None:
 
 
 def test_methods_stand_from_the_lowest_rung_to_the_highest() -> None:
-    assert methods() == ["crf", "linear", "head", "trees", "lora", "full"]
+    assert methods() == [
+        "crf", "linear", "popularity", "head", "neighbours", "trees", "lora", "full",
+    ]  # fmt: skip
 
 
 def test_auto_says_that_no_encoder_reads_pairs_of_texts(base: Path) -> None:
