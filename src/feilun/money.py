@@ -46,6 +46,12 @@ class Tariff:
             begin = until
         return (thousandths + 500) // 1000
 
+    def most(self, units: int) -> int:
+        """What `units` may cost at most, wherever the month stands."""
+        dearest = max(per_1000 for _, per_1000 in self.tiers)
+        # One more, because both ends of the month's total are rounded.
+        return -(-units * dearest // 1000) + 1 if units and dearest else 0
+
     def amount(self, before: int, units: int) -> int:
         """What `units` more cost after `before` of the same month. The amounts of a month's calls
         add up to `total` of its volume, to the last micro-unit, however the calls were cut."""

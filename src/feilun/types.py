@@ -99,7 +99,8 @@ class Usage:
     """What an answer consumed. `tokens` counts real tokens (no padding), `pixels` input pixels.
 
     `queue_seconds` is how long its first input waited to be prepared and its last for a batch,
-    `encode_seconds` its share of the time that preparing took (tokens, decoded pictures).
+    `encode_seconds` its share of the time that preparing took (tokens, decoded pictures). `units`
+    are further counts that may be charged, by their names: ``tokens_in``, ``tokens_out``.
     """
 
     inputs: int = 0
@@ -108,6 +109,7 @@ class Usage:
     engine_seconds: float = 0.0
     queue_seconds: float = 0.0
     encode_seconds: float = 0.0
+    units: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,23 +117,33 @@ class EngineRequest:
     """A call as an engine sees it: decoded items and whether all class scores are wanted. Turns go
     round the `customer` names that wait. What still waits at `deadline` (of `time.monotonic`) is
     dropped; None waits for ever. `vectors` adds the ``vector`` of each item to its output, where
-    the model has one."""
+    the model has one. `stream` asks for texts in pieces, `options` say how to write them
+    (``max_tokens``)."""
 
     items: Sequence[Item]
     all_scores: bool = False
     customer: str = ""
     deadline: float | None = None
     vectors: bool = False
+    stream: bool = False
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
     """A piece of an engine's answer; the last one carries `usage`. A classifier yields just one.
-    `costs` are the tokens or pixels of each input, where the engine counts them."""
+    `costs` are the tokens or pixels of each input, where the engine counts them.
 
-    outputs: Sequence[Output]
+    Of a stream, `delta` is the text that is added to the answer of input `index`, and `usage` what
+    the call has consumed up to here; the `final` piece has no text and the whole answer in
+    `outputs`."""
+
+    outputs: Sequence[Output] = ()
     usage: Usage | None = None
     costs: Sequence[int] | None = None
+    index: int = 0
+    delta: str = ""
+    final: bool = False
 
 
 @dataclass(frozen=True, slots=True)

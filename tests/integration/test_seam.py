@@ -1,7 +1,8 @@
 """Tasks of another distribution, each one file, go round the whole wheel without a change here.
 
-`tests/toys/toy_tasks` brings a text that becomes a number and a picture that becomes a box, the
-latter with a family, a method and an engine of its own. They are found by their entry points.
+`tests/toys/toy_tasks` brings a text that becomes a number, a picture that becomes a box (with a
+family, a method and an engine of its own) and a text that becomes another one, written token by
+token. They are found by their entry points.
 """
 
 from __future__ import annotations
@@ -22,10 +23,13 @@ POINTS = """
 [feilun.tasks]
 toy-ratings = toy_tasks.ratings
 toy-spots = toy_tasks.spots
+toy-glossary = toy_tasks.glossary
 [feilun.methods]
 spots = toy_tasks.spots
+glossary = toy_tasks.glossary
 [feilun.engines]
 spots = toy_tasks.spots
+glossary = toy_tasks.glossary
 """
 WORDS = {"awful": 1, "poor": 2, "fair": 3, "good": 4, "lovely": 5}
 SERVE = """
@@ -47,6 +51,59 @@ with Workspace(".") as workspace, temporary_server(workspace.folder, workspace.s
         usage = http.get("/v1/usage").json()
         titles = list(http.get("/openapi.json").json()["components"]["schemas"])
 print(json.dumps({"said": said, "usage": usage, "titles": titles}))
+"""
+STREAM = """
+import json, sys, time
+import httpx
+from feilun.billing.plans import parse_plan, set_plan, subscribe
+from feilun.project import Workspace
+from feilun.serving.process import temporary_server
+
+plan = {"currency": "EUR", "rates": [
+    {"unit": "tokens_in", "tiers": [{"per_1000": "1.00"}]},
+    {"unit": "tokens_out", "tiers": [{"per_1000": "5.00"}]},
+]}
+
+def pieces(http, text, most=None):
+    body = {"model": "glossary", "inputs": text, "stream": True}
+    got = []
+    with http.stream("POST", "/v1/predict", json=body) as answer:
+        status, kind = answer.status_code, answer.headers["content-type"]
+        for line in answer.iter_lines():
+            if line.startswith("data: "):
+                got.append(line[6:])
+                if most is not None and len(got) == most:
+                    break
+    return {"status": status, "kind": kind, "got": got, "held": len(ledger.holds())}
+
+def settled(calls):
+    until = time.monotonic() + 60
+    while True:
+        events = [one for one in ledger.events() if one.project == "glossary"]
+        done = [one for one in events if one.kind in ("settle", "release")]
+        if len(done) == calls:
+            return done[-1]
+        assert time.monotonic() < until, events
+        time.sleep(0.02)
+
+with Workspace(".") as workspace, temporary_server(workspace.folder, workspace.settings) as address:
+    ledger, catalog = workspace.store.ledger, workspace.store.catalog
+    set_plan(catalog, "tokens", parse_plan(plan, "here"))
+    key = workspace.create_key("Ada")
+    subscribe(catalog, next(one.id for one in catalog.customers() if one.name == "Ada"), "tokens")
+    found = []
+    headers = {"Authorization": f"Bearer {key.secret}"}
+    time.sleep(2)
+    with httpx.Client(base_url=address, headers=headers, trust_env=False, timeout=30) as http:
+        for number, (text, most) in enumerate(json.loads(sys.argv[1]), 1):
+            one = pieces(http, text, most)
+            end = settled(number)
+            held = [e for e in ledger.events() if e.call_id == end.call_id and e.kind == "hold"]
+            found.append({**one, "kind_of_end": end.kind, "outcome": end.outcome,
+                          "units": dict(end.units), "amount": end.amount,
+                          "most": held[0].amount, "open": len(ledger.holds())})
+        usage = http.get("/v1/usage").json()
+print(json.dumps({"streams": found, "usage": usage}))
 """
 
 
@@ -149,7 +206,76 @@ def test_a_picture_becomes_a_box(site: Path, tmp_path: Path) -> None:
     assert "ToySpotsOutput" in found["titles"]
 
 
-@pytest.mark.parametrize("name", ["toy-ratings", "toy-spots"])
+def _glossary(folder: Path) -> Path:
+    words = {"good": "gut", "tea": "Tee", "lamp": "Lampe", "old": "alt", "and": "und", "is": "ist"}
+    draw = random.Random(0)
+    path = folder / "glossary.csv"
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(("text", "translation"))
+        for _ in range(120):
+            drawn = draw.choices(list(words), k=draw.randrange(3, 7))
+            writer.writerow((" ".join(drawn), " ".join(words[word] for word in drawn)))
+    return path
+
+
+def test_a_text_becomes_another_token_by_token(site: Path, tmp_path: Path) -> None:
+    _feilun(site, tmp_path, "init", "glossary", "--task", "toy-glossary")
+    _feilun(site, tmp_path, "data", "add", str(_glossary(tmp_path)))
+    turned = json.loads(_feilun(site, tmp_path, "run", "--json"))
+    assert [rung["method"] for rung in turned["rungs"]] == ["glossary"]
+    assert turned["rungs"][0]["promoted"]
+    judged = json.loads(_feilun(site, tmp_path, "evaluate", "--json"))
+    assert judged["metrics"]["exact_match"]["value"] > 0.9
+    assert judged["metrics"]["chrf"]["low"] > 0.9
+
+    script = tmp_path / "serve.py"
+    script.write_text(SERVE, "utf-8")
+    asked = json.dumps([f"cup {number}" for number in range(30)])  # a word that it does not know
+    done = _python(site, tmp_path, str(script), "glossary", asked, '"Tasse"')
+    found = json.loads(done.splitlines()[-1])
+    assert found["said"][0] == {"generated_text": "cup 0"}
+    assert "ToyGlossaryOutput" in found["titles"]
+    assert json.loads(_feilun(site, tmp_path, "update", "--json"))["promoted"]
+
+    long = "slow " + "tea " * 300
+    streams = [("good tea and lamp", None), (long, 5), ("good old crash tea", None)]
+    streams += [("crash", None), ("x " * 500, None)]
+    script.write_text(STREAM, "utf-8")
+    said = json.loads(_python(site, tmp_path, str(script), json.dumps(streams)).splitlines()[-1])
+    whole, left, died, stillborn, cut = said["streams"]
+
+    assert whole["kind"] == "text/event-stream; charset=utf-8"
+    *deltas, last, end = whole["got"]
+    assert [json.loads(one)["delta"] for one in deltas] == ["gut", " Tee", " und", " Lampe"]
+    assert json.loads(last)["outputs"] == [{"generated_text": "gut Tee und Lampe"}]
+    assert json.loads(last)["usage"] == {"inputs": 1, "tokens_in": 4, "tokens_out": 4}
+    assert end == "[DONE]"
+    assert (whole["kind_of_end"], whole["outcome"]) == ("settle", "ok")
+    assert whole["amount"] == 4 * 1000 + 4 * 5000
+    assert whole["most"] >= 4 * 1000 + 400 * 5000  # all that it could have come to
+
+    # One that vanished is charged for what had left, and the engine went no further.
+    assert (left["kind_of_end"], left["outcome"]) == ("settle", "disconnected")
+    assert 5 <= left["units"]["tokens_out"] < 100
+    assert left["amount"] == 301 * 1000 + left["units"]["tokens_out"] * 5000
+
+    # Where the engine died the two words before are charged, and no input.
+    assert json.loads(died["got"][-1])["error"]["code"] == "api.internal"
+    assert (died["kind_of_end"], died["units"]["tokens_out"]) == ("settle", 2)
+    assert died["units"].get("inputs", 0) == 0
+    assert died["amount"] == 4 * 1000 + 2 * 5000
+    assert (stillborn["status"], stillborn["kind_of_end"]) == (500, "release")
+    assert stillborn["amount"] == -stillborn["most"]
+    assert json.loads(cut["got"][-2])["outputs"][0]["finish_reason"] == "length"
+    assert cut["units"]["tokens_out"] == 400
+
+    assert all(one["open"] == 0 for one in said["streams"])
+    total = sum(one["amount"] for one in said["streams"] if one["kind_of_end"] == "settle")
+    assert float(said["usage"]["total"][0]["amount"]) == pytest.approx(total / 1e6)
+
+
+@pytest.mark.parametrize("name", ["toy-ratings", "toy-spots", "toy-glossary"])
 def test_they_are_offered_and_described(site: Path, tmp_path: Path, name: str) -> None:
     shown = _feilun(site, tmp_path, "init", "--help")
     assert name in "".join(shown.split())  # lines may end inside a name
@@ -158,7 +284,8 @@ def test_they_are_offered_and_described(site: Path, tmp_path: Path, name: str) -
 
 
 @pytest.mark.parametrize(
-    ("file", "chosen"), [("test_families.py", "numbers or boxes"), ("test_tasks.py", "toy")]
+    ("file", "chosen"),
+    [("test_families.py", "numbers or boxes or generation"), ("test_tasks.py", "toy")],
 )
 def test_contract_tests_run_over_them(site: Path, file: str, chosen: str) -> None:
     tests = str(ROOT / "tests" / "contract" / file)

@@ -44,6 +44,7 @@ class PredictBody(msgspec.Struct, forbid_unknown_fields=True):
     model: str | None = None
     all_scores: bool = False
     explain: bool = False
+    stream: bool = False
 
 
 T = TypeVar("T")

@@ -18,19 +18,21 @@ from feilun.api.context import Api
 from feilun.api.idempotency import replay
 from feilun.api.trace import Trace
 from feilun.billing.passage import Passage
+from feilun.billing.rating import Lines
 from feilun.serving.caller import caller
 from feilun.serving.served import Served
 from feilun.store.ids import new_id
 from feilun.store.records import ApiKey, Event, LedgerCall, Prediction
 from feilun.types import Item, Output, Usage
 
-__all__ = ["Answer", "Answered", "Call", "answer", "usage_counts"]
+__all__ = ["Answer", "Answered", "Call", "answer", "charge", "log_rows", "usage_counts"]
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
     """What is asked: who asks, at which endpoint, which version answers, about what. `vectors` are
-    asked for instead of labels; they leave no rows for feedback."""
+    asked for instead of labels; they leave no rows for feedback. `options` say how texts are
+    written."""
 
     key: ApiKey
     endpoint: str
@@ -39,6 +41,7 @@ class Call:
     all_scores: bool = False
     explain: bool = False
     vectors: bool = False
+    options: Mapping[str, Any] = field(default_factory=dict)
     trace: Trace = field(default_factory=Trace)
 
 
@@ -68,13 +71,15 @@ async def answer(api: Api, call: Call, render: Callable[[Answered], bytes]) -> A
         trace.lap("engine")
         if caller.get().gone:
             raise Disconnected  # nobody is there to be answered: nothing is charged
-        charge = _charge(api, call, answered)
+        units = {"calls": 1, **usage_counts(answered.usage)}
+        lines = api.rates.lines(call.key.customer, served.project, call.endpoint)
+        event = charge(api, call, answered, units, lines)
         kept = trace.claim.keep(answered.call_id, body) if trace.claim is not None else None
-        outcome = await api.meter.record(LedgerCall([charge], _log_rows(call, answered), kept))
+        outcome = await api.meter.record(LedgerCall([event], log_rows(call, answered), kept))
         trace.lap("ledger")
         if outcome.earlier is not None:  # another server was faster, and its answer is charged
             return replay(outcome.earlier)
-        passage.settle(charge.units, sum(outcome.amounts))
+        passage.settle(units, sum(outcome.amounts))
     usage = answered.usage
     api.metrics.answered(served.id, usage.inputs, usage.tokens, usage.engine_seconds)
     if served.abstains:
@@ -86,7 +91,11 @@ async def _ask(call: Call) -> Answered:
     served = call.served
     everything = call.all_scores or call.explain
     outputs, usage = await served.answer(
-        call.items, everything, call.vectors, customer=call.key.customer
+        call.items,
+        everything,
+        call.vectors,
+        customer=call.key.customer,
+        options=call.options,
     )
     reasons = None
     if call.explain:
@@ -103,19 +112,21 @@ def usage_counts(usage: Usage) -> dict[str, int]:
         counts["tokens"] = usage.tokens
     if usage.pixels:
         counts["pixels"] = usage.pixels
+    counts.update(usage.units)
     return counts
 
 
-def _charge(api: Api, call: Call, answered: Answered) -> Event:
+def charge(
+    api: Api, call: Call, answered: Answered, units: Mapping[str, int], lines: Lines
+) -> Event:
+    """The ledger's event for what an answer used, by the prices of `lines`."""
     served, key, usage = call.served, call.key, answered.usage
-    units = {"calls": 1, **usage_counts(usage)}
-    rating = api.rates.rate(key.customer, served.project, call.endpoint, units)
     return Event(
         call_id=answered.call_id,
         units=units,
-        price_version=rating.price_version,
-        rates=rating.rates,
-        currency=rating.currency or served.serving.currency,
+        price_version=lines.price_version,
+        rates=lines.rated(units),
+        currency=lines.currency or served.serving.currency,
         customer=key.customer,
         key_id=key.id,
         project=served.project,
@@ -127,7 +138,8 @@ def _charge(api: Api, call: Call, answered: Answered) -> Event:
     )
 
 
-def _log_rows(call: Call, answered: Answered) -> list[Prediction]:
+def log_rows(call: Call, answered: Answered) -> list[Prediction]:
+    """What is kept of an answer for feedback, as long as the key's inputs may be."""
     if call.vectors:
         return []
     served, key = call.served, call.key

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from time import monotonic
+from typing import Any
 
 from feilun.api.claim import Retries
 from feilun.api.metrics import Metrics
@@ -45,6 +46,8 @@ class Api:
         self.metrics.registry.register(ServingCollector(self.models))
         self.costs = CostCarry()
         self.retries = Retries()
+        self.ending: set[asyncio.Task[Any]] = set()
+        """Ends of streams that are being written down, whoever has gone meanwhile."""
         self._meter: Meter | None = None
         self._secret = ""
         self._look_lock = asyncio.Lock()
@@ -79,6 +82,7 @@ class Api:
             yield
         finally:
             await self.service.stop()
+            await asyncio.gather(*self.ending, return_exceptions=True)
             await asyncio.to_thread(self._meter.close)
             await asyncio.to_thread(housekeeper.close)
             await keeper.stop()

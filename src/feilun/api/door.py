@@ -12,7 +12,7 @@ from functools import partial
 from time import perf_counter
 from typing import Any
 
-from feilun.api.answer import Answer
+from feilun.api.answer import EVENTS, Answer, Streamed
 from feilun.api.body import Disconnected, Receive, again, read_body
 from feilun.api.context import Api
 from feilun.api.cors import open_to
@@ -36,6 +36,9 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 MANAGEMENT_BODY = 1024 * 1024
 """Bytes of a body that no route takes, but those for predictions of callers who may ask."""
+
+_UNBUFFERED = (b"x-accel-buffering", b"no")
+"""Asks proxies to pass each piece on."""
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 
@@ -111,7 +114,7 @@ class Door:
     async def _answer(
         self,
         scope: Scope,
-        call: Callable[[], Awaitable[Answer]],
+        call: Callable[[], Awaitable[Answer | Streamed]],
         headers: dict[bytes, bytes],
         request_id: str,
         send: Send,
@@ -119,6 +122,8 @@ class Door:
         more: Sequence[tuple[bytes, bytes]]
         try:
             answer = await call()
+            if isinstance(answer, Streamed):
+                return await self._stream(scope, answer, headers, request_id, send)
             status, body, more = 200, answer.body, answer.headers
         except Disconnected:
             raise
@@ -127,6 +132,41 @@ class Door:
             more = error_headers(error)
         await self._send(send, status, body, request_id, more)
         return status
+
+    async def _stream(
+        self,
+        scope: Scope,
+        answer: Streamed,
+        headers: dict[bytes, bytes],
+        request_id: str,
+        send: Send,
+    ) -> int:
+        """Writes an answer in pieces. An error before the first is raised; a later one is the last
+        piece, in the one error shape."""
+        begun = False
+
+        async def write(part: bytes) -> None:
+            nonlocal begun
+            if not begun:
+                begun = True
+                await send({"type": "http.response.start", "status": 200, "headers": head})
+            await send({"type": "http.response.body", "body": part, "more_body": True})
+
+        head = [*self._headers, EVENTS, _UNBUFFERED, (b"x-request-id", request_id.encode())]
+        try:
+            await answer.run(write)
+        except Disconnected:
+            raise
+        except Exception as error:
+            if not begun:
+                raise
+            _, body = error_body(error, request_id, language_of(headers), scope["path"])
+            await write(b"data: " + body + b"\n\n")
+        finally:
+            for ended in answer.ended:
+                ended()
+        await send({"type": "http.response.body", "body": b""})
+        return 200
 
     async def _pass_on(
         self,

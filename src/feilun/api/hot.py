@@ -6,20 +6,14 @@ The router knows them too, for the OpenAPI document and for the methods that the
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 
-from feilun.api.body import Receive
-from feilun.api.call import Answer
-from feilun.api.context import Api
+from feilun.api.idempotency import Handler
 from feilun.api.inference_protocol import infer
 from feilun.api.openai import embed
 from feilun.api.predict import predict
-from feilun.api.trace import Trace
 
 __all__ = ["Handler", "find"]
-
-Handler = Callable[[Api, Mapping[bytes, bytes], Receive, Trace], Awaitable[Answer]]
 
 _PATHS: dict[str, Handler] = {"/v1/predict": predict, "/v1/embeddings": embed}
 _INFER = re.compile(r"/v2/models/([^/]+)(?:/versions/([^/]+))?/infer")

@@ -3,7 +3,8 @@
 A key is the customer's own word for one request, 1 to 255 visible ASCII characters. Its answer is
 kept for 24 hours in the commit that charges it, so that it holds over restarts and between servers
 on one database. While the first of several is under way here, the others wait for it; on another
-server they are computed too, and the ledger lets one of them win.
+server they are computed too, and the ledger lets one of them win. Of a stream the whole is kept;
+one that broke off is charged for what was delivered, and leaves its key free.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import re
 from collections.abc import Awaitable, Callable, Mapping
 from hashlib import sha256
 
-from feilun.api.answer import Answer, framing
+from feilun.api.answer import Answer, Streamed, framing
 from feilun.api.body import Receive, again, read_body
 from feilun.api.claim import Claim
 from feilun.api.context import Api
@@ -29,7 +30,7 @@ REPLAYED = ((b"idempotency-replayed", b"true"),)
 
 _KEY = re.compile(rb"[\x21-\x7e]{1,255}")
 
-Handler = Callable[[Api, Mapping[bytes, bytes], Receive, Trace], Awaitable[Answer]]
+Handler = Callable[[Api, Mapping[bytes, bytes], Receive, Trace], Awaitable[Answer | Streamed]]
 
 
 async def once(
@@ -38,7 +39,7 @@ async def once(
     headers: Mapping[bytes, bytes],
     receive: Receive,
     trace: Trace,
-) -> Answer:
+) -> Answer | Streamed:
     """Answers a request by `target` (method, path, handler), or as it was answered before.
 
     Raises `UsageError` for a key that is none, `InvalidData` (422) for one that was used for
@@ -55,14 +56,19 @@ async def once(
     digest = sha256(f"{method}\n{path}\n".encode() + body)
     claim = Claim(key.customer, given.decode("ascii"), digest.hexdigest())
     mine = await api.retries.first(claim)
+    answer: Answer | Streamed | None = None
     try:
         earlier = await asyncio.to_thread(_earlier, api, key, claim)
         if earlier is not None:
             return replay(earlier)
         trace.claim = claim
-        return await handler(api, headers, again(body, receive), trace)
+        answer = await handler(api, headers, again(body, receive), trace)
+        return answer
     finally:
-        api.retries.done(claim, mine)
+        if isinstance(answer, Streamed):  # the others wait for its end
+            answer.ended.append(lambda: api.retries.done(claim, mine))
+        else:
+            api.retries.done(claim, mine)
 
 
 def replay(earlier: Idempotent) -> Answer:

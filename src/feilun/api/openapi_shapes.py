@@ -223,6 +223,11 @@ def bodies(lang: messages.Language, inputs: list[Any], example: Any) -> dict[str
                     "default": False,
                     "description": messages.t("api.schema_explain", lang, limit=MAX_EXPLAINED),
                 },
+                "stream": {
+                    "type": "boolean",
+                    "default": False,
+                    "description": messages.t("api.schema_stream", lang),
+                },
             },
             "examples": [{"model": "reviews", "inputs": [example]}],
         },

@@ -11,12 +11,14 @@ from collections.abc import Mapping
 
 import msgspec
 
+from feilun.api.answer import Answer, Streamed
 from feilun.api.body import PredictBody, Receive, decode, to_items
-from feilun.api.call import Answer, Answered, Call, answer, usage_counts
+from feilun.api.call import Answered, Call, answer, usage_counts
 from feilun.api.context import Api
 from feilun.api.opening import find_model, opened
+from feilun.api.stream import Events, streamed
 from feilun.api.trace import Trace
-from feilun.errors import PayloadTooLarge
+from feilun.errors import PayloadTooLarge, UsageError
 from feilun.serving.limits import MAX_EXPLAINED
 from feilun.serving.served import Served
 from feilun.types import Item
@@ -34,7 +36,7 @@ _LONG_TAGGED = 256 * 1024
 
 async def predict(
     api: Api, headers: Mapping[bytes, bytes], receive: Receive, trace: Trace
-) -> Answer:
+) -> Answer | Streamed:
     """``POST /v1/predict``."""
     key, raw = await opened(api, headers, receive, trace)
     body = decode(_decoder, raw)
@@ -42,6 +44,10 @@ async def predict(
     with served.enter():
         items = await _prepare(served, raw, body)
         call = Call(key, endpoint, served, items, body.all_scores, body.explain, trace=trace)
+        if body.stream:
+            if len(items) != 1 or body.explain:
+                raise UsageError("api.stream_one", given=len(items), param="stream")
+            return streamed(api, call, Events(call))
         return await answer(api, call, lambda answered: _render(served, body, answered))
 
 

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.security import HTTPBearer
 from pydantic import BaseModel, ConfigDict, Field
 
+from feilun.api.answer import whole
 from feilun.api.context import Api
 from feilun.api.json_route import JsonRoute
 from feilun.api.metrics import CONTENT_TYPE
@@ -87,7 +88,7 @@ async def post_predict(
     """
     # The door answers this path before the router sees it; here it is for tests and documentation.
     headers = dict(request.scope["headers"])
-    answer = await predict(api, headers, request.receive, Trace())
+    answer = await whole(await predict(api, headers, request.receive, Trace()))
     return Response(answer.body, media_type="application/json")
 
 

@@ -6,7 +6,8 @@ committed the next gathers, so that a lone call waits for nothing and many calls
 
 Around each commit the keys are asked again. A call whose key was revoked or has expired is not
 written; where that happened during the commit, its answer is withheld and its charge credited. So
-is a charge of which nobody knew whether it was committed when its caller was refused.
+is a charge of which nobody knew whether it was committed when its caller was refused. What ends a
+hold is written whatever became of the key: it is about what was delivered before.
 """
 
 from __future__ import annotations
@@ -179,7 +180,7 @@ class Meter:
             return
         self._gate.look_again()
         for call in group:
-            if call.what.key_id is not None and not self._gate.valid(call.what.key_id):
+            if call.what.asks and not self._gate.valid(call.what.key_id or ""):
                 call.error = Unauthorized("billing.key_ended")
 
     def _write(self, group: Sequence[_Call]) -> None:
@@ -190,7 +191,10 @@ class Meter:
         except EnvironmentProblem:
             # Perhaps it did commit, and only the word of it was lost. A kept answer waits for its
             # retry; the others will never be given.
-            lost = [call.what for call in group if call.what.idempotent is None]
+            # An answer that ends a hold was given before: whoever gave it tries again.
+            lost = [
+                call.what for call in group if call.what.idempotent is None and not call.what.ends
+            ]
             self._doubtful = (self._doubtful + lost)[-_MOST_DOUBTFUL:]
             raise
         for call, outcome in zip(group, outcomes, strict=True):
@@ -202,15 +206,19 @@ class Meter:
             withheld = [
                 call
                 for call in group
-                if call.what.key_id is not None and not self._gate.valid(call.what.key_id)
+                if call.what.asks and not self._gate.valid(call.what.key_id or "")
             ]
             error: FeilunError = Unauthorized("billing.key_ended")
         except EnvironmentProblem as problem:  # nobody can say whose keys work
             for call in group:
-                call.error = call.error or problem
+                if not call.what.ends:
+                    call.error = call.error or problem
             # A kept answer waits for its retry, which asks for the key again: credited now, it
             # might be given by another server before the credit is there.
-            withheld, error = [call for call in group if call.what.idempotent is None], problem
+            withheld = [
+                call for call in group if call.what.idempotent is None and not call.what.ends
+            ]
+            error = problem
         for call in withheld:
             call.error = call.error or error
             if call.outcome is not None and call.outcome.written:

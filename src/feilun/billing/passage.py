@@ -24,11 +24,13 @@ class Passage:
     __slots__ = (
         "_endpoint",
         "_gates",
+        "_held",
         "_inputs",
         "_key",
         "_limits",
         "_lines",
         "_money",
+        "_most",
         "_project",
         "_quotas",
         "_slots",
@@ -37,13 +39,23 @@ class Passage:
     )
 
     def __init__(
-        self, limits: Limits, key: ApiKey, project: str, endpoint: str, inputs: int
+        self,
+        limits: Limits,
+        key: ApiKey,
+        project: str,
+        endpoint: str,
+        inputs: int,
+        most: tuple[Mapping[str, int], int] | None = None,
     ) -> None:
+        """`most` are the units of a call that holds them before it begins, and what they may come
+        to; else both are reckoned from what calls usually use."""
         self._limits = limits
         self._key = key
         self._project = project
         self._endpoint = endpoint
         self._inputs = inputs
+        self._most = most
+        self._held = 0
         self._gates: tuple[Gate, ...] = ()
         self._slots: list[Lease] = []
         self._quotas: list[Lease] = []
@@ -79,6 +91,13 @@ class Passage:
     ) -> None:
         self._leave()
 
+    def held(self) -> None:
+        """The hold is on record: from now on the ledger counts it."""
+        for _, lease, taken in self._money:
+            lease.settle(taken, taken)
+            self._held = taken
+        self._money = [(gate, lease, 0) for gate, lease, _ in self._money]
+
     def settle(self, units: Mapping[str, int], amount: int | None = None) -> None:
         """The call is on record with `units` and `amount` (default: what its prices give where the
         month stands, as far as this server knows)."""
@@ -90,11 +109,15 @@ class Passage:
         if self._volumes is None:
             return
         came_to = self._price(units, self._units)
+        final = came_to if amount is None else amount
         for _, lease, taken in self._money:
-            lease.settle(taken, came_to if amount is None else amount)
+            if self._held:  # what it left over is free for whoever asks the ledger
+                lease.spent += final - self._held
+            else:
+                lease.settle(taken, final)
         # Kept for the headers; nothing of it is given back any more.
         self._money = [(gate, lease, 0) for gate, lease, _ in self._money]
-        self._units = {}
+        self._units, self._held = {}, 0
 
     def allowance(self) -> tuple[int, int, float] | None:
         """The rate as headers tell it: its burst, the calls that may begin at once, the seconds
@@ -175,6 +198,8 @@ class Passage:
         self._volumes = await limits.volumes(self._key.customer, month, again=False)
         asked = False
         amount = self._price(expected, {})
+        if self._most is not None:
+            amount = self._most[1]
         self._units = expected
         for gate in self._gates:
             lease = limits.budget(gate, found.currency)
@@ -195,6 +220,8 @@ class Passage:
             await limits.volumes(self._key.customer, month, again=True)
 
     def _expected(self) -> dict[str, int]:
+        if self._most is not None:
+            return {line.unit: self._most[0].get(line.unit, 0) for line in self._lines}
         usual = self._limits.usual
         known = {"calls": 1, "inputs": self._inputs}
         return {
@@ -241,8 +268,9 @@ class Passage:
         for lease in self._quotas:
             lease.give_back(self._inputs)
         for _, lease, taken in self._money:
+            lease.spent -= self._held
             if taken:
                 lease.give_back(taken)
         if self._volumes is not None and self._units:
             self._price({}, self._units)
-        self._slots, self._quotas, self._units = [], [], {}
+        self._slots, self._quotas, self._units, self._held = [], [], {}, 0

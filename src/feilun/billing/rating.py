@@ -49,6 +49,18 @@ class Lines:
     currency: str | None
     until: datetime
 
+    def rated(self, units: Mapping[str, int]) -> tuple[Rated, ...]:
+        """The lines that count any of `units`."""
+        return tuple(
+            Rated(line.name, units[line.unit], line.tariff)
+            for line in self.lines
+            if units.get(line.unit)
+        )
+
+    def most(self, units: Mapping[str, int]) -> int:
+        """What `units` may cost at most, wherever the month stands, in micro-units."""
+        return sum(rated.tariff.most(rated.units) for rated in self.rated(units))
+
 
 @dataclass(frozen=True, slots=True)
 class Rating:
@@ -125,12 +137,7 @@ class RateBook:
     ) -> Rating:
         """How one call of `customer` (an id) is charged that used `units`."""
         found = self.lines(customer, project, endpoint, now)
-        rates = tuple(
-            Rated(line.name, units[line.unit], line.tariff)
-            for line in found.lines
-            if units.get(line.unit)
-        )
-        return Rating(rates, found.price_version, found.currency)
+        return Rating(found.rated(units), found.price_version, found.currency)
 
     def lines(
         self, customer: str, project: str, endpoint: str, now: datetime | None = None

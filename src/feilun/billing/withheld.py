@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from feilun.billing.holds import release
 from feilun.store.records import CallOutcome, Event, LedgerCall
 
 __all__ = ["WITHHELD", "credit_of"]
@@ -15,7 +16,10 @@ WITHHELD = "withheld"
 def credit_of(call: LedgerCall, outcome: CallOutcome) -> LedgerCall:
     """Credits of all that `call` was charged, in the moment of its charge, so that they fall into
     the same month: units, volumes and amounts come to nothing together. What the answer cost the
-    operator stays. The answer is not kept for retries any more."""
+    operator stays. The answer is not kept for retries any more. A hold is released."""
+    held = next((event for event in call.events if event.kind == "hold"), None)
+    if held is not None:
+        return release(held, WITHHELD)
     seq = max(event.seq for event in call.events) + 1
     credits_ = [
         _credit(event, amount, seq + place, outcome)

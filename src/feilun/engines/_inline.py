@@ -96,6 +96,9 @@ class InlineEngine(ABC):
             seconds += took
         yield Chunk(outputs, Usage(inputs=len(outputs), engine_seconds=seconds))
 
+    def most(self, request: EngineRequest) -> Mapping[str, int]:
+        return {"inputs": len(request.items)}
+
     def warm_up(self) -> None:
         self.raw(self._task.example_items())
 
@@ -108,9 +111,12 @@ class InlineEngine(ABC):
         start = perf_counter()
         outputs = self._decode(self.raw(items), all_scores)
         took = perf_counter() - start
+        self._count(len(items), took)
+        return outputs, took
+
+    def _count(self, inputs: int, seconds: float) -> None:
         with self._lock:
             known = self._usage
             self._usage = Usage(
-                inputs=known.inputs + len(items), engine_seconds=known.engine_seconds + took
+                inputs=known.inputs + inputs, engine_seconds=known.engine_seconds + seconds
             )
-        return outputs, took

@@ -123,6 +123,9 @@ class ArrayEngine:
         )
         yield Chunk(answered.outputs, usage, answered.costs)
 
+    def most(self, request: EngineRequest) -> Mapping[str, int]:
+        return {"inputs": len(request.items)}
+
     def warm_up(self) -> None:
         """Shows every stream the usual shapes: an engine prepares itself for each new one, which
         costs up to ten times the answer."""

@@ -55,8 +55,14 @@ class Engine(Protocol):
         """Answers one call among many that run now; batched with what else waits.
 
         A classifier yields one chunk; the last chunk carries the call's usage. Raises `InvalidData`
-        for an item that cannot be encoded, `EnvironmentProblem` after `close`.
+        for an item that cannot be encoded, `EnvironmentProblem` after `close`. Closing the iterator
+        ends the work for it; an engine that streams writes at most one token more.
         """
+        ...
+
+    def most(self, request: EngineRequest) -> Mapping[str, int]:
+        """The units (of `Usage`, by their names) that answering `request` may come to at most: what
+        is held before a stream begins."""
         ...
 
     def warm_up(self) -> None:

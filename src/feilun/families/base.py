@@ -187,6 +187,8 @@ class Family(ABC):
     input are judged as one question (`together`)."""
     points: ClassVar[bool] = False
     """Whether a target points into its input, so that nothing may move inside the input."""
+    streams: ClassVar[bool] = False
+    """Whether answers are texts, which may come in pieces: then `text` and `cut` are there."""
     Details: ClassVar[type | None] = None
     """A frozen dataclass: what an evaluation holds of this family alone; it travels as JSON."""
 
@@ -252,6 +254,14 @@ class Family(ABC):
     def public(self, output: Output, everything: bool) -> Output:
         """The answer as a caller sees it; `everything` with what is there only on request."""
         return output
+
+    def text(self, output: Output) -> str:
+        """The text of an answer, where the family `streams`."""
+        raise NotImplementedError(f"{self.name} does not stream")
+
+    def cut(self, text: str) -> Output:
+        """The answer of which no more than `text` came, where the family `streams`."""
+        raise NotImplementedError(f"{self.name} does not stream")
 
     def tensors(self, schema: Schema, point: Mapping[str, Any]) -> Sequence[AnswerTensor]:
         """The answers as tensors of the Open Inference Protocol. Default: each answer as JSON."""

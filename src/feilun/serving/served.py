@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from time import monotonic
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, cast
 
 from pydantic import ValidationError
 
@@ -156,17 +156,19 @@ class Served:
         vectors: bool = False,
         *,
         customer: str = "",
+        options: Mapping[str, Any] | None = None,
     ) -> tuple[list[Output], Usage]:
         """Outputs in order and what they consumed. Every score comes along also unasked where
         labels are few, so that the log knows how sure the model was; `vectors` where they are
-        asked for and the model `gives_vectors`. Turns go round `customer` names.
+        asked for and the model `gives_vectors`. Turns go round `customer` names. `options` say how
+        texts are written.
 
         Raises `InvalidData` for an item that proves damaged, `Overloaded` when the call would not
         be answered within its caller's time, and `Disconnected` when the caller has gone; what
         fails costs nothing.
         """
         try:
-            return await self._answer(items, all_scores, vectors, customer)
+            return await self._answer(items, all_scores, vectors, customer, options or {})
         except InvalidData as error:
             if "param" not in error.params:
                 # The engine does not say which input it was: a second look does.
@@ -174,20 +176,67 @@ class Served:
             raise
 
     async def _answer(
-        self, items: Sequence[Item], all_scores: bool, vectors: bool, customer: str
+        self,
+        items: Sequence[Item],
+        all_scores: bool,
+        vectors: bool,
+        customer: str,
+        options: Mapping[str, Any],
     ) -> tuple[list[Output], Usage]:
         everything = all_scores or len(self.schema.labels) <= _FEW_LABELS
-        request = EngineRequest(items, everything, customer, vectors=vectors)
+        request = EngineRequest(items, everything, customer, vectors=vectors, options=options)
         if vectors:
             outputs, usage, _ = await self._admitted(request)
             return outputs, usage
-        if self.cache is None:
+        if self.cache is None or self.family.streams:  # of texts tokens are charged, written or not
             outputs, usage, _ = await self._admitted(request)
         else:
             outputs, usage = await self._through_cache(self.cache, request)
         for shadow in self.shadows:
             shadow.offer(items, outputs, usage.engine_seconds)
         return outputs, usage
+
+    async def most(self, items: Sequence[Item], options: Mapping[str, Any]) -> Mapping[str, int]:
+        """The units that an answer may come to at most."""
+        engine = await self._ready()
+        return engine.most(EngineRequest(items, stream=True, options=options))
+
+    @asynccontextmanager
+    async def streaming(
+        self, items: Sequence[Item], options: Mapping[str, Any], *, customer: str = ""
+    ) -> AsyncIterator[AsyncIterator[Chunk]]:
+        """The pieces of the answer, as long as the caller is inside: leaving ends the engine's work
+        for it. The caller's time is for all of it.
+
+        Raises as `answer` does, and `Overloaded` where the engine is replaced meanwhile: what has
+        been delivered cannot be begun anew.
+        """
+        who = caller.get()
+        if who.gone:
+            raise Disconnected
+        deadline = who.deadline(self.serving.deadline)
+        left = None if deadline is None else max(0.0, deadline - monotonic())
+        request = EngineRequest(items, False, customer, deadline, stream=True, options=options)
+        self.admission.enter(customer, len(items), left)
+        self.busy += 1
+        attempt = None
+        try:
+            async with asyncio.timeout(left) as scope:
+                attempt = _Attempt(scope)
+                self._attempts.add(attempt)
+                who.interrupt = lambda: attempt.interrupt("gone")
+                engine = await self._ready()
+                self._residents.touch(self)
+                async with aclosing(cast(AsyncGenerator[Chunk], engine.submit(request))) as chunks:
+                    yield chunks
+        except TimeoutError:
+            raise _interrupted(attempt.reason if attempt else "late") from None
+        finally:
+            who.interrupt = None
+            if attempt is not None:
+                self._attempts.discard(attempt)
+            self.busy -= 1
+            self.admission.leave(customer, len(items))
 
     async def explain(
         self, items: Sequence[Item], outputs: Sequence[Output], *, customer: str = ""
@@ -276,12 +325,8 @@ class Served:
                     return await self._collected(request)
             except TimeoutError:
                 reason = attempt.reason if attempt else "late"
-                if reason == "gone":
-                    raise Disconnected from None
-                if reason == "late":
-                    raise Overloaded("engines.too_late", retry_after=1.0) from None
-                if not first:
-                    raise Overloaded("serving.engine_replaced", retry_after=1.0) from None
+                if reason != "replaced" or not first:
+                    raise _interrupted(reason) from None
             except EnvironmentProblem as error:
                 if not first and error.code == "engines.abandoned":
                     raise Overloaded("serving.engine_replaced", retry_after=1.0) from None
@@ -314,6 +359,13 @@ class Served:
         if len(outputs) != len(request.items):
             raise EnvironmentProblem("serving.incomplete", version=self.id)
         return outputs, usage, costs
+
+
+def _interrupted(reason: str) -> Exception:
+    if reason == "gone":
+        return Disconnected()
+    code = "engines.too_late" if reason == "late" else "serving.engine_replaced"
+    return Overloaded(code, retry_after=1.0)
 
 
 def _each(look: Callable[[Item], Item], items: Sequence[Item], name: str) -> list[Item]:

@@ -460,6 +460,16 @@ class LedgerCall:
         """The key that called."""
         return self.events[0].key_id if self.events else None
 
+    @property
+    def ends(self) -> bool:
+        """Whether it ends a call that began with a hold."""
+        return any(event.kind in ("settle", "release") for event in self.events)
+
+    @property
+    def asks(self) -> bool:
+        """Whether its key has to work when it is written."""
+        return self.key_id is not None and not self.ends
+
 
 @dataclass(frozen=True, slots=True)
 class CallOutcome:

@@ -1,0 +1,311 @@
+"""Generation: a text, written or found, that answers its input. It may come in pieces."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+
+from feilun.config import ProjectConfig
+from feilun.errors import InvalidData
+from feilun.families.base import (
+    Answers,
+    Decoder,
+    Difference,
+    Disagreement,
+    Error,
+    Family,
+    Sheet,
+)
+from feilun.metrics.texts import Texts, alike, chrf
+from feilun.types import Output, Schema
+
+__all__ = ["GENERATION", "Generation", "Written", "objects"]
+
+_LONGEST = 100_000
+_SHOWN = 300
+_GOOD = 0.5
+"""chrF from which an answer counts as the right one where the threshold is set."""
+_FEWEST = 10
+
+
+class Written(NamedTuple):
+    """What a model wrote for one input, how `sure` it is of it (0 to 1; None where it cannot say),
+    and what it says `otherwise`, where it is not sure enough."""
+
+    text: str
+    sure: float | None = None
+    otherwise: str = ""
+
+
+class Generation(Family):
+    """A text. Targets are texts without space around them; raw outputs are an array of objects,
+    for each row a `Written`.
+
+    An answer is ``{"generated_text", "score", "abstained"}``, as Hugging Face's pipelines for texts
+    name it; ``abstained`` is there where the model was not sure enough to answer.
+    """
+
+    name = "generation"
+    metrics: ClassVar = Texts.higher_is_better
+    primary = "chrf"
+    streams = True
+    sentences: ClassVar = {"evaluation.tile_missed": "generation.tile_missed"}
+
+    def target(self, value: Any) -> str | None:
+        """The text of a cell. Raises `InvalidData` for what is none, or too long."""
+        if value is None or (isinstance(value, float) and value != value):
+            return None
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            value = str(value)
+        if not isinstance(value, str):
+            raise InvalidData("generation.no_text", given=type(value).__name__)
+        text = value.replace("\0", "").encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        text = text.strip()
+        if len(text) > _LONGEST:
+            raise InvalidData("generation.too_long", length=len(text), limit=_LONGEST)
+        return text or None
+
+    def names(self, targets: Iterable[str]) -> tuple[str, ...]:
+        """None: any text may be answered."""
+        return ()
+
+    def stratum(self, target: str) -> str:
+        """One for all."""
+        return "texts"
+
+    def truth(self, targets: Sequence[str | None], labels: Sequence[str]) -> np.ndarray:
+        """Texts; None for none."""
+        return objects(targets)
+
+    def known(self, truth: np.ndarray) -> np.ndarray:
+        """See `Family`."""
+        return np.array([one is not None for one in truth], dtype=bool)
+
+    def width(self, labels: Sequence[str]) -> int:
+        """No numbers: raw outputs are objects."""
+        return 0
+
+    def example_raw(self, rows: int, labels: Sequence[str], seed: int) -> np.ndarray:
+        """See `Family`."""
+        lots = np.random.default_rng(seed)
+        words = ("yes", "no", "it", "is", "here", "好", "的")
+        return objects(
+            [
+                Written(" ".join(lots.choice(words, 4).tolist()), float(lots.uniform(0.5, 1)))
+                for _ in range(rows)
+            ]
+        )
+
+    def decoder(self, schema: Schema, point: Mapping[str, Any]) -> Decoder:
+        """Below the operating point's ``least`` a model says what it says otherwise."""
+        least = float(point.get("least", 0.0))
+
+        def decode(raw: np.ndarray, everything: bool) -> list[Output]:
+            return [_output(one, least) for one in raw]
+
+        return decode
+
+    def said(self, output: Output) -> str:
+        """The text."""
+        return str(output["generated_text"]).strip()
+
+    def sure(self, output: Output) -> float | None:
+        """The score, where there is one."""
+        score = output.get("score")
+        return None if score is None else float(score)
+
+    def abstains(self, point: Mapping[str, Any]) -> bool:
+        """Where there is a threshold."""
+        return float(point.get("least", 0.0)) > 0
+
+    def text(self, output: Output) -> str:
+        """See `Family`."""
+        return str(output["generated_text"])
+
+    def cut(self, text: str) -> Output:
+        """See `Family`."""
+        return {"generated_text": text}
+
+    def differ(self, left: Output, right: Output) -> Difference:
+        """0 for the same text, else what is missing to a chrF of 1."""
+        one, other = self.said(left), self.said(right)
+        if one == other and ("abstained" in left) == ("abstained" in right):
+            return Difference(True, 0.0)
+        return Difference(False, 1.0 - chrf(one, other))
+
+    def output_schema(self) -> dict[str, Any]:
+        """See the class."""
+        return {
+            "type": "object",
+            "properties": {
+                "generated_text": {"type": "string"},
+                "score": {"type": "number", "minimum": 0, "maximum": 1},
+                "abstained": {"type": "boolean"},
+                "explanation": {"type": ["object", "null"]},
+            },
+            "required": ["generated_text"],
+        }
+
+    def target_schema(self) -> dict[str, Any]:
+        """The text that should have been answered."""
+        return {"type": "string"}
+
+    def calibrate(
+        self, raw: np.ndarray, truth: np.ndarray, labels: tuple[str, ...], config: ProjectConfig
+    ) -> tuple[dict[str, Any], list[str]]:
+        """``least``: how sure a model has to be to answer. ``[serving] abstain_below`` says it, or
+        ``abstain_for`` wants so many of the answers right; without either it is set where right
+        answers less wrong ones are most, and of several such places at the highest."""
+        serving = config.serving
+        sure = np.array([np.nan if one.sure is None else one.sure for one in raw])
+        if serving.abstain_below and serving.abstain_for is None:
+            return {"least": serving.abstain_below}, []
+        if len(sure) < _FEWEST or not np.isfinite(sure).all():
+            return {}, []
+        right = np.array(
+            [chrf(true, one.text) >= _GOOD for true, one in zip(truth, raw, strict=True)]
+        )
+        order = np.argsort(-sure, kind="stable")
+        sure, right = sure[order], right[order]
+        hits = np.cumsum(right)
+        asked = np.arange(1, len(right) + 1)
+        # One threshold cannot part rows that are equally sure.
+        ends = np.flatnonzero(np.append(sure[1:] < sure[:-1], True))
+        if serving.abstain_for is not None:
+            enough = ends[hits[ends] >= serving.abstain_for * asked[ends]]
+            place = int(enough[-1]) if len(enough) else int(ends[0])
+        else:
+            gain = 2 * hits[ends] - asked[ends]
+            place = int(ends[int(np.argmax(gain))])
+        return {"least": round(float(sure[place]), 6)}, []
+
+    def measured(
+        self, truth: np.ndarray, raw: np.ndarray, labels: tuple[str, ...], point: Mapping[str, Any]
+    ) -> Texts:
+        """See `metrics.texts`; what a model says otherwise is no answer, and never right."""
+        return _measured(truth, raw, point)
+
+    def judged(self, targets: Sequence[str], outputs: Sequence[Output]) -> Texts:
+        """See `metrics.texts`."""
+        answered = ["abstained" not in one for one in outputs]
+        return Texts(list(targets), [self.said(one) for one in outputs], answered)
+
+    def sheet(
+        self,
+        candidate: Answers,
+        references: Mapping[str, Answers],
+        truth: np.ndarray,
+        labels: tuple[str, ...],
+    ) -> TextSheet:
+        """See `TextSheet`."""
+        return TextSheet(candidate, references, truth)
+
+    def disagreements(
+        self, first: np.ndarray, second: np.ndarray, labels: tuple[str, ...]
+    ) -> Sequence[Disagreement]:
+        """Rows with other texts, the surest first."""
+        found = [
+            Disagreement(row, _short(one.text), _short(other.text), one.sure or 0.0)
+            for row, (one, other) in enumerate(zip(first, second, strict=True))
+            if not alike(one.text, other.text)
+        ]
+        return sorted(found, key=lambda each: -each.sure)
+
+
+class TextSheet(Sheet):
+    """All versions' texts beside the true ones."""
+
+    measured: Texts
+
+    def __init__(
+        self, candidate: Answers, references: Mapping[str, Answers], truth: np.ndarray
+    ) -> None:
+        self._truth: list[str] = list(truth)
+        versions = {"": candidate, **references}
+        self._outputs = {
+            role: [_output(row, _least(one.point)) for row in one.raw]
+            for role, one in versions.items()
+        }
+        self.measured = _measured(truth, candidate.raw, candidate.point)
+        self.others: Mapping[str, Texts] = {
+            role: _measured(truth, one.raw, one.point) for role, one in references.items()
+        }
+
+    def same(self, role: str) -> bool:
+        """See `Sheet`."""
+        return self._outputs[""] == self._outputs[role]
+
+    def better(self, role: str) -> tuple[np.ndarray, np.ndarray]:
+        """The rows whose text is nearer to the true one by chrF."""
+        ours, theirs = self.measured.each, self.others[role].each
+        return ours > theirs, theirs > ours
+
+    def targets(self) -> list[str]:
+        """See `Sheet`."""
+        return self._truth
+
+    def spoken(self, row: int) -> tuple[str, str, str]:
+        """The beginnings of the texts."""
+        live = self._outputs["live"][row]["generated_text"]
+        return _short(self._truth[row]), _short(live), _short(self._answer(row))
+
+    def errors(self, most: int) -> tuple[int, Sequence[Error]]:
+        """Rows that do not match exactly, the farthest off by chrF first."""
+        exact = self.measured.hits("exact_match")
+        assert exact is not None
+        wrong = np.flatnonzero(~exact)
+        each = self.measured.each
+        worst = wrong[np.argsort(each[wrong], kind="stable")][:most].tolist()
+        return len(wrong), [
+            Error(
+                row,
+                _short(self._truth[row]),
+                _short(self._answer(row)),
+                float(self._outputs[""][row].get("score", 0.0)),
+                0.0,
+            )
+            for row in worst
+        ]
+
+    def _answer(self, row: int) -> str:
+        return str(self._outputs[""][row]["generated_text"])
+
+
+def objects(rows: Sequence[Any]) -> np.ndarray:
+    """`rows` as an array (rows,) of objects, whatever they are."""
+    array = np.empty(len(rows), dtype=object)
+    for place, row in enumerate(rows):  # tuples would be taken for a matrix
+        array[place] = row
+    return array
+
+
+def _least(point: Mapping[str, Any]) -> float:
+    return float(point.get("least", 0.0))
+
+
+def _is_unsure(one: Written, least: float) -> bool:
+    return one.sure is not None and one.sure < least
+
+
+def _output(one: Written, least: float) -> Output:
+    if one.sure is None:
+        return {"generated_text": one.text}
+    found: Output = {"generated_text": one.text, "score": round(one.sure, 6)}
+    if _is_unsure(one, least):
+        found |= {"generated_text": one.otherwise, "abstained": True}
+    return found
+
+
+def _measured(truth: np.ndarray, raw: np.ndarray, point: Mapping[str, Any]) -> Texts:
+    answered = [not _is_unsure(one, _least(point)) for one in raw]
+    written = [one.text if yes else "" for one, yes in zip(raw, answered, strict=True)]
+    return Texts(list(truth), written, answered)
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+
+
+GENERATION = Generation()
