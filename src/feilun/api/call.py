@@ -153,7 +153,7 @@ def log_rows(call: Call, answered: Answered) -> list[Prediction]:
             Prediction(
                 prediction_id=answered.call_id,
                 index=index,
-                input=item if days else None,
+                input=served.task.kept(item, output) if days else None,
                 output=served.family.public(output, everything=False),
                 label=served.family.said(output),
                 score=served.family.sure(output),

@@ -43,7 +43,10 @@ def divide(
     own, old = contents.split[alive], contents.old[alive]
     if gathered.rows.timed:
         times = np.frombuffer(gathered.rows.times)[contents.first[alive]]
-        split = by_time(times, own, shares)
+        series = None
+        if gathered.by_series and gathered.rows.grouped:  # else there is one series alone
+            series = gathered.rows.group_keys()[contents.first[alive]]
+        split = by_time(times, own, shares, series)
     else:
         split = _in_groups(gathered, contents, alive, strata, near, shares)
     split[old] = own[old]

@@ -96,12 +96,13 @@ class Gathered:
         columns: Mapping[str, str],
         writer: DatasetWriter,
         task: TaskBase,
-        by: Literal["group", "subject", "time"] = "group",
+        by: Literal["group", "subject", "time", "series"] = "group",
     ) -> None:
         import pyarrow as pa
 
         self.rows = Rows()
-        self.rows.timed = by == "time"
+        self.rows.timed = by in ("time", "series")
+        self.by_series = by == "series"
         self._by_subject = by == "subject"
         self._family = task.family
         # Rows that share their input alone are no duplicates, and yet stand in one split.

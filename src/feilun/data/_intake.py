@@ -160,6 +160,7 @@ def _checked(source: ExampleSource, task: TaskBase) -> Iterator[Example | BadRow
             values = {"item": example.item, "label": example.label}
             yield BadRow(number, error.code, error.params, values)
             continue
+        group, when = task.ordered(item) or (example.group, None)
         yield Example(
-            example.row_id, item, label, "train", example.group, example.subject, source.name
+            example.row_id, item, label, "train", group, example.subject, source.name, when
         )

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from feilun.config import DataConfig
 from feilun.data.outcome import Notice
-from feilun.data.roles import has_time, known_names, resolve
+from feilun.data.roles import called, has_time, known_names, resolve
 from feilun.data.sources import open_tables
 from feilun.data.sources.base import AnySource, ExampleSource, Held, first_values
 from feilun.errors import InvalidData
@@ -49,9 +49,12 @@ def divided_by(
     sources: Sequence[AnySource],
     settings: DataConfig,
     previous: Dataset | None = None,
-) -> Literal["group", "subject", "time"]:
-    """What divides rows where the settings leave it open: what divided those of the version before;
-    of a `recurring` task the time, where every file has a column of times; else lots."""
+) -> Literal["group", "subject", "time", "series"]:
+    """What divides rows: what the task always says; where the settings leave it open, what divided
+    those of the version before; of a `recurring` task the time, where every file has a column of
+    times; else lots."""
+    if task.split_by is not None:
+        return task.split_by
     if settings.split_by != "auto":
         return settings.split_by
     if not task.recurring:
@@ -101,5 +104,8 @@ def _samples(
             for table in tables:
                 samples = table.samples()
                 inputs = set(resolve(table, task, given, need_label=False).inputs.values())
-                return [sample for sample in samples if sample.name in inputs]
+                named = called(samples, task, given)
+                own = {given[sample.name] for sample in named}
+                rest = [s for s in samples if s.name in inputs and s.name not in own]
+                return rest + named
     raise InvalidData("data.no_rows", files=[getattr(source, "name", "-") for source in sources])

@@ -74,6 +74,7 @@ class Reading:
                 elif need_label:
                     raise InvalidData("data.empty_label", column=roles.label)
                 when = moment(values.get(timed), timed) if timed else None
+                place = self.task.ordered(item)
             except InvalidData as error:
                 yield BadRow(row.number, error.code, error.params, values)
                 continue
@@ -82,10 +83,10 @@ class Reading:
                 item,
                 label,
                 split,
-                _text(values.get(roles.group)) if roles.group else "",
+                place[0] if place else _text(values.get(roles.group)) if roles.group else "",
                 _text(values.get(roles.subject)) if roles.subject else "",
                 name,
-                when,
+                place[1] if place else when,
             )
 
     def _file_names(self) -> Callable[[Mapping[str, Scalar]], str]:

@@ -12,7 +12,7 @@ from feilun.tasks._times import NAMES
 from feilun.tasks.base import TaskBase
 from feilun.types import ColumnSample, Roles
 
-__all__ = ["has_time", "known_names", "resolve"]
+__all__ = ["called", "has_time", "known_names", "resolve"]
 
 _OTHERS = ("label", "id", "group", "subject", "time")
 
@@ -74,9 +74,10 @@ def _resolve(
     need_time: bool,
 ) -> Roles:
     inputs = known = [column.name for column in task.columns]
+    own = [name for name in task.named_inputs if name not in inputs]
     for role, column in columns.items():
-        if role not in inputs and role not in _OTHERS:
-            raise UsageError("data.unknown_role", role=role, options=[*inputs, *_OTHERS])
+        if role not in (*inputs, *own, *_OTHERS):
+            raise UsageError("data.unknown_role", role=role, options=[*inputs, *own, *_OTHERS])
         if column not in table.columns:
             raise InvalidData(
                 "data.unknown_column", file=table.name, column=column, options=table.columns
@@ -108,13 +109,27 @@ def _open(samples: Sequence[ColumnSample], task: TaskBase, columns: Mapping[str,
     """The roles in a table whose every column is an input that is nothing else. A column that a
     role is given to is no other, and no input unless it is given as one."""
     taken = set(columns.values())
-    names = {column.name for column in task.columns}
+    names = {column.name for column in task.columns} | set(task.named_inputs)
     given = {role: column for role, column in columns.items() if role in names}
     rest = [sample for sample in samples if sample.name not in taken]
-    if given and not any(sample.name in names for sample in rest):
+    if task.named_inputs:  # which the task has to see to tell the others by
+        rest += called(samples, task, columns)
+    elif given and not any(sample.name in names for sample in rest):
         return Roles(given)
     roles = task.recognise(rest)
     return replace(roles, inputs={**roles.inputs, **given})
+
+
+def called(
+    samples: Sequence[ColumnSample], task: TaskBase, columns: Mapping[str, str]
+) -> list[ColumnSample]:
+    """The columns that `columns` gives to the task's own inputs, under the names of these."""
+    by_name = {sample.name: sample.values for sample in samples}
+    return [
+        ColumnSample(role, by_name[columns[role]])
+        for role in task.named_inputs
+        if columns.get(role) in by_name
+    ]
 
 
 def has_time(table: Table) -> bool:

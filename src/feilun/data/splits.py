@@ -71,9 +71,18 @@ def assign(keys: np.ndarray, labels: np.ndarray, fixed: np.ndarray, shares: Shar
     return split
 
 
-def by_time(times: np.ndarray, fixed: np.ndarray, shares: Shares) -> np.ndarray:
+def by_time(
+    times: np.ndarray, fixed: np.ndarray, shares: Shares, series: np.ndarray | None = None
+) -> np.ndarray:
     """The split number of every row, int8 (n,): of those that are not `fixed` the newest judge,
-    those before them choose, the rest train. `times` are float64; rows without one (nan) train."""
+    those before them choose, the rest train. `times` are float64; rows without one (nan) train.
+    With `series` (n,) this holds of the rows of each series by themselves."""
+    if series is not None:
+        split = fixed.astype(np.int8, copy=True)
+        order = np.argsort(series, kind="stable")
+        for rows in np.split(order, np.flatnonzero(np.diff(series[order])) + 1):
+            split[rows] = by_time(times[rows], fixed[rows], shares)
+        return split
     split = fixed.astype(np.int8, copy=True)
     free = split == AUTO
     split[free] = 0

@@ -101,7 +101,7 @@ class NumberSheet(Sheet):
         """How many true numbers lie outside the stated interval (without intervals: how many are
         missed at all), and the rows that are farthest off."""
         error = np.abs(self.measured.predicted - self._truth)
-        inside = self.measured.hits("coverage")
+        inside = self._inside()
         missed = int((error > 0).sum() if inside is None else (~inside).sum())
         worst = np.argsort(-error, kind="stable")[: min(most, missed)]
         found = []
@@ -109,6 +109,10 @@ class NumberSheet(Sheet):
             truth, answer = float(self._truth[row]), float(self.measured.predicted[row])
             found.append(Error(row, plain(truth), _short(answer), answer, truth))
         return missed, found
+
+    def _inside(self) -> np.ndarray | None:
+        """Which stated intervals hold their true number; None without intervals."""
+        return self.measured.hits("coverage")
 
     def details(
         self,

@@ -1,7 +1,8 @@
 """Scores with intervals and paired comparisons of any family's answers, by its `Measured`.
 
-Rows are resampled (plain bootstrap), for two versions together. A share of right rows is compared
-by the interval of Bonett and Price instead, which keeps its promise for few rows.
+Rows are resampled (plain bootstrap; blocks of rows where a family names some), for two versions
+together. A share of right rows is compared by the interval of Bonett and Price instead, which keeps
+its promise for few rows.
 """
 
 from __future__ import annotations
@@ -138,7 +139,7 @@ def _draw(versions: Sequence[Measured], resamples: int, seed: int) -> list[dict[
     if len(rows) > 1:
         raise ValueError(f"versions of different numbers of rows: {sorted(rows)}")
     parts: list[list[dict[str, np.ndarray]]] = [[] for _ in versions]
-    for weights in resampled(rows.pop(), resamples, seed):
+    for weights in resampled(rows.pop(), resamples, seed, versions[0].blocks):
         for version, part in zip(versions, parts, strict=True):
             part.append(version.replicates(weights))
     return [

@@ -36,9 +36,19 @@ def wilson(hits: float, rows: float, confidence: float = 0.95) -> Score:
     return Score(share, max(0.0, min(low, share)), min(1.0, max(high, share)))
 
 
-def resampled(rows: int, resamples: int, seed: int = 0) -> Iterator[np.ndarray]:
+def resampled(
+    rows: int, resamples: int, seed: int = 0, blocks: np.ndarray | None = None
+) -> Iterator[np.ndarray]:
     """Plain bootstrap: how often each of `rows` is drawn in each resample, float32 (part, rows);
-    the parts make up `resamples`. The same arguments give the same draws."""
+    the parts make up `resamples`. The same arguments give the same draws. With `blocks`, integers
+    (rows,), whole blocks are drawn, as many as there are (cluster bootstrap)."""
+    if blocks is not None:
+        _, member = np.unique(blocks, return_inverse=True)
+        most = max(1, _CHUNK // max(1, rows))
+        for weights in resampled(int(member.max()) + 1, resamples, seed):
+            for start in range(0, len(weights), most):
+                yield weights[start : start + most, member]
+        return
     generator = np.random.default_rng(seed)
     part = max(1, min(resamples, _CHUNK // max(1, rows)))
     for start in range(0, resamples, part):

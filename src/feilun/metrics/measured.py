@@ -25,6 +25,9 @@ class Measured(ABC):
     """Every metric in the order of reports, and whether more of it is better."""
     rows: int
     """Number of rows, at least 1."""
+    blocks: np.ndarray | None = None
+    """Of rows whose errors go together (answers from one moment, about one person) the name of
+    their block, any integers (rows,): blocks are resampled then. None: every row by itself."""
 
     @abstractmethod
     def replicates(self, weights: np.ndarray) -> dict[str, np.ndarray]:

@@ -103,7 +103,10 @@ def _answer(
     names: Sequence[str] | None = None,
     explain: bool = False,
 ) -> Predicted:
-    checked = [task.check(item) for item in items]
+    whole = [task.check(item) for item in items]
+    checked = [one for item in whole for one in task.expand(item)]
+    if len(checked) > len(whole):
+        items, names = checked, None
     engine = open_engine(folder)
     try:
         outputs = engine.predict(checked, all_scores)
@@ -168,6 +171,8 @@ def _joined(answers: Sequence[Answer], shown: Sequence[str]) -> Predicted:
     refers to; a new version that goes live between two calls shows in the name."""
     name = ", ".join(dict.fromkeys(answer.model for answer in answers))
     outputs = [output for answer in answers for output in answer.outputs]
+    if len(outputs) != len(shown):  # an input that asks for several answers
+        shown = [str(number) for number in range(1, len(outputs) + 1)]
     if len(answers) == 1:
         return Predicted(name, shown, outputs, answers[0].id, answers[0].usage)
     usage: dict[str, Any] = {}

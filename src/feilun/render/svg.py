@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 from markupsafe import Markup, escape
 
-__all__ = ["Bar", "bar", "clip", "element", "heat_map", "line_plot", "scatter"]
+__all__ = ["Bar", "band_plot", "bar", "clip", "element", "heat_map", "line_plot", "scatter"]
 
 Bar = tuple[float, float, float]
 """An estimate with its interval: value, low, high."""
@@ -281,3 +281,52 @@ def line_plot(
             _text(title, 10, middle, "axis", "middle", lang, f"rotate(-90 10 {_number(middle)})")
         )
     return element("svg", _join(parts), class_="plot", viewBox="0 0 356 350", role="img")
+
+
+def band_plot(
+    lines: Sequence[Sequence[float]],
+    bands: Sequence[Sequence[float]],
+    *,
+    ends: Sequence[str],
+    names: Mapping[str, Mapping[str, str]],
+) -> Markup:
+    """Values over time: for each step its true and its predicted value, and the interval (low,
+    high) of the prediction, which may be empty. `ends` stand under the first and the last step,
+    `names` are the lines' (``true``, ``predicted``) by language."""
+    width, height, left, top = 640.0, 240.0, 64.0, 24.0
+    flat = [value for row in (*lines, *bands) for value in row] or [0.0, 1.0]
+    low, high = min(flat), max(flat)
+    room = (high - low) or 1.0
+
+    def at(place: int, value: float) -> str:
+        x = left + place / max(1, len(lines) - 1) * width
+        y = top + (1 - (value - low) / room) * height
+        return f"{_number(x)},{_number(y)}"
+
+    parts: list[Markup] = []
+    for share in (0.0, 0.5, 1.0):
+        y = top + (1 - share) * height
+        parts.append(element("line", class_="grid", x1=left, x2=left + width, y1=y, y2=y))
+        parts.append(_text(f"{low + share * room:,.4g}", left - 6, y + 4, "tick", "end"))
+    for x, anchor, said in zip((left, left + width), ("start", "end"), ends, strict=False):
+        parts.append(_text(said, x, top + height + 18, "tick", anchor))
+    held = [(place, row) for place, row in enumerate(bands) if len(row) == 2]
+    if held:
+        there = [at(place, row[1]) for place, row in held]
+        back = [at(place, row[0]) for place, row in reversed(held)]
+        parts.append(element("polygon", class_="band", points=" ".join([*there, *back])))
+    for number, kind in enumerate(("true", "predicted")):
+        path = " ".join(at(place, row[number]) for place, row in enumerate(lines))
+        parts.append(element("g", element("polyline", points=path), class_=f"line {kind}"))
+        x = left + 20 + 150 * number
+        parts.append(
+            element(
+                "g",
+                element("line", x1=x - 16, x2=x - 4, y1=10, y2=10),
+                class_=f"line {kind}",
+            )
+        )
+        for lang, name in names[kind].items():
+            parts.append(_text(name, x, 14, "axis", "start", lang))
+    view = f"0 0 {_number(left + width + 16)} {_number(top + height + 28)}"
+    return element("svg", _join(parts), class_="plot wide", viewBox=view, role="img")

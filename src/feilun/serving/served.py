@@ -16,7 +16,7 @@ from feilun.config import FeedbackConfig, ServingConfig
 from feilun.engines.base import Engine
 from feilun.engines.card import read_card
 from feilun.engines.explain import explain_later
-from feilun.errors import EnvironmentProblem, InvalidData, Overloaded
+from feilun.errors import EnvironmentProblem, InvalidData, Overloaded, PayloadTooLarge
 from feilun.serving.admission import Admission, Gate
 from feilun.serving.cache import AnswerCache
 from feilun.serving.caller import Disconnected, caller
@@ -145,9 +145,15 @@ class Served:
 
     def check(self, items: Sequence[Item], name: str = "inputs") -> list[Item]:
         """The items in the task's own form; the error names the input that is at fault, as
-        ``inputs[3]`` where the caller's list has the `name` inputs. Damage within an item may be
-        left for `answer` to find."""
-        return _each(self.task.accept, items, name)
+        ``inputs[3]`` where the caller's list has the `name` inputs. An input that is short for
+        several becomes these (`TaskBase.expand`); `PayloadTooLarge` is raised where they are too
+        many. Damage within an item may be left for `answer` to find."""
+        looked = _each(self.task.accept, items, name)
+        asked = [one for item in looked for one in self.task.expand(item)]
+        if len(asked) > max(len(looked), self.serving.max_inputs):
+            limit = self.serving.max_inputs
+            raise PayloadTooLarge("api.too_many_inputs", given=len(asked), limit=limit, param=name)
+        return asked
 
     async def answer(
         self,

@@ -22,7 +22,7 @@ from feilun.families.base import Family
 from feilun.messages import Language
 from feilun.tasks._noise import Disturbance
 from feilun.tasks._pieces import Pieces
-from feilun.types import ColumnSample, Example, Item, Roles, Schema
+from feilun.types import ColumnSample, Example, Item, Output, Roles, Schema
 
 if TYPE_CHECKING:
     import torch
@@ -139,6 +139,11 @@ class TaskBase(ABC):
     """The inputs. Of a task with `open_columns` none, until it is `bound` to those of some data."""
     open_columns: ClassVar[bool] = False
     """Whether the inputs are whatever columns the data has."""
+    named_inputs: ClassVar[tuple[str, ...]] = ()
+    """Inputs that a task with `open_columns` calls by names of its own, whatever the data does."""
+    split_by: ClassVar[Literal["series"] | None] = None
+    """How rows are always divided, whatever ``[data] split_by`` says: ``series``: of each series,
+    as `ordered` names them, the newest rows judge. None: as the settings say."""
     label_aliases: ClassVar[tuple[str, ...]] = ()
     recurring: ClassVar[bool] = False
     """Whether the same input comes back and is then to be answered otherwise, like a customer who
@@ -202,6 +207,21 @@ class TaskBase(ABC):
     def agree(self, item: Item, target: str) -> None:  # noqa: B027 - most targets fit every item
         """Raises `InvalidData` where a canonical target cannot be right for a checked item, such as
         a span that ends outside its text. Default: every target can."""
+
+    def ordered(self, item: Item) -> tuple[str, float] | None:
+        """The series that a checked item belongs to and its time, any number that grows; None where
+        items have no order."""
+        return None
+
+    def expand(self, item: Item) -> Sequence[Item]:
+        """The items that a checked input asks about: more than one where it is short for several.
+        Default: itself."""
+        return (item,)
+
+    def kept(self, item: Item, output: Output) -> Item:
+        """The item as it is kept beside its answer, for feedback, where the answer settles what the
+        item left open. Default: as it is."""
+        return item
 
     def question(
         self, item: Item, targets: Sequence[str], earlier: Sequence[str] | None = None

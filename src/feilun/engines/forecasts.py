@@ -1,0 +1,185 @@
+"""Forecasts of series, answered inline.
+
+``series.safetensors`` and ``series.json`` hold the history (`SeriesState`), from which every answer
+starts; what was learnt lies beside it, as the version's ``model`` says. A version whose model is
+``naive`` has nothing beside.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from feilun.engines._inline import InlineEngine
+from feilun.engines.card import Card
+from feilun.errors import CorruptArtifact, InvalidData
+from feilun.families.forecasts import BLOCK, BLOCKS, LEAD, SCALE, TIME, VALUE, WIDTH
+from feilun.tasks._series import SERIES, steps_ahead
+from feilun.tasks._series import TIME as WHEN
+from feilun.tasks._series_state import SeriesState
+from feilun.tasks._series_times import when
+from feilun.tasks._table_features import TableFeatures
+from feilun.types import Item, Output
+
+__all__ = ["CONVERTS", "FORMATS", "ForecastEngine", "Forecaster", "load", "write_series"]
+
+FORMATS = ("forecasts",)
+CONVERTS = False
+"""A version is served as it was trained: it is its own and only variant."""
+_ARRAYS, _HEAD = "series.safetensors", "series.json"
+_FAR = 20
+"""Horizons beyond the end of a series up to which anything is said."""
+_SHOWN = 10
+
+
+class Forecaster(Protocol):
+    """What was learnt: from `series` (places in the state), `steps`, `origins` (how many values may
+    be used) and covariates (rows, columns) the values, float64 (rows,)."""
+
+    def __call__(
+        self,
+        state: SeriesState,
+        series: np.ndarray,
+        steps: np.ndarray,
+        origins: np.ndarray,
+        covariates: np.ndarray,
+    ) -> np.ndarray: ...
+
+
+class ForecastEngine(InlineEngine):
+    """Answers from a `forecasts` version."""
+
+    name = "forecasts"
+
+    def __init__(self, folder: Path, card: Card) -> None:
+        super().__init__(card)
+        self._state, self._beside = _read(folder, card)
+        self._codes = {name: place for place, name in enumerate(self._state.names)}
+        self._forecast = forecaster(folder, str(card.extra.get("model", "naive")))
+        kinds = dict(card.schema.settings.get("inputs") or ())
+        self._dated = kinds.get(WHEN, "date") == "date"
+
+    def raw(self, items: Sequence[Item]) -> np.ndarray:
+        """See `feilun.families.forecasts`; NaN as the value where the series is not known."""
+        raw = np.full((len(items), WIDTH), np.nan)
+        raw[:, SCALE] = raw[:, LEAD] = 1.0
+        raw[:, BLOCK] = -1.0
+        raw[:, TIME] = 0.0
+        found = np.array([self._place(item) for item in items], np.int64)
+        rows = np.flatnonzero(found >= 0)
+        if not len(rows):
+            return raw
+        series = found[rows]
+        steps = self._steps([items[row] for row in rows.tolist()], series)
+        state = self._state
+        raw[rows, TIME] = state.times(series, steps)
+        inside = steps >= 0
+        rows, series, steps = rows[inside], series[inside], steps[inside]
+        origins = state.origins(series, steps)
+        beside = covariates(self._beside, [items[row] for row in rows.tolist()])
+        raw[rows, VALUE] = self._forecast(state, series, steps, origins, beside)
+        raw[rows, SCALE] = state.scales[series]
+        raw[rows, LEAD] = np.maximum(steps - origins + 1, 1)
+        raw[rows, BLOCK] = series * BLOCKS + origins
+        return raw
+
+    def _place(self, item: Item) -> int:
+        """The place of an item's series, -1 where it is not known."""
+        name = item.get(SERIES) if isinstance(item, Mapping) else None
+        if name is None:
+            return 0 if len(self._codes) == 1 else self._codes.get("", -1)
+        return self._codes.get(str(name), -1)
+
+    def _steps(self, items: Sequence[Item], series: np.ndarray) -> np.ndarray:
+        times = [item[WHEN] if isinstance(item, Mapping) else item for item in items]
+        ahead = [steps_ahead(time) for time in times]
+        fixed = np.array([number is None for number in ahead], bool)
+        steps = np.array([number or 0 for number in ahead], np.int64) - 1
+        steps += self._state.lengths[series]
+        if fixed.any():
+            given = [time for time, one in zip(times, fixed, strict=True) if one]
+            exact = np.array([self._seconds(time) for time in given])
+            steps[fixed] = self._state.steps(series[fixed], exact)
+        return steps
+
+    def _seconds(self, time: Any) -> float:
+        return when(time, WHEN) if self._dated else float(time)
+
+    def _answer(self, items: Sequence[Item], all_scores: bool) -> tuple[list[Output], float]:
+        """As any inline engine; raises `InvalidData` for what has no answer."""
+        raw = self.raw(items)
+        far = (raw[:, LEAD] > _FAR * self._state.horizon) | np.isnan(raw[:, VALUE])
+        for place in np.flatnonzero(far).tolist():
+            raise self._refusal(items[place], place, raw[place])
+        return super()._answer(items, all_scores)
+
+    def _refusal(self, item: Item, place: int, raw: np.ndarray) -> InvalidData:
+        param = f"inputs[{place}]"
+        series = str(item.get(SERIES) if isinstance(item, Mapping) else "")[:60]
+        if self._place(item) < 0:
+            names = list(self._state.names)[:_SHOWN]
+            return InvalidData(
+                "forecasts.unknown_series",
+                series=series,
+                options=names,
+                total=len(self._state.names),
+                param=param,
+            )
+        code = "forecasts.too_far" if raw[LEAD] > 1 else "forecasts.too_early"
+        steps = _FAR * self._state.horizon
+        return InvalidData(code, time=str(item[WHEN])[:40], steps=steps, param=param)  # type: ignore[index,call-overload]
+
+
+def forecaster(folder: Path, model: str) -> Forecaster:
+    """What a version with this `model` learnt."""
+    if model == "naive":
+        return lambda state, series, steps, origins, covariates: state.naive(series, steps, origins)
+    raise CorruptArtifact("engines.bad_card", folder=folder, reason=f"model {model}")
+
+
+def covariates(features: TableFeatures | None, items: Sequence[Item]) -> np.ndarray:
+    """What is known beside the values, as numbers (rows, columns): categories as codes, NaN where a
+    value is missing."""
+    if features is None:
+        return np.zeros((len(items), 0))
+    return features.dense(items)
+
+
+def load(folder: Path, card: Card, *, streams: int | None, threads: int | None) -> ForecastEngine:
+    """Opens a `forecasts` version; it answers in its caller's thread, so it takes no streams."""
+    return ForecastEngine(folder, card)
+
+
+def write_series(folder: Path, state: SeriesState, beside: TableFeatures | None) -> None:
+    """Keeps the history, and how covariates become numbers."""
+    from safetensors.numpy import save_file
+
+    save_file(state.arrays(), folder / _ARRAYS)
+    head = state.head()
+    if beside is not None:
+        head["covariates"] = {
+            "columns": [list(one) for one in beside.columns],
+            "state": dict(beside.state),
+        }
+    text = json.dumps(head, ensure_ascii=False, indent=1, sort_keys=True)
+    (folder / _HEAD).write_text(text + "\n", "utf-8")
+
+
+def _read(folder: Path, card: Card) -> tuple[SeriesState, TableFeatures | None]:
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    try:
+        head = json.loads((folder / _HEAD).read_text("utf-8"))
+        state = SeriesState.read(head, load_file(folder / _ARRAYS))
+        kept = head.get("covariates")
+        if kept is None:
+            return state, None
+        columns = [(str(name), str(kind)) for name, kind in kept["columns"]]
+        return state, TableFeatures(columns, kept["state"])
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
+        raise CorruptArtifact("engines.bad_weights", file=folder, reason=repr(error)) from None

@@ -1,0 +1,150 @@
+"""The rows of a data version as series: what all methods that forecast begin with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from feilun.engines.card import write_card
+from feilun.engines.forecasts import covariates, write_series
+from feilun.errors import InvalidData
+from feilun.messages import t
+from feilun.store.dataset import Dataset
+from feilun.tasks import base as tasks
+from feilun.tasks._series import SERIES, TIME
+from feilun.tasks._series_state import Built, SeriesState, build_series
+from feilun.tasks._table_features import TableFeatures
+from feilun.tasks.base import TaskBase
+from feilun.training.job import TrainJob
+from feilun.training.rows import schema_of, start_card
+from feilun.types import Schema
+
+__all__ = ["Prepared", "no_series", "prepare", "write_version"]
+
+_LEAST = 8
+"""Training values that some series must have."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prepared:
+    """What `prepare` made: the `built` series, how covariates become numbers (None without any),
+    the `schema` of the version, and `notes` on what was found and mended, in the language in
+    force."""
+
+    built: Built
+    beside: TableFeatures | None
+    schema: Schema
+    notes: tuple[str, ...]
+
+    @property
+    def state(self) -> SeriesState:
+        """The history."""
+        return self.built.state
+
+
+def no_series(task: TaskBase) -> str | None:
+    """Why a method that forecasts cannot learn `task`; None where it can."""
+    if task.family.name == "forecasts":
+        return None
+    return t("training.reason_no_answer", task=task.name)
+
+
+def prepare(job: TrainJob, dataset: Dataset) -> Prepared:
+    """All rows of the data version on their grid. Frequency, season and horizon are those of the
+    task's settings, or found. Raises `InvalidData` where too little is there to learn from."""
+    schema = schema_of(job, dataset)
+    task = tasks.of(schema)
+    names: list[str] = []
+    times: list[float] = []
+    values: list[float] = []
+    training: list[bool] = []
+    items: list[Any] = []
+    for example in dataset.examples():
+        place = task.ordered(example.item)
+        if place is None or example.label is None:
+            continue
+        names.append(place[0])
+        times.append(place[1])
+        values.append(float(example.label))
+        training.append(example.split == "train")
+        items.append(example.item)
+    if not names:
+        raise InvalidData("training.no_rows", folder=dataset.folder)
+    trained = np.array(training, bool)
+    beside = _beside(task, [item for item, yes in zip(items, training, strict=True) if yes])
+    settings = schema.settings
+    built = build_series(
+        names,
+        np.array(times),
+        np.array(values),
+        trained,
+        dated=dict(settings["inputs"])[TIME] == "date",
+        covariates=covariates(beside, items),
+        frequency=settings.get("frequency"),
+        season=settings.get("season"),
+        horizon=settings.get("horizon"),
+    )
+    most = int(np.minimum(built.state.anchors, built.state.lengths).max())
+    if most < _LEAST:
+        raise InvalidData("forecasts.too_short", values=most, least=_LEAST)
+    return Prepared(built, beside, schema, tuple(_notes(built)))
+
+
+def write_version(job: TrainJob, found: Prepared, model: str, settings: Mapping[str, Any]) -> None:
+    """The history and the card of a version; what was learnt is the caller's to write."""
+    write_series(job.out, found.state, found.beside)
+    card = start_card(job, "forecasts", found.schema, settings)
+    write_card(job.out, replace(card, extra={"model": model}))
+
+
+def _beside(task: TaskBase, items: Sequence[Any]) -> TableFeatures | None:
+    columns = [(c.name, c.kind) for c in task.columns if c.name not in (SERIES, TIME)]
+    return TableFeatures(columns).fit(items) if columns else None
+
+
+def _notes(built: Built) -> list[str]:
+    """What was found, and what was done about rows that fit no grid."""
+    state = built.state
+    season = t("forecasts.no_season")
+    if state.season > 1:
+        season = t("forecasts.season", steps=state.season)
+    notes = [
+        t(
+            "forecasts.found",
+            series=len(state.names),
+            frequency=frequency_words(state),
+            season=season,
+            horizon=state.horizon,
+        )
+    ]
+    if built.gaps:
+        notes.append(t("forecasts.gaps", steps=built.gaps, of=len(state.values)))
+    if built.doubled:
+        notes.append(t("forecasts.doubled", rows=built.doubled))
+    if built.off:
+        notes.append(t("forecasts.off_grid", rows=built.off))
+    if built.short:
+        notes.append(t("forecasts.short", series=built.short))
+    return notes
+
+
+def frequency_words(state: SeriesState) -> str:
+    """``30 minutes`` in the language in force."""
+    unit, size = state.frequency.unit, state.frequency.size
+    for key, length, kind in (
+        ("forecasts.every_year", 12, "m"),
+        ("forecasts.every_quarter", 3, "m"),
+        ("forecasts.every_month", 1, "m"),
+        ("forecasts.every_business_day", 1, "b"),
+        ("forecasts.every_week", 604_800, "s"),
+        ("forecasts.every_day", 86_400, "s"),
+        ("forecasts.every_hour", 3_600, "s"),
+        ("forecasts.every_minute", 60, "s"),
+        ("forecasts.every_second", 1, "s"),
+    ):
+        if kind == unit and not size % length:
+            return t(key, count=int(size // length))
+    return t("forecasts.every_step", size=f"{size:g}")
