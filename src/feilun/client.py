@@ -43,8 +43,9 @@ Scalar = str | bytes | int | float | bool | None
 Input = Scalar | Mapping[str, Scalar]
 """One input: a text, the bytes of an image, or ``{column: value}``."""
 Inputs = Input | Sequence[Input]
-Label = str | int | float | bool | Sequence[Mapping[str, Any]]
-"""What is right: a label, a number, or a list of entities (``{"start", "end", "label"}``)."""
+Label = str | int | float | bool | Sequence[str] | Sequence[Mapping[str, Any]]
+"""What is right: a label, a number, a list of tags, or one of entities (``{"start", "end",
+"label"}``)."""
 
 _UNREACHABLE = {"en": "{url} does not answer: {reason}", "zh": "{url} 没有响应：{reason}"}
 _UNSENDABLE = {

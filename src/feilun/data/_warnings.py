@@ -38,15 +38,15 @@ _HEADINGS = frozenset(
 )
 
 
-def label_warnings(counts: Mapping[str, int]) -> list[Notice]:
-    """Warnings about the labels' names and sizes, from ``{label: rows}``."""
-    counts = {label: rows for label, rows in counts.items() if label and rows}
-    if not counts:
-        return []
+def label_warnings(counts: Mapping[str, int], total: int) -> list[Notice]:
+    """Warnings about the labels' names and sizes, from ``{label: rows}`` of `total` rows, which may
+    have several labels each, or none."""
     found = []
-    total = sum(counts.values())
     if total < _FEW_ROWS:
         found.append(Notice("data.few_rows", {"rows": total}))
+    counts = {label: rows for label, rows in counts.items() if label and rows}
+    if not counts:
+        return found
     rare = sorted((rows, label) for label, rows in counts.items() if rows < _FEW_PER_LABEL)
     if rare and total >= _FEW_ROWS:
         names = [f"{label} ({rows})" for rows, label in rare[:5]]
@@ -87,12 +87,15 @@ def _continuous(labels: list[str]) -> bool:
     return len(values) > _NUMBERS and (2 * broken > len(values) or len(values) > 5 * _NUMBERS)
 
 
-def split_warnings(counts: Mapping[str, Mapping[str, int]]) -> list[Notice]:
-    """Warnings about the division, from ``{split: {label: rows}}``."""
+def split_warnings(
+    counts: Mapping[str, Mapping[str, int]], targets: Mapping[str, Mapping[str, int]]
+) -> list[Notice]:
+    """Warnings about the division, from ``{split: {label: rows}}`` and the same of whole targets,
+    of which a row has one."""
     found = []
-    if not counts.get("validation"):
+    if not targets.get("validation"):
         found.append(Notice("data.no_validation"))
-    if not counts.get("test"):
+    if not targets.get("test"):
         found.append(Notice("data.no_test"))
     train = counts.get("train", {})
     unseen = sorted({label for part in counts.values() for label in part if label} - set(train))

@@ -13,7 +13,7 @@ from typing import Any
 
 from feilun.data._numbers import number
 from feilun.data.content import content_key, label_text, row_key, sound
-from feilun.data.roles import known_names, resolve
+from feilun.data.roles import joined, known_names, resolve
 from feilun.data.sources import BadRow, LeftOut, Source, Table, open_tables
 from feilun.data.sources.images import read_image
 from feilun.errors import InvalidData
@@ -215,10 +215,11 @@ def open_readings(
     with ExitStack() as opened:
         for table in tables:
             opened.callback(table.close)
-        readings = [
-            Reading(t, resolve(t, task, given, need_label, timed), task, need_label, timed)
-            for t in tables
-        ]
+        readings = []
+        for one in tables:
+            table, own = joined(one, task, given)
+            roles = resolve(table, task, own, need_label, timed)
+            readings.append(Reading(table, roles, task, need_label, timed))
         opened.pop_all()
     return readings
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import cast
 
 from feilun.data.sources._cells import place
 from feilun.data.sources.base import BadRow, Table
 from feilun.errors import InvalidData, UsageError
 from feilun.tasks._times import NAMES
 from feilun.tasks.base import TaskBase
-from feilun.types import ColumnSample, Roles
+from feilun.types import ColumnSample, Roles, Row, Scalar
 
-__all__ = ["called", "has_time", "known_names", "resolve"]
+__all__ = ["called", "has_time", "joined", "known_names", "resolve"]
 
 _OTHERS = ("label", "id", "group", "subject", "time")
 
@@ -50,6 +51,47 @@ def resolve(
         raise
     _check_formulas(table, roles, "label" in columns or not need_label)
     return roles
+
+
+def joined(
+    table: Table, task: TaskBase, columns: Mapping[str, str]
+) -> tuple[Table, Mapping[str, str]]:
+    """`table` with the columns that only together are the label as one, a mapping in each row, and
+    `columns` with its name; both as they are where there are none. They are the task's guess, or
+    those that ``label`` names with commas between them."""
+    parts = _parts(table, task, columns)
+    if not parts:
+        return table, columns
+    name = next(one for one in ("tags", "label", "label_") if one not in table.columns)
+    rest = [column for column in table.columns if column not in parts]
+
+    def changed() -> Iterator[Row | BadRow]:
+        for row in table.rows():
+            if isinstance(row, BadRow):
+                yield row
+                continue
+            said = {one: row.values.get(one) for one in parts}
+            said = {one: parts[one] if cell in (None, "") else cell for one, cell in said.items()}
+            kept = {column: row.values.get(column) for column in rest}
+            yield replace(row, values={**kept, name: cast(Scalar, said)})
+
+    made = table.over([*rest, name], changed(), details={"joined": list(parts)})
+    return made, {**columns, "label": name}
+
+
+def _parts(table: Table, task: TaskBase, columns: Mapping[str, str]) -> Mapping[str, Scalar]:
+    """The columns that are joined, and what an empty cell of each says."""
+    given = columns.get("label")
+    if given is None:
+        played = set(columns.values())
+        return task.label_columns([one for one in table.samples() if one.name not in played])
+    names = [part.strip() for part in given.split(",")]
+    if not task.family.structured or given in table.columns or len(names) < 2:
+        return {}
+    if not set(names) <= set(table.columns):
+        return {}
+    found = task.label_columns([one for one in table.samples() if one.name in names])
+    return {name: found.get(name) for name in names}
 
 
 def _check_formulas(table: Table, roles: Roles, label_given: bool) -> None:

@@ -10,7 +10,8 @@ what is kept.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Container, Mapping, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any, Literal
@@ -107,15 +108,16 @@ def build(
             near = near_contents(gathered, contents, kinds, out, tick)
         mending.together(gathered, contents, near)
         known = mending.known(previous.schema.labels) if previous else ()
-        waiting = {}
-        if not task.family.many_targets:  # else a target is no label that has to gather rows
-            waiting = _waiting(gathered, contents, known, new_label_rows)
+        waiting, waits = _waiting(task, gathered, contents, known, new_label_rows)
         near = near if settings.near_duplicates else None
-        strata = _strata(task, gathered)
+        strata = _strata(task, gathered, contents)
         shares = _shares(settings, intake.own)
-        decision = decide(gathered, contents, strata, shares, waiting, near)
+        decision = decide(gathered, contents, strata, shares, waits, near)
         _check(gathered, contents, decision, _rejected(intake))
         labels = _labels(task, gathered, decision, known, mending.active)
+        if len(labels) > MAX_LABELS:
+            name, shown = intake.sources[-1].name, [label[:40] for label in labels[-3:]]
+            raise InvalidData("data.too_many_labels", file=name, limit=MAX_LABELS, examples=shown)
         schema = Schema(task.name, labels, task_settings)
         ids = Ids(gathered, decision.keep)
         fresh = np.zeros(len(gathered.rows), bool)
@@ -168,7 +170,7 @@ def build(
         overlaps=decision.moved,
         near=_near(contents, decision, near),
         near_test=decision.near_test,
-        waiting={gathered.labels[code]: rows for code, rows in sorted(waiting.items())},
+        waiting=waiting,
         counts=counts,
         labels=labels,
         new_labels=tuple(label for label in labels if label not in known),
@@ -176,7 +178,7 @@ def build(
         sources=tuple(intake.sources),
         warnings=(
             *left_out,
-            *_warnings(counts, intake, bad, contents, decision, ids),
+            *_warnings(task, gathered, intake, bad, contents, decision, ids),
             *_staying(differing, differing_test),
         ),
         seconds=time.perf_counter() - began,
@@ -219,22 +221,38 @@ def _near(contents: Contents, decision: Decision, near: np.ndarray | None) -> in
 
 
 def _waiting(
-    gathered: Gathered, contents: Contents, labels: tuple[str, ...], minimum: int
-) -> dict[int, int]:
-    """Numbers of labels that are not among the previous version's `labels`, that corrections alone
-    brought and that are too rare yet, with their rows."""
+    task: TaskBase, gathered: Gathered, contents: Contents, labels: tuple[str, ...], minimum: int
+) -> tuple[dict[str, int], set[int]]:
+    """Names that are not among the previous version's `labels`, that corrections alone brought and
+    that are too rare yet, with their rows; and the numbers of the targets that have one of them."""
     if not labels or minimum <= 1:
-        return {}
+        return {}, set()
+    fresh = _named(task, gathered.labels, frozenset(labels))
+    rows: Counter[str] = Counter()
     counts = np.bincount(contents.label[contents.label >= 0], minlength=len(gathered.labels))
-    known = len(labels)
+    for code, names in fresh.items():
+        rows.update(dict.fromkeys(names, int(counts[code])))
     origins = np.frombuffer(gathered.rows.origins, np.int8)
     given = contents.label[contents.of_row[~np.isin(origins, (CORRECTION, WAITED))]]
-    counts[given[given >= 0]] = 0  # the user has put rows of these into a file himself
-    return {
-        code: int(rows)
-        for code, rows in enumerate(counts.tolist())
-        if code >= known and 0 < rows < minimum
+    # The user has put rows of these into a file himself.
+    brought = {name for code in np.unique(given).tolist() for name in fresh.get(code, ())}
+    rare = {
+        name: count for name, count in rows.items() if 0 < count < minimum and name not in brought
     }
+    return rare, {code for code, names in fresh.items() if not rare.keys().isdisjoint(names)}
+
+
+def _named(
+    task: TaskBase, targets: Sequence[str], known: Collection[str] = ()
+) -> dict[int, list[str]]:
+    """The names in each of `targets` that are not `known`, by its place; those without any are left
+    out."""
+    found = {}
+    for place, target in enumerate(targets):
+        names = [name for name in task.family.names([target]) if name not in known]
+        if names:
+            found[place] = names
+    return found
 
 
 def _labels(
@@ -254,11 +272,12 @@ def _labels(
     return (*staying, *(name for name in names if name not in known))
 
 
-def _strata(task: TaskBase, gathered: Gathered) -> np.ndarray:
+def _strata(task: TaskBase, gathered: Gathered, contents: Contents) -> np.ndarray:
     """For each target met the number of the stratum with which it is divided."""
+    rows = np.bincount(contents.label[contents.label >= 0], minlength=len(gathered.labels))
+    strata = task.family.strata(dict(zip(gathered.labels, rows.tolist(), strict=True)))
     codes: dict[str, int] = {}
-    found = [codes.setdefault(task.family.stratum(one), len(codes)) for one in gathered.labels]
-    return np.array(found, np.int64)
+    return np.array([codes.setdefault(one, len(codes)) for one in strata], np.int64)
 
 
 def _nothing(intake: Intake, bad: BadRows) -> FeilunError:
@@ -299,18 +318,25 @@ def _check(gathered: Gathered, contents: Contents, decision: Decision, rejected:
 
 
 def _warnings(
-    counts: Mapping[str, Mapping[str, int]],
+    task: TaskBase,
+    gathered: Gathered,
     intake: Intake,
     bad: BadRows,
     contents: Contents,
     decision: Decision,
     ids: Ids,
 ) -> list[Notice]:
-    total: dict[str, int] = {}
-    for part in counts.values():
-        for label, rows in part.items():
-            total[label] = total.get(label, 0) + rows
-    found = [*label_warnings(total), *split_warnings(counts)]
+    targets = _targets(gathered, decision)
+    names: dict[str, Counter[str]] = {split: Counter() for split in targets}
+    for split, rows in targets.items():
+        for target, count in rows.items():
+            names[split].update(dict.fromkeys(task.family.names([target]), count))
+    kept = int(decision.keep.sum())
+    found = [
+        *label_warnings(sum(names.values(), Counter()), kept),
+        *split_warnings(names, targets),
+        *(Notice(*one) for one in task.family.notices(targets)),
+    ]
     if bad.count * 10 > intake.read:
         found.append(Notice("data.many_bad", {"bad": bad.count, "read": intake.read}))
     if decision.near_test:
@@ -321,6 +347,17 @@ def _warnings(
     if ids.renamed:
         found.append(Notice("data.repeated_ids", {"rows": ids.renamed}))
     return found + source_warnings(intake.sources)
+
+
+def _targets(gathered: Gathered, decision: Decision) -> dict[str, dict[str, int]]:
+    """Rows of each target, by split."""
+    found: dict[str, dict[str, int]] = {}
+    for number, split in enumerate(SPLITS):
+        labels = decision.label[decision.keep & (decision.split == number)]
+        codes, rows = np.unique(labels, return_counts=True)
+        pairs = zip(codes.tolist(), rows.tolist(), strict=True)
+        found[split] = {gathered.labels[code]: count for code, count in pairs}
+    return found
 
 
 def _differing(gathered: Gathered, contents: Contents) -> tuple[int, int]:

@@ -46,9 +46,9 @@ class Explanation:
     def to_output(self) -> dict[str, Any]:
         """As it travels: ``parts`` of a text with their places or of a row with their columns, or a
         ``grid`` of rows."""
-        head: dict[str, Any] = {"method": self.method}
-        if self.other:
-            head = {"for": self.label, "against": self.other, **head}
+        ends = {"for": self.label, "against": self.other}
+        head: dict[str, Any] = {name: one for name, one in ends.items() if one}
+        head["method"] = self.method
         rounded = [round(weight, 4) for weight in self.weights]
         if self.grid is not None:
             width = self.grid[1]

@@ -99,9 +99,10 @@ class Disagreement:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Contrast:
-    """What an explanation is about: what speaks for `answer` and against `other` ("" for nothing).
-    `measure` reads the quantity off an answer with all its scores; `direction` (width,) gives the
-    same from raw outputs, where the model is linear in its features."""
+    """What an explanation is about: what speaks for `answer` and against `other`, each "" where
+    there is but one thing to speak of. `measure` reads the quantity off an answer with all its
+    scores; `direction` (width,) gives the same from raw outputs, where the model is linear in its
+    features."""
 
     answer: str
     other: str
@@ -213,6 +214,18 @@ class Family(ABC):
         """The group of rows that `target` is counted with, and divided evenly with among train,
         validation and test. Default: the target itself."""
         return target
+
+    def strata(self, targets: Mapping[str, int]) -> list[str]:
+        """The group with which each of `targets` is divided, knowing how many rows each has.
+        Default: its stratum."""
+        return [self.stratum(target) for target in targets]
+
+    def notices(
+        self, targets: Mapping[str, Mapping[str, int]]
+    ) -> Sequence[tuple[str, Mapping[str, Any]]]:
+        """What deserves a word before anything is learnt: keys of sentences with their figures.
+        `targets` are the rows of each target, by split. Default: nothing."""
+        return ()
 
     @abstractmethod
     def truth(self, targets: Sequence[str | None], labels: Sequence[str]) -> np.ndarray:

@@ -238,7 +238,7 @@ class NumberFamily(Family):
         other: str | None = None,
     ) -> Contrast | None:
         """What is added to the number."""
-        return Contrast("value", "", lambda said: float(said["value"]), np.ones(1))
+        return Contrast("", "", lambda said: float(said["value"]), np.ones(1))
 
     def output_schema(self) -> dict[str, Any]:
         """See the class."""

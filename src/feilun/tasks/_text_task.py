@@ -39,7 +39,7 @@ class TextTask(TaskBase):
 
     Settings: ClassVar[type[TaskSettings]] = TextSettings
     columns = (Column("text", "text", _recognise.TEXT),)
-    label_aliases = _recognise.LABEL
+    label_aliases: ClassVar[tuple[str, ...]] = _recognise.LABEL
 
     def _own(self, settings: Mapping[str, Any]) -> TextSettings:
         return cast(TextSettings, self.Settings(**settings))

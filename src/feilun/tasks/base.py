@@ -22,7 +22,7 @@ from feilun.families.base import Family
 from feilun.messages import Language
 from feilun.tasks._noise import Disturbance
 from feilun.tasks._pieces import Pieces
-from feilun.types import ColumnSample, Example, Item, Output, Roles, Schema
+from feilun.types import ColumnSample, Example, Item, Output, Roles, Scalar, Schema
 
 if TYPE_CHECKING:
     import torch
@@ -198,6 +198,12 @@ class TaskBase(ABC):
     def recognise(self, columns: Sequence[ColumnSample]) -> Roles:
         """Guesses the roles of a file's columns. Raises `InvalidData` naming the columns there are
         when no input column can be told."""
+
+    def label_columns(self, columns: Sequence[ColumnSample]) -> Mapping[str, Scalar]:
+        """The columns that only together say what is right, such as one of yes and no for each
+        tag, and what an empty cell of each says. The family gets them as a mapping of their names
+        to their cells. Default: none."""
+        return {}
 
     @abstractmethod
     def check(self, item: Item) -> Item:

@@ -83,7 +83,7 @@ def audit(data: Dataset, *, processor: Processor | None = None, divided: bool = 
     look = _Look(max(1, len(data) // _SAMPLE), tasks.get(data.schema.task).family)
     for example in data.examples():
         look.add(example)
-    return look.result(processor, split_warnings(data.counts) if divided else [])
+    return look.result(processor, look.division() if divided else [])
 
 
 def audit_source(source: Source, *, task: TaskBase, processor: Processor | None = None) -> Audit:
@@ -121,6 +121,8 @@ class _Look:
         self._lengths = array("Q")
         self._labels: dict[str, int] = {}
         self._splits: Counter[tuple[str, str]] = Counter()
+        self._names: dict[str, Counter[str]] = {}
+        self._named: dict[str, tuple[str, ...]] = {}
         self._examples: list[str] = []
         self._sample: list[Item] = []
 
@@ -145,11 +147,23 @@ class _Look:
         self._keys += row_key(self._family, content_key(item), target)
         self._targets.append(hash(target))
         self._splits[example.split, label] += 1
+        if target not in self._named and len(self._named) < _SAMPLE:
+            self._named[target] = self._family.names([target]) if target else ()
+        names = self._named.get(target)
+        names = self._family.names([target]) if names is None else names
+        self._names.setdefault(example.split, Counter()).update(names)
         if not (len(self._codes) - 1) % self._step:
             self._sample.append(item)
             if self._thin and len(self._sample) >= 2 * _SAMPLE:
                 self._sample = self._sample[::2]
                 self._step *= 2
+
+    def division(self) -> list[Notice]:
+        """Warnings about the splits."""
+        whole: dict[str, dict[str, int]] = {}
+        for (split, label), rows in self._splits.items():
+            whole.setdefault(split, {})[label] = rows
+        return split_warnings(self._names, whole)
 
     def result(self, processor: Processor | None, warnings: list[Notice]) -> Audit:
         """What was found."""
@@ -172,7 +186,7 @@ class _Look:
         rows.sort(key=lambda row: (-row.rows, row.label))
         duplicates, conflicts = self._same()
         tokens, truncated = _tokens(processor, self._sample)
-        found = [*label_warnings({row.label: row.rows for row in rows}), *warnings]
+        found = [*label_warnings(sum(self._names.values(), Counter()), len(codes)), *warnings]
         longest = int(lengths.max()) if len(lengths) else 0
         if conflicts:
             found.append(Notice("data.has_conflicts", {"rows": conflicts}))

@@ -103,7 +103,15 @@ def stage(
         if not rows:
             files = [report.name for report in reports]
             raise InvalidData("data.no_rows", files=files)
-        writer.close(Schema(task.name, task.family.names(set(labels)), settings))
+        names = task.family.names(set(labels))
+        if len(names) > _MAX_LABELS:
+            raise InvalidData(
+                "data.too_many_labels",
+                file=reports[-1].name,
+                limit=_MAX_LABELS,
+                examples=[name[:40] for name in names[-3:]],
+            )
+        writer.close(Schema(task.name, names, settings))
     return Staged(Dataset(out), bad, empty, reasons, tuple(reports))
 
 

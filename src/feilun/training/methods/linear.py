@@ -22,7 +22,7 @@ from feilun.messages import t
 from feilun.store.dataset import Dataset
 from feilun.tasks import base as tasks
 from feilun.tasks.base import TaskBase, fit_features
-from feilun.training import augment, logistic, ridge
+from feilun.training import augment, logistic, one_vs_rest, ridge
 from feilun.training.job import DataStats, Estimate, Machine, Report, TrainJob, TrainResult
 from feilun.training.rows import Rows, all_rows, class_weights, drawn, read, schema_of, start_card
 from feilun.training.settings import MethodSettings
@@ -73,8 +73,8 @@ class _Model:
 
 
 def supports(task: TaskBase, base: Path | str | None) -> str | None:
-    """Every task that has features and answers with classes or numbers."""
-    if task.family.name in ("classes", "numbers"):
+    """Every task that has features and answers with classes, numbers or tags."""
+    if task.family.name in ("classes", "numbers", "tags"):
         return None
     return t("training.reason_no_answer", task=task.name)
 
@@ -159,7 +159,8 @@ def _fit(
 ) -> _Model:
     occurs = _occurrences(matrix)
     sparse = not isinstance(matrix, np.ndarray)
-    bayes = sparse and not scaled and (int(occurs.sum()) * count > _WORK or count * 2048 > _WEIGHTS)
+    many = int(occurs.sum()) * count > _WORK or count * 2048 > _WEIGHTS
+    bayes = sparse and not scaled and labels.ndim == 1 and many
     room = max(1, (_BAYES_WEIGHTS if bayes else _WEIGHTS) // count)
     columns = _columns(occurs, min(settings.min_rows, len(labels)), room, len(labels))
     matrix, unseen = pick(matrix, columns), pick(hold[0], columns)
@@ -180,6 +181,12 @@ def _fit(
     if rows_hold_numbers(labels):
         wanted = ridge.STRENGTHS if settings.strength is None else (settings.strength,)
         fitted = ridge.fit(matrix, labels, strengths=wanted, seed=job.seed, tick=tick)
+        figures = {"columns": float(len(columns)), "strength": fitted.strength}
+        return _Model(columns, fitted, idf, figures)
+    if labels.ndim == 2:  # a mark a tag, and behind them what has no column
+        tried = one_vs_rest.STRENGTHS if settings.strength is None else (settings.strength,)
+        marks = labels[:, :count]
+        fitted = one_vs_rest.fit(matrix, marks, strengths=tried, seed=job.seed, tick=tick)
         figures = {"columns": float(len(columns)), "strength": fitted.strength}
         return _Model(columns, fitted, idf, figures)
     strengths = logistic.STRENGTHS if settings.strength is None else (settings.strength,)
