@@ -33,7 +33,8 @@ __all__ = [
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
 Tagged = dict[str, str]
-WireValue = str | int | float | bool | None | Tagged
+WireList = list[str | int | float]
+WireValue = str | int | float | bool | None | Tagged | WireList
 WireItem = str | int | float | bool | None | dict[str, WireValue]
 
 
@@ -197,8 +198,15 @@ def _item(value: WireItem, where: str) -> Item:
     if isinstance(value, dict) and "$base64" not in value:
         if not value:
             raise InvalidData("api.empty_input", param=where)
-        return {name: _scalar(part, f"{where}.{name}") for name, part in value.items()}
+        return {name: _field(part, f"{where}.{name}") for name, part in value.items()}
     return _scalar(value, where)
+
+
+def _field(value: WireValue, where: str) -> Any:
+    """One field of an input; a list is for the few tasks that take one, and the others refuse it."""
+    if not isinstance(value, list):
+        return _scalar(value, where)
+    return [_scalar(one, f"{where}[{index}]") for index, one in enumerate(value)]
 
 
 def _scalar(value: Any, where: str) -> Scalar:

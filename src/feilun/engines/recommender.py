@@ -32,6 +32,8 @@ CONVERTS = False
 """A version is served as it was trained: it is its own and only variant."""
 ITEMS, USERS, WEIGHTS = "items.json", "users.json", "weights.safetensors"
 
+_DENSE = 50_000
+"""Items up to which a sum for each costs less than finding those that have one."""
 _REASONS = 3
 """Items of the history that an answer names as reasons, at most."""
 
@@ -123,12 +125,20 @@ class RecommenderEngine(InlineEngine):
         )
         entries = starts + np.arange(len(sources))
         targets, values = self._places[entries].astype(np.int64), self._values[entries]
-        found, place = np.unique(targets, return_inverse=True)
-        scores = np.bincount(place, values, len(found))
+        if len(self._items) <= _DENSE:
+            sums = np.bincount(targets, values, len(self._items))
+            found = np.flatnonzero(sums > 0)
+            scores = sums[found]
+        else:
+            found, place = np.unique(targets, return_inverse=True)
+            scores = np.bincount(place, values, len(found))
         able = (scores > 0) & ~np.isin(found, out)
         if only is not None:
             able &= np.isin(found, only)
         found, scores = found[able], scores[able]
+        if len(found) > DEPTH:  # all ties of the last one stay until they are put in order
+            least = np.partition(scores, len(scores) - DEPTH)[len(scores) - DEPTH]
+            found, scores = found[scores >= least], scores[scores >= least]
         order = np.lexsort((found, -scores))[:DEPTH]
         return found[order], scores[order], (sources, targets, values)
 
