@@ -203,7 +203,7 @@ def _item(value: WireItem, where: str) -> Item:
 
 
 def _field(value: WireValue, where: str) -> Any:
-    """One field of an input; a list is for the few tasks that take one, and the others refuse it."""
+    """One field of an input; a list is for the tasks that take one, and the others refuse it."""
     if not isinstance(value, list):
         return _scalar(value, where)
     return [_scalar(one, f"{where}[{index}]") for index, one in enumerate(value)]
