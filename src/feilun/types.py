@@ -7,11 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    import numpy as np
 
 __all__ = [
     "Chunk",
     "ColumnSample",
+    "Encoded",
     "EngineRequest",
     "Example",
     "Item",
@@ -92,6 +96,28 @@ class Schema:
     task: str
     labels: tuple[str, ...]
     settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """One item ready for `Processor.collate`: compact arrays without the batch axis, and the `cost`
+    it adds to a batch (tokens for text, pixels for images), by which batches are sorted and
+    budgeted. `cut` says how much was left out to fit (tokens); 0 when the item is whole.
+
+    An item that is too long to be read at once has `parts`, each a row of a batch, and no arrays of
+    its own. `text` is what places in the arrays point into, where the answer needs it.
+    """
+
+    arrays: Mapping[str, np.ndarray]
+    cost: int
+    cut: int = 0
+    parts: tuple[Encoded, ...] = ()
+    text: str = ""
+
+    @property
+    def rows(self) -> tuple[Encoded, ...]:
+        """What a network reads of the item, a row each."""
+        return self.parts or (self,)
 
 
 @dataclass(frozen=True, slots=True)

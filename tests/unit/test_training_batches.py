@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from feilun.families.classes.objective import CrossEntropy
 from feilun.tasks.base import Arrays, Encoded
 from feilun.training import batches
 from feilun.training.batches import EncodedRows, order, order_once
@@ -83,7 +84,8 @@ def test_large_rows_are_encoded_again_instead_of_held(
 ) -> None:
     monkeypatch.setattr(batches, "_HELD_BYTES", 300 * 1024)
     processor = _Processor(cost)
-    rows = EncodedRows(Rows(list(range(2000)), np.zeros(2000, np.int64)), processor)  # type: ignore[arg-type]
+    found = Rows(list(range(2000)), np.zeros(2000, np.int64))
+    rows = EncodedRows(found, processor, CrossEntropy(None, 0.0))  # type: ignore[arg-type]
     assert len(rows.costs) == 2000
     # Equal costs need no second look at the others; unequal ones must be counted.
     assert processor.encoded == (512 if cost else 2000)

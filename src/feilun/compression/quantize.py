@@ -34,7 +34,7 @@ def quantize(
     except ImportError:
         raise EnvironmentProblem("compression.needs_nncf") from None
 
-    batches = _batches(processor.encode(items))
+    batches = _batches([row for item in processor.encode(items) for row in item.rows])
     seen = 0
 
     def collate(batch: Sequence[Encoded]) -> Arrays:

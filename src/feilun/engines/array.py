@@ -34,6 +34,7 @@ Infer = Callable[[Arrays], Inferred]
 _HELD_BYTES = 64 << 20  # of encoded items at once, when a whole list is answered
 _HELD_ITEMS = 8192
 _PROBE = 32  # items encoded first, to see how large one is
+_ROWS = 32  # that are computed at once
 _REHEARSED = 128  # longest sequence that `warm_up` shows the engine
 
 
@@ -87,7 +88,9 @@ class ArrayEngine:
     def raw(self, items: Sequence[Item]) -> np.ndarray:
         if self._closed:
             raise EnvironmentProblem("engines.closed")
-        result = np.zeros((len(items), self._width), np.float32)
+        result: np.ndarray = np.empty(len(items), dtype=object)
+        if self._width:
+            result = np.zeros((len(items), self._width), np.float32)
         earlier: list[tuple[np.ndarray, Future[Inferred]]] = []
         for start, part in self._encoded(items):
             # The next part is encoded while this one runs; two parts are held at most.
@@ -168,7 +171,8 @@ class ArrayEngine:
     def _rehearsal(self) -> Iterator[list[Encoded]]:
         items = self._task.example_items()
         long = [item * 64 if isinstance(item, str) else item for item in items]
-        example = max(self._processor.encode(long), key=lambda encoded: encoded.cost)
+        rows = [row for encoded in self._processor.encode(long) for row in encoded.rows]
+        example = max(rows, key=lambda row: row.cost)
         lengths = range(MULTIPLE, min(example.cost, _REHEARSED) + 1, MULTIPLE)
         if any(array.ndim != 1 for array in example.arrays.values()):
             lengths = range(0)  # not a sequence: all items are of one shape
@@ -193,13 +197,19 @@ class ArrayEngine:
         return outputs
 
     def _forward(self, batch: Sequence[Encoded]) -> Inferred:
-        arrays = self._processor.collate(batch, MULTIPLE)
+        rows = [row for item in batch for row in item.rows]
+        # An item that is too long to be read at once has many rows, more than fit into memory.
+        parts = [rows[place : place + _ROWS] for place in range(0, len(rows), _ROWS)]
+        collated = [self._processor.collate(part, MULTIPLE) for part in parts]
         with TURNS.take(self):
             start = perf_counter()
-            raw, vectors = self._infer(arrays)
+            found = [self._infer(arrays) for arrays in collated]
             seconds = perf_counter() - start
-        if not np.isfinite(raw).all():
+        outputs = _stacked([one for one, _ in found])
+        if not np.isfinite(outputs).all():
             raise CorruptArtifact("engines.not_finite", folder=self._folder)
+        raw = self._task.family.gathered(outputs, batch, self.card.schema.labels)
+        vectors = found[0][1] if len(rows) == len(batch) <= _ROWS else None
         cost = sum(item.cost for item in batch)
         with self._lock:
             known = self._usage
@@ -222,3 +232,17 @@ class ArrayEngine:
                 part += self._processor.encode(items[_PROBE:size])
             yield start, part
             start += len(part)
+
+
+def _stacked(parts: Sequence[np.ndarray]) -> np.ndarray:
+    """Outputs (rows, ...) of several batches in one array; what is shorter is filled with 0."""
+    if len(parts) == 1:
+        return parts[0]
+    shape = np.max([part.shape[1:] for part in parts], axis=0).tolist()
+    result = np.zeros((sum(map(len, parts)), *shape), np.float32)
+    start = 0
+    for part in parts:
+        places = tuple(slice(0, size) for size in part.shape[1:])
+        result[(slice(start, start + len(part)), *places)] = part
+        start += len(part)
+    return result

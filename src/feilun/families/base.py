@@ -25,10 +25,11 @@ from feilun.messages import Language
 from feilun.metrics.measured import Measured
 from feilun.metrics.share import Share
 from feilun.render.reason import Reason
-from feilun.types import Output, Scalar, Schema
+from feilun.types import Encoded, Output, Scalar, Schema
 
 if TYPE_CHECKING:
     from feilun.config import EvaluationConfig, ProjectConfig
+    from feilun.families.objective import Objective
 
 __all__ = [
     "AnswerTensor",
@@ -190,6 +191,13 @@ class Family(ABC):
     """Whether a target points into its input, so that nothing may move inside the input."""
     streams: ClassVar[bool] = False
     """Whether answers are texts, which may come in pieces: then `text` and `cut` are there."""
+    invariant: ClassVar[bool] = False
+    """Whether a target stays right when its input is changed a little, as typing slips do: then
+    training may learn from changed copies."""
+    differentiable: ClassVar[bool] = False
+    """Whether a network learns it by gradients: `outputs` and `objective` are there."""
+    problem_type: ClassVar[str | None] = None
+    """What transformers calls the problem in the configuration of a trained network."""
     Details: ClassVar[type | None] = None
     """A frozen dataclass: what an evaluation holds of this family alone; it travels as JSON."""
 
@@ -240,11 +248,49 @@ class Family(ABC):
         """Whether anything can be learnt from these targets. Default: two that differ."""
         return len(set(targets)) > 1
 
+    # How it is learnt.
+
+    def weights(
+        self,
+        truth: np.ndarray,
+        labels: Sequence[str],
+        balance: str,
+        own: np.ndarray | None = None,
+    ) -> np.ndarray | None:
+        """How much rows of each of `labels` weigh in learning, float32 (labels,); None for all
+        alike. `balance` is the setting ``class_weights``; `own` is the truth of the rows that are
+        no changed copies, whose shares the labels keep. Default: None."""
+        return None
+
+    def outputs(self, labels: Sequence[str]) -> tuple[str, ...]:
+        """The names of what a network gives for a row, or for each position of it. Default: none,
+        where no network learns it."""
+        return ()
+
+    def objective(
+        self,
+        truth: np.ndarray,
+        labels: tuple[str, ...],
+        settings: Any,
+        own: np.ndarray | None = None,
+    ) -> Objective:
+        """What a network learns from rows with this `truth`; `settings` are its method's, `own` as
+        in `weights`. Needed where the family is `differentiable`."""
+        raise NotImplementedError(self.name)
+
+    def gathered(
+        self, outputs: np.ndarray, batch: Sequence[Encoded], labels: Sequence[str]
+    ) -> np.ndarray:
+        """A network's `outputs` for the rows of `batch` as raw outputs, one an item. Default: as
+        they are."""
+        return outputs
+
     # What is answered.
 
     @abstractmethod
     def width(self, labels: Sequence[str]) -> int:
-        """Numbers that a model gives for each row before they are decoded."""
+        """Numbers that raw outputs hold for each row before they are decoded; 0 where they are
+        objects."""
 
     def example_raw(self, rows: int, labels: Sequence[str], seed: int) -> np.ndarray:
         """Raw outputs drawn at random, as the contract tests need them."""

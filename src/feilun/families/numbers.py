@@ -11,7 +11,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from markupsafe import Markup
@@ -29,6 +29,7 @@ from feilun.families.base import (
     Family,
     Sheet,
 )
+from feilun.families.objective import Objective
 from feilun.messages import Language
 from feilun.metrics.numbers import Numbers
 from feilun.render.bilingual import say, spoken
@@ -36,7 +37,10 @@ from feilun.render.page import template
 from feilun.render.reason import Reason
 from feilun.render.svg import scatter
 from feilun.render.wording import fill
-from feilun.types import Output, Schema
+from feilun.types import Encoded, Output, Schema
+
+if TYPE_CHECKING:
+    import torch
 
 __all__ = ["NUMBERS", "Details", "NumberFamily", "plain"]
 
@@ -134,6 +138,33 @@ class NumberSheet(Sheet):
         }
 
 
+class Huber(Objective):
+    """The Huber loss (1964): squared up to one standard deviation of the true numbers, linear
+    beyond, so that a few wild ones do not decide. A network learns numbers with mean 0 and
+    deviation 1."""
+
+    def __init__(self, truth: np.ndarray) -> None:
+        self._mean, self._spread = float(truth.mean()), float(truth.std()) or 1.0
+        self.scale = (self._mean, self._spread)
+
+    def targets(self, truth: Sequence[Any], batch: Sequence[Encoded]) -> np.ndarray:
+        """float32 (rows,)."""
+        learnt = (np.asarray(truth, np.float64) - self._mean) / self._spread
+        return learnt.astype(np.float32)
+
+    def loss(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """See `Objective`."""
+        import torch
+
+        return torch.nn.functional.huber_loss(outputs[:, 0], targets, reduction="sum")
+
+    def validated(self, outputs: np.ndarray, targets: np.ndarray) -> tuple[Numbers, float]:
+        """With the mean squared error, in standard deviations."""
+        answers = outputs[:, 0]
+        measured = Numbers(targets * self._spread + self._mean, answers * self._spread + self._mean)
+        return measured, float(((answers - targets) ** 2).mean())
+
+
 class NumberFamily(Family):
     """A number. Targets are numbers as `plain` writes them; raw outputs are the predicted numbers
     (rows, 1); an answer is ``{"value": float}``, with ``low`` and ``high`` where the model was
@@ -142,6 +173,8 @@ class NumberFamily(Family):
     name = "numbers"
     metrics: ClassVar = Numbers.higher_is_better
     primary = "r2"
+    differentiable = True
+    problem_type = "regression"
     Details = Details
     sentences: ClassVar = {
         "evaluation.tile_missed": "numbers.tile_missed",
@@ -186,6 +219,20 @@ class NumberFamily(Family):
     def known(self, truth: np.ndarray) -> np.ndarray:
         """See `Family`."""
         return np.asarray(np.isfinite(truth), dtype=bool)
+
+    def outputs(self, labels: Sequence[str]) -> tuple[str, ...]:
+        """The number alone."""
+        return ("value",)
+
+    def objective(
+        self,
+        truth: np.ndarray,
+        labels: tuple[str, ...],
+        settings: Any,
+        own: np.ndarray | None = None,
+    ) -> Huber:
+        """See `Huber`."""
+        return Huber(np.asarray(truth, np.float64))
 
     def width(self, labels: Sequence[str]) -> int:
         """The number alone."""

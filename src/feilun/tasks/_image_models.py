@@ -19,18 +19,22 @@ SCRATCH = ("scratch:resnet", "scratch:vit")
 """Bases that begin from nothing."""
 
 
-def classifier(base: Path | str, labels: Sequence[str], side: int, color: bool) -> torch.nn.Module:
-    """Gives logits (batch, labels). Random weights come from torch's generator: seed it before.
+def classifier(
+    base: Path | str, outputs: Sequence[str], side: int, color: bool, problem: str | None
+) -> torch.nn.Module:
+    """Gives `outputs` (batch, outputs). Random weights come from torch's generator: seed it before.
 
     Raises `InvalidData` for a name that is none of `SCRATCH`.
     """
     from transformers import AutoModelForImageClassification
 
     if isinstance(base, Path):
-        model: Any = _transformers.read_classifier(AutoModelForImageClassification, base, labels)
+        model: Any = _transformers.read_classifier(
+            AutoModelForImageClassification, base, outputs, problem
+        )
     else:
         config = _scratch(base, side, 3 if color else 1)
-        _transformers.name_labels(config, labels)
+        _transformers.name_labels(config, outputs, problem)
         with _transformers.quiet():
             model = AutoModelForImageClassification.from_config(config)
     module: torch.nn.Module = _modules()[0](model)

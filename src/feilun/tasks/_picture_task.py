@@ -39,6 +39,7 @@ class PictureTask(TaskBase):
     Settings: ClassVar[type[TaskSettings]] = PictureSettings
     columns = (Column("image", "image", _recognise.IMAGE),)
     label_aliases = _recognise.LABEL
+    encodes = True
 
     def _own(self, settings: Mapping[str, Any]) -> PictureSettings:
         return cast(PictureSettings, self.Settings(**settings))
@@ -85,7 +86,10 @@ class PictureTask(TaskBase):
         that begins from nothing."""
         own = self._own(schema.settings)
         begun = base or self.default_base or "scratch:resnet"
-        return _image_models.classifier(begun, schema.labels, own.image_size, own.color)
+        outputs = self.family.outputs(schema.labels)
+        return _image_models.classifier(
+            begun, outputs, own.image_size, own.color, self.family.problem_type
+        )
 
     def encoder(self, base: Path) -> torch.nn.Module:
         """The mean of the last layer over the picture."""

@@ -7,7 +7,7 @@ import math
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -122,7 +122,7 @@ class TextProcessor:
         self._characters = self.max_length * _CHARACTERS_PER_TOKEN
 
     @classmethod
-    def read(cls, folder: Path | str | None, max_length: int) -> TextProcessor:
+    def read(cls, folder: Path | str | None, max_length: int) -> Self:
         """The processor of a base model's or a version's folder.
 
         Raises `InvalidData` when `folder` is none or keeps no tokenizer.

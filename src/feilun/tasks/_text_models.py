@@ -13,18 +13,34 @@ from feilun.tasks import _transformers
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["classifier", "encoder"]
+__all__ = ["classifier", "encoder", "tagger"]
 
 
-def classifier(base: Path | str | None, labels: Sequence[str]) -> torch.nn.Module:
-    """Gives logits (batch, labels), and by ``with_vectors`` the last layer's mean over the real
+def classifier(
+    base: Path | str | None, outputs: Sequence[str], problem: str | None
+) -> torch.nn.Module:
+    """Gives `outputs` (batch, outputs), and by ``with_vectors`` the last layer's mean over the real
     tokens beside them. Raises `InvalidData` without a base folder."""
     from transformers import AutoModelForSequenceClassification
 
+    return _read(AutoModelForSequenceClassification, base, outputs, problem, 0)
+
+
+def tagger(base: Path | str | None, outputs: Sequence[str], problem: str | None) -> torch.nn.Module:
+    """Gives `outputs` for each token (batch, tokens, outputs). Raises `InvalidData` without a base
+    folder."""
+    from transformers import AutoModelForTokenClassification
+
+    return _read(AutoModelForTokenClassification, base, outputs, problem, 2)
+
+
+def _read(
+    auto: Any, base: Path | str | None, outputs: Sequence[str], problem: str | None, kind: int
+) -> torch.nn.Module:
     if not isinstance(base, Path):
         raise InvalidData("tasks.text_needs_base", base=base)
-    model = _transformers.read_classifier(AutoModelForSequenceClassification, base, labels)
-    module: torch.nn.Module = _modules()[0](model)
+    model = _transformers.read_classifier(auto, base, outputs, problem)
+    module: torch.nn.Module = _modules()[kind](model)
     return module.eval()
 
 
@@ -37,7 +53,7 @@ def encoder(base: Path) -> torch.nn.Module:
 
 
 @cache
-def _modules() -> tuple[type[Any], type[Any]]:
+def _modules() -> tuple[type[Any], type[Any], type[Any]]:
     # Named arguments instead of **arrays: converters read the inputs off the signature.
     import torch
 
@@ -47,7 +63,7 @@ def _modules() -> tuple[type[Any], type[Any]]:
         mean: torch.Tensor = (hidden * mask).sum(dim=1) / mask.sum(dim=1).clamp(min=1)
         return mean
 
-    class TextLogits(torch.nn.Module):
+    class TextTags(torch.nn.Module):
         def __init__(self, model: Any) -> None:
             super().__init__()
             self.model = model
@@ -63,6 +79,7 @@ def _modules() -> tuple[type[Any], type[Any]]:
             logits: torch.Tensor = output.logits.float()
             return logits
 
+    class TextLogits(TextTags):
         def with_vectors(
             self,
             input_ids: torch.Tensor,
@@ -93,4 +110,4 @@ def _modules() -> tuple[type[Any], type[Any]]:
             output = self.model(input_ids=input_ids, attention_mask=attention_mask, **types)
             return mean_of(output.last_hidden_state, attention_mask)
 
-    return TextLogits, TextVectors
+    return TextLogits, TextVectors, TextTags

@@ -40,6 +40,7 @@ class TextTask(TaskBase):
     Settings: ClassVar[type[TaskSettings]] = TextSettings
     columns = (Column("text", "text", _recognise.TEXT),)
     label_aliases: ClassVar[tuple[str, ...]] = _recognise.LABEL
+    encodes = True
 
     def _own(self, settings: Mapping[str, Any]) -> TextSettings:
         return cast(TextSettings, self.Settings(**settings))
@@ -76,7 +77,8 @@ class TextTask(TaskBase):
 
     def load(self, base: Path | str | None, schema: Schema) -> torch.nn.Module:
         """A transformer with one output for each number that the family wants of a row."""
-        return _text_models.classifier(base, schema.labels)
+        outputs = self.family.outputs(schema.labels)
+        return _text_models.classifier(base, outputs, self.family.problem_type)
 
     def encoder(self, base: Path) -> torch.nn.Module:
         """The mean over the tokens that are not padding."""

@@ -58,10 +58,13 @@ def read(auto: Any, folder: Path, **changes: Any) -> torch.nn.Module:
     return module
 
 
-def read_classifier(auto: Any, folder: Path, labels: Sequence[str]) -> torch.nn.Module:
-    """The classifier of `folder` answering `labels` in this order.
+def read_classifier(
+    auto: Any, folder: Path, labels: Sequence[str], problem: str | None
+) -> torch.nn.Module:
+    """The network of `folder` with a head that gives `labels` (names of outputs) in this order;
+    `problem` is what transformers calls the problem.
 
-    A head that answers some of `labels`, and nothing else, keeps what it knows: its rows are put
+    A head that gives some of `labels`, and nothing else, keeps what it knows: its rows are put
     in order, and rows of new labels begin small and random. Any other head begins anew.
     """
     from transformers import AutoConfig
@@ -73,22 +76,23 @@ def read_classifier(auto: Any, folder: Path, labels: Sequence[str]) -> torch.nn.
         raise InvalidData("tasks.base_unreadable", folder=folder, reason=reason) from None
     has_head = any("Classification" in name for name in config.architectures or ())
     if not has_head:
-        name_labels(config, labels)
+        name_labels(config, labels, problem)
         return read(auto, folder, config=config)
     known = [config.id2label[index] for index in range(len(config.id2label))]
     model: Any = read(auto, folder)
     if known != list(labels):
-        _replace_head(model, known if set(known) <= set(labels) else [], labels, len(known), folder)
-        name_labels(model.config, labels)
+        kept = known if set(known) <= set(labels) else []
+        _replace_head(model, kept, labels, len(known), folder)
+        name_labels(model.config, labels, problem)
         model.num_labels = len(labels)
     return model  # type: ignore[no-any-return]
 
 
-def name_labels(config: Any, labels: Sequence[str]) -> None:
-    """Writes `labels` into a transformers configuration."""
+def name_labels(config: Any, labels: Sequence[str], problem: str | None) -> None:
+    """Writes the names of the outputs and the `problem` into a transformers configuration."""
     config.id2label = dict(enumerate(labels))
     config.label2id = {label: index for index, label in enumerate(labels)}
-    config.problem_type = "single_label_classification"
+    config.problem_type = problem
 
 
 def _replace_head(

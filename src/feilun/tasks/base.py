@@ -22,7 +22,7 @@ from feilun.families.base import Family
 from feilun.messages import Language
 from feilun.tasks._noise import Disturbance
 from feilun.tasks._pieces import Pieces
-from feilun.types import ColumnSample, Example, Item, Output, Roles, Scalar, Schema
+from feilun.types import ColumnSample, Encoded, Example, Item, Output, Roles, Scalar, Schema
 
 if TYPE_CHECKING:
     import torch
@@ -60,17 +60,6 @@ class Column:
     aliases: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Encoded:
-    """One item ready for `Processor.collate`: compact arrays without the batch axis, and the `cost`
-    it adds to a batch (tokens for text, pixels for images), by which batches are sorted and
-    budgeted. `cut` says how much was left out to fit (tokens); 0 when the item is whole."""
-
-    arrays: Arrays
-    cost: int
-    cut: int = 0
-
-
 class Processor(Protocol):
     """Turns items into arrays; the same object in training and serving, without torch."""
 
@@ -79,9 +68,9 @@ class Processor(Protocol):
         ...
 
     def collate(self, batch: Sequence[Encoded], multiple: int = 1) -> Arrays:
-        """One batch, padded to its longest item, rounded up to a `multiple` where the model has
+        """One batch, padded to its longest row, rounded up to a `multiple` where the model has
         room: an engine that prepares itself for each new shape wants few. The first axis is the
-        batch."""
+        batch. Of an item with `parts` these are the rows, see `Encoded.rows`."""
         ...
 
     def save(self, folder: Path) -> None:
@@ -153,6 +142,8 @@ class TaskBase(ABC):
     """What comes out: how targets, answers and scores of this task work."""
     examples: ClassVar[tuple[Example, ...]]
     """Three inline rows with labels, for documentation and the contract tests."""
+    encodes: ClassVar[bool] = False
+    """Whether networks read its inputs: `processor` and `load` are there."""
     default_base: ClassVar[str | None] = None
     """Starter that `auto` climbs to when the project names no base; None: rung zero only."""
 
@@ -269,13 +260,13 @@ class TaskBase(ABC):
 
     @abstractmethod
     def load(self, base: Path | str | None, schema: Schema) -> torch.nn.Module:
-        """A torch module whose ``forward(**arrays)`` gives raw outputs, float32 (batch, width of
-        the family for these labels).
+        """A torch module whose ``forward(**arrays)`` gives float32 (batch, outputs), and (batch,
+        length, outputs) where the family answers for each position; `Family.outputs` names them.
 
-        `base` is a transformers folder: what its head knows of these labels is kept (also when
-        labels were added or stand in another order), else a new head begins. A name such as
+        `base` is a transformers folder: what its head knows of these outputs is kept (also when
+        some were added or stand in another order), else a new head begins. A name such as
         ``scratch:vit`` (images) begins from nothing. The attribute ``model`` is the transformers
-        model inside, with the labels in its config: the one to train and to save.
+        model inside, with the outputs' names in its config: the one to train and to save.
         """
 
     @abstractmethod

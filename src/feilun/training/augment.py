@@ -27,7 +27,7 @@ from feilun.tasks import base as tasks
 from feilun.tasks._noise import Disturbance
 from feilun.training.job import TrainJob
 from feilun.training.logistic import Fitted
-from feilun.training.rows import Balance, Rows, class_weights
+from feilun.training.rows import Rows
 from feilun.types import Item
 
 __all__ = ["FEW", "Added", "Augmented", "added", "copies", "counted", "helps", "said"]
@@ -81,16 +81,6 @@ class Added:
     asked: bool
     names: tuple[str, ...]
 
-    def weights(self, count: int, balance: Balance) -> np.ndarray | None:
-        """The weight of each of `count` labels in `more`, as `class_weights` gives it for `rows`:
-        each label weighs what its originals weigh."""
-        if balance == "balanced" or len(self.more) == len(self.rows):
-            return class_weights(self.more.labels, count, balance)
-        own = np.bincount(self.rows.labels, minlength=count) / len(self.rows)
-        all_ = np.bincount(self.more.labels, minlength=count) / len(self.more)
-        weights: np.ndarray = np.divide(own, all_, where=all_ > 0, out=np.zeros(count))
-        return weights.astype(np.float32)
-
 
 def added(job: TrainJob, augment: str | Sequence[str], share: float, rows: Rows) -> Added | None:
     """`rows` with the copies that the settings want, or want to be tried; None for none."""
@@ -112,8 +102,9 @@ def counted(job: TrainJob, augment: str | Sequence[str], share: float, rows: int
 
 def _changes(job: TrainJob, augment: str | Sequence[str], rows: int) -> list[Disturbance]:
     """The changes to learn from. Raises `UsageError` for a name that the task does not offer."""
-    known = tasks.get(job.task).bound(job.task_settings).disturbances()
-    if augment == "off":
+    task = tasks.get(job.task).bound(job.task_settings)
+    known = task.disturbances()
+    if augment == "off" or not task.family.invariant:
         return []
     if augment == "auto":
         if rows > FEW or job.previous is not None:

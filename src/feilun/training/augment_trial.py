@@ -19,7 +19,7 @@ from feilun.training import augment, logistic
 from feilun.training.augment import Added
 from feilun.training.checkpoints import JOB
 from feilun.training.job import TrainJob
-from feilun.training.rows import Rows, class_weights
+from feilun.training.rows import Rows
 from feilun.types import Schema
 
 __all__ = ["Decided", "decided"]
@@ -58,7 +58,7 @@ def decided(job: TrainJob, settings: Any, rows: Rows, schema: Schema) -> Decided
 def _trial(job: TrainJob, settings: Any, found: Added, schema: Schema) -> tuple[bool, str]:
     if found.asked:
         return True, augment.said(found, None)
-    count = len(schema.labels)
+    count, family = len(schema.labels), tasks.of(schema).family
     matrix = _features(job, found.more, schema)
 
     def fit(weights: np.ndarray | None, origins: np.ndarray) -> logistic.Fitted:
@@ -69,9 +69,10 @@ def _trial(job: TrainJob, settings: Any, found: Added, schema: Schema) -> tuple[
             part, labels, count, nobody, weights=weights, origins=origins, seed=job.seed
         )
 
-    own = class_weights(found.rows.labels, count, settings.class_weights)
-    without = fit(own, np.arange(len(found.rows)))
-    with_copies = fit(found.weights(count, settings.class_weights), found.origins)
+    own, balance = found.rows.labels, settings.class_weights
+    without = fit(family.weights(own, schema.labels, balance), np.arange(len(found.rows)))
+    weights = family.weights(found.more.labels, schema.labels, balance, own)
+    with_copies = fit(weights, found.origins)
     return augment.helps(without, with_copies), augment.said(found, without, with_copies)
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from feilun.families.objective import Objective
 from feilun.tasks.base import Encoded, Processor
 from feilun.training.rows import Rows
 
@@ -78,46 +79,61 @@ def _cut(window: np.ndarray, costs: np.ndarray, rows: int, budget: int) -> list[
 
 
 class EncodedRows:
-    """Rows as the model takes them, with their `costs`; a dataset for torch's DataLoader.
+    """What a network reads of rows, with its `costs`; a dataset for torch's DataLoader. It has one
+    place a row, and of rows that are too long to be read at once one for each part.
 
     Small rows (texts) are encoded once. Of large ones (pictures) only the first 512 MiB are kept.
     `cut` counts the rows of which something was left out to fit.
     """
 
-    def __init__(self, rows: Rows, processor: Processor) -> None:
+    def __init__(self, rows: Rows, processor: Processor, objective: Objective) -> None:
         self._rows = rows
         self._processor = processor
+        self._objective = objective
         self._held: list[Encoded] = []
         costs: list[int] = []
+        places: list[tuple[int, int]] = []
         size = 0
         self.cut = 0
         for start in range(0, len(rows), _CHUNK):
             encoded = processor.encode(rows.items[start : start + _CHUNK])
-            costs += [item.cost for item in encoded]
+            parts = [part for item in encoded for part in item.rows]
+            costs += [part.cost for part in parts]
+            places += [(row, n) for row, item in enumerate(encoded, start) for n in _count(item)]
             self.cut += sum(item.cut > 0 for item in encoded)
-            size += sum(a.nbytes for item in encoded for a in item.arrays.values())
+            size += sum(array.nbytes for part in parts for array in part.arrays.values())
             if size <= _HELD_BYTES:
-                self._held += encoded
+                self._held += parts
             elif len(set(costs)) == 1:  # pictures of one size: the others cost the same
-                costs += [costs[0]] * (len(rows) - len(costs))
+                rest = range(len(costs), len(rows))
+                costs += [costs[0]] * len(rest)
+                places += [(row, 0) for row in rest]
                 break
         self.costs = np.array(costs, np.int64)
+        self._places = places
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return len(self._places)
 
-    def __getitem__(self, place: int) -> tuple[Encoded, int]:
+    def __getitem__(self, place: int) -> tuple[Encoded, Any]:
+        row, part = self._places[place]
         if place < len(self._held):
             encoded = self._held[place]
         else:
-            encoded = self._processor.encode(self._rows.items[place : place + 1])[0]
-        return encoded, int(self._rows.labels[place])
+            encoded = self._processor.encode(self._rows.items[row : row + 1])[0].rows[part]
+        return encoded, self._rows.labels[row]
 
-    def collate(self, batch: list[tuple[Encoded, int]]) -> dict[str, torch.Tensor]:
-        """The arrays of one batch as tensors, and ``labels``."""
+    def collate(self, batch: list[tuple[Encoded, Any]]) -> dict[str, torch.Tensor]:
+        """The arrays of one batch as tensors, and the targets under ``labels``."""
         import torch
 
-        arrays: dict[str, Any] = self._processor.collate([encoded for encoded, _ in batch])
+        encoded = [one for one, _ in batch]
+        arrays: dict[str, Any] = self._processor.collate(encoded)
         tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
-        tensors["labels"] = torch.tensor([label for _, label in batch])
+        targets = self._objective.targets([truth for _, truth in batch], encoded)
+        tensors["labels"] = torch.from_numpy(targets)
         return tensors
+
+
+def _count(item: Encoded) -> range:
+    return range(len(item.rows))

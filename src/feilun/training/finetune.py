@@ -14,12 +14,11 @@ from feilun.engines.card import write_card
 from feilun.messages import t
 from feilun.store.dataset import Dataset
 from feilun.tasks import base as tasks
-from feilun.training import attention, augment, augment_trial, checkpoints, precision
+from feilun.training import attention, augment, augment_trial, checkpoints, heads, precision
 from feilun.training.batches import EncodedRows, order
 from feilun.training.body import Body, describe
 from feilun.training.job import DataStats, Estimate, Machine, Report, TrainJob, TrainResult
 from feilun.training.rows import (
-    class_weights,
     drawn,
     learning_count,
     learning_rows,
@@ -177,21 +176,23 @@ def finetune(
     checkpoints.claim(job)
     rows, notes = drawn(learning_rows(job, dataset), settings.max_rows, job.seed)
     report(Progress("train", 0, len(rows), "rows", note=t("training.note_opening")))
-    weights = class_weights(rows.labels, len(schema.labels), settings.class_weights)
+    own = rows.labels
     found = augment_trial.decided(job, settings, rows, schema)
     if found.added is not None:
         rows = found.added.more
-        weights = found.added.weights(len(schema.labels), settings.class_weights)
     notes += found.notes
+    objective = task.family.objective(rows.labels, schema.labels, settings, own)
     processor = task.processor(source, schema.settings)
-    encoded = EncodedRows(rows, processor)
+    encoded = EncodedRows(rows, processor, objective)
     judges = drawn(read(dataset, "validation"), _JUDGES, job.seed)[0]
-    held = EncodedRows(judges, processor)
+    held = EncodedRows(judges, processor, objective)
     if encoded.cut:
         notes.append(t("training.note_cut", cut=encoded.cut, total=len(rows)))
     set_seed(job.seed)  # a new head, and networks from nothing, begin at random
     plain: Any = task.load(source, schema).model
     _drop(plain, settings.dropout)
+    if job.previous is not None:
+        heads.to_learnt(plain, objective)
     body = describe(source)
     half = _half(settings.precision, body)
     if half and not torch.cuda.is_available():
@@ -200,10 +201,11 @@ def finetune(
     # Few rows (an update) still make steps enough to learn something in.
     size = min(settings.batch_rows, max(_SMALLEST, len(rows) // _STEPS))
     planned = order(encoded.costs, settings.epochs, size, limit, job.seed)
-    course = Course(job, settings, planned, limit, encoded, held, weights, half, task)
+    course = Course(job, settings, planned, limit, encoded, held, objective, half, task)
     model, figures = run(course, wrap(plain), report)
     plain = unwrap(model)
     attention.restore(plain)
+    heads.to_given(plain, objective)
     _save(job, plain, processor)
     write_card(job.out, start_card(job, "transformers", schema, settings.model_dump()))
     _sweep(job.scratch)

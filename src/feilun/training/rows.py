@@ -1,4 +1,4 @@
-"""The rows of a data version as training sees them: labelled ones, their classes and weights."""
+"""The rows of a data version as training sees them: those with a target, and the target."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ __all__ = [
     "Balance",
     "Rows",
     "all_rows",
-    "class_weights",
     "drawn",
     "learning_count",
     "learning_rows",
@@ -138,17 +137,3 @@ def drawn(rows: Rows, limit: int | None, seed: int) -> tuple[Rows, list[str]]:
     places = np.random.default_rng(seed).choice(len(rows), limit, replace=False)
     note = t("training.note_rows_drawn", used=limit, total=len(rows))
     return rows.take(np.sort(places)), [note]
-
-
-def class_weights(labels: np.ndarray, count: int, balance: Balance) -> np.ndarray | None:
-    """The weight of each of `count` labels, float32 with mean 1 over the rows; None for equal ones.
-
-    Labels without a row weigh 0.
-    """
-    if balance == "none":
-        return None
-    rows = np.bincount(labels, minlength=count).astype(np.float64)
-    present = rows > 0
-    total = len(labels) / max(1, int(present.sum()))
-    weights: np.ndarray = np.divide(total, rows, where=present, out=np.zeros(count))
-    return weights.astype(np.float32)

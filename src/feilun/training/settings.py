@@ -55,13 +55,11 @@ def methods_for(task: TaskBase, base: Path | str | None = None) -> list[str]:
 
 
 def read_by_encoders(task: TaskBase) -> str | None:
-    """None for what encoders read, texts and pictures; else why a method on an encoder cannot learn
-    `task`."""
-    if task.family.name != "classes":
-        return t("training.reason_no_head", task=task.name)
-    if task.modality in ("text", "image"):
-        return None
-    return t("training.reason_no_encoder", task=task.name)
+    """None where a network reads what `task` takes and learns what it answers; else the reason why
+    it cannot."""
+    if not task.encodes:
+        return t("training.reason_no_encoder", task=task.name)
+    return None if task.family.differentiable else t("training.reason_no_head", task=task.name)
 
 
 def method(name: str) -> Method:

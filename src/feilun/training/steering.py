@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from feilun.errors import UsageError
+from feilun.families.objective import Objective
 from feilun.tasks.base import TaskBase
 from feilun.training import checkpoints
 from feilun.training.batches import EncodedRows, Order
@@ -27,8 +28,8 @@ _PULSE = 0.25  # seconds between two signs of life
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """All that decides one training. `limit` is the cost of a batch at most; `weights` are those
-    of the labels, None for equal ones; `half` is whether it computes in bfloat16."""
+    """All that decides one training. `limit` is the cost of a batch at most; `half` is whether it
+    computes in bfloat16."""
 
     job: TrainJob
     settings: Any
@@ -36,7 +37,7 @@ class Course:
     limit: int
     rows: EncodedRows
     held: EncodedRows
-    weights: np.ndarray | None
+    objective: Objective
     half: bool
     task: TaskBase
 
@@ -86,7 +87,7 @@ class Steering:
             raise UsageError("training.diverged", learning_rate=self._course.settings.learning_rate)
         self._figures |= {
             "loss": float(logs["loss"]),
-            "accuracy": float(logs.get("accuracy", 0.0)),
+            **({"accuracy": float(logs["accuracy"])} if "accuracy" in logs else {}),
             "learning_rate": float(logs["learning_rate"]),
             "epoch": 1.0 + sum(end <= state.global_step for end in self._course.ends[:-1]),
         }

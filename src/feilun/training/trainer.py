@@ -17,8 +17,7 @@ from typing import Any
 import numpy as np
 
 from feilun.errors import CorruptArtifact, EnvironmentProblem, UsageError
-from feilun.families.classes.classification import Classified
-from feilun.families.classes.probabilities import softmax
+from feilun.families.objective import IGNORED
 from feilun.messages import t
 from feilun.metrics.comparison import values
 from feilun.training import checkpoints
@@ -85,10 +84,15 @@ def _mixed(course: Course, counts: _Counts, report: Report, model: Any) -> tuple
 
 @dataclass(slots=True)
 class _Counts:
-    """Rows answered rightly since the last log line, as the loss sees them pass."""
+    """What was answered rightly since the last log line, as the loss sees it pass."""
 
     right: int = 0
     rows: int = 0
+
+    def add(self, found: tuple[int, int] | None) -> None:
+        if found is not None:
+            self.right += found[0]
+            self.rows += found[1]
 
     def share(self) -> float | None:
         share = self.right / self.rows if self.rows else None
@@ -150,37 +154,29 @@ def _trackers(job: TrainJob) -> list[str] | str:
 def _loss(course: Course, counts: _Counts) -> Callable[..., Any]:
     import torch
 
-    weights = None if course.weights is None else torch.from_numpy(course.weights)
-    smoothing = course.settings.label_smoothing
+    objective = course.objective
 
     def loss(outputs: Any, labels: torch.Tensor, num_items_in_batch: Any = None) -> torch.Tensor:
-        logits = outputs.logits.float()
+        found = outputs.logits.float()
         if torch.is_grad_enabled():
-            counts.right += int((logits.argmax(dim=-1) == labels).sum())
-            counts.rows += len(labels)
-        total = torch.nn.functional.cross_entropy(
-            logits,
-            labels,
-            weight=None if weights is None else weights.to(logits.device),
-            label_smoothing=smoothing,
-            reduction="sum",
+            counts.add(objective.right(found, labels))
+        total = objective.loss(found, labels)
+        # Targets of all batches that are accumulated count alike.
+        return total / (
+            (labels != IGNORED).sum() if num_items_in_batch is None else num_items_in_batch
         )
-        # Rows of all batches that are accumulated count alike.
-        return total / (len(labels) if num_items_in_batch is None else num_items_in_batch)
 
     return loss
 
 
 def _scores(course: Course) -> Callable[[Any], dict[str, float]]:
     def scores(prediction: Any) -> dict[str, float]:
-        logits, truth = prediction.predictions, prediction.label_ids
-        if not np.isfinite(logits).all():
+        outputs, targets = prediction.predictions, prediction.label_ids
+        if not np.isfinite(outputs).all():
             raise UsageError("training.diverged", learning_rate=course.settings.learning_rate)
-        probabilities = softmax(logits)
-        found = values(Classified(truth, probabilities))
-        primary = found[course.task.primary] or 0.0
+        measured, loss = course.objective.validated(outputs, targets)
+        primary = values(measured)[course.task.primary] or 0.0
         sign = 1.0 if course.task.family.metrics.get(course.task.primary, True) else -1.0
-        loss = float(-np.log(np.maximum(probabilities[np.arange(len(truth)), truth], 1e-9)).mean())
         # Among epochs of equal score the one that is surer of the truth is the better.
         return {course.task.primary: primary, RANK: sign * primary - 1e-6 * loss}
 

@@ -24,6 +24,7 @@ from feilun.families.classes import gate, report, use
 from feilun.families.classes.classification import Classified, class_scores
 from feilun.families.classes.details import Details
 from feilun.families.classes.labels import label_of, order_labels
+from feilun.families.classes.objective import CrossEntropy, label_weights
 from feilun.families.classes.point import Point, decoder, point_of
 from feilun.families.classes.probabilities import softmax
 from feilun.families.classes.setting import set_point
@@ -75,6 +76,9 @@ class Classes(Family):
     metrics: ClassVar = Classified.higher_is_better
     primary = "accuracy"
     many_targets = False
+    invariant = True
+    differentiable = True
+    problem_type = "single_label_classification"
     Details = Details
 
     def target(self, value: Any) -> str | None:
@@ -94,6 +98,31 @@ class Classes(Family):
     def known(self, truth: np.ndarray) -> np.ndarray:
         """See `Family`."""
         return np.asarray(truth) >= 0
+
+    def weights(
+        self,
+        truth: np.ndarray,
+        labels: Sequence[str],
+        balance: str,
+        own: np.ndarray | None = None,
+    ) -> np.ndarray | None:
+        """See `objective.label_weights`."""
+        return label_weights(truth, len(labels), balance, own)
+
+    def outputs(self, labels: Sequence[str]) -> tuple[str, ...]:
+        """A logit a label."""
+        return tuple(labels)
+
+    def objective(
+        self,
+        truth: np.ndarray,
+        labels: tuple[str, ...],
+        settings: Any,
+        own: np.ndarray | None = None,
+    ) -> CrossEntropy:
+        """See `CrossEntropy`."""
+        weights = label_weights(truth, len(labels), settings.class_weights, own)
+        return CrossEntropy(weights, settings.label_smoothing)
 
     def width(self, labels: Sequence[str]) -> int:
         """One logit a label."""

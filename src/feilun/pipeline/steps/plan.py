@@ -131,15 +131,16 @@ def _gaps(processor: Processor, dataset: Dataset, notes: list[str]) -> bool:
 
 
 def _stats(dataset: Dataset, processor: Processor | None, counts: Any) -> DataStats:
-    costs = []
+    encoded = []
     if processor is not None:
-        costs = [one.cost for one in processor.encode(list(dataset.items("train")[:_SAMPLE]))]
+        encoded = processor.encode(list(dataset.items("train")[:_SAMPLE]))
+    costs = [row.cost for item in encoded for row in item.rows]
     return DataStats(
         train=dataset.size("train"),
         validation=dataset.size("validation"),
         test=dataset.size("test"),
         labels=dict(counts.get("train", {})),
-        mean_cost=sum(costs) / len(costs) if costs else 0.0,
+        mean_cost=sum(costs) / len(encoded) if encoded else 0.0,
         max_cost=max(costs, default=0),
     )
 

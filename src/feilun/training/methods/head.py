@@ -26,7 +26,7 @@ from feilun.training import augment, logistic
 from feilun.training.body import describe
 from feilun.training.job import DataStats, Estimate, Machine, Report, TrainJob, TrainResult
 from feilun.training.logistic import Fitted
-from feilun.training.rows import all_rows, class_weights, drawn, read, schema_of, start_card
+from feilun.training.rows import all_rows, drawn, read, schema_of, start_card
 from feilun.training.settings import MethodSettings, read_by_encoders
 from feilun.types import Item, Progress
 
@@ -58,7 +58,11 @@ class Settings(MethodSettings):
 
 
 def supports(task: TaskBase, base: Path | str | None) -> str | None:
-    """What an encoder reads."""
+    """Classes of one text or picture: what an encoder gives one vector of."""
+    if task.family.name != "classes":
+        return t("training.reason_no_vector_answer", task=task.name)
+    if task.modality not in ("text", "image"):
+        return t("training.reason_no_encoder", task=task.name)
     return read_by_encoders(task)
 
 
@@ -107,7 +111,7 @@ def train(job: TrainJob, settings: Settings, report: Report) -> TrainResult:
     unseen = unseen if len(held) else np.zeros((0, len(mean)), np.float32)
     embedded = perf_counter() - start
     vectors = (vectors - mean) / scale
-    count = len(schema.labels)
+    count, family, balance = len(schema.labels), tasks.of(schema).family, settings.class_weights
 
     def fit(labels: np.ndarray, weights: np.ndarray | None, origins: np.ndarray | None) -> Fitted:
         return logistic.fit(
@@ -126,9 +130,10 @@ def train(job: TrainJob, settings: Settings, report: Report) -> TrainResult:
 
     fitted = None
     if found is None or not found.asked:
-        fitted = fit(rows.labels, class_weights(rows.labels, count, settings.class_weights), None)
+        fitted = fit(rows.labels, family.weights(rows.labels, schema.labels, balance), None)
     if found is not None:
-        other = fit(more.labels, found.weights(count, settings.class_weights), found.origins)
+        weights = family.weights(more.labels, schema.labels, balance, rows.labels)
+        other = fit(more.labels, weights, found.origins)
         notes.append(augment.said(found, fitted, other))
         if fitted is None or augment.helps(fitted, other):
             fitted, rows = other, more

@@ -24,7 +24,7 @@ from feilun.tasks import base as tasks
 from feilun.tasks.base import TaskBase, fit_features
 from feilun.training import augment, logistic, one_vs_rest, ridge
 from feilun.training.job import DataStats, Estimate, Machine, Report, TrainJob, TrainResult
-from feilun.training.rows import Rows, all_rows, class_weights, drawn, read, schema_of, start_card
+from feilun.training.rows import Rows, all_rows, drawn, read, schema_of, start_card
 from feilun.training.settings import MethodSettings
 from feilun.types import Progress
 
@@ -99,9 +99,8 @@ def train(job: TrainJob, settings: Settings, report: Report) -> TrainResult:
     rows, notes = drawn(all_rows(dataset), settings.max_rows, job.seed)
     features = fit_features(tasks.of(schema).features(schema.settings), rows.items)
     held = read(dataset, "validation")
-    classes = tasks.of(schema).family.name == "classes"
-    # A changed copy keeps its label; that it keeps its number is not known.
-    found = augment.added(job, settings.augment, settings.augment_share, rows) if classes else None
+    family, balance = tasks.of(schema).family, settings.class_weights
+    found = augment.added(job, settings.augment, settings.augment_share, rows)
     more = found.more if found else rows
     total = len(more) + len(held)
 
@@ -111,15 +110,15 @@ def train(job: TrainJob, settings: Settings, report: Report) -> TrainResult:
     scaled = is_scaled(features)
     matrix = _transform(features, more, tick, 0)
     hold = (_transform(features, held, tick, len(more)), held.labels)
-    count = tasks.of(schema).family.width(schema.labels)
-    own = class_weights(rows.labels, count, settings.class_weights) if classes else None
+    count = family.width(schema.labels)
+    own = family.weights(rows.labels, schema.labels, balance)
     model = None
     if found is None or not found.asked:
         model = _fit(
             matrix[: len(rows)], rows.labels, hold, count, own, None, settings, job, report, scaled
         )
     if found is not None:
-        own = found.weights(count, settings.class_weights)
+        own = family.weights(more.labels, schema.labels, balance, rows.labels)
         origins = found.origins
         other = _fit(matrix, more.labels, hold, count, own, origins, settings, job, report, scaled)
         notes.append(augment.said(found, model.fitted if model else None, other.fitted))

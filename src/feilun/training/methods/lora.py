@@ -15,7 +15,7 @@ from pydantic import Field
 
 from feilun.errors import InvalidData
 from feilun.tasks.base import TaskBase
-from feilun.training import finetune
+from feilun.training import finetune, heads
 from feilun.training.body import describe
 from feilun.training.job import DataStats, Estimate, Machine, Report, TrainJob, TrainResult
 from feilun.training.settings import read_by_encoders
@@ -88,7 +88,7 @@ def adapt(job: TrainJob, settings: Settings, model: Any) -> Any:
     """
     from peft import LoraConfig, get_peft_model
 
-    head = _head(model)
+    head = heads.name_of(model)
     layers = [name for name, layer in model.named_modules() if _is_linear(layer) and name != head]
     if not layers:
         raise InvalidData("training.no_layers", base=job.base)
@@ -117,13 +117,3 @@ def _is_linear(layer: Any) -> bool:
     import torch
 
     return isinstance(layer, torch.nn.Linear)
-
-
-def _head(model: Any) -> str:
-    """The name of the layer that gives the logits: the last one with as many outputs as labels."""
-    names: list[str] = [
-        name
-        for name, layer in model.named_modules()
-        if _is_linear(layer) and layer.out_features == model.config.num_labels
-    ]
-    return names[-1]

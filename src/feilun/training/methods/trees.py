@@ -24,7 +24,7 @@ from feilun.store.dataset import Dataset
 from feilun.tasks import base as tasks
 from feilun.tasks.base import TaskBase, fit_features
 from feilun.training.job import DataStats, Estimate, Machine, Report, TrainJob, TrainResult
-from feilun.training.rows import all_rows, class_weights, drawn, read, schema_of, start_card
+from feilun.training.rows import all_rows, drawn, read, schema_of, start_card
 from feilun.training.settings import MethodSettings
 from feilun.types import Progress
 
@@ -120,7 +120,7 @@ def train(job: TrainJob, settings: Settings, report: Report) -> TrainResult:
     matrix, held_matrix = features.dense(rows.items), features.dense(held.items)
     labels = len(schema.labels)
     numbers = tasks.of(schema).family.name == "numbers"
-    weights = None if numbers else class_weights(rows.labels, labels, settings.class_weights)
+    weights = tasks.of(schema).family.weights(rows.labels, schema.labels, settings.class_weights)
     options = _options(job, settings, None if numbers else labels, features)
     best: list[int] = []
     learn: tuple[np.ndarray, np.ndarray] = (matrix, rows.labels)
