@@ -14,6 +14,7 @@ from markupsafe import Markup
 
 from feilun.config import EvaluationConfig, ProjectConfig
 from feilun.errors import InvalidData
+from feilun.families import _bio, _span_cells
 from feilun.families.base import (
     Answers,
     Decoder,
@@ -34,14 +35,10 @@ from feilun.render.bilingual import say
 from feilun.render.figures import interval, said, score_bar
 from feilun.render.page import template
 from feilun.render.wording import fill
-from feilun.types import Output, Schema
+from feilun.types import Encoded, Output, Schema
 
 __all__ = ["SPANS", "Found", "Spans", "spans_of"]
 
-_STARTS = ("start", "start_offset")
-_ENDS = ("end", "end_offset")
-_LABELS = ("label", "entity_group", "labels", "entity", "type", "tag")
-_LONGEST = 100
 _FEWEST = 5
 _MOST = 40
 
@@ -90,16 +87,17 @@ class Spans(Family):
     primary = "f1"
     structured = True
     points = True
+    differentiable = True
     Details = Details
 
     def target(self, value: Any) -> str | None:
         """Spans as a list, as its JSON, or as an answer that was put right. Each is a mapping with
         start, end and label, also by the names of doccano, Label Studio and the answers, or a list
         ``[start, end, label]``."""
-        spans = _read(value)
+        spans = _span_cells.listed(value)
         if spans is None:
             return None
-        return _canonical(_checked([_span(one, place) for place, one in enumerate(spans, 1)]))
+        return _canonical(_checked([_span_cells.span(one, n) for n, one in enumerate(spans, 1)]))
 
     def names(self, targets: Iterable[str]) -> tuple[str, ...]:
         """The kinds of spans, sorted."""
@@ -122,6 +120,43 @@ class Spans(Family):
         """Two different targets, one of them with a span."""
         found = set(targets)
         return len(found) > 1 and found != {"[]"}
+
+    def outputs(self, labels: Sequence[str]) -> tuple[str, ...]:
+        """A logit a tag, for each token; see `_bio`."""
+        return _bio.names(labels)
+
+    def objective(
+        self,
+        truth: np.ndarray,
+        labels: tuple[str, ...],
+        settings: Any,
+        own: np.ndarray | None = None,
+    ) -> _bio.TagCrossEntropy:
+        """See `TagCrossEntropy`."""
+        return _bio.TagCrossEntropy(labels, settings.label_smoothing)
+
+    def gathered(
+        self, outputs: np.ndarray, batch: Sequence[Encoded], labels: Sequence[str]
+    ) -> np.ndarray:
+        """The spans of each text. A span is as probable as the least certain of its tags."""
+        found, done = [], 0
+        for item in batch:
+            rows = outputs[done : done + len(item.rows)]
+            done += len(item.rows)
+            starts, ends, stated = _bio.tagged(rows, item)
+            tags = _bio.answered(stated)
+            sure = np.exp(stated[np.arange(len(tags)), tags])
+            spans = [
+                (int(starts[first]), int(ends[last - 1]), labels[kind], sure[first:last].min())
+                for first, last, kind in _bio.runs(tags.tolist())
+            ]
+            found.append(
+                [
+                    Found(start, end, label, float(score), item.text[start:end])
+                    for start, end, label, score in spans
+                ]
+            )
+        return _objects(found)
 
     def width(self, labels: Sequence[str]) -> int:
         """No numbers: raw outputs are objects."""
@@ -376,58 +411,6 @@ def spans_of(target: str) -> tuple[Span, ...]:
     if not target.startswith("["):
         return ()
     return tuple((one["start"], one["end"], one["label"]) for one in json.loads(target))
-
-
-def _read(value: Any) -> list[Any] | None:
-    """What `value` lists; None where it says nothing."""
-    if isinstance(value, str):
-        if not value.strip():
-            return None
-        try:
-            value = json.loads(value)
-        except (ValueError, RecursionError):
-            raise InvalidData("spans.not_json", given=value[:40]) from None
-    if value is None or (isinstance(value, float) and value != value):
-        return None
-    if isinstance(value, Mapping):
-        value = value.get("entities", value.get("spans", value))
-    if not isinstance(value, list | tuple):
-        raise InvalidData("spans.not_a_list", given=type(value).__name__)
-    return list(value)
-
-
-def _span(value: Any, place: int) -> Span:
-    if isinstance(value, Mapping):
-        start, end, label = (_first(value, names) for names in (_STARTS, _ENDS, _LABELS))
-        if isinstance(label, list) and len(label) == 1:  # Label Studio
-            label = label[0]
-    elif isinstance(value, list | tuple) and len(value) == 3:
-        start, end, label = value
-    else:
-        raise InvalidData("spans.no_span", place=place, given=str(value)[:60])
-    offsets = [_offset(one) for one in (start, end)]
-    if None in offsets:
-        raise InvalidData("spans.no_offsets", place=place, start=start, end=end)
-    begin, stop = (int(one) for one in offsets if one is not None)
-    if not 0 <= begin < stop:
-        raise InvalidData("spans.bad_offsets", place=place, start=begin, end=stop)
-    if not isinstance(label, str) or not label.strip():
-        raise InvalidData("spans.no_label", place=place, start=begin, end=stop)
-    label = label.strip()
-    if len(label) > _LONGEST:
-        raise InvalidData("tasks.label_too_long", start=label[:40], length=len(label),
-                          limit=_LONGEST)  # fmt: skip
-    return begin, stop, label
-
-
-def _first(value: Mapping[str, Any], names: Sequence[str]) -> Any:
-    return next((value[name] for name in names if name in value), None)
-
-
-def _offset(value: Any) -> int | None:
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def _checked(spans: list[Span]) -> list[Span]:

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from feilun.errors import InvalidData
 from feilun.families.spans import SPANS, spans_of
-from feilun.tasks import _ngrams, _recognise, _text, _text_models
+from feilun.tasks import _ngrams, _recognise, _text, _text_models, _text_words
 from feilun.tasks.base import Column, Features, Processor, TaskBase, TaskSettings
 from feilun.types import ColumnSample, Example, Item, Roles, Schema
 
@@ -31,7 +31,10 @@ class Settings(TaskSettings):
     """The ``[task]`` table of a project that finds entities."""
 
     max_length: int = Field(
-        256, ge=8, le=8192, description="tokens of a text that the model reads; the rest is cut off"
+        256,
+        ge=8,
+        le=8192,
+        description="tokens that an encoder reads at once; longer texts are read in windows",
     )
     feature_bits: int = Field(
         18,
@@ -54,6 +57,8 @@ class Task(TaskBase):
     family = SPANS
     columns = (Column("text", "text", _recognise.TEXT),)
     label_aliases = _NAMES
+    encodes = True
+    default_base = "minilm"
     examples = (
         Example("1", "Maria Silva moved to Lisbon.",
                 '[{"start":0,"end":11,"label":"PER"},{"start":21,"end":27,"label":"LOC"}]'),
@@ -95,8 +100,8 @@ class Task(TaskBase):
         return _text.input_schema(self.columns[0].name)
 
     def processor(self, folder: Path | str | None, settings: Mapping[str, Any]) -> Processor:
-        """The tokenizer of `folder`, cutting at ``max_length`` tokens."""
-        return _text.TextProcessor.read(folder, Settings(**settings).max_length)
+        """The tokenizer of `folder`, reading windows of ``max_length`` tokens."""
+        return _text_words.WordProcessor.read(folder, Settings(**settings).max_length)
 
     def features(
         self, settings: Mapping[str, Any], state: Mapping[str, Any] | None = None
@@ -105,8 +110,9 @@ class Task(TaskBase):
         return _ngrams.NGrams(Settings(**settings).feature_bits)
 
     def load(self, base: Path | str | None, schema: Schema) -> torch.nn.Module:
-        """No method trains an encoder for spans yet. Raises `InvalidData`."""
-        raise InvalidData("tasks.no_encoder_of_spans", task=self.name)
+        """A transformer that gives the logits of all tags for each token."""
+        outputs = self.family.outputs(schema.labels)
+        return _text_models.tagger(base, outputs, self.family.problem_type)
 
     def encoder(self, base: Path) -> torch.nn.Module:
         """The mean over the tokens that are not padding."""
