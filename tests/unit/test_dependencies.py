@@ -19,6 +19,7 @@ WORKING_UNSEEN = {
     "accelerate": "transformers' Trainer needs it",
     "httptools": "uvicorn takes it by name",
     "psycopg": "SQLAlchemy takes it by URL",
+    "python-multipart": "starlette reads forms with it",
     "uvloop": "uvicorn takes it by name",
 }
 

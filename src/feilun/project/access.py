@@ -15,12 +15,12 @@ from feilun.messages import language, t
 from feilun.project.results import Listing, NewApiKey, RotatedKey
 from feilun.store import Store
 from feilun.store.dataset import Dataset
-from feilun.store.records import DEFAULT_SCOPES, ApiKey
+from feilun.store.records import DEFAULT_SCOPES, ApiKey, Customer
 from feilun.store.records import Project as ProjectRow
 from feilun.table import Table
 from feilun.tasks.base import get as get_task
 
-__all__ = ["create_key", "list_keys", "rotate_key"]
+__all__ = ["create_key", "holder", "list_keys", "rotate_key"]
 
 
 def create_key(
@@ -62,6 +62,15 @@ def create_key(
         limits=made.record.limits,
         expires=expires,
     )
+
+
+def holder(store: Store, secret: str) -> Customer:
+    """See `Workspace.holder`."""
+    ring = billing.KeyRing(store.catalog)
+    ring.reload()
+    key = ring.find(secret.encode("utf-8", "replace"))
+    billing.require(key, "usage")
+    return store.catalog.customer(key.customer)
 
 
 def rotate_key(store: Store, which: str, overlap: timedelta) -> RotatedKey:

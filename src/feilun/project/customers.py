@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from feilun.billing.currency import exact_text
@@ -207,6 +207,38 @@ class Customers:
             spent={code: exact_text(amount, code) for code, amount in spent.items()},
             warnings=warnings,
         )
+
+    def usage(self, name: str, *, days: int = 30) -> Listing:
+        """What a customer used in the last `days` days, by day and endpoint, newest day first; in
+        UTC. Raises `NotFound`."""
+        customer = find_customer(self._store, name)
+        since = datetime.now(UTC) - timedelta(days=days)
+        found = self._store.ledger.usage(customer=customer.id, since=since, by=("day", "endpoint"))
+        rows = [
+            {
+                "day": str(row.by["day"]),
+                "endpoint": row.by["endpoint"],
+                "calls": row.units.get("calls", 0),
+                "inputs": row.units.get("inputs", 0),
+                "amount": exact_text(row.amount, row.currency),
+                "currency": row.currency,
+            }
+            for row in reversed(found)
+        ]
+        words = [
+            [
+                row["day"],
+                row["endpoint"] or "–",
+                f"{row['calls']:,}",
+                f"{row['inputs']:,}",
+                f"{row['amount']} {row['currency']}",
+            ]
+            for row in rows
+        ]
+        names = ("day", "endpoint", "calls", "answers", "amount")
+        columns = [t(f"plans.use_{name}") for name in names] if rows else ()
+        notes = () if rows else (t("plans.use_nothing", days=days),)
+        return Listing(rows, Table("", columns, words, notes))
 
     def _spent(
         self, customer: Customer, month: str, currency: str | None, keys: tuple[str, ...] = ()

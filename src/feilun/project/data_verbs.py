@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from feilun.project.corpus import Corpus
     from feilun.project.labelling import RowsWritten
     from feilun.project.mend import Cleaned, Used
+    from feilun.project.preview import Preview
     from feilun.project.watch import Watched
 
 __all__ = ["DataVerbs"]
@@ -75,6 +76,24 @@ class DataVerbs(ProjectBase):
             read=ReadOptions(encoding, delimiter, header_row, sheet),
             relabel=relabel,
         )
+
+    def preview(
+        self,
+        *sources: Any,
+        columns: Mapping[str, str] | None = None,
+        report: Report | None = None,
+        encoding: str | None = None,
+        delimiter: str | None = None,
+        header_row: int | None = None,
+        sheet: str | None = None,
+    ) -> Preview:
+        """What `add` would make of these sources: how the columns of the first table are
+        understood, which rows would be kept, and what cannot be used and why. Nothing is kept.
+        Options as in `add`. Raises `UsageError` without a source."""
+        from feilun.project.preview import preview
+
+        read = ReadOptions(encoding, delimiter, header_row, sheet)
+        return preview(self.scope, sources, columns=columns, read=read, report=report)
 
     def add_corpus(
         self,

@@ -26,7 +26,7 @@ from feilun.money import MICRO
 from feilun.project.scope import WorkspaceScope
 from feilun.table import Result, Table
 
-__all__ = ["Margins", "SuggestedPrice", "margin", "suggest_price"]
+__all__ = ["By", "Margins", "SuggestedPrice", "margin", "suggest_price"]
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from feilun.data.sources.base import AS_FOUND, Held, ReadOptions
 from feilun.errors import NotFound, Refused, UsageError
-from feilun.messages import t
+from feilun.messages import language, t
 from feilun.project import answers, beside, looks
 from feilun.project.data_verbs import DataVerbs
 from feilun.project.results import (
@@ -26,7 +26,7 @@ from feilun.render.wording import metric_name
 from feilun.store.ids import new_id
 from feilun.store.records import ModelVersion, RunKind
 from feilun.table import Table
-from feilun.types import Item
+from feilun.types import Item, Schema
 
 if TYPE_CHECKING:
     from feilun.project.drift import DriftView
@@ -57,6 +57,21 @@ class Model:
     def metrics(self) -> Mapping[str, Any]:
         """What was measured: scores with intervals by name, and how the training went."""
         return self.record.metrics
+
+    def labels(self) -> list[str]:
+        """The names it can answer with; empty where its answers have none."""
+        return list(self._schema().labels)
+
+    def inputs(self) -> list[tuple[str, str]]:
+        """What one input consists of: names with their kinds, such as ``("text", "text")``."""
+        from feilun.tasks.base import of
+
+        return [(column.name, column.kind) for column in of(self._schema()).columns]
+
+    def _schema(self) -> Schema:
+        from feilun.engines.card import read_card
+
+        return read_card(self.project.scope.context().folder(self.record)).schema
 
     def predict(self, items: Item | Sequence[Item], all_scores: bool = False) -> Predicted:
         """Answers in this process, unmetered."""
@@ -168,9 +183,30 @@ class Project(DataVerbs):
             new_id(f"{self.name}-queued-"),
             self.name,
             kind,
-            config={"set": changes, "restart": restart},
+            # Whoever executes it speaks the language of who asked for it.
+            config={"set": changes, "restart": restart, "lang": language()},
         )
         return run.id
+
+    def turned(self, run: str) -> Turned:
+        """What came of a run that has ended. Raises `NotFound`."""
+        found = self.workspace.store.catalog.run(run)
+        return looks.turned(self.workspace.store, self.file.parent, found, repeated=True)
+
+    def run_state(self, run: str) -> Mapping[str, Any]:
+        """Where a run stands: ``state``, ``step``, ``progress``, ``seconds``, ``error``. Raises
+        `NotFound`."""
+        from feilun.project.status import run_state
+
+        return run_state(self.workspace.store, self.workspace.store.catalog.run(run))
+
+    def stop(self, run: str) -> None:
+        """Takes a run out of the queue, or interrupts the process that executes it; what its
+        finished steps made is kept, and the same command goes on from there. Raises `NotFound`,
+        and `Conflict` for one that has ended or runs on another machine."""
+        from feilun.project.stopping import stop
+
+        stop(self.scope, run)
 
     # Models
 
@@ -195,6 +231,11 @@ class Project(DataVerbs):
         """The version that answers now, None before the first."""
         version = self.scope.live()
         return Model(self, version) if version else None
+
+    @property
+    def live_or_newest(self) -> Model | None:
+        """The version that answers now, else the newest; None before the first."""
+        return self.live or next(iter(self.models()[::-1]), None)
 
     def evaluate(
         self,

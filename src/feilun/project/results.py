@@ -87,7 +87,7 @@ class Listing(Result):
 
 @dataclass(frozen=True)
 class Added(Result):
-    """A new data version, or with `version` None nothing new. `report` is what was found out;
+    """A new data version, or with `version` None what one would be. `report` is what was found out;
     `relabel` is the command that takes labels which differed and were not taken, `next` the one to
     go on with."""
 
@@ -130,6 +130,8 @@ class Added(Result):
             notes.append(t("formats.labels_take", command=self.relabel))
         notes += going_on(self.next)
         key = "project.unchanged" if self.unchanged else "project.added"
+        if self.version is None:
+            key = "project.would_not_add" if self.unchanged else "project.would_add"
         splits = Table(
             "",
             [t("project.split"), t("project.rows"), t("project.labels")],

@@ -21,7 +21,7 @@ from feilun.store import Store
 from feilun.store.records import ModelVersion, Run
 from feilun.table import Result, Table
 
-__all__ = ["Status", "gather"]
+__all__ = ["Status", "gather", "run_state"]
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ def gather(store: Store, folder: Path, names: Sequence[str]) -> Status:
                 "beside": beside(store, row.endpoint),
             }
         )
-        runs += [_run(store, run) for run in store.catalog.runs(name, limit=3)]
+        runs += [run_state(store, run) for run in store.catalog.runs(name, limit=3)]
     servers = [
         {"address": s.address, "pid": s.pid, "started": s.started} for s in store.catalog.servers()
     ]
@@ -141,7 +141,8 @@ def _live(project: Mapping[str, Any]) -> str:
     )
 
 
-def _run(store: Store, run: Run) -> dict[str, Any]:
+def run_state(store: Store, run: Run) -> dict[str, Any]:
+    """Where `run` stands. One whose process is gone is ``interrupted``."""
     steps = store.catalog.steps(run.id)
     last = steps[-1] if steps else None
     state: str = run.state

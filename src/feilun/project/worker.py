@@ -138,7 +138,7 @@ def execute(
         _command(scope, task),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
-        env=_environment(scope),
+        env=_environment(scope, task),
         check=False,
     )
     failure = _failure(done.stdout)
@@ -167,11 +167,11 @@ def _command(scope: WorkspaceScope, task: Due) -> list[str]:
     return [*words, "--restart"] if task.options.get("restart") else words
 
 
-def _environment(scope: WorkspaceScope) -> dict[str, str]:
+def _environment(scope: WorkspaceScope, task: Due) -> dict[str, str]:
     """What a workspace that was opened from Python was told beside the environment."""
     settings = scope.settings
     told = {"DATABASE": settings.database, "ARTIFACTS": settings.artifacts}
-    told["LANG"] = messages.language()
+    told["LANG"] = task.options.get("lang") or messages.language()
     return {**os.environ, **{f"FEILUN_{name}": value for name, value in told.items() if value}}
 
 

@@ -15,14 +15,14 @@ from feilun.billing.prices import set_price
 from feilun.config import Settings, load_settings
 from feilun.errors import NotFound
 from feilun.messages import t
-from feilun.project.access import create_key, list_keys, rotate_key
+from feilun.project.access import create_key, holder, list_keys, rotate_key
 from feilun.project.acts import Acts
 from feilun.project.health import Health, check
 from feilun.project.results import Listing, NewApiKey, RotatedKey, size
 from feilun.project.scope import WorkspaceScope
 from feilun.project.status import Status, gather
 from feilun.store import Store, open_store
-from feilun.store.records import DEFAULT_SCOPES
+from feilun.store.records import DEFAULT_SCOPES, Customer
 from feilun.table import Table, to_jsonable
 
 if TYPE_CHECKING:
@@ -142,6 +142,11 @@ class WorkspaceVerbs:
         """The key of this visible beginning (or id) stops working. Raises `NotFound`, or
         `Conflict` when several begin so."""
         self.store.catalog.revoke_key(prefix)
+
+    def holder(self, secret: str) -> Customer:
+        """The customer whose key this is. Raises `Unauthorized` for none that works, `Forbidden`
+        for one that does not open its customer's use."""
+        return holder(self.store, secret)
 
     @property
     def acts(self) -> Acts:

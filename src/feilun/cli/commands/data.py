@@ -21,6 +21,7 @@ __all__ = [
     "data_corpus",
     "data_export",
     "data_fetch",
+    "data_preview",
     "data_recipe",
     "data_show",
     "data_unmask",
@@ -66,6 +67,19 @@ def data_add(
             **reading,
         )
     shell.show(added)
+
+
+def data_preview(
+    shell: Shell,
+    files: Annotated[list[str], typer.Argument(help=t("cli.argument_sources"))],
+    *,
+    map_: Annotated[list[str] | None, typer.Option("--map", help=t("cli.option_map"))] = None,
+    reading: Reading,
+) -> None:
+    """How files would be understood and what would be kept, before anything is."""
+    with shell.project() as project, shell.progress() as report:
+        found = project.preview(*files, columns=pairs("--map", map_), report=report, **reading)
+    shell.show(found)
 
 
 def data_audit(

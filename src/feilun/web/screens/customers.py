@@ -1,0 +1,97 @@
+"""Customers: plan, limits, keys, what they used."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from starlette.responses import Response
+
+from feilun import messages
+from feilun.billing.keys import SCOPES
+from feilun.errors import InvalidData
+from feilun.store.records import DEFAULT_SCOPES
+from feilun.web.access import STAFF
+from feilun.web.paths import path
+from feilun.web.view import Page, View
+
+__all__ = ["PAGES"]
+
+
+def _customers(view: View) -> Response:
+    listed = view.workspace.customers.all()
+    links = {
+        shown[0]: path("customers", row["id"])
+        for row, shown in zip(listed.rows, listed.tables()[0].rows, strict=True)
+    }
+    return view.render("customers.html", listed=listed, links=links, plans=_plans(view))
+
+
+def _add(view: View) -> Response:
+    if not view.field("name"):
+        raise InvalidData("console.missing", field=messages.t("console.name", view.lang))
+    made = view.workspace.customers.add(view.field("name"), plan=view.field("plan") or None)
+    return view.go(path("customers", made.id))
+
+
+def _customer(view: View, **more: Any) -> Response:
+    customer = view.workspace.customers.show(view.part("customer"))
+    keys = view.workspace.store.catalog.keys(customer.id)
+    return view.render(
+        "customer.html",
+        customer=customer,
+        keys=keys,
+        plans=_plans(view),
+        usage=view.workspace.customers.usage(customer.id),
+        scopes=SCOPES,
+        usual=DEFAULT_SCOPES,
+        projects_now=[("", messages.t("console.every_project", view.lang))]
+        + [(p.name, p.name) for p in view.workspace.projects()],
+        **{"secret": None, "curl": None, **more},
+    )
+
+
+def _set(view: View) -> Response:
+    plan = view.field("plan")
+    view.workspace.customers.set(view.part("customer"), plan=plan or None, no_plan=not plan)
+    return view.go(path("customers", view.part("customer")), messages.t("console.saved", view.lang))
+
+
+def _create_key(view: View) -> Response:
+    customer = view.workspace.customers.show(view.part("customer"))
+    days = view.number("days")
+    made = view.workspace.create_key(
+        customer.name,
+        name=view.field("name"),
+        project=view.field("project") or None,
+        days=None if days is None else int(days),
+        scopes=view.many.get("scope") or DEFAULT_SCOPES,
+    )
+    # Shown on the answer to the form and nowhere else: a page that is loaded again has it not.
+    return _customer(view, secret=made.secret, curl=made.curl)
+
+
+def _revoke(view: View) -> Response:
+    view.workspace.revoke_key(view.part("key"))
+    said = messages.t("console.revoked", view.lang)
+    return view.go(path("customers", view.part("customer")), said)
+
+
+def _rotate(view: View) -> Response:
+    made = view.workspace.rotate_key(view.part("key"))
+    return _customer(view, secret=made.secret)
+
+
+def _plans(view: View) -> list[tuple[str, str]]:
+    names = [row["name"] for row in view.workspace.plans.all().rows]
+    return [("", messages.t("console.list_prices", view.lang)), *((n, n) for n in names)]
+
+
+PAGES = (
+    Page("GET", "/customers", _customers, STAFF),
+    Page("POST", "/customers", _add, STAFF, again=_customers),
+    Page("GET", "/customers/{customer}", _customer, STAFF),
+    Page("POST", "/customers/{customer}", _set, STAFF, again=_customer),
+    Page("POST", "/customers/{customer}/keys", _create_key, STAFF, again=_customer),
+    Page("POST", "/customers/{customer}/keys/{key}/revoke", _revoke, STAFF, again=_customer),
+    Page("POST", "/customers/{customer}/keys/{key}/rotate", _rotate, STAFF, again=_customer),
+)

@@ -1,0 +1,119 @@
+"""Money: what a month brings and costs, invoices from preview to close, the ledger's proof."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, cast
+
+from starlette.responses import HTMLResponse, Response
+
+from feilun import messages
+from feilun.errors import FeilunError, InvalidData, NotFound
+from feilun.project.invoicing import form_of
+from feilun.project.margins import By, margin
+from feilun.store.records import Invoice
+from feilun.web.access import EVERYBODY, STAFF
+from feilun.web.paths import path
+from feilun.web.view import Page, View
+
+__all__ = ["PAGES"]
+
+_BY = ("customer", "endpoint", "model")
+_DOCUMENT_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+
+
+def _money(view: View) -> Response:
+    by = view.query("by", "customer")
+    if by not in _BY:
+        raise InvalidData("console.bad_choice", given=by[:40], options=_BY)
+    month = view.query("month") or f"{datetime.now(UTC):%Y-%m}"
+    invoices = view.workspace.invoices.list()
+    return view.render(
+        "money.html",
+        month=month,
+        by=by,
+        choices=[(one, messages.t(f"console.by_{one}", view.lang)) for one in _BY],
+        margins=_or_none(lambda: margin(view.workspace.scope, by=cast("By", by), month=month)),
+        invoices=invoices,
+        links={row["number"]: path("invoices", row["number"]) for row in invoices.rows},
+    )
+
+
+def _or_none(make: Callable[[], Any]) -> Any:
+    """What `make` finds, or the error that says why there is nothing."""
+    try:
+        return make()
+    except FeilunError as error:
+        return error
+
+
+def _close(view: View) -> Response:
+    month = view.field("finished")
+    made = view.workspace.invoices.close(month)
+    said = messages.t("console.closed", view.lang, month=month, count=len(made.rows))
+    return view.go("/money", said)
+
+
+def _verify(view: View) -> Response:
+    from feilun.project import ledger_book
+
+    found = ledger_book.verify(view.workspace.scope)
+    return view.render("verified.html", found=found)
+
+
+def _of_customer(view: View) -> Response:
+    invoices = view.workspace.invoices
+    customer = view.workspace.customers.show(view.part("customer"))
+    listed = invoices.list(customer=customer.id)
+    return view.render(
+        "money_customer.html",
+        customer=customer,
+        preview=_or_none(lambda: invoices.preview(customer.id)),
+        invoices=listed,
+        links={row["number"]: path("invoices", row["number"]) for row in listed.rows},
+    )
+
+
+def _credit(view: View) -> Response:
+    customer = view.part("customer")
+    view.workspace.invoices.credit(customer, view.field("amount"), view.field("reason"))
+    return view.go(path("money", customer), messages.t("console.saved", view.lang))
+
+
+def _invoice(view: View) -> Response:
+    found = _found(view)
+    page = form_of(found, "html", view.lang)
+    return HTMLResponse(page, headers={"content-security-policy": _DOCUMENT_POLICY})
+
+
+def _invoice_csv(view: View) -> Response:
+    found = _found(view)
+    name = f'attachment; filename="{found.number}.csv"'
+    return Response(
+        form_of(found, "csv", view.lang),
+        media_type="text/csv; charset=utf-8",
+        headers={"content-disposition": name},
+    )
+
+
+def _found(view: View) -> Invoice:
+    """The invoice; for a customer only one of theirs, and others as if there were none."""
+    number = view.part("number")
+    invoice = view.workspace.store.invoices.invoice(number)
+    if view.who.role == "customer" and invoice.customer != view.who.customer:
+        raise NotFound("billing.no_invoice", number=number)
+    if view.who.role not in (*STAFF, "customer"):
+        raise NotFound("billing.no_invoice", number=number)
+    return invoice
+
+
+PAGES = (
+    Page("GET", "/money", _money, STAFF),
+    Page("POST", "/money/close", _close, STAFF, again=_money),
+    Page("POST", "/money/verify", _verify, STAFF, again=_money),
+    Page("GET", "/money/{customer}", _of_customer, STAFF),
+    Page("POST", "/money/{customer}/credit", _credit, STAFF, again=_of_customer),
+    Page("GET", "/invoices/{number}", _invoice, EVERYBODY),
+    Page("GET", "/invoices/{number}/csv", _invoice_csv, EVERYBODY),
+)

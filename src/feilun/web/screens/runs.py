@@ -1,0 +1,140 @@
+"""Runs: started here, executed by a worker, watched live, stopped and gone on with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, cast
+
+from starlette.responses import Response
+
+from feilun import messages
+from feilun.errors import InvalidData
+from feilun.messages.words import step_words, unit_words
+from feilun.project import Project
+from feilun.store.records import Run, RunKind
+from feilun.web.access import STAFF
+from feilun.web.paths import path
+from feilun.web.view import Page, View
+
+__all__ = ["PAGES"]
+
+_SHOWN = 50
+_QUEUED = "-queued-"
+_KINDS = ("run", "update", "train")
+
+
+def _runs(view: View) -> Response:
+    project = view.project
+    return view.render(
+        "runs.html",
+        project=project.name,
+        ready=project.workspace.store.catalog.latest_data(project.name) is not None,
+        live_version=project.live,
+        list=_list(project),
+        methods=_methods(project),
+    )
+
+
+def _live(view: View) -> tuple[str, bool]:
+    """The list of runs, until nothing moves."""
+    found = _list(view.project)
+    html = view.html("runs_list.html", project=view.project.name, list=found)
+    return html, not any(one["moves"] for one in found)
+
+
+def _start(view: View) -> Response:
+    project = view.project
+    kind = view.field("kind", "run")
+    if kind not in _KINDS:
+        raise InvalidData("console.bad_kind", kind=kind[:40], options=_KINDS)
+    minutes = view.number("minutes")
+    project.enqueue(
+        cast("RunKind", kind),
+        method=view.field("method") or None,
+        overrides={"training.time_limit": minutes} if minutes is not None else None,
+        restart=view.field("restart") == "yes",
+    )
+    return view.go(path("p", project.name, "runs"), messages.t("console.queued", view.lang))
+
+
+def _run(view: View) -> Response:
+    project = view.project
+    catalog = project.workspace.store.catalog
+    run = catalog.run(view.part("run"))
+    return view.render(
+        "run.html",
+        project=project.name,
+        one=_shown(project, run),
+        steps=[
+            {
+                "name": step_words(step.step),
+                "state": step.state,
+                "attempt": step.attempt,
+                "started": step.started,
+                "took": step.finished and (step.finished - step.started).total_seconds(),
+            }
+            for step in catalog.steps(run.id)
+        ],
+        # Where to go on is what the page itself offers.
+        result=replace(project.turned(run.id), next="", report=None) if run.result else None,
+    )
+
+
+def _stop(view: View) -> Response:
+    project = view.project
+    project.stop(view.part("run"))
+    return view.go(path("p", project.name, "runs"), messages.t("console.stopping", view.lang))
+
+
+def _list(project: Project) -> list[Mapping[str, Any]]:
+    """The newest runs. A place in the queue is a run of its own only until it has begun."""
+    runs = project.workspace.store.catalog.runs(project.name, limit=_SHOWN)
+    begun = sorted((run.created for run in runs if _QUEUED not in run.id), reverse=True)
+    shown = []
+    for run in reversed(runs):
+        if _QUEUED in run.id:
+            # The oldest place is the first to begin.
+            taken = next((at for at in reversed(begun) if at > run.created), None)
+            if taken is not None:
+                begun.remove(taken)
+                continue
+            if run.state == "finished":
+                continue
+        shown.append(_shown(project, run))
+    return shown[::-1]
+
+
+def _shown(project: Project, run: Run) -> Mapping[str, Any]:
+    one = project.run_state(run.id)
+    progress = one["progress"]
+    return {
+        **one,
+        "moves": one["state"] in ("queued", "running"),
+        "queued": _QUEUED in run.id,
+        "words": step_words(one["step"]) if one["step"] else "",
+        "done": progress.done if progress else 0,
+        "total": progress.total if progress and progress.total else 0,
+        "figures": "  ".join(
+            f"{unit_words(name)} {value:.4g}" for name, value in progress.figures.items()
+        )
+        if progress
+        else "",
+        "created": run.created,
+    }
+
+
+def _methods(project: Project) -> list[tuple[str, str]]:
+    from feilun.training.settings import methods_for
+
+    auto = messages.t("console.method_auto")
+    return [("", auto), *((name, name) for name in methods_for(project.task))]
+
+
+PAGES = (
+    Page("GET", "/p/{project}/runs", _runs, STAFF),
+    Page("GET", "/p/{project}/runs/live", _live, STAFF, live=True),
+    Page("POST", "/p/{project}/runs", _start, STAFF, again=_runs),
+    Page("GET", "/p/{project}/runs/{run}", _run, STAFF),
+    Page("POST", "/p/{project}/runs/{run}/stop", _stop, STAFF, again=_runs),
+)

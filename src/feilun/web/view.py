@@ -1,0 +1,195 @@
+"""What a screen is, and what its function gets: one call of one person."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, pass_context
+from markupsafe import Markup
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from feilun import messages
+from feilun.errors import FeilunError, InvalidData
+from feilun.messages import Language
+from feilun.project import Project, Workspace
+from feilun.web.access import Access, Role, Session
+from feilun.web.menu import menu, tabs
+from feilun.web.paths import path
+
+__all__ = ["Page", "Upload", "View"]
+
+_SAID = 20  # sentences kept for one session's next page
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A file that came with a form, as it lies on disk under the name it had."""
+
+    name: str
+    file: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One route: what `act` answers to `method` on `path`, for which `roles` (none: also for those
+    who are not signed in). When a form fails, `again` shows the page it stood on, with what was
+    wrong and what was typed. A `live` page is asked again and again, and sent as server-sent
+    events; its function returns the HTML and whether it was the last."""
+
+    method: Literal["GET", "POST"]
+    path: str
+    act: Callable[[View], Any]
+    roles: tuple[Role, ...]
+    again: Callable[[View], Response] | None = None
+    live: bool = False
+
+
+@dataclass
+class View:
+    """One call. `typed` are the fields of its form, `files` what was uploaded; `problem` is what
+    the form failed with, on the page that is shown again."""
+
+    request: Request
+    workspace: Workspace
+    access: Access
+    session: Session | None
+    lang: Language
+    typed: Mapping[str, str] = field(default_factory=dict)
+    many: Mapping[str, list[str]] = field(default_factory=dict)
+    files: list[Upload] = field(default_factory=list)
+    problem: FeilunError | None = None
+
+    # What was asked
+
+    def part(self, name: str) -> str:
+        """A part of the path."""
+        return str(self.request.path_params[name])
+
+    def query(self, name: str, default: str = "") -> str:
+        """A value of the query."""
+        return self.request.query_params.get(name, default)
+
+    def field(self, name: str, default: str = "") -> str:
+        """A field of the form, without space around it."""
+        return self.typed.get(name, default).strip()
+
+    def number(self, name: str) -> float | None:
+        """A field that is a number, None where it is empty. Raises `InvalidData`."""
+        text = self.field(name).replace(",", "")
+        if not text:
+            return None
+        try:
+            return float(text)
+        except ValueError:
+            raise InvalidData("console.not_a_number", field=name, given=text[:40]) from None
+
+    @property
+    def project(self) -> Project:
+        """The project that the path names. Raises `NotFound`."""
+        return self.workspace.project(self.part("project"))
+
+    @property
+    def who(self) -> Session:
+        """Who is signed in: pages with roles are only shown to somebody who is."""
+        assert self.session is not None
+        return self.session
+
+    # What is answered
+
+    def render(self, template: str, *, status: int = 200, **values: Any) -> Response:
+        """A page."""
+        if self.problem is not None:
+            status = self.problem.status
+        return HTMLResponse(self.html(template, **values), status)
+
+    def html(self, template: str, **values: Any) -> str:
+        """A page, or the part of one, as text."""
+        common = {
+            "lang": self.lang,
+            "t": lambda key, **params: messages.t(f"console.{key}", self.lang, **params),
+            "has": lambda key: messages.has(f"console.{key}"),
+            "session": self.session,
+            "problem": self.problem,
+            "said": self._said(),
+            "typed": self.typed,
+            "here": self.request.url.path,
+            "other_language": self._other_language(),
+            "projects": self._projects() if self._is_staff() else (),
+            "zone": _zone(self.request),
+        }
+        return _environment().get_template(template).render({**common, **values})
+
+    def go(self, target: str, *said: str) -> Response:
+        """Sends the browser on, where the next page says the sentences `said`."""
+        key = self.request.cookies.get("feilun_console", "")
+        if said and key:
+            box = self.request.app.state.said
+            if len(box) > 1000:
+                box.clear()
+            box.setdefault(key, []).extend(said[:_SAID])
+        return RedirectResponse(target, 303)
+
+    def _said(self) -> list[str]:
+        key = self.request.cookies.get("feilun_console", "")
+        if self.request.method != "GET" or self.request.url.path.endswith("/live"):
+            return []
+        return self.request.app.state.said.pop(key, []) if key else []
+
+    def _is_staff(self) -> bool:
+        return self.session is not None and self.session.role != "customer"
+
+    def _projects(self) -> list[str]:
+        return [project.name for project in self.workspace.projects()]
+
+    def _other_language(self) -> str:
+        other = "en" if self.lang == "zh" else "zh"
+        return str(self.request.url.include_query_params(lang=other).replace(scheme="", netloc=""))
+
+
+def _zone(request: Request) -> ZoneInfo | None:
+    """The browser's time zone, told by a cookie of the page's script; None: UTC."""
+    try:
+        return ZoneInfo(request.cookies.get("zone", "").replace("%2F", "/") or "UTC")
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return None
+
+
+@pass_context
+def _when(context: Any, moment: datetime | str | None) -> Markup:
+    if isinstance(moment, str):
+        moment = datetime.fromisoformat(moment)
+    if moment is None:
+        return Markup("–")
+    zone = context.get("zone") or UTC
+    local = moment.astimezone(zone)
+    name = "" if str(zone) != "UTC" else " UTC"
+    return Markup('<time datetime="{}">{:%Y-%m-%d %H:%M}{}</time>').format(
+        moment.isoformat(), local, name
+    )
+
+
+def _numeric(value: str) -> bool:
+    text = value.strip().replace(",", "").rstrip("%")
+    return bool(text) and (text.lstrip("-+").replace(".", "", 1).isdigit() or text == "–")
+
+
+@cache
+def _environment() -> Environment:
+    made = Environment(
+        loader=PackageLoader("feilun.web", "html"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters["when"] = _when
+    made.tests["numeric"] = _numeric
+    made.globals.update(path=path, menu=menu, tabs=tabs)
+    return made

@@ -1,0 +1,182 @@
+"""The console in a real browser: the whole first-run path in Chinese, and reviewing by keyboard."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from feilun.messages import t
+from feilun.project import Workspace
+from helpers.browser import CHROMIUM, WIDTHS
+from helpers.console import Console, console
+from helpers.linear import QUICK, answered, linear_project
+from helpers.rows import reviews
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
+
+_CHINESE = re.compile(r"[\u4e00-\u9fff]")
+_ZH = {"great": "好评", "bad": "差评"}
+_FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking"]
+
+_FAULTS = """() => {
+  const faults = [], root = document.documentElement;
+  const scrolls = node => { for (let up = node; up; up = up.parentElement)
+    if (["auto", "scroll"].includes(getComputedStyle(up).overflowX)) return true;
+    return false; };
+  if (root.scrollWidth > root.clientWidth + 1) faults.push("the page is wider than the window");
+  for (const node of document.body.querySelectorAll("*")) {
+    const box = node.getBoundingClientRect();
+    if (box.width && box.right > root.clientWidth + 1 && !scrolls(node))
+      faults.push("sticks out: " + node.outerHTML.slice(0, 80));
+    if (/^(INPUT|SELECT|TEXTAREA)$/.test(node.tagName) && node.type !== "hidden"
+        && !node.labels.length && !node.ariaLabel) faults.push("no label: " + node.outerHTML);
+    if (/^(BUTTON|A)$/.test(node.tagName) && !node.textContent.trim() && !node.ariaLabel)
+      faults.push("no name: " + node.outerHTML.slice(0, 80));
+    if (node.tagName === "IMG" && !node.alt) faults.push("no alt: " + node.outerHTML.slice(0, 80));
+  }
+  return faults;
+}"""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as driver:
+        found = driver.chromium.launch(executable_path=CHROMIUM, args=_FLAGS)
+        yield found
+        found.close()
+
+
+@pytest.fixture
+def told() -> Iterator[list[str]]:
+    """What the browser complained of; nothing is right."""
+    found: list[str] = []
+    yield found
+    assert not found
+
+
+def _page(browser: Browser, told: list[str], **options: Any) -> Page:
+    page = browser.new_context(**options).new_page()
+    page.on("console", lambda m: told.append(m.text) if m.type in ("error", "warning") else None)
+    page.on("pageerror", lambda error: told.append(str(error)))
+    page.set_default_timeout(90_000)
+    return page
+
+
+def _enter(page: Page, served: Console) -> None:
+    page.goto(f"{served.address}/enter?link={served.access.link()}")
+    page.click("main button")
+
+
+def _press(page: Page, words: str) -> None:
+    page.get_by_role("button", name=words, exact=True).first.click()
+    page.wait_for_load_state()
+
+
+def test_from_a_file_to_an_answer_and_a_key_in_chinese(
+    browser: Browser, told: list[str], tmp_path: Path
+) -> None:
+    def zh(key: str) -> str:
+        return t(f"console.{key}", "zh")
+
+    file = tmp_path / "评价.csv"
+    with file.open("w", encoding="gb18030", newline="") as out:
+        rows = [(f"买家说：{text}", _ZH[label]) for text, label in reviews(80, 3, noise=0.0)]
+        csv.writer(out).writerows([("评价", "情感"), *rows])
+    with Workspace(tmp_path / "shop") as workspace, console(workspace) as served:
+        page = _page(browser, told, locale="zh-CN")
+        _enter(page, served)
+        page.fill("[name=name]", "评价")
+        page.set_input_files("[name=file]", file)
+        _press(page, zh("create"))
+        assert "gb18030" in page.inner_text("main")
+        _press(page, zh("keep"))
+        page.click(f"nav.sub >> text={zh('runs')}")
+        page.click("summary")
+        page.select_option("[name=method]", "linear")
+        _press(page, zh("start"))
+        # The page moves by itself; nothing is loaded again.
+        page.locator("[data-live]").get_by_text(zh("state_finished")).wait_for()
+        page.click(f"nav.sub >> text={zh('versions')}")
+        assert "评价@1" in page.inner_text("main")
+        page.click(f"nav.sub >> text={zh('try')}")
+        page.fill("textarea", reviews(1, 9)[0][0])
+        _press(page, zh("ask"))
+        assert re.search("好评|差评", page.inner_text("section"))
+        page.click(f"header >> text={zh('customers')}")
+        page.fill("[name=name]", "小店")
+        _press(page, zh("create"))
+        page.locator("form[action$=keys] button").click()
+        secret = page.inner_text("#secret")
+        assert workspace.holder(secret).name == "小店"
+        page.reload()  # asks to send the form again in a window; here it is simply sent
+        assert not workspace.store.catalog.key_by_hash(secret)
+
+
+def _answer_pages(served: Console) -> list[str]:
+    names = ("", "/data", "/data/audit", "/runs", "/versions", "/versions/reviews@1")
+    project = [f"/p/reviews{name}" for name in (*names, "/try", "/review")]
+    customer = served.workspace.store.catalog.customers()[0].id
+    return ["/", *project, "/customers", f"/customers/{customer}", "/money", "/system", "/nothing"]
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
+    with linear_project(tmp_path_factory.mktemp("shop")) as project:
+        project.run(method="linear", overrides=QUICK)
+        answered(project, 30)
+        with console(project.workspace) as served:
+            yield served
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_every_page_fits_every_screen_and_can_be_read_aloud(
+    shop: Console, browser: Browser, lang: str
+) -> None:
+    complaints: list[str] = []
+    page = _page(browser, complaints, locale=lang)
+    _enter(page, shop)
+    faults: list[str] = []
+    for path in _answer_pages(shop):
+        page.goto(shop.address + path)
+        for width in WIDTHS:
+            page.set_viewport_size({"width": width, "height": 900})
+            faults += [f"{path} at {width}: {fault}" for fault in page.evaluate(_FAULTS)]
+        chrome = page.inner_text("header") + "".join(page.locator("label").all_inner_texts())
+        if lang == "en" and _CHINESE.search(chrome.replace("中文", "")):
+            faults.append(f"{path} speaks Chinese")
+        if lang == "zh" and not _CHINESE.search(page.inner_text("h1, main")):
+            faults.append(f"{path} speaks no Chinese")
+    assert not faults
+    # The browser itself says that the page that is not there was answered with 404.
+    assert all("404" in one for one in complaints)
+
+
+def test_reviewing_by_keyboard(shop: Console, browser: Browser, told: list[str]) -> None:
+    page = _page(browser, told, locale="en")
+    _enter(page, shop)
+    page.goto(f"{shop.address}/p/reviews/review")
+    ledger = shop.workspace.store.ledger
+    labelled = []
+    for number in range(10):
+        shown = page.input_value("form.review [name=id]")
+        with page.expect_response(lambda answer: answer.request.method == "POST"):
+            page.keyboard.press("12"[number % 2])
+        page.wait_for_function(
+            "before => document.querySelector('form.review [name=id]').value !== before", arg=shown
+        )
+        labelled.append(shown)
+    assert len(set(labelled)) == 10
+    for number, shown in enumerate(labelled):
+        assert [f.label for f in ledger.feedback_of(shown, 0)] == [["bad", "great"][number % 2]]
+    page.keyboard.press("u")
+    page.wait_for_function(
+        "before => document.querySelector('form.review [name=id]').value === before",
+        arg=labelled[-1],
+    )
+    assert not ledger.feedback_of(labelled[-1], 0)

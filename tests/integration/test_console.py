@@ -1,0 +1,332 @@
+"""The console over HTTP: who may see what, forms that another site forged, sessions that end."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from feilun import messages
+from feilun.errors import Conflict, InvalidSettings, RateLimited, Unauthorized
+from feilun.project import Workspace
+from feilun.web import access as access_module
+from feilun.web.access import ROLES, Access, Role
+from feilun.web.app import pages
+from feilun.web.view import Page
+from helpers.console import Console, console
+from helpers.linear import QUICK, answered, linear_project
+from helpers.rows import write_reviews
+
+HTML = Path(access_module.__file__).parent / "html"
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
+    """A workspace with a live version, two customers and answers that can be reviewed."""
+    folder = tmp_path_factory.mktemp("shop")
+    with linear_project(folder) as project:
+        project.run(method="linear", overrides=QUICK)
+        answered(project, 12)
+        project.workspace.customers.add("Second")
+        with console(project.workspace) as served:
+            yield served
+
+
+@pytest.fixture(scope="module")
+def names(shop: Console) -> dict[str, str]:
+    """What stands for each part of a path."""
+    catalog = shop.workspace.store.catalog
+    customer = catalog.customers()[0].id
+    key = shop.workspace.create_key("Customer")
+    return {
+        "project": "reviews",
+        "version": "reviews@1",
+        "number": "1",
+        "run": catalog.runs("reviews")[0].id,
+        "customer": customer,
+        "key": key.id,
+        "token": "0",
+        "name": "nobody",
+    }
+
+
+def _filled(page: Page, names: dict[str, str]) -> str:
+    return re.sub(r"{(\w+)}", lambda found: names[found[1]], page.path)
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_each_role_sees_its_pages_and_no_others(
+    shop: Console, names: dict[str, str], role: Role
+) -> None:
+    with shop.signed_in(role, customer=names["customer"] if role == "customer" else None) as http:
+        for page in pages():
+            if not page.roles or page.live or page.path == "/logout":
+                continue
+            path = _filled(page, names)
+            if role not in page.roles:
+                assert http.request(page.method, path).status_code == 403, path
+            elif page.method == "GET":
+                assert http.get(path).status_code in (200, 303, 404), path
+
+
+def test_nobody_sees_anything_without_signing_in(shop: Console, names: dict[str, str]) -> None:
+    with shop.client() as http:
+        for page in pages():
+            if page.roles:
+                answer = http.request(page.method, _filled(page, names))
+                assert answer.status_code == 303, page.path
+                assert answer.headers["location"].startswith("/login")
+
+
+def test_a_customer_sees_no_invoice_of_another(shop: Console, names: dict[str, str]) -> None:
+    catalog = shop.workspace.store.catalog
+    mine, other = [c.id for c in catalog.customers()][:2]
+    shop.workspace.invoices.credit(other, "1.00", "a gift", currency="USD")
+    with shop.signed_in("customer", customer=mine) as http:
+        page = http.get("/mine").text
+        assert catalog.customer(mine).name in page
+        assert catalog.customer(other).name not in page
+        for path in (f"/customers/{other}", f"/money/{other}"):
+            assert http.get(path).status_code == 403
+        for path in ("/invoices/INV-2026-0001", "/invoices/INV-2026-0001/csv"):
+            assert http.get(path).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"sec-fetch-site": "cross-site"}, 403),
+        ({"sec-fetch-site": "same-site"}, 403),
+        ({"origin": "https://evil.example"}, 403),
+        ({"origin": "null"}, 403),
+        ({"sec-fetch-site": "same-origin"}, 303),
+    ],
+    ids=lambda value: str(value),
+)
+def test_a_form_of_another_site_is_refused(
+    shop: Console, headers: dict[str, str], status: int
+) -> None:
+    with shop.signed_in("owner") as http:
+        if "origin" in headers:
+            del http.headers["sec-fetch-site"]
+        name = f"customer {headers}"
+        answer = http.post("/customers", data={"name": name}, headers=headers)
+    assert answer.status_code == status
+    known = shop.workspace.store.catalog.customer_named(name)
+    assert (known is not None) == (status == 303)
+
+
+def test_a_foreign_name_reads_nothing(shop: Console) -> None:
+    with shop.signed_in("owner") as http:
+        answer = http.get("/", headers={"host": "evil.example"})
+    assert answer.status_code == 403
+    assert "reviews" not in answer.text
+
+
+def test_every_answer_carries_the_policy(shop: Console) -> None:
+    with shop.signed_in("owner") as http:
+        for path in ("/", "/login", "/static/console.js", "/nothing"):
+            policy = http.get(path).headers["content-security-policy"]
+            assert "default-src 'none'" in policy
+            assert "unsafe" not in policy
+        report = http.get("/p/reviews/versions/reviews@1/report/1")
+        assert report.status_code == 200
+        assert report.headers["content-security-policy"].startswith("sandbox")
+
+
+def test_a_link_opens_once_and_its_cookie_is_no_scripts(shop: Console) -> None:
+    secret = shop.access.link()
+    with shop.client() as http:
+        assert http.get("/enter", params={"link": secret}).status_code == 200  # uses nothing up
+        answer = http.post("/enter", data={"link": secret})
+        assert answer.status_code == 303
+        cookie = answer.headers["set-cookie"]
+        assert "HttpOnly" in cookie
+        assert "SameSite=lax" in cookie
+    with shop.client() as http:
+        assert http.post("/enter", data={"link": secret}).status_code == 401
+
+
+def test_nobody_is_sent_to_another_site_after_signing_in(shop: Console) -> None:
+    shop.access.invite("Mei", "operator")
+    shop.access.set_password("Mei", "long enough to be one")
+    for target in ("https://evil.example", "//evil.example", "/\\evil.example"):
+        data = {"name": "Mei", "password": "long enough to be one", "next": target}
+        with shop.client() as http:
+            assert http.post("/login", data=data).headers["location"] == "/"
+
+
+def test_a_customer_comes_in_by_a_key_that_works(shop: Console) -> None:
+    key = shop.workspace.create_key("Customer")
+    with shop.client() as http:
+        assert http.post("/login/key", data={"key": key.secret}).headers["location"] == "/"
+    shop.workspace.revoke_key(key.prefix)
+    with shop.client() as http:
+        assert http.post("/login/key", data={"key": key.secret}).status_code == 401
+
+
+def test_a_form_that_fails_keeps_what_was_typed(shop: Console) -> None:
+    with shop.signed_in("owner") as http:
+        answer = http.post("/projects", data={"name": "not a name!", "task": "text-classification"})
+    assert answer.status_code == 400
+    assert 'value="not a name!"' in answer.text
+    assert 'role="alert"' in answer.text
+
+
+def test_an_uploaded_file_is_shown_before_it_is_kept(shop: Console, tmp_path: Path) -> None:
+    project = shop.workspace.project("reviews")
+    before = project.scope.data().id
+    file = write_reviews(tmp_path / "more.csv", 30, seed=9)
+    with shop.signed_in("operator") as http:
+        answer = http.post("/p/reviews/data", files={"file": ("../../更多.csv", file.read_bytes())})
+        check = answer.headers["location"]
+        page = http.get(check)
+        assert page.status_code == 200
+        assert "更多.csv" in page.text
+        assert project.scope.data().id == before
+        kept = http.post(check, data={"do": "keep"})
+        assert kept.headers["location"] == "/p/reviews/data"
+        assert http.get(check).status_code == 404
+    assert project.scope.data().id != before
+
+
+def test_a_file_that_cannot_be_understood_says_why_and_offers_its_columns(shop: Console) -> None:
+    with shop.signed_in("operator") as http:
+        content = b"a,b\n1,2\n3,4\n"
+        answer = http.post("/p/reviews/data", files={"file": ("numbers.csv", content)})
+        page = http.get(answer.headers["location"])
+    assert page.status_code == 200
+    assert 'role="alert"' in page.text
+    assert "<option >a</option>" in page.text
+
+
+def test_two_reviewers_get_different_answers_and_undo_their_own(shop: Console) -> None:
+    ledger = shop.workspace.store.ledger
+    with shop.signed_in("reviewer") as http, shop.signed_in("operator") as other:
+        first = _item(http.get("/p/reviews/review").text)
+        assert _item(other.get("/p/reviews/review").text) != first
+        http.post("/p/reviews/review", data={**first, "label": "good"})
+        assert _item(http.get("/p/reviews/review").text) != first
+        said = ledger.feedback_of(first["id"], int(first["index"]))
+        assert [(one.label, one.source) for one in said] == [("good", "reviewer")]
+        http.post("/p/reviews/review", data={**first, "do": "undo"})
+        assert not ledger.feedback_of(first["id"], int(first["index"]))
+        assert _item(http.get("/p/reviews/review").text) == first
+
+
+def _item(page: str) -> dict[str, str]:
+    hidden = r'name="id" value="([^"]+)"><input type="hidden" name="index" value="(\d+)"'
+    found = re.search(hidden, page)
+    assert found
+    return {"id": found[1], "index": found[2]}
+
+
+def test_what_is_queued_is_executed_and_shown(shop: Console) -> None:
+    with shop.signed_in("operator") as http:
+        settings = {"kind": "train", "method": "linear"}
+        assert http.post("/p/reviews/runs", data=settings).status_code == 303
+        last = ""
+        with http.stream("GET", "/p/reviews/runs/live", timeout=120) as events:
+            for line in events.iter_lines():
+                if line.startswith('data: {"html"'):
+                    last = json.loads(line.removeprefix("data: "))["html"]
+                if line == "event: done":
+                    break
+    assert last.count("finished") >= 2
+    assert "queue" not in last
+
+
+def test_the_acts_are_in_the_log_under_who_did_them(shop: Console) -> None:
+    with shop.signed_in("operator") as http:
+        http.post("/customers", data={"name": "Logged"})
+    acts = shop.workspace.acts.list(5).rows
+    found = next(act for act in acts if act["action"] == "customer.create")
+    assert found["actor"] == "operator:a operator"
+
+
+def test_a_session_ends_when_nobody_uses_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    access = Access(tmp_path)
+    secret, _ = access.enter(access.link())
+    assert access.session(secret)
+    assert Access(tmp_path).session(secret)  # a console that is started again knows it
+    now = time.time()
+    monkeypatch.setattr(access_module.time, "time", lambda: now + 13 * 3600)
+    assert access.session(secret) is None
+
+
+def test_secrets_are_not_kept(tmp_path: Path) -> None:
+    access = Access(tmp_path)
+    link = access.link()
+    secret, _ = access.enter(access.link())
+    access.invite("Mei", "reviewer")
+    access.set_password("Mei", "long enough to be one")
+    kept = (tmp_path / "console.json").read_text()
+    for one in (link, secret, "long enough"):
+        assert one not in kept
+    assert (tmp_path / "console.json").stat().st_mode & 0o077 == 0
+
+
+def test_passwords_are_guessed_ever_more_slowly(tmp_path: Path) -> None:
+    access = Access(tmp_path)
+    access.invite("Mei", "reviewer")
+    access.set_password("Mei", "long enough to be one")
+    for _ in range(5):
+        with pytest.raises(Unauthorized):
+            access.sign_in("Mei", "wrong", "10.0.0.1")
+    with pytest.raises(RateLimited):
+        access.sign_in("Mei", "long enough to be one", "10.0.0.1")
+    assert access.sign_in("Mei", "long enough to be one", "10.0.0.2")
+
+
+@pytest.mark.parametrize(
+    ("name", "role", "error"),
+    [
+        ("", "reviewer", InvalidSettings),
+        ("a" * 61, "reviewer", InvalidSettings),
+        ("Mei", "customer", InvalidSettings),
+        ("Mei", "king", InvalidSettings),
+        ("Known", "reviewer", Conflict),
+    ],
+)
+def test_people_who_cannot_be_invited(
+    tmp_path: Path, name: str, role: Any, error: type[Exception]
+) -> None:
+    access = Access(tmp_path)
+    access.invite("Known", "reviewer")
+    with pytest.raises(error):
+        access.invite(name, role)
+
+
+def test_who_is_removed_is_out_at_once(tmp_path: Path) -> None:
+    access = Access(tmp_path)
+    secret, _ = access.enter(access.invite("Mei", "reviewer"))
+    access.remove("Mei")
+    assert access.session(secret) is None
+
+
+def test_every_word_of_the_pages_exists() -> None:
+    used = set()
+    for file in HTML.glob("*.html"):
+        used |= set(re.findall(r"""\bt\(["'](\w+)["'](?!\s*~)""", file.read_text("utf-8")))
+    assert used
+    missing = [key for key in sorted(used) if not messages.has(f"console.{key}")]
+    assert not missing
+
+
+def test_the_console_of_an_empty_workspace_says_what_to_do_first(tmp_path: Path) -> None:
+    with Workspace(tmp_path) as workspace, console(workspace) as served:
+        with served.signed_in("owner") as http:
+            page = http.get("/").text
+            assert messages.t("console.empty_workspace", "en") in page
+            chinese = http.get("/", params={"lang": "zh"})
+            assert messages.t("console.empty_workspace", "zh") in chinese.text
+        with httpx.Client(base_url=served.address) as http:
+            assert http.get("/nothing").status_code == 404
