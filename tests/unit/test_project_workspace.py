@@ -125,7 +125,11 @@ def test_a_queued_turn_waits_while_another_process_turns(workspace: Workspace) -
         "reviews",
         "run",
         run=name,
-        options={"set": {"training.method": "linear", "training.seed": 3}, "restart": False},
+        options={
+            "set": {"training.method": "linear", "training.seed": 3},
+            "restart": False,
+            "lang": "en",
+        },
     )
     with workspace.store.lock("reviews"):
         assert execute(workspace.scope, task, said.append, said.append) is None
