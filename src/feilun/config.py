@@ -117,7 +117,10 @@ class TrainingConfig(Section):
 
     method: str = Field("auto", description="auto, or one method's name")
     time_limit: float | None = Field(
-        None, gt=0, description="minutes that one run may train; auto plans within it"
+        None,
+        gt=0,
+        description="minutes that one run may train: it plans within them, and trains less where "
+        "it is slower than planned; the baseline is trained whatever it takes",
     )
     memory_limit: float | None = Field(
         None, gt=0, description="GiB that training may use; by default what the machine has free"

@@ -40,6 +40,7 @@ TEMPLATES: list[tuple[str, str, Any]] = [
     ("GET", "/docs?lang=zh", None),
     ("GET", "/readyz", None),
     ("POST", "/admin/v1/customers", {"name": "Ada", "id": "cus_ada"}),
+    ("GET", "/admin/v1/customers/cus_1/invoice-preview?month=2026-11&tax=19", None),
     ("POST", "/admin/v1/keys", {"customer": "cus_1", "scopes": ["predict"], "limits": {"rate": 1}}),
     ("POST", "/admin/v1/keys/key_1/rotate", {"overlap": 10}),
     ("DELETE", "/admin/v1/keys/key_1", None),

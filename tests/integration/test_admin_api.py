@@ -42,7 +42,12 @@ def admin(server: Answering) -> Iterator[httpx.Client]:
 def routes(server: Answering) -> list[tuple[str, str]]:
     document = server.http.get("/openapi.json").json()
     return [
-        (method, path.replace("{key}", "key_x").replace("{endpoint}", "nowhere"))
+        (
+            method,
+            path.replace("{key}", "key_x")
+            .replace("{endpoint}", "nowhere")
+            .replace("{customer}", "cus_x"),
+        )
         for path, methods in document["paths"].items()
         for method in methods
         if path.startswith("/admin/")
@@ -128,6 +133,23 @@ def test_a_customers_way_from_name_to_revoked_key(server: Answering, admin: http
         assert http.post("/v1/predict", json=body).status_code == 401
     usage = admin.get("/admin/v1/usage").json()["data"]
     assert [row["inputs"] for row in usage if row["customer"] == "上海飞轮"] == [1]
+
+
+def test_an_invoice_is_seen_before_its_month_ends(server: Answering, admin: httpx.Client) -> None:
+    assert server.predict("great", model="reviews").status_code == 200
+    path = "/admin/v1/customers/Ada/invoice-preview"
+    found = admin.get(path).json()
+    [document] = found["data"]
+    [ada] = [one for one in server.store.catalog.customers() if one.name == "Ada"]
+    assert document["customer"]["id"] == ada.id
+    assert found["month"] == document["month"]
+    assert document["lines"][0]["calls"] >= 1
+    assert server.store.invoices.invoices() == []  # nothing was closed
+    taxed = admin.get(path, params={"tax": "19"}).json()["data"][0]
+    assert taxed["tax"]["rate"] == "19"
+    for bad, status in (({"month": "2026-13"}, 422), ({"month": "x"}, 422), ({"tax": "-1"}, 422)):
+        assert admin.get(path, params=bad).status_code == status, bad
+    assert admin.get("/admin/v1/customers/nobody/invoice-preview").status_code == 404
 
 
 def test_every_act_names_its_actor(server: Answering, admin: httpx.Client) -> None:

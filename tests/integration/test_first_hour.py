@@ -10,6 +10,7 @@ import signal
 import subprocess
 from pathlib import Path
 
+import httpx
 import pytest
 
 from feilun import messages
@@ -21,6 +22,7 @@ from helpers.linear import answered
 from helpers.rows import reviews, write_reviews
 
 _NOT_PROMOTED = 1
+_CUSTOMER = {"en": "Acme", "zh": "阿茶"}
 _NEXT = {"en": "Next: ", "zh": "下一步："}
 _COMMAND = re.compile(r"feilun [a-z](?:(?!feilun )[^\n,;，；。])*")
 
@@ -100,7 +102,8 @@ def _reviewed(file: Path) -> int:
 
 
 def _answers_are_asked_for(newcomer: Newcomer, line: str) -> None:
-    """`line` starts a server; it says where it is, and Ctrl-C ends it."""
+    """`line` starts a server, which says how a key is made; a call with it is answered, and Ctrl-C
+    ends the server."""
     words = shlex.split(line)
     process = subprocess.Popen(
         [*command(*words[1:]), "--port", "0"],
@@ -114,7 +117,18 @@ def _answers_are_asked_for(newcomer: Newcomer, line: str) -> None:
     assert process.stdout is not None
     try:
         said = next(line for line in process.stdout if "http://127.0.0.1:" in line)
-        assert said
+        newcomer.screen = next(line for line in process.stdout if "feilun keys create" in line)
+        word = _word(newcomer.lang, "CUSTOMER", "客户名")
+        newcomer.type(newcomer.named("feilun keys create").replace(word, _CUSTOMER[newcomer.lang]))
+        [secret] = [line for line in newcomer.screen.splitlines() if line.startswith("fl_")]
+        [address] = re.findall(r"http://127\.0\.0\.1:\d+", said)
+        answer = httpx.post(
+            f"{address}/v1/predict",
+            headers={"authorization": f"Bearer {secret.strip()}"},
+            json={"inputs": ["great", "bad"]},
+            timeout=60,
+        )
+        assert answer.status_code == 200, answer.text
     finally:
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=60)
@@ -161,6 +175,18 @@ def test_the_first_hour(newcomer: Newcomer) -> None:
     # Nobody has asked anything yet: the review says what brings answers, and that works.
     newcomer.type(review)
     _answers_are_asked_for(newcomer, newcomer.named("feilun serve"))
+
+    # What was answered stands on the invoice before its month is over.
+    newcomer.type("feilun usage")
+    preview = newcomer.next()
+    newcomer.type(preview)
+    assert (newcomer.typed[-1], _CUSTOMER[lang] in newcomer.screen) == (
+        "feilun invoice preview",
+        True,
+    )
+    with Workspace(folder) as workspace:
+        [document] = workspace.invoices.preview(_CUSTOMER[lang]).documents
+        assert sum(line["volume"] for line in document["lines"]) == 2
 
     # A goal that the few test rows cannot settle: so many more, and they count.
     goal = "[evaluation.target]\naccuracy_at_least = 0.9\n"

@@ -49,6 +49,18 @@ def names(found: Plan) -> list[str]:
     return [rung.method for rung in found.rungs]
 
 
+def test_what_took_longer_before_is_planned_longer(base: Path) -> None:
+    settings, job = (
+        TrainingConfig(),
+        TrainJob("", "text-classification", Path("d"), base, Path("o"), Path("s")),
+    )
+    [_, *above] = plan("full", job, settings, resolve(settings), STATS, MACHINE).rungs
+    [_, *slower] = plan(
+        "full", job, settings, resolve(settings), STATS, MACHINE, {"full": 3.0}
+    ).rungs
+    assert slower[0].estimate.seconds == pytest.approx(3 * above[0].estimate.seconds)
+
+
 def test_copies_are_counted_and_are_the_first_to_go(base: Path) -> None:
     few = replace(STATS, train=1000, labels={"bad": 500, "great": 500})
     tried = planned("linear", base, stats=few).rungs[0]

@@ -111,6 +111,23 @@ def post_customer(body: CustomerBody, api: ApiOf, actor: Actor) -> Response:
     return _json(_customer(made), 201)
 
 
+@router.get("/customers/{customer}/invoice-preview")
+def get_invoice_preview(
+    customer: Id,
+    api: ApiOf,
+    _: Actor,
+    month: Annotated[str | None, Query(pattern=r"^[0-9]{4}-[0-9]{2}$")] = None,
+    tax: Annotated[str | None, Query(max_length=20)] = None,
+) -> Response:
+    """What the invoice of `customer` (an id or a name) for `month` (by default the one that runs)
+    would say now: a document for each currency, as closing the month would freeze it but for the
+    number. `tax` is a rate in percent. Nothing is charged, numbered or closed; 409 for a month that
+    is closed."""
+    invoices = Workspace.over(api.service.store).invoices
+    found = invoices.preview(customer, month=month, tax=tax)
+    return _json({"object": "list", "month": found.month, "data": list(found.documents)})
+
+
 @router.get("/keys")
 def get_keys(
     api: ApiOf, _: Actor, customer: Annotated[str | None, Query(max_length=100)] = None

@@ -46,6 +46,9 @@ def _climb(step: StepRunner, plan: dict[str, Any]) -> dict[str, Any]:
         method = rung["method"]
         trained = step(f"train:{method}", {"plan": plan, "rung": rung})
         version = trained["version"]
+        if version is None:  # the time limit left it none
+            rungs.append(trained)
+            continue
         packed = step(f"compress:{method}", {"version": version, "keep": True})
         judged = step(
             f"evaluate:{method}",

@@ -175,7 +175,7 @@ def turned(store: Store, folder: Path, run: Run, *, repeated: bool = False) -> T
     """A finished run as people see it; `repeated` when it had finished before. What is live is
     what answers now: after a rollback that is not what the run had put there."""
     result = run.result
-    rungs = [_rung(store, raw) for raw in result.get("rungs", ())]
+    rungs = [_rung(store, raw) for raw in result.get("rungs", ()) if raw["version"]]
     collected = result.get("collected", {})
     notes = [*_learned(run, collected), *run.plan.get("notes", ())]
     notes += [note for raw in result.get("rungs", ()) for note in raw.get("notes", ())]

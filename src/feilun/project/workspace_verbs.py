@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -196,7 +197,11 @@ class WorkspaceVerbs:
         columns = [
             t(f"project.{c}") for c in ("customer", "project", "calls", "answers", "amount", "cost")
         ]
-        return Listing(rows, Table(t("project.usage", days=days), columns, shown))
+        notes = []
+        if rows:
+            line = shlex.join(["feilun", "invoice", "preview", str(rows[0]["customer"])])
+            notes.append(t("project.usage_next", command=line))
+        return Listing(rows, Table(t("project.usage", days=days), columns, shown, notes))
 
     @property
     def invoices(self) -> Invoices:

@@ -24,7 +24,8 @@ _PREFIX = "checkpoint-"
 def claim(job: TrainJob) -> None:
     """Makes ``job.scratch`` belong to `job`, and empties it of what an unlike job left there."""
     raw = job.to_json()
-    raw.pop("out")  # the only part that does not decide the result
+    # Where it goes decides nothing, and a deadline nothing that is not kept in scratch.
+    raw.pop("out"), raw.pop("deadline")
     mark = hashlib.sha256(json.dumps(raw, sort_keys=True).encode()).hexdigest()
     file = job.scratch / JOB
     job.scratch.mkdir(parents=True, exist_ok=True)

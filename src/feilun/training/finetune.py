@@ -209,6 +209,9 @@ def finetune(
     _save(job, plain, processor)
     write_card(job.out, start_card(job, "transformers", schema, settings.model_dump()))
     _sweep(job.scratch)
+    if figures["steps_allowed"] < figures["steps_planned"]:
+        end, steps = int(figures["steps_allowed"]), int(figures["steps_planned"])
+        notes.append(t("training.note_replanned_done", end=end, steps=steps))
     figures |= {"seconds": perf_counter() - start, "rows": float(len(rows))}
     return TrainResult(figures, tuple(notes))
 

@@ -33,7 +33,8 @@ class TrainJob:
     the version; `scratch` holds checkpoints, outlives kills and is emptied on success. `new_rows`
     are the ids of the rows that an update adds; `replay` old rows go beside each of them.
     `trackers` (tensorboard, mlflow, wandb, swanlab) get live metrics; `logs` is where TensorBoard's
-    files go, in `scratch` by default.
+    files go, in `scratch` by default. `deadline` is the Unix time by which it should be over: a
+    method that can learn from less, or for less long, does so in time, and says it.
     """
 
     method: str
@@ -51,6 +52,7 @@ class TrainJob:
     logs: Path | None = None
     new_rows: tuple[str, ...] = ()
     replay: float = 1.0
+    deadline: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; `from_json` gives an equal job back. A base folder stays a folder."""

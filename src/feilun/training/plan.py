@@ -3,7 +3,7 @@
 The fit check estimates memory and time of every rung on this machine first. What would not fit is
 made smaller (no copies, batches, then epochs, then rows) and said so; what does not fit even then
 is left out of ``auto`` with its reason, and refused when it was asked for by name, with what fits
-offered instead. Afterwards nothing looks at a clock.
+offered instead. Where training is slower than the estimate, `replan` keeps to the time limit.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from feilun.config import TrainingConfig
+from feilun.durations import about
 from feilun.errors import EnvironmentProblem, UsageError
 from feilun.messages import has, t
 from feilun.tasks import base as tasks
@@ -58,15 +59,17 @@ def plan(
     settings: Mapping[str, MethodSettings],
     stats: DataStats,
     machine: Machine,
+    paces: Mapping[str, float] | None = None,
 ) -> Plan:
-    """Plans ``auto`` or one method. `job` is what the rungs have in common (task, data, base, and
+    """Plans ``auto`` or one method. `paces` are how many times its estimate a method took here
+    before. `job` is what the rungs have in common (task, data, base, and
     for an update the previous version, which then is the only rung).
 
     The baseline, rung zero, is always trained first, because every other rung is held against it.
     Raises `UsageError` when the method needs a base and there is none, `EnvironmentProblem` when
     it does not fit this machine or the time limit; both say what fits.
     """
-    planner = _Planner(job, config, settings, stats, machine)
+    planner = _Planner(job, config, settings, stats, machine, paces or {})
     return planner.climb() if wanted == AUTO else planner.named(wanted)
 
 
@@ -78,9 +81,10 @@ class _Planner:
         settings: Mapping[str, MethodSettings],
         stats: DataStats,
         machine: Machine,
+        paces: Mapping[str, float],
     ) -> None:
         self._job, self._settings = job, settings
-        self._stats, self._machine = stats, machine
+        self._stats, self._machine, self._paces = stats, machine, paces
         self._memory = machine.memory_bytes * _MEMORY_SHARE
         limit = config.time_limit
         self._seconds = float("inf") if limit is None else 60 * limit
@@ -103,7 +107,7 @@ class _Planner:
                     options=self._fitting() or ["-"],
                 )
             rungs.append(rung)
-            self._seconds -= rung.estimate.seconds
+            self._take(rung)
         return Plan(tuple(rungs), tuple(self._notes))
 
     def climb(self) -> Plan:
@@ -123,8 +127,15 @@ class _Planner:
                 rung = self._fitted(other, _why(other))
             if rung is not None:
                 rungs.append(rung)
-                self._seconds -= rung.estimate.seconds
+                self._take(rung)
         return Plan(tuple(rungs), tuple(self._notes))
+
+    def _take(self, rung: PlannedRung) -> None:
+        """Takes a rung's time off what is left; the baseline is trained even where it is more."""
+        if rung.estimate.seconds > self._seconds:
+            need = about(rung.estimate.seconds)
+            self._notes.append(t("training.note_baseline_over", method=rung.method, need=need))
+        self._seconds -= rung.estimate.seconds
 
     def _able(self) -> list[str]:
         """The methods that can learn the task, from the lowest rung to the highest."""
@@ -234,7 +245,8 @@ class _Planner:
 
     def _estimate(self, name: str, settings: Any) -> Estimate:
         job = replace(self._job, method=name, settings=settings.model_dump(mode="json"))
-        return method(name).estimate(job, settings, self._stats, self._machine)
+        found = method(name).estimate(job, settings, self._stats, self._machine)
+        return replace(found, seconds=found.seconds * self._paces.get(name, 1.0))
 
     def _drop_copies(self, settings: Any) -> Any:
         """No copies of rows, where they would be tried and nobody asked for them by name."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
@@ -12,10 +13,12 @@ import numpy as np
 
 from feilun.errors import UsageError
 from feilun.families.objective import Objective
+from feilun.messages import t
 from feilun.tasks.base import TaskBase
 from feilun.training import checkpoints
 from feilun.training.batches import EncodedRows, Order
 from feilun.training.job import Report, TrainJob
+from feilun.training.replan import Replan, load, save
 from feilun.types import Progress
 
 __all__ = ["RANK", "Course", "Steering"]
@@ -60,23 +63,45 @@ class Steering:
         self._saved = monotonic()
         self._wait = course.settings.checkpoint_seconds
         self._asked: float | None = None
+        mark = (course.job.scratch / checkpoints.JOB).read_text("utf-8")
+        self._mark = mark
+        self.replan = Replan(
+            course.ends[-1],
+            course.ends,
+            course.job.deadline,
+            _judging(course),
+            load(course.job.scratch, mark),
+        )
 
-    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+    def on_train_begin(
+        self, args: Any, state: Any, control: Any, lr_scheduler: Any = None, **_: Any
+    ) -> None:
         self._saved = monotonic()
+        self.replan.begin(state.global_step)
+        if lr_scheduler is not None:
+            bent = [_bent(rate, self.replan) for rate in lr_scheduler.lr_lambdas]
+            lr_scheduler.lr_lambdas = bent
         for line in state.log_history:
             self._remember(line, int(line["step"]))
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         step = state.global_step
+        if self.replan.stepped(step):
+            save(self._course.job.scratch, self._mark, self.replan.bends)
+            note = t("training.note_replanned", end=self.replan.end, steps=self.replan.steps)
+            self._report(Progress("train", step, self.replan.end, "steps", note=note))
+        over = step >= self.replan.end
         every = self._course.settings.checkpoint_steps
         due = step % every == 0 if every else monotonic() - self._saved > self._wait
-        if step in self._ends and len(self._course.held):
+        if over and step < self.replan.steps:
+            control.should_training_stop = True
+        if (over or step in self._ends) and len(self._course.held):
             control.should_evaluate = control.should_save = True
-        elif due:
+        elif due or over:
             control.should_save = True
             self._asked = monotonic()
         now = monotonic()
-        if now - self._spoke > _PULSE or step == state.max_steps:
+        if now - self._spoke > _PULSE or over:
             self._spoke = now
             self._tell(step)
 
@@ -95,6 +120,7 @@ class Steering:
     def on_evaluate(
         self, args: Any, state: Any, control: Any, metrics: Any = None, **_: Any
     ) -> None:
+        self.replan.judged()
         self._remember(metrics or {}, state.global_step)
         self._tell(state.global_step)
         ranks = [line[f"eval_{RANK}"] for line in state.log_history if f"eval_{RANK}" in line]
@@ -105,6 +131,7 @@ class Steering:
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
         checkpoints.seal(folder)
+        self.replan.saved()
         self._saved = monotonic()
         if self._asked is not None:
             # Writing takes a twentieth of the time at most, also where weights are many.
@@ -120,4 +147,15 @@ class Steering:
             self._figures |= {f"validation_{name}": value for name, value in found.items()}
 
     def _tell(self, step: int) -> None:
-        self._report(Progress("train", step, self._course.ends[-1], "steps", dict(self._figures)))
+        self._report(Progress("train", step, self.replan.end, "steps", dict(self._figures)))
+
+
+def _judging(course: Course) -> float:
+    """How many steps' time a judgement of the held rows takes: they pass forwards alone."""
+    learned = float(course.rows.costs.sum()) * len(course.ends) / course.ends[-1]
+    return float(course.held.costs.sum()) / max(1.0, 3 * learned) if len(course.held) else 0.0
+
+
+def _bent(rate: Callable[[float], float], plan: Replan) -> Callable[[int], float]:
+    """The step size of a schedule whose end moves with the plan."""
+    return lambda step: rate(plan.place(step))

@@ -54,6 +54,8 @@ def run(course: Course, model: Any, report: Report) -> tuple[Any, dict[str, floa
     step = state.best_global_step if len(course.held) else state.global_step
     figures = {
         "steps": float(state.global_step),
+        "steps_planned": float(course.ends[-1]),
+        "steps_allowed": float(steering.replan.end),
         "resumed_from_step": float(resumed),
         "epochs": float(sum(end <= state.global_step for end in course.ends)),
         "best_epoch": float(1 + course.ends.index(step)) if step in course.ends else 0.0,

@@ -9,6 +9,7 @@ from typing import Any
 
 from feilun.data.content import stored_key
 from feilun.pipeline.context import Context
+from feilun.pipeline.steps._paces import shortened
 from feilun.store.dataset import INPUT, Dataset
 from feilun.store.records import ModelVersion
 from feilun.training.job import TrainJob
@@ -58,6 +59,7 @@ def made_before(context: Context, inputs: Inputs) -> tuple[ModelVersion | None, 
         if one.config.get("inputs", {}).get("weights") == inputs["weights"]
         and one.weights
         and one.pruned is None
+        and not shortened(one.metrics.get("training", {}))  # a clock is no input
         and one.state != "failed"
     ]
     same = [one for one in alike if one.config["inputs"]["version"] == inputs["version"]]

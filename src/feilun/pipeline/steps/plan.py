@@ -9,6 +9,7 @@ from feilun.durations import about
 from feilun.messages import t
 from feilun.pipeline.context import Context
 from feilun.pipeline.lineage import new_rows
+from feilun.pipeline.steps._paces import paces
 from feilun.store.dataset import Dataset
 from feilun.store.records import ModelVersion
 from feilun.tasks.base import Processor
@@ -63,7 +64,8 @@ def plan(context: Context, collected: dict[str, Any] | None = None) -> dict[str,
         name: cast("MethodSettings", method(name).Settings(**raw))
         for name, raw in context.method_settings.items()
     }
-    chosen = choose(wanted, job, config.training, settings, stats, here)
+    before = paces(catalog, here.cores)
+    chosen = choose(wanted, job, config.training, settings, stats, here, before)
     notes += chosen.notes
     planned = {
         "data_version": data.id,
@@ -85,6 +87,7 @@ def plan(context: Context, collected: dict[str, Any] | None = None) -> dict[str,
                 "parent": live.id if live else None,
                 "why": rung.why,
                 "seconds": rung.estimate.seconds,
+                "estimated": rung.estimate.seconds / before.get(rung.method, 1.0),
                 "memory_bytes": rung.estimate.memory_bytes,
             }
             for rung in chosen.rungs

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,14 @@ from feilun.pipeline.steps._inputs import inputs_of, made_before
 from feilun.store.records import ModelVersion
 from feilun.training.child import run_child
 from feilun.training.job import TrainJob
+from feilun.types import Progress
 
 __all__ = ["train"]
+
+_GENEROUS = 1.5
+"""Times its estimate that a rung may take where the limit holds it: it is said to be so far off."""
+_LEAST = 0.1
+"""Share of its estimate without which a rung is not begun."""
 
 
 def train(context: Context, plan: dict[str, Any], rung: dict[str, Any]) -> dict[str, Any]:
@@ -24,6 +31,11 @@ def train(context: Context, plan: dict[str, Any], rung: dict[str, Any]) -> dict[
     what comes after training differs, its weights are taken. Checkpoints stay in the run's scratch
     folder until the version stands."""
     catalog, artifacts = context.store.catalog, context.store.artifacts
+    left = _seconds(context, plan, rung)
+    if left is not None and left <= 0 and rung["method"] != plan["rungs"][0]["method"]:
+        note = t("training.note_no_time", method=rung["method"])
+        context.report(Progress("train", 0, 0, note=note))
+        return {"version": None, "method": rung["method"], "figures": {}, "notes": [note]}
     data = catalog.data_version(plan["data_version"])
     previous = catalog.model_version(rung["previous"]) if rung.get("previous") else None
     scratch = context.scratch(f"train-{rung['method']}")
@@ -44,6 +56,7 @@ def train(context: Context, plan: dict[str, Any], rung: dict[str, Any]) -> dict[
         logs=_logs(context, rung["method"]),
         new_rows=tuple(new_rows(catalog, data, previous)) if previous else (),
         replay=context.config.update.replay,
+        deadline=None if left is None else time.time() + left,
     )
     inputs = inputs_of(context, job, previous, rung.get("parent"))
     before, same = (None, False) if context.anew else made_before(context, inputs)
@@ -82,6 +95,24 @@ def train(context: Context, plan: dict[str, Any], rung: dict[str, Any]) -> dict[
     )
     shutil.rmtree(scratch, ignore_errors=True)
     return _trained(version, figures, notes)
+
+
+def _seconds(context: Context, plan: dict[str, Any], rung: dict[str, Any]) -> float | None:
+    """Seconds that this rung may train: of what the run's time limit still holds, what is left to
+    it by the share that it and the later rungs were planned with. None without a limit."""
+    limit = context.config.training.time_limit
+    if limit is None:
+        return None
+    attempts = [s for s in context.store.catalog.steps(context.run_id) if s.finished]
+    mine = [s for s in attempts if s.step.startswith("train:")]
+    spent = sum((s.finished - s.started).total_seconds() for s in mine if s.finished)
+    left = 60 * limit - spent
+    methods = [one["method"] for one in plan["rungs"]]
+    rest = plan["rungs"][methods.index(rung["method"]) :]
+    share = rung["seconds"] / max(1e-9, sum(one["seconds"] for one in rest))
+    allowed = min(left, max(_GENEROUS * rung["seconds"], share * left))
+    # Less than opening the model takes is no time at all.
+    return allowed if left > _LEAST * rung["seconds"] else 0.0
 
 
 def _trained(

@@ -8,6 +8,7 @@ turn it into logits.
 from __future__ import annotations
 
 import shutil
+import time
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -44,6 +45,8 @@ least_rows = 50
 
 _STRENGTHS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3)
 _SHARE = 0.6  # of the speed of bare matrix products, measured with MiniLM
+_EMBEDDING = 0.85  # of the time that is left; the rest is for fitting
+_FEWEST = 100  # rows that a time limit leaves
 
 
 class Settings(MethodSettings):
@@ -93,7 +96,7 @@ def train(job: TrainJob, settings: Settings, report: Report) -> TrainResult:
     found = augment.added(job, settings.augment, settings.augment_share, rows)
     more = found.more if found else rows
     held = read(dataset, "validation")
-    total = len(more) + len(held)
+    total, limited = len(more) + len(held), False
     report(Progress("train", 0, total, "rows", note=t("training.note_opening")))
     embedder = Embedder(tasks.get(job.task), job.base, dict(schema.settings), job.threads)
 
@@ -105,7 +108,20 @@ def train(job: TrainJob, settings: Settings, report: Report) -> TrainResult:
 
         return embedder.vectors(items, tick)
 
-    vectors, unseen = embed(more.items, 0), embed(held.items, len(more))
+    began = time.time()
+    unseen = embed(held.items, 0)
+    if job.deadline is not None and len(held):
+        # What the held rows took says how many others there is time for.
+        each = max(1e-9, (time.time() - began) / len(held))
+        room = max(_FEWEST, int(_EMBEDDING * (job.deadline - time.time()) / each))
+        if room < len(more):
+            every, found = len(rows), None
+            rows = more = drawn(rows, room, job.seed)[0]
+            total, limited = len(rows) + len(held), len(rows) < every
+            if limited:
+                notes.append(t("training.note_fewer_rows", rows=len(rows), total=every))
+                report(Progress("train", len(held), total, "rows", note=notes[-1]))
+    vectors = embed(more.items, len(held))
     mean = vectors[: len(rows)].mean(axis=0)
     scale = _scale(vectors[: len(rows)])
     unseen = unseen if len(held) else np.zeros((0, len(mean)), np.float32)
@@ -146,6 +162,8 @@ def train(job: TrainJob, settings: Settings, report: Report) -> TrainResult:
         "rows": float(len(rows)),
         "strength": fitted.strength,
     }
+    if limited:
+        figures["cut_short"] = 1.0
     return TrainResult(figures, tuple(notes))
 
 

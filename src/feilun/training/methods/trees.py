@@ -7,8 +7,10 @@ others, 2006): it errs in other places than the others, so that their mean is be
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import replace
+from math import inf
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, cast
 
@@ -127,8 +129,13 @@ def train(job: TrainJob, settings: Settings, report: Report) -> TrainResult:
     judge: tuple[np.ndarray, np.ndarray] | None = (held_matrix, held.labels)
     if len(held) < _HELD:
         learn, judge = _divided(matrix, rows.labels, job.seed)
+    cut_short = False
     for number in range(settings.bag):
-        booster = _boost(
+        until = inf
+        if job.deadline is not None:
+            now = time.time()
+            until = now + (job.deadline - now) / (settings.bag - number)
+        booster, cut = _boost(
             {**options, "seed": job.seed + number, "extra_trees": bool(number % 2)},
             learn,
             judge,
@@ -137,7 +144,9 @@ def train(job: TrainJob, settings: Settings, report: Report) -> TrainResult:
             settings,
             report,
             number,
+            until,
         )
+        cut_short |= cut
         best.append(booster.best_iteration or booster.current_iteration())
         booster.save_model(str(job.out / model_file(number)), num_iteration=best[-1])
     write_features(job.out, features)
@@ -150,6 +159,9 @@ def train(job: TrainJob, settings: Settings, report: Report) -> TrainResult:
         "columns": float(matrix.shape[1]),
         "trees": float(sum(best)),
     }
+    if cut_short:
+        notes.append(t("training.note_fewer_trees", trees=sum(best)))
+        figures["cut_short"] = 1.0
     return TrainResult(figures, tuple(notes))
 
 
@@ -230,8 +242,11 @@ def _boost(
     settings: Settings,
     report: Report,
     number: int,
-) -> Any:
+    until: float,
+) -> tuple[Any, bool]:
+    """A booster, and whether it ended because of the Unix time `until`."""
     package = lightgbm()
+    cut = False
 
     def weights_of(labels: np.ndarray) -> np.ndarray | None:
         return None if weights is None else weights[labels]
@@ -245,6 +260,11 @@ def _boost(
             found = {name: value for _, name, value, *_ in state.evaluation_result_list}
             figures = {_FIGURES.get(name, name): float(value) for name, value in found.items()}
             report(Progress("train", begin + done, total, "trees", figures))
+        if time.time() >= until:
+            nonlocal cut
+            cut = True
+            found = state.evaluation_result_list
+            raise package.callback.EarlyStopException(state.iteration, found)
 
     names = [str(place) for place in range(learn[0].shape[1])]
     train_rows = package.Dataset(
@@ -263,4 +283,5 @@ def _boost(
         callbacks.append(package.early_stopping(settings.patience, verbose=False))
     else:
         rounds = min(rounds, round(3 / settings.learning_rate))  # nothing says when to stop
-    return package.train(dict(options), train_rows, rounds, valid_sets=held, callbacks=callbacks)
+    booster = package.train(dict(options), train_rows, rounds, valid_sets=held, callbacks=callbacks)
+    return booster, cut
