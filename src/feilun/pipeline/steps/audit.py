@@ -15,6 +15,7 @@ from feilun.data.audit import duplicates, giveaway, languages, order, privacy, r
 from feilun.data.audit.finding import Draft, Finding, filled
 from feilun.data.audit.flattery import Flattery, sample_groups
 from feilun.data.audit.labels import labels as label_findings
+from feilun.data.audit.returning import returning
 from feilun.data.audit.sample import Sample, fetch
 from feilun.data.audit.scan import Scan, scan, texts
 from feilun.data.audit.staging import Columns
@@ -142,6 +143,8 @@ def _plain(
         *privacy.personal(rows, basis, clean),
         *label_findings(rows.counts(), basis, clean, _first_rows(rows)),
     ]
+    if looked.task.recurring:
+        drafts += returning(looked.data, basis)
     if looked.divided:
         drafts += duplicates.leakage(rows, group, basis, near, cost_near)
     return drafts
