@@ -58,7 +58,7 @@ bench-evidence: $(STAMP)
 	$(BIN)/python -m benchmarks.evidence $(ARGS)
 
 bench-tasks: $(STAMP)
-	$(BIN)/python -m benchmarks tabular entities $(ARGS)
+	$(BIN)/python -m benchmarks tabular entities recommendation $(ARGS)
 
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks $(ARGS)

@@ -43,6 +43,11 @@ PARTS = {
         "Entities in Chinese news",
         "Target: F1 of at least 0.85 without a base model.",
     ),
+    "recommendation": Part(
+        "benchmarks.tasks.recommendation",
+        "Recommendation: the last tenth of MovieLens",
+        "Target: nDCG@10 of at least 1.3 times that of popularity, over all items.",
+    ),
     "ledger": Part(
         "benchmarks.ledger_scale",
         "A hundred million calls in the ledger",

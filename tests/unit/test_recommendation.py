@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 
 from feilun.config import DataConfig
+from feilun.data.audit.returning import returning
+from feilun.data.outcome import Notice
 from feilun.data.sources.base import Held, Source
 from feilun.data.versions import build
 from feilun.engines.base import Engine, open_engine
@@ -249,6 +251,27 @@ def test_every_item_that_was_taken_is_a_row_of_feedback() -> None:
     assert [one.example.label for one in learned] == ["tea", "cup"]
     assert len({one.example.row_id for one in learned}) == 2
     assert len(examples_of(said)) == 1
+
+
+def test_the_audit_names_users_who_say_too_little_or_too_much(tmp_path: Path) -> None:
+    basis = Notice("audit.basis_all", {"rows": 1})
+    rows = [{"user": f"once {n}", "item": n % 5} for n in range(30)]
+    rows += [{"user": f"person {n % 10}", "item": n // 10} for n in range(30)]
+    rows += [{"user": "till 7", "item": n} for n in range(501)]
+    found = {
+        one.finding.code: one.finding for one in returning(_build(tmp_path / "d", rows), basis)
+    }
+    assert set(found) == {"single_askers", "heavy_askers", "rare_items"}
+    assert (found["single_askers"].count, found["single_askers"].of) == (30, 41)
+    assert found["single_askers"].severity == "warn"
+    assert found["heavy_askers"].params["askers"] == ["till 7 (501)"]
+    assert found["heavy_askers"].params["part"] == pytest.approx(501 / 561)
+    assert found["rare_items"].count == 496
+    for finding in found.values():
+        assert finding.text("en") != finding.text("zh")
+        assert finding.advice("en") != finding.advice("zh")
+    few = returning(_build(tmp_path / "e", _rows(6)), basis)
+    assert [one.finding.code for one in few] == ["few_askers"]
 
 
 # What is learnt

@@ -79,7 +79,7 @@ class RecommenderEngine(InlineEngine):
         best, scores, parts = self._speaks(history, out, only)
         basis = "history" if len(best) else "popularity"
         shown = asker.k or SHOWN
-        reasons = [self._because(item, history, parts) for item in best[:shown].tolist()]
+        reasons = self._because(best[:shown], *parts)
         if len(best) < DEPTH:
             more = self._fill(best, out, only)
             filler = np.zeros(len(more)) if len(best) else self._share[more]
@@ -143,13 +143,17 @@ class RecommenderEngine(InlineEngine):
         return found[order], scores[order], (sources, targets, values)
 
     def _because(
-        self, item: int, history: np.ndarray, parts: tuple[np.ndarray, np.ndarray, np.ndarray]
-    ) -> list[str]:
-        """The items of the history that speak most for `item`."""
-        sources, targets, values = parts
-        mine = np.flatnonzero((targets == item) & (values > 0))
-        order = mine[np.argsort(-values[mine], kind="stable")][:_REASONS]
-        return [self._items[place] for place in sources[order].tolist()]
+        self, items: np.ndarray, sources: np.ndarray, targets: np.ndarray, values: np.ndarray
+    ) -> list[list[str]]:
+        """For each of `items` those of the history that speak most for it."""
+        wanted = np.flatnonzero(np.isin(targets, items) & (values > 0))
+        order = wanted[np.lexsort((sources[wanted], -values[wanted]))]
+        found: dict[int, list[str]] = {item: [] for item in items.tolist()}
+        pairs = zip(sources[order].tolist(), targets[order].tolist(), strict=True)
+        for source, target in pairs:
+            if len(found[target]) < _REASONS:
+                found[target].append(self._items[source])
+        return list(found.values())
 
     def _fill(self, best: np.ndarray, out: np.ndarray, only: np.ndarray | None) -> np.ndarray:
         """What is popular beside `best`, up to `DEPTH` items in all."""

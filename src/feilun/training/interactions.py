@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
@@ -53,33 +52,21 @@ def read(dataset: Dataset) -> Interactions:
 
     users: dict[str, int] = {}
     items: dict[str, int] = {}
-    rows: list[np.ndarray] = []
-    for split in ("train", "validation", "test"):
-        learnt = split == "train"
-        found: list[tuple[int, int, bool]] = []
-        for asked, target in _pairs(dataset, split):
-            asker = _asker.read(asked)
-            name = asker.user if asker.user is not None else asked
-            user = users.setdefault(name, len(users))
-            for item in (*asker.history, *items_of(target)):
-                if learnt:
-                    found.append((user, items.setdefault(item, len(items)), True))
-                elif item in items:
-                    found.append((user, items[item], False))
-        rows.append(np.array(found, np.int64).reshape(-1, 3))
+    train = _pairs(dataset, "train", users, items, learnt=True)
     if len(items) < 2:
         raise InvalidData("training.one_label", rows=dataset.size("train"), labels=list(items))
-    table = np.concatenate(rows)
+    later = [_pairs(dataset, one, users, items, learnt=False) for one in ("validation", "test")]
     shape = len(users), len(items)
 
-    def matrix(part: np.ndarray) -> csr_matrix:
-        made = csr_matrix((np.ones(len(part), np.float32), (part[:, 0], part[:, 1])), shape)
+    def matrix(*parts: np.ndarray) -> csr_matrix:
+        pairs = np.concatenate(parts, axis=1)
+        made = csr_matrix((np.ones(pairs.shape[1], np.float32), (pairs[0], pairs[1])), shape)
         made.sum_duplicates()
         made.data[:] = 1
         return made
 
     names = ["" if name.startswith("{") else name for name in users]
-    return Interactions(names, list(items), matrix(table[table[:, 2] == 1]), matrix(table))
+    return Interactions(names, list(items), matrix(train), matrix(train, *later))
 
 
 def write(
@@ -112,12 +99,44 @@ def write(
     write_card(job.out, start_card(job, "recommender", schema_of(job, dataset), settings))
 
 
-def _pairs(dataset: Dataset, split: Split) -> Iterator[tuple[str, str]]:
+def _pairs(
+    dataset: Dataset, split: Split, users: dict[str, int], items: dict[str, int], learnt: bool
+) -> np.ndarray:
+    """The interactions of a split, int32 (2, n): places of users and of items, which are added to
+    `users` and, where they are `learnt`, to `items`. Names are read once a batch, however many rows
+    have them."""
     (column,) = dataset.columns
+    found = [np.zeros((2, 0), np.int32)]
     for batch in dataset.batches(["label", INPUT + column], split):
-        for target, asked in zip(*(one.to_pylist() for one in batch.columns), strict=True):
-            if target:
-                yield asked, target
+        batch = batch.filter(batch.column(0).is_valid())
+        targets, target = _coded(batch.column(0))
+        askers, asker = _coded(batch.column(1))
+        read = [_asker.read(one) for one in askers]
+        codes = [
+            users.setdefault(name if one.user is None else one.user, len(users))
+            for name, one in zip(askers, read, strict=True)
+        ]
+
+        def place(item: str) -> int:
+            return items.setdefault(item, len(items)) if learnt else items.get(item, -1)
+
+        taken = [[place(item) for item in items_of(one)] for one in targets]
+        most = max(map(len, taken), default=0)
+        table = np.array([row + [-1] * (most - len(row)) for row in taken], np.int32)
+        for at in range(most):
+            found.append(np.stack([np.array(codes, np.int32)[asker], table[target, at]]))
+        asked = zip(codes, read, strict=True)
+        told = [(code, place(item)) for code, one in asked for item in one.history]
+        found.append(np.array(told, np.int32).reshape(-1, 2).T)
+    pairs = np.concatenate(found, axis=1)
+    kept: np.ndarray = pairs[:, pairs[1] >= 0]
+    return kept
+
+
+def _coded(column: Any) -> tuple[list[str], np.ndarray]:
+    """The different texts of an Arrow column, and the place of each row's among them."""
+    coded = column.dictionary_encode()
+    return coded.dictionary.to_pylist(), coded.indices.to_numpy()
 
 
 def _names(file: Path, names: list[str]) -> None:
