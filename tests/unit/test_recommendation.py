@@ -271,7 +271,7 @@ def test_the_audit_names_users_who_say_too_little_or_too_much(tmp_path: Path) ->
         assert finding.text("en") != finding.text("zh")
         assert finding.advice("en") != finding.advice("zh")
     few = returning(_build(tmp_path / "e", _rows(6)), basis)
-    assert [one.finding.code for one in few] == ["few_askers"]
+    assert [one.finding.code for one in few] == ["few_askers", "rare_items"]
 
 
 # What is learnt
