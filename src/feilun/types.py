@@ -126,7 +126,8 @@ class Usage:
 
     `queue_seconds` is how long its first input waited to be prepared and its last for a batch,
     `encode_seconds` its share of the time that preparing took (tokens, decoded pictures). `units`
-    are further counts that may be charged, by their names: ``tokens_in``, ``tokens_out``.
+    are further counts that may be charged, by their names: ``tokens_in``, ``tokens_out``,
+    ``documents``.
     """
 
     inputs: int = 0
@@ -143,8 +144,8 @@ class EngineRequest:
     """A call as an engine sees it: decoded items and whether all class scores are wanted. Turns go
     round the `customer` names that wait. What still waits at `deadline` (of `time.monotonic`) is
     dropped; None waits for ever. `vectors` adds the ``vector`` of each item to its output, where
-    the model has one. `stream` asks for texts in pieces, `options` say how to write them
-    (``max_tokens``)."""
+    the model has one. `stream` asks for texts in pieces. `options` say how to write them
+    (``max_tokens``), or what else is asked of this kind of engine (`feilun.engines._search`)."""
 
     items: Sequence[Item]
     all_scores: bool = False

@@ -23,6 +23,7 @@ from feilun.api.openai import router as openai
 from feilun.api.openapi import describe
 from feilun.api.pages import router as pages
 from feilun.api.routes import router as customers
+from feilun.api.search import router as searching
 from feilun.api.security import Security
 from feilun.errors import FeilunError, InvalidData
 from feilun.serving.service import Service
@@ -43,7 +44,7 @@ def create_app(service: Service, security: Security | None = None) -> Door:
         async with api.running():
             yield
 
-    routers = [customers, billing, openai, inference_protocol, internal, pages]
+    routers = [customers, billing, openai, searching, inference_protocol, internal, pages]
     if api.security.admin and api.security.admin_address is None:
         routers.append(admin)
     return Door(api, _routed(api, routers, lifespan))

@@ -31,8 +31,8 @@ __all__ = ["Answer", "Answered", "Call", "answer", "charge", "log_rows", "usage_
 @dataclass(frozen=True, slots=True)
 class Call:
     """What is asked: who asks, at which endpoint, which version answers, about what. `vectors` are
-    asked for instead of labels; they leave no rows for feedback. `options` say how texts are
-    written."""
+    asked for instead of labels; they leave no rows for feedback. `options` are what else is asked
+    of the engine (see `EngineRequest`)."""
 
     key: ApiKey
     endpoint: str

@@ -12,10 +12,16 @@ from feilun.api.idempotency import Handler
 from feilun.api.inference_protocol import infer
 from feilun.api.openai import embed
 from feilun.api.predict import predict
+from feilun.api.search import rerank, search
 
 __all__ = ["Handler", "find"]
 
-_PATHS: dict[str, Handler] = {"/v1/predict": predict, "/v1/embeddings": embed}
+_PATHS: dict[str, Handler] = {
+    "/v1/predict": predict,
+    "/v1/embeddings": embed,
+    "/v1/rerank": rerank,
+    "/v1/search": search,
+}
 _INFER = re.compile(r"/v2/models/([^/]+)(?:/versions/([^/]+))?/infer")
 
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from feilun import messages
-from feilun.serving.limits import MAX_EXPLAINED
+from feilun.serving.limits import MAX_EXPLAINED, MAX_FOUND, MAX_RERANKED, MAX_TEXT
 
 __all__ = ["ANSWERS", "BODIES", "bodies"]
 
 BODIES = {
     "/v1/predict": "PredictBody",
     "/v1/embeddings": "EmbeddingsBody",
+    "/v1/rerank": "RerankBody",
+    "/v1/search": "SearchBody",
     "/v2/models/{model}/infer": "InferBody",
     "/v2/models/{model}/versions/{version}/infer": "InferBody",
 }
@@ -53,8 +55,39 @@ _MODEL = {
         "labels": {"type": "array", "items": {"type": "string"}},
         "max_inputs": {"type": "integer"},
         "embeddings": {"type": "boolean"},
+        "search": {"type": "boolean"},
     },
 }
+
+
+def _results(more: dict[str, Any], documents: bool = False) -> dict[str, Any]:
+    """The answer of a search or a rerank."""
+    counts = ["inputs", "tokens", "total_tokens", *(["documents"] if documents else [])]
+    return {
+        "type": "object",
+        "properties": {
+            "id": {"type": "string"},
+            "model": {"type": "string", "examples": ["faq@3"]},
+            "results": {
+                "type": "array",
+                "items": {
+                    "type": "object",
+                    "properties": {
+                        **more,
+                        "relevance_score": {"type": "number"},
+                        "document": {"type": "object", "properties": {"text": {"type": "string"}}},
+                    },
+                    "required": ["relevance_score", *more],
+                },
+            },
+            "usage": {
+                "type": "object",
+                "properties": {name: {"type": "integer"} for name in counts},
+            },
+        },
+    }
+
+
 ANSWERS: dict[tuple[str, str], dict[str, Any]] = {
     ("/v1/predict", "post"): {"$ref": "#/components/schemas/Answer"},
     ("/v1/embeddings", "post"): {
@@ -88,6 +121,8 @@ ANSWERS: dict[tuple[str, str], dict[str, Any]] = {
             },
         },
     },
+    ("/v1/rerank", "post"): _results({"index": {"type": "integer"}}, documents=True),
+    ("/v1/search", "post"): _results({}),
     ("/v2/models/{model}/infer", "post"): _TENSORS,
     ("/v2/models/{model}/versions/{version}/infer", "post"): _TENSORS,
     ("/v1/feedback", "post"): {
@@ -248,6 +283,58 @@ def bodies(lang: messages.Language, inputs: list[Any], example: Any) -> dict[str
                 "user": {"type": ["string", "null"]},
             },
             "examples": [{"model": "reviews", "input": [example]}],
+        },
+        "RerankBody": {
+            "type": "object",
+            "required": ["query", "documents"],
+            "additionalProperties": False,
+            "properties": {
+                "model": text("api.schema_model") | {"type": ["string", "null"]},
+                "query": text("api.schema_query", minLength=1, maxLength=MAX_TEXT),
+                "documents": {
+                    "description": messages.t("api.schema_documents", lang, limit=MAX_RERANKED),
+                    "type": "array",
+                    "minItems": 1,
+                    "maxItems": MAX_RERANKED,
+                    "items": {
+                        "anyOf": [
+                            {"type": "string"},
+                            {
+                                "type": "object",
+                                "properties": {"text": {"type": "string"}},
+                                "required": ["text"],
+                                "additionalProperties": False,
+                            },
+                        ]
+                    },
+                },
+                "top_n": {
+                    "type": ["integer", "null"],
+                    "minimum": 1,
+                    "description": messages.t("api.schema_top_n", lang),
+                },
+                "return_documents": {
+                    "type": "boolean",
+                    "default": False,
+                    "description": messages.t("api.schema_return_documents", lang),
+                },
+            },
+        },
+        "SearchBody": {
+            "type": "object",
+            "required": ["query"],
+            "additionalProperties": False,
+            "properties": {
+                "model": text("api.schema_model") | {"type": ["string", "null"]},
+                "query": text("api.schema_query", minLength=1, maxLength=MAX_TEXT),
+                "k": {
+                    "type": "integer",
+                    "minimum": 1,
+                    "maximum": MAX_FOUND,
+                    "default": 10,
+                    "description": messages.t("api.schema_k", lang),
+                },
+            },
         },
         "InferBody": {
             "type": "object",

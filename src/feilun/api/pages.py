@@ -121,6 +121,11 @@ def _curl(
             body = {"model": model, "inputs": [example_input(lang)]}
         elif path == "/v1/embeddings":
             body = {"model": model, "input": [example_input(lang)]}
+        elif path == "/v1/search":
+            body = {"model": model, "query": example_input(lang), "k": 3}
+        elif path == "/v1/rerank":
+            given = [example_input("en"), example_input("zh")]
+            body = {"model": model, "query": example_input(lang), "documents": given}
         elif path.endswith("/infer"):
             tensor = {
                 "name": "text",

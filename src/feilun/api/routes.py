@@ -145,6 +145,7 @@ def _model(endpoint: str, served: Served) -> dict[str, Any]:
         "labels": list(served.schema.labels),
         "max_inputs": served.serving.max_inputs,
         "embeddings": served.gives_vectors,
+        "search": served.searches,
     }
 
 

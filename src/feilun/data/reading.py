@@ -49,6 +49,7 @@ class Reading:
         need_label = self.need_label
         named = self._file_names()
         labels: dict[str, str] = {}
+        several = self.task.reader(self.table.samples()) if need_label else None
         for row in self.table.rows():
             if isinstance(row, BadRow):
                 yield row
@@ -60,34 +61,44 @@ class Reading:
                 continue
             try:
                 item = take(values)
-                if need_label and is_empty(item):
-                    raise InvalidData("data.empty_input", column=", ".join(roles.inputs.values()))
-                item = check(item)
-                label = None
-                if roles.label is not None:
-                    raw = values.get(roles.label)
-                    label = labels.get(raw) if isinstance(raw, str) else None
-                    if label is None:
-                        label = _label(self.task, raw, roles.label, labels)
-                if label is not None:
-                    self.task.agree(item, label)
-                elif need_label:
-                    raise InvalidData("data.empty_label", column=roles.label)
+                raw = None if roles.label is None else values.get(roles.label)
+                found = [(item, raw)] if several is None else several(item, raw, values)
+                read = []
+                for item, raw in found:
+                    if need_label and is_empty(item):
+                        names = ", ".join(roles.inputs.values())
+                        raise InvalidData("data.empty_input", column=names)
+                    item = check(item)
+                    label = self._target(raw, labels)
+                    if label is not None:
+                        self.task.agree(item, label)
+                    elif need_label:
+                        raise InvalidData("data.empty_label", column=roles.label)
+                    read.append((item, label, self.task.ordered(item)))
                 when = moment(values.get(timed), timed) if timed else None
-                place = self.task.ordered(item)
             except InvalidData as error:
                 yield BadRow(row.number, error.code, error.params, values)
                 continue
-            yield Example(
-                _text(values.get(roles.id)) if roles.id else named(values),
-                item,
-                label,
-                split,
-                place[0] if place else _text(values.get(roles.group)) if roles.group else "",
-                _text(values.get(roles.subject)) if roles.subject else "",
-                name,
-                place[1] if place else when,
-            )
+            own = _text(values.get(roles.id)) if roles.id else named(values)
+            for item, label, place in read:
+                yield Example(
+                    own,
+                    item,
+                    label,
+                    split,
+                    place[0] if place else _text(values.get(roles.group)) if roles.group else "",
+                    _text(values.get(roles.subject)) if roles.subject else "",
+                    name,
+                    place[1] if place else when,
+                )
+                own = ""  # of several rows the first has the user's id
+
+    def _target(self, raw: Any, labels: dict[str, str]) -> str | None:
+        """What the label's cell says, None where no column is the label."""
+        if self.roles.label is None:
+            return None
+        known = labels.get(raw) if isinstance(raw, str) else None
+        return _label(self.task, raw, self.roles.label, labels) if known is None else known
 
     def _file_names(self) -> Callable[[Mapping[str, Scalar]], str]:
         """The id of a row of pictures without one of its own: its file, ``photos/cat/1.jpg``."""

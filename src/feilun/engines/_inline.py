@@ -12,6 +12,7 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from time import monotonic, perf_counter
 from typing import Any
 
@@ -22,7 +23,7 @@ from feilun.errors import EnvironmentProblem, Overloaded
 from feilun.tasks import base as tasks
 from feilun.types import Chunk, EngineRequest, Item, Output, Usage
 
-__all__ = ["InlineEngine"]
+__all__ = ["InlineEngine", "added"]
 
 _SLICE = 16  # items that may hold the event loop at once, some milliseconds of long texts
 
@@ -32,7 +33,8 @@ class InlineEngine(ABC):
 
     name: str
 
-    def __init__(self, card: Card) -> None:
+    def __init__(self, card: Card, *, slow: bool = False) -> None:
+        """`slow` engines take milliseconds for an item, which threads spend."""
         self.card = card
         self._task = tasks.of(card.schema)
         family = self._task.family
@@ -43,9 +45,9 @@ class InlineEngine(ABC):
         self._closed = False
         # Pictures are decoded beside the event loop, by as many threads as there are cores; texts
         # take less time than the way to a thread.
-        self._pictures: ThreadPoolExecutor | None = None
-        if self._task.modality == "image":
-            self._pictures = ThreadPoolExecutor(len(os.sched_getaffinity(0)), "feilun-pictures")
+        self._aside: ThreadPoolExecutor | None = None
+        if slow or self._task.modality == "image":
+            self._aside = ThreadPoolExecutor(len(os.sched_getaffinity(0)), "feilun-inline")
 
     @abstractmethod
     def raw(self, items: Sequence[Item]) -> np.ndarray:
@@ -71,30 +73,28 @@ class InlineEngine(ABC):
     def predict(self, items: Sequence[Item], all_scores: bool = False) -> list[Output]:
         outputs: list[Output] = []
         for start in range(0, len(items), 1024):
-            outputs += self._answer(items[start : start + 1024], all_scores)[0]
+            outputs += self._answer(EngineRequest(items[start : start + 1024], all_scores))[0]
         return outputs
 
     async def submit(self, request: EngineRequest) -> AsyncIterator[Chunk]:
         if self._closed:
             raise EnvironmentProblem("engines.closed")
         outputs: list[Output] = []
-        seconds = 0.0
+        usage = Usage()
         for start in range(0, len(request.items), _SLICE):
             if request.deadline is not None and monotonic() > request.deadline:
                 raise Overloaded("engines.too_late", retry_after=1.0)
             if start:
                 await asyncio.sleep(0)
-            items = request.items[start : start + _SLICE]
-            if self._pictures is None:
-                part, took = self._answer(items, request.all_scores)
+            one = replace(request, items=request.items[start : start + _SLICE])
+            if self._aside is None:
+                part, used = self._answer(one)
             else:
                 loop = asyncio.get_running_loop()
-                part, took = await loop.run_in_executor(
-                    self._pictures, self._answer, items, request.all_scores
-                )
+                part, used = await loop.run_in_executor(self._aside, self._answer, one)
             outputs += part
-            seconds += took
-        yield Chunk(outputs, Usage(inputs=len(outputs), engine_seconds=seconds))
+            usage = added(usage, used)
+        yield Chunk(outputs, usage)
 
     def most(self, request: EngineRequest) -> Mapping[str, int]:
         return {"inputs": len(request.items)}
@@ -104,19 +104,38 @@ class InlineEngine(ABC):
 
     def close(self) -> None:
         self._closed = True
-        if self._pictures is not None:
-            self._pictures.shutdown(wait=False)
+        if self._aside is not None:
+            self._aside.shutdown(wait=False)
 
-    def _answer(self, items: Sequence[Item], all_scores: bool) -> tuple[list[Output], float]:
+    def outputs(self, request: EngineRequest) -> list[Output]:
+        """The answers to a part of a call. Default: what `raw` gives, decoded."""
+        return self._decode(self.raw(request.items), request.all_scores)
+
+    def counted(self, request: EngineRequest) -> Usage:
+        """What answering a part of a call consumes, but for time. Default: its inputs."""
+        return Usage(inputs=len(request.items))
+
+    def _answer(self, request: EngineRequest) -> tuple[list[Output], Usage]:
         start = perf_counter()
-        outputs = self._decode(self.raw(items), all_scores)
-        took = perf_counter() - start
-        self._count(len(items), took)
-        return outputs, took
+        outputs = self.outputs(request)
+        used = replace(self.counted(request), engine_seconds=perf_counter() - start)
+        self._count(used)
+        return outputs, used
 
-    def _count(self, inputs: int, seconds: float) -> None:
+    def _count(self, used: Usage) -> None:
         with self._lock:
-            known = self._usage
-            self._usage = Usage(
-                inputs=known.inputs + inputs, engine_seconds=known.engine_seconds + seconds
-            )
+            self._usage = added(self._usage, used)
+
+
+def added(one: Usage, other: Usage) -> Usage:
+    """What both consumed together."""
+    units = {
+        name: one.units.get(name, 0) + other.units.get(name, 0)
+        for name in (*one.units, *other.units)
+    }
+    return Usage(
+        inputs=one.inputs + other.inputs,
+        tokens=one.tokens + other.tokens,
+        engine_seconds=one.engine_seconds + other.engine_seconds,
+        units=units,
+    )

@@ -9,7 +9,7 @@ from contextlib import aclosing
 from time import monotonic, perf_counter
 from typing import Any
 
-from feilun.engines._inline import InlineEngine
+from feilun.engines._inline import InlineEngine, added
 from feilun.engines.card import Card
 from feilun.errors import EnvironmentProblem, Overloaded
 from feilun.types import Chunk, EngineRequest, Item, Output, Usage
@@ -64,12 +64,13 @@ class StreamingEngine(InlineEngine):
             async with aclosing(self._one(index, item, request)) as chunks:
                 async for chunk in chunks:
                     assert chunk.usage is not None
-                    told = _sum(before, chunk.usage)
+                    told = added(before, chunk.usage)
                     if chunk.outputs:
                         outputs += chunk.outputs
                     elif request.stream:
                         yield Chunk(index=index, delta=chunk.delta, usage=told)
-            self._count(1, told.engine_seconds - before.engine_seconds)
+            seconds = told.engine_seconds - before.engine_seconds
+            self._count(Usage(inputs=1, engine_seconds=seconds))
         yield Chunk(outputs, told, final=True)
 
     async def _one(self, index: int, item: Item, request: EngineRequest) -> AsyncGenerator[Chunk]:
@@ -108,9 +109,3 @@ class StreamingEngine(InlineEngine):
 def _usage(inputs: int, asked: int, written: int, seconds: float) -> Usage:
     units = {"tokens_in": asked, "tokens_out": written}
     return Usage(inputs=inputs, engine_seconds=seconds, units=units)
-
-
-def _sum(one: Usage, other: Usage) -> Usage:
-    units = {name: one.units[name] + other.units[name] for name in one.units}
-    seconds = one.engine_seconds + other.engine_seconds
-    return Usage(inputs=one.inputs + other.inputs, engine_seconds=seconds, units=units)

@@ -50,14 +50,22 @@ class ArrayEngine:
     """
 
     def __init__(
-        self, folder: Path, card: Card, infer: Infer, streams: int, facts: Mapping[str, Any]
+        self,
+        folder: Path,
+        card: Card,
+        infer: Infer,
+        streams: int,
+        facts: Mapping[str, Any],
+        *,
+        width: int | None = None,
     ) -> None:
+        """`width` is that of the raw outputs where it is not the family's."""
         self.card = card
         self._folder = folder
         self._task = tasks.of(card.schema)
         self._processor = self._task.processor(processor_folder(folder, card), card.schema.settings)
         self._decode = self._task.family.decoder(card.schema, card.point)
-        self._width = self._task.family.width(card.schema.labels)
+        self._width = width or self._task.family.width(card.schema.labels)
         self._infer = infer
         self._streams = streams
         self._facts = facts

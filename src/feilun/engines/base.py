@@ -32,8 +32,8 @@ class Engine(Protocol):
     @property
     def info(self) -> Mapping[str, Any]:
         """How it runs: ``engine``, ``device``, ``precision``, ``streams``, ``threads``, batch
-        sizes, ``waiting``, the items that wait for a batch now, and ``vectors``, whether items can
-        have one."""
+        sizes, ``waiting``, the items that wait for a batch now, ``vectors``, whether items can have
+        one, and ``searches``, whether it takes the options of `engines._search`."""
         ...
 
     @property

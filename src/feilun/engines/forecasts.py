@@ -23,7 +23,7 @@ from feilun.tasks._series import TIME as WHEN
 from feilun.tasks._series_state import SeriesState
 from feilun.tasks._series_times import when
 from feilun.tasks._table_features import TableFeatures
-from feilun.types import Item, Output
+from feilun.types import EngineRequest, Item, Output
 
 __all__ = ["CONVERTS", "FORMATS", "ForecastEngine", "Forecaster", "load", "write_series"]
 
@@ -109,13 +109,14 @@ class ForecastEngine(InlineEngine):
     def _seconds(self, time: Any) -> float:
         return when(time, WHEN) if self._dated else float(time)
 
-    def _answer(self, items: Sequence[Item], all_scores: bool) -> tuple[list[Output], float]:
+    def outputs(self, request: EngineRequest) -> list[Output]:
         """As any inline engine; raises `InvalidData` for what has no answer."""
+        items = request.items
         raw = self.raw(items)
         far = (raw[:, LEAD] > _FAR * self._state.horizon) | np.isnan(raw[:, VALUE])
         for place in np.flatnonzero(far).tolist():
             raise self._refusal(items[place], place, raw[place])
-        return super()._answer(items, all_scores)
+        return self._decode(raw, request.all_scores)
 
     def _refusal(self, item: Item, place: int, raw: np.ndarray) -> InvalidData:
         param = f"inputs[{place}]"

@@ -20,7 +20,7 @@ from feilun.engines.card import Card
 from feilun.errors import CorruptArtifact
 from feilun.tasks.base import Arrays
 
-__all__ = ["FORMATS", "MODEL", "load", "openvino"]
+__all__ = ["FORMATS", "MODEL", "Requests", "compiled_model", "load", "openvino"]
 
 FORMATS = ("openvino",)
 MODEL = "model.xml"
@@ -55,8 +55,23 @@ def _imported() -> Any:
 
 
 def load(folder: Path, card: Card, *, streams: int | None, threads: int | None) -> ArrayEngine:
-    """Compiles the variant. By default it uses all cores that the process may, a stream each, but
-    no more than eight streams: beyond them Python could not feed them."""
+    """Compiles the variant; see `compiled_model`."""
+    compiled, streams, threads = compiled_model(folder, card, streams, threads)
+    facts = {
+        "engine": "openvino",
+        "device": "CPU",
+        "threads": threads,
+        "vectors": len(compiled.outputs) > 1,
+    }
+    return ArrayEngine(folder, card, Requests(compiled), streams, facts)
+
+
+def compiled_model(
+    folder: Path, card: Card, streams: int | None, threads: int | None
+) -> tuple[Any, int, int]:
+    """The model in `folder`, its streams and its threads. By default it uses all cores that the
+    process may, a stream each, but no more than eight streams: beyond them Python could not feed
+    them. Raises `CorruptArtifact` for what is no model."""
     ov = openvino()
     threads = threads or len(os.sched_getaffinity(0))
     streams = min(streams or _STREAMS, threads)
@@ -76,16 +91,10 @@ def load(folder: Path, card: Card, *, streams: int | None, threads: int | None) 
         raise CorruptArtifact(
             "engines.bad_weights", file=folder / MODEL, reason=str(error)
         ) from None
-    facts = {
-        "engine": "openvino",
-        "device": "CPU",
-        "threads": threads,
-        "vectors": len(compiled.outputs) > 1,
-    }
-    return ArrayEngine(folder, card, _Requests(compiled), streams, facts)
+    return compiled, streams, threads
 
 
-class _Requests:
+class Requests:
     """Runs the model; each thread that calls has an inference request of its own."""
 
     def __init__(self, compiled: Any) -> None:

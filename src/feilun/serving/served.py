@@ -79,7 +79,7 @@ class Served:
         self.engine: Engine | None = None
         self.shadows: tuple[Listener, ...] = ()
         self.streams = 1
-        self.gives_vectors = False
+        self.gives_vectors = self.searches = False
         self.busy = 0
         self.called = 0
         card = read_card(folder)
@@ -115,6 +115,7 @@ class Served:
         info = engine.info
         self.streams = max(1, int(info.get("streams", 1)))
         self.gives_vectors = bool(info.get("vectors"))
+        self.searches = bool(info.get("searches"))
         self.admission.lanes = self.streams
 
     def _progress(self) -> int:
@@ -166,8 +167,8 @@ class Served:
     ) -> tuple[list[Output], Usage]:
         """Outputs in order and what they consumed. Every score comes along also unasked where
         labels are few, so that the log knows how sure the model was; `vectors` where they are
-        asked for and the model `gives_vectors`. Turns go round `customer` names. `options` say how
-        texts are written.
+        asked for and the model `gives_vectors`. Turns go round `customer` names. `options` are
+        those of `EngineRequest`.
 
         Raises `InvalidData` for an item that proves damaged, `Overloaded` when the call would not
         be answered within its caller's time, and `Disconnected` when the caller has gone; what
@@ -191,7 +192,7 @@ class Served:
     ) -> tuple[list[Output], Usage]:
         everything = all_scores or len(self.schema.labels) <= _FEW_LABELS
         request = EngineRequest(items, everything, customer, vectors=vectors, options=options)
-        if vectors:
+        if vectors or (options and not self.family.streams):  # what no cache knows
             outputs, usage, _ = await self._admitted(request)
             return outputs, usage
         if self.cache is None or self.family.streams:  # of texts tokens are charged, written or not

@@ -8,7 +8,7 @@ inside `TaskBase.load`.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -34,6 +34,7 @@ __all__ = [
     "Features",
     "Fitted",
     "Processor",
+    "RowReader",
     "TaskBase",
     "TaskSettings",
     "fit_features",
@@ -43,6 +44,10 @@ __all__ = [
 ]
 
 Arrays = dict[str, np.ndarray]
+
+RowReader = Callable[[Item, Any, Mapping[str, Any]], Sequence[tuple[Item, Any]]]
+"""The rows that one row of a file is, each an item and what a label cell would say: from the cell
+of the input, that of the label, and all cells by their columns."""
 
 
 class TaskSettings(BaseModel):
@@ -195,6 +200,11 @@ class TaskBase(ABC):
         tag, and what an empty cell of each says. The family gets them as a mapping of their names
         to their cells. Default: none."""
         return {}
+
+    def reader(self, samples: Sequence[ColumnSample]) -> RowReader | None:
+        """For files with the columns `samples` in which a row may stand for several, or says more
+        than its input and its label; None where each row is one."""
+        return None
 
     @abstractmethod
     def check(self, item: Item) -> Item:

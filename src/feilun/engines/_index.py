@@ -1,0 +1,256 @@
+"""A catalogue of documents and how well each fits a query, by BM25 over its terms.
+
+The weights are those of Robertson and Zaragoza, "The Probabilistic Relevance Framework: BM25 and
+Beyond" (2009), with the inverse document frequency of Lucene, which is never negative. They are
+worked out when the index is made, so that a query only adds up the lists of its terms (Lù, "BM25S",
+2024). A document that is not in the catalogue is scored as if it were in it (`Index.scores`).
+
+``documents.arrow`` (Arrow IPC, read where it lies) holds the texts, ``index.safetensors`` the rest:
+`terms` (terms,) uint64 ascending, the hash of each; `indptr` (terms + 1,); and, for the documents
+that have a term, `indices` and `weights`. Nothing in it is code.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from array import array
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from feilun.errors import CorruptArtifact
+
+__all__ = ["DOCUMENTS", "INDEX", "Documents", "Index", "best", "length", "terms"]
+
+DOCUMENTS = "documents.arrow"
+INDEX = "index.safetensors"
+
+K1, B = 1.2, 0.75
+"""How soon a repeated term counts no more, and how much a long document is held against it."""
+
+_WHOLE = 3
+"""Characters of a word up to which it is a term only as a whole."""
+_CHUNK = 16_384  # documents of one record batch
+# A character of a script without spaces, or a run of letters and digits.
+_ALONE = "\u2e80-\u2fdf\u3005-\u3007\u3021-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+_ALONE += "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\U00020000-\U0003ffff"
+_WORD = re.compile(rf"[{_ALONE}]+|(?:(?![{_ALONE}])\w)+")
+_IS_ALONE = re.compile(rf"[{_ALONE}]")
+
+
+def terms(text: str) -> list[str]:
+    """The terms of `text`: words in lower case and Unicode form NFKC, and every four characters
+    that stand together in a longer word, its ends included, so that ``sorted`` finds ``sorting``.
+    Of scripts without spaces between words (Chinese, Japanese, Thai) every character and every two
+    that stand together.
+
+    Questions that find their answer first, with words alone and with both: Perl's FAQ .449, .538;
+    Debian's .312, .438; where characters and pairs of them are all there is, .357, .411.
+    """
+    found: list[str] = []
+    for word in _words(text):
+        if _IS_ALONE.match(word):
+            found += word
+            found += [word[place : place + 2] for place in range(len(word) - 1)]
+            continue
+        found.append(word)
+        if len(word) > _WHOLE:
+            ends = f"^{word}$"
+            found += [f"#{ends[place : place + 4]}" for place in range(len(ends) - 3)]
+    return found
+
+
+def length(text: str) -> int:
+    """The words of `text`, each character of a script without spaces counted as one: what its
+    reading is charged by."""
+    return sum(len(word) if _IS_ALONE.match(word) else 1 for word in _words(text))
+
+
+def _words(text: str) -> list[str]:
+    found: list[str] = _WORD.findall(unicodedata.normalize("NFKC", text).casefold())
+    return found
+
+
+class Documents(Sequence[str]):
+    """The texts of a catalogue; they stay on disk until they are asked for."""
+
+    def __init__(self, file: Path) -> None:
+        import pyarrow as pa
+
+        try:
+            self._map = pa.memory_map(str(file))
+            table = pa.ipc.open_file(self._map).read_all()
+            self._column: Any = table.column("text")
+        except (OSError, KeyError, pa.ArrowException) as error:
+            raise CorruptArtifact("engines.bad_weights", file=file, reason=repr(error)) from None
+
+    def __len__(self) -> int:
+        return len(self._column)
+
+    def __getitem__(self, place: Any) -> Any:
+        if isinstance(place, slice):
+            return self._column[place.start : place.stop : place.step].to_pylist()
+        return self._column[place].as_py()
+
+    @staticmethod
+    def write(file: Path, texts: Sequence[str]) -> None:
+        """Writes `texts` in their order."""
+        import pyarrow as pa
+
+        schema = pa.schema([("text", pa.large_string())])
+        with pa.OSFile(str(file), "wb") as raw, pa.ipc.new_file(raw, schema) as out:
+            for start in range(0, len(texts), _CHUNK):
+                part = pa.array(texts[start : start + _CHUNK], pa.large_string())
+                out.write_batch(pa.record_batch([part], schema=schema))
+
+
+class Index:
+    """BM25 over a catalogue of `size` documents."""
+
+    def __init__(self, size: int, mean_length: float, tensors: dict[str, np.ndarray]) -> None:
+        self.size = size
+        self._mean_length = mean_length
+        self._terms, self._indptr = tensors["terms"], tensors["indptr"]
+        self._indices, self._weights = tensors["indices"], tensors["weights"]
+
+    @classmethod
+    def of(cls, documents: Iterable[str]) -> Index:
+        """The index of `documents`."""
+        numbers: dict[str, int] = {}
+        column, count, lengths = array("i"), array("i"), array("i")
+        distinct = array("i")
+        for document in documents:
+            found = Counter(terms(document))
+            lengths.append(found.total())
+            distinct.append(len(found))
+            for term, times in found.items():
+                column.append(numbers.setdefault(term, len(numbers)))
+                count.append(times)
+        size = len(lengths)
+        long = np.array(lengths, np.int32)
+        mean = float(long.mean()) if size else 0.0
+        hashes = np.fromiter(map(_hash, numbers), np.uint64, len(numbers))
+        order = np.argsort(hashes)
+        place = np.empty(len(order), np.int32)
+        place[order] = np.arange(len(order), dtype=np.int32)
+        of_term = place[np.array(column, np.int32)]
+        counts = np.array(count, np.int32)
+        rows = np.repeat(np.arange(size, dtype=np.int32), np.array(distinct, np.int32))
+        having = np.bincount(of_term, minlength=len(order))
+        by_term = np.argsort(of_term, kind="stable")
+        weights = _saturated(counts, long[rows], mean) * _rarity(having, size)[of_term]
+        tensors = {
+            "terms": hashes[order],
+            "indptr": np.concatenate(([0], np.cumsum(having))).astype(np.int64),
+            "indices": rows[by_term],
+            "weights": weights[by_term].astype(np.float32),
+        }
+        return cls(size, mean, tensors)
+
+    @classmethod
+    def read(cls, folder: Path) -> Index:
+        """The index in `folder`. Raises `CorruptArtifact` where there is none."""
+        from safetensors import SafetensorError
+        from safetensors.numpy import load_file
+
+        file = folder / INDEX
+        try:
+            tensors = load_file(file)
+            size, mean = (float(tensors[name][0]) for name in ("size", "mean_length"))
+            return cls(int(size), mean, tensors)
+        except (OSError, KeyError, IndexError, SafetensorError) as error:
+            raise CorruptArtifact("engines.bad_weights", file=file, reason=repr(error)) from None
+
+    def write(self, folder: Path) -> None:
+        """Writes what `read` reads."""
+        from safetensors.numpy import save_file
+
+        tensors = {
+            "terms": self._terms,
+            "indptr": self._indptr,
+            "indices": self._indices,
+            "weights": self._weights,
+            "size": np.array([self.size], np.int64),
+            "mean_length": np.array([self._mean_length], np.float64),
+        }
+        save_file(tensors, folder / INDEX)
+
+    def search(self, query: Sequence[str]) -> np.ndarray:
+        """The score of every document for the terms of a query, as `scores` gives it, float32
+        (documents,)."""
+        found = np.zeros(self.size, np.float32)
+        highest = 0.0
+        for term, times in Counter(query).items():
+            begin, end = self._list(term)
+            highest += times * self._rarity_of(end - begin)
+            found[self._indices[begin:end]] += times * self._weights[begin:end]
+        return found / np.float32(highest) if highest else found
+
+    def scores(self, query: Sequence[str], documents: Iterable[Sequence[str]]) -> np.ndarray:
+        """The score of any documents, given as terms: 0 without a common term, below 1 however
+        often the document has all terms of the query; float32 (documents,)."""
+        wanted = {
+            term: times * self._rarity_of(-int(np.subtract(*self._list(term))))
+            for term, times in Counter(query).items()
+        }
+        highest = sum(wanted.values())
+        found = []
+        for document in documents:
+            counts = Counter(document)
+            long = np.array([counts.total()])
+            found.append(
+                sum(
+                    weight * float(_saturated(np.array([counts[term]]), long, self._mean)[0])
+                    for term, weight in wanted.items()
+                    if counts[term]
+                )
+            )
+        return np.array(found, np.float32) / np.float32(highest or 1.0)
+
+    @property
+    def _mean(self) -> float:
+        return self._mean_length or 1.0
+
+    def _list(self, term: str) -> tuple[int, int]:
+        """Where the documents of `term` begin and end; nothing for an unknown one."""
+        wanted = np.uint64(_hash(term))
+        place = int(np.searchsorted(self._terms, wanted))
+        if place == len(self._terms) or self._terms[place] != wanted:
+            return 0, 0
+        return int(self._indptr[place]), int(self._indptr[place + 1])
+
+    def _rarity_of(self, having: int) -> float:
+        return float(_rarity(np.array([having]), self.size)[0])
+
+
+def best(scores: np.ndarray, most: int, least: float = 0.0) -> np.ndarray:
+    """The places of the `most` highest scores above `least`, the highest first; among equal ones
+    the earliest."""
+    places = np.flatnonzero(scores > least)
+    if len(places) > most:
+        found = scores[places]
+        border = np.partition(found, len(found) - most)[len(found) - most]
+        places = places[found >= border]
+    order: np.ndarray = np.argsort(-scores[places], kind="stable")[:most]
+    return np.asarray(places[order])
+
+
+def _saturated(count: np.ndarray, length: np.ndarray, mean: float) -> np.ndarray:
+    """What a term counts that a document of this length has so often: 0 to 1."""
+    norm = K1 * (1 - B + B * length / (mean or 1.0))
+    return np.asarray(count / (count + norm))
+
+
+def _rarity(having: np.ndarray, size: int) -> np.ndarray:
+    """The inverse document frequency of terms that so many of `size` documents have."""
+    return np.asarray(np.log1p((size - having + 0.5) / (having + 0.5)))
+
+
+def _hash(term: str) -> int:
+    digest = blake2b(term.encode("utf-8", "replace"), digest_size=8).digest()
+    return int.from_bytes(digest, "little")

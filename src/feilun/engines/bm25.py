@@ -1,0 +1,68 @@
+"""The instant stage of search: BM25 over terms, answered without a model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from feilun.engines._index import length, terms
+from feilun.engines._inline import InlineEngine
+from feilun.engines._search import Catalogue, ranked_texts
+from feilun.engines.card import Card
+from feilun.types import EngineRequest, Item, Output, Usage
+
+__all__ = ["CONVERTS", "FORMATS", "Bm25Engine", "load"]
+
+FORMATS = ("bm25",)
+CONVERTS = False
+"""A version is served as it was trained: it is its own and only variant."""
+
+_MANY = 20_000  # documents from which a query takes milliseconds
+
+
+class Bm25Engine(InlineEngine):
+    """Answers from a `bm25` version."""
+
+    name = "bm25"
+
+    def __init__(self, folder: Path, card: Card) -> None:
+        self._catalogue = Catalogue.read(folder)
+        super().__init__(card, slow=len(self._catalogue.documents) > _MANY)
+
+    @property
+    def info(self) -> Mapping[str, Any]:
+        return {**super().info, "searches": True, "documents": len(self._catalogue.documents)}
+
+    def raw(self, items: Sequence[Item]) -> np.ndarray:
+        return self._found(EngineRequest(items))
+
+    def outputs(self, request: EngineRequest) -> list[Output]:
+        return self._decode(self._found(request), request.all_scores)
+
+    def counted(self, request: EngineRequest) -> Usage:
+        texts = [str(item) for item in request.items]
+        documents = request.options.get("documents", ())
+        units = {"documents": len(documents)} if documents else {}
+        tokens = sum(map(length, texts)) + len(texts) * sum(map(length, documents))
+        return Usage(inputs=len(texts), tokens=tokens, units=units)
+
+    def _found(self, request: EngineRequest) -> np.ndarray:
+        documents = request.options.get("documents")
+        read = [terms(document) for document in documents or ()]
+        found = np.empty(len(request.items), dtype=object)
+        for place, item in enumerate(request.items):
+            if documents is None:
+                scores = self._catalogue.lexical(str(item))
+                found[place] = self._catalogue.ranked(scores, request.options)
+            else:
+                scores = self._catalogue.index.scores(terms(str(item)), read)
+                found[place] = ranked_texts(documents, scores)
+        return found
+
+
+def load(folder: Path, card: Card, *, streams: int | None, threads: int | None) -> Bm25Engine:
+    """Opens a `bm25` version; it answers in its caller's thread, so it takes no streams."""
+    return Bm25Engine(folder, card)

@@ -1,0 +1,186 @@
+"""Search by vectors: an encoder in OpenVINO, the vectors of a catalogue, and its BM25 index.
+
+A version holds the encoder (``model.xml``, ``model.bin``, the tokenizer's files), the catalogue
+(see `_index`) and ``vectors.safetensors``: `vectors` (documents, dimensions) float16, every row of
+length one. The card's ``extra`` says what stands before a `query` and before a `document` when the
+encoder reads it, and what BM25 counts: a document's score is ``(1 - lexical) * cosine + lexical *
+BM25``, where `lexical` was chosen on the validation rows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from feilun.engines._index import terms
+from feilun.engines._search import Catalogue, ranked_texts
+from feilun.engines.array import ArrayEngine, Inferred
+from feilun.engines.card import Card
+from feilun.engines.openvino import Requests, compiled_model
+from feilun.errors import CorruptArtifact
+from feilun.families.ranking import Ranked
+from feilun.tasks.base import Arrays
+from feilun.types import Chunk, EngineRequest, Item, Output
+
+__all__ = [
+    "CONVERTS",
+    "FORMATS",
+    "VECTORS",
+    "DenseEngine",
+    "EncoderRequests",
+    "combined",
+    "load",
+    "unit",
+]
+
+FORMATS = ("dense",)
+CONVERTS = False
+"""A version is served as it was trained: its vectors are those of this very encoder."""
+VECTORS = "vectors.safetensors"
+
+_PART = 65_536  # documents whose vectors are looked at together
+
+
+def unit(vectors: np.ndarray, dimensions: int | None = None) -> np.ndarray:
+    """The first `dimensions` (None: all) of `vectors` (n, width), float32, every row of length
+    one; a row of nothing stays nothing."""
+    kept = np.asarray(vectors[:, :dimensions], np.float32)
+    length = np.linalg.norm(kept, axis=1, keepdims=True)
+    scaled: np.ndarray = kept / np.where(length, length, np.float32(1))
+    return scaled
+
+
+def combined(cosine: np.ndarray, lexical: np.ndarray, weight: float) -> np.ndarray:
+    """The scores of documents by both."""
+    scores: np.ndarray = (1 - weight) * cosine + weight * lexical
+    return scores.astype(np.float32)
+
+
+class DenseEngine(ArrayEngine):
+    """Answers from a `dense` version. Whoever wants vectors gets those of the encoder."""
+
+    def __init__(
+        self, folder: Path, card: Card, requests: Requests, streams: int, facts: Mapping[str, Any]
+    ) -> None:
+        width = int(card.extra["width"])
+        super().__init__(folder, card, requests, streams, facts, width=width)
+        self._catalogue = Catalogue.read(folder)
+        self._vectors = _read(folder, len(self._catalogue.documents))
+        self._dimensions = self._vectors.shape[1]
+        self._lexical = float(card.extra.get("lexical", 0.0))
+        self._before = [str(card.extra.get(name, "")) for name in ("query", "document")]
+        self._ranked, self._decode = self._decode, _placeholders
+        self._search = ThreadPoolExecutor(streams, "feilun-search")
+
+    def raw(self, items: Sequence[Item]) -> np.ndarray:
+        found = np.empty(len(items), dtype=object)
+        texts = [self._before[0] + str(item) for item in items]
+        for place, vector in enumerate(unit(super().raw(texts), self._dimensions)):
+            found[place] = self._nearest(str(items[place]), vector, {})
+        return found
+
+    def predict(self, items: Sequence[Item], all_scores: bool = False) -> list[Output]:
+        return self._ranked(self.raw(items), all_scores)
+
+    async def submit(self, request: EngineRequest) -> AsyncIterator[Chunk]:
+        if request.vectors:
+            async for chunk in super().submit(request):
+                yield chunk
+            return
+        queries = [str(item) for item in request.items]
+        documents = [str(text) for text in request.options.get("documents", ())]
+        texts = [self._before[0] + text for text in queries]
+        texts += [self._before[1] + text for text in documents]
+        async for chunk in super().submit(replace(request, items=texts, vectors=True)):
+            vectors = unit(np.stack([one["vector"] for one in chunk.outputs]), self._dimensions)
+            loop = asyncio.get_running_loop()
+            begin = perf_counter()
+            raw = await loop.run_in_executor(
+                self._search, self._found, queries, documents, vectors, request.options
+            )
+            usage = chunk.usage
+            if usage is not None:
+                seconds = usage.engine_seconds + perf_counter() - begin
+                units = {"documents": len(documents)} if documents else {}
+                usage = replace(usage, inputs=len(queries), engine_seconds=seconds, units=units)
+            costs = chunk.costs if not documents else None
+            yield Chunk(self._ranked(raw, request.all_scores), usage, costs)
+
+    def close(self) -> None:
+        super().close()
+        self._search.shutdown(wait=False)
+
+    def _found(
+        self,
+        queries: Sequence[str],
+        documents: Sequence[str],
+        vectors: np.ndarray,
+        options: Mapping[str, Any],
+    ) -> np.ndarray:
+        found = np.empty(len(queries), dtype=object)
+        read = [terms(document) for document in documents]
+        for place, query in enumerate(queries):
+            if "documents" not in options:
+                found[place] = self._nearest(query, vectors[place], options)
+                continue
+            cosine = vectors[len(queries) :] @ vectors[place]
+            lexical = self._catalogue.index.scores(terms(query), read)
+            found[place] = ranked_texts(documents, combined(cosine, lexical, self._lexical))
+        return found
+
+    def _nearest(self, query: str, vector: np.ndarray, options: Mapping[str, Any]) -> Ranked:
+        cosine = np.empty(len(self._vectors), np.float32)
+        for start in range(0, len(cosine), _PART):
+            part = self._vectors[start : start + _PART]
+            cosine[start : start + _PART] = part.astype(np.float32) @ vector
+        scores = cosine
+        if self._lexical:
+            scores = combined(cosine, self._catalogue.lexical(query), self._lexical)
+        return self._catalogue.ranked(scores, options, least=-np.inf)
+
+
+def load(folder: Path, card: Card, *, streams: int | None, threads: int | None) -> DenseEngine:
+    """Compiles the encoder as `engines.openvino` does."""
+    compiled, streams, threads = compiled_model(folder, card, streams, threads)
+    facts = {
+        "engine": "dense",
+        "device": "CPU",
+        "threads": threads,
+        "vectors": True,
+        "searches": True,
+    }
+    return DenseEngine(folder, card, EncoderRequests(compiled), streams, facts)
+
+
+class EncoderRequests(Requests):
+    """An encoder's vectors, as raw outputs and as vectors."""
+
+    def __call__(self, arrays: Arrays) -> Inferred:
+        vectors, _ = super().__call__(arrays)
+        return vectors, vectors
+
+
+def _placeholders(raw: np.ndarray, all_scores: bool) -> list[Output]:
+    return [{} for _ in raw]
+
+
+def _read(folder: Path, documents: int) -> np.ndarray:
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    file = folder / VECTORS
+    try:
+        vectors: np.ndarray = load_file(file)["vectors"]
+    except (OSError, KeyError, SafetensorError) as error:
+        raise CorruptArtifact("engines.bad_weights", file=file, reason=repr(error)) from None
+    if vectors.ndim != 2 or len(vectors) != documents:
+        reason = f"{vectors.shape}, {documents}"
+        raise CorruptArtifact("engines.bad_weights", file=file, reason=reason)
+    return vectors

@@ -1,0 +1,228 @@
+"""What methods for search share: the pairs of a data version, and a `dense` version made of an
+encoder. See `feilun.engines.dense` for what stands in such a version."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from pydantic import Field
+
+from feilun.engines._search import Catalogue
+from feilun.engines.array import ArrayEngine
+from feilun.engines.card import write_card
+from feilun.engines.dense import VECTORS, EncoderRequests, combined, unit
+from feilun.engines.openvino import MODEL, compiled_model, openvino
+from feilun.errors import EnvironmentProblem
+from feilun.families.ranking import items_of
+from feilun.messages import t
+from feilun.store.dataset import Dataset
+from feilun.tasks import base as tasks
+from feilun.tasks._questions import questions
+from feilun.tasks.base import Processor, TaskBase
+from feilun.training.job import Report, TrainJob
+from feilun.training.rows import schema_of, start_card
+from feilun.training.settings import MethodSettings
+from feilun.types import Progress, Schema, Split
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = [
+    "DenseSettings",
+    "Pair",
+    "catalogue_of",
+    "pairs_of",
+    "reads_queries",
+    "reciprocal_rank",
+    "searches",
+    "write_dense",
+]
+
+_PART = 2048  # documents between two signs of life
+_JUDGES = 500  # questions that choose the share of BM25 at most
+_SHARES = np.linspace(0, 1, 11)
+
+
+class DenseSettings(MethodSettings):
+    """What the methods on an encoder have in common."""
+
+    query_prefix: str = Field(
+        "", description='what the base wants before a query, such as "query: " of the E5 models'
+    )
+    document_prefix: str = Field(
+        "", description='what the base wants before a document, such as "passage: "'
+    )
+    dimensions: int | None = Field(
+        None,
+        ge=8,
+        description="numbers of each vector that the index keeps; by default all. Fewer take less "
+        "memory; a contrastive version is trained for it by `matryoshka`",
+    )
+    lexical: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="share of BM25 in a document's score; by default what is best on the "
+        "validation rows",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A query and the documents that answer it."""
+
+    query: str
+    documents: tuple[str, ...]
+
+
+def searches(task: TaskBase) -> str | None:
+    """None for a task that ranks documents for a text; else why search cannot learn `task`."""
+    if task.family.name == "ranking" and task.modality == "text":
+        return None
+    return t("training.reason_no_search", task=task.name)
+
+
+def catalogue_of(dataset: Dataset) -> list[str]:
+    """All documents of a data version, in the order of its rows: what is searched. Documents of
+    validation and test rows are among them, because they could not be found otherwise; which query
+    they answer is not learnt."""
+    labels = (one for one in dataset.values("label") if one)
+    return list(dict.fromkeys(text for one in labels for text in items_of(one)))
+
+
+def pairs_of(dataset: Dataset, split: Split) -> list[Pair]:
+    """The queries of `split` with their documents; documents without a query are none."""
+    judged = questions(dataset)
+    found = zip(judged.items(split), judged.values("label", split), strict=True)
+    pairs = [Pair(str(item), items_of(label)) for item, label in found if label]
+    return [pair for pair in pairs if pair.documents]
+
+
+def reads_queries(job: TrainJob) -> tuple[Dataset, Schema, TaskBase]:
+    """The data, what the version answers, and its task."""
+    dataset = Dataset(job.data)
+    schema = schema_of(job, dataset)
+    return dataset, schema, tasks.of(schema)
+
+
+def write_dense(
+    job: TrainJob,
+    settings: DenseSettings,
+    module: torch.nn.Module,
+    processor: Processor,
+    report: Report,
+) -> dict[str, float]:
+    """Writes a `dense` version into ``job.out``: `module`, an encoder as `TaskBase.encoder` gives
+    it, and the catalogue in its vectors. Returns figures."""
+    dataset, schema, task = reads_queries(job)
+    processor.save(job.out)
+    width = _convert(module, processor, task, job.out)
+    extra = {
+        "query": settings.query_prefix,
+        "document": settings.document_prefix,
+        "width": width,
+        "lexical": settings.lexical or 0.0,
+    }
+    card = replace(start_card(job, "dense", schema, settings.model_dump()), extra=extra)
+    write_card(job.out, card)
+    catalogue = Catalogue.of(catalogue_of(dataset))
+    catalogue.write(job.out)
+    compiled, streams, _ = compiled_model(job.out, card, None, job.threads)
+    encoder = ArrayEngine(job.out, card, EncoderRequests(compiled), streams, {}, width=width)
+    try:
+        embed = _embedder(encoder, settings, report, len(catalogue.documents))
+        vectors = embed(catalogue.documents, settings.document_prefix).astype(np.float16)
+        _save(job.out, vectors)
+        pairs = pairs_of(dataset, "validation")[:_JUDGES]
+        figures = {"documents": float(len(catalogue.documents))}
+        if settings.lexical is None and pairs:
+            queries = embed([pair.query for pair in pairs], settings.query_prefix)
+            share = _best_share(catalogue, vectors, queries, pairs)
+            write_card(job.out, replace(card, extra={**extra, "lexical": share}))
+            figures["lexical"] = share
+    finally:
+        encoder.close()
+    return figures
+
+
+def reciprocal_rank(scores: np.ndarray, right: Sequence[int]) -> float:
+    """One over the place of the first of the `right` documents when all are ordered by `scores`;
+    what has the same score as it stands before it."""
+    if not right:
+        return 0.0
+    highest = scores[right].max()
+    same = int((scores[right] == highest).sum())
+    return 1 / (1 + int((scores >= highest).sum()) - same)
+
+
+def _embedder(
+    encoder: ArrayEngine, settings: DenseSettings, report: Report, total: int
+) -> Callable[[Sequence[str], str], np.ndarray]:
+    def embed(texts: Sequence[str], prefix: str) -> np.ndarray:
+        parts = []
+        for start in range(0, len(texts), _PART):
+            note = t("training.note_embedding")
+            report(Progress("train", min(start, total), total, "rows", note=note))
+            raw = encoder.raw([prefix + text for text in texts[start : start + _PART]])
+            parts.append(unit(raw, settings.dimensions))
+        return np.concatenate(parts)
+
+    return embed
+
+
+def _best_share(
+    catalogue: Catalogue, vectors: np.ndarray, queries: np.ndarray, pairs: Sequence[Pair]
+) -> float:
+    """The share of BM25 with the highest mean reciprocal rank of a query's first right document;
+    among equal ones the smallest."""
+    place = {text: number for number, text in enumerate(catalogue.documents)}
+    total = np.zeros(len(_SHARES))
+    for query, pair in zip(queries, pairs, strict=True):
+        right = [place[text] for text in pair.documents if text in place]
+        cosine, lexical = vectors.astype(np.float32) @ query, catalogue.lexical(pair.query)
+        for number, share in enumerate(_SHARES.tolist()):
+            scores = combined(cosine, lexical, share)
+            total[number] += reciprocal_rank(scores, right)
+    return round(float(_SHARES[int(np.argmax(total))]), 2)
+
+
+def _convert(module: torch.nn.Module, processor: Processor, task: TaskBase, out: Path) -> int:
+    """Writes the encoder as OpenVINO's; the width of its vectors. Raises `EnvironmentProblem` when
+    it cannot be converted, or answers otherwise than torch afterwards."""
+    import torch
+
+    ov = openvino()
+    arrays = processor.collate(processor.encode(task.example_items()))
+    example = {name: torch.from_numpy(array) for name, array in arrays.items()}
+    try:
+        with warnings.catch_warnings(), torch.no_grad():
+            # Tracing warns of every branch on a shape; a wrong one shows in the check below.
+            warnings.simplefilter("ignore")
+            model = ov.convert_model(module, example_input=example)
+            wanted = module(**example).numpy()
+    except Exception as error:  # a model that cannot be converted fails in many ways
+        reason = str(error).strip().splitlines()[-1:] or [type(error).__name__]
+        raise EnvironmentProblem("training.cannot_convert", reason=reason[0]) from error
+    model.set_friendly_name("model")
+    for place, node in enumerate(model.get_ordered_ops()):
+        node.set_friendly_name(f"{node.get_type_name()}_{place}")
+    ov.save_model(model, out / MODEL, compress_to_fp16=True)
+    compiled = ov.Core().compile_model(out / MODEL, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    names = {name for port in compiled.inputs for name in port.names}
+    got = compiled({name: array for name, array in arrays.items() if name in names})[0]
+    worst = float(np.abs(unit(got) - unit(wanted)).max())
+    if not worst <= 0.01:
+        raise EnvironmentProblem("training.cannot_convert", reason=f"vectors differ by {worst:.3g}")
+    return int(wanted.shape[1])
+
+
+def _save(folder: Path, vectors: np.ndarray) -> None:
+    from safetensors.numpy import save_file
+
+    tensors: dict[str, Any] = {"vectors": np.ascontiguousarray(vectors)}
+    save_file(tensors, folder / VECTORS)
