@@ -285,7 +285,7 @@ def test_the_default_base_answers(task: TaskBase) -> None:
 
     schema = _schema(task)
     torch.manual_seed(0)
-    if not task.family.width(schema.labels):  # no head answers: there are vectors alone
+    if not task.family.differentiable:  # no head answers: there are vectors alone
         with pytest.raises(InvalidData):
             task.load(_base(task), schema)
         return
@@ -310,6 +310,8 @@ def test_gradients_learn_its_examples(task: TaskBase) -> None:
 
     schema, family = _schema(task), task.family
     base_model = _base(task)
+    if not family.differentiable:
+        pytest.skip("no gradient leads to its answers")
     torch.manual_seed(0)
     module = task.load(base_model, schema)
     processor = task.processor(base_model, schema.settings)

@@ -88,6 +88,7 @@ class Task(TaskBase):
         Example("3", "怎么申请退款？", "在订单页面点击“申请退款”，五个工作日内到账。"),
     )
     default_base = "minilm"
+    encodes = True
 
     def recognise(self, columns: Sequence[ColumnSample]) -> Roles:
         """By usual names, those that belong together first, else the two columns of the longest

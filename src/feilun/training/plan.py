@@ -114,7 +114,8 @@ class _Planner:
         rungs: list[PlannedRung] = []
         able = self._able()
         unread = read_by_encoders(self._task)
-        if unread and any(column.kind in ("text", "image") for column in self._task.columns):
+        expected = any(column.kind in ("text", "image") for column in self._task.columns)
+        if unread and expected and not any(method(name).needs_base for name in able):
             self._notes.append(unread)  # what holds texts or pictures leads one to expect them
         fallbacks = {getattr(method(name), "fallback", None) for name in able}
         for name in able:
