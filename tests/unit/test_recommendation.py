@@ -19,6 +19,7 @@ from feilun.data.versions import build
 from feilun.engines.base import Engine, open_engine
 from feilun.engines.recommender import ITEMS
 from feilun.errors import CorruptArtifact, FeilunError, InvalidData
+from feilun.evaluation.slices import divide
 from feilun.families.ranking import RANKING, Ranked, items_of
 from feilun.feedback.to_data import examples_of
 from feilun.store.dataset import Dataset
@@ -228,6 +229,13 @@ def test_rows_of_one_user_are_one_question_half_of_which_is_told(data: Dataset) 
         assert asker.user is None, "else what he took in test rows would be known"
         assert set(asker.history) == earlier.get(user, set()) | set(taken[:told])
     assert len(questions(data).items("train")) == len({str(one) for one in data.items("train")})
+
+
+def test_parts_of_the_rows_are_told_apart_by_their_history(data: Dataset) -> None:
+    items = [TASK.described(one) for one in questions(data).items("train")]
+    parts = divide(items, {})
+    assert {part.column for part in parts} == {"history"}
+    assert TASK.described('{"history":["tea","cup"]}') == {"history": 2}
 
 
 def test_rows_at_hand_keep_their_user() -> None:

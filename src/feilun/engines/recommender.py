@@ -79,7 +79,7 @@ class RecommenderEngine(InlineEngine):
         best, scores, parts = self._speaks(history, out, only)
         basis = "history" if len(best) else "popularity"
         shown = asker.k or SHOWN
-        reasons = self._because(best[:shown], *parts)
+        reasons = self._because(best[:shown], history, *parts)
         if len(best) < DEPTH:
             more = self._fill(best, out, only)
             filler = np.zeros(len(more)) if len(best) else self._share[more]
@@ -106,6 +106,11 @@ class RecommenderEngine(InlineEngine):
         begin, end = self._user_ends[place : place + 2].tolist()
         return np.union1d(told, self._user_items[begin:end])
 
+    def _marks(self, places: np.ndarray) -> np.ndarray:
+        marks = np.zeros(len(self._items), dtype=bool)
+        marks[places] = True
+        return marks
+
     def _found(self, names: Sequence[str]) -> np.ndarray:
         places = {self._item_place[one] for one in names if one in self._item_place}
         return np.array(sorted(places), np.int64)
@@ -113,18 +118,16 @@ class RecommenderEngine(InlineEngine):
     def _speaks(
         self, history: np.ndarray, out: np.ndarray, only: np.ndarray | None
     ) -> tuple[np.ndarray, np.ndarray, tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        """The items that the history speaks for, the best first, with their scores; and the parts:
-        of each entry the item of the history, the item it speaks for, and how much."""
+        """The items that the history speaks for, the best first, with their scores; and the parts,
+        one item of the history after the other: where each ends, for which items they speak, and
+        how much."""
         nothing = np.zeros(0, np.int64)
         if self._ends is None or self._places is None or self._values is None or not len(history):
             return nothing, np.zeros(0), (nothing, nothing, np.zeros(0))
-        counts = self._ends[history + 1] - self._ends[history]
-        sources = np.repeat(history, counts)
-        starts = np.repeat(
-            self._ends[history] - np.concatenate([[0], counts.cumsum()[:-1]]), counts
-        )
-        entries = starts + np.arange(len(sources))
-        targets, values = self._places[entries].astype(np.int64), self._values[entries]
+        begins, stops = self._ends[history], self._ends[history + 1]
+        spans = list(zip(begins.tolist(), stops.tolist(), strict=True))
+        targets = np.concatenate([self._places[begin:stop] for begin, stop in spans])
+        values = np.concatenate([self._values[begin:stop] for begin, stop in spans])
         if len(self._items) <= _DENSE:
             sums = np.bincount(targets, values, len(self._items))
             found = np.flatnonzero(sums > 0)
@@ -132,24 +135,33 @@ class RecommenderEngine(InlineEngine):
         else:
             found, place = np.unique(targets, return_inverse=True)
             scores = np.bincount(place, values, len(found))
-        able = (scores > 0) & ~np.isin(found, out)
+        able = (scores > 0) & ~self._marks(out)[found]
         if only is not None:
-            able &= np.isin(found, only)
+            able &= self._marks(only)[found]
         found, scores = found[able], scores[able]
         if len(found) > DEPTH:  # all ties of the last one stay until they are put in order
             least = np.partition(scores, len(scores) - DEPTH)[len(scores) - DEPTH]
             found, scores = found[scores >= least], scores[scores >= least]
         order = np.lexsort((found, -scores))[:DEPTH]
-        return found[order], scores[order], (sources, targets, values)
+        return found[order], scores[order], ((stops - begins).cumsum(), targets, values)
 
     def _because(
-        self, items: np.ndarray, sources: np.ndarray, targets: np.ndarray, values: np.ndarray
+        self,
+        items: np.ndarray,
+        history: np.ndarray,
+        ends: np.ndarray,
+        targets: np.ndarray,
+        values: np.ndarray,
     ) -> list[list[str]]:
         """For each of `items` those of the history that speak most for it."""
-        wanted = np.flatnonzero(np.isin(targets, items) & (values > 0))
-        order = wanted[np.lexsort((sources[wanted], -values[wanted]))]
+        if not len(items):
+            return []
+        wanted = np.flatnonzero(self._marks(items)[targets] & (values > 0))
+        sources = history[np.searchsorted(ends, wanted, side="right")]
+        order = np.lexsort((sources, -values[wanted]))
+        sources, targets = sources[order], targets[wanted[order]]
         found: dict[int, list[str]] = {item: [] for item in items.tolist()}
-        pairs = zip(sources[order].tolist(), targets[order].tolist(), strict=True)
+        pairs = zip(sources.tolist(), targets.tolist(), strict=True)
         for source, target in pairs:
             if len(found[target]) < _REASONS:
                 found[target].append(self._items[source])
@@ -163,7 +175,7 @@ class RecommenderEngine(InlineEngine):
             able = self._popular[: wanted + len(best) + len(out)]
         else:
             able = only[np.lexsort((only, -self._taken[only]))]
-        able = able[~(np.isin(able, out) | np.isin(able, best))]
+        able = able[~(self._marks(out) | self._marks(best))[able]]
         return np.asarray(able[:wanted])
 
 

@@ -21,6 +21,7 @@ from feilun.metrics.measured import Measured
 from feilun.metrics.scores import Score
 from feilun.metrics.share import Share
 from feilun.tasks import base as tasks
+from feilun.tasks.base import TaskBase
 from feilun.types import Item, Schema
 
 __all__ = ["evaluate"]
@@ -106,7 +107,9 @@ def evaluate(
         ),
         misses=misses,
         missed=missed,
-        slices=_slices(sheet, primary, items, labelled, columns or {}, settings),
+        slices=_slices(
+            tasks.get(schema.task), sheet, primary, items, labelled, columns or {}, settings
+        ),
         unsure=settings.unsure,
         slice_margin=settings.slice_margin,
         consultations=consultations,
@@ -131,6 +134,7 @@ def _held(
 
 
 def _slices(
+    task: TaskBase,
     sheet: Sheet,
     primary: str,
     items: Sequence[Item],
@@ -144,7 +148,7 @@ def _slices(
         return measured if right is None else Share(right)
 
     return slices(
-        _readable(items, labelled),
+        [task.described(item) for item in _readable(items, labelled)],
         plain(sheet.measured),
         primary,
         settings.confidence,

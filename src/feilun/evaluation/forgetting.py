@@ -18,6 +18,7 @@ from feilun.metrics.measured import Measured
 from feilun.metrics.paired import holm, loss_p
 from feilun.metrics.scores import Score
 from feilun.tasks import base as tasks
+from feilun.tasks.base import TaskBase
 from feilun.types import Item, Schema
 
 __all__ = ["forgetting"]
@@ -43,7 +44,8 @@ def forgetting(
     all rows are old. `columns` divide the old rows: ``month``, when they came in, and what the
     evaluation divides by. The examples come from the labels that lost most.
     """
-    family = tasks.get(schema.task).family
+    task = tasks.get(schema.task)
+    family = task.family
     labelled = np.flatnonzero(family.known(truth))
     sheet = family.sheet(
         replace(after, raw=after.raw[labelled]),
@@ -62,7 +64,7 @@ def forgetting(
     if right is not None and was_right is not None:
         space = tuple(dict.fromkeys([*schema.labels, *strata]))
         classes = _held(strata, old, was_right, right, space)
-    pair = _Pair(family.primary, settings)
+    pair = _Pair(family.primary, settings, task)
     judged = pair.judge(now.take(old), was.take(old)) if rows else None
     return Forgetting(
         before_name=before.name,
@@ -88,8 +90,8 @@ def forgetting(
 class _Pair:
     """Scores of the two versions by one metric."""
 
-    def __init__(self, metric: str, settings: EvaluationConfig) -> None:
-        self._metric, self._settings = metric, settings
+    def __init__(self, metric: str, settings: EvaluationConfig, task: TaskBase) -> None:
+        self._metric, self._settings, self._task = metric, settings, task
 
     def score(self, measured: Measured, rows: np.ndarray) -> Score | None:
         if not rows.any():
@@ -125,6 +127,7 @@ class _Pair:
         """The old rows in parts. Items that hold media are not read for it."""
         places = old.tolist()
         texts = [items[row] for row in places] if isinstance(items[places[0]], str) else []
+        texts = [self._task.described(text) for text in texts]
         found = divide(texts, {name: [v[row] for row in places] for name, v in columns.items()})
         return measure(
             found,

@@ -241,6 +241,11 @@ class TaskBase(ABC):
         Without a target the question is not judged."""
         return item, self.family.together(targets)
 
+    def described(self, item: Item) -> Item:
+        """What rows are told apart by where a version is judged on parts of them: a text by its
+        length, columns by their values. Default: the item itself."""
+        return item
+
     def without_options(self, item: Item) -> Item:
         """A checked item as a row keeps it: what a caller wanted of the answer alone (how many
         items) is no part of it. Default: the item."""

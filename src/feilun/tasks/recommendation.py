@@ -102,6 +102,10 @@ class Task(TaskBase):
         right = [one for one in taken[len(told) :] if one not in history]
         return _asker.write(user, history), self.family.together(right or taken[len(told) :])
 
+    def described(self, item: Item) -> Item:
+        """How many items the history has."""
+        return {"history": len(_asker.read(item).history)}
+
     def without_options(self, item: Item) -> Item:
         """The user, or the history."""
         asker = _asker.read(item)
