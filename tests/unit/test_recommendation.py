@@ -207,6 +207,27 @@ def test_files_without_users_or_items_are_refused(tmp_path: Path) -> None:
     assert caught.value.code == "data.one_class"
 
 
+def test_rows_with_low_ratings_say_that_an_item_was_not_liked(tmp_path: Path) -> None:
+    rows = [{"user": n, "item": n % 7, "评分": n % 5 + 1} for n in range(50)]
+    rows += [{"user": 60, "item": 1, "评分": None}, {"user": 61, "item": 1, "评分": "good"}]
+
+    def made(name: str, settings: dict[str, Any], rows: list[dict[str, Any]]) -> Any:
+        source = Source(Held(rows))
+        config = DataConfig()
+        return build([source], task=TASK, settings=config, out=tmp_path / name,
+                     task_settings={**TASK.Settings(**settings).model_dump()})  # fmt: skip
+
+    every = made("every", {}, rows)
+    assert (every.rows, every.bad) == (52, 0)
+    liked = made("liked", {"least_rating": 4}, rows)
+    assert (liked.rows, liked.bad) == (21, 1), "no rating counts, a word is a bad row"
+    assert any(one.code == "data.says_nothing" and one.params["rows"] == 30
+               for one in liked.warnings)  # fmt: skip
+    with pytest.raises(InvalidData) as caught:
+        made("none", {"least_rating": 4}, [{"user": n, "item": n % 7} for n in range(50)])
+    assert caught.value.code == "tasks.no_rating_column"
+
+
 def test_rows_of_one_user_are_one_question_half_of_which_is_told(data: Dataset) -> None:
     whole = questions(data)
     items, targets = whole.items("test"), whole.values("label", "test")

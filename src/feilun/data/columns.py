@@ -33,7 +33,7 @@ def bind(
     no inputs: those of the version before, else those of the first table of `sources`, where
     `columns` says which role a column plays."""
     if not task.open_columns:
-        return task, dict(settings), []
+        return task.bound(settings), dict(settings), []
     if previous is not None:
         task = task.bound(previous.schema.settings)
     if task.columns:

@@ -63,6 +63,10 @@ class Reading:
                 item = take(values)
                 raw = None if roles.label is None else values.get(roles.label)
                 found = [(item, raw)] if several is None else several(item, raw, values)
+                if not found:
+                    left = self.table.details.setdefault("left_out", {})
+                    left["data.says_nothing"] = left.get("data.says_nothing", 0) + 1
+                    continue
                 read = []
                 for item, raw in found:
                     if need_label and is_empty(item):

@@ -39,7 +39,9 @@ class Context:
         """The project's task, where columns are open bound to those of its data."""
         task = get_task(self.config.project.task)
         data = self.store.catalog.latest_data(self.project) if task.open_columns else None
-        return task if data is None else task.bound(self.dataset(data).schema.settings)
+        if data is None:
+            return task if task.open_columns else task.bound(self.config.task)
+        return task.bound(self.dataset(data).schema.settings)
 
     def task_settings(self) -> dict[str, Any]:
         """The task's settings with their defaults; what the data has settled (its columns)

@@ -171,8 +171,8 @@ class TaskBase(ABC):
         return self.columns[0].kind
 
     def bound(self, settings: Mapping[str, Any]) -> TaskBase:
-        """This task for the columns that `settings` (of a `Schema`) name; itself where the columns
-        are always the same."""
+        """This task for the columns that `settings` (of a `Schema`) name, and as they say that rows
+        are read; itself where both are always the same."""
         return self
 
     def inputs(self) -> dict[str, Any]:
@@ -203,7 +203,8 @@ class TaskBase(ABC):
 
     def reader(self, samples: Sequence[ColumnSample]) -> RowReader | None:
         """For files with the columns `samples` in which a row may stand for several, or says more
-        than its input and its label; None where each row is one."""
+        than its input and its label; None where each row is one. A row that is read as none says
+        nothing to be learnt: it is left out and counted."""
         return None
 
     @abstractmethod

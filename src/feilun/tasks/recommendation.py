@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import copy
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import Field
 
 from feilun.errors import InvalidData
 from feilun.families.ranking import DEPTH, RANKING, items_of
-from feilun.tasks import _asker, _recognise
-from feilun.tasks.base import Column, Features, Processor, TaskBase, TaskSettings
+from feilun.tasks import _asker, _recognise, _table_kinds
+from feilun.tasks.base import Column, Features, Processor, RowReader, TaskBase, TaskSettings
 from feilun.types import ColumnSample, Example, Item, Roles, Schema
 
 if TYPE_CHECKING:
@@ -34,11 +36,22 @@ _ITEMS = (
 )  # fmt: skip
 
 
+_RATINGS = (
+    "rating", "ratings", "score", "stars", "rate", "overall",
+    "评分", "打分", "得分", "星级",
+)  # fmt: skip
+
+
 class Settings(TaskSettings):
     """The ``[task]`` table of a project that recommends."""
 
     repeat: bool = Field(
         False, description="whether items that a user has taken already may be recommended again"
+    )
+    least_rating: float | None = Field(
+        None,
+        description="rows with a lower rating are left out: they say that an item was not liked. "
+        "Counts for rows that are added; by default every row says that the item was taken",
     )
     feature_bits: int = Field(
         14, ge=8, le=24, description="drift hashes users and items into 2 to this power columns"
@@ -61,6 +74,7 @@ class Task(TaskBase):
     recurring = True
     columns = (Column("user", "category", _USERS[1:]),)
     label_aliases = _ITEMS
+    _least: float | None = None
     examples = (
         Example("1", "1042", "tea"),
         Example("2", '{"history":["kettle","tea"]}', "cup"),
@@ -81,6 +95,35 @@ class Task(TaskBase):
             raise InvalidData("tasks.no_input_column", kind="user", columns=names)
         rest = [column for column in columns if column.name != user]
         return Roles({"user": user}, label=_recognise.named(rest, _ITEMS))
+
+    def bound(self, settings: Mapping[str, Any]) -> Self:
+        """With the least rating that counts."""
+        task = copy.copy(self)
+        task._least = settings.get("least_rating")
+        return task
+
+    def reader(self, samples: Sequence[ColumnSample]) -> RowReader | None:
+        """Rows without those whose rating is too low, where a least one is set. Raises
+        `InvalidData` where no column is called like a rating, and for a row whose rating is no
+        number; a row without one counts."""
+        least = self._least
+        if least is None:
+            return None
+        column = _recognise.named(samples, _RATINGS)
+        if column is None:
+            names = [sample.name for sample in samples]
+            raise InvalidData("tasks.no_rating_column", columns=names, options=_RATINGS)
+
+        def rows(item: Item, target: Any, values: Mapping[str, Any]) -> list[tuple[Item, Any]]:
+            given = values.get(column)
+            if _table_kinds.missing(given):
+                return [(item, target)]
+            rating = None if isinstance(given, bool) else _table_kinds.number(given)
+            if rating is None or not math.isfinite(rating):
+                raise InvalidData("tasks.not_a_rating", column=column, given=str(given)[:40])
+            return [(item, target)] if rating >= least else []
+
+        return rows
 
     def check(self, item: Item) -> Item:
         """A user as text; JSON with sorted keys where more is said than that. Raises `InvalidData`
