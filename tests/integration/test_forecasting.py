@@ -95,6 +95,8 @@ def test_columns_are_found_by_chinese_names_and_the_newest_rows_of_each_series_j
 
 
 def test_it_is_judged_in_units_of_the_naive_forecast(project: Project) -> None:
+    record = project.model("live").record
+    assert record.method == "lags"
     found = project.evaluate()
     assert set(found.metrics) == set(FORECASTS.metrics)
     mase = found.metrics["mase"]
@@ -105,7 +107,6 @@ def test_it_is_judged_in_units_of_the_naive_forecast(project: Project) -> None:
     assert "Forecasts and true values" in page
     assert "预测值与真实值" in page
     assert 'class="band"' in page
-    record = project.model("live").record
     raw = stored_report(project.workspace.store, record)["evaluation"]
     assert Evaluation.from_json(raw).to_json() == raw
     assert raw["blocks"] == 2 * DAYS // 10 // 14
@@ -128,6 +129,11 @@ def test_a_horizon_a_correction_and_an_update(project: Project) -> None:
             assert [one["time"] for one in outputs] == days
             assert all(one["low"] < one["value"] < one["high"] for one in outputs)
             assert answer["usage"]["inputs"] == 14
+            # A covariate that is given holds for all steps, and it is known what it does.
+            promoted = asked({"series": "东门店", "horizon": 14, "促销": 1})["outputs"]
+            plain = asked({"series": "东门店", "horizon": 14, "促销": 0})["outputs"]
+            gain = [a["value"] - b["value"] for a, b in zip(promoted, plain, strict=True)]
+            assert 15 < sum(gain) / 14 < 35
             # One value by its date, under the data's own names, is the same answer.
             third = asked({"门店": "东门店", "日期": days[2]})["outputs"][0]
             assert third == outputs[2]

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from feilun.engines._inline import InlineEngine
+from feilun.engines._lags import Lags
 from feilun.engines.card import Card
 from feilun.errors import CorruptArtifact, InvalidData
 from feilun.families.forecasts import BLOCK, BLOCKS, LEAD, SCALE, TIME, VALUE, WIDTH
@@ -139,6 +140,8 @@ def forecaster(folder: Path, model: str) -> Forecaster:
     """What a version with this `model` learnt."""
     if model == "naive":
         return lambda state, series, steps, origins, covariates: state.naive(series, steps, origins)
+    if model == "lags":
+        return Lags.read(folder)
     raise CorruptArtifact("engines.bad_card", folder=folder, reason=f"model {model}")
 
 

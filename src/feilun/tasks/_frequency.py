@@ -16,6 +16,7 @@ from typing import Literal
 import numpy as np
 
 from feilun.errors import InvalidData
+from feilun.messages import t
 
 __all__ = ["DAY", "Frequency", "find_frequency", "parse_frequency"]
 
@@ -57,6 +58,23 @@ class Frequency:
                 many = int(self.size // length)
                 return name if many == 1 else f"{many} {name}s"
         return f"{self.size:g} seconds"
+
+    def words(self) -> str:
+        """``30 minutes`` in the language in force."""
+        for key, length, unit in (
+            ("forecasts.every_year", 12, "m"),
+            ("forecasts.every_quarter", 3, "m"),
+            ("forecasts.every_month", 1, "m"),
+            ("forecasts.every_business_day", 1, "b"),
+            ("forecasts.every_week", 7 * DAY, "s"),
+            ("forecasts.every_day", DAY, "s"),
+            ("forecasts.every_hour", _HOUR, "s"),
+            ("forecasts.every_minute", 60, "s"),
+            ("forecasts.every_second", 1, "s"),
+        ):
+            if unit == self.unit and not self.size % length:
+                return t(key, count=int(self.size // length))
+        return t("forecasts.every_step", size=f"{self.size:g}")
 
     def steps(self, start: float, times: np.ndarray) -> np.ndarray:
         """How many steps each of `times` lies after `start`, float64: whole numbers on the grid."""

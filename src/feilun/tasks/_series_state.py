@@ -178,7 +178,7 @@ def build_series(
     if found is None:
         raise InvalidData("forecasts.one_time", rows=len(names))
     if (found.unit == "n") == dated:
-        raise InvalidData("forecasts.other_frequency", given=found.text)
+        raise InvalidData("forecasts.other_frequency", given=found.words())
     _check(found, labels, unique)
 
     starts = np.array([one[0] for one in unique])
@@ -194,7 +194,7 @@ def build_series(
             "forecasts.not_regular",
             steps=int(lengths.sum()),
             rows=len(names),
-            frequency=found.text,
+            frequency=found.words(),
         )
     begins = np.concatenate([[0], np.cumsum(lengths)])
     places = begins[series] + steps
@@ -259,8 +259,8 @@ def _check(frequency: Frequency, names: Sequence[str], times: Sequence[np.ndarra
             raise InvalidData(
                 "forecasts.mixed_frequencies",
                 series=name[:60],
-                own=own.text if own else "-",
-                frequency=frequency.text,
+                own=own.words() if own else "-",
+                frequency=frequency.words(),
             )
 
 

@@ -31,13 +31,14 @@ _LEAST = 8
 @dataclass(frozen=True, slots=True, eq=False)
 class Prepared:
     """What `prepare` made: the `built` series, how covariates become numbers (None without any),
-    the `schema` of the version, and `notes` on what was found and mended, in the language in
-    force."""
+    the `schema` of the version, `notes` on what was found and mended, in the language in force, and
+    the places of the values that `validation` rows hold."""
 
     built: Built
     beside: TableFeatures | None
     schema: Schema
     notes: tuple[str, ...]
+    validation: np.ndarray
 
     @property
     def state(self) -> SeriesState:
@@ -60,7 +61,7 @@ def prepare(job: TrainJob, dataset: Dataset) -> Prepared:
     names: list[str] = []
     times: list[float] = []
     values: list[float] = []
-    training: list[bool] = []
+    splits: list[str] = []
     items: list[Any] = []
     for example in dataset.examples():
         place = task.ordered(example.item)
@@ -69,12 +70,12 @@ def prepare(job: TrainJob, dataset: Dataset) -> Prepared:
         names.append(place[0])
         times.append(place[1])
         values.append(float(example.label))
-        training.append(example.split == "train")
+        splits.append(example.split)
         items.append(example.item)
     if not names:
         raise InvalidData("training.no_rows", folder=dataset.folder)
-    trained = np.array(training, bool)
-    beside = _beside(task, [item for item, yes in zip(items, training, strict=True) if yes])
+    trained = np.array([split == "train" for split in splits], bool)
+    beside = _beside(task, [item for item, yes in zip(items, trained, strict=True) if yes])
     settings = schema.settings
     built = build_series(
         names,
@@ -90,7 +91,9 @@ def prepare(job: TrainJob, dataset: Dataset) -> Prepared:
     most = int(np.minimum(built.state.anchors, built.state.lengths).max())
     if most < _LEAST:
         raise InvalidData("forecasts.too_short", values=most, least=_LEAST)
-    return Prepared(built, beside, schema, tuple(_notes(built)))
+    chosen = np.array([split == "validation" for split in splits], bool)
+    places = np.unique(built.places[chosen])
+    return Prepared(built, beside, schema, tuple(_notes(built)), places)
 
 
 def write_version(job: TrainJob, found: Prepared, model: str, settings: Mapping[str, Any]) -> None:
@@ -115,7 +118,7 @@ def _notes(built: Built) -> list[str]:
         t(
             "forecasts.found",
             series=len(state.names),
-            frequency=frequency_words(state),
+            frequency=state.frequency.words(),
             season=season,
             horizon=state.horizon,
         )
@@ -129,22 +132,3 @@ def _notes(built: Built) -> list[str]:
     if built.short:
         notes.append(t("forecasts.short", series=built.short))
     return notes
-
-
-def frequency_words(state: SeriesState) -> str:
-    """``30 minutes`` in the language in force."""
-    unit, size = state.frequency.unit, state.frequency.size
-    for key, length, kind in (
-        ("forecasts.every_year", 12, "m"),
-        ("forecasts.every_quarter", 3, "m"),
-        ("forecasts.every_month", 1, "m"),
-        ("forecasts.every_business_day", 1, "b"),
-        ("forecasts.every_week", 604_800, "s"),
-        ("forecasts.every_day", 86_400, "s"),
-        ("forecasts.every_hour", 3_600, "s"),
-        ("forecasts.every_minute", 60, "s"),
-        ("forecasts.every_second", 1, "s"),
-    ):
-        if kind == unit and not size % length:
-            return t(key, count=int(size // length))
-    return t("forecasts.every_step", size=f"{size:g}")

@@ -1,0 +1,259 @@
+"""Series on their grid, what may be used for which time, and how forecasts are judged."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+
+from feilun.config import ProjectConfig, ProjectSection
+from feilun.errors import InvalidData
+from feilun.families.forecasts import BLOCK, FORECASTS, LEAD, SCALE, VALUE, WIDTH
+from feilun.metrics.comparison import scores, values
+from feilun.metrics.forecasts import Forecasts
+from feilun.metrics.intervals import resampled
+from feilun.tasks._frequency import DAY, Frequency, find_frequency, parse_frequency
+from feilun.tasks._series_lags import Asked
+from feilun.tasks._series_state import SeriesState, build_series
+from feilun.tasks._series_times import dated, when
+
+MONDAY = datetime(2024, 1, 1, tzinfo=UTC).timestamp()
+
+
+def _days(text: str, count: int) -> np.ndarray:
+    return np.arange(np.datetime64(text), np.datetime64(text) + count)
+
+
+def _seconds(days: np.ndarray) -> np.ndarray:
+    return days.astype("datetime64[s]").astype(np.float64)
+
+
+# Times
+
+
+@pytest.mark.parametrize(
+    ("text", "first"),
+    [
+        ("2024-02", "2024-02-01"),
+        ("2024年2月", "2024-02-01"),
+        ("202402", "2024-02-01"),
+        (202402, "2024-02-01"),
+        ("Feb 2024", "2024-02-01"),
+        ("2024M02", "2024-02-01"),
+        ("2024Q2", "2024-04-01"),
+        ("2024年第二季度", "2024-04-01"),
+        ("Q2 2024", "2024-04-01"),
+        ("2024", "2024-01-01"),
+        ("2024年", "2024-01-01"),
+        ("2024-02-03", "2024-02-03"),
+        ("2024年2月3日", "2024-02-03"),
+        ("２０２４/２/３", "2024-02-03"),
+        (20240203, "2024-02-03"),
+    ],
+)
+def test_months_quarters_and_years_are_read_as_their_first_day(text: object, first: str) -> None:
+    assert when(text, "time") == np.datetime64(first, "s").astype(np.int64)
+
+
+@pytest.mark.parametrize("text", ["soon", "2024-13", "01/02/2024", "", "2024Q5"])
+def test_what_is_no_time_is_refused(text: str) -> None:
+    with pytest.raises(InvalidData):
+        when(text, "time")
+
+
+def test_numbers_that_count_rows_are_no_dates() -> None:
+    assert not dated([1, 2, 3])
+    assert not dated([1949.0, 1949.083, 1949.167])
+    assert dated(["2024-01-01", "2024-01-02"])
+    assert dated([20240101, 20240102])
+    assert dated([202401, 202402, 202412])
+    assert not dated([202401, 202413, 202499])
+    assert dated([1_700_000_000, 1_700_003_600])
+
+
+@pytest.mark.parametrize(
+    ("text", "unit", "size"),
+    [
+        ("h", "s", 3600),
+        ("30 min", "s", 1800),
+        ("business day", "b", 1),
+        ("3 months", "m", 3),
+        ("周", "s", 7 * DAY),
+        ("30 分钟", "s", 1800),
+        ("quarter", "m", 3),
+        ("0.25", "n", 0.25),
+    ],
+)
+def test_frequencies_are_read_as_people_write_them(text: str, unit: str, size: float) -> None:
+    found = parse_frequency(text)
+    assert (found.unit, found.size) == (unit, size)
+    assert parse_frequency(found.text) == found
+
+
+def test_no_frequency_is_refused() -> None:
+    for text in ("often", "-1", "0"):
+        with pytest.raises(InvalidData, match="no frequency"):
+            parse_frequency(text)
+
+
+def test_frequencies_are_found() -> None:
+    months = np.arange("2020-01", "2024-01", dtype="datetime64[M]")
+    business = np.busday_offset("2024-01-01", np.arange(60), roll="forward")
+    for times, expected in (
+        (_seconds(months), Frequency("m", 1)),
+        (_seconds(months[::3]), Frequency("m", 3)),
+        (_seconds(_days("2024-01-01", 40)), Frequency("s", DAY)),
+        (_seconds(business), Frequency("b", 1)),
+        (MONDAY + 1800 * np.arange(50.0), Frequency("s", 1800)),
+    ):
+        found = find_frequency([times], True)
+        assert found == expected
+        steps = found.steps(float(times[0]), times)
+        np.testing.assert_array_equal(steps, np.arange(len(times)))
+        np.testing.assert_array_equal(found.times(float(times[0]), steps), times)
+    ends = np.array([np.datetime64(d) for d in ("2024-01-31", "2024-02-29", "2024-03-31")])
+    month = Frequency("m", 1)
+    np.testing.assert_array_equal(month.times(_seconds(ends)[0], np.arange(3)), _seconds(ends))
+
+
+# The grid
+
+
+def _series(values: np.ndarray, held: int = 28, **more: object) -> SeriesState:
+    times = MONDAY + DAY * np.arange(len(values))
+    training = np.arange(len(values)) < len(values) - held
+    return build_series(["a"] * len(values), times, values, training, **more).state  # type: ignore[arg-type]
+
+
+def test_season_and_horizon_are_found_from_training_values() -> None:
+    week = np.tile([10.0, 12, 14, 13, 15, 30, 25], 30)
+    state = _series(week + np.random.default_rng(0).normal(size=len(week)))
+    assert state.seasons[0] == 7
+    assert state.horizon == 14
+    assert 0.8 < state.scales[0] < 1.5
+    drift = np.cumsum(np.random.default_rng(1).normal(size=210))
+    assert _series(drift).season == 1
+
+
+def test_gaps_doubles_and_times_off_the_grid_are_counted() -> None:
+    steps = np.array([s for s in range(60) if s not in (20, 41)] + [5, 7.4])
+    values = np.where(steps == 5, 9.0, steps)
+    values[np.flatnonzero(steps == 5)[0]] = 1.0
+    built = build_series(
+        ["a"] * len(steps), MONDAY + DAY * steps, values, steps < 50, season=7, frequency="day"
+    )
+    assert (built.gaps, built.doubled, built.off) == (2, 2, 1)
+    assert built.state.values[5] == 5.0  # the mean of 1 and 9
+    assert built.state.values[20] == 13.0  # one season before: nothing later was looked at
+    assert not built.training[20]
+
+
+@pytest.mark.parametrize(
+    ("names", "steps", "words"),
+    [
+        (["a", "b"], [1.0, 2.0], "two different times"),
+        (["a"] * 20 + ["b"] * 20, [*range(20), *range(0, 600, 30)], "every 1 month"),
+    ],
+)
+def test_what_is_no_series_is_refused(names: list[str], steps: list[float], words: str) -> None:
+    times = MONDAY + DAY * np.array(steps)
+    with pytest.raises(InvalidData, match=words):
+        build_series(names, times, np.ones(len(names)), np.ones(len(names), bool))
+
+
+def test_nothing_after_the_origin_is_looked_at() -> None:
+    """Any change after the origin leaves the answer as it is: of the naive forecast and of all
+    that a learnt one sees."""
+    draw = np.random.default_rng(0)
+    values = 50 + 10 * np.sin(np.arange(200) * 2 * np.pi / 7) + draw.normal(size=200)
+    state = _series(values)
+    steps = np.arange(172, 200)
+    series = np.zeros(len(steps), np.int64)
+    origins = state.origins(series, steps)
+    assert origins.tolist() == [172] * 14 + [186] * 14
+    assert ((steps - origins) < state.horizon).all()
+    none = np.zeros((len(steps), 0))
+    numeric = np.zeros(0, bool)
+    before = Asked(state, series, steps, origins, none).rows(numeric)
+    naive = state.naive(series, steps, origins)
+    for origin in (172, 186):
+        other = state.values.copy()
+        other[origin:] += 1000
+        changed = SeriesState.read(state.head(), {**state.arrays(), "values": other})
+        mine = origins == origin
+        again = Asked(changed, series, steps, origins, none).rows(numeric)
+        np.testing.assert_allclose(again[mine], before[mine], atol=1e-6)
+        np.testing.assert_array_equal(changed.naive(series, steps, origins)[mine], naive[mine])
+    ahead = np.array([200, 230])
+    assert state.origins(np.zeros(2, np.int64), ahead).tolist() == [200, 200]
+
+
+# How good it is
+
+
+def test_scores_are_those_of_the_definitions() -> None:
+    truth, predicted = np.array([10.0, 20, 30, 40]), np.array([12.0, 20, 27, 44])
+    low, high = predicted - 3, predicted + 3
+    scales = np.array([2.0, 2, 1, 1])
+    found = values(Forecasts(truth, predicted, scales, low, high))
+    assert found["mase"] == pytest.approx((1 + 0 + 3 + 4) / 4)
+    assert found["mae"] == pytest.approx(9 / 4)
+    assert found["rmse"] == pytest.approx(np.sqrt((4 + 9 + 16) / 4))
+    assert found["coverage"] == 0.75
+    pinball = [
+        max(q * (y - f), (q - 1) * (y - f))
+        for q, quantile in ((0.1, low), (0.5, predicted), (0.9, high))
+        for y, f in zip(truth, quantile, strict=True)
+    ]
+    assert found["wql"] == pytest.approx(2 * sum(pinball) / 3 / truth.sum())
+
+
+def test_errors_after_one_origin_are_drawn_together() -> None:
+    blocks = np.repeat(np.arange(20), 25)
+    for weights in resampled(500, 50, 0, blocks):
+        whole = weights.reshape(len(weights), 20, 25)
+        assert (whole == whole[:, :, :1]).all()
+        assert (weights.sum(axis=1) == 500).all()
+    error = np.repeat(np.random.default_rng(0).normal(size=20), 25)
+    truth = np.zeros(500)
+    alone = scores(Forecasts(truth, error, np.ones(500)))["mase"]
+    together = scores(Forecasts(truth, error, np.ones(500), blocks=blocks))["mase"]
+    assert alone is not None
+    assert together is not None
+    assert together.high - together.low > 3 * (alone.high - alone.low)
+
+
+def test_intervals_widen_with_the_lead_and_hold_what_they_should() -> None:
+    draw = np.random.default_rng(0)
+
+    def some(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        raw = FORECASTS.example_raw(count, (), seed)
+        raw[:, VALUE], raw[:, SCALE] = 100.0, 2.0
+        raw[:, LEAD] = 1 + np.arange(count) % 10
+        raw[:, BLOCK] = np.arange(count) // 10
+        return raw, 100 + 2 * np.sqrt(raw[:, LEAD]) * draw.normal(size=count)
+
+    config = ProjectConfig(project=ProjectSection(name="x", task="forecasting"))
+    raw, truth = some(4000, 0)
+    point, notes = FORECASTS.calibrate(raw, truth, (), config)
+    assert not notes
+    assert point["above"] == sorted(point["above"])
+    assert point["above"][-1] > 2 * point["above"][0]
+    raw, truth = some(4000, 1)
+    assert 0.77 < values(FORECASTS.measured(truth, raw, (), point))["coverage"] < 0.83  # type: ignore[operator]
+    assert FORECASTS.calibrate(raw[:10], truth[:10], (), config) == ({}, [])
+
+
+def test_a_series_that_the_other_version_does_not_know_is_left_out_of_the_comparison() -> None:
+    from feilun.families.base import Answers
+
+    raw = FORECASTS.example_raw(60, (), 0)
+    other = raw.copy()
+    other[:20, VALUE] = np.nan
+    first, second = (Answers(name, "lags", (), one) for name, one in (("a@1", raw), ("a@2", other)))
+    sheet = FORECASTS.sheet(first, {"live": second}, np.zeros(60), ())
+    new, rows = sheet.comparable("live")
+    assert not new
+    assert rows.tolist() == [False] * 20 + [True] * 40
+    assert raw.shape[1] == WIDTH
