@@ -139,8 +139,8 @@ class NumberSheet(Sheet):
 
 
 class Huber(Objective):
-    """The Huber loss (1964): squared up to one standard deviation of the true numbers, linear
-    beyond, so that a few wild ones do not decide. A network learns numbers with mean 0 and
+    """The Huber loss (1964): squared for errors up to one standard deviation of the true numbers,
+    linear beyond, so that no row pulls without bound. A network learns numbers with mean 0 and
     deviation 1."""
 
     def __init__(self, truth: np.ndarray) -> None:

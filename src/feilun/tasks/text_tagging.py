@@ -31,13 +31,15 @@ class Task(TextTask):
 
     The input is one text of any language. The tags of a row are a list, names with a sign between
     them (``late|refund``), or a column of yes and no for each. Rung zero counts character 1- to
-    4-grams and word 1- and 2-grams and decides each tag by itself.
+    4-grams and word 1- and 2-grams and decides each tag by itself; above it stands any transformers
+    encoder.
     """
 
     summary = "tasks.text_tagging"
     family = TAGS
     Settings = Settings
     label_aliases = _NAMES
+    default_base = "minilm"
     examples = (
         Example("1", "The parcel came two weeks late, I want my money back.", '["late","refund"]'),
         Example("2", "Lovely colour, and it fits.", "[]"),

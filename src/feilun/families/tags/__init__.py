@@ -31,6 +31,7 @@ from feilun.families.tags.decisions import (
     probabilities,
     tags_of,
 )
+from feilun.families.tags.objective import BinaryCrossEntropy
 from feilun.families.tags.sheet import Details, TagSheet
 from feilun.messages import Language, t
 from feilun.metrics.tags import Tags as Measures
@@ -69,6 +70,8 @@ class Tags(Family):
     metrics: ClassVar = Measures.higher_is_better
     primary = "micro_f1"
     structured = True
+    differentiable = True
+    problem_type = "multi_label_classification"
     Details = Details
     sentences: ClassVar = {
         "evaluation.tile_missed": "tags.tile_missed",
@@ -126,6 +129,22 @@ class Tags(Family):
         sets = {tags_of(one) for one in targets}
         rows = Counter(tag for tags in sets for tag in tags)
         return any(count < len(sets) for count in rows.values())
+
+    # How it is learnt.
+
+    def outputs(self, labels: Sequence[str]) -> tuple[str, ...]:
+        """A logit a tag."""
+        return tuple(labels)
+
+    def objective(
+        self,
+        truth: np.ndarray,
+        labels: tuple[str, ...],
+        settings: Any,
+        own: np.ndarray | None = None,
+    ) -> BinaryCrossEntropy:
+        """See `BinaryCrossEntropy`."""
+        return BinaryCrossEntropy(settings.label_smoothing)
 
     # What is answered.
 

@@ -1,0 +1,53 @@
+"""How a network learns tags: the binary cross-entropy of every decision."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from feilun.families.objective import Objective
+from feilun.families.tags.decisions import best_threshold, probabilities
+from feilun.metrics.tags import Tags as Measures
+from feilun.types import Encoded
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["BinaryCrossEntropy"]
+
+
+class BinaryCrossEntropy(Objective):
+    """Of logits (rows, tags), each decision by itself. `smoothing` is the share of certainty that
+    is taken from every decision."""
+
+    def __init__(self, smoothing: float) -> None:
+        self._smoothing = smoothing
+
+    def targets(self, truth: Sequence[Any], batch: Sequence[Encoded]) -> np.ndarray:
+        """float32 (rows, tags): 1 where a row has the tag. Tags without an output are left out."""
+        return (np.asarray(truth)[:, :-1] > 0).astype(np.float32)
+
+    def loss(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """See `Objective`."""
+        import torch
+
+        wanted = targets * (1 - self._smoothing) + self._smoothing / 2
+        return torch.nn.functional.binary_cross_entropy_with_logits(
+            outputs, wanted, reduction="sum"
+        )
+
+    def validated(self, outputs: np.ndarray, targets: np.ndarray) -> tuple[Measures, float]:
+        """At the threshold with the best F1 over all tags: a network that says yes too rarely has
+        learnt which tags are likelier all the same."""
+        chances, marks = probabilities(outputs), targets > 0
+        limit = best_threshold(chances.ravel(), marks.ravel()) if marks.any() else 0.5
+        stated = np.where(marks, chances, 1 - chances)
+        measured = Measures(*(_counted(one) for one in (marks, chances >= limit)))
+        return measured, float(-np.log(np.maximum(stated, 1e-9)).mean())
+
+
+def _counted(marks: np.ndarray) -> np.ndarray:
+    """As `Tags.truth` has them: with a last column for tags that have none of their own."""
+    return np.pad(marks.astype(np.int16), ((0, 0), (0, 1)))
