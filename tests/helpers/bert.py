@@ -14,8 +14,9 @@ __all__ = ["write_bert"]
 _SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 
 
-def write_bert(folder: Path, width: int = 32, seed: int = 0) -> Path:
-    """A transformers folder with random weights and a tokenizer of whole words."""
+def write_bert(folder: Path, width: int = 32, seed: int = 0, separated: bool = False) -> Path:
+    """A transformers folder with random weights and a tokenizer of whole words, which puts a
+    separator between two texts where they shall be `separated`."""
     import torch
     from tokenizers import Tokenizer, models, pre_tokenizers, processors
     from transformers import BertConfig, BertModel
@@ -26,7 +27,9 @@ def write_bert(folder: Path, width: int = 32, seed: int = 0) -> Path:
     tokenizer = Tokenizer(models.WordLevel(words, unk_token="[UNK]"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     tokenizer.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+        single="[CLS] $A [SEP]",
+        pair="[CLS] $A [SEP] $B:1 [SEP]:1" if separated else None,
+        special_tokens=[("[CLS]", 2), ("[SEP]", 3)],
     )
     # As the starter's: everything padded to one length, which a processor must undo.
     tokenizer.enable_padding(length=64)

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from feilun import messages
-from feilun.errors import FeilunError, InvalidData, UsageError
+from feilun.errors import FeilunError, InvalidData
 from feilun.project import Project, Workspace
 from feilun.serving.process import temporary_server
 from feilun.tasks import base as tasks
@@ -69,7 +69,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
             _csv(folder / "a.csv", ("question1", "question2", "is_duplicate"), english),
             folder / "b.jsonl",
         )
-        project.run()
+        project.run(method="linear")
         yield project
 
 
@@ -115,11 +115,6 @@ def test_it_answers_explains_and_is_corrected_over_http(project: Project) -> Non
                 refused = http.post("/v1/predict", json={"model": "pairs", "inputs": [item]})
                 assert refused.status_code == 422
                 assert said in refused.json()["error"]["message"]
-
-
-def test_no_encoder_is_offered(project: Project) -> None:
-    with pytest.raises(UsageError, match="no encoder reads what text-pair-classification takes"):
-        project.run(method="full")
 
 
 @pytest.mark.parametrize(

@@ -177,8 +177,7 @@ class ArrayEngine:
             return self._batcher
 
     def _rehearsal(self) -> Iterator[list[Encoded]]:
-        items = self._task.example_items()
-        long = [item * 64 if isinstance(item, str) else item for item in items]
+        long = [_lengthened(item) for item in self._task.example_items()]
         rows = [row for encoded in self._processor.encode(long) for row in encoded.rows]
         example = max(rows, key=lambda row: row.cost)
         lengths = range(MULTIPLE, min(example.cost, _REHEARSED) + 1, MULTIPLE)
@@ -240,6 +239,13 @@ class ArrayEngine:
                 part += self._processor.encode(items[_PROBE:size])
             yield start, part
             start += len(part)
+
+
+def _lengthened(item: Item) -> Item:
+    """Its texts many times over."""
+    if isinstance(item, Mapping):
+        return {name: v * 64 if isinstance(v, str) else v for name, v in item.items()}
+    return item * 64 if isinstance(item, str) else item
 
 
 def _stacked(parts: Sequence[np.ndarray]) -> np.ndarray:

@@ -147,9 +147,13 @@ class TextProcessor:
         for encoding, over in zip(self.tokenizer.encode_batch_fast(texts), cut, strict=True):
             ids = np.array(encoding.ids or [self.pad_id], dtype=np.int32)
             lost = sum(len(part) - self._specials for part in encoding.overflowing)
-            lost += math.ceil(over / _CHARACTERS_PER_TOKEN)
+            lost += self._tokens(over)
             encoded.append(Encoded({"input_ids": ids}, len(ids), lost))
         return encoded
+
+    def _tokens(self, characters: int) -> int:
+        """About how many tokens this many characters are, at least."""
+        return math.ceil(characters / _CHARACTERS_PER_TOKEN)
 
     def collate(self, batch: Sequence[Encoded], multiple: int = 1) -> Arrays:
         """``input_ids``, ``attention_mask`` and, where the model takes them, ``token_type_ids``:

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from feilun.errors import InvalidData
 from feilun.families.classes import CLASSES
-from feilun.tasks import _noise_text, _pieces, _recognise, _text
+from feilun.tasks import _noise_text, _pieces, _recognise, _text, _text_models, _text_pairs
 from feilun.tasks._noise import Disturbance, by_name
 from feilun.tasks._pair_features import PairFeatures
 from feilun.tasks._pieces import Pieces
@@ -44,6 +44,9 @@ def _side(place: int) -> tuple[str, ...]:
 class Settings(TaskSettings):
     """The ``[task]`` table of a project that classifies pairs of texts."""
 
+    max_length: int = Field(
+        256, ge=8, le=8192, description="tokens of both texts together; the rest is cut off"
+    )
     feature_bits: int = Field(
         20,
         ge=10,
@@ -58,7 +61,7 @@ class Task(TaskBase):
 
     The inputs are two texts of any language, `text` and `other`; their order counts. Rung zero
     counts the n-grams of each, of what they share and of where they differ, with a few figures of
-    their overlap. No encoder reads pairs yet.
+    their overlap; above it stands any transformers encoder that reads both together.
     """
 
     summary = "tasks.text_pair_classification"
@@ -70,6 +73,8 @@ class Task(TaskBase):
         "gold_label", "is_duplicate", "duplicate", "is_match", "match", "relation", "entailment",
         "similar", "same", "是否重复", "是否匹配", "是否相同", "匹配", "关系", "重复", "相同",
     )  # fmt: skip
+    encodes = True
+    default_base = "minilm"
     examples = (
         Example(
             "1",
@@ -152,16 +157,17 @@ class Task(TaskBase):
         return _pieces.of_texts(pair, [column.name for column in self.columns])
 
     def processor(self, folder: Path | str | None, settings: Mapping[str, Any]) -> Processor:
-        """There is none: no encoder reads pairs."""
-        raise InvalidData("tasks.no_encoder_of_pairs", task=self.name)
+        """The tokenizer of `folder`, cutting pairs at ``max_length`` tokens."""
+        return _text_pairs.PairProcessor.read(folder, Settings(**settings).max_length)
 
     def load(self, base: Path | str | None, schema: Schema) -> torch.nn.Module:
-        """There is none."""
-        raise InvalidData("tasks.no_encoder_of_pairs", task=self.name)
+        """A cross-encoder: a transformer that reads both texts together."""
+        outputs = self.family.outputs(schema.labels)
+        return _text_models.classifier(base, outputs, self.family.problem_type)
 
     def encoder(self, base: Path) -> torch.nn.Module:
-        """There is none."""
-        raise InvalidData("tasks.no_encoder_of_pairs", task=self.name)
+        """The mean over the tokens of both texts that are not padding."""
+        return _text_models.encoder(base)
 
 
 def _blank(value: object) -> bool:
