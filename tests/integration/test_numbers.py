@@ -132,7 +132,7 @@ def test_rows_of_a_file_are_answered_and_judged(project: Project, tmp_path: Path
     assert judged.metrics["rmse"] is not None
 
 
-@pytest.mark.parametrize("given", ["much", True, [1], float("inf"), b"1", "1,23"])
+@pytest.mark.parametrize("given", ["much", True, [1], float("inf"), b"1", "1,23,4"])
 def test_what_is_no_number_is_refused(given: object) -> None:
     with pytest.raises(InvalidData, match="number"):
         NUMBERS.target(given)  # type: ignore[arg-type]

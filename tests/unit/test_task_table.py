@@ -117,7 +117,7 @@ def test_kinds_are_found_and_what_is_no_input_is_told(tmp_path: Path) -> None:
     }
     assert {
         (one.code, one.params["column"]) for one in report.warnings if "column" in one.params
-    } == {("tables.out_constant", "always")}
+    } == {("tables.out_constant", "always"), ("data.numbers_written", "bill")}
     roles = report.sources[0].roles
     assert roles is not None
     assert (roles.label, roles.id) == ("churn", "customer_id")

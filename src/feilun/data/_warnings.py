@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from feilun.data.outcome import Notice, SourceReport
+from feilun.numerals import parse
 
 __all__ = ["alike_labels", "label_warnings", "source_warnings", "split_warnings"]
 
@@ -119,6 +120,8 @@ def _read_so(details: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]
     if arrays := details.get("other_arrays"):
         shown = [f"{name} ({size:,})" for name, size in list(arrays.items())[:5]]
         yield "formats.other_arrays", {"names": shown}
+    for column, decimal, assumed, example, percent, currencies in details.get("numbers", ()):
+        yield from _written_so(column, decimal, assumed, example, percent, currencies)
     if lines := details.get("skipped"):
         yield "formats.skipped_lines", {"lines": lines[:3]}
     if words := details.get("guessed"):
@@ -132,3 +135,24 @@ def _read_so(details: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]
         yield "formats.hidden_rows", {"rows": rows}
     if columns := details.get("hidden_columns"):
         yield "formats.hidden_columns", {"columns": columns}
+
+
+def _written_so(
+    column: str,
+    decimal: str | None,
+    assumed: bool,
+    example: str,
+    percent: float,
+    currencies: Sequence[str],
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """What is to be said of how the numbers of a column are written."""
+    if decimal is None:
+        yield "data.numbers_mixed", {"column": column, "examples": example}
+    else:
+        code = "data.numbers_assumed" if assumed else "data.numbers_written"
+        meant = f"{parse(example, decimal):.12g}"  # type: ignore[arg-type]
+        yield code, {"column": column, "example": example, "meant": meant}
+    if 0 < percent < 1:
+        yield "data.numbers_some_percent", {"column": column}
+    if len(currencies) > 1:
+        yield "data.numbers_currencies", {"column": column, "currencies": list(currencies)}

@@ -7,16 +7,16 @@ import binascii
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
-from feilun.data._numbers import number
 from feilun.data.content import content_key, label_text, row_key, sound
 from feilun.data.roles import joined, known_names, resolve
 from feilun.data.sources import BadRow, LeftOut, Source, Table, open_tables
 from feilun.data.sources.images import read_image
 from feilun.errors import InvalidData
+from feilun.numerals import Convention, convention, parse
 from feilun.tasks._times import moment
 from feilun.tasks.base import TaskBase
 from feilun.types import Example, Item, Roles, Scalar
@@ -43,7 +43,9 @@ class Reading:
 
     def __iter__(self) -> Iterator[Example | BadRow]:
         roles, check = self.roles, self.task.check
-        take = self._taker()
+        written = self._conventions()
+        take = self._taker(written)
+        how = written.get(roles.label) if roles.label is not None else None
         name, split = self.table.name, self.table.split or "train"
         timed = roles.time if self.timed else None
         need_label = self.need_label
@@ -61,7 +63,7 @@ class Reading:
                 continue
             try:
                 item = take(values)
-                raw = None if roles.label is None else values.get(roles.label)
+                raw = None if roles.label is None else _rewritten(values.get(roles.label), how)
                 found = [(item, raw)] if several is None else several(item, raw, values)
                 if not found:
                     left = self.table.details.setdefault("left_out", {})
@@ -122,7 +124,24 @@ class Reading:
 
         return name
 
-    def _taker(self) -> Callable[[Mapping[str, Scalar]], Item]:
+    def _conventions(self) -> dict[str, Convention]:
+        """How the columns of numbers are written, by the first rows; told in the table's details
+        where that is not plain."""
+        inputs = self.roles.inputs
+        numbers = [c.name for c in self.task.columns if c.kind == "number"]
+        names = [inputs[name] for name in numbers if name in inputs]
+        if self.task.family.numeric and self.roles.label is not None:
+            names.append(self.roles.label)
+        if not names:
+            return {}
+        samples = {sample.name: sample.values for sample in self.table.samples()}
+        looks = {name: convention(samples.get(name, ())) for name in names}
+        found = {name: one for name, one in looks.items() if one is not None}
+        if found:
+            self.table.details["numbers"] = [[name, *astuple(one)] for name, one in found.items()]
+        return found
+
+    def _taker(self, written: Mapping[str, Convention]) -> Callable[[Mapping[str, Scalar]], Item]:
         """Takes the item out of a row's values."""
         inputs = self.roles.inputs
         columns = [(c.name, inputs[c.name], c.kind) for c in self.task.columns if c.name in inputs]
@@ -132,8 +151,10 @@ class Reading:
             raw = values.get(column)
             if kind == "image":
                 raw = _image(raw, folder)
-            elif kind == "number" and not self.task.open_columns:  # which reads its cells itself
-                raw = _number(raw, column)
+            elif kind == "number":
+                raw = _rewritten(raw, written.get(column))
+                if not self.task.open_columns:  # which reads its cells itself
+                    raw = _number(raw, column)
             elif type(raw) is not str and isinstance(raw, (dict, list)):
                 raise InvalidData("data.nested", column=column)
             return raw
@@ -182,9 +203,22 @@ def _text(value: Scalar) -> str:
     return str(value).strip()
 
 
-def _number(value: Any, column: str) -> float | None:
+def _rewritten(value: Any, how: Convention | None) -> Any:
+    """A cell as the number that its column's convention makes of it; as it is where it makes none:
+    whoever takes it says what is wrong with it."""
+    if how is None or not isinstance(value, str):
+        return value
     try:
-        return number(value)
+        return parse(value, how.decimal)
+    except ValueError:
+        return value
+
+
+def _number(value: Any, column: str) -> float | None:
+    if value is None or (isinstance(value, str) and not value.strip()):
+        return None
+    try:
+        return parse(value) if isinstance(value, str) else float(value)
     except (TypeError, ValueError):
         raise InvalidData("data.not_a_number", column=column, given=str(value)[:40]) from None
 

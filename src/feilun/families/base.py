@@ -181,6 +181,8 @@ class Family(ABC):
     many_targets: ClassVar[bool] = True
     """Whether every row may have a target of its own. Where it may not, a column of very many
     different values has been taken for the wrong one."""
+    numeric: ClassVar[bool] = False
+    """Whether a target is one number, which people write in many ways (`feilun.numerals`)."""
     structured: ClassVar[bool] = False
     """Whether a target is a list or a mapping where the format has such values."""
     several_right: ClassVar[bool] = False

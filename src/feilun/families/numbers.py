@@ -8,7 +8,6 @@ the wanted share of true numbers lies inside, as long as new rows are like those
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from markupsafe import Markup
 
+from feilun import numerals
 from feilun.config import EvaluationConfig, ProjectConfig
 from feilun.errors import InvalidData
 from feilun.families.base import (
@@ -51,8 +51,6 @@ _POINTS = 400
 _SAME = 1e-6
 _ALIKE = 0.01
 """Part of the spread of all answers by which two variants may differ and still say the same."""
-_PLAIN = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
-_GROUPED = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d+)?")
 _NOTHING = frozenset({"", "-", "–", "na", "n/a", "nan", "null", "none"})
 
 
@@ -173,6 +171,7 @@ class NumberFamily(Family):
     name = "numbers"
     metrics: ClassVar = Numbers.higher_is_better
     primary = "r2"
+    numeric = True
     differentiable = True
     problem_type = "regression"
     Details = Details
@@ -185,21 +184,19 @@ class NumberFamily(Family):
     }
 
     def target(self, value: Any) -> str | None:
-        """The number in a cell: ``1,234.5`` too, since that is how people write it. Raises
-        `InvalidData` for what is no finite number."""
+        """The number in a cell, as `numerals.parse` reads it. Raises `InvalidData` for what is no
+        finite number."""
         if value is None or (isinstance(value, float) and math.isnan(value)):
             return None
         if isinstance(value, bool) or not isinstance(value, str | int | float):
             raise InvalidData("numbers.not_a_number", given=_named(value))
         if isinstance(value, str):
-            text = value.strip().replace("−", "-")
-            if text.casefold() in _NOTHING:
+            if value.strip().casefold() in _NOTHING:
                 return None
-            if _GROUPED.fullmatch(text):
-                text = text.replace(",", "")
-            if not _PLAIN.fullmatch(text):
-                raise InvalidData("numbers.not_a_number", given=_named(value))
-            value = float(text)
+            try:
+                value = numerals.parse(value)
+            except ValueError:
+                raise InvalidData("numbers.not_a_number", given=_named(value)) from None
         if not math.isfinite(value):
             raise InvalidData("numbers.not_a_number", given=_named(value))
         return plain(float(value))

@@ -4,12 +4,12 @@ which are no inputs: row numbers, identifiers, columns that never change."""
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
 from feilun.errors import InvalidData
+from feilun.numerals import parse
 from feilun.tasks import _recognise
 from feilun.tasks._times import moment
 from feilun.types import ColumnSample, Roles, Scalar
@@ -20,7 +20,6 @@ _MISSING = frozenset(
     {"", "na", "n/a", "nan", "null", "none", "nil", "#n/a", "?", "-", "--", ".", "missing"}
     | {"unknown value", "无", "空", "缺失", "未填"}
 )
-_THOUSANDS = re.compile(r"[-+]?\d{1,3}(,\d{3})+(\.\d+)?")
 _ENOUGH = 20  # rows from which on it says something that values never repeat
 _WORDS = 3.0  # of a cell, from which on it is a text
 _ROW_NAMES = ("rownames", "row_names", "row_number", "index", "unnamed: 0", "", "序号", "行号")
@@ -34,15 +33,11 @@ def missing(value: Any) -> bool:
 
 
 def number(value: Any) -> float | None:
-    """The number in a cell, also written as text and with commas between thousands; None for what
-    is none."""
+    """The number in a cell, also written as text (see `numerals.parse`); None for what is none."""
     if isinstance(value, (bool, int, float)):
         return float(value)
-    text = str(value).strip()
-    if _THOUSANDS.fullmatch(text):
-        text = text.replace(",", "")
     try:
-        return float(text) if text.isascii() and "_" not in text else None
+        return parse(str(value))
     except ValueError:
         return None
 
