@@ -90,7 +90,9 @@ def test_the_threshold_may_be_asked_for() -> None:
     assert GENERATION.calibrate(raw, truth, (), fixed)[0] == {"least": 0.4}
     half = CONFIG.model_copy(update={"serving": ServingConfig(abstain_for=0.5)})
     assert GENERATION.calibrate(raw, truth, (), half)[0] == {"least": 0.81}
-    assert GENERATION.calibrate(raw[:5], truth[:5], (), CONFIG)[0] == {}
+    assert GENERATION.calibrate(raw[:5], truth[:5], (), CONFIG)[0] == {"least": 0.25}
+    silent = objects([Written("yes")] * 20)  # of a model that cannot say how sure it is
+    assert GENERATION.calibrate(silent, truth, (), CONFIG)[0] == {}
 
 
 def test_two_versions_are_compared_row_by_row() -> None:

@@ -14,6 +14,7 @@ import feilun
 from feilun import messages
 from feilun.api.admin import router as admin
 from feilun.api.billing import router as billing
+from feilun.api.chat import router as chat
 from feilun.api.context import Api
 from feilun.api.door import Door
 from feilun.api.errors import BadRequest, MethodNotAllowed, RouteNotFound, error_body, error_headers
@@ -44,7 +45,7 @@ def create_app(service: Service, security: Security | None = None) -> Door:
         async with api.running():
             yield
 
-    routers = [customers, billing, openai, searching, inference_protocol, internal, pages]
+    routers = [customers, billing, openai, chat, searching, inference_protocol, internal, pages]
     if api.security.admin and api.security.admin_address is None:
         routers.append(admin)
     return Door(api, _routed(api, routers, lifespan))

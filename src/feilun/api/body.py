@@ -149,7 +149,7 @@ def plain(body: bytes) -> bytes:
     return _HALF.sub(lambda found: found["sound"] or rb"\ufffd", body, 2 * _MOST_HALVES)
 
 
-_UNKNOWN = re.compile(r"Object contains unknown field `(.*)`", re.DOTALL)
+_UNKNOWN = re.compile(r"Object contains unknown field `(.*?)`( - at `\$.*`)?$", re.DOTALL)
 _MISSING = re.compile(r"Object missing required field `(.*)`")
 _TYPE = re.compile(r"Expected `(.*?)`, got `(.*?)`")
 _AT = re.compile(r" - at `\$\.?(.*)`$", re.DOTALL)

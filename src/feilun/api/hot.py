@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from functools import partial
 
+from feilun.api.chat import complete
 from feilun.api.idempotency import Handler
 from feilun.api.inference_protocol import infer
 from feilun.api.openai import embed
@@ -21,6 +22,7 @@ _PATHS: dict[str, Handler] = {
     "/v1/embeddings": embed,
     "/v1/rerank": rerank,
     "/v1/search": search,
+    "/v1/chat/completions": complete,
 }
 _INFER = re.compile(r"/v2/models/([^/]+)(?:/versions/([^/]+))?/infer")
 

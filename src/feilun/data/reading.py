@@ -155,7 +155,7 @@ class Reading:
                 raw = _rewritten(raw, written.get(column))
                 if not self.task.open_columns:  # which reads its cells itself
                     raw = _number(raw, column)
-            elif type(raw) is not str and isinstance(raw, (dict, list)):
+            elif not self.task.nested and type(raw) is not str and isinstance(raw, (dict, list)):
                 raise InvalidData("data.nested", column=column)
             return raw
 

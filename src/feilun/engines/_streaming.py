@@ -46,11 +46,15 @@ class StreamingEngine(InlineEngine):
     def count(self, text: str) -> int:
         """The tokens of a text."""
 
+    def asked(self, item: Item) -> int:
+        """The tokens that are read to answer `item`."""
+        return self.count(str(item))
+
     def most(self, request: EngineRequest) -> Mapping[str, int]:
         limit = self._limit(request.options)
         return {
             "inputs": len(request.items),
-            "tokens_in": sum(self.count(str(item)) for item in request.items),
+            "tokens_in": sum(self.asked(item) for item in request.items),
             "tokens_out": limit * len(request.items),
         }
 
@@ -76,7 +80,7 @@ class StreamingEngine(InlineEngine):
     async def _one(self, index: int, item: Item, request: EngineRequest) -> AsyncGenerator[Chunk]:
         """The tokens of one answer, then the answer."""
         limit = self._limit(request.options)
-        asked, written, seconds, text = self.count(str(item)), 0, 0.0, ""
+        asked, written, seconds, text = self.asked(item), 0, 0.0, ""
         output: Output = {}
         async with aclosing(self.write(item, request.options)) as pieces:
             while True:

@@ -28,6 +28,8 @@ _SHOWN = 300
 _GOOD = 0.5
 """chrF from which an answer counts as the right one where the threshold is set."""
 _FEWEST = 10
+_UNMEASURED = 0.25
+"""How sure a model has to be where there are too few validation rows to measure it by."""
 
 
 class Written(NamedTuple):
@@ -162,8 +164,10 @@ class Generation(Family):
         sure = np.array([np.nan if one.sure is None else one.sure for one in raw])
         if serving.abstain_below and serving.abstain_for is None:
             return {"least": serving.abstain_below}, []
-        if len(sure) < _FEWEST or not np.isfinite(sure).all():
+        if not len(sure) or not np.isfinite(sure).all():
             return {}, []
+        if len(sure) < _FEWEST:
+            return {"least": _UNMEASURED}, []
         right = np.array(
             [chrf(true, one.text) >= _GOOD for true, one in zip(truth, raw, strict=True)]
         )

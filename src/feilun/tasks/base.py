@@ -138,6 +138,8 @@ class TaskBase(ABC):
     split_by: ClassVar[Literal["series"] | None] = None
     """How rows are always divided, whatever ``[data] split_by`` says: ``series``: of each series,
     as `ordered` names them, the newest rows judge. None: as the settings say."""
+    nested: ClassVar[bool] = False
+    """Whether a cell of an input may be a list or a mapping, which `check` understands."""
     label_aliases: ClassVar[tuple[str, ...]] = ()
     recurring: ClassVar[bool] = False
     """Whether the same input comes back and is then to be answered otherwise, like a customer who
@@ -251,6 +253,11 @@ class TaskBase(ABC):
         """A checked item as a row keeps it: what a caller wanted of the answer alone (how many
         items) is no part of it. Default: the item."""
         return item
+
+    def conversation(self, messages: Sequence[Mapping[str, Any]]) -> Item | None:
+        """The item that the `messages` of a conversation are, for a task that answers them; None
+        for every other. Raises `InvalidData` naming the message that is at fault."""
+        return None
 
     def accept(self, item: Item) -> Item:
         """As `check`, without what encoding the item finds by itself: for whoever encodes it next.

@@ -1,0 +1,113 @@
+"""The answer whose questions, and whose own words, are nearest to what is asked; answered inline.
+
+An answer is one document: all that was asked for it in the training rows, and the answer itself.
+BM25 says how much of what is asked stands in it, weighed by how rare the words are: from 0 to 1,
+and 1 for a question that is known as it is.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from feilun.engines._index import Documents, Index, best, terms
+from feilun.engines._streaming import StreamingEngine
+from feilun.engines.card import Card
+from feilun.errors import CorruptArtifact
+from feilun.families.generation import Written, objects
+from feilun.messages import Language, t
+from feilun.tasks import _messages, _sequence
+from feilun.types import Item, Output
+
+__all__ = ["ANSWERS", "CONVERTS", "FORMATS", "PLACES", "QUESTIONS", "MemoryEngine", "load"]
+
+FORMATS = ("memory",)
+CONVERTS = False
+"""A version is served as it was trained: it is its own and only variant."""
+QUESTIONS = "questions.arrow"
+ANSWERS = "answers.arrow"
+PLACES = "places.safetensors"
+"""Which answer each question has, int32."""
+
+_HAN = re.compile("[\u3400-\u9fff]")
+_WORD = re.compile(r"\w+")
+
+
+class MemoryEngine(StreamingEngine):
+    """Answers from a `memory` version. A token is a word or a sign, and a character of a script
+    without spaces."""
+
+    name = "memory"
+
+    def __init__(self, folder: Path, card: Card) -> None:
+        super().__init__(card)
+        self._index = Index.read(folder)
+        self._answers = Documents(folder / ANSWERS)
+        questions, places = Documents(folder / QUESTIONS), _places(folder / PLACES)
+        if self._index.size != len(self._answers) or len(questions) != len(places):
+            raise CorruptArtifact("engines.bad_weights", file=folder / ANSWERS, reason="rows")
+        known = zip(map(_plain, questions), places.tolist(), strict=True)
+        self._known = {question: place for question, place in known if question}
+        self._otherwise = str(card.schema.settings.get("no_answer", ""))
+        said = (self.count(text) for text in (*self._answers, *map(self._unknown, ("?", "？好"))))
+        self.longest = max(said, default=1)
+
+    def raw(self, items: Sequence[Item]) -> np.ndarray:
+        return objects([self._nearest(_messages.question(str(item))) for item in items])
+
+    async def write(self, item: Item, options: Mapping[str, Any]) -> AsyncGenerator[str | Output]:
+        output = self._decode(self.raw([item]), True)[0]
+        text, begin = self._task.family.text(output), 0
+        ends = [end for _, end in _sequence.tokens(text)]
+        for end in [*ends[:-1], len(text)]:
+            yield text[begin:end]
+            begin = end
+        yield output
+
+    def count(self, text: str) -> int:
+        return len(_sequence.tokens(text)) or 1
+
+    def asked(self, item: Item) -> int:
+        return sum(self.count(one.content) for one in _messages.messages_of(str(item)))
+
+    def _nearest(self, question: str) -> Written:
+        otherwise = self._unknown(question)
+        known = self._known.get(_plain(question))
+        if known is not None:
+            return Written(self._answers[known], 1.0, otherwise)
+        scores = self._index.search(terms(question))
+        nearest = best(scores, 1)
+        if not len(nearest):
+            return Written(otherwise, 0.0, otherwise)
+        place = int(nearest[0])
+        return Written(self._answers[place], min(1.0, float(scores[place])), otherwise)
+
+    def _unknown(self, question: str) -> str:
+        """What is said where no answer is known."""
+        lang: Language = "zh" if _HAN.search(question) else "en"
+        return self._otherwise or t("engines.no_answer", lang)
+
+
+def load(folder: Path, card: Card, *, streams: int | None, threads: int | None) -> MemoryEngine:
+    """Opens a `memory` version; it answers in its caller's thread, so it takes no streams."""
+    return MemoryEngine(folder, card)
+
+
+def _places(file: Path) -> np.ndarray:
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    try:
+        return load_file(file)["places"]
+    except (OSError, KeyError, SafetensorError) as error:
+        raise CorruptArtifact("engines.bad_weights", file=file, reason=repr(error)) from None
+
+
+def _plain(question: str) -> str:
+    """A question but for case, width, punctuation and space."""
+    return " ".join(_WORD.findall(unicodedata.normalize("NFKC", question).casefold()))

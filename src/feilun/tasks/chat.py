@@ -1,0 +1,192 @@
+"""Answers questions and carries on conversations, as it was shown by examples."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+
+from feilun.errors import InvalidData
+from feilun.families.generation import GENERATION
+from feilun.tasks import _messages, _ngrams, _noise_text, _recognise, _text, _text_models
+from feilun.tasks._noise import Disturbance
+from feilun.tasks.base import (
+    Column,
+    Features,
+    Processor,
+    RowReader,
+    TaskBase,
+    TaskSettings,
+)
+from feilun.types import ColumnSample, Example, Item, Roles, Schema
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["Settings", "Task"]
+
+_LISTS = ("messages", "conversations", "conversation", "dialogue", "dialog", "对话", "会话")
+_QUESTIONS = (
+    "prompt", "instruction", "question", "query", "user", "human", "text", "input", "title",
+    "问题", "指令", "提问", "用户", "标准问题", "问",
+)  # fmt: skip
+_ANSWERS = (
+    "completion", "response", "answer", "output", "assistant", "reply", "target", "label",
+    "chosen", "solution", "答案", "回答", "回复", "输出", "标准答案", "答",
+)  # fmt: skip
+_FURTHER = ("input", "context", "输入", "背景")
+_SYSTEM = ("system", "system_prompt", "系统")
+_HISTORY = ("history", "历史")
+
+
+class Settings(TaskSettings):
+    """The ``[task]`` table of a project that answers questions."""
+
+    no_answer: str = Field(
+        "",
+        max_length=1000,
+        description="what is said where no answer is known; empty: a sentence in the language of"
+        " the question",
+    )
+    max_length: int = Field(
+        1024, ge=8, le=131_072, description="tokens of a conversation that a model reads"
+    )
+    feature_bits: int = Field(
+        18,
+        ge=10,
+        le=24,
+        description="drift and review hash n-grams into 2 to this power columns",
+    )
+
+
+class Task(TaskBase):
+    """Answers questions and carries on conversations, as examples have shown it.
+
+    The input is a question, or the messages of a conversation that ends with one; the answer is a
+    text. Files hold messages (OpenAI), conversations (ShareGPT), instructions (Alpaca), or a column
+    of questions and one of answers. Of a conversation with several answers each is a row: what was
+    said before it is what it answers.
+    """
+
+    summary = "tasks.chat"
+    Settings = Settings
+    family = GENERATION
+    nested = True
+    columns = (Column("messages", "text", (*_LISTS[1:], *_QUESTIONS)),)
+    label_aliases = _ANSWERS
+    examples = (
+        Example("1", "When do you open?", "From nine to six, Monday to Saturday."),
+        Example("2", "Can I return shoes that I have worn?", "No, only unworn ones."),
+        Example("3", "运费是多少？", "满 99 元包邮，不足 99 元收 8 元。"),
+    )
+
+    def recognise(self, columns: Sequence[ColumnSample]) -> Roles:
+        """A column of messages is input and label at once; else both are found by their usual
+        names, and a question without one by the longest texts."""
+        lists = [one for one in columns if any(map(_messages.listed, one.values))]
+        if lists:
+            held = _recognise.named(lists, (self.columns[0].name, *_LISTS)) or lists[0].name
+            label = _recognise.named([one for one in columns if one.name != held], _ANSWERS)
+            return self._beside(columns, held, label or held)
+        # Alpaca's input says more about its instruction.
+        rest = [one for one in columns if _recognise.named([one], _ANSWERS) is None]
+        name = _recognise.named(rest, (self.columns[0].name, *_LISTS, *_QUESTIONS))
+        if name is not None:
+            return self._beside(columns, name, _recognise.named(columns, _ANSWERS))
+        found = _recognise.roles(columns, self.columns[0], _ANSWERS)
+        return self._beside(columns, found.inputs["messages"], found.label)
+
+    def _beside(self, columns: Sequence[ColumnSample], name: str, label: str | None) -> Roles:
+        rest = [one for one in columns if one.name not in (name, label)]
+        return Roles(
+            {"messages": name},
+            label,
+            id=_recognise.named(rest, _recognise.ID),
+            group=_recognise.named(rest, _recognise.GROUP),
+        )
+
+    def reader(self, samples: Sequence[ColumnSample]) -> RowReader | None:
+        """See the class."""
+        further, system, history = (
+            _recognise.named(samples, names) for names in (_FURTHER, _SYSTEM, _HISTORY)
+        )
+
+        def rows(item: Any, raw: Any, values: Mapping[str, Any]) -> Sequence[tuple[Item, Any]]:
+            messages = _messages.listed(item)
+            if messages is not None:
+                return _turns(messages, raw)
+            said = [values.get(name) if name else None for name in (further, system, history)]
+            return _instruction(item, raw, *said)
+
+        return rows
+
+    def check(self, item: Item) -> Item:
+        """A text, messages or their JSON; see `_messages.canonical`."""
+        return _messages.canonical(item, self.columns[0].name)
+
+    def conversation(self, messages: Sequence[Mapping[str, Any]]) -> Item | None:
+        """See `_messages`."""
+        return _messages.write(_messages.asked(_messages.read(messages)))
+
+    def input_schema(self) -> dict[str, Any]:
+        """A question, or the JSON of messages; also in an object with the one column."""
+        return _text.input_schema(self.columns[0].name)
+
+    def processor(self, folder: Path | str | None, settings: Mapping[str, Any]) -> Processor:
+        """The tokenizer of `folder`."""
+        return _text.TextProcessor.read(folder, Settings(**settings).max_length)
+
+    def features(
+        self, settings: Mapping[str, Any], state: Mapping[str, Any] | None = None
+    ) -> Features:
+        """Hashed counts of character and word n-grams, by which conversations are compared."""
+        return _ngrams.NGrams(Settings(**settings).feature_bits)
+
+    def disturbances(self) -> Mapping[str, Disturbance]:
+        """Slips of the keyboard, case, width, script, punctuation, spaces."""
+        return _noise_text.disturbances()
+
+    def load(self, base: Path | str | None, schema: Schema) -> torch.nn.Module:
+        """No method trains a language model yet. Raises `InvalidData`."""
+        raise InvalidData("tasks.no_language_model", task=self.name)
+
+    def encoder(self, base: Path) -> torch.nn.Module:
+        """The mean over the tokens that are not padding."""
+        return _text_models.encoder(base)
+
+
+def _turns(messages: list[Any], raw: Any) -> list[tuple[Item, Any]]:
+    """A row for each answer in a conversation; one that ends with a question takes its answer from
+    the label's own cell."""
+    said = _messages.read(messages)
+    if said and said[-1].role == "user" and isinstance(raw, str) and _messages.listed(raw) is None:
+        return [(_messages.write(said), raw)]
+    found: list[tuple[Item, Any]] = [
+        (_messages.write(_messages.asked(said[:place])), one.content)
+        for place, one in enumerate(said)
+        if one.role == "assistant" and place and said[place - 1].role == "user"
+    ]
+    if not found:
+        raise InvalidData("chat.nothing_answered", param="messages")
+    return found
+
+
+def _instruction(
+    item: Any, raw: Any, further: Any, system: Any, history: Any
+) -> list[tuple[Item, Any]]:
+    """One row: an instruction with what it is about, after what was said before."""
+    if not isinstance(item, str) or not item.strip():
+        return [(item, raw)]
+    asked = f"{item}\n\n{further}" if _is_more(further, item) else item
+    said = [_messages.Message("system", system)] if _is_more(system, "") else []
+    for pair in history if isinstance(history, list) else ():
+        if isinstance(pair, list | tuple) and len(pair) == 2:
+            user, answer = map(str, pair)
+            said += [_messages.Message("user", user), _messages.Message("assistant", answer)]
+    return [(_messages.write([*said, _messages.Message("user", asked)]), raw)]
+
+
+def _is_more(value: Any, than: str) -> bool:
+    return isinstance(value, str) and bool(value.strip()) and value != than
