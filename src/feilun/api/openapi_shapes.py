@@ -14,7 +14,6 @@ BODIES = {
     "/v1/embeddings": "EmbeddingsBody",
     "/v1/rerank": "RerankBody",
     "/v1/search": "SearchBody",
-        },
     "/v1/chat/completions": "ChatBody",
     "/v2/models/{model}/infer": "InferBody",
     "/v2/models/{model}/versions/{version}/infer": "InferBody",

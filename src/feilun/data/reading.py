@@ -86,13 +86,16 @@ class Reading:
                 yield BadRow(row.number, error.code, error.params, values)
                 continue
             own = _text(values.get(roles.id)) if roles.id else named(values)
+            group = _text(values.get(roles.group)) if roles.group else ""
+            if len(read) > 1:  # what one row says stands in one split
+                group = group or f"{name}:{row.number}"
             for item, label, place in read:
                 yield Example(
                     own,
                     item,
                     label,
                     split,
-                    place[0] if place else _text(values.get(roles.group)) if roles.group else "",
+                    place[0] if place else group,
                     _text(values.get(roles.subject)) if roles.subject else "",
                     name,
                     place[1] if place else when,

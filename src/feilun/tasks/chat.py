@@ -39,6 +39,7 @@ _ANSWERS = (
 _FURTHER = ("input", "context", "输入", "背景")
 _SYSTEM = ("system", "system_prompt", "系统")
 _HISTORY = ("history", "历史")
+_LONGEST = 1024  # tokens of a conversation that a model reads
 
 
 class Settings(TaskSettings):
@@ -49,9 +50,6 @@ class Settings(TaskSettings):
         max_length=1000,
         description="what is said where no answer is known; empty: a sentence in the language of"
         " the question",
-    )
-    max_length: int = Field(
-        1024, ge=8, le=131_072, description="tokens of a conversation that a model reads"
     )
     feature_bits: int = Field(
         18,
@@ -136,7 +134,7 @@ class Task(TaskBase):
 
     def processor(self, folder: Path | str | None, settings: Mapping[str, Any]) -> Processor:
         """The tokenizer of `folder`."""
-        return _text.TextProcessor.read(folder, Settings(**settings).max_length)
+        return _text.TextProcessor.read(folder, _LONGEST)
 
     def features(
         self, settings: Mapping[str, Any], state: Mapping[str, Any] | None = None
