@@ -15,6 +15,7 @@ from feilun.tasks import _messages
 from feilun.tasks import base as tasks
 
 CHAT = tasks.get("chat")
+ROLES = ("user", "assistant")
 
 
 def _read(path: Path, rows: list[Any], **columns: str) -> list[Any]:
@@ -49,6 +50,16 @@ def test_messages_of_openai(tmp_path: Path) -> None:
     assert found[3:5] == ["chat.nothing_answered"] * 2
     assert found[5:7] == ["chat.bad_role", "chat.nothing_said"]
     assert len(found) == 8
+
+
+def test_the_turns_of_a_conversation_stay_together(tmp_path: Path) -> None:
+    """Later turns repeat earlier ones: divided, the test rows would be known."""
+    talk = [{"role": role, "content": f"{role} {n}"} for n in (1, 2) for role in ROLES]
+    path = tmp_path / "chat.jsonl"
+    path.write_text(f"{json.dumps({'messages': talk})}\n" * 2, "utf-8")
+    (reading,) = open_readings(Source(path), CHAT)
+    groups = [one.group for one in reading if not isinstance(one, BadRow)]
+    assert groups[0] == groups[1] != groups[2] == groups[3]
 
 
 def test_conversations_of_sharegpt(tmp_path: Path) -> None:

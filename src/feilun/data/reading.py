@@ -87,7 +87,7 @@ class Reading:
                 continue
             own = _text(values.get(roles.id)) if roles.id else named(values)
             group = _text(values.get(roles.group)) if roles.group else ""
-            if len(read) > 1:  # what one row says stands in one split
+            if len(read) > 1 and self.task.undivided:
                 group = group or f"{name}:{row.number}"
             for item, label, place in read:
                 yield Example(

@@ -138,6 +138,9 @@ class TaskBase(ABC):
     split_by: ClassVar[Literal["series"] | None] = None
     """How rows are always divided, whatever ``[data] split_by`` says: ``series``: of each series,
     as `ordered` names them, the newest rows judge. None: as the settings say."""
+    undivided: ClassVar[bool] = False
+    """Whether rows that one row of a file stands for (see `reader`) stay in one split, because the
+    later ones repeat the earlier."""
     nested: ClassVar[bool] = False
     """Whether a cell of an input may be a list or a mapping, which `check` understands."""
     label_aliases: ClassVar[tuple[str, ...]] = ()

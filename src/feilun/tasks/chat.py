@@ -71,7 +71,7 @@ class Task(TaskBase):
     summary = "tasks.chat"
     Settings = Settings
     family = GENERATION
-    nested = True
+    nested = undivided = True
     columns = (Column("messages", "text", (*_LISTS[1:], *_QUESTIONS)),)
     label_aliases = _ANSWERS
     examples = (
