@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -105,6 +106,10 @@ def test_a_call_a_click_and_an_update(project: Project) -> None:
                 item = one["outputs"][0]["items"][1]["item"]
                 said = {"prediction_id": one["id"], "index": 0, "label": item}
                 assert http.post("/v1/feedback", json=said).status_code == 200
+            tensor = {"name": "user", "datatype": "BYTES", "shape": [2], "data": ["3", "nobody"]}
+            inferred = http.post("/v2/models/drinks/infer", json={"inputs": [tensor]}).json()
+            (output,) = inferred["outputs"]
+            assert [json.loads(one)["basis"] for one in output["data"]] == ["history", "popularity"]
             document = http.get("/openapi.json").json()
             assert "RecommendationOutput" in document["components"]["schemas"]
     turned = project.update()
