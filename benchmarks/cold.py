@@ -21,7 +21,7 @@ from typing import Any
 
 import httpx
 
-from feilun.demo.reviews import write
+from feilun.demo.tasks.text_classification import write
 
 
 def feilun(*words: str, cwd: Path) -> Any:

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from feilun.demo.reviews import write
+from feilun.demo.tasks.text_classification import write
 from feilun.store.dataset import Dataset, DatasetWriter
 from feilun.tasks import base as tasks
 from feilun.training.bases import starters

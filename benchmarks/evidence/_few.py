@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from feilun.demo import reviews
+from feilun.demo.tasks import text_classification as reviews
 from feilun.engines.base import open_engine
 from feilun.store.dataset import DatasetWriter
 from feilun.training.bases import starters

@@ -22,7 +22,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from feilun.demo import reviews
+from feilun.demo.tasks import text_classification as reviews
 
 ROWS = "10000,100000,1000000"
 STAGES = ("read", "scan", "near", "sample", "fits", "findings", "examples")

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from feilun.demo import reviews
+from feilun.demo.tasks import text_classification as reviews
 from feilun.engines.linear import weigh
 from feilun.families.classes.calibration import fit_temperature
 from feilun.families.classes.probabilities import softmax

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from feilun.config import load_settings
-from feilun.demo import reviews
+from feilun.demo.tasks import text_classification as reviews
 from feilun.engines import explain as explaining
 from feilun.engines.base import Engine, open_engine
 from feilun.engines.torch import load_module

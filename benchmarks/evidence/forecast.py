@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from feilun.demo import reviews
+from feilun.demo.tasks import text_classification as reviews
 from feilun.engines.linear import pick, weigh
 from feilun.evaluation.forecast import Forecast, Point, forecast
 from feilun.tasks._ngrams import NGrams

@@ -22,7 +22,7 @@ import numpy as np
 
 from feilun.data.audit import suspects
 from feilun.data.near import groups
-from feilun.demo import reviews
+from feilun.demo.tasks import text_classification as reviews
 from feilun.tasks.base import get
 from feilun.training import folds
 from feilun.types import Item

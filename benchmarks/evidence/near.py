@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from feilun.data.near import groups
-from feilun.demo import reviews
+from feilun.demo.tasks import text_classification as reviews
 
 SEED = 0
 BASES = 1000

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from feilun.config import load_settings
-from feilun.demo import reviews
+from feilun.demo.tasks import text_classification as reviews
 from feilun.engines.base import open_engine
 from feilun.metrics.intervals import wilson
 from feilun.store.dataset import Dataset, DatasetWriter

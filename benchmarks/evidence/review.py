@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from feilun.demo import reviews
+from feilun.demo.tasks import text_classification as reviews
 from feilun.engines.linear import weigh
 from feilun.families.classes.calibration import fit_temperature
 from feilun.feedback.novelty import sketch

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import feilun
 from feilun import messages
-from feilun.demo import reviews
+from feilun.demo.tasks import text_classification as reviews
 from feilun.project.project import Project
 
 LOOKED_FOR = {"en": "other", "zh": "差评"}

@@ -1,4 +1,5 @@
-"""Finds tasks, methods and engines by their file's name, or by entry point, without importing them.
+"""Finds tasks, methods, engines and demonstrations by their file's name, or by entry point, without
+importing them.
 
 A kind is a package whose files each hold one member: ``feilun/tasks/text_classification.py`` is
 the task ``text-classification``. Files whose name begins with an underscore, and ``base.py``,
@@ -26,11 +27,13 @@ _PACKAGES: dict[Kind, str] = {
     "tasks": "feilun.tasks",
     "methods": "feilun.training.methods",
     "engines": "feilun.engines",
+    "demos": "feilun.demo.tasks",
 }
 _ROOM_FILES = {
     "tasks": frozenset({"base"}),
     "methods": frozenset({"base"}),
     "engines": frozenset({"base", "card", "batching", "array", "explain"}),
+    "demos": frozenset(),
 }
 
 
@@ -64,7 +67,7 @@ def _add(found: dict[str, _Member], kind: Kind, name: str, module: str) -> None:
 
 
 def names(kind: Kind) -> list[str]:
-    """The names of all members of `kind` (``tasks``, ``methods``, ``engines``), sorted.
+    """The names of all members of `kind` (``tasks``, ``methods``, ``engines``, ``demos``), sorted.
 
     Raises `EnvironmentProblem` when two modules claim one name.
     """

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import csv
+import itertools
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from feilun import registry
 from feilun.demo import tell
-from feilun.demo.reviews import Reviews
+from feilun.demo.sample import Sample, prepare
 from feilun.errors import Conflict
 from feilun.project import Workspace
 from feilun.store.dataset import Dataset
+from feilun.tasks import base
+from feilun.training.settings import methods_for
 from helpers.rows import reviews, write_reviews
 
 MARKER = "zanzibar-quince-4711"
@@ -31,7 +36,8 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, obje
         csv.writer(stream).writerows([head, *testing[5:10], *rows, *testing[:5]])
     with (files / "testing.csv").open("w", encoding="utf-8", newline="") as stream:
         csv.writer(stream).writerows([("review", "score"), *testing])
-    source = Reviews(training, files / "testing.csv", "reviews", "review", "score")
+    columns = {"text": "review", "label": "score"}
+    source = Sample(training, files / "testing.csv", "reviews", columns, traffic=300)
     folder = tmp_path_factory.mktemp("demo") / "demo"
     said: list[str] = []
     story = tell(
@@ -42,8 +48,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, obje
         report=lambda progress: None,
         method="linear",
         port=0,
-        reviews=source,
-        traffic=300,
+        sample=source,
     )
     story.stop()
     return folder, story.to_json(), said
@@ -57,8 +62,10 @@ def test_the_story_is_told_to_its_end(
     assert isinstance(closing, dict)
     assert [row["method"] for row in closing["rows"]] == ["linear", "linear"]
     assert closing["tested"] == 60
+    assert closing["metric"] == "accuracy"
+    assert 0.4 < closing["floor"] < 0.7
     for row in closing["rows"]:
-        assert row["accuracy"]["low"] < row["accuracy"]["value"] < row["accuracy"]["high"]
+        assert row["score"]["low"] < row["score"]["value"] < row["score"]["high"]
         assert row["cost_per_1000"] > 0
     assert story["failures_while_training"] == 0
     assert story["first_answer_seconds"] > 0  # type: ignore[operator]
@@ -84,6 +91,66 @@ def test_no_row_of_the_testing_file_gets_in(
     for file in (folder / ".feilun").rglob("*"):
         if file.is_file() and file.suffix in {".db", ".jsonl", ".json"}:
             assert MARKER.encode() not in file.read_bytes(), file
+
+
+def _small(task: str, folder: Path) -> Sample:
+    """The demonstration of `task` with a part of its rows."""
+    found = prepare(task, folder, "en")
+    for file, rows in ((found.training, 1300), (found.testing, 60)):
+        with file.open(encoding="utf-8", newline="") as stream:
+            kept = list(itertools.islice(csv.reader(stream), rows + 1))
+        with file.open("w", encoding="utf-8", newline="") as stream:
+            csv.writer(stream).writerows(kept)
+    return replace(found, traffic=60)
+
+
+@pytest.mark.parametrize(
+    "task",
+    [
+        pytest.param(task, marks=() if task == "text-tagging" else pytest.mark.slow)
+        for task in registry.names("demos")
+    ],
+)
+def test_every_task_that_has_one_is_shown(task: str, tmp_path: Path) -> None:
+    sample = _small(task, tmp_path / "files")
+    said: list[str] = []
+    story = tell(
+        tmp_path / "demo",
+        "en",
+        show=lambda result: None,
+        say=said.append,
+        report=lambda progress: None,
+        method=methods_for(base.get(task))[0],
+        port=0,
+        sample=sample,
+    )
+    story.stop()
+    told = story.to_json()
+    closing = told["closing"]
+    assert closing["metric"] == base.get(task).primary
+    assert closing["rows"]
+    assert all(row["score"] is not None for row in closing["rows"])
+    assert told["answers_while_training"] > 0
+    assert told["failures_while_training"] == 0
+    assert any("60 rows" in line for line in said)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", registry.names("demos"))
+def test_the_whole_of_it_ends(task: str, tmp_path: Path) -> None:
+    story = tell(
+        tmp_path / "demo",
+        "en",
+        show=lambda result: None,
+        say=lambda line: None,
+        report=lambda progress: None,
+        port=0,
+        task=task,
+    )
+    story.stop()
+    told = story.to_json()
+    assert told["failures_while_training"] == 0
+    assert told["closing"]["rows"]
 
 
 def test_a_folder_of_somebody_else_is_left_alone(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from feilun.demo.traffic import send
+from feilun.families.classes import CLASSES
 
 
 class _Api(BaseHTTPRequestHandler):
@@ -52,8 +53,9 @@ def address() -> Iterator[str]:
 
 def test_feedback_that_is_refused_is_counted(address: str) -> None:
     rows = [(f"text {n}", "bad" if n % 2 else "great") for n in range(40)]
-    sent = send(address, ["fl_x"], "r", rows, lambda done: None, diligence=1.0)
+    sent = send(address, ["fl_x"], "r", rows, lambda done: None, CLASSES, diligence=1.0)
     assert (sent.rows, sent.right, sent.failed) == (40, 20, 0)
+    assert len(sent.answers) == 40
     assert sent.lost == _Api.said - sent.corrected - sent.confirmed
     assert 8 <= sent.lost <= 12
     assert sent.corrected + sent.confirmed + sent.lost >= 20

@@ -308,3 +308,29 @@ def test_a_tag_that_no_row_has_is_unlikely() -> None:
     marks[:20, 0] = 1
     fitted = one_vs_rest.fit(rows, marks, strengths=(1.0,))
     assert (rows @ fitted.coef[1] + fitted.intercept[1]).max() < -2
+
+
+def test_tags_that_are_called_otherwise() -> None:
+    names = {"late": "delay", "slow": "delay"}
+    assert TAGS.relabelled('["late","slow","torn"]', names) == '["delay","torn"]'
+    assert TAGS.relabelled('["late"]', {}, ("late",)) == "[]"
+    answers = Answers("a@1", "linear", ("late", "slow", "torn"), _raw([0.3, 0.4, 0.6]),
+                      {"threshold": 0.5, "thresholds": {"late": 0.2}})  # fmt: skip
+    one = TAGS.renamed(answers, ("delay", "delay", "torn"))
+    (output,) = TAGS.decoder(Schema(TASK.name, one.labels, {}), one.point)(one.raw, False)
+    assert TAGS.said(output) == '["delay","torn"]'
+    assert TAGS.renamed(answers, answers.labels) is answers
+
+
+def test_what_the_tags_of_all_rows_show() -> None:
+    tally = TAGS.tally()
+    tally.add('["a","b","shop"]', 30)
+    tally.add('["c","shop"]', 25)
+    tally.add('["rare","shop"]', 3)
+    found = {one.code: one for one in tally.findings()}
+    assert found["tags_together"].params["pairs"] == ["a = b"]
+    assert found["tags_everywhere"].params["labels"] == ["shop"]
+    assert found["rare_tags"].params["hopeless"] == 1
+    assert found["rare_tags"].params["labels"][0] == "rare (3)"
+    codes = [code for code, _ in TAGS.notices({"train": {'["a","b"]': 9, "[]": 1}})]
+    assert codes == ["tags.always_together"]

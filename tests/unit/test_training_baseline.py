@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from feilun.demo import reviews
+from feilun.demo.tasks import text_classification as reviews
 from feilun.engines.base import open_engine
 from feilun.engines.linear import weigh
 from feilun.tasks._images import PixelFeatures

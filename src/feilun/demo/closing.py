@@ -9,23 +9,25 @@ from pathlib import Path
 from typing import Any
 
 from feilun.messages import t
+from feilun.metrics.comparison import values
 from feilun.project import Project
-from feilun.project.results import percent, size
+from feilun.project.results import scored, size
+from feilun.render import wording
 from feilun.table import Result, Table
-from feilun.types import Progress
+from feilun.types import Example, Progress
 
 __all__ = ["Closing", "VersionRow", "closing"]
 
 
 @dataclass(frozen=True)
 class VersionRow:
-    """One version: accuracy with interval on the unseen rows, milliseconds of one answer, bytes on
+    """One version: its score with interval on the unseen rows, milliseconds of one answer, bytes on
     disk, and what 1,000 answers cost at the machine's price an hour."""
 
     version: str
     method: str
     variant: str | None
-    accuracy: dict[str, float]
+    score: dict[str, float] | None
     latency_ms: float
     bytes: int
     cost_per_1000: float
@@ -35,21 +37,23 @@ class VersionRow:
 
 @dataclass(frozen=True)
 class Closing(Result):
-    """The table, and the share of the most frequent label: what no model at all would score."""
+    """The table of scores by `metric`, and what the best constant answer scores, where the family
+    has such a thing: the `floor` under any model."""
 
     rows: Sequence[VersionRow]
     tested: int
-    floor: float
+    metric: str
+    floor: float | None
     machine_per_hour: float
 
     def tables(self) -> Sequence[Table]:
-        head = ("version", "method", "variant", "accuracy", "latency", "size", "cost_1000")
+        head = ("version", "method", "variant", "", "latency", "size", "cost_1000")
         shown = [
             [
                 row.version + (f" ({t('project.state_live')})" if row.live else ""),
                 row.method,
                 row.variant or "–",
-                percent(row.accuracy),
+                scored(self.metric, row.score),
                 f"{row.latency_ms:.1f} ms",
                 size(row.bytes),
                 f"{_money(row.cost_per_1000)} {row.currency}",
@@ -57,11 +61,12 @@ class Closing(Result):
             for row in self.rows
         ]
         currency = self.rows[0].currency if self.rows else ""
-        notes = [
-            t("demo.floor", share=100 * self.floor),
-            t("demo.cost_note", price=self.machine_per_hour, currency=currency),
-        ]
-        columns = [t(f"project.{name}") for name in head]
+        notes = [t("demo.cost_note", price=self.machine_per_hour, currency=currency)]
+        if self.floor is not None:
+            notes.insert(0, t("demo.floor", value=wording.level(self.metric, self.floor)))
+        name = wording.metric_name(self.metric)
+        name += ", %" if wording.is_share(self.metric) else ""
+        columns = [t(f"project.{one}") if one else name for one in head]
         return (Table(t("demo.closing", rows=self.tested), columns, shown, notes),)
 
 
@@ -72,14 +77,11 @@ def _money(amount: float) -> str:
 
 
 def closing(
-    project: Project, testing: Path, label: str, report: Callable[[Progress], None]
+    project: Project, testing: Path, examples: Sequence[Example], report: Callable[[Progress], None]
 ) -> Closing:
-    """Evaluates every version of `project` on `testing`, in this process: no row of it passes
-    through the API, whose log feeds later versions."""
-    import csv
-    from collections import Counter
-
-    serving = project.config().serving
+    """Evaluates every version of `project` on `testing`, whose rows are `examples`, in this
+    process: no row of it passes through the API, whose log feeds later versions."""
+    serving, metric = project.config().serving, project.task.primary
     live = project.live
     rows: list[VersionRow] = []
     models = project.models()
@@ -88,15 +90,13 @@ def closing(
         measured: dict[str, Any] = dict(model.record.variants.get(model.record.variant or "", {}))
         if not measured:
             continue
-        scored = project.evaluate(model.id, on=testing)
-        accuracy = scored.metrics["accuracy"]
-        assert accuracy is not None
+        score = project.evaluate(model.id, on=testing).metrics[metric]
         rows.append(
             VersionRow(
                 version=model.id,
                 method=model.record.method,
                 variant=model.record.variant,
-                accuracy=dict(accuracy),
+                score=dict(score) if score else None,
                 latency_ms=measured["latency_ms"],
                 bytes=measured["bytes"],
                 cost_per_1000=serving.machine_per_hour / 3.6 / measured["throughput"],
@@ -105,7 +105,19 @@ def closing(
             )
         )
     report(Progress("closing", len(models), len(models)))
-    with testing.open(encoding="utf-8", newline="") as stream:
-        labels = Counter(row[label] for row in csv.DictReader(stream))
-    tested = labels.total()
-    return Closing(rows, tested, max(labels.values()) / tested, serving.machine_per_hour)
+    floor = _floor(project, examples, metric)
+    return Closing(rows, len(examples), metric, floor, serving.machine_per_hour)
+
+
+def _floor(project: Project, examples: Sequence[Example], metric: str) -> float | None:
+    context = project.scope.context()
+    data = context.store.catalog.latest_data(project.name)
+    assert data is not None
+    labels, family = context.dataset(data).schema.labels, project.task.family
+    constant = family.constant(data.counts.get("train", {}), labels, len(examples))
+    if constant is None:
+        return None
+    truth = family.truth([one.label for one in examples], labels)
+    known = family.known(truth)
+    measured = family.measured(truth[known], constant.raw[known], labels, constant.point)
+    return values(measured)[metric]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import csv
+import json
 import shutil
 import threading
 import time
@@ -13,17 +13,21 @@ from pathlib import Path
 from typing import Any
 
 from feilun.data.content import content_key
-from feilun.data.reading import content_keys
-from feilun.data.sources.base import Source
+from feilun.data.reading import content_keys, read
+from feilun.data.sources.base import Source, hold_out
 from feilun.demo.closing import Closing, closing
-from feilun.demo.reviews import TRAFFIC, Reviews, write
-from feilun.demo.traffic import Watch, send
-from feilun.errors import Conflict, EnvironmentProblem
+from feilun.demo.sample import Sample, prepare
+from feilun.demo.traffic import Sent, Watch, send
+from feilun.errors import Conflict, EnvironmentProblem, Refused
 from feilun.messages import t
+from feilun.metrics.comparison import values
 from feilun.project import Project, Workspace
+from feilun.render import wording
 from feilun.serving.process import temporary_server
 from feilun.table import Result
-from feilun.types import Item, Progress
+from feilun.tasks import base as tasks
+from feilun.tasks._questions import asked
+from feilun.types import Example, Item, Progress
 
 __all__ = ["Told", "tell"]
 
@@ -68,18 +72,20 @@ def tell(
     base: str | None = None,
     method: str = "auto",
     port: int = 8000,
-    reviews: Reviews | None = None,
-    traffic: int = TRAFFIC,
+    sample: Sample | None = None,
 ) -> Told:
-    """Turns the wheel in the new folder `folder` on reviews in `lang` (or on `reviews`), the last
-    `traffic` rows of the training file being tomorrow's customers. A folder of an earlier
-    demonstration is emptied first; any other is left alone with `Conflict`."""
+    """Turns the wheel in the new folder `folder` on real rows of `task`, texts in `lang` where
+    there are such (or on `sample`). A folder of an earlier demonstration is emptied first; any
+    other is left alone with `Conflict`."""
     begun = time.perf_counter()
     _empty(folder)
-    files = reviews or write(folder / "data", lang, task)
+    files = sample or prepare(task, folder / "data", lang)
     workspace = Workspace(folder)
     project = workspace.init(files.name, task=files.task, base=base)
-    later = _add(project, files, traffic, show, say, report)
+    with project.file.open("a", encoding="utf-8") as stream:
+        columns = "".join(f"{role} = {json.dumps(one)}\n" for role, one in files.columns.items())
+        stream.write(f"\n{files.settings}\n[data.columns]\n{columns}")
+    later, judging = _add(project, files, show, say, report)
 
     server = ExitStack()
     try:
@@ -102,6 +108,8 @@ def tell(
         finally:
             watch.stop()
         show(run)
+        if project.live is None:
+            raise Refused("demo.nothing_live", name=files.name, report=run.report)
         say(t("demo.watched", answers=watch.answers, failures=len(watch.failures)))
 
         sent = send(
@@ -110,13 +118,15 @@ def tell(
             files.name,
             later,
             lambda done: report(Progress("traffic", done, len(later), t("demo.rows"))),
+            project.task.family,
         )
+        metric, value = _live_score(project, sent)
         say(
             t(
                 "demo.traffic",
                 rows=sent.rows,
-                right=sent.right,
-                share=100 * sent.right / max(1, sent.rows),
+                metric=wording.metric_name(metric),
+                value=value,
                 corrected=sent.corrected,
                 confirmed=sent.confirmed,
                 failed=sent.failed,
@@ -126,8 +136,8 @@ def tell(
             say(t("demo.lost", lost=sent.lost))
         update = project.update(report=report)
         show(update)
-        say(t("demo.testing", rows=_count(files.testing)))
-        table = closing(project, files.testing, files.label, report)
+        say(t("demo.testing", rows=len(judging)))
+        table = closing(project, files.testing, judging, report)
         show(table)
     except BaseException:
         server.close()
@@ -177,48 +187,51 @@ def _empty(folder: Path) -> None:
 
 def _add(
     project: Project,
-    files: Reviews,
-    traffic: int,
+    files: Sample,
     show: Callable[[Result], None],
     say: Callable[[str], None],
     report: Callable[[Progress], None],
-) -> list[tuple[Item, str]]:
-    """Adds the training file without tomorrow's rows and without what the testing file holds too;
-    returns tomorrow's rows, cleaned in the same way."""
-    columns = {"label": files.label, **({"text": files.text} if files.text else {})}
+) -> tuple[list[tuple[Item, str]], list[Example]]:
+    """Adds the training file without tomorrow's rows and without what the testing file holds too.
+    Returns tomorrow's rows with their targets, cleaned in the same way, and the testing ones."""
     held_out: frozenset[bytes] = frozenset()
-    if not project.task.open_columns:  # equal rows of a table may well be different customers
-        held_out = content_keys([Source(files.testing)], project.task, columns)
+    # Equal rows of a table may well be different customers, and one customer comes again.
+    if not (project.task.open_columns or project.task.recurring):
+        held_out = content_keys([Source(files.testing)], project.task, files.columns)
     added = project.add(
         files.training,
-        columns=columns,
-        drop_last=traffic,
+        drop_last=files.traffic,
         exclude=set(held_out),
         report=report,
     )
     show(added)
     show(project.audit(quick=True))
-    with files.training.open(encoding="utf-8", newline="") as stream:
-        rows = [_row(row, files) for row in csv.DictReader(stream)]
-    later = [row for row in rows[-traffic:] if content_key(row[0]) not in held_out]
+    context = project.scope.context()
+    data = context.store.catalog.latest_data(project.name)
+    assert data is not None
+    task = tasks.of(context.dataset(data).schema)
+    _, tomorrow = hold_out(Source(files.training, columns=files.columns), files.traffic)
+    rows = list(read(tomorrow, task, bad=lambda _: None))
+    kept = [row for row in rows if content_key(row.item) not in held_out]
+    judging = asked(task, list(read(Source(files.testing, columns=files.columns), task)))
     say(
         t(
             "demo.held_out",
-            traffic=len(later),
-            testing=_count(files.testing),
+            traffic=len(kept),
+            testing=len(judging),
             training=added.report["held_out"],
-            dropped=min(traffic, len(rows)) - len(later),
+            dropped=len(rows) - len(kept),
         )
     )
-    return later
+    return [(row.item, row.label) for row in asked(task, kept) if row.label], judging
 
 
-def _row(row: dict[str, str], files: Reviews) -> tuple[Item, str]:
-    """The input as a customer sends it, and its label."""
-    label = row.pop(files.label)
-    return (row if files.text is None else row[files.text]), label
-
-
-def _count(file: Path) -> int:
-    with file.open(encoding="utf-8", newline="") as stream:
-        return sum(1 for _ in csv.DictReader(stream))
+def _live_score(project: Project, sent: Sent) -> tuple[str, str]:
+    """How good the answers to the customers were: the metric and its value, in words."""
+    if not sent.answers:
+        return project.task.primary, "–"
+    targets, outputs = zip(*sent.answers, strict=True)
+    found = values(project.task.family.judged(targets, outputs))
+    metric = project.task.primary if project.task.primary in found else next(iter(found))
+    value = found[metric]
+    return metric, "–" if value is None else wording.level(metric, value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import threading
 import time
@@ -10,16 +11,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from feilun.client import Answer, ApiError, Client
-from feilun.types import Item
+from feilun.families.base import Family
+from feilun.project.results import answer_words
+from feilun.types import Item, Output
 
 __all__ = ["Sent", "Watch", "send"]
 
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """What happened: answers right as counted by the hidden truth, corrections and confirmations
-    sent back and `lost` (refused or unanswered), calls that failed, and milliseconds of each
-    call."""
+    """What happened: answers `right` by the hidden truth, corrections and confirmations sent back
+    and `lost` (refused or unanswered), calls that failed, and milliseconds of each call. `answers`
+    are those given, each beside what would have been right."""
 
     rows: int
     right: int
@@ -28,6 +31,7 @@ class Sent:
     failed: int
     lost: int
     milliseconds: Sequence[float]
+    answers: Sequence[tuple[str, Output]]
 
 
 def send(
@@ -36,44 +40,49 @@ def send(
     model: str,
     rows: Sequence[tuple[Item, str]],
     on_row: Callable[[int], None],
+    family: Family,
     *,
     batch: int = 4,
     diligence: float = 0.8,
     seed: int = 0,
 ) -> Sent:
-    """Sends (input, truth) `rows` in calls of `batch`, the customers taking turns. A customer
+    """Sends (input, target) `rows` in calls of `batch`, the customers taking turns. A customer
     corrects a wrong answer with probability `diligence`, and confirms every tenth right one."""
     draw = random.Random(seed)
     clients = [Client(address, key) for key in keys]
     right = corrected = confirmed = failed = lost = 0
     times: list[float] = []
+    given: list[tuple[str, Output]] = []
     try:
         for start in range(0, len(rows), batch):
             part = rows[start : start + batch]
             client = clients[start // batch % len(clients)]
             begun = time.perf_counter()
             try:
-                answer = client.predict([text for text, _ in part], model=model)
+                answer = client.predict([item for item, _ in part], model=model)
             except ApiError:
                 failed += 1
                 continue
             times.append(1000 * (time.perf_counter() - begun))
-            for index, ((_, truth), label) in enumerate(zip(part, answer.labels, strict=True)):
-                right += label == truth
-                if draw.random() >= (0.1 if label == truth else diligence):
+            for index, ((_, target), output) in enumerate(zip(part, answer.outputs, strict=True)):
+                given.append((target, output))
+                agrees = family.said(output) == target
+                right += agrees
+                if draw.random() >= (0.1 if agrees else diligence):
                     continue
                 try:
-                    client.feedback(answer.id, truth, index=index)
+                    said = json.loads(target) if family.structured else target
+                    client.feedback(answer.id, said, index=index)
                 except ApiError:
                     lost += 1  # a customer shrugs and goes on
                 else:
-                    confirmed += label == truth
-                    corrected += label != truth
+                    confirmed += agrees
+                    corrected += not agrees
             on_row(start + len(part))
     finally:
         for client in clients:
             client.close()
-    return Sent(len(rows), right, corrected, confirmed, failed, lost, times)
+    return Sent(len(rows), right, corrected, confirmed, failed, lost, times, given)
 
 
 class Watch:
@@ -85,7 +94,7 @@ class Watch:
         address: str,
         key: str,
         model: str,
-        text: Item,
+        item: Item,
         *,
         every: float = 0.5,
         on_news: Callable[[str, dict[str, Any]], None],
@@ -94,7 +103,7 @@ class Watch:
         self.failures: list[str] = []
         self.versions: list[str] = []
         self.first_answer: float | None = None
-        self._call = (address, key, model, text)
+        self._call = (address, key, model, item)
         self._every = every
         self._on_news = on_news
         self._stop = threading.Event()
@@ -110,13 +119,13 @@ class Watch:
         self._thread.join(timeout=30)
 
     def _run(self) -> None:
-        address, key, model, text = self._call
+        address, key, model, item = self._call
         stopped = False
         with Client(address, key) as client:
             while not stopped:
                 stopped = self._stop.wait(self._every)  # one last call after the end
                 try:
-                    answer = client.predict(text, model=model)
+                    answer = client.predict(item, model=model)
                 except ApiError as error:
                     if self.answers:
                         self.failures.append(error.message)
@@ -130,6 +139,6 @@ class Watch:
         if first:
             self.first_answer = time.perf_counter()
         self.versions.append(answer.model)
-        label, score = answer.outputs[0]["label"], answer.outputs[0]["score"]
         code = "demo.first_answer" if first else "demo.next_answer"
-        self._on_news(code, {"version": answer.model, "label": label, "score": score})
+        words = ", ".join(filter(None, answer_words(answer.outputs[0])))
+        self._on_news(code, {"version": answer.model, "answer": words})

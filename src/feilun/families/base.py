@@ -13,9 +13,9 @@ in the data, in the ledger, in feedback and in a review, whatever the family.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 import msgspec
 import numpy as np
@@ -40,7 +40,9 @@ __all__ = [
     "Disagreement",
     "Error",
     "Family",
+    "Peculiarity",
     "Sheet",
+    "Tally",
 ]
 
 
@@ -121,6 +123,28 @@ class Error:
     answer: str
     stated: float
     stated_truth: float
+
+
+@dataclass(frozen=True, slots=True)
+class Peculiarity:
+    """Something that all targets together show: the `code` of a finding of the audit, how bad it
+    is, and that it concerns `count` of `of` labels."""
+
+    code: str
+    severity: Literal["info", "warn", "bad"]
+    count: int
+    of: int
+    params: Mapping[str, Any]
+
+
+class Tally(Protocol):
+    """Looks at targets one after the other, and then says what they show."""
+
+    def add(self, target: str, count: int = 1) -> None:
+        """`count` rows with the canonical `target`."""
+
+    def findings(self) -> Sequence[Peculiarity]:
+        """What there is to say."""
 
 
 class Sheet(ABC):
@@ -229,6 +253,18 @@ class Family(ABC):
         """The group with which each of `targets` is divided, knowing how many rows each has.
         Default: its stratum."""
         return [self.stratum(target) for target in targets]
+
+    def relabelled(
+        self, target: str, names: Mapping[str, str], dropped: Collection[str] = ()
+    ) -> str | None:
+        """`target` where labels are called otherwise: `names` from old ones to new ones. Without
+        those that are `dropped`; None where nothing is left to be right. Default: for targets that
+        are labels."""
+        return None if target in dropped else names.get(target, target)
+
+    def tally(self) -> Tally | None:
+        """A new one, for the audit; None where the family has nothing to look for."""
+        return None
 
     def notices(
         self, targets: Mapping[str, Mapping[str, int]]

@@ -9,7 +9,7 @@ a row which the house brought. What is then left of one customer is cut to a sha
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -105,7 +105,7 @@ def _conflicts(said: Sequence[LabelledPrediction]) -> dict[str, str]:
     for place, one in enumerate(said):
         words.setdefault(fingerprint(one.prediction.input), []).append(place)
     groups = list(words.values())
-    near = neighbours([text_of(said[group[0]].prediction.input) for group in groups], NEARLY)
+    near = neighbours([_wording(said[group[0]].prediction.input) for group in groups], NEARLY)
     found: dict[str, str] = {}
     for place, group in enumerate(groups):
         if all(said[at].feedback.source == "customer" for at in group):
@@ -113,6 +113,13 @@ def _conflicts(said: Sequence[LabelledPrediction]) -> dict[str, str]:
         for other in near[place]:
             _tear(said, group, groups[other], found)
     return found
+
+
+def _wording(item: Item) -> str:
+    """The text by which an input is nearly another one; nothing where it holds figures too, whose
+    words are like those of many others."""
+    values = item.values() if isinstance(item, Mapping) else (item,)
+    return text_of(item) if all(isinstance(value, str) for value in values) else ""
 
 
 def _tear(

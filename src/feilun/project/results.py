@@ -356,7 +356,7 @@ class Predicted(Result):
 
     def tables(self) -> Sequence[Table]:
         rows = [
-            [_short(text), *_answer(output)]
+            [_short(text), *answer_words(output)]
             for text, output in zip(self.inputs, self.outputs, strict=True)
         ]
         columns = [t("project.input"), t("project.label"), t("project.probability")]
@@ -368,7 +368,7 @@ class Predicted(Result):
         return (Table(self.model, columns, rows),)
 
 
-def _answer(output: Output) -> tuple[str, str]:
+def answer_words(output: Output) -> tuple[str, str]:
     """The answer, and how sure it is or what else it says, in short."""
     if "label" in output:
         return _label(output), f"{output['score']:.3f}"

@@ -13,6 +13,7 @@ from feilun.data.clean.steps import is_blank
 from feilun.data.content import content_key, row_key
 from feilun.data.personal import KINDS, find
 from feilun.data.splits import SPLITS
+from feilun.families.base import Tally
 from feilun.store.dataset import Dataset
 from feilun.tasks import base as tasks
 from feilun.types import Item
@@ -33,7 +34,7 @@ class Scan:
     `splits` int8. `lengths` uint32: characters, or bytes of a picture. `scripts` uint8: see
     `scripts`; `personal` uint8: a bit for each of `KINDS`; `garbled` and `blank` (nothing in it)
     bool. `text` tells whether the inputs are texts at all; `divided` whether the rows have splits
-    that mean something.
+    that mean something. `tally` is what the task's family saw of the targets.
     """
 
     names: tuple[str, ...]
@@ -47,6 +48,7 @@ class Scan:
     blank: np.ndarray
     text: bool
     divided: bool
+    tally: Tally | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -85,8 +87,11 @@ def scan(
     batch: list[str] = []
     is_text = all(kind == "text" for kind in data.columns.values())
     bits = {kind: 1 << place for place, kind in enumerate(KINDS)}
+    tally = tasks.of(data.schema).family.tally()
     for example in data.examples():
         item = example.item
+        if tally is not None and example.label:
+            tally.add(example.label)
         keys += row_key(family, content_key(item), example.label)
         labels.append(places.get(example.label or "", -1))
         splits.append(_SPLIT[example.split])
@@ -118,6 +123,7 @@ def scan(
         blank=np.frombuffer(bytes(blank), np.uint8).astype(bool),
         text=is_text,
         divided=divided,
+        tally=tally,
     )
 
 

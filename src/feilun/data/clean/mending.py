@@ -90,9 +90,9 @@ class Mending:
         self._passes = [*before, *self._new]
         for place, one in enumerate(self._passes):
             masker = self._masker(one, key)
-            self._always.append(RowSteps(one, masker, self._tally))
+            self._always.append(RowSteps(one, masker, self._tally, task.family))
             if place >= len(before):
-                self._now.append(RowSteps(one, masker, self._tally, self.named))
+                self._now.append(RowSteps(one, masker, self._tally, task.family, self.named))
         self.recipe = [dict(row) for row in earlier] + kept(self._new)
         if self._vault is not None:
             for row in self.recipe:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from feilun.data.clean.mask import Masker
 from feilun.data.clean.named import NOTHING, Named
 from feilun.data.clean.recipe import Cleaning
 from feilun.data.clean.tally import Tally
+from feilun.families.base import Family
 
 __all__ = ["RowState", "RowSteps", "is_blank"]
 
@@ -37,14 +39,24 @@ class RowSteps:
     rows that come later have none."""
 
     def __init__(
-        self, cleaning: Cleaning, masker: Masker | None, tally: Tally, named: Named = NOTHING
+        self,
+        cleaning: Cleaning,
+        masker: Masker | None,
+        tally: Tally,
+        family: Family,
+        named: Named = NOTHING,
     ) -> None:
         self._cleaning = cleaning
         self.masker = masker
         self._tally = tally
         self._named = named
-        self._drop_labels = frozenset(cleaning.drop_labels)
-        self._maps = bool(cleaning.rename_labels or cleaning.merge_labels)
+        self._family = family
+        steps: list[tuple[str, Mapping[str, str], Collection[str]]] = [
+            ("drop_labels", {}, frozenset(cleaning.drop_labels)),
+            ("rename_labels", cleaning.rename_labels, ()),
+            ("merge_labels", cleaning.merge_labels, ()),
+        ]
+        self._relabel = [one for one in steps if one[1] or one[2]]
 
     def __call__(self, row: RowState) -> bool:
         """Changes `row` as the steps say; False when it is dropped."""
@@ -65,21 +77,16 @@ class RowSteps:
     def _by_label(self, row: RowState) -> bool:
         if row.label is None:
             return True
-        tally = self._tally
-        if row.label in self._drop_labels:
-            tally.note("drop_labels", row.test, f"{row.label} ← {row.shown()}", by={row.label: 1})
-            return False
-        if self._maps:
-            renamed = self._cleaning.rename_labels.get(row.label, row.label)
-            merged = self._cleaning.merge_labels.get(renamed, renamed)
-            for step, old, new in (
-                ("rename_labels", row.label, renamed),
-                ("merge_labels", renamed, merged),
-            ):
-                if old != new:
-                    before = f"{old} ← {row.shown()}"
-                    tally.note(step, row.test, before, new, {f"{old} → {new}": 1})
-            row.label = merged
+        for step, names, dropped in self._relabel:
+            old = row.label
+            new = self._family.relabelled(old, names, dropped)
+            if new is None:
+                self._tally.note(step, row.test, f"{old} ← {row.shown()}", by={old: 1})
+                return False
+            if old != new:
+                before = f"{old} ← {row.shown()}"
+                self._tally.note(step, row.test, before, new, {f"{old} → {new}": 1})
+            row.label = new
         return True
 
     def _by_text(self, row: RowState) -> bool:

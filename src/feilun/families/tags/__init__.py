@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -33,6 +34,7 @@ from feilun.families.tags.decisions import (
 )
 from feilun.families.tags.objective import BinaryCrossEntropy
 from feilun.families.tags.sheet import Details, TagSheet
+from feilun.families.tags.tally import TagTally
 from feilun.messages import Language, t
 from feilun.metrics.tags import Tags as Measures
 from feilun.render import wording
@@ -106,6 +108,35 @@ class Tags(Family):
             for tag in tags_of(target):
                 rows[tag] += count
         return [min(tags_of(one), key=lambda tag: (rows[tag], tag), default="") for one in targets]
+
+    def relabelled(
+        self, target: str, names: Mapping[str, str], dropped: Collection[str] = ()
+    ) -> str | None:
+        """A set without the dropped tags is still one; tags that have become one count once."""
+        if not target.startswith("["):
+            return super().relabelled(target, names, dropped)
+        return plain({names.get(tag, tag) for tag in tags_of(target) if tag not in dropped})
+
+    def tally(self) -> TagTally:
+        """See `TagTally`."""
+        return TagTally()
+
+    def notices(
+        self, targets: Mapping[str, Mapping[str, int]]
+    ) -> Sequence[tuple[str, Mapping[str, Any]]]:
+        """Tags that always occur together, and a tag that every row has: nobody can learn to tell
+        them apart."""
+        tally = TagTally()
+        for rows in targets.values():
+            for target, count in rows.items():
+                tally.add(target, count)
+        found: list[tuple[str, Mapping[str, Any]]] = []
+        if pairs := tally.together():
+            shown = [f"{one} = {other}" for one, other in pairs[:_NAMED]]
+            found.append(("tags.always_together", {"count": len(pairs), "pairs": shown}))
+        if everywhere := tally.everywhere():
+            found.append(("tags.everywhere", {"labels": everywhere}))
+        return found
 
     def truth(self, targets: Sequence[str | None], labels: Sequence[str]) -> np.ndarray:
         """int16 (rows, tags + 1), 1 where a row has the tag; the last column counts tags that are
@@ -357,6 +388,21 @@ class Tags(Family):
         return sorted(found, key=lambda one: -one.sure)
 
     # What is said of it.
+
+    def renamed(self, answers: Answers, names: Sequence[str]) -> Answers:
+        """Tags that have become one share a column: it is given where one of them was."""
+        if tuple(names) == answers.labels:
+            return answers
+        labels = tuple(dict.fromkeys(names))
+        limits = limits_of(answers.labels, answers.point)
+        # Above 0 where the tag is given, so that different thresholds compare.
+        margins = np.asarray(answers.raw, np.float64) - np.log(limits / (1 - limits))
+        joined = np.full((len(margins), len(labels)), -np.inf)
+        for place, name in enumerate(names):
+            column = joined[:, labels.index(name)]
+            np.maximum(column, margins[:, place], out=column)
+        raw = joined.astype(np.float32)
+        return replace(answers, labels=labels, raw=raw, point=self.neutral())
 
     def reasons(self, evaluation: Any) -> Sequence[Reason]:
         """Always giving the same tags costs nothing. A model may score less, not clearly so, and

@@ -142,6 +142,7 @@ def _plain(
         *languages.languages(rows, basis, crossed.by_script if crossed else None),
         *privacy.personal(rows, basis, clean),
         *label_findings(rows.counts(), basis, clean, _first_rows(rows)),
+        *_peculiar(rows, basis),
     ]
     if looked.task.recurring:
         drafts += returning(looked.data, basis)
@@ -158,6 +159,15 @@ def _first_rows(rows: Scan) -> dict[str, int]:
     codes, places = np.unique(rows.labels, return_index=True)
     pairs = zip(codes.tolist(), places.tolist(), strict=True)
     return {rows.names[code]: place for code, place in pairs if code >= 0}
+
+
+def _peculiar(rows: Scan, basis: Notice) -> list[Draft]:
+    """What the family says of the targets."""
+    found = rows.tally.findings() if rows.tally is not None else ()
+    return [
+        Draft(Finding(one.code, one.severity, one.count, one.of, basis, one.params))
+        for one in found
+    ]
 
 
 def _left_out(looked: Looked, basis: Notice) -> list[Draft]:
