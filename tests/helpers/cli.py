@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from helpers import forked
+
 __all__ = ["command", "environment", "feilun", "feilun_json"]
 
 
@@ -27,16 +29,7 @@ def feilun(
     *words: str, cwd: Path, timeout: float = 300, **env: str
 ) -> subprocess.CompletedProcess[str]:
     """``feilun WORDS`` in `cwd`, to its end."""
-    return subprocess.run(
-        command(*words),
-        cwd=cwd,
-        env=environment(**env),
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        stdin=subprocess.DEVNULL,
-        check=False,
-    )
+    return forked.run(words, cwd, environment(**env), timeout)
 
 
 def feilun_json(
