@@ -210,6 +210,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=str(__doc__).partition("\n")[0])
     parser.add_argument("--venv", type=Path, default=ROOT / ".venv", help="default: .venv")
     parser.add_argument("--extras", default="dev", help="default: dev; '' for the base alone")
+    parser.add_argument(
+        "--no-compile", action="store_true", help="for an environment that is used once"
+    )
     options = parser.parse_args()
     check_python()
     venv = options.venv.absolute()
@@ -229,7 +232,8 @@ def main() -> None:
     uv = [python, "-m", "uv", "pip", "install", "--python", python]
     # Else the first process to import torch's thousands of files compiles them, and where compiled
     # files may not be written every process does.
-    run([*uv, "--compile-bytecode", "-c", CONSTRAINTS, "-e", feilun], env=env)
+    compiled = [] if options.no_compile else ["--compile-bytecode"]
+    run([*uv, *compiled, "-c", CONSTRAINTS, "-e", feilun], env=env)
     say(f"{venv.name} is ready.", f"{venv.name} 已就绪。")
 
 

@@ -23,7 +23,7 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     venv = tmp_path_factory.mktemp("base-only") / "venv"
     script = ROOT / "scripts" / "setup.py"
     subprocess.run(
-        [sys.executable, str(script), "--venv", str(venv), "--extras", ""],
+        [sys.executable, str(script), "--venv", str(venv), "--extras", "", "--no-compile"],
         check=True,
         stdin=subprocess.DEVNULL,
         cwd=ROOT,

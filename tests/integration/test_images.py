@@ -34,11 +34,11 @@ def _right(files: list[Path], labels: list[str]) -> int:
 
 
 def test_digits_from_a_folder(tmp_path: Path) -> None:
-    pictures = write_digits(tmp_path / "digits")
+    pictures = write_digits(tmp_path / "digits", 800)
     turned = _wheel(tmp_path, pictures)
     methods = {rung["method"]: rung for rung in turned["rungs"]}  # type: ignore[attr-defined]
     assert {"linear", "full"} <= methods.keys()
-    assert methods["full"]["score"]["value"] >= 0.95
+    assert methods["full"]["score"]["value"] >= 0.9
     files = [sorted((pictures / str(n)).iterdir())[0] for n in range(10)]
     said = PngInfo()
     said.add_text("parameters", "a digit, handwritten, " * 90_000)

@@ -43,7 +43,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _prepare(folder: Path, base: Path) -> Path:
     folder.mkdir()
     feilun_json("init", "reviews", "--base", str(base), cwd=folder)
-    write_reviews(folder / "reviews.csv", 1200)
+    write_reviews(folder / "reviews.csv", 600)
     feilun_json("data", "add", "reviews.csv", cwd=folder)
     return folder
 

@@ -64,7 +64,7 @@ def plain(texts: Sequence[str]) -> Plain:
     raw = np.frombuffer("".join(texts).encode("utf-32-le", "surrogatepass"), np.uint32)
     before = np.zeros(len(texts) + 1, np.int64)
     np.cumsum(np.fromiter(map(len, texts), np.int64, len(texts)), out=before[1:])
-    codes = _table()[raw]
+    codes = _plain_codes(raw)
     keep = codes != 0
     kept = np.zeros(len(raw) + 1, np.int64)
     np.cumsum(keep, out=kept[1:])
@@ -79,18 +79,26 @@ def plain(texts: Sequence[str]) -> Plain:
     return Plain(codes[keep], starts)
 
 
+def _plain_codes(codes: np.ndarray) -> np.ndarray:
+    """The plain form of each code point, uint32; 0 for those that are dropped. Those that come up
+    are worked out once: all of Unicode would take longer than most files."""
+    table, known = _table()
+    for code in np.unique(codes[~known[codes]]).tolist():
+        table[code] = _plain(chr(code))
+        known[code] = True
+    return table[codes]
+
+
 @lru_cache(1)
-def _table() -> np.ndarray:
-    """The plain form of every code point, uint32; 0 for those that are dropped."""
+def _table() -> tuple[np.ndarray, np.ndarray]:
+    """Plain forms by code point, and of which they are known."""
     table = np.arange(0x110000, dtype=np.uint32)
-    begin = 0
-    for first, after in (*_SAME, (_END, _END)):
-        for code in range(begin, min(first, _END)):
-            table[code] = _plain(chr(code))
-        begin = max(begin, after)
+    known = np.zeros(0x110000, bool)
+    for first, after in (*_SAME, (_END, 0x110000)):
+        known[first:after] = True
     for first, after in _MARKS:
-        table[first:after] = 0
-    return table
+        table[first:after], known[first:after] = 0, True
+    return table, known
 
 
 def _plain(char: str) -> int:

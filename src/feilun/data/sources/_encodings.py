@@ -57,6 +57,7 @@ def whole_lines(sample: bytes) -> bytes:
     return sample[:cut] or sample
 
 
+@lru_cache(2)  # the same file is looked at for its format, then to be read
 def encoding_in(sample: bytes) -> Found | None:
     """The encoding of `sample`, which holds something beyond ASCII; None where nothing fits."""
     good, bad = _characters(sample.decode("utf-8", "replace"))
