@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 import time
@@ -204,6 +205,17 @@ def test_a_file_that_cannot_be_understood_says_why_and_offers_its_columns(shop: 
     assert page.status_code == 200
     assert 'role="alert"' in page.text
     assert "<option >a</option>" in page.text
+
+
+def test_rows_are_found_by_what_they_say_and_where_they_stand(shop: Console) -> None:
+    dataset = shop.workspace.project("reviews").scope
+    row = next(dataset.context().dataset(dataset.data()).examples("test"))
+    with shop.signed_in("operator") as http:
+        page = http.get("/p/reviews/data", params={"text": str(row.item).upper(), "split": "test"})
+        assert str(row.item) in html.unescape(page.text)
+        none = http.get("/p/reviews/data", params={"text": "no row says this"}).text
+        assert messages.t("project.no_such_rows", "en") in none
+        assert http.get("/p/reviews/data", params={"split": "nonsense"}).status_code == 400
 
 
 def test_two_reviewers_get_different_answers_and_undo_their_own(shop: Console) -> None:

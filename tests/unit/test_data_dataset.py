@@ -155,3 +155,19 @@ assert "pandas" not in sys.modules
     assert done.returncode == 0, done.stderr
     rows = [{"text": "x", "age": None}, {"text": None, "age": 2.5}]
     assert done.stdout.strip() == f"{rows} [0, -1] {rows}"
+
+
+def test_rows_are_searched_in_order_and_page_by_page(tmp_path: Path) -> None:
+    rows = [
+        Example(f"r{i}", {"text": f"Tea {i}", "grams": float(i)}, "good", "train", source="a.csv")
+        for i in range(9_000)
+    ]
+    rows[8_500] = Example("odd", {"text": "coffee", "grams": 1.0}, "bad", "test", source="b.csv")
+    data = write(tmp_path / "a", rows, {"text": "text", "grams": "number"})
+    assert data.search("COFFEE") == ([rows[8_500]], False)
+    assert data.search("odd", split="test", label="bad", source="b.csv")[0] == [rows[8_500]]
+    assert data.search("odd", split="train") == ([], False)
+    assert data.search("tea", offset=8_497, limit=2) == ([rows[8_497], rows[8_498]], True)
+    assert data.search("tea", offset=8_499, limit=2)[0] == [rows[8_499], rows[8_501]]
+    assert data.search(source="a.csv", offset=8_998)[0] == [rows[8_999]]
+    assert data.search("", limit=3) == (rows[:3], True)

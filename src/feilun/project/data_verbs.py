@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from feilun.project.labelling import RowsWritten
     from feilun.project.mend import Cleaned, Used
     from feilun.project.preview import Preview
+    from feilun.project.row_search import Rows
     from feilun.project.watch import Watched
 
 __all__ = ["DataVerbs"]
@@ -245,6 +246,30 @@ class DataVerbs(ProjectBase):
         from feilun.project.unmask import unmask_file
 
         return unmask_file(self.scope, Path(file), Path(out) if out else None)
+
+    def rows(
+        self,
+        text: str = "",
+        *,
+        split: str | None = None,
+        label: str | None = None,
+        source: str | None = None,
+        offset: int = 0,
+        limit: int = 50,
+    ) -> Rows:
+        """Rows of the newest data version whose inputs, label or id hold `text`, in any case; of
+        one `split`, `label` and `source` where given; `limit` of them from the `offset`-th on."""
+        from feilun.project.row_search import search
+
+        return search(
+            self.scope,
+            text,
+            split=split,
+            label=label,
+            source=source,
+            offset=offset,
+            limit=limit,
+        )
 
     def show(self, rows: int = 5) -> Listing:
         """The data versions and some rows of the latest."""

@@ -132,6 +132,49 @@ class Dataset:
                 "dataset.unreadable", folder=self.folder, reason=str(error)
             ) from None
 
+    def search(
+        self,
+        text: str = "",
+        *,
+        split: Split | None = None,
+        label: str | None = None,
+        source: str | None = None,
+        offset: int = 0,
+        limit: int = 50,
+    ) -> tuple[list[Example], bool]:
+        """Up to `limit` rows, in their order, from the `offset`-th match on, and whether more
+        follow. `text` stands somewhere in an input, the label or the id, in any case; `label` and
+        `source` are whole. Reading ends with the last row that is wanted."""
+        import pyarrow.compute as pc
+
+        names = [*FIXED, *(INPUT + name for name in self.columns)]
+        texts = [INPUT + n for n, kind in self.columns.items() if not is_media(kind)]
+        found: list[Example] = []
+        passed = 0
+        for batch in self.batches(names, split):
+            for column, wanted in (("label", label), ("source", source)):
+                if wanted is not None and batch.num_rows:
+                    batch = batch.filter(pc.equal(batch.column(column), strings([wanted])[0]))
+            if text and batch.num_rows:
+                hit = None
+                for name in (*texts, "label", "row_id"):
+                    values = batch.column(name).cast("string")
+                    one = pc.fill_null(pc.match_substring(values, text, ignore_case=True), False)
+                    hit = one if hit is None else pc.or_(hit, one)
+                batch = batch.filter(hit)
+            skipped = min(batch.num_rows, max(0, offset - passed))
+            passed += skipped
+            batch = batch.slice(skipped, limit + 1 - len(found))
+            columns = [column.to_pylist() for column in batch.columns]
+            inputs = self._inputs(columns[len(FIXED) :])
+            for row_id, part, said, group, subject, came_from, item in zip(
+                *columns[: len(FIXED)], inputs, strict=True
+            ):
+                found.append(Example(row_id, item, said, part, group, subject, came_from))
+            if len(found) > limit:
+                return found[:limit], True
+        return found, False
+
     def media(self, name: str) -> bytes:
         """The bytes of the media file of this hash."""
         path = media_path(self.folder, name)

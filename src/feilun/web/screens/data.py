@@ -6,9 +6,12 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 from starlette.responses import Response
 
+from feilun import messages
+from feilun.data.splits import SPLITS
 from feilun.errors import InvalidData, NotFound
 from feilun.project import Project
 from feilun.web.access import STAFF
@@ -17,14 +20,34 @@ from feilun.web.view import Page, View
 
 __all__ = ["PAGES"]
 
-_ROWS = 20
+_ROWS = 50
 _READING = ("encoding", "delimiter", "header_row", "sheet")
 
 
 def _data(view: View) -> Response:
     project = view.project
-    shown = project.show(_ROWS) if _has_data(project) else None
-    return view.render("data.html", project=project.name, shown=shown)
+    if not _has_data(project):
+        return view.render("data.html", project=project.name, versions=None)
+    asked = {name: view.query(name) for name in ("text", "split", "label")}
+    offset = int(view.query("offset")) if view.query("offset").isdecimal() else 0
+    found = project.rows(
+        asked["text"],
+        split=asked["split"] or None,
+        label=asked["label"] or None,
+        offset=offset,
+        limit=_ROWS,
+    )
+    everything = messages.t("console.everything", view.lang)
+    splits = [(name, messages.t(f"project.split_{name}", view.lang)) for name in SPLITS]
+    return view.render(
+        "data.html",
+        project=project.name,
+        versions=project.show(0),
+        found=found,
+        asked=asked,
+        splits=[("", everything), *splits],
+        following=urlencode({**asked, "offset": offset + _ROWS}) if found.more else None,
+    )
 
 
 def _upload(view: View) -> Response:
