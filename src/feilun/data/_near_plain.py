@@ -86,7 +86,8 @@ def _plain_codes(codes: np.ndarray) -> np.ndarray:
     for code in np.unique(codes[~known[codes]]).tolist():
         table[code] = _plain(chr(code))
         known[code] = True
-    return table[codes]
+    plain_codes: np.ndarray = table[codes]
+    return plain_codes
 
 
 @lru_cache(1)

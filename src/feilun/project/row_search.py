@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 from feilun.data.splits import SPLITS
 from feilun.errors import UsageError
 from feilun.messages import t
 from feilun.project.scope import Scope
 from feilun.table import Result, Table
-from feilun.types import Split
 
 __all__ = ["Rows", "search"]
 
@@ -58,7 +57,7 @@ def search(
         .dataset(version)
         .search(
             text,
-            split=cast("Split | None", split),
+            split=split,
             label=label,
             source=source,
             offset=offset,
