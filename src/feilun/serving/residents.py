@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import logging
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from itertools import count, cycle, islice
@@ -17,8 +18,9 @@ from pathlib import Path
 from time import monotonic, perf_counter
 from typing import Protocol
 
+from feilun.config import ServingConfig
 from feilun.engines.base import Engine, open_engine
-from feilun.errors import Overloaded
+from feilun.errors import EnvironmentProblem, Overloaded
 from feilun.serving.admission import Admission
 from feilun.tasks.base import TaskBase
 
@@ -29,6 +31,7 @@ log = logging.getLogger("feilun.serving")
 _PATIENCE = 30.0  # seconds that a call waits for others to leave room
 _POLL = 0.02
 _REHEARSED = 8  # inputs that tell how fast an engine is, before anybody calls
+_WARMING = 2.0  # times ``serving.hang_seconds`` that a rehearsal may take: it compiles as well
 
 
 class Resident(Protocol):
@@ -38,6 +41,7 @@ class Resident(Protocol):
     ref: str
     folder: Path
     task: TaskBase
+    serving: ServingConfig
     engine: Engine | None
     admission: Admission
     busy: int
@@ -151,7 +155,10 @@ class Residents:
             if served.engine is not None:
                 return served.engine
             await self._make_room(served)
-            engine, size, pace = await asyncio.to_thread(self._open, served)
+            before = _resident()
+            engine = await asyncio.to_thread(self._open, served)
+            pace = await _rehearsed(engine, served)
+            size = max(_resident() - before, _bytes(served.folder))
             self._sizes[served.ref] = size
             self._held[served] = size
             served.loaded(engine)
@@ -191,20 +198,11 @@ class Residents:
             self.drop(oldest)
         return True
 
-    def _open(self, served: Resident) -> tuple[Engine, int, float]:
-        """The engine, what it takes, and the seconds that an input of a full batch took it."""
+    def _open(self, served: Resident) -> Engine:
         start = perf_counter()
-        before = _resident()
         engine = open_engine(served.folder, streams=self._streams, threads=self._threads)
-        try:
-            engine.warm_up()
-            pace = _pace(engine, served)
-        except BaseException:
-            engine.close()
-            raise
-        grown = _resident() - before
         log.info("loaded %s in %.2f s", served.id, perf_counter() - start)
-        return engine, max(grown, _bytes(served.folder)), pace
+        return engine
 
     def _close(self, close: Callable[[], None]) -> None:
         """Closing waits for threads, so it happens beside the event loop."""
@@ -220,6 +218,46 @@ class Residents:
 
 def _bytes(folder: Path) -> int:
     return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+
+
+async def _rehearsed(engine: Engine, served: Resident) -> float:
+    """Warms the engine up; the seconds that an input of a full batch takes it. One that hangs is
+    given up, so that it holds up neither its callers nor other versions: raises
+    `EnvironmentProblem`, as for a call that an engine hung on."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[float] = loop.create_future()
+
+    def tell(pace: float, error: BaseException | None) -> None:
+        if done.done():
+            return
+        if error is None:
+            done.set_result(pace)
+        else:
+            done.set_exception(error)
+
+    def work() -> None:
+        pace, failure = 0.0, None
+        try:
+            engine.warm_up()
+            pace = _pace(engine, served)
+        except BaseException as error:  # noqa: BLE001 - told to whoever waits
+            failure = error
+        with suppress(RuntimeError):  # the server has gone meanwhile
+            loop.call_soon_threadsafe(tell, pace, failure)
+
+    # A thread that nothing waits for: one of the pool would keep the process from ending.
+    threading.Thread(target=work, name="feilun-rehearsal", daemon=True).start()
+    try:
+        return await asyncio.wait_for(done, _WARMING * served.serving.hang_seconds)
+    except TimeoutError:
+        log.error("%s hangs while it is opened: its engine is given up", served.id)
+        give_up = getattr(engine, "abandon", None)
+        if give_up is not None:
+            await asyncio.to_thread(give_up)
+        raise EnvironmentProblem("engines.abandoned") from None
+    except BaseException:
+        await asyncio.to_thread(engine.close)
+        raise
 
 
 def _pace(engine: Engine, served: Resident) -> float:
