@@ -107,6 +107,20 @@ def test_a_square_left_out_changes_only_itself() -> None:
                 assert first.getpixel((x, y)) == second.getpixel((x, y))
 
 
+def test_chinese_is_explained_by_words() -> None:
+    text = "物流很快，质量也不错。iPhone 手机好"
+    found = [text[start:end] for start, end in word_pieces(text)]
+    assert found == ["物流", "很快，", "质量", "也", "不错。", "iPhone", "手机", "好"]
+    # A character outside the basic plane, and the scripts that are not segmented.
+    assert [e - s for s, e in word_pieces("吃𠮷野家")] == [1, 1, 2]
+    assert len(word_pieces("가격이 좋다")) == 2
+    # Every character belongs to one part, whatever the segmenter knows.
+    rare = "㐀㐁龘靐 " * 3 + "物流" * 200
+    spans = word_pieces(rare)
+    assert "".join(rare[s:e] for s, e in spans).replace(" ", "") == rare.replace(" ", "")
+    assert len(spans) <= MOST
+
+
 def test_words_cover_the_text_and_are_not_too_many() -> None:
     assert word_pieces("") == []
     assert word_pieces(" !! ") == [(1, 3)]

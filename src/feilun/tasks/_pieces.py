@@ -6,8 +6,10 @@ Leaving a part out and asking again tells what it did to the answer, whatever th
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 
 from feilun.tasks import _ngrams, _pictures
 from feilun.types import Item, Scalar
@@ -19,6 +21,7 @@ MOST = 64
 SIDE = 8
 """Squares of a picture's side."""
 
+_HAN = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
 _PIXELS = 256  # longest side of the picture that squares are taken from
 
 
@@ -36,9 +39,33 @@ class Pieces:
     cells: Sequence[tuple[str, Scalar]] = ()
 
 
+def words_of(text: str) -> list[tuple[int, int]]:
+    """First place and end of every word: between spaces and marks, in Chinese by a dictionary."""
+    words: list[tuple[int, int]] = []
+    run = 0  # words at the end of `words` that are neighbouring Chinese characters
+    for start, end in _ngrams.word_spans(text):
+        chinese = end - start == 1 and _HAN.match(text, start) is not None
+        if run and not (chinese and start == words[-1][1]):
+            words[-run:] = _segments(text, words[-run][0], words[-1][1])
+            run = 0
+        words.append((start, end))
+        run += chinese
+    if run:
+        words[-run:] = _segments(text, words[-run][0], words[-1][1])
+    return words
+
+
+def _segments(text: str, start: int, end: int) -> list[tuple[int, int]]:
+    """The words of a text between these places, which is all Chinese characters."""
+    import rjieba  # which opens its dictionary
+
+    ends = list(accumulate(map(len, rjieba.cut(text[start:end])), initial=start))
+    return list(pairwise(ends))
+
+
 def word_pieces(text: str, most: int = MOST) -> list[tuple[int, int]]:
     """Places of the words, each with the marks that follow it, at most `most` of them."""
-    words = _ngrams.word_spans(text)
+    words = words_of(text)
     if not words:
         inner = text.strip()
         start = text.find(inner) if inner else 0
