@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import json
 import re
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +21,7 @@ from feilun.web import access as access_module
 from feilun.web.access import ROLES, Access, Role
 from feilun.web.app import pages
 from feilun.web.view import Page
+from helpers.cli import command, environment
 from helpers.console import Console, console
 from helpers.linear import QUICK, answered, linear_project
 from helpers.rows import write_reviews
@@ -342,3 +344,27 @@ def test_the_console_of_an_empty_workspace_says_what_to_do_first(tmp_path: Path)
             assert messages.t("console.empty_workspace", "zh") in chinese.text
         with httpx.Client(base_url=served.address) as http:
             assert http.get("/nothing").status_code == 404
+
+
+@pytest.mark.slow
+def test_a_server_brings_its_console_and_takes_it_along(tmp_path: Path) -> None:
+    words = command("serve", "--port", "0", "--console", "--console-port", "0", "--json")
+    with (
+        (tmp_path / "said.txt").open("w") as said,
+        subprocess.Popen(
+            words, cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, stderr=said
+        ) as server,
+    ):
+        assert server.stdout
+        assert "docs" in json.loads(server.stdout.readline())
+        address = ""
+        while not address:
+            found = re.search(
+                r"http://127.0.0.1:\d+(?=/enter)", (tmp_path / "said.txt").read_text()
+            )
+            address = found[0] if found else ""
+        assert httpx.get(f"{address}/login").status_code == 200
+        server.terminate()
+        server.wait(60)
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"{address}/login")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -29,6 +32,10 @@ def serve(
         str | None, typer.Option("--admin-address", help=t("cli.option_admin_address"))
     ] = None,
     memory: Annotated[str | None, typer.Option("--memory", help=t("cli.option_memory"))] = None,
+    console: Annotated[bool, typer.Option("--console", help=t("cli.option_console"))] = False,
+    console_port: Annotated[
+        int, typer.Option("--console-port", min=0, max=65535, help=t("cli.option_console_port"))
+    ] = 8100,
 ) -> None:
     """The API, with what is live, until it is stopped.
 
@@ -41,7 +48,8 @@ def serve(
     size = parse_size(memory) if memory else None
     link = Link.found()
     if link is None:
-        raise typer.Exit(_supervise(host, port))
+        with _console(shell, console_port) if console else nullcontext():
+            raise typer.Exit(_supervise(host, port))
 
     from feilun.api import run
     from feilun.api.security import arrange, greet
@@ -85,3 +93,20 @@ def _supervise(host: str, port: int) -> int:
 
     with bind(host, port) as listening:
         return supervise(listening, [sys.executable, "-m", "feilun", *sys.argv[1:]])
+
+
+@contextmanager
+def _console(shell: Shell, port: int) -> Iterator[None]:
+    """The console in a process of its own, on loopback, as long as the server is kept."""
+    words = [sys.executable, "-m", "feilun", "console", "--no-api", "--no-browser"]
+    words += ["--port", str(port)]
+    words += ["--workspace", str(shell.folder)] if shell.folder else []
+    # With --json stdout holds the server's one object.
+    child = subprocess.Popen(
+        words, stdin=subprocess.DEVNULL, stdout=sys.stderr if shell.json else None
+    )
+    try:
+        yield
+    finally:
+        child.terminate()
+        child.wait()
