@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from feilun.config import ProjectConfig, ProjectSection
+from feilun.config import DataConfig, ProjectConfig, ProjectSection
+from feilun.data.sources.base import Source
+from feilun.data.versions import build
 from feilun.errors import InvalidData
 from feilun.families.forecasts import BLOCK, FORECASTS, LEAD, SCALE, VALUE, WIDTH
 from feilun.metrics.comparison import scores, values
 from feilun.metrics.forecasts import Forecasts
 from feilun.metrics.intervals import resampled
+from feilun.store.dataset import Dataset
+from feilun.tasks import base
 from feilun.tasks._frequency import DAY, Frequency, find_frequency, parse_frequency
 from feilun.tasks._series_lags import Asked
 from feilun.tasks._series_state import SeriesState, build_series
@@ -257,3 +262,92 @@ def test_a_series_that_the_other_version_does_not_know_is_left_out_of_the_compar
     assert not new
     assert rows.tolist() == [False] * 20 + [True] * 40
     assert raw.shape[1] == WIDTH
+
+
+# Tables
+
+
+def _built(tmp_path: Path, text: str, **columns: str) -> tuple[Dataset, list[str]]:
+    file = tmp_path / "a.csv"
+    file.write_text(text, "utf-8")
+    out = tmp_path / "out"
+    out.mkdir()
+    task, settings = base.get("forecasting"), base.get("forecasting").Settings().model_dump()
+    found = build(
+        [Source(str(file), columns=columns)],
+        task=task,
+        settings=DataConfig(),
+        out=out,
+        task_settings=settings,
+    )
+    return Dataset(out), [notice.code for notice in found.warnings]
+
+
+def _values(data: Dataset) -> dict[tuple[object, object], str | None]:
+    return {
+        (example.item["series"], example.item["time"]): example.label  # type: ignore[index,call-overload]
+        for example in data.examples()
+    }
+
+
+def test_a_column_for_each_month_is_read_as_rows(tmp_path: Path) -> None:
+    months = [f"2024年{month}月" for month in range(1, 13)]
+    lines = ["门店,城市," + ",".join(months)]
+    lines += [
+        f"{shop},北京," + ",".join(str(n + m) for m in range(12))
+        for n, shop in ((1, "东"), (50, "西"))
+    ]
+    data, warnings = _built(tmp_path, "\n".join(lines).replace("50,51", "50,"))
+    assert "forecasts.wide" in warnings
+    found = _values(data)
+    assert len(found) == 23
+    assert found["东 / 北京", "2024-03-01"] == "3"
+    assert ("西 / 北京", "2024-02-01") not in found
+
+
+def test_a_column_for_each_series_is_read_as_rows(tmp_path: Path) -> None:
+    lines = ["date,north,south"]
+    lines += [f"2024-01-{day:02},{day},{100 + day}" for day in range(1, 25)]
+    data, warnings = _built(tmp_path, "\n".join(lines))
+    assert "forecasts.wide" in warnings
+    found = _values(data)
+    assert len(found) == 48
+    assert found["south", "2024-01-05"] == "105"
+
+
+def test_a_named_value_keeps_the_other_numbers_covariates(tmp_path: Path) -> None:
+    lines = ["ds,y,price,note"]
+    lines += [f"2024-01-{day:02},{day},{day % 3}.5,row {day} of many words" for day in range(1, 25)]
+    data, warnings = _built(tmp_path, "\n".join(lines))
+    assert data.schema.settings["inputs"] == [
+        ["series", "category"],
+        ["time", "date"],
+        ["price", "number"],
+    ]
+    assert "forecasts.out_kind" in warnings
+    assert len(data) == 24
+
+
+def test_columns_are_taken_by_the_roles_that_are_given(tmp_path: Path) -> None:
+    lines = ["when it was,where,what"]
+    lines += [
+        f"2024-01-{day:02},{place},{day}" for day in range(1, 25) for place in ("here", "there")
+    ]
+    given = {"time": "when it was", "series": "where", "label": "what"}
+    found = _values(_built(tmp_path, "\n".join(lines), **given)[0])
+    assert found["there", "2024-01-24"] == "24"
+    assert len(found) == 48
+
+
+def test_without_a_time_the_columns_are_named(tmp_path: Path) -> None:
+    with pytest.raises(InvalidData, match="no column holds times"):
+        _built(tmp_path, "shop,sales\n" + "\n".join(f"a,{n % 7}" for n in range(30)))
+
+
+def test_equal_times_with_other_values_are_left_out_and_bad_times_told(tmp_path: Path) -> None:
+    lines = ["date,sales"] + [f"2024-01-{day:02},{day}" for day in range(1, 25)]
+    lines += ["2024-01-05,99", "someday,4", "2024-01-06,many"]
+    data, warnings = _built(tmp_path, "\n".join(lines))
+    assert (None, "2024-01-05") not in _values(data)
+    assert len(data) == 23
+    assert "data.undecided" in warnings

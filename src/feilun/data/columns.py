@@ -15,7 +15,7 @@ from feilun.data.sources.base import AnySource, ExampleSource, Held, first_value
 from feilun.errors import InvalidData
 from feilun.store.dataset import Dataset
 from feilun.tasks.base import TaskBase
-from feilun.types import ColumnSample
+from feilun.types import ColumnSample, Roles
 
 __all__ = ["bind", "divided_by"]
 
@@ -38,8 +38,8 @@ def bind(
         task = task.bound(previous.schema.settings)
     if task.columns:
         return task, {**settings, **task.inputs()}, []
-    samples = _samples(task, sources, columns)
-    found, out = task.find_columns(samples, settings)
+    samples, roles = _samples(task, sources, columns)
+    found, out = task.find_columns(samples, settings, roles)
     notices = [Notice(why, {"column": name}) for name, why in out.items()]
     return task.bound(found), found, notices
 
@@ -79,8 +79,9 @@ def divided_by(
 
 def _samples(
     task: TaskBase, sources: Sequence[AnySource], columns: Mapping[str, str]
-) -> list[ColumnSample]:
-    """The columns of the first table that are nothing but inputs, with their first values."""
+) -> tuple[list[ColumnSample], Roles | None]:
+    """The columns of the first table that are nothing but inputs, with their first values, and
+    what its columns are; None for rows at hand."""
     for source in sources:
         if isinstance(source, ExampleSource) and not isinstance(source.examples, Sequence):
             continue  # they come once, for the build
@@ -91,7 +92,9 @@ def _samples(
                 if isinstance(one.item, Mapping)
             ]
             if items:
-                return [ColumnSample(n, [i.get(n) for i in items]) for n in first_values(items)]
+                return [
+                    ColumnSample(n, [i.get(n) for i in items]) for n in first_values(items)
+                ], None
             continue
         place = source.location
         if isinstance(place, Held) and isinstance(place.rows, Iterator):
@@ -103,9 +106,10 @@ def _samples(
                 opened.callback(table.close)
             for table in tables:
                 samples = table.samples()
-                inputs = set(resolve(table, task, given, need_label=False).inputs.values())
+                roles = resolve(table, task, given, need_label=False)
+                inputs = set(roles.inputs.values())
                 named = called(samples, task, given)
                 own = {given[sample.name] for sample in named}
                 rest = [s for s in samples if s.name in inputs and s.name not in own]
-                return rest + named
+                return rest + named, roles
     raise InvalidData("data.no_rows", files=[getattr(source, "name", "-") for source in sources])

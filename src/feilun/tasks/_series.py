@@ -15,10 +15,11 @@ from feilun.tasks import _recognise, _table_kinds
 from feilun.tasks._noise import Disturbance
 from feilun.tasks._pieces import Pieces
 from feilun.tasks._series_times import dated, when
+from feilun.tasks._series_wide import Wide, by_series, by_times
 from feilun.tasks._table import MAX_COLUMNS, Table, cell
 from feilun.tasks._table_features import TableFeatures
 from feilun.tasks._times import NAMES
-from feilun.tasks.base import Column, Features
+from feilun.tasks.base import Column, Features, RowReader
 from feilun.types import ColumnSample, Item, Output, Roles, Scalar
 
 __all__ = ["MAX_HORIZON", "SERIES", "TIME", "Series"]
@@ -74,10 +75,16 @@ class Series(Table):
         return {**found, **named} if found else found
 
     def find_columns(
-        self, columns: Sequence[ColumnSample], settings: Mapping[str, Any]
+        self,
+        columns: Sequence[ColumnSample],
+        settings: Mapping[str, Any],
+        roles: Roles | None = None,
     ) -> tuple[dict[str, Any], dict[str, str]]:
         """Series and time by their names and values; the covariates' kinds as of any table, but
-        for texts, which are left out."""
+        for texts, which are left out. Of a wide table there are no covariates."""
+        wide = None if roles is None else self._wide_again(columns, roles)
+        if wide is not None and roles is not None and roles.label is not None:
+            return {**settings, **wide}, {roles.label: "forecasts.wide"}
         names = self._named(columns)
         own = set(names.values())
         rest = [column for column in columns if column.name not in own]
@@ -97,7 +104,16 @@ class Series(Table):
 
     def recognise(self, columns: Sequence[ColumnSample]) -> Roles:
         """The value by its usual names, else the only other column of numbers; time and series by
-        their names and values; all others are covariates, of a bound task those that it has."""
+        their names and values; all others are covariates, of a bound task those that it has. Of a
+        wide table the label is one of the columns of values, which stand among the inputs."""
+        wide = self._wide(columns)
+        if wide is not None:
+            inputs = {name: name for name in wide.values[:_SHOWN]}
+            if wide.time is not None:
+                inputs[TIME] = wide.time
+            if len(wide.series) == 1:
+                inputs[SERIES] = wide.series[0]
+            return Roles(inputs, wide.values[0])
         label = _recognise.named(columns, ("label", *self.label_aliases))
         rest = [column for column in columns if column.name != label]
         names = self._named(rest)
@@ -110,6 +126,36 @@ class Series(Table):
             known = {column.name for column in self.columns}
             others = [name for name in others if name in known]
         return Roles({**names, **{name: name for name in others}}, label)
+
+    def _wide(self, columns: Sequence[ColumnSample]) -> Wide | None:
+        """How a wide table is read; None for one with a row for each value."""
+        found = by_times(columns)
+        if found is not None:
+            return found
+        if _recognise.named(columns, ("label", *self.label_aliases)) is not None:
+            return None
+        try:
+            names = self._named(columns)
+        except InvalidData:
+            return None
+        return None if SERIES in names else by_series(columns, names[TIME])
+
+    def _wide_again(self, columns: Sequence[ColumnSample], roles: Roles) -> dict[str, Any] | None:
+        """The settings for a table that `recognise` read as wide, where it did."""
+        if roles.label is None or roles.label not in roles.inputs.values():
+            return None
+        time = roles.inputs.get(TIME)
+        times = [c.values for c in columns if c.name == time]
+        kind = "date" if not times or dated(times[0]) else "number"
+        names = {} if time is None else {TIME: time}
+        if SERIES in roles.inputs:
+            names[SERIES] = roles.inputs[SERIES]
+        return {"inputs": [[SERIES, "category"], [TIME, kind]], "names": names, "shown": None}
+
+    def reader(self, samples: Sequence[ColumnSample]) -> RowReader | None:
+        """Of wide tables a row for each value."""
+        wide = self._wide(samples)
+        return None if wide is None else lambda item, raw, values: wide.rows(values)
 
     def _only_numbers(self, columns: Sequence[ColumnSample]) -> str | None:
         numeric = [

@@ -61,7 +61,10 @@ class Table(TaskBase):
         return task
 
     def find_columns(
-        self, columns: Sequence[ColumnSample], settings: Mapping[str, Any]
+        self,
+        columns: Sequence[ColumnSample],
+        settings: Mapping[str, Any],
+        roles: Roles | None = None,
     ) -> tuple[dict[str, Any], dict[str, str]]:
         """Kinds by `_table_kinds.find`. Raises `InvalidData` when nothing is left."""
         given = dict(settings.get("columns") or {})

@@ -189,10 +189,14 @@ class TaskBase(ABC):
         return {"inputs": [[column.name, column.kind] for column in self.columns]}
 
     def find_columns(
-        self, columns: Sequence[ColumnSample], settings: Mapping[str, Any]
+        self,
+        columns: Sequence[ColumnSample],
+        settings: Mapping[str, Any],
+        roles: Roles | None = None,
     ) -> tuple[dict[str, Any], dict[str, str]]:
         """For a task with `open_columns`: `settings` completed with the inputs among `columns`,
-        and the columns that are none with the key of the sentence that says why."""
+        and the columns that are none with the key of the sentence that says why. `roles` are what
+        `recognise` made of the table that they come from, where they come from one."""
         return dict(settings), {}
 
     @abstractmethod
