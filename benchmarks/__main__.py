@@ -48,6 +48,12 @@ PARTS = {
         "Recommendation: the last tenth of MovieLens",
         "Target: nDCG@10 of at least 1.3 times that of popularity, over all items.",
     ),
+    "forecasting": Part(
+        "benchmarks.tasks.forecasting",
+        "Forecasts: three series beside repeating the last season",
+        "Target: a MASE of at most 0.8 times that of the naive forecast, 75 to 85 % of the values "
+        "in the 80 % interval.",
+    ),
     "ledger": Part(
         "benchmarks.ledger_scale",
         "A hundred million calls in the ledger",
