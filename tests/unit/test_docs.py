@@ -181,6 +181,25 @@ def test_every_guide_and_concept_is_there() -> None:
     assert (docs / "decisions" / "log.md").is_file()
 
 
+GUIDES = sorted(
+    file
+    for file in (ROOT / "docs" / "guides").glob("*.md")
+    if not file.name.endswith(".zh-CN.md") and file.name != "README.md"
+)
+
+
+@pytest.mark.parametrize("english", GUIDES, ids=lambda file: file.stem)
+def test_every_guide_is_there_in_both_languages(english: Path) -> None:
+    chinese = english.with_suffix(".zh-CN.md")
+    assert chinese.is_file()
+    texts = english.read_text("utf-8"), chinese.read_text("utf-8")
+    assert f"({chinese.name})" in texts[0]
+    assert f"({english.name})" in texts[1]
+    for mark in (r"(?m)^## ", r"(?m)^```\w", r"(?m)^\| "):  # sections, examples, rows of tables
+        counts = [len(re.findall(mark, text)) for text in texts]
+        assert counts[0] == counts[1], f"{mark}: {counts}"
+
+
 def test_every_decision_says_what_was_chosen_and_what_not() -> None:
     for file in sorted((ROOT / "docs" / "decisions").glob("*.md")):
         if file.name in ("README.md", "log.md", "dependencies.md"):
