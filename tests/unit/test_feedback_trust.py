@@ -13,6 +13,7 @@ from feilun.feedback.trust import suspects
 from feilun.store import open_store
 from feilun.store.records import FeedbackSource, Prediction, Voice
 from feilun.store.store import Store
+from feilun.types import Item
 
 
 @pytest.fixture
@@ -25,7 +26,7 @@ def store(workspace_dir: Path) -> Iterator[Store]:
 def say(
     store: Store,
     call: str,
-    text: str,
+    text: Item,
     label: str | None,
     *,
     customer: str = "ada",
@@ -171,6 +172,17 @@ def test_customers_who_contradict_each_other_go_to_review(store: Store, other: s
         ("conflict", "good"),
         ("conflict", "bad"),
     ]
+
+
+def test_rows_with_the_same_words_and_other_figures_do_not_contradict_each_other(
+    store: Store,
+) -> None:
+    row = {"school": "a school for girls in London", "intake": "the upper half of all pupils"}
+    say(store, "p1", {**row, "score": 0.31}, "0.5", customer="ada")
+    say(store, "p2", {**row, "score": 1.94}, "1.7", customer="bob")
+    found = sift(store.ledger, "reviews")
+    assert not found.held
+    assert sorted(one.example.label or "" for one in found.learned) == ["0.5", "1.7"]
 
 
 def test_customers_who_agree_are_learned_once(store: Store) -> None:

@@ -1,4 +1,4 @@
-"""The demonstration: the whole wheel on real reviews, as a story that one can watch."""
+"""The demonstration: the whole wheel on real rows, as a story that one can watch."""
 
 from __future__ import annotations
 

@@ -106,7 +106,7 @@ def demo(
         int, typer.Option("--port", min=0, max=65535, help=t("cli.option_port"))
     ] = 8000,
 ) -> None:
-    """The whole wheel on real reviews; then it keeps serving."""
+    """The whole wheel on real rows; then it keeps serving."""
     from feilun.demo import tell
 
     spoken = next((one for one in messages.LANGUAGES if one == (lang or messages.language())), None)
