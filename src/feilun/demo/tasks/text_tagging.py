@@ -13,7 +13,7 @@ __all__ = ["write"]
 
 _TASK = "text-tagging"
 _NAMED = {"nr": "人物", "ns": "地点", "nt": "机构", "nz": "专名"}
-_ROWS = 4800
+_ENGLISH, _CHINESE = 3600, 4000
 _LEAST = 40
 """Characters of a report that says anything."""
 
@@ -39,13 +39,14 @@ def _english(folder: Path) -> Sample:
         "bird of prey": species.str.contains("HAWK|OWL|KESTREL|EAGLE|FALCON|VULTURE"),
     }
     columns = [frame["remarks"], *(marks.astype(int) for marks in tags.values())]
-    rows, _ = divided(list(zip(*columns, strict=True)), _ROWS)
+    rows, _ = divided(list(zip(*columns, strict=True)), _ENGLISH)
     roles = {"text": "report", "label": ",".join(tags)}
-    return csv_sample(folder, _TASK, "birds", roles, ["report", *tags], rows, testing=800)
+    return csv_sample(folder, _TASK, "birds", roles, ["report", *tags], rows,
+                      testing=600, traffic=600)  # fmt: skip
 
 
 def _chinese(folder: Path) -> Sample:
     rows = [[text, sorted({_NAMED[kind] for _, _, kind in names})] for text, names in paragraphs()]
-    some, _ = divided(rows, _ROWS)
+    some, _ = divided(rows, _CHINESE)
     columns = {"text": "正文", "label": "标签"}
     return csv_sample(folder, _TASK, "xinwen", columns, ["正文", "标签"], some, testing=800)
