@@ -19,7 +19,7 @@ STRENGTHS = (3.0, 10.0, 30.0, 100.0)
 each other."""
 
 _FOLDS = 3
-_ONE_STRENGTH = 200_000_000  # non-zeros times tags beyond which one strength is tried, not five
+_ONE_STRENGTH = 40_000_000  # non-zeros times tags beyond which one strength is tried, not four
 _MIDDLE = 10.0
 _STEPS = 200
 _ROUGH, _FINE = 1e-4, 1e-5
