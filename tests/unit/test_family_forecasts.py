@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from feilun.config import DataConfig, ProjectConfig, ProjectSection
+from feilun.data.audit.series import series as audit
+from feilun.data.outcome import Notice
 from feilun.data.sources.base import Source
 from feilun.data.versions import build
 from feilun.errors import InvalidData
@@ -351,3 +353,25 @@ def test_equal_times_with_other_values_are_left_out_and_bad_times_told(tmp_path:
     assert (None, "2024-01-05") not in _values(data)
     assert len(data) == 23
     assert "data.undecided" in warnings
+
+
+def test_the_audit_finds_what_spoils_forecasts(tmp_path: Path) -> None:
+    draw = np.random.default_rng(0)
+    lines = ["date,shop,sales,open"]
+    for step in range(80):
+        day = np.datetime64("2024-01-01") + step
+        if step not in (30, 31):
+            lines.append(f"{day},north,{100 + 10 * (step % 7) + draw.normal():.2f},1")
+        lines.append(f"{day},south,7,1")
+        lines.append(f"{day},west,{50 + 200 * (step >= 40) + draw.normal():.2f},1")
+    lines += [f"2024-01-0{n},new,{n},1" for n in range(1, 5)] + ["2024-01-10,north,130,0"]
+    data, _ = _built(tmp_path, "\n".join(lines))
+    found = {draft.finding.code: draft.finding for draft in audit(data, Notice("x", {}))}
+    assert found["gaps"].count == 2
+    assert found["doubled_times"].count == 1
+    assert found["constant_series"].params["series"] == ["south"]
+    assert found["short_series"].params["series"] == ["new"]
+    assert found["level_shifts"].params["series"] == ["west 2024-02-10"]
+    assert set(found) == {
+        "gaps", "doubled_times", "constant_series", "short_series", "level_shifts",
+    }  # fmt: skip

@@ -18,6 +18,7 @@ from feilun.data.audit.labels import labels as label_findings
 from feilun.data.audit.returning import returning
 from feilun.data.audit.sample import Sample, fetch
 from feilun.data.audit.scan import Scan, scan, texts
+from feilun.data.audit.series import series
 from feilun.data.audit.staging import Columns
 from feilun.data.outcome import Notice
 from feilun.pipeline.steps._cross import Crossed, cross
@@ -146,6 +147,8 @@ def _plain(
     ]
     if looked.task.recurring:
         drafts += returning(looked.data, basis)
+    if looked.task.split_by == "series":
+        drafts += series(looked.data, basis)
     if looked.divided:
         drafts += duplicates.leakage(rows, group, basis, near, cost_near)
     return drafts
