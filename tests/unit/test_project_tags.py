@@ -61,10 +61,12 @@ def project(workspace: Workspace, file: Path) -> Project:
 
 def test_the_wheel_turns_with_tags(workspace: Workspace, project: Project, file: Path) -> None:
     text = "Hi! 快递晚了两个星期。 I want my money back."
-    (output,) = project.predict(text, explain=True).outputs
+    answered = project.predict(text, explain=True)
+    (output,) = answered.outputs
     assert {one["label"] for one in output["tags"]} == {"late", "refund"}
     assert output["explanation"]["for"] == output["tags"][0]["label"]
     assert output["explanation"]["parts"]
+    assert answered.tables()[0].rows[0][-1].startswith(f"{output['tags'][0]['label']}: ")
     told = project.evaluate(on=file).to_json()
     f1 = told["metrics"]["micro_f1"]
     assert 0.9 < f1["low"] <= f1["value"] <= f1["high"] <= 1

@@ -398,7 +398,8 @@ def _cell(part: Mapping[str, Any]) -> str:
 
 
 def _because(output: Output) -> str:
-    """The parts that weighed most, with their log-odds; of a picture, where the squares lie."""
+    """The parts that weighed most, with their log-odds; of a picture, where the squares lie. Of an
+    answer with several names it is said which of them they speak for."""
     why = output.get("explanation") or {}
     parts = [
         (part["text"] if "text" in part else _cell(part), part["weight"])
@@ -407,7 +408,8 @@ def _because(output: Output) -> str:
     for row, line in enumerate(why.get("grid", ()), 1):
         parts += [(f"{row}·{column}", weight) for column, weight in enumerate(line, 1)]
     parts.sort(key=lambda part: -abs(part[1]))
-    return "  ".join(f"{_short(text, 24)} {weight:+.2f}" for text, weight in parts[:5])
+    told = "  ".join(f"{_short(text, 24)} {weight:+.2f}" for text, weight in parts[:5])
+    return f"{why['for']}: {told}" if told and "for" in why and "label" not in output else told
 
 
 def _short(text: str, most: int = 72) -> str:
