@@ -336,6 +336,23 @@ def test_a_call_says_how_many_of_which_and_which_not(engine: Engine) -> None:
     assert _named(_ask(engine, history=["pot"], candidates=["new"], exclude=["new"])) == []
 
 
+def test_long_catalogues_are_answered_alike(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    askers = [TASK.check(one) for one in ({"history": ["pot", "糖"]}, {"user": 3}, {"user": "x"})]
+    asked_for = [*askers, TASK.check({"history": ["tea"], "candidates": ["cup", "bread"], "k": 1})]
+    dense = engine.predict(asked_for)
+    monkeypatch.setattr("feilun.engines.recommender._DENSE", 0)
+    assert engine.predict(asked_for) == dense
+
+
+def test_one_user_alone_teaches_what_is_popular(tmp_path: Path) -> None:
+    data = _build(tmp_path / "d", [{"user": "only", "item": f"item {n}"} for n in range(20)])
+    engine = _trained(data, tmp_path, "popularity")
+    assert _ask(engine, user="other")["basis"] == "popularity"
+    assert _named(_ask(engine, user="only")) == [], "he has taken all there is"
+
+
 def test_items_may_be_recommended_again_where_that_is_set(data: Dataset, tmp_path: Path) -> None:
     engine = _trained(data, tmp_path, "neighbours", {"repeat": True})
     assert {"pot", "cup"} & set(_named(_ask(engine, history=["pot", "cup"])))
