@@ -58,7 +58,7 @@ bench-evidence: $(STAMP)
 	$(BIN)/python -m benchmarks.evidence $(ARGS)
 
 bench-tasks: $(STAMP)
-	$(BIN)/python -m benchmarks tabular entities recommendation forecasting $(ARGS)
+	$(BIN)/python -m benchmarks tabular entities recommendation forecasting similarity $(ARGS)
 
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks $(ARGS)

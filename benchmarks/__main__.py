@@ -54,6 +54,12 @@ PARTS = {
         "Target: a MASE of at most 0.8 times that of the naive forecast, 75 to 85 % of the values "
         "in the 80 % interval.",
     ),
+    "similarity": Part(
+        "benchmarks.tasks.similarity",
+        "Search on real pairs",
+        "Targets: the taught encoder finds at least 10 points more of the answers first than as it "
+        "was, and never fewer than BM25.",
+    ),
     "ledger": Part(
         "benchmarks.ledger_scale",
         "A hundred million calls in the ledger",

@@ -16,6 +16,7 @@ import pytest
 
 from feilun import messages
 from feilun.billing.prices import set_price
+from feilun.errors import NotFound
 from feilun.project import Project, Workspace
 from feilun.serving.process import temporary_server
 from helpers.bert import write_bert
@@ -118,6 +119,27 @@ def test_rerank_has_the_usual_shape_and_is_charged_by_documents(http: httpx.Clie
     assert after["documents"] - before.get("documents", 0) == 5
     assert after["tokens"] - before.get("tokens", 0) == 11 + 4
     assert after["amount"] - before["amount"] == pytest.approx(2 * 0.005)
+
+
+def test_what_a_caller_brings_is_kept_only_with_its_inputs(
+    http: httpx.Client, project: Project
+) -> None:
+    workspace = project.workspace
+    body = {"query": "a secret", "documents": [f"secret paper {n}" for n in range(30)]}
+    kept = http.post("/v1/rerank", json=body).json()
+    assert len(kept["results"]) == 30
+    row = workspace.store.ledger.prediction(kept["id"], 0)
+    assert [one["item"] for one in row.output["items"]] == [f"secret paper {n}" for n in range(10)]
+    label = {"prediction_id": kept["id"], "label": "secret paper 7"}
+    assert http.post("/v1/feedback", json=label).status_code == 200
+    silent = workspace.create_key("Cy", store_inputs=0).secret
+    answer = http.post("/v1/rerank", json=body, headers={"Authorization": f"Bearer {silent}"})
+    assert answer.status_code == 200
+    with pytest.raises(NotFound):
+        workspace.store.ledger.prediction(answer.json()["id"], 0)
+    label = {"prediction_id": answer.json()["id"], "label": "secret paper 7"}
+    refused = http.post("/v1/feedback", json=label, headers={"Authorization": f"Bearer {silent}"})
+    assert refused.status_code == 404
 
 
 @pytest.mark.parametrize(

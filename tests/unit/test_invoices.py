@@ -469,3 +469,18 @@ def test_amounts_have_the_digits_of_their_currency(
     shown = Invoices(quick).credit("Ada", "3", "sorry", currency=currency)
     [table] = shown.tables()
     assert f"{given} {currency}" in table.title
+
+
+def test_units_without_a_column_are_priced_and_invoiced(store: Store) -> None:
+    tiers = [{"up_to": 1500, "per_1000": "1"}, {"per_1000": "0.50"}]
+    rates = [{"unit": "documents", "tiers": tiers}, *FLAT["rates"]]
+    add_plan(store, "search", FLAT | {"rates": rates})
+    customer = add_customer(store, "Ada", "search")
+    call(store, customer, day(3), 1, documents=1000)
+    call(store, customer, day(4), 1, documents=1000)
+    call(store, customer, day(5), 998)
+    (invoice,) = close(store)
+    found = {line["unit"]: (line["volume"], line["amount"]) for line in invoice.document["lines"]}
+    assert found == {"documents": (2000, "1.75"), "inputs": (1000, "2.00")}
+    assert "documents ranked" in invoice_html(invoice, "en")
+    assert "排序的文档" in invoice_html(invoice, "zh")

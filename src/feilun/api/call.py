@@ -32,7 +32,8 @@ __all__ = ["Answer", "Answered", "Call", "answer", "charge", "log_rows", "usage_
 class Call:
     """What is asked: who asks, at which endpoint, which version answers, about what. `vectors` are
     asked for instead of labels; they leave no rows for feedback. `options` are what else is asked
-    of the engine (see `EngineRequest`)."""
+    of the engine (see `EngineRequest`). `repeats` marks answers that
+    repeat what the caller brought: they are kept only where its inputs are."""
 
     key: ApiKey
     endpoint: str
@@ -42,6 +43,7 @@ class Call:
     explain: bool = False
     vectors: bool = False
     options: Mapping[str, Any] = field(default_factory=dict)
+    repeats: bool = False
     trace: Trace = field(default_factory=Trace)
 
 
@@ -140,10 +142,10 @@ def charge(
 
 def log_rows(call: Call, answered: Answered) -> list[Prediction]:
     """What is kept of an answer for feedback, as long as the key's inputs may be."""
-    if call.vectors:
-        return []
     served, key = call.served, call.key
     days = served.feedback.store_inputs if key.store_inputs is None else key.store_inputs
+    if call.vectors or (call.repeats and not days):
+        return []
     now = datetime.now(UTC)
     expires = now + timedelta(days=days) if days else None
     rows = []
@@ -154,7 +156,7 @@ def log_rows(call: Call, answered: Answered) -> list[Prediction]:
                 prediction_id=answered.call_id,
                 index=index,
                 input=served.task.kept(item, output) if days else None,
-                output=served.family.public(output, everything=False),
+                output=served.family.public(served.family.bare(output), everything=False),
                 label=served.family.said(output),
                 score=served.family.sure(output),
                 margin=_margin(scores) if scores else None,

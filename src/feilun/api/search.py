@@ -77,7 +77,8 @@ async def rerank(
         else:
             documents = _documents(body, served)
         options = {"documents": documents}
-        call = Call(key, endpoint, served, _query(served, body.query), trace=trace, options=options)
+        query = _query(served, body.query)
+        call = Call(key, endpoint, served, query, trace=trace, options=options, repeats=True)
         return await answer(api, call, lambda found: _reranking(served, body, documents, found))
 
 

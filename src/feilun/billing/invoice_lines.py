@@ -69,7 +69,7 @@ class _Stretch:
 
     @property
     def volume(self) -> int:
-        return sum(row.units[self.line.unit] for row in self.rows)
+        return sum(row.units.get(self.line.unit, 0) for row in self.rows)
 
     @property
     def first(self) -> str:
@@ -133,7 +133,7 @@ def _line(
     parts: dict[tuple[str, str], list[int]] = {}
     for row in rows:
         part = parts.setdefault((row.by["endpoint"], row.by["project"]), [0, 0])
-        part[0] += row.units[unit]
+        part[0] += row.units.get(unit, 0)
         part[1] += row.units["calls"]
     return {
         "kind": "usage",

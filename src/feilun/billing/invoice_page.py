@@ -16,6 +16,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from feilun import messages
 from feilun.billing.currency import exact_text
+from feilun.billing.plans import UNITS
 from feilun.store.records import Invoice
 
 __all__ = ["COLUMNS", "grouped", "invoice_csv", "invoice_html", "line_title"]
@@ -28,8 +29,6 @@ COLUMNS = (
 )
 """The columns of the CSV. Rows of kind ``tier`` say how the row above them came about; all others
 add up to the row ``total``."""
-
-_UNITS = ("calls", "inputs", "tokens", "tokens_out", "pixels", "audio_ms")
 
 
 def invoice_html(invoice: Invoice, lang: messages.Language | None = None) -> str:
@@ -139,7 +138,7 @@ def _row(line: Json, say: Any) -> dict[str, Any]:
 
 def _usage(line: Json, say: Any) -> dict[str, Any]:
     unit = line["unit"]
-    word = say(f"invoice.unit_{unit}") if unit in _UNITS else unit
+    word = say(f"invoice.unit_{unit}") if unit in UNITS else unit
     price = {"plan": line["plan"], "version": line["price_version"]}
     if line["price_version"] is None:
         by = say("invoice.price_none")

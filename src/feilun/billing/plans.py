@@ -54,10 +54,13 @@ __all__ = [
     "subscribe",
 ]
 
-Unit = Literal["calls", "inputs", "tokens", "tokens_in", "tokens_out", "pixels", "audio_ms"]
+Unit = Literal[
+    "calls", "inputs", "tokens", "tokens_in", "tokens_out", "pixels", "audio_ms", "documents"
+]
 UNITS: tuple[Unit, ...] = get_args(Unit)
 """What can be charged for: ``tokens`` that a model only reads, ``tokens_in`` and ``tokens_out`` of
-one that writes; ``audio_ms`` are milliseconds of sound."""
+one that writes; ``audio_ms`` are milliseconds of sound, ``documents`` those that are
+brought to be ranked."""
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _LARGEST = 2**53

@@ -169,6 +169,10 @@ class RankingFamily(Family):
         rounded = [{**one, "score": round(one["score"], 6)} for one in output["items"]]
         return {**output, "items": rounded}
 
+    def bare(self, output: Output) -> Output:
+        """The first ten items: more are there only on request."""
+        return {**output, "items": output["items"][:SHOWN]}
+
     def differ(self, left: Output, right: Output) -> Difference:
         """The largest difference of an item's score, as a part of the best; 1 where the items or
         their order differ by more than a tie."""

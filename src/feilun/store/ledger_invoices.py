@@ -97,8 +97,17 @@ class InvoiceLog:
             .group_by(*by)
             .order_by(*by)
         )
+        further = select(*by, c.more_units).where(
+            c.customer == customer, belongs, c.more_units.is_not(None)
+        )
+        more: dict[tuple[Any, ...], dict[str, int]] = {}
         with self._db.read() as connection:
-            return [_sum(row._mapping) for row in connection.execute(query)]
+            found = [row._mapping for row in connection.execute(query)]
+            for *group, units in connection.execute(further):
+                into = more.setdefault(tuple(group), {})
+                for name, count in units.items():
+                    into[name] = into.get(name, 0) + count
+        return [_sum(row, more.get(tuple(row[f"{n}_"] for n in _BY), {})) for row in found]
 
     def customers_of(self, month: str) -> list[str]:
         """The ids of the customers that the month has events of, sorted."""
@@ -249,13 +258,13 @@ def _whole(invoice: Invoice) -> Invoice:
     return invoice
 
 
-def _sum(values: Any) -> UsageRow:
+def _sum(values: Any, more: Mapping[str, int]) -> UsageRow:
     by = {name: values[f"{name}_"] for name in (*_BY, "first", "last")}
     # PostgreSQL sums big integers into decimals.
     return UsageRow(
         by=by | {"price_version": int(by["price_version"]) or None},
         currency=by["currency"],
-        units={unit: int(values[unit]) for unit in _UNITS},
+        units={unit: int(values[unit]) for unit in _UNITS} | dict(more),
         amount=int(values["amount"]),
         cost=int(values["cost"]),
         engine_us=int(values["engine_us"]),
