@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -164,6 +164,79 @@ def test_formulas_that_were_computed_are_values(tmp_path: Path) -> None:
     table = table_of(tmp_path / "b.xlsx")
     assert "uncomputed" not in table.details
     assert {row["category"] for row in rows_of(table)} == {2}  # type: ignore[index]
+
+
+def test_what_the_second_reader_opens_is_told_of_too(tmp_path: Path) -> None:
+    """Workbooks that only calamine reads: one whose styles are broken, and OpenDocument."""
+    plain = tmp_path / "plain.xlsx"
+    book = openpyxl.Workbook()
+    page = book.active
+    assert page is not None
+    page.append(["no", "text", "label"])
+    for number in range(1, 31):
+        page.append([number, f"text {number}", ("a", "b")[number % 2]])
+    page["C5"] = "=1+1"
+    page.column_dimensions["A"].hidden = True
+    for number in (3, 4):
+        page.row_dimensions[number].hidden = True
+    book.save(plain)
+    odd = tmp_path / "odd.xlsx"
+    with zipfile.ZipFile(plain) as old, zipfile.ZipFile(odd, "w") as new:
+        for name in old.namelist():
+            new.writestr(name, old.read(name).replace(b"gray125", b"a fill of ours"))
+    [table] = open_tables(Source(odd))
+    assert (table.details["hidden_rows"], table.details["hidden_columns"]) == (2, ["no"])
+    assert table.details["uncomputed"] == ["label"]
+    assert len(list(table.rows())) == 30
+
+    [table] = open_tables(Source(write_ods(tmp_path / "a.ods")))
+    assert (table.details["hidden_rows"], table.details["hidden_columns"]) == (3, ["no"])
+    assert table.details["uncomputed"] == ["label"]
+
+
+def write_ods(file: Path) -> Path:
+    """A sheet with a hidden column, three hidden rows of which two are alike, and a formula that
+    was never computed; a hidden rest of the sheet, which holds nothing."""
+    names = {
+        "office": "urn:oasis:names:tc:opendocument:xmlns:office:1.0",
+        "table": "urn:oasis:names:tc:opendocument:xmlns:table:1.0",
+        "text": "urn:oasis:names:tc:opendocument:xmlns:text:1.0",
+    }
+
+    def row(cells: Sequence[str], more: str = "") -> str:
+        inner = "".join(
+            f'<table:table-cell office:value-type="string"><text:p>{cell}</text:p>'
+            "</table:table-cell>"
+            for cell in cells
+        )
+        return f"<table:table-row {more}>{inner}</table:table-row>"
+
+    hidden = 'table:visibility="collapse"'
+    rows = [row(["no", "text", "label"])]
+    rows += [row([str(n), f"text {n}", "ab"[n % 2]]) for n in range(20)]
+    rows += [row(["x", "hidden", "a"], hidden + ' table:number-rows-repeated="2"')]
+    rows += [row(["y", "filtered", "b"], 'table:visibility="filter"')]
+    formula = '<table:table-cell table:formula="of:=1+1"/></table:table-row>'
+    rows += [row(["z", "computed"]).replace("</table:table-row>", formula)]
+    rows += [f'<table:table-row {hidden} table:number-rows-repeated="1000"><table:table-cell/>']
+    spaces = " ".join(f'xmlns:{name}="{address}"' for name, address in names.items())
+    content = (
+        f"<office:document-content {spaces}><office:body><office:spreadsheet>"
+        f'<table:table table:name="S"><table:table-column {hidden}/>'
+        f'<table:table-column table:number-columns-repeated="2"/>{"".join(rows)}</table:table-row>'
+        "</table:table></office:spreadsheet></office:body></office:document-content>"
+    )
+    kind = "application/vnd.oasis.opendocument.spreadsheet"
+    entry = '<manifest:file-entry manifest:full-path="{}" manifest:media-type="{}"/>'
+    manifest = (
+        '<manifest:manifest xmlns:manifest="urn:oasis:names:tc:opendocument:xmlns:manifest:1.0">'
+        f"{entry.format('/', kind)}{entry.format('content.xml', 'text/xml')}</manifest:manifest>"
+    )
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("mimetype", kind)
+        archive.writestr("content.xml", content)
+        archive.writestr("META-INF/manifest.xml", manifest)
+    return file
 
 
 def test_hidden_rows_and_columns_are_told(tmp_path: Path) -> None:

@@ -9,13 +9,13 @@ import re
 import warnings
 import zipfile
 import zlib
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 from feilun.data.sources._cells import filled
+from feilun.data.sources._marks import Marks, beside, of_xlsx
 from feilun.errors import InvalidData
 
 __all__ = ["BROKEN", "Marks", "Workbook", "open_workbook"]
@@ -29,33 +29,7 @@ BROKEN = (
 )  # fmt: skip
 
 _ESCAPE = re.compile("_x([0-9A-Fa-f]{4})_")
-_MARKS = re.compile(
-    rb"""<(?:\w+:)?(?:
-      mergeCell\b[^<>]*?\bref=["'](?P<merged>[A-Z]+\d+:[A-Z]+\d+)["']
-    | (?P<row>row)\b[^<>]*?\bhidden=["'](?:1|true)["']
-    | (?P<col>col\b[^<>]*?\bhidden=["'](?:1|true)["'][^<>]*)
-    | c\b[^<>]*?\br=["'](?P<cell>[A-Z]+)\d+["'][^<>]*>\s*<(?:\w+:)?f\b
-      (?:[^<>]*/>|[^<>]*>[^<>]*</(?:\w+:)?f>)\s*
-      (?:<(?:\w+:)?v\s*/>|<(?:\w+:)?v>\s*</(?:\w+:)?v>)?\s*</(?:\w+:)?c>
-    )""",
-    re.X,
-)
-_COL = {name: re.compile(rf"""\b{name}=["'](\d+)["']""".encode()) for name in ("min", "max")}
-_LONGEST_MARK = 40_000  # a formula has 8,192 characters, which escapes make longer
-_MOST_COLUMNS = 16_384
-
 Cells = Iterator[Sequence[Any]]
-
-
-@dataclass(slots=True)
-class Marks:
-    """What is said of a sheet beside its cells; columns and rows from 1. `uncomputed` counts the
-    formulas of a column of which the file holds no value."""
-
-    merged: list[tuple[int, int, int, int]] = field(default_factory=list)
-    hidden_rows: int = 0
-    hidden_columns: list[int] = field(default_factory=list)
-    uncomputed: Counter[int] = field(default_factory=Counter)
 
 
 class Workbook(Protocol):
@@ -147,38 +121,10 @@ class _Xlsx:
         return ([_value(cell) for cell in row] for row in page.iter_rows())
 
     def marks(self, sheet: str) -> Marks:
-        """They stand before, in and behind the cells, so the sheet is gone through for them."""
-        from openpyxl.utils.cell import column_index_from_string, range_boundaries
-
-        marks, window, merged = Marks(), b"", set()
-        member = self._book[sheet]._worksheet_path.lstrip("/")
-        with zipfile.ZipFile(self._path) as archive, archive.open(member) as stream:
-            while block := stream.read(1 << 20):
-                window += block
-                end = 0
-                for found in _MARKS.finditer(window):
-                    end = found.end()
-                    if found["merged"]:
-                        merged.add(range_boundaries(found["merged"].decode()))
-                    elif found["cell"]:
-                        marks.uncomputed[column_index_from_string(found["cell"].decode())] += 1
-                    elif found["row"]:
-                        marks.hidden_rows += 1
-                    else:
-                        marks.hidden_columns += _columns(found["col"])
-                window = window[max(end, len(window) - _LONGEST_MARK) :]
-        marks.merged = sorted(merged, key=lambda one: one[1])
-        return marks
+        return of_xlsx(self._path, self._book[sheet]._worksheet_path.lstrip("/"))
 
     def close(self) -> None:
         self._raw.close()
-
-
-def _columns(col: bytes) -> range:
-    first, last = (_COL[name].search(col) for name in ("min", "max"))
-    if not first or not last:
-        return range(0)
-    return range(int(first[1]), min(int(last[1]), _MOST_COLUMNS) + 1)
 
 
 def _value(cell: Any) -> Any:
@@ -218,7 +164,9 @@ class _Other:
     def marks(self, sheet: str) -> Marks:
         ranges = self._page(sheet).merged_cell_ranges or []
         merged = [(c + 1, r + 1, to_c + 1, to_r + 1) for (r, c), (to_r, to_c) in ranges]
-        return Marks(merged=sorted(merged, key=lambda one: one[1]))
+        marks = beside(self._path, sheet)
+        marks.merged = sorted(merged, key=lambda one: one[1]) or marks.merged
+        return marks
 
     def close(self) -> None:
         self._open.clear()
