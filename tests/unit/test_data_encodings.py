@@ -183,3 +183,14 @@ def test_a_few_japanese_letters_that_spell_in_one_byte_too_are_told_as_a_guess()
     found = encoding_in(sample)
     assert found is not None
     assert found.encoding == "shift_jis" or found.examples
+
+
+def test_two_words_that_contradict_each_other_do_not_turn_a_long_text() -> None:
+    """A name with Ð, which Baltic encodings spell with Š, beside a š that they do not have."""
+    lines = [f"Käyttäjä {n} löytyi ja on tämä se" for n in range(400)]
+    lines[100] += " (AÐERTY)"
+    lines[200] += " Tšuvassi"
+    found = encoding_in("\n".join(lines).encode("cp1252"))
+    assert found is not None
+    assert found.encoding == "cp1252"
+    assert found.examples  # and it is told that it is a guess

@@ -26,6 +26,7 @@ _BEYOND = re.compile(r"[^\x00-\x7f]")
 _BAD = "\ufffd"
 _FEW = 12  # bytes beyond ASCII that say too little to be sure of
 _FEW_WORDS = 2
+_TORN = 3  # words, one of which tips the balance against the others
 _MARKS = PUNCTUATION - {"\xa0"}
 _WORDS = frozenset("àáâäåæèéêìíòóôöøùúýº")
 """Letters that are words by themselves somewhere, or stand for one."""
@@ -98,12 +99,23 @@ def _told(sample: bytes, lines: bytes, ranked: list[tuple[float, str]]) -> Found
             break
         spelt = {o: s for s, o in _one_byte(b" ".join(words), {name, other})}
         gain = spelt.get(other, -9.0) - spelt.get(name, -9.0)
-        if gain > _NARROW:
+        # Few words, of which the other cannot spell one at all: they say one and the other.
+        few_lost = len(words) <= _TORN and any(_lost(word, other, name) for word in words)
+        torn = gain > _NARROW and few_lost
+        if gain > _NARROW and not torn:
             name, rival = other, name
-        sure = sure and len(words) >= _FEW_WORDS and abs(gain) > _NARROW
+        sure = sure and len(words) >= _FEW_WORDS and abs(gain) > _NARROW and not torn
     if not _apart(sample, name, _USUAL):  # the same text by the name that people know
         name = _USUAL
     return Found(name, () if sure else _examples(lines, name, rival))
+
+
+def _lost(word: bytes, one: str, other: str) -> bool:
+    """Whether `one` has no character for a byte that is one in `other`."""
+    return any(
+        _is_none(a) and not _is_none(b)
+        for a, b in zip(word.decode(one, "replace"), word.decode(other, "replace"), strict=True)
+    )
 
 
 def _apart(sample: bytes, one: str, other: str) -> list[bytes]:
