@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -88,6 +89,7 @@ def run(made: Project, seed: int, limit: float | None = None) -> list[Took]:
         taken = (step.finished - step.started).total_seconds()
         figures = step.result.get("figures", {})
         found.append(Took(rung["method"], rung["seconds"], taken, figures))
+        print(limit, found[-1], file=sys.stderr, flush=True)
     return found
 
 
