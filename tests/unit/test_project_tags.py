@@ -54,7 +54,8 @@ def project(workspace: Workspace, file: Path) -> Project:
     settings = made.file.read_text("utf-8")
     more = "\n[data]\nnear_duplicates = false\n[update]\nmin_corrections = 1\nnew_label_rows = 3\n"
     made.file.write_text(f"{settings}{more}", "utf-8")
-    made.add(file)
+    added = made.add(file).to_json()
+    assert any("damaged" in one and "refund" in one for one in added["report"]["warnings"])
     made.run()
     return made
 

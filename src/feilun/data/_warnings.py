@@ -16,6 +16,7 @@ _FEW_ROWS = 50
 _FEW_PER_LABEL = 10
 _IMBALANCE = 20
 _NUMBERS = 20
+_COLUMNS = 20
 _HEADINGS = frozenset(
     [
         "label",
@@ -117,6 +118,9 @@ def source_warnings(sources: Iterable[SourceReport]) -> list[Notice]:
 def _read_so(details: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     for code, rows in details.get("left_out", {}).items():
         yield code, {"rows": rows}
+    if columns := details.get("joined"):
+        shown = [*columns[:_COLUMNS], *(["…"] if len(columns) > _COLUMNS else [])]
+        yield "data.joined_columns", {"count": len(columns), "columns": shown}
     if arrays := details.get("other_arrays"):
         shown = [f"{name} ({size:,})" for name, size in list(arrays.items())[:5]]
         yield "formats.other_arrays", {"names": shown}
