@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from helpers.rows import reviews
@@ -14,15 +15,22 @@ __all__ = ["write_bert"]
 _SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 
 
-def write_bert(folder: Path, width: int = 32, seed: int = 0, separated: bool = False) -> Path:
-    """A transformers folder with random weights and a tokenizer of whole words, which puts a
-    separator between two texts where they shall be `separated`."""
+def write_bert(
+    folder: Path,
+    width: int = 32,
+    seed: int = 0,
+    separated: bool = False,
+    texts: Sequence[str] | None = None,
+) -> Path:
+    """A transformers folder with random weights and a tokenizer of the whole words of `texts`, by
+    default of reviews. It puts a separator between two texts where they shall be `separated`."""
     import torch
     from tokenizers import Tokenizer, models, pre_tokenizers, processors
     from transformers import BertConfig, BertModel
 
     folder.mkdir(parents=True, exist_ok=True)
-    found = {w for text, _ in reviews(300) for w in re.findall(r"[^\W\d]+|[,.]", text)}
+    texts = [text for text, _ in reviews(300)] if texts is None else texts
+    found = {w for text in texts for w in re.findall(r"[^\W\d]+|[,.]", text)}
     words = {word: place for place, word in enumerate([*_SPECIAL, *sorted(found)])}
     tokenizer = Tokenizer(models.WordLevel(words, unk_token="[UNK]"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()

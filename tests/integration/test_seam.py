@@ -119,7 +119,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _python(site: Path, cwd: Path, *words: str, ends: tuple[int, ...] = (0,)) -> str:
-    path = os.pathsep.join([str(site), str(ROOT / "tests" / "toys"), str(ROOT / "src")])
+    folders = [site, ROOT / "tests" / "toys", ROOT / "tests", ROOT / "src"]
+    path = os.pathsep.join(map(str, folders))
     environment = {**os.environ, "PYTHONPATH": path, "FEILUN_LANG": "en"}
     done = subprocess.run(
         [sys.executable, *words],
@@ -275,6 +276,45 @@ def test_a_text_becomes_another_token_by_token(site: Path, tmp_path: Path) -> No
     assert all(one["open"] == 0 for one in said["streams"])
     total = sum(one["amount"] for one in said["streams"] if one["kind_of_end"] == "settle")
     assert float(said["usage"]["total"][0]["amount"]) == pytest.approx(total / 1e6)
+
+
+LEARN = """
+import csv, json
+from dataclasses import replace
+from pathlib import Path
+from feilun.engines.base import open_engine
+from feilun.families.numbers import NUMBERS
+from feilun.metrics.comparison import values
+from feilun.store.dataset import Dataset, DatasetWriter
+from feilun.types import Example, Schema
+from helpers.bert import write_bert
+from helpers.jobs import job_for, train
+
+rows = list(csv.reader(open("ratings.csv")))[1:]
+base, folder = write_bert(Path("base"), texts=[text for text, _ in rows]), Path("data")
+with DatasetWriter(folder, {"text": "text"}, NUMBERS.stratum) as writer:
+    for place, (text, stars) in enumerate(rows):
+        split = ("train", "train", "train", "validation", "test")[place % 5]
+        writer.add(Example(str(place), text, NUMBERS.target(stars), split))
+    writer.close(Schema("toy-ratings", (), {"max_length": 16}))
+fast = {"epochs": 20, "learning_rate": 5e-3, "batch_rows": 16, "patience": 20}
+job = replace(job_for("full", folder, Path("job"), base, settings=fast), task="toy-ratings")
+figures = train(job).figures
+data, engine = Dataset(folder), open_engine(job.out, threads=1)
+truth = NUMBERS.truth(data.values("label", "test"), ())
+raw = engine.raw(data.items("test"))
+print(json.dumps({"r2": values(NUMBERS.measured(truth, raw, (), {}))["r2"], "while": figures}))
+"""
+
+
+def test_gradients_learn_what_a_toy_answers(site: Path, tmp_path: Path) -> None:
+    """Somebody else's task of numbers: the trainer knows no more of it than of classes."""
+    _ratings(tmp_path)
+    script = tmp_path / "learn.py"
+    script.write_text(LEARN, "utf-8")
+    found = json.loads(_python(site, tmp_path, str(script)).splitlines()[-1])
+    assert found["r2"] > 0.5
+    assert found["while"]["validation_r2"] > 0.5
 
 
 @pytest.mark.parametrize("name", ["toy-ratings", "toy-spots", "toy-glossary"])

@@ -97,6 +97,57 @@ def test_lists_of_words_and_tags() -> None:
     assert bad[0].reason("zh") == "有 1 个词元，却有 2 个标签"
 
 
+NAMES = ["O", "B-PER", "I-PER", "B-LOC"]
+NUMBERED = [
+    {"tokens": ["Maria", "Silva", "moved", "to", "Lisbon", "."], "ner_tags": [1, 2, 0, 0, 3, 0]},
+    {"tokens": ["Late", "again", "."], "ner_tags": [0, 0, 0]},
+]
+
+
+@pytest.mark.parametrize("names", [NAMES, {str(n): name for n, name in enumerate(NAMES)}])
+def test_numbers_of_tags_with_a_column_of_their_names(names: Any) -> None:
+    rows = [{**row, "tag_names": names} for row in NUMBERED]
+    assert _read(Held(rows)) == (ROWS[:2], [])
+    beyond = {"tokens": ["Late"], "ner_tags": [4], "tag_names": names}
+    assert [one.code for one in _read(Held([*rows, beyond]))[1]] == ["spans.tags_are_numbers"]
+
+
+_CLASS = {"_type": "ClassLabel", "names": NAMES}
+
+
+@pytest.mark.parametrize(
+    "feature",
+    [{"_type": "List", "feature": _CLASS}, {"_type": "Sequence", "feature": _CLASS}, [_CLASS]],
+)
+def test_numbers_of_tags_with_the_features_of_a_dataset(tmp_path: Path, feature: Any) -> None:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    table = pa.Table.from_pylist(NUMBERED)
+    features = {"tokens": {"_type": "List", "feature": {"_type": "Value"}}, "ner_tags": feature}
+    known = json.dumps({"info": {"features": features}})
+    parquet.write_table(
+        table.replace_schema_metadata({"huggingface": known}), tmp_path / "a.parquet"
+    )
+    assert _read(tmp_path / "a.parquet") == (ROWS[:2], [])
+
+
+@pytest.mark.parametrize("word", ["sequence", "list"])
+def test_numbers_of_tags_in_a_repository_whose_card_names_them(tmp_path: Path, word: str) -> None:
+    lines = "\n".join(f"          '{n}': {name}" for n, name in enumerate(NAMES))
+    card = (
+        "---\ndataset_info:\n  features:\n  - name: tokens\n"
+        f"    {word}: string\n  - name: ner_tags\n    {word}:\n      class_label:\n"
+        f"        names:\n{lines}\nconfigs:\n- config_name: default\n  data_files:\n"
+        "  - split: train\n    path: data/train.jsonl\n---\n"
+    )
+    (tmp_path / "README.md").write_text(card, "utf-8")
+    (tmp_path / "data").mkdir()
+    rows = "".join(json.dumps(row) + "\n" for row in NUMBERED)
+    (tmp_path / "data" / "train.jsonl").write_text(rows, "utf-8")
+    assert _read(tmp_path) == (ROWS[:2], [])
+
+
 def test_tables_with_other_lists_stay_as_they_are() -> None:
     rows = [{"tokens": "a cheap one", "tags": ["x"], "text": "t"}]
     (table,) = open_tables(Source(Held(rows)))

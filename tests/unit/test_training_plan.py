@@ -84,10 +84,17 @@ def test_methods_stand_from_the_lowest_rung_to_the_highest() -> None:
     assert of_texts == ["linear", "head", "trees", "lora", "full"]
 
 
-def test_auto_says_that_no_encoder_reads_pairs_of_texts(base: Path) -> None:
-    found = planned(AUTO, base, task="text-pair-classification")
-    assert names(found) == ["linear"]
-    assert found.notes == ("no encoder reads what text-pair-classification takes",)
+def test_auto_fine_tunes_what_a_network_learns(base: Path) -> None:
+    """Methods on vectors of one text are for classes of one text; spans need more passes."""
+    pairs = planned(AUTO, base, task="text-pair-classification")
+    assert names(pairs) == ["linear", "full"]
+    assert names(planned(AUTO, base, task="text-tagging")) == ["linear", "full"]
+    spans = planned(AUTO, base, task="token-classification")
+    assert names(spans) == ["crf", "full"]
+    assert pairs.notes == spans.notes == ()
+    used = [(plan.rungs[-1].settings["epochs"], plan.rungs[-1].settings["batch_rows"])
+            for plan in (pairs, spans)]  # fmt: skip
+    assert used == [(2, 64), (6, 16)]
 
 
 def test_auto_climbs_every_rung_and_leaves_nothing_open(base: Path) -> None:

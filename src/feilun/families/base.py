@@ -222,6 +222,10 @@ class Family(ABC):
     training may learn from changed copies."""
     differentiable: ClassVar[bool] = False
     """Whether a network learns it by gradients: `outputs` and `objective` are there."""
+    epochs: ClassVar[int] = 2
+    batch_rows: ClassVar[int] = 64
+    """Passes over the rows, and rows of a batch at most, by which a pretrained network learns it
+    unless the project says otherwise."""
     problem_type: ClassVar[str | None] = None
     """What transformers calls the problem in the configuration of a trained network."""
     Details: ClassVar[type | None] = None

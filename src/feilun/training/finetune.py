@@ -45,12 +45,17 @@ class FineTuneSettings(MethodSettings):
     """What full and lora let a project choose. What is None is fixed by the base's size."""
 
     epochs: int | None = Field(
-        None, ge=1, le=1000, description="passes over the rows; by default 2, from nothing 30"
+        None,
+        ge=1,
+        le=1000,
+        description="passes over the rows; by default 2 (spans: 6), from nothing 30",
     )
     learning_rate: float | None = Field(
         None, gt=0, lt=1, description="highest step size; by default by the size of the base"
     )
-    batch_rows: int = Field(64, ge=1, description="rows of a batch at most")
+    batch_rows: int | None = Field(
+        None, ge=1, description="rows of a batch at most; by default 64 (spans: 16)"
+    )
     batch_tokens: int | None = Field(
         None,
         ge=1,
@@ -104,10 +109,12 @@ def settle(job: TrainJob, settings: SettingsT, rate: float) -> SettingsT:
     pretrained = isinstance(source, Path)
     width = max(1, describe(source).width)
     usual = min(2 * rate, max(rate / 10, rate * 384 / width)) if pretrained else 1e-3
-    epochs = settings.epochs or (2 if pretrained else 30)
+    family = tasks.get(job.task).family
+    epochs = settings.epochs or (family.epochs if pretrained else 30)
     return settings.model_copy(
         update={
             "epochs": epochs,
+            "batch_rows": settings.batch_rows or family.batch_rows,
             "patience": settings.patience or max(2, epochs // 4),
             "learning_rate": settings.learning_rate or usual,
         }

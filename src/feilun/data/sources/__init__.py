@@ -36,6 +36,7 @@ __all__ = [
     "Options",
     "Source",
     "Table",
+    "as_written",
     "format_of",
     "formats",
     "hold_out",
@@ -54,15 +55,20 @@ def open_tables(source: Source, known: Collection[str] = ()) -> list[Table]:
 
     Raises `InvalidData` when it is missing, empty, damaged or no format that is read.
     """
-    if isinstance(source.location, Held):
-        tables = open_held(source.location, known)
-    else:
-        name = source.options.format or format_of(source.location, source.options.encoding)
-        if name not in formats():
-            raise UsageError("data.unknown_format", format=name, options=formats())
-        module = importlib.import_module(f"{__name__}.{name}")
-        tables = module.open_tables(source.location, source.options, known)
-        tables = [placed(table, source.location) for table in tables]
+    tables = as_written(source, known)
     return [
         tagged(adapted(t, known), known).cut(source.drop_last, source.keep_last) for t in tables
     ]
+
+
+def as_written(source: Source, known: Collection[str] = ()) -> list[Table]:
+    """As `open_tables`, before the columns of labelling tools and of tagged words are turned into
+    inputs and labels."""
+    if isinstance(source.location, Held):
+        return open_held(source.location, known)
+    name = source.options.format or format_of(source.location, source.options.encoding)
+    if name not in formats():
+        raise UsageError("data.unknown_format", format=name, options=formats())
+    module = importlib.import_module(f"{__name__}.{name}")
+    tables = module.open_tables(source.location, source.options, known)
+    return [placed(table, source.location) for table in tables]

@@ -12,7 +12,14 @@ from typing import Any
 from feilun.data.sources.base import BadRow
 from feilun.types import Row
 
-__all__ = ["class_names", "from_batches", "object_row", "peek_columns", "schema_classes"]
+__all__ = [
+    "class_names",
+    "from_batches",
+    "named",
+    "object_row",
+    "peek_columns",
+    "schema_classes",
+]
 
 _PEEK_ROWS = 1000
 _PEEK_BYTES = 8 << 20
@@ -48,12 +55,27 @@ def object_row(number: int, value: Any) -> Row | BadRow:
 
 
 def class_names(metadata: Mapping[str, Any]) -> dict[str, Sequence[str]]:
-    """Column → names of its classes, out of the features that Hugging Face datasets keep."""
+    """Column → names of its classes, out of the features that Hugging Face datasets keep; of a
+    column of lists those of what is in them."""
     found: dict[str, Sequence[str]] = {}
     for column, feature in metadata.items():
-        if isinstance(feature, dict) and feature.get("_type") == "ClassLabel":
-            found[column] = list(feature.get("names") or [])
+        # Lists were written as [feature] once, then as Sequence, LargeList and List.
+        inner = feature[0] if isinstance(feature, list) and feature else feature
+        if isinstance(inner, dict) and isinstance(inner.get("feature"), dict):
+            inner = inner["feature"]
+        if isinstance(inner, dict) and inner.get("_type") == "ClassLabel":
+            found[column] = list(inner.get("names") or [])
     return found
+
+
+def named(value: Any, names: Mapping[int, str]) -> Any:
+    """The name of the class with this number, of a list the names of all in it; -1 is none. What
+    has no name stays as it is."""
+    if isinstance(value, list):
+        return [named(one, names) for one in value]
+    if not isinstance(value, int) or isinstance(value, bool):
+        return value
+    return None if value == -1 else names.get(value, value)
 
 
 def schema_classes(schema: Any) -> dict[str, Sequence[str]]:
@@ -152,10 +174,7 @@ def _values(column: Any, classes: Sequence[str] | None) -> list[Any]:
         column = column.cast(pa.float64())
     values: list[Any] = column.to_pylist()
     if classes:
-        return [
-            classes[v] if isinstance(v, int) and 0 <= v < len(classes) else (None if v == -1 else v)
-            for v in values
-        ]
+        return [named(value, dict(enumerate(classes))) for value in values]
     if pa.types.is_struct(kind) and {f.name for f in kind} == {"bytes", "path"}:
         return [v and (v["bytes"] if v["bytes"] is not None else v["path"]) for v in values]
     return values

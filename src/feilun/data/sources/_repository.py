@@ -164,8 +164,12 @@ def class_names(content: Mapping[str, Any]) -> dict[str, dict[int, str]]:
     features = info.get("features") if isinstance(info, dict) else None
     found: dict[str, dict[int, str]] = {}
     for feature in features if isinstance(features, list) else ():
-        kind = feature.get("dtype") if isinstance(feature, dict) else None
-        label = kind.get("class_label") if isinstance(kind, dict) else None
+        if not isinstance(feature, dict):
+            continue
+        # A list of classes is written as ``sequence``, since datasets 4 as ``list``.
+        kinds = (feature.get(name) for name in ("dtype", "sequence", "list"))
+        kind = next((one for one in kinds if isinstance(one, dict)), {})
+        label = kind.get("class_label")
         names = label.get("names") if isinstance(label, dict) else None
         if isinstance(names, dict):
             found[str(feature["name"])] = {int(k): str(v) for k, v in names.items()}

@@ -8,8 +8,8 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
-from feilun.data.sources import open_tables as open_source
-from feilun.data.sources._records import class_names, from_batches
+from feilun.data.sources import as_written
+from feilun.data.sources._records import class_names, from_batches, named
 from feilun.data.sources._repository import card, parts
 from feilun.data.sources._repository import class_names as card_classes
 from feilun.data.sources.base import SPLITS, BadRow, Options, Source, Table
@@ -43,7 +43,7 @@ def _cloned(folder: Path, options: Options, known: Collection[str]) -> Iterator[
     for part, files in parts(folder, content):
         for file in files:
             split = SPLITS.get(part.casefold()) if part else None
-            for table in open_source(Source(file, options), known):
+            for table in as_written(Source(file, options), known):
                 yield table.over(
                     table.columns,
                     _named(table.rows(), classes) if classes else table.rows(),
@@ -61,10 +61,12 @@ def _named(
         if isinstance(row, Row):
             values = dict(row.values)
             for column, names in classes.items():
-                number = values.get(column)
+                number: Any = values.get(column)
                 if isinstance(number, str) and number.lstrip("-").isdigit():
                     number = int(number)
-                if isinstance(number, int) and not isinstance(number, bool):
+                if isinstance(number, list):
+                    values[column] = named(number, names)
+                elif isinstance(number, int) and not isinstance(number, bool):
                     values[column] = None if number == -1 else names.get(number, str(number))
             row = Row(row.number, values)
         yield row
