@@ -94,7 +94,7 @@ def test_auto_fine_tunes_what_a_network_learns(base: Path) -> None:
     assert pairs.notes == spans.notes == ()
     used = [(plan.rungs[-1].settings["epochs"], plan.rungs[-1].settings["batch_rows"])
             for plan in (pairs, spans)]  # fmt: skip
-    assert used == [(2, 64), (6, 16)]
+    assert used == [(2, 64), (6, 8)]
 
 
 def test_auto_climbs_every_rung_and_leaves_nothing_open(base: Path) -> None:

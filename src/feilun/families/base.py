@@ -224,8 +224,9 @@ class Family(ABC):
     """Whether a network learns it by gradients: `outputs` and `objective` are there."""
     epochs: ClassVar[int] = 2
     batch_rows: ClassVar[int] = 64
-    """Passes over the rows, and rows of a batch at most, by which a pretrained network learns it
-    unless the project says otherwise."""
+    rate: ClassVar[float] = 1.0
+    """Passes over the rows, rows of a batch at most, and the share of a method's usual step size by
+    which a pretrained network learns it unless the project says otherwise."""
     problem_type: ClassVar[str | None] = None
     """What transformers calls the problem in the configuration of a trained network."""
     Details: ClassVar[type | None] = None

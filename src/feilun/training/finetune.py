@@ -54,7 +54,7 @@ class FineTuneSettings(MethodSettings):
         None, gt=0, lt=1, description="highest step size; by default by the size of the base"
     )
     batch_rows: int | None = Field(
-        None, ge=1, description="rows of a batch at most; by default 64 (spans: 16)"
+        None, ge=1, description="rows of a batch at most; by default 64 (spans: 8)"
     )
     batch_tokens: int | None = Field(
         None,
@@ -108,8 +108,9 @@ def settle(job: TrainJob, settings: SettingsT, rate: float) -> SettingsT:
     source = job.previous or job.base
     pretrained = isinstance(source, Path)
     width = max(1, describe(source).width)
-    usual = min(2 * rate, max(rate / 10, rate * 384 / width)) if pretrained else 1e-3
     family = tasks.get(job.task).family
+    rate *= family.rate
+    usual = min(2 * rate, max(rate / 10, rate * 384 / width)) if pretrained else 1e-3
     epochs = settings.epochs or (family.epochs if pretrained else 30)
     return settings.model_copy(
         update={
