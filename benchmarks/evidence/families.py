@@ -1,9 +1,9 @@
-"""The gate's risk by one metric of each family, on versions whose true difference is known.
+"""The gate by one metric of each family, on versions whose true difference is known.
 
     python -m benchmarks.evidence.families [--trials N]
 
 Rows are drawn so that the candidate truly gains what is asked for. The figures are those of
-`feilun.metrics.comparison.judge`, which the gate asks.
+`feilun.metrics.comparison.judge` and `feilun.evaluation.expectation`, which the gate asks.
 """
 
 from __future__ import annotations
@@ -16,22 +16,23 @@ from dataclasses import dataclass
 import numpy as np
 from benchmarks.evidence.gate import pairs
 
-from feilun.evaluation.consultations import RISK
+from feilun.evaluation.expectation import expected, prior
 from feilun.families.classes.classification import Classified
-from feilun.metrics.comparison import judge
+from feilun.metrics.comparison import judge, values
 from feilun.metrics.measured import Measured
 from feilun.metrics.numbers import Numbers
 from feilun.metrics.ranking import Ranking
 from feilun.metrics.spans import Spans
 
 ROWS = (100, 300, 1000)
-TIMES = (-5, -2, -1, 0, 2, 5)
+TIMES = (-5, -2, -1, 0, 1, 2, 5)
 """True differences, in margins."""
 RESAMPLES = 400
 
 WORDS = """\
-Share of candidates whose risk of losing more than the margin is at most 20 %, {trials:,} drawn for
-each cell, by the true gain in margins. On the margin itself (-1) 20 % should pass."""
+Share of candidates of which a gain is to be expected, {trials:,} drawn for each cell, by the true
+gain in margins, as many training rows and the first attempt. Equal ones (0) pass half the time,
+which loses nothing."""
 
 Draw = Callable[[np.random.Generator, int, float], tuple[Measured, Measured]]
 
@@ -104,8 +105,7 @@ FAMILIES = {
 
 
 def passed(family: str, rows: int, gain: float, trials: int, seed: int = 0) -> float:
-    """The share of `trials` candidates whose risk of losing more than the margin is small enough
-    for a first attempt."""
+    """The share of `trials` candidates of which a gain is to be expected, at a first attempt."""
     how = FAMILIES[family]
     generator = np.random.default_rng([seed, rows, round(1e4 * (gain + 1))])
     hits = 0
@@ -116,11 +116,12 @@ def passed(family: str, rows: int, gain: float, trials: int, seed: int = 0) -> f
             second,
             how.metric,
             margin=how.margin,
-            limit=RISK,
             resamples=RESAMPLES,
             seed=trial,
         )
-        hits += found.risk <= RISK
+        level = values(second)[how.metric]
+        before = prior(level or 0.0, second.higher_is_better[how.metric])
+        hits += expected(found.gain.value, found.error, before) > 0 and found.gain.high >= 0
     return hits / trials
 
 

@@ -174,7 +174,7 @@ class EvaluationConfig(Section):
     """``[evaluation]``: what the evidence must carry."""
 
     margin: Share = Field(
-        0.01, description="points of the primary metric that a candidate may lose and still go live"
+        0.01, description="points of the primary metric that are as good as no difference"
     )
     confidence: float = Field(0.95, gt=0.5, lt=1, description="coverage of intervals")
     resamples: int = Field(1000, ge=100, le=100_000, description="bootstrap resamples")
@@ -185,7 +185,7 @@ class EvaluationConfig(Section):
         300, ge=20, le=10_000, description="test rows asked so at most, once for each change"
     )
     unsure: Literal["hold", "promote"] = Field(
-        "hold", description="what becomes of a candidate of which the rows cannot tell"
+        "hold", description="what becomes of a candidate that is expected to lose within the margin"
     )
     slice_margin: Share = Field(
         0.03,

@@ -8,9 +8,9 @@ import pytest
 from feilun.metrics import intervals
 from feilun.metrics.intervals import (
     paired_difference,
+    paired_error,
     paired_risk,
     resampled,
-    rows_to_tell,
     wilson,
 )
 
@@ -104,25 +104,11 @@ def test_risk() -> None:
     assert paired_risk(second, first, margin=0.2) < 0.05
 
 
-def test_rows_to_tell() -> None:
-    first = np.array([True] * 7 + [False] * 10 + [True] * 83)
-    second = np.array([False] * 7 + [True] * 10 + [True] * 83)
-    more = rows_to_tell(first, second, margin=0.01)
-    assert more is not None
-    assert 500 < more < 50_000
-    # With that many more rows that go on alike, it can be told.
-    times = (100 + more) // 100 + 2
-    assert rows_to_tell(np.tile(first, times), np.tile(second, times), margin=0.01) == 0
-    clear = np.ones(500, bool)
-    assert rows_to_tell(clear, ~clear) == 0
-    assert rows_to_tell(clear, clear, margin=0.0) is None
-
-
 @pytest.mark.parametrize(
     ("first", "second"),
     [(np.zeros(0, bool), np.zeros(0, bool)), (np.ones(2, bool), np.ones(3, bool))],
 )
 def test_rows_must_be_the_same(first: np.ndarray, second: np.ndarray) -> None:
-    for function in (paired_difference, paired_risk, rows_to_tell):
+    for function in (paired_difference, paired_error, paired_risk):
         with pytest.raises(ValueError, match="equal length"):
             function(first, second)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from feilun.config import EvaluationConfig
-from feilun.evaluation.consultations import RISK
+from feilun.evaluation.expectation import expected, prior, settling
 from feilun.evaluation.result import Comparison, Role
 from feilun.families.base import Answers, Sheet
 from feilun.metrics.comparison import gains, judge, scores
@@ -21,10 +21,12 @@ def compare(
     primary: str,
     settings: EvaluationConfig,
     seed: int,
-    limit: float = RISK,
+    attempts: int = 1,
+    grown: float = 1.0,
 ) -> Comparison:
-    """`sheet` has the candidate's and the other's answers, the latter under `role`. `limit` is the
-    risk that may be taken, for the estimate of rows that would settle it."""
+    """`sheet` has the candidate's and the other's answers, the latter under `role`. `attempts` were
+    made against it on these rows, this one counted; `grown` is by how many times its training rows
+    have become more."""
     how: dict[str, Any] = {
         "resamples": settings.resamples,
         "confidence": settings.confidence,
@@ -37,22 +39,29 @@ def compare(
         second if rows.all() else second.take(rows),
         primary,
         margin=settings.margin,
-        limit=limit,
         **how,
     )
     won, lost = sheet.better(role)
+    metrics = scores(second, **how)
+    level = metrics[primary]
+    before = prior(0.0 if level is None else level.value, first.higher_is_better[primary], grown)
+    half = (judged.gain.high - judged.gain.low) / 2
+    count = int(rows.sum())
     return Comparison(
         role=role,
         name=other.name,
         method=other.method,
-        rows=int(rows.sum()),
-        metrics=scores(second, **how),
+        rows=count,
+        metrics=metrics,
         gain=gains(first, second, **how),
         known=judged.gain,
         risk=judged.risk,
-        more_rows=judged.more_rows,
+        more_rows=settling(judged.gain.value, half, settings.margin, count),
         won=int(won.sum()),
         lost=int(lost.sum()),
         new_labels=added,
         same=sheet.same(role),
+        error=judged.error,
+        expected=expected(judged.gain.value, judged.error, before, attempts),
+        grown=grown,
     )

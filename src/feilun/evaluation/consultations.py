@@ -1,20 +1,19 @@
-"""How often the frozen test rows have been asked, and what each further question may risk.
+"""How often the frozen test rows have been asked, and what luck that makes likely.
 
-Whoever tries often enough finds a candidate that looks good on one set of rows by chance. So the
-risk that is allowed shrinks with the attempts on the same live version: attempt k may risk
-`RISK` / k². All attempts together then risk at most `RISK` * π²/6, a third, however many there are.
-A promotion ends the count: what follows is compared with the new version, which luck has made
-look better on these rows and so harder to beat (alpha-investing, Foster and Stine 2008).
+Whoever tries often enough finds a candidate that looks good on one set of rows by chance. The
+luckiest of k candidates looks better than it is by at most the root of 2 ln k standard errors in
+expectation, however the candidates hang together (Boucheron, Lugosi and Massart 2013, theorem 2.5).
+That much is taken off the gain of the k-th attempt on the same live version. A promotion ends the
+count: what follows is compared with the new version, which luck has made look better on these rows
+and so harder to beat (alpha-investing, Foster and Stine 2008).
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
-__all__ = ["RISK", "Consultations", "risk_limit"]
-
-RISK = 0.2
-"""Largest probability of a loss beyond the margin with which a first candidate goes live."""
+__all__ = ["Consultations", "luck"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +25,7 @@ class Consultations:
     attempts: int = 1
 
 
-def risk_limit(attempts: int) -> float:
-    """The largest risk with which the candidate of that attempt goes live."""
-    return RISK / max(1, attempts) ** 2
+def luck(attempts: int) -> float:
+    """By how many standard errors the luckiest of so many equal candidates looks better than it is,
+    at most and on average. 0 for the first."""
+    return math.sqrt(2 * math.log(max(1, attempts)))

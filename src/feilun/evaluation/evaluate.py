@@ -11,7 +11,7 @@ import numpy as np
 from feilun.config import EvaluationConfig
 from feilun.errors import InvalidData
 from feilun.evaluation.compare import compare
-from feilun.evaluation.consultations import Consultations, risk_limit
+from feilun.evaluation.consultations import Consultations
 from feilun.evaluation.result import ROLES, Comparison, Evaluation, Miss, Role
 from feilun.evaluation.showing import show
 from feilun.evaluation.slices import slices
@@ -46,6 +46,7 @@ def evaluate(
     seed: int = 0,
     columns: Mapping[str, Sequence[object]] | None = None,
     consultations: Consultations | None = None,
+    grown: float = 1.0,
 ) -> Evaluation:
     """Everything that can be said of `candidate` on the test rows.
 
@@ -56,7 +57,8 @@ def evaluate(
     labels may differ; `validation` the candidate's raw outputs and the truth on the validation
     rows. `primary` is the metric that decides, by default the family's. `columns` hold what else is
     known of each row (its source, its customer): the rows are divided by them. `consultations`
-    count how often the rows were asked.
+    count how often the rows were asked. `grown` is by how many times the training rows have become
+    more since those of the live version.
 
     Raises `InvalidData` when no test row has a target, `ValueError` when the lengths differ.
     """
@@ -103,7 +105,7 @@ def evaluate(
         validation=_validation(family, candidate, held, schema, how),
         validation_rows=0 if held is None else len(held[1]),
         comparisons=_comparisons(
-            references, sheet, primary, settings, seed, risk_limit(consultations.attempts)
+            references, sheet, primary, settings, seed, consultations.attempts, grown
         ),
         misses=misses,
         missed=missed,
@@ -196,7 +198,8 @@ def _comparisons(
     primary: str,
     settings: EvaluationConfig,
     seed: int,
-    limit: float,
+    attempts: int,
+    grown: float,
 ) -> tuple[Comparison, ...]:
     """One for each role. A version with several roles (the rung below is often the live one) is
     compared once."""
@@ -207,8 +210,16 @@ def _comparisons(
             continue
         other = references[role]
         if other.name not in done:
+            live = role == "live"  # the others learned from the same rows, and are asked once
             done[other.name] = compare(
-                role, other, sheet, primary=primary, settings=settings, seed=seed, limit=limit
+                role,
+                other,
+                sheet,
+                primary=primary,
+                settings=settings,
+                seed=seed,
+                attempts=attempts if live else 1,
+                grown=grown if live else 1.0,
             )
         result.append(replace(done[other.name], role=role))
     return tuple(result)

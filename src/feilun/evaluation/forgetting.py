@@ -110,7 +110,6 @@ class _Pair:
                 was,
                 self._metric,
                 margin=settings.margin,
-                limit=0.5,
                 confidence=settings.confidence,
             )
         except ValueError:  # the old rows do not define the metric

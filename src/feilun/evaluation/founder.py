@@ -78,6 +78,7 @@ def _beside(evaluation: Evaluation, decision: Decision, lang: Language) -> str:
         "better": "verdict.beside_better",
         "equal": "verdict.beside_equal",
         "worse": "verdict.beside_worse",
+        "not_worse": "verdict.beside_gains",
     }
     figures: Mapping[str, Any] = {
         "metric": evaluation.primary,

@@ -1,12 +1,13 @@
 """Whether a candidate may go live, and why: evidence before promotion.
 
-A candidate goes live when it is not worse than the live version beyond the margin: the paired
-probability of a larger loss must not exceed `RISK`, less with every further attempt on the same
-rows. It is refused when that loss is more likely than not. In between the rows cannot tell, and the
-setting ``evaluation.unsure`` decides. It is refused, too, when it loses to a cheaper rung, when it
-is worse than always giving the most frequent label, when a label that another version finds is
-never found any more, when a part of the rows lost much and for certain, when an update forgot more
-than the margin, and when it answers exactly as the live version does: nothing is gained then.
+A candidate goes live when a gain over the live version is to be expected of it
+(`feilun.evaluation.expectation`): what was measured on the same rows, taken for as much as they are
+worth, less the luck of many attempts. Where it knows labels that the live version does not, which
+these rows cannot count, it may be expected to lose up to the margin on the others. It is refused,
+too, when it loses to a cheaper rung, when it is worse than always giving the most frequent label,
+when a label that another version finds is never found any more, when a part of the rows lost much
+and for certain, when an update forgot more than the margin, and when it answers exactly as the live
+version does: nothing is gained then.
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ from typing import Any, Literal
 
 from pydantic import TypeAdapter
 
-from feilun.evaluation.consultations import risk_limit
 from feilun.evaluation.gate_parts import FORGOT, asked, forgotten, parts
 from feilun.evaluation.result import Comparison, Evaluation, Forgetting
 from feilun.messages import Language
@@ -29,19 +29,31 @@ __all__ = ["FORGOT", "MOST_ROWS", "UNSURE", "Decision", "Reason", "Verdict", "de
 UNSURE = 0.5
 """Up to this probability of a loss beyond the margin the rows cannot tell; above it the loss is
 more likely than not, and the candidate is refused whatever the settings say."""
+_STORED = (
+    "evaluation.gate_worse",
+    "evaluation.gate_worse_within",
+    "evaluation.gate_safe",
+    "evaluation.gate_unsure",
+    "gate.likely_worse",
+    "gate.held",
+    "gate.unsure_promoted",
+    "gate.attempts",
+)
+"""Reasons of decisions that were made by the risk of a loss, up to 0.1; they are still shown."""
 MOST_ROWS = 100_000
 """Beyond this many more rows no number is named: the versions are as good as equal."""
+_NAMED = 8
 
 Verdict = Literal["better", "equal", "not_worse", "worse", "cannot_tell", "first"]
-"""``not_worse``: the risk of a loss beyond the margin is small enough, and no gain is proven."""
+"""``not_worse``: a gain is to be expected, and none is proven."""
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
     """`verdict` compares with the live version (``first`` where there is none); `promote` is the
     gate's answer. `more_rows` estimates how many more labelled test rows would settle a
-    ``cannot_tell`` (0: the risk is settled, only the gain is not); None where no number can be
-    named or none is needed. `acts`: what passes goes live at once, as in a turn of the wheel."""
+    ``cannot_tell``; None where no number can be named or none is needed. `acts`: what passes goes
+    live at once, as in a turn of the wheel."""
 
     promote: bool
     verdict: Verdict
@@ -74,7 +86,7 @@ def decide(evaluation: Evaluation, *, forgetting: Forgetting | None = None) -> D
         alone = "evaluation.gate_is_live" if evaluation.is_live else "evaluation.gate_first"
         reasons.append(Reason(alone, {"name": evaluation.name}, "for"))
     else:
-        verdict = _verdict(live, evaluation.margin, _limit(evaluation))
+        verdict = _verdict(live, evaluation.margin)
         reasons += _against_live(evaluation, live, verdict)
         if verdict == "cannot_tell" or (verdict == "worse" and live.known.high >= 0):
             more_rows = _rounded(live.more_rows)
@@ -90,22 +102,17 @@ def decide(evaluation: Evaluation, *, forgetting: Forgetting | None = None) -> D
     return Decision(promote, verdict, tuple(reasons), more_rows)
 
 
-def _limit(evaluation: Evaluation) -> float:
-    return risk_limit(evaluation.consultations.attempts)
-
-
-def _verdict(other: Comparison, margin: float, limit: float) -> Verdict:
+def _verdict(other: Comparison, margin: float) -> Verdict:
+    gain = other.known
     if other.same:
         return "equal"
-    gain = other.known
-    if other.risk > limit:
-        unsure = other.risk <= UNSURE and gain.high >= 0
-        return "cannot_tell" if unsure else "worse"
-    if gain.low > 0:
+    if other.gains and gain.low > 0:
         return "better"
     if gain.low >= -margin and gain.high <= margin:
         return "equal"
-    return "worse" if gain.high < 0 else "not_worse"
+    if other.gains:
+        return "not_worse"
+    return "worse" if gain.high < 0 or other.risk > UNSURE else "cannot_tell"
 
 
 def _against_live(evaluation: Evaluation, live: Comparison, verdict: Verdict) -> list[Reason]:
@@ -113,27 +120,23 @@ def _against_live(evaluation: Evaluation, live: Comparison, verdict: Verdict) ->
     figures = _figures(evaluation, live)
     if live.same:
         return [Reason("evaluation.gate_same", figures, "against")]
-    if verdict == "cannot_tell":
-        if evaluation.unsure == "promote":
-            return [
-                Reason("evaluation.gate_unsure", figures, "note"),
-                Reason("gate.unsure_promoted", figures, "for"),
-            ]
-        return [
-            Reason("evaluation.gate_unsure", figures, "against"),
-            Reason("gate.held", figures, "note"),
-        ]
-    if verdict == "worse" and live.risk > _limit(evaluation):
-        proven = live.known.high < 0
-        code = "evaluation.gate_worse" if proven else "gate.likely_worse"
-        return [Reason(code, figures, "against")]
     codes = {
         "better": "evaluation.gate_better",
         "equal": "evaluation.gate_equal",
-        "not_worse": "evaluation.gate_safe",
-        "worse": "evaluation.gate_worse_within",
+        "not_worse": "gate.differs",
+        "worse": "gate.loses",
+        "cannot_tell": "gate.cannot_tell",
     }
-    return [Reason(codes[verdict], figures, "for")]
+    code = codes[verdict]
+    if live.gains:
+        return [Reason(code, figures, "for"), Reason("gate.gain_expected", figures, "note")]
+    within = figures["expected"] >= -evaluation.margin  # type: ignore[operator]
+    if live.new_labels and within and verdict != "worse":
+        named = {**figures, "labels": live.new_labels[:_NAMED]}
+        return [Reason(code, figures, "note"), Reason("gate.adds_labels", named, "for")]
+    if evaluation.unsure == "promote" and within and verdict != "worse":
+        return [Reason(code, figures, "note"), Reason("gate.loss_allowed", figures, "for")]
+    return [Reason(code, figures, "against"), Reason("gate.no_gain_expected", figures, "note")]
 
 
 def _figures(evaluation: Evaluation, other: Comparison) -> dict[str, Figure]:
@@ -146,8 +149,7 @@ def _figures(evaluation: Evaluation, other: Comparison) -> dict[str, Figure]:
         "high": other.known.high,
         "rows": other.rows,
         "margin": evaluation.margin,
-        "risk": other.risk,
-        "limit": _limit(evaluation),
+        "expected": other.known.value if other.expected is None else other.expected,
     }
 
 
@@ -177,7 +179,7 @@ def _rungs(evaluation: Evaluation) -> list[Reason]:
             continue
         seen.add(other.name)
         figures = {**_figures(evaluation, other), "method": evaluation.method_key(other.method)}
-        if other.known.value > 0:
+        if other.gains:
             reasons.append(Reason("evaluation.gate_rung_wins", figures, "note"))
         else:
             reasons.append(Reason("evaluation.gate_rung_loses", figures, "against"))

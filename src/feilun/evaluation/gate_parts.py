@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from feilun.evaluation.consultations import RISK, risk_limit
+from feilun.evaluation.consultations import luck
 from feilun.evaluation.result import Evaluation, Forgetting, Slice
 from feilun.messages import LANGUAGES, t
 from feilun.render.reason import Figure, Reason
@@ -13,8 +13,7 @@ from feilun.render.reason import Figure, Reason
 __all__ = ["FORGOT", "asked", "forgotten", "part_name", "parts"]
 
 FORGOT = 0.5
-"""Largest probability that the earlier rows lost more than the margin. Looser than `RISK`: these
-rows are a part of those that the live version is compared on, where `RISK` holds already."""
+"""Largest probability that the earlier rows lost more than the margin."""
 _NAMED = 5
 _NAMES = {
     "short": "gate.part_short",
@@ -114,13 +113,14 @@ def asked(evaluation: Evaluation) -> list[Reason]:
     """How often the rows have been asked, once that changes anything."""
     counted = evaluation.consultations
     reasons = []
-    if counted.attempts > 1:
+    live = evaluation.against("live")
+    if counted.attempts > 1 and live is not None and live.error:
         figures: dict[str, Figure] = {
+            "metric": evaluation.primary,
             "attempts": counted.attempts,
-            "risk": float(RISK),
-            "limit": risk_limit(counted.attempts),
+            "luck": luck(counted.attempts) * live.error,
         }
-        reasons.append(Reason("gate.attempts", figures, "note"))
+        reasons.append(Reason("gate.luck", figures, "note"))
     if counted.total >= evaluation.fresh_after:
         reasons.append(Reason("gate.fresh_rows", {"total": counted.total}, "note"))
     return reasons

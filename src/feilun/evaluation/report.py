@@ -9,7 +9,6 @@ from dataclasses import asdict
 from pathlib import Path
 
 from feilun.evaluation import verdict
-from feilun.evaluation.consultations import RISK
 from feilun.evaluation.facts import Facts
 from feilun.evaluation.founder import Money, founder, going_on, worth
 from feilun.evaluation.gate import Decision
@@ -119,7 +118,6 @@ def render(
         both=lambda reason: both(reason.text),
         method=lambda name: both(lambda one: wording.method_name(evaluation.method_key(name), one)),
         metric_accuracy=both(lambda one: wording.metric_name(evaluation.primary, one)),
-        limit=RISK,
         **view_beside(facts, forgetting, evaluation.primary),
         **view_parts(evaluation, forgetting),
         **view_robustness(robustness),

@@ -43,9 +43,12 @@ class Comparison:
     `gain` is the paired difference of each metric, candidate minus other, turned so that above 0
     is better. `known` is the gain in the primary metric over the rows whose label the other version
     knows: the same as ``gain[primary]`` unless labels were added; `rows` are those behind it.
-    `risk` is the probability over them that the candidate is truly worse by more than the margin.
-    `more_rows` estimates how many further test rows would settle that (0: it is settled, None: no
-    number can be named). `won` rows only the candidate has right, `lost` rows only the other.
+    `error` is its standard error and `expected` what a promotion is expected to gain, the luck of
+    earlier attempts taken off (None in evaluations of before it was worked out); `grown` by how
+    many times the other's training rows have become more. `risk` is the probability over them that
+    the candidate is truly worse by more than the margin. `more_rows` estimates how many further
+    test rows would prove a gain or a loss, or that it is within the margin (0: it is proven, None:
+    no number can be named). `won` rows only the candidate has right, `lost` rows only the other.
     `same` tells that both gave the same probabilities to all rows.
     """
 
@@ -62,6 +65,15 @@ class Comparison:
     lost: int
     new_labels: tuple[str, ...] = ()
     same: bool = False
+    error: float = 0.0
+    expected: float | None = None
+    grown: float = 1.0
+
+    @property
+    def gains(self) -> bool:
+        """Whether a gain is to be expected; where a loss is proven it is not."""
+        found = self.known.value if self.expected is None else self.expected
+        return found > 0 and self.known.high >= 0
 
 
 @dataclass(frozen=True, slots=True)

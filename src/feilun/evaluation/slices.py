@@ -97,7 +97,7 @@ def measure(
         one = Slice(part.name, mine.rows, score, part.limit, part.column)
         if theirs is not None:
             judged = judge(
-                mine, theirs, metric, margin=0.0, limit=0.5, resamples=_DRAWS, confidence=confidence
+                mine, theirs, metric, margin=0.0, resamples=_DRAWS, confidence=confidence
             )
             one = replace(one, before=was, gain=judged.gain, p=1 - judged.risk)
         found.append(one)

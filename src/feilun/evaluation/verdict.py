@@ -25,13 +25,16 @@ def headline(evaluation: Evaluation, decision: Decision, lang: Language | None =
     if live is not None and live.same:
         return fill("evaluation.headline_same", names, lang)
     if not decision.promote:
-        return fill("evaluation.headline_refused", names, lang)
+        no_gain = live is not None and not live.gains and decision.verdict == "equal"
+        return fill(
+            "gate.headline_no_gain" if no_gain else "evaluation.headline_refused", names, lang
+        )
     codes = {
         "first": "evaluation.headline_first",
         "better": "evaluation.headline_better",
         "equal": "evaluation.headline_equal",
         "worse": "evaluation.headline_within",
-        "not_worse": "evaluation.headline_safe",
+        "not_worse": "gate.headline_gains",
         "cannot_tell": "gate.headline_unsure_promoted",
     }
     return fill(codes[decision.verdict], names, lang)

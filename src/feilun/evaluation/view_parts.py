@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from feilun.evaluation.consultations import risk_limit
 from feilun.evaluation.gate_parts import part_name
 from feilun.evaluation.result import Evaluation, Forgetting, Slice
 from feilun.render import wording
@@ -42,8 +41,7 @@ def asked_tile(evaluation: Evaluation) -> dict[str, Any]:
     counted = evaluation.consultations
     under = ""
     if evaluation.against("live") is not None:
-        limit = risk_limit(counted.attempts)
-        under = say("gate.tile_attempts", attempts=counted.attempts, limit=limit)
+        under = say("gate.tile_attempts", attempts=counted.attempts)
     many = counted.total >= evaluation.fresh_after
     return {
         "name": say("gate.tile_asked"),

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
 
 import numpy as np
 
-from feilun.metrics.intervals import paired_difference, paired_risk, resampled, rows_to_tell
+from feilun.metrics.intervals import paired_difference, paired_error, paired_risk, resampled
 from feilun.metrics.measured import Measured
 from feilun.metrics.paired import bootstrap_risk
 from feilun.metrics.scores import Score, percentiles
@@ -24,12 +23,11 @@ __all__ = ["Judged", "gain_draws", "gains", "judge", "scores", "values"]
 @dataclass(frozen=True, slots=True)
 class Judged:
     """What the rows say of one metric: the `gain` of the first version over the second (above 0 is
-    better), the `risk` that it is truly worse by more than the margin, and about how many more
-    rows would settle that (0: settled; None: no number can be named)."""
+    better), its standard `error`, and the `risk` that it is truly worse by more than the margin."""
 
     gain: Score
+    error: float
     risk: float
-    more_rows: int | None
 
 
 def values(measured: Measured) -> dict[str, float | None]:
@@ -92,39 +90,26 @@ def judge(
     metric: str,
     *,
     margin: float,
-    limit: float,
     resamples: int = 1000,
     confidence: float = 0.95,
     seed: int = 0,
 ) -> Judged:
-    """Whether `first` may take the place of `second` by `metric`, as far as these rows tell.
-
-    `margin` is what it may lose, in the metric's unit; `limit` the risk of a larger loss that may
-    be taken. The rows still needed settle first whether the risk keeps `first` out, then the loss
-    with `confidence`. Raises `ValueError` where these rows do not define the metric.
+    """What `first` gains over `second` by `metric`, as far as these rows tell. `margin` is what it
+    may lose, in the metric's unit. Raises `ValueError` where these rows do not define the metric.
     """
     right, was_right = first.hits(metric), second.hits(metric)
     if right is not None and was_right is not None:
-        more = rows_to_tell(right, was_right, margin, 1 - 2 * limit)
-        if more == 0:
-            more = rows_to_tell(right, was_right, margin, confidence)
         known = paired_difference(right, was_right, confidence=confidence)
-        return Judged(known, paired_risk(right, was_right, margin), more)
+        error = paired_error(right, was_right)
+        return Judged(known, error, paired_risk(right, was_right, margin))
     drawn = gain_draws(first, second, metric, resamples=resamples, seed=seed)
     end, start = values(first)[metric], values(second)[metric]
     if end is None or start is None:
         raise ValueError(f"these rows do not define {metric}")
     value = end - start if first.higher_is_better[metric] else start - end
     known = percentiles(value, drawn, confidence)
-    risk = bootstrap_risk(drawn, margin)
-    normal = NormalDist()
-    error = max((known.high - known.low) / 2 / normal.inv_cdf((1 + confidence) / 2), 1e-9)
-    distance = abs(known.value + margin)
-    if not distance:
-        return Judged(known, risk, None)
-    settled = limit if limit < risk < 1 - limit else (1 - confidence) / 2
-    needed = (normal.inv_cdf(1 - settled) * error / distance) ** 2
-    return Judged(known, risk, max(0, round(first.rows * (needed - 1))))
+    found = drawn[np.isfinite(drawn)]
+    return Judged(known, float(found.std()) if len(found) else 0.0, bootstrap_risk(drawn, margin))
 
 
 def _shares(first: Measured, second: Measured, metric: str, confidence: float) -> Score | None:

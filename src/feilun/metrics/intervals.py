@@ -12,14 +12,13 @@ from feilun.metrics.scores import Score, percentiles
 
 __all__ = [
     "paired_difference",
+    "paired_error",
     "paired_risk",
     "resampled",
-    "rows_to_tell",
     "wilson",
 ]
 
 _CHUNK = 8_000_000  # weights held at a time, 4 bytes each
-_MANY = 1_000_000  # rows that nobody labels to tell two models apart
 
 
 def wilson(hits: float, rows: float, confidence: float = 0.95) -> Score:
@@ -97,21 +96,10 @@ def paired_risk(first: np.ndarray, second: np.ndarray, margin: float = 0.0) -> f
     return NormalDist(middle, spread).cdf(-margin)
 
 
-def rows_to_tell(
-    first: np.ndarray, second: np.ndarray, margin: float = 0.0, confidence: float = 0.95
-) -> int | None:
-    """About how many more rows until it can be told whether `first` is worse than `second` by more
-    than `margin`, if further rows go on as these. 0: it can be told already; None: not with a
-    million rows, because the difference lies on the margin itself or beside it."""
-    first, second = _same_rows(first, second)
-    middle, spread = _smoothed(first, second)
-    distance = abs(middle + margin)
-    needed = _z(confidence) * spread
-    if distance >= needed:
-        return 0
-    rows = len(first) + 2
-    more = rows * ((needed / max(distance, 1e-9)) ** 2 - 1)
-    return math.ceil(more) if more < _MANY else None
+def paired_error(first: np.ndarray, second: np.ndarray) -> float:
+    """The standard error of the difference between two versions' shares of right rows, one imagined
+    win and loss added (boolean arrays)."""
+    return _smoothed(*_same_rows(first, second))[1]
 
 
 def _same_rows(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

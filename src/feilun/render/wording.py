@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from feilun.messages import LANGUAGES, Language, has, t
@@ -70,17 +70,23 @@ def number(value: float) -> str:
     return f"{round(value):,}"
 
 
-def signed(metric: str, value: float) -> str:
-    """A difference without its unit: ``+2.3``, ``−0.4``."""
-    digits = f"{abs(value) * 100:.1f}" if is_share(metric) else f"{abs(value):.3f}"
+def signed(metric: str, value: float, *, small: bool = False) -> str:
+    """A difference without its unit: ``+2.3``, ``−0.4``; `small` ones with a digit more, where
+    their sign is what counts."""
+    shown, digit = (abs(value) * 100, 1) if is_share(metric) else (abs(value), 3)
+    if small and round(shown, digit) < 10**-digit * 2:
+        digit += 1
+    digits = f"{shown:.{digit}f}"
     if not float(digits):
         return digits
     return ("+" if value > 0 else "−") + digits
 
 
-def points(metric: str, value: float, lang: Language, *, sign: bool = True) -> str:
+def points(
+    metric: str, value: float, lang: Language, *, sign: bool = True, small: bool = False
+) -> str:
     """A difference with its unit: ``+2.3 points``, and without a sign on request."""
-    text = signed(metric, value)
+    text = signed(metric, value, small=small)
     text = text if sign else text.lstrip("+−")
     return t("evaluation.points", lang, value=text) if is_share(metric) else text
 
@@ -91,33 +97,28 @@ def _within(name: str) -> str:
 
 
 def fill(code: str, params: Mapping[str, Any], lang: Language) -> str:
-    """The sentence `code`. Figures are given raw and said by their name: ``gain``, ``margin`` in
-    points, ``low``, ``high`` as signed differences, ``value`` as a score of ``metric``, ``risk``
-    and ``part`` in percent, ``slice`` by its name in each language, ``method`` and ``metric`` by
-    name; whole numbers as counts."""
+    """The sentence `code`. Figures are given raw and said by their name: ``gain``, ``expected``,
+    ``margin``, ``luck`` in points, ``low``, ``high`` as signed differences, ``value`` as a score of
+    ``metric``, ``risk`` and ``part`` in percent, ``slice`` by its name in each language, ``method``
+    and ``metric`` by name; whole numbers as counts."""
     metric = str(params.get("metric", "accuracy"))
-    said: dict[str, Any] = {}
-    for name, value in params.items():
-        if name == "metric":
-            said[name] = _within(metric_name(metric, lang))
-        elif name == "method":
-            said[name] = method_name(str(value), lang)
-        elif name == "slice":
-            said[name] = value[LANGUAGES.index(lang)]
-        elif name == "gain":
-            said[name] = points(metric, value, lang)
-        elif name == "margin":
-            said[name] = points(metric, value, lang, sign=False)
-        elif name in ("low", "high"):
-            said[name] = signed(metric, value)
-        elif name in ("value", "least", "most"):
-            said[name] = level(metric, value)
-        elif name in ("confidence", "limit"):
-            said[name] = f"{round(value * 100, 2):g}%"
-        elif isinstance(value, float):
-            said[name] = share(value)
-        elif isinstance(value, int):
-            said[name] = number(value)
-        else:
-            said[name] = value
-    return t(code, lang, **said)
+    return t(code, lang, **{name: _said(name, one, metric, lang) for name, one in params.items()})
+
+
+def _said(name: str, value: Any, metric: str, lang: Language) -> Any:
+    by_name: dict[str, Callable[[], Any]] = {
+        "metric": lambda: _within(metric_name(metric, lang)),
+        "method": lambda: method_name(str(value), lang),
+        "slice": lambda: value[LANGUAGES.index(lang)],
+        "gain": lambda: points(metric, value, lang),
+        "expected": lambda: points(metric, value, lang, small=True),
+        **dict.fromkeys(("margin", "luck"), lambda: points(metric, value, lang, sign=False)),
+        **dict.fromkeys(("low", "high"), lambda: signed(metric, value)),
+        **dict.fromkeys(("value", "least", "most"), lambda: level(metric, value)),
+        **dict.fromkeys(("confidence", "limit"), lambda: f"{round(value * 100, 2):g}%"),
+    }
+    if name in by_name:
+        return by_name[name]()
+    if isinstance(value, float):
+        return share(value)
+    return number(value) if isinstance(value, int) else value

@@ -108,6 +108,7 @@ def evaluate(
             seed=context.config.training.seed,
             columns=columns(dataset),
             consultations=consultations(context, model, dataset, now),
+            grown=_grown(context, model, others.get("live")),
         )
         forgot = _forgotten(context, model, data, dataset, candidate, references)
         found = replace(
@@ -164,6 +165,16 @@ def _others(
 def _answers(model: ModelVersion, engine: Engine, items: Sequence[Item]) -> Answers:
     card = engine.card
     return Answers(model.id, model.method, card.schema.labels, engine.raw(items), card.point)
+
+
+def _grown(context: Context, model: ModelVersion, live: ModelVersion | None) -> float:
+    """By how many times the training rows have become more since those of the live version."""
+    if live is None or live.data_version is None:
+        return 1.0
+    now, then = (
+        sum(context.data_of(one).counts.get("train", {}).values()) for one in (model, live)
+    )
+    return now / then if then else 1.0
 
 
 def _lowest(context: Context, name: str) -> bool:
