@@ -31,8 +31,8 @@ RESAMPLES = 400
 
 WORDS = """\
 Share of candidates of which a gain is to be expected, {trials:,} drawn for each cell, by the true
-gain in margins, as many training rows and the first attempt. Equal ones (0) pass half the time,
-which loses nothing."""
+gain in margins, as many training rows and the first attempt. A third to half of the equal ones (0)
+pass, which loses nothing."""
 
 Draw = Callable[[np.random.Generator, int, float], tuple[Measured, Measured]]
 

@@ -36,8 +36,8 @@ def test_what_is_told_is_what_is_gained() -> None:
 
 
 def test_many_attempts_on_the_same_rows_promote_hardly_more_than_one() -> None:
-    """Candidates that truly lose the margin; without the luck taken off, more than half of the series end
-    with one of them live."""
+    """Candidates that truly lose the margin; without the luck taken off, more than half of the
+    series end with one of them live."""
     one = series(300, -MARGIN, 1, 150, rule="luck")[0]
     assert series(300, -MARGIN, 10, 150, rule="luck")[0] <= one + 0.12
     assert series(300, -MARGIN, 10, 150, rule="constant")[0] >= one + 0.25

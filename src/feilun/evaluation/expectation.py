@@ -26,7 +26,8 @@ DOUBT = SPREAD / 4
 """By so much a candidate is held for worse before anything is measured: what answers now has been
 proven once, and a change that nothing speaks for is more often a loss. With nothing, 100 rows let
 half as many candidates again pass that lose a point as a limit of 20 % for that risk did; with a
-quarter of the spread about as many, and fewer the more rows (``python -m benchmarks.evidence.gate``)."""
+quarter of the spread about as many, and fewer the more rows
+(``python -m benchmarks.evidence.gate``)."""
 
 
 @dataclass(frozen=True, slots=True)
