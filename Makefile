@@ -6,7 +6,7 @@ STAMP := .venv/.ready
 # In the order of the folders: the long ones come early, so that no worker ends alone with one.
 PYTEST := $(BIN)/pytest -n 2 --dist loadscope --no-loadscope-reorder
 
-.PHONY: help setup demo check test test-all torture bench bench-serving bench-evidence bench-tasks docs lint format clean clean-all
+.PHONY: help setup demo check test test-all torture bench bench-serving bench-evidence bench-flywheel bench-tasks docs lint format clean clean-all
 .DEFAULT_GOAL := help
 
 help:
@@ -18,6 +18,7 @@ help:
 	@echo "make bench     measure and write docs/benchmarks.md"
 	@echo "make bench-serving  the serving part of it alone, peers and all  (ARGS='--seconds 2')"
 	@echo "make bench-tasks   the part of it on kinds of tasks alone"
+	@echo "make bench-flywheel  the part of it that turns the wheel: 10 seeds, 5 turns, four data sets"
 	@echo "make bench-evidence  measure what the audit, the gate and the forecasts are worth: docs/evidence.md"
 	@echo "make docs      write docs/reference from the code"
 	@echo "make lint      lint, types, layers alone        make format    mend the format"
@@ -56,6 +57,9 @@ bench-serving: $(STAMP)
 
 bench-evidence: $(STAMP)
 	$(BIN)/python -m benchmarks.evidence $(ARGS)
+
+bench-flywheel: $(STAMP)
+	$(BIN)/python -m benchmarks.evidence flywheel $(ARGS)
 
 bench-tasks: $(STAMP)
 	$(BIN)/python -m benchmarks tabular entities recommendation forecasting similarity $(ARGS)

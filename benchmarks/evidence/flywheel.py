@@ -62,8 +62,7 @@ def pool(name: str) -> Pool:
         first = list({text: place for place, text in reversed(list(enumerate(items)))}.values())
         items, words = [items[place] for place in first], [words[place] for place in first]
     task = tasks.get(rows.task)
-    settings = task.Settings(**(rows.settings if name == "digits" else {"feature_bits": 16}))
-    features = task.features(settings)
+    features = task.features(rows.settings if name == "digits" else {"feature_bits": 16})
     counted = features.transform(list(items))
     names = sorted(set(words))
     labels = np.array([names.index(word) for word in words])
@@ -79,7 +78,7 @@ def _churn() -> Pool:
 
     found = load("wa_churn")
     task = tasks.get(TASK).bound(found.settings)
-    features = fit_features(task.features(task.Settings(**found.settings)), found.items)
+    features = fit_features(task.features(found.settings), found.items)
     counted = features.transform(found.items)
     order = np.argsort([float(row["tenure"] or 0) for row in found.items], kind="stable")
     return Pool(counted, found.truth, np.argsort(order) / len(order), False)
