@@ -17,6 +17,7 @@ import numpy as np
 from benchmarks.evidence.gate import pairs
 
 from feilun.evaluation.expectation import expected, prior
+from feilun.evaluation.gate import UNSURE
 from feilun.families.classes.classification import Classified
 from feilun.metrics.comparison import judge, values
 from feilun.metrics.measured import Measured
@@ -121,7 +122,7 @@ def passed(family: str, rows: int, gain: float, trials: int, seed: int = 0) -> f
         )
         level = values(second)[how.metric]
         before = prior(level or 0.0, second.higher_is_better[how.metric])
-        hits += expected(found.gain.value, found.error, before) > 0 and found.gain.high >= 0
+        hits += expected(found.gain.value, found.error, before) > 0 and found.risk <= UNSURE
     return hits / trials
 
 

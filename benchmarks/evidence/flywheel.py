@@ -21,6 +21,7 @@ from benchmarks.evidence._few import named
 
 from feilun.engines.linear import pick, weigh
 from feilun.evaluation.expectation import expected, prior
+from feilun.evaluation.gate import UNSURE
 from feilun.metrics.intervals import paired_difference, paired_error, paired_risk
 from feilun.tasks import base as tasks
 from feilun.tasks.base import fit_features
@@ -185,7 +186,7 @@ def _promotes(rule: str, new: np.ndarray, old: np.ndarray, attempts: int, grown:
     found = paired_difference(new, old)
     before = prior(float(old.mean()), True, grown)
     gain = expected(found.value, paired_error(new, old), before, attempts)
-    return gain > 0 and found.high >= 0
+    return gain > 0 and found.high >= 0 and paired_risk(new, old, 0.01) <= UNSURE
 
 
 def table(names: Sequence[str], seeds: int, turns: int) -> Iterator[str]:

@@ -95,7 +95,8 @@ def gain_of(
     found = paired_difference(new, old)
     before = prior(float(old.mean()), True, grown)
     gain = expected(found.value, paired_error(new, old), before, attempts)
-    return gain, gain > 0 and found.high >= 0
+    safe = found.high >= 0 and paired_risk(new, old, MARGIN) <= UNSURE
+    return gain, gain > 0 and safe
 
 
 def verdict(new: np.ndarray, old: np.ndarray, attempts: int = 1) -> str:

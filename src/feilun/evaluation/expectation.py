@@ -21,12 +21,11 @@ hidden and added again, English and Chinese reviews, twice and three times the r
 SPREAD = 0.1
 """One standard deviation of true gains, as a part of the error that is left: of three candidates
 one changes the error by more than a tenth. As a part, it means the same for every metric."""
-
 DOUBT = SPREAD / 4
-"""By so much a candidate is held for worse before anything is measured: what answers now has been
-proven once, and a change that nothing speaks for is more often a loss. With nothing, 100 rows let
-half as many candidates again pass that lose a point as a limit of 20 % for that risk did; with a
-quarter of the spread about as many, and fewer the more rows
+"""By so much a candidate that learned from no more rows is held for worse before anything is
+measured: what answers now has been proven once, and a change that nothing speaks for is more often
+a loss. With nothing, 100 rows let half as many candidates again pass that lose a point as a limit
+of 20 % for that risk did; with a quarter of the spread about as many, and fewer the more rows
 (``python -m benchmarks.evidence.gate``)."""
 
 
@@ -43,7 +42,7 @@ def prior(value: float, higher_is_better: bool, grown: float = 1.0) -> Prior:
     is by how many times they have become more (1: as many, nothing speaks for the candidate)."""
     room = abs(1 - value) if higher_is_better else abs(value)
     room = max(room, 1e-6)
-    return Prior(room * (1 - max(grown, 1.0) ** -SLOPE - DOUBT), room * SPREAD)
+    return Prior(room * (1 - grown**-SLOPE if grown > 1 else -DOUBT), room * SPREAD)
 
 
 def expected(gain: float, error: float, before: Prior, attempts: int = 1) -> float:

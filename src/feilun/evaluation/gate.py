@@ -20,15 +20,12 @@ from typing import Any, Literal
 from pydantic import TypeAdapter
 
 from feilun.evaluation.gate_parts import FORGOT, asked, forgotten, parts
-from feilun.evaluation.result import Comparison, Evaluation, Forgetting
+from feilun.evaluation.result import UNSURE, Comparison, Evaluation, Forgetting
 from feilun.messages import Language
 from feilun.render.reason import Figure, Reason
 
 __all__ = ["FORGOT", "MOST_ROWS", "UNSURE", "Decision", "Reason", "Verdict", "decide"]
 
-UNSURE = 0.5
-"""Up to this probability of a loss beyond the margin the rows cannot tell; above it the loss is
-more likely than not, and the candidate is refused whatever the settings say."""
 _STORED = (
     "evaluation.gate_worse",
     "evaluation.gate_worse_within",

@@ -20,6 +20,7 @@ from feilun.tasks import base as tasks
 
 __all__ = [
     "ROLES",
+    "UNSURE",
     "Comparison",
     "Evaluation",
     "Flip",
@@ -30,6 +31,9 @@ __all__ = [
     "Slice",
 ]
 
+UNSURE = 0.5
+"""Up to this probability of a loss beyond the margin the rows cannot tell; above it the loss is
+more likely than not."""
 Role = Literal["live", "below", "baseline"]
 """What a candidate is compared with: the version that answers now, the rung below it trained on the
 same rows, the cheap baseline."""
@@ -71,9 +75,10 @@ class Comparison:
 
     @property
     def gains(self) -> bool:
-        """Whether a gain is to be expected; where a loss is proven it is not."""
+        """Whether a gain is to be expected. Where a loss is proven, or one beyond the margin more
+        likely than not by the rows alone, nothing that was held before outweighs that."""
         found = self.known.value if self.expected is None else self.expected
-        return found > 0 and self.known.high >= 0
+        return found > 0 and self.known.high >= 0 and self.risk <= UNSURE
 
 
 @dataclass(frozen=True, slots=True)
