@@ -53,8 +53,10 @@ with Workspace(".") as workspace, temporary_server(workspace.folder, workspace.s
 print(json.dumps({"said": said, "usage": usage, "titles": titles}))
 """
 STREAM = """
-import json, sys, time
+import json, subprocess, sys, time
+from datetime import UTC, datetime, timedelta
 import httpx
+from feilun.billing.holds import release_expired
 from feilun.billing.plans import parse_plan, set_plan, subscribe
 from feilun.project import Workspace
 from feilun.serving.process import temporary_server
@@ -103,7 +105,22 @@ with Workspace(".") as workspace, temporary_server(workspace.folder, workspace.s
                           "units": dict(end.units), "amount": end.amount,
                           "most": held[0].amount, "open": len(ledger.holds())})
         usage = http.get("/v1/usage").json()
-print(json.dumps({"streams": found, "usage": usage}))
+
+    words = [sys.executable, "-m", "feilun.api", "."]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
+        address = json.loads(child.stdout.readline())["address"]
+        body = {"model": "glossary", "inputs": "slow " + "tea " * 300, "stream": True}
+        with httpx.Client(base_url=address, headers=headers, trust_env=False) as http:
+            with http.stream("POST", "/v1/predict", json=body) as answer:
+                next(answer.iter_lines())
+                (hold,) = ledger.holds()
+                child.kill()
+                child.wait()
+    killed = {"standing": ledger.holds() == [hold], "early": release_expired(ledger),
+              "late": release_expired(ledger, datetime.now(UTC) + timedelta(hours=1)),
+              "events": [(e.kind, e.amount) for e in ledger.events(call_id=hold.call_id)],
+              "left": len(ledger.holds()), "sound": not ledger.verify().faults}
+print(json.dumps({"streams": found, "usage": usage, "killed": killed}))
 """
 
 
@@ -276,6 +293,13 @@ def test_a_text_becomes_another_token_by_token(site: Path, tmp_path: Path) -> No
     assert all(one["open"] == 0 for one in said["streams"])
     total = sum(one["amount"] for one in said["streams"] if one["kind_of_end"] == "settle")
     assert float(said["usage"]["total"][0]["amount"]) == pytest.approx(total / 1e6)
+
+    # Of a server that was killed nobody knows what arrived: its hold ends by itself, unpaid.
+    killed = said["killed"]
+    assert (killed["standing"], killed["early"], killed["late"]) == (True, 0, 1)
+    (held, most), (released, back) = killed["events"]
+    assert (held, released, most + back) == ("hold", "release", 0)
+    assert (killed["left"], killed["sound"]) == (0, True)
 
 
 LEARN = """

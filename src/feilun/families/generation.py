@@ -28,6 +28,7 @@ _SHOWN = 300
 _GOOD = 0.5
 """chrF from which an answer counts as the right one where the threshold is set."""
 _FEWEST = 10
+_STRANGE = 0.05
 _UNMEASURED = 0.25
 """How sure a model has to be where there are too few validation rows to measure it by."""
 
@@ -158,8 +159,10 @@ class Generation(Family):
         self, raw: np.ndarray, truth: np.ndarray, labels: tuple[str, ...], config: ProjectConfig
     ) -> tuple[dict[str, Any], list[str]]:
         """``least``: how sure a model has to be to answer. ``[serving] abstain_below`` says it, or
-        ``abstain_for`` wants so many of the answers right; without either it is set where right
-        answers less wrong ones are most, and of several such places at the highest."""
+        ``abstain_for`` wants so many of the answers right. Without either it lies where right
+        answers less wrong ones are most, or lower where chance may explain the difference, and
+        above the least sure twentieth of the rows: what is stranger than these is no question of
+        this kind."""
         serving = config.serving
         sure = np.array([np.nan if one.sure is None else one.sure for one in raw])
         if serving.abstain_below and serving.abstain_for is None:
@@ -182,7 +185,13 @@ class Generation(Family):
             place = int(enough[-1]) if len(enough) else int(ends[0])
         else:
             gain = 2 * hits[ends] - asked[ends]
-            place = int(ends[int(np.argmax(gain))])
+            most = int(np.argmax(gain))
+            # Each row between adds or takes 1, by chance as often the one as the other.
+            further = np.sqrt(asked[ends[most:]] - asked[ends[most]])
+            near = np.flatnonzero(gain[most:] > gain[most] - further)
+            place = int(ends[most + (int(near[-1]) if len(near) else 0)])
+            strange = float(np.quantile(sure, _STRANGE))
+            return {"least": round(max(float(sure[place]), strange), 6)}, []
         return {"least": round(float(sure[place]), 6)}, []
 
     def measured(
