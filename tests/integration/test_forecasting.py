@@ -61,7 +61,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     with Workspace(folder / "w") as workspace:
         project = workspace.init("shops", task="forecasting")
         project.add(_write(folder / "a.csv", _rows(0, DAYS)))
-        project.run()
+        project.run(method="lags")
         yield project
 
 

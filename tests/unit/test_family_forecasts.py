@@ -13,6 +13,7 @@ from feilun.data.audit.series import series as audit
 from feilun.data.outcome import Notice
 from feilun.data.sources.base import Source
 from feilun.data.versions import build
+from feilun.engines._theta import Theta
 from feilun.errors import InvalidData
 from feilun.families.forecasts import BLOCK, FORECASTS, LEAD, SCALE, VALUE, WIDTH
 from feilun.metrics.comparison import scores, values
@@ -24,6 +25,7 @@ from feilun.tasks._frequency import DAY, Frequency, find_frequency, parse_freque
 from feilun.tasks._series_lags import Asked
 from feilun.tasks._series_state import SeriesState, build_series
 from feilun.tasks._series_times import dated, when
+from feilun.training.methods.theta import fitted
 
 MONDAY = datetime(2024, 1, 1, tzinfo=UTC).timestamp()
 
@@ -249,7 +251,7 @@ def test_intervals_widen_with_the_lead_and_hold_what_they_should() -> None:
     assert point["above"][-1] > 2 * point["above"][0]
     raw, truth = some(4000, 1)
     assert 0.77 < values(FORECASTS.measured(truth, raw, (), point))["coverage"] < 0.83  # type: ignore[operator]
-    assert FORECASTS.calibrate(raw[:10], truth[:10], (), config) == ({}, [])
+    assert FORECASTS.calibrate(raw[:9], truth[:9], (), config) == ({}, [])
 
 
 def test_a_series_that_the_other_version_does_not_know_is_left_out_of_the_comparison() -> None:
@@ -375,3 +377,27 @@ def test_the_audit_finds_what_spoils_forecasts(tmp_path: Path) -> None:
     assert set(found) == {
         "gaps", "doubled_times", "constant_series", "short_series", "level_shifts",
     }  # fmt: skip
+
+
+def test_theta_carries_level_trend_and_season_on() -> None:
+    steps = np.arange(140)
+    season = np.array([1.0, 1.2, 1.4, 1.3, 1.1, 0.6, 0.4])
+    noise = np.random.default_rng(0).normal(size=140)
+    state = _series((100 + steps) * season[steps % 7] + noise, held=28)
+    alpha, drift, found, multiply = fitted(state, state.values[:112])
+    assert multiply
+    np.testing.assert_allclose(found, season, rtol=0.05)
+    model = Theta(
+        np.array([alpha]), np.array([drift]), found[None], np.array([multiply]), np.zeros(0)
+    ).settled(state)
+    asked = np.arange(112, 140)
+    series = np.zeros(28, np.int64)
+    origins = state.origins(series, asked)
+    said = model(state, series, asked, origins, np.zeros((28, 0)))
+    error = np.abs(said - state.values[112:]).mean()
+    assert error < 0.7 * np.abs(state.naive(series, asked, origins) - state.values[112:]).mean()
+    changed = state.values.copy()
+    changed[126:] += 1000
+    other = SeriesState.read(state.head(), {**state.arrays(), "values": changed})
+    again = model.settled(other)(other, series, asked, origins, np.zeros((28, 0)))
+    np.testing.assert_allclose(again[:14], said[:14])

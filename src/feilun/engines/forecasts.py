@@ -16,6 +16,7 @@ import numpy as np
 
 from feilun.engines._inline import InlineEngine
 from feilun.engines._lags import Lags
+from feilun.engines._theta import Theta
 from feilun.engines.card import Card
 from feilun.errors import CorruptArtifact, InvalidData
 from feilun.families.forecasts import BLOCK, BLOCKS, LEAD, SCALE, TIME, VALUE, WIDTH
@@ -60,7 +61,7 @@ class ForecastEngine(InlineEngine):
         super().__init__(card)
         self._state, self._beside = _read(folder, card)
         self._codes = {name: place for place, name in enumerate(self._state.names)}
-        self._forecast = forecaster(folder, str(card.extra.get("model", "naive")))
+        self._forecast = forecaster(folder, str(card.extra.get("model", "naive")), self._state)
         kinds = dict(card.schema.settings.get("inputs") or ())
         self._dated = kinds.get(WHEN, "date") == "date"
 
@@ -136,10 +137,12 @@ class ForecastEngine(InlineEngine):
         return InvalidData(code, time=str(item[WHEN])[:40], steps=steps, param=param)  # type: ignore[index,call-overload]
 
 
-def forecaster(folder: Path, model: str) -> Forecaster:
-    """What a version with this `model` learnt."""
+def forecaster(folder: Path, model: str, state: SeriesState) -> Forecaster:
+    """What a version with this `model` and this history learnt."""
     if model == "naive":
         return lambda state, series, steps, origins, covariates: state.naive(series, steps, origins)
+    if model == "theta":
+        return Theta.read(folder, state)
     if model == "lags":
         return Lags.read(folder)
     raise CorruptArtifact("engines.bad_card", folder=folder, reason=f"model {model}")

@@ -38,8 +38,10 @@ WIDTH = 5
 BLOCKS = 1 << 20
 """Blocks of one series: its number times this, plus that of the origin, is a block's number."""
 
-_LEAST = 20
-"""Validation rows below which no interval is stated, and from which on leads have one together."""
+_LEAST = 10
+"""Validation rows below which no interval is stated: 80 % of nine lie between their ends."""
+_GROUP = 20
+"""Validation rows that leads with one interval must have together, where there are as many."""
 _BUCKETS = 8
 _DRAWN = 240
 """Values of one series that the report draws at most."""
@@ -313,7 +315,7 @@ def _date_like(times: np.ndarray) -> bool:
 def _groups(leads: np.ndarray) -> list[tuple[float, np.ndarray]]:
     """Groups of leads with enough rows each: the longest of each, and its rows."""
     order = np.argsort(leads, kind="stable")
-    least = max(_LEAST, -(-len(order) // _BUCKETS))
+    least = max(_GROUP, -(-len(order) // _BUCKETS))
     found: list[tuple[float, np.ndarray]] = []
     begin = 0
     while begin < len(order):
