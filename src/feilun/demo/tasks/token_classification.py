@@ -14,7 +14,7 @@ _KINDS = {
     "zh": {"nr": "人名", "ns": "地名", "nt": "机构"},
     "en": {"nr": "PER", "ns": "LOC", "nt": "ORG"},
 }
-_ROWS = 4000
+_ROWS = 2800
 
 
 def write(folder: Path, lang: str) -> Sample:
@@ -27,4 +27,4 @@ def write(folder: Path, lang: str) -> Sample:
     some, _ = divided(rows, _ROWS)
     columns = {"text": "text", "label": "entities"}
     return csv_sample(folder, "token-classification", "news", columns, ["text", "entities"], some,
-                  testing=600, traffic=600)  # fmt: skip
+                  testing=400, traffic=400)  # fmt: skip
