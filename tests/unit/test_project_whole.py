@@ -179,6 +179,9 @@ def test_what_is_deleted_is_gone_but_what_was_billed_stays(tmp_path: Path) -> No
 def test_delete_says_what_would_go_and_leaves_the_files_of_others(tmp_path: Path) -> None:
     assert feilun("init", "评价", cwd=tmp_path).returncode == 0
     (tmp_path / "评价" / "notes.txt").write_text("mine", "utf-8")
+    for page in ("reports/评价@1.html", "audit/评价-1.html", "bad_rows.jsonl"):
+        (tmp_path / "评价" / page).parent.mkdir(exist_ok=True)
+        (tmp_path / "评价" / page).write_text("rows of customers", "utf-8")
     asked = feilun("project", "delete", "评价", cwd=tmp_path)
     assert (asked.returncode, "feilun project delete 评价 --yes" in asked.stderr) == (2, True)
     assert "评价" in feilun("status", cwd=tmp_path).stdout

@@ -24,6 +24,9 @@ from feilun.table import Table
 
 __all__ = ["archive", "delete", "rename", "unarchive"]
 
+_PAGES = ("audit", "reports", "logs")
+"""Folders of a project that feilun writes what it found into."""
+
 
 def rename(scope: WorkspaceScope, name: str, new: str) -> Listing:
     """Calls a project `new`: its folder, its settings file, its row in the catalog. Its earlier
@@ -156,13 +159,17 @@ def _rename_in(file: Path, name: str) -> None:
 
 
 def _remove_file(project: Scope) -> bool:
-    """Removes the settings file, and the folder where nothing else is in it. Whether the folder
-    stays."""
-    project.file.unlink(missing_ok=True)
-    if not project.file.parent.exists():
+    """Removes the settings file and the pages that quote rows, and the folder where nothing else
+    is in it. Whether the folder stays."""
+    folder = project.file.parent
+    if not folder.exists():
         return False
+    project.file.unlink(missing_ok=True)
+    (folder / "bad_rows.jsonl").unlink(missing_ok=True)
+    for made in _PAGES:
+        shutil.rmtree(folder / made, ignore_errors=True)
     try:
-        project.file.parent.rmdir()
+        folder.rmdir()
     except OSError:
         return True
     return False

@@ -130,7 +130,8 @@ def _logs(context: Context, method: str) -> Path | None:
     """Where TensorBoard's files stay after the run: ``NAME/logs/RUN/METHOD``."""
     if "tensorboard" not in context.config.training.trackers:
         return None
-    return context.settings.workspace / context.project / "logs" / context.run_id / method
+    folder = context.store.catalog.project(context.project).called
+    return context.settings.workspace / folder / "logs" / context.run_id / method
 
 
 def _base(recorded: Any) -> Path | str | None:
