@@ -11,7 +11,7 @@ from pathlib import Path
 from feilun.demo.news import paragraphs
 from feilun.demo.sample import Sample, csv_sample, table
 
-__all__ = ["write"]
+__all__ = ["halved", "write"]
 
 _TASK = "text-pair-classification"
 _SENTENCE = re.compile(r"(?<=[.!?。！？])\s*")
@@ -34,7 +34,7 @@ def write(folder: Path, lang: str) -> Sample:
 
 
 def _pairs(texts: Sequence[str], labels: tuple[str, str]) -> list[list[str]]:
-    halves = [half for half in map(_halves, dict.fromkeys(texts)) if half]
+    halves = [half for half in map(halved, dict.fromkeys(texts)) if half]
     random.Random(0).shuffle(halves)
     same, others = halves[::3], [half for place, half in enumerate(halves) if place % 3]
     rows = [[first, second, labels[0]] for first, second in same]
@@ -44,7 +44,7 @@ def _pairs(texts: Sequence[str], labels: tuple[str, str]) -> list[list[str]]:
     return rows
 
 
-def _halves(text: str) -> tuple[str, str] | None:
+def halved(text: str) -> tuple[str, str] | None:
     """A text cut at the end of the sentence nearest to its middle; None for a short one."""
     ends = [found.start() for found in _SENTENCE.finditer(text)][:-1]
     if not ends:
