@@ -23,6 +23,12 @@ LEARNT = 1e-6
 """What the number of threads may change in what is learnt."""
 ELSEWHERE = 2e-4
 """What another processor's arithmetic may change: some figures are kept to four decimals."""
+CHANGED = (
+    "/more_rows:",  # what the rows still needed would settle is another question
+    "/shades",  # Chinese texts are explained by words, not by single characters
+    "/api/embeddings/error/message:",  # it names the methods that have an encoder, now more
+)
+"""Where this version says something else on purpose."""
 V010 = Path(__file__).parents[1] / "fixtures" / "v010"
 
 
@@ -51,8 +57,7 @@ def test_every_answer_is_the_one_that_was_given(
     found = earlier.look(folder, golden["secret"])
     tolerance = ELSEWHERE if elsewhere else 0.0
     differing = earlier.differences(golden["said"], found, tolerance)
-    # What the rows still needed would settle is another question since then.
-    assert [one for one in differing if "/more_rows:" not in one] == []
+    assert [one for one in differing if not any(name in one for name in CHANGED)] == []
 
 
 def test_stored_reports_are_read_and_shown(folder: Path) -> None:
