@@ -78,6 +78,9 @@ def code_of(response: httpx.Response) -> str:
 SCOPES = {
     "/v1/predict": "predict",
     "/v1/embeddings": "predict",
+    "/v1/chat/completions": "predict",
+    "/v1/rerank": "predict",
+    "/v1/search": "predict",
     "/v1/feedback": "feedback",
     "/v1/usage": "usage",
     "/v1/invoices": "usage",
@@ -98,6 +101,12 @@ OPEN = {
 BODIES: dict[str, Any] = {
     "/v1/predict": {"inputs": "great", "model": "reviews"},
     "/v1/embeddings": {"input": "great", "model": "reviews"},
+    "/v1/chat/completions": {
+        "model": "reviews",
+        "messages": [{"role": "user", "content": "great"}],
+    },
+    "/v1/rerank": {"model": "reviews", "query": "great", "documents": ["good", "bad"]},
+    "/v1/search": {"model": "reviews", "query": "great"},
     "/v1/feedback": {"prediction_id": "x", "label": "y"},
     "infer": {"inputs": [{"name": "text", "datatype": "BYTES", "shape": [1], "data": ["great"]}]},
 }

@@ -17,6 +17,7 @@ import httpx
 import psutil
 import pytest
 
+from feilun.api.openapi import example_input
 from feilun.billing.prices import set_price
 from feilun.client import ApiError, AsyncClient, Client, Unreachable
 from feilun.serving.internal import make_token
@@ -445,7 +446,7 @@ def test_pages_need_no_network(server: Answering) -> None:
     for path in server.http.get("/openapi.json").json()["paths"]:
         assert f"</span>{path}<" in docs
     assert f"curl {server.address}/v1/predict" in docs
-    english, chinese = "The coffee is excellent", "质量很好"
+    english, chinese = example_input("en"), example_input("zh")
     assert english in docs
     chosen = server.http.get("/docs?lang=zh").text
     assert chinese in chosen

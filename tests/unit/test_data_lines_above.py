@@ -66,7 +66,7 @@ def test_rows_of_one_column_and_texts_without_a_header_stay(tmp_path: Path) -> N
 
 
 def test_a_label_that_looks_like_a_heading_is_warned_of() -> None:
-    codes = [n.code for n in label_warnings({"praise": 40, "complaint": 40, "category": 1})]
+    codes = [n.code for n in label_warnings({"praise": 40, "complaint": 40, "category": 1}, 81)]
     assert "formats.label_is_heading" in codes
-    codes = [n.code for n in label_warnings({"praise": 40, "category": 40})]
+    codes = [n.code for n in label_warnings({"praise": 40, "category": 40}, 80)]
     assert "formats.label_is_heading" not in codes

@@ -124,8 +124,8 @@ def _curl(
         elif path == "/v1/search":
             body = {"model": model, "query": example_input(lang), "k": 3}
         elif path == "/v1/rerank":
-            given = [example_input("en"), example_input("zh")]
-            body = {"model": model, "query": example_input(lang), "documents": given}
+            text = example_input(lang)
+            body = {"model": model, "query": text, "documents": [text]}
         elif path.endswith("/infer"):
             tensor = {
                 "name": "text",
