@@ -4,7 +4,8 @@
 BIN := .venv/bin
 STAMP := .venv/.ready
 # In the order of the folders: the long ones come early, so that no worker ends alone with one.
-PYTEST := $(BIN)/pytest -n 2 --dist loadscope --no-loadscope-reorder
+# Three workers on two cores: tests that wait for a server leave one idle.
+PYTEST := $(BIN)/pytest -n 3 --dist loadscope --no-loadscope-reorder
 
 .PHONY: help setup demo check test test-all torture bench bench-serving bench-evidence bench-flywheel bench-tasks docs lint format clean clean-all
 .DEFAULT_GOAL := help

@@ -9,16 +9,19 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
+from feilun.store.files import write_atomically
 from feilun.training.job import TrainJob
 
-__all__ = ["JOB", "claim", "last_sealed", "seal", "step_of"]
+__all__ = ["JOB", "claim", "half", "last_sealed", "seal", "step_of"]
 
 _SEAL = "sealed.json"
 JOB = "job.sha256"
 """In a scratch folder: the mark of the job that it belongs to."""
 _PREFIX = "checkpoint-"
+_HALF = "bf16.json"
 
 
 def claim(job: TrainJob) -> None:
@@ -34,7 +37,21 @@ def claim(job: TrainJob) -> None:
     file.unlink(missing_ok=True)
     for folder in job.scratch.glob(f"{_PREFIX}*"):
         shutil.rmtree(folder)
+    (job.scratch / _HALF).unlink(missing_ok=True)
     file.write_text(mark, "utf-8")
+
+
+def half(scratch: Path, measure: Callable[[], bool]) -> bool:
+    """Whether this training computes in bfloat16: what `measure` said when it began. Measured
+    again beside other work it may come out otherwise, and a training that is gone on with must
+    compute as it did."""
+    file = scratch / _HALF
+    try:
+        return bool(json.loads(file.read_text("utf-8")))
+    except (OSError, ValueError):
+        found = measure()
+        write_atomically(file, json.dumps(found).encode())
+        return found
 
 
 def seal(folder: Path) -> None:

@@ -202,7 +202,7 @@ def finetune(
     if job.previous is not None:
         heads.to_learnt(plain, objective)
     body = describe(source)
-    half = _half(settings.precision, body)
+    half = checkpoints.half(job.scratch, lambda: _half(settings.precision, body))
     if half and not torch.cuda.is_available():
         attention.use(plain)
     limit = settings.batch_tokens or _budget(body, int(encoded.costs.max()))
