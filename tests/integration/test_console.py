@@ -368,3 +368,22 @@ def test_a_server_brings_its_console_and_takes_it_along(tmp_path: Path) -> None:
         server.wait(60)
     with pytest.raises(httpx.ConnectError):
         httpx.get(f"{address}/login")
+
+
+@pytest.mark.slow
+def test_a_console_takes_its_api_along(tmp_path: Path) -> None:
+    words = command("console", "--port", "0", "--api-port", "0", "--no-browser", "--json")
+    with subprocess.Popen(
+        words, cwd=tmp_path, env=environment(), stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout
+        process.stdout.readline()
+        with Workspace(tmp_path) as workspace:
+            found = workspace.store.catalog.servers()
+            while not found:
+                found = workspace.store.catalog.servers()
+        assert httpx.get(f"{found[0].address}/healthz").status_code == 200
+        process.terminate()
+        process.wait(60)
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"{found[0].address}/healthz")

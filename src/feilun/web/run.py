@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 from feilun import messages
 from feilun.errors import FeilunError
@@ -51,7 +53,7 @@ def run(
         config = uvicorn.Config(
             app, log_level="warning", lifespan="off", timeout_graceful_shutdown=2
         )
-        server = uvicorn.Server(config)
+        server = _quiet(uvicorn.Server)(config)
         stack.enter_context(_worker(workspace, stop))
         if api_port is not None and not workspace.store.catalog.servers():
             stack.enter_context(_api(workspace, host, api_port))
@@ -69,6 +71,27 @@ def run(
             server.run(sockets=[sock])
         finally:
             stop.set()
+
+
+def _quiet(server: type[Any]) -> type[Any]:
+    """uvicorn's `server`, which ends by a signal without sending it to itself again: the API that
+    was started here has to be ended first."""
+
+    class Quiet(server):  # type: ignore[misc]
+        @contextlib.contextmanager
+        def capture_signals(self) -> Iterator[None]:
+            if threading.current_thread() is not threading.main_thread():
+                yield
+                return
+            numbers = (signal.SIGINT, signal.SIGTERM)
+            before = {number: signal.signal(number, self.handle_exit) for number in numbers}
+            try:
+                yield
+            finally:
+                for number, handler in before.items():
+                    signal.signal(number, handler)
+
+    return Quiet
 
 
 @contextlib.contextmanager
