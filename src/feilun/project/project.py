@@ -193,13 +193,6 @@ class Project(DataVerbs):
         found = self.workspace.store.catalog.run(run)
         return looks.turned(self.workspace.store, self.file.parent, found, repeated=True)
 
-    def run_state(self, run: str) -> Mapping[str, Any]:
-        """Where a run stands: ``state``, ``step``, ``progress``, ``seconds``, ``error``. Raises
-        `NotFound`."""
-        from feilun.project.status import run_state
-
-        return run_state(self.workspace.store, self.workspace.store.catalog.run(run))
-
     def stop(self, run: str) -> None:
         """Takes a run out of the queue, or interrupts the process that executes it; what its
         finished steps made is kept, and the same command goes on from there. Raises `NotFound`,

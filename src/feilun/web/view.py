@@ -121,7 +121,6 @@ class View:
             "typed": self.typed,
             "here": self.request.url.path,
             "other_language": self._other_language(),
-            "projects": self._projects() if self._is_staff() else (),
             "zone": _zone(self.request),
         }
         return _environment().get_template(template).render({**common, **values})
@@ -141,12 +140,6 @@ class View:
         if self.request.method != "GET" or self.request.url.path.endswith("/live"):
             return []
         return self.request.app.state.said.pop(key, []) if key else []
-
-    def _is_staff(self) -> bool:
-        return self.session is not None and self.session.role != "customer"
-
-    def _projects(self) -> list[str]:
-        return [project.name for project in self.workspace.projects()]
 
     def _other_language(self) -> str:
         other = "en" if self.lang == "zh" else "zh"

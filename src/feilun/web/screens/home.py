@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from starlette.responses import RedirectResponse, Response
 
 from feilun import messages
 from feilun.errors import InvalidData
+from feilun.project.status import Status
 from feilun.tasks import base as tasks
 from feilun.web.access import EVERYBODY, REVIEWERS, STAFF
 from feilun.web.paths import path
@@ -20,14 +18,15 @@ __all__ = ["PAGES"]
 def _home(view: View) -> Response:
     if view.who.role == "customer":
         return RedirectResponse("/mine", 303)
-    status = view.workspace.status()
+    workspace = view.workspace
+    found = [workspace.status(project.name) for project in workspace.projects()]
     keys = view.workspace.keys().rows
-    cards = [{**one, "next": _next(one, status.runs, bool(keys))} for one in status.projects]
+    cards = [{**status.projects[0], "next": _next(status, bool(keys))} for status in found]
     staff = view.who.role in STAFF
     return view.render(
         "home.html",
         cards=cards,
-        servers=status.servers,
+        servers=workspace.store.catalog.servers(),
         usage=view.workspace.usage(days=30) if staff and cards else None,
         tasks=_tasks(view),
     )
@@ -42,15 +41,16 @@ def _project(view: View) -> Response:
         project=project.name,
         one=one,
         found=status,
-        next=_next(one, status.runs, bool(view.workspace.keys().rows)),
+        next=_next(status, bool(view.workspace.keys().rows)),
         about=project.task.about(view.lang),
     )
 
 
-def _next(one: Mapping[str, Any], runs: Any, keys: bool) -> tuple[str, str]:
-    """The one thing to do next in a project: the key of its words, and the page where."""
+def _next(status: Status, keys: bool) -> tuple[str, str]:
+    """What to do next in the project of `status`: the key of its words, and the page where."""
+    one = status.projects[0]
     name = one["project"]
-    busy = any(r["run"].startswith(f"{name}-") and r["state"] in _BUSY for r in runs)
+    busy = any(run["state"] in _BUSY for run in status.runs)
     if one["data"] is None:
         return "next_data", path("p", name, "data")
     if busy:

@@ -81,7 +81,6 @@ def _shown(view: View, **answer: Any) -> Response:
         labels=model.labels(),
         answer=answer,
         snippets=_snippets(address, project.name, example) if example is not None else {},
-        plain=lambda value: json.dumps(value, ensure_ascii=False, indent=1),
     )
 
 

@@ -12,6 +12,7 @@ from feilun import messages
 from feilun.errors import InvalidData
 from feilun.messages.words import step_words, unit_words
 from feilun.project import Project
+from feilun.project.status import run_state
 from feilun.store.records import Run, RunKind
 from feilun.web.access import STAFF
 from feilun.web.paths import path
@@ -106,7 +107,7 @@ def _list(project: Project) -> list[Mapping[str, Any]]:
 
 
 def _shown(project: Project, run: Run) -> Mapping[str, Any]:
-    one = project.run_state(run.id)
+    one = run_state(project.workspace.store, run)
     progress = one["progress"]
     return {
         **one,
