@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from feilun.project.customers import Customers
     from feilun.project.invoicing import Invoices
     from feilun.project.plans import Plans
+    from feilun.project.tokenizers import TrainedTokenizer
+    from feilun.types import Progress
 
 __all__ = ["STATE", "WorkspaceVerbs"]
 
@@ -320,6 +322,41 @@ class WorkspaceVerbs:
                 columns = [t("project.project"), t("project.run"), t("project.state")]
                 return Listing(ran, Table("", columns if rows else (), rows))
             time.sleep(5)
+
+    def train_tokenizer(
+        self,
+        *sources: Any,
+        out: Path | str,
+        kind: str = "bpe",
+        vocabulary: int = 16_000,
+        base: str | None = None,
+        columns: Mapping[str, str] | None = None,
+        query: str | None = None,
+        report: Callable[[Progress], None] | None = None,
+        encoding: str | None = None,
+        delimiter: str | None = None,
+        header_row: int | None = None,
+        sheet: str | None = None,
+    ) -> TrainedTokenizer:
+        """A tokenizer of `vocabulary` tokens (`kind` bpe or unigram, of bytes) from the texts of
+        `sources` (or rows at hand, as in `Project.add`), in the new folder `out`, compared with
+        that of `base`. The same texts give the same tokenizer. `encoding` to `sheet` as in
+        `Project.add`."""
+        from feilun.data.sources.base import ReadOptions
+        from feilun.project.tokenizers import train
+
+        return train(
+            self.settings,
+            sources,
+            Path(out),
+            kind=kind,
+            vocabulary=vocabulary,
+            base=base,
+            columns=columns,
+            query=query,
+            report=report,
+            read=ReadOptions(encoding, delimiter, header_row, sheet),
+        )
 
     def apply_prices(self) -> None:
         """Puts the prices of the settings files in force, from now on; a price that has not
