@@ -146,7 +146,8 @@ class DataStats:
 class Machine:
     """Where training will run: processor `cores`, `memory_bytes` free, `disk_bytes` free, measured
     `flops` a second of matrix products in `precision` (``fp32`` or ``bf16``), and whether the
-    extra `train` (torch and friends) is installed."""
+    extra `train` (torch and friends) is installed. `flops_fp32` are those of float32 whatever the
+    precision; 0 where they are not known, and then `flops` are taken for them."""
 
     cores: int
     memory_bytes: int
@@ -154,6 +155,7 @@ class Machine:
     flops: float
     precision: str = "fp32"
     has_torch: bool = True
+    flops_fp32: float = 0.0
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; `from_json` gives an equal machine back."""

@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from functools import cache
+from statistics import median
 from time import perf_counter
+from typing import NamedTuple
 
 import numpy as np
 
-__all__ = ["bf16_gain", "cores", "prefers_bf16"]
+__all__ = ["Speeds", "bf16_gain", "cores", "prefers_bf16", "speeds"]
 
 _WORTH = 1.2  # what bfloat16 must gain to be worth its rounding
 _SHAPE = (1024, 768)  # of the products that are timed; 1.2 billion operations each
-_ROUNDS = 5
+_ROUNDS = 21
 
 
 def cores() -> int:
@@ -29,23 +31,42 @@ def prefers_bf16() -> bool:
     return bf16_gain() > _WORTH
 
 
-@cache
 def bf16_gain() -> float:
-    """How many times as fast as in float32 matrix products in bfloat16 are here, measured.
+    """How many times as fast as in float32 matrix products in bfloat16 are here; see `speeds`."""
+    measured = speeds()
+    return measured.bf16 / measured.fp32
 
-    Having the instructions does not say so: with AVX512_BF16 alone they were seen at 0.6 times
-    float32, with AMX at several times. 0 where the processor has none; there they are emulated.
-    OpenVINO is timed, because the base installation has it, and torch computes with the same
-    library underneath. Takes a quarter of a second, once in a process.
+
+class Speeds(NamedTuple):
+    """Operations a second of matrix products on all cores. `bf16` is 0 where the processor has no
+    instructions for it; there it is emulated."""
+
+    fp32: float
+    bf16: float
+
+
+@cache
+def speeds() -> Speeds:
+    """What this processor gives now, measured in alternation.
+
+    Having the instructions does not say that they are faster: with AVX512_BF16 alone bfloat16 was
+    seen at .6 times float32, with AMX at several times. OpenVINO is timed, because the base
+    installation has it, and torch computes with the same library underneath (numpy's own products
+    were seen at a fifth of it). Takes a quarter of a second, once in a process.
     """
     from feilun.engines.openvino import openvino
 
     core = openvino().Core()
+    operations = 2.0 * _SHAPE[0] * _SHAPE[1] ** 2
+    single = _product(core, "f32")
     if "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
-        return 0.0
-    single, half = _product(core, "f32"), _product(core, "bf16")
-    ratios = sorted(_seconds(single) / _seconds(half) for _ in range(_ROUNDS))
-    return ratios[_ROUNDS // 2]
+        return Speeds(operations / median(_seconds(single) for _ in range(_ROUNDS)), 0.0)
+    half = _product(core, "bf16")
+    pairs = [(_seconds(single), _seconds(half)) for _ in range(_ROUNDS)]
+    # The ratio of each pair, because what disturbs one disturbs the other.
+    gain = median(slow / fast for slow, fast in pairs)
+    fp32 = operations / median(slow for slow, _ in pairs)
+    return Speeds(fp32, fp32 * gain)
 
 
 def _product(core: object, precision: str) -> Callable[[], object]:

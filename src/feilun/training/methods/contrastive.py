@@ -53,7 +53,7 @@ least_rows = 100
 
 ENCODER = "encoder"
 _RATE = 1e-4  # for a width of 384
-_SHARE = 0.2  # of the speed of bare matrix products
+_SHARE = 0.17  # of the speed of bare matrix products
 _POOL = 30  # documents that BM25 finds first, among which hard negatives are drawn
 _JUDGES = 300  # validation queries that choose the epoch
 _RIVALS = 2000  # documents that they are told from, at most

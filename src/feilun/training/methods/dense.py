@@ -20,7 +20,7 @@ needs_base = True
 needs_torch = True
 least_rows = 0
 
-_SHARE = 0.5  # of the speed of bare matrix products
+_SHARE = 0.35  # of the speed of bare matrix products
 
 
 class Settings(DenseSettings):
