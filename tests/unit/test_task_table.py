@@ -142,6 +142,8 @@ def test_the_order_of_columns_survives_json_with_sorted_keys(data: Dataset) -> N
         (["01/02/2026", "02/02/2026"], "category"),
         (["the box came late again", "no one answers the phone here", "all is well"], "text"),
         (["男", "女", "女"], "category"),
+        (["张三", "李四光", "王五"], "category"),
+        (["物流很慢，包装破了", "客服态度非常好", "质量不错，下次还来"], "text"),
     ],
 )
 def test_the_kind_of_a_column(values: list[Any], kind: str) -> None:

@@ -41,7 +41,9 @@ def bind(
     samples, roles = _samples(task, sources, columns)
     found, out = task.find_columns(samples, settings, roles)
     notices = [Notice(why, {"column": name}) for name, why in out.items()]
-    return task.bound(found), found, notices
+    task = task.bound(found)
+    notices += [Notice(code, params) for code, params in task.understood()]
+    return task, found, notices
 
 
 def divided_by(

@@ -46,7 +46,7 @@ class InlineEngine(ABC):
         # Pictures are decoded beside the event loop, by as many threads as there are cores; texts
         # take less time than the way to a thread.
         self._aside: ThreadPoolExecutor | None = None
-        if slow or self._task.modality == "image":
+        if slow or any(column.kind == "image" for column in self._task.columns):
             self._aside = ThreadPoolExecutor(len(os.sched_getaffinity(0)), "feilun-inline")
 
     @abstractmethod

@@ -16,9 +16,12 @@ from typing import Any
 from feilun.errors import CorruptArtifact
 from feilun.types import Schema
 
-__all__ = ["FILE", "Card", "read_card", "write_card"]
+__all__ = ["ALONE", "FILE", "PARTS", "WITHOUT", "Card", "parts_of", "read_card", "write_card"]
 
 FILE = "feilun.json"
+PARTS, ALONE, WITHOUT = "parts", "alone-", "without-"
+"""The folder in which a version keeps what was taught by some of its columns, for comparison, and
+how these versions are called before the name of a modality."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,11 @@ def write_card(folder: Path, card: Card) -> None:
     plain |= plain.pop("point")
     text = json.dumps(plain, ensure_ascii=False, indent=2, sort_keys=True)
     (folder / FILE).write_text(text + "\n", "utf-8")
+
+
+def parts_of(folder: Path) -> dict[str, Path]:
+    """The versions that `folder` keeps for comparison, by their names."""
+    return {one.name: one for one in sorted((folder / PARTS).glob("*")) if one.is_dir()}
 
 
 def read_card(folder: Path) -> Card:

@@ -56,7 +56,7 @@ class Explanation:
             return {**head, "grid": lines}
         if self.cells:
             named = [
-                {"column": name, "value": value, "weight": weight}
+                {"column": name, "value": _legible(value), "weight": weight}
                 for (name, value), weight in zip(self.cells, rounded, strict=True)
             ]
             return {**head, "parts": named}
@@ -65,6 +65,11 @@ class Explanation:
             for (start, end), weight in zip(self.spans, rounded, strict=True)
         ]
         return {**head, "parts": parts}
+
+
+def _legible(value: Scalar) -> Scalar:
+    """A picture by its size: nobody wants to have it back."""
+    return f"{len(value)} bytes" if isinstance(value, bytes) else value
 
 
 class _Exact(Protocol):

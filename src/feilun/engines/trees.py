@@ -1,8 +1,9 @@
 """Boosted trees on the columns of a table, answered inline.
 
 ``model.txt`` is a LightGBM booster in its own text format, ``features.json`` tells what its columns
-are made of. A booster gives the numbers that the family wants of a row, or one where it wants two:
-of two labels it knows the log-odds of the second alone.
+are made of, ``readers.safetensors`` how texts and pictures are read. A booster gives the numbers
+that the family wants of a row, or one where it wants two: of two labels it knows the log-odds of
+the second alone.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import numpy as np
 
 from feilun.engines._features import read_features
 from feilun.engines._inline import InlineEngine
+from feilun.engines._readers import Readers
 from feilun.engines.card import Card
 from feilun.errors import CorruptArtifact, EnvironmentProblem
 from feilun.types import Item
@@ -48,12 +50,13 @@ class TreesEngine(InlineEngine):
     def __init__(self, folder: Path, card: Card) -> None:
         super().__init__(card)
         self._features = cast("TableFeatures", read_features(folder, card.schema))
-        self._boosters = _read(folder, card, len(self._features.dense_owners))
+        self._readers = Readers.read(folder, self._features)
+        self._boosters = _read(folder, card, len(self.owners))
 
     def raw(self, items: Sequence[Item]) -> np.ndarray:
         if not items:
             return np.zeros((0, self._width), np.float32)
-        rows = self._features.dense(items)
+        rows = self._readers.dense(items)
         raw = np.mean(
             [one.predict(rows, raw_score=True, num_threads=1) for one in self._boosters], 0
         )
@@ -62,13 +65,13 @@ class TreesEngine(InlineEngine):
     @property
     def owners(self) -> np.ndarray:
         """The input column of each column that the trees see."""
-        return self._features.dense_owners
+        return np.concatenate([self._features.dense_owners, self._readers.owners])
 
     def contributions(self, item: Item, direction: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The columns that the trees see and what each adds to the raw outputs along `direction`
         (width,), exactly (TreeSHAP; Lundberg and others, 2018). With the mean over the training
         rows they add up to the raw outputs along it."""
-        rows = self._features.dense([item])
+        rows = self._readers.dense([item])
         width = rows.shape[1] + 1
         found = [
             np.asarray(one.predict(rows, pred_contrib=True, num_threads=1)).reshape(-1, width)

@@ -12,6 +12,7 @@ from feilun.config import EvaluationConfig
 from feilun.errors import InvalidData
 from feilun.evaluation.compare import compare
 from feilun.evaluation.consultations import Consultations
+from feilun.evaluation.modalities import modalities
 from feilun.evaluation.result import ROLES, Comparison, Evaluation, Miss, Role
 from feilun.evaluation.showing import show
 from feilun.evaluation.slices import slices
@@ -47,6 +48,7 @@ def evaluate(
     columns: Mapping[str, Sequence[object]] | None = None,
     consultations: Consultations | None = None,
     grown: float = 1.0,
+    parts: Mapping[str, Answers] | None = None,
 ) -> Evaluation:
     """Everything that can be said of `candidate` on the test rows.
 
@@ -58,7 +60,8 @@ def evaluate(
     rows. `primary` is the metric that decides, by default the family's. `columns` hold what else is
     known of each row (its source, its customer): the rows are divided by them. `consultations`
     count how often the rows were asked. `grown` is by how many times the training rows have become
-    more since those of the live version.
+    more since those of the live version. `parts` are answers of the same method taught by some
+    of the modalities (see `modalities`).
 
     Raises `InvalidData` when no test row has a target, `ValueError` when the lengths differ.
     """
@@ -116,6 +119,17 @@ def evaluate(
         slice_margin=settings.slice_margin,
         consultations=consultations,
         fresh_after=settings.consultations,
+        modalities=modalities(
+            family,
+            _rows(candidate, labelled),
+            {name: _rows(one, labelled) for name, one in (parts or {}).items()},
+            tasks.of(schema).modalities() if parts else {},
+            np.asarray(truth)[labelled],
+            schema.labels,
+            primary,
+            settings,
+            seed,
+        ),
         details=family.Details(**details) if family.Details else None,
     )
 

@@ -12,6 +12,7 @@ from feilun.evaluation import verdict
 from feilun.evaluation.facts import Facts
 from feilun.evaluation.founder import Money, founder, going_on, worth
 from feilun.evaluation.gate import Decision
+from feilun.evaluation.modalities import sentences, view_modalities
 from feilun.evaluation.result import Evaluation, Forgetting
 from feilun.evaluation.robustness import Robustness
 from feilun.evaluation.shading import heated, shaded
@@ -60,6 +61,7 @@ def write_report(
                 "founder": founder(evaluation, decision, money, one),
                 "text": verdict.paragraph(evaluation, decision, one),
                 "robustness": sentence(robustness, one),
+                "modalities": sentences(evaluation, one),
             }
             for one in LANGUAGES
         },
@@ -121,6 +123,7 @@ def render(
         **view_beside(facts, forgetting, evaluation.primary),
         **view_parts(evaluation, forgetting),
         **view_robustness(robustness),
+        modalities=view_modalities(evaluation),
         miss_words=lambda miss: both(lambda one: evaluation.family.miss_words(miss, one)),
         family_sections=evaluation.family.sections(evaluation),
     )

@@ -27,6 +27,7 @@ __all__ = [
     "Forgetting",
     "Held",
     "Miss",
+    "Modality",
     "Role",
     "Slice",
 ]
@@ -124,6 +125,18 @@ class Slice:
 
 
 @dataclass(frozen=True, slots=True)
+class Modality:
+    """What the candidate owes to its texts, its pictures or its other values (`name`): the primary
+    metric of the same method taught by these `columns` `alone`, and what they `add` to all others
+    (paired on the same rows, above 0 is better)."""
+
+    name: str
+    columns: tuple[str, ...]
+    alone: Score | None
+    adds: Score
+
+
+@dataclass(frozen=True, slots=True)
 class Evaluation:
     """Everything measured of one candidate on the test rows. Metrics that `confidence` covers carry
     intervals; `validation` are the same metrics on the validation rows, which chose among models
@@ -153,6 +166,7 @@ class Evaluation:
     consultations: Consultations = field(default_factory=Consultations)
     fresh_after: int = 20
     is_live: bool = False
+    modalities: tuple[Modality, ...] = ()
     details: Any = None
 
     @property

@@ -184,6 +184,11 @@ def turned(store: Store, folder: Path, run: Run, *, repeated: bool = False) -> T
         for raw in result.get("rungs", ())
         if raw["version"] == result.get("live") and raw.get("robustness")
     ]
+    notes += [
+        f"{raw['version']}: {said}"
+        for raw in result.get("rungs", ())[-1:]
+        for said in raw.get("modalities", ())
+    ]
     if repeated and rungs and run.finished:
         notes.append(t("project.repeated", finished=f"{run.finished:%Y-%m-%d %H:%M}"))
     promoted = any(rung.promoted for rung in rungs)
@@ -260,6 +265,7 @@ def evaluated(store: Store, folder: Path, version: str, judged: Mapping[str, Any
         passes = judged["promote"]
         reasons.insert(0, t("project.would_pass" if passes else "project.would_be_refused"))
     reasons += [judged["robustness"]] if judged.get("robustness") else []
+    reasons += judged.get("modalities", [])
     if judged.get("learned"):
         reasons.append(t("evaluation.left_out_learned", rows=judged["learned"]))
     if judged.get("selected"):

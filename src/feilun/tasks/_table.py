@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from pydantic import Field
 
 from feilun.errors import InvalidData
-from feilun.tasks import _noise_table, _pieces, _table_kinds
+from feilun.tasks import _noise_table, _pictures, _pieces, _table_kinds
 from feilun.tasks._noise import Disturbance
 from feilun.tasks._pieces import Pieces
 from feilun.tasks._table_features import TableFeatures
@@ -36,7 +36,7 @@ _SHOWN = 20  # columns that an error names
 class TableSettings(TaskSettings):
     """What the ``[task]`` tables of tasks on tables have in common."""
 
-    columns: dict[str, Literal["number", "category", "text", "date", "ignore"]] = Field(
+    columns: dict[str, Literal["number", "category", "text", "image", "date", "ignore"]] = Field(
         default_factory=dict,
         description="kinds of columns that should not be told by their values; ignore leaves a "
         "column out. Counts when the first data is added",
@@ -112,13 +112,38 @@ class Table(TaskBase):
         """An object with the columns, each of its kind; all may be missing or null."""
         kinds = [{"type": kind} for kind in ("string", "number", "boolean", "null")]
 
+        def cells(column: Column) -> dict[str, Any]:
+            if column.kind == "image":
+                picture = _pictures.input_schema(column.name)["anyOf"][0]
+                return {"anyOf": [picture, {"type": "null"}], "description": column.kind}
+            return {"anyOf": kinds, "description": column.kind}
+
         return {
             "type": "object",
-            "properties": {
-                column.name: {"anyOf": kinds, "description": column.kind} for column in self.columns
-            },
+            "properties": {column.name: cells(column) for column in self.columns},
             "additionalProperties": True if self.columns else {"anyOf": kinds},
         }
+
+    def understood(self) -> Sequence[tuple[str, Mapping[str, Any]]]:
+        """Of which kind each column is."""
+        named = {
+            kind: [one.name for one in self.columns if one.kind == kind]
+            for kind in ("number", "category", "date", "text", "image")
+        }
+        return [
+            (f"tables.read_{kind}", {"columns": names[:_SHOWN], "count": len(names)})
+            for kind, names in named.items()
+            if names
+        ]
+
+    def modalities(self) -> Mapping[str, tuple[str, ...]]:
+        """Texts, pictures, and all else."""
+        called = {"text": "text", "image": "image"}
+        found: dict[str, tuple[str, ...]] = {}
+        for column in self.columns:
+            kind = called.get(column.kind, "values")
+            found[kind] = (*found.get(kind, ()), column.name)
+        return found
 
     def processor(self, folder: Path | str | None, settings: Mapping[str, Any]) -> Processor:
         """There is none: no encoder reads tables."""
@@ -136,7 +161,7 @@ class Table(TaskBase):
         self, settings: Mapping[str, Any], state: Mapping[str, Any] | None = None
     ) -> Features:
         """Numbers in units of their spread, one column for each category, marks for what is
-        missing. They are fitted (see `Fitted`)."""
+        missing, n-grams of texts, colours and edges of pictures. They are fitted (see `Fitted`)."""
         columns = self.columns or self.bound(settings).columns
         return TableFeatures(tuple((c.name, c.kind) for c in columns), state)
 
@@ -163,12 +188,21 @@ class Table(TaskBase):
 
 
 def cell(value: Any, column: Column) -> Scalar:
-    """`value` as `column` holds it: a float, a trimmed text, or None for nothing. Raises
-    `InvalidData` naming the column for what it cannot hold."""
-    if isinstance(value, (dict, list, bytes)):
+    """`value` as `column` holds it: a float, a trimmed text, a picture's bytes, or None for
+    nothing. Raises `InvalidData` naming the column for what it cannot hold."""
+    if column.kind == "image" and isinstance(value, bytes) and value:
+        try:
+            return _pictures.check(value, column.name)
+        except InvalidData as error:
+            reason = error.message()
+            raise InvalidData("tables.no_picture", column=column.name, reason=reason) from None
+    if isinstance(value, (dict, list)) or (isinstance(value, bytes) and value):
         raise InvalidData("tables.not_a_cell", column=column.name, given=type(value).__name__)
     if _table_kinds.missing(value):
         return None
+    if column.kind == "image":
+        given = str(value)[:40]
+        raise InvalidData("tables.not_a_picture", column=column.name, given=given)
     if column.kind == "number":
         found = _table_kinds.number(value)
         if found is None or not math.isfinite(found):

@@ -1,4 +1,5 @@
-"""Rows of a table as numbers: sparse for the linear baseline, dense for trees.
+"""Rows of a table as numbers: sparse for the linear baseline, dense for trees. Texts and pictures
+are blocks of many columns (`_table_blocks`), which trees see through a linear model of each.
 
 What is fitted (which categories there are, where the middle of a number lies and how far it
 spreads) is plain JSON, kept with the version. A category that was not seen counts as ``other``.
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from feilun.tasks._table_blocks import Pictures, Texts
 from feilun.tasks._times import moment
 from feilun.types import Item, Scalar
 
@@ -27,6 +29,7 @@ _LEAST = 2  # rows that a category must occur in
 _FAR = 5.0  # spreads from the middle beyond which a number says no more to the linear baseline
 _DAY = 86_400.0
 _PARTS = ("", "month", "weekday", "hour")
+_READ = 256  # rows whose pictures are held at once
 
 
 class TableFeatures:
@@ -44,12 +47,13 @@ class TableFeatures:
     def fit(self, items: Sequence[Item]) -> TableFeatures:
         """Fitted to `items`, which are checked rows."""
         state: dict[str, Any] = {}
-        rows = [self._row(item) for item in items]
-        for name, kind in self.columns:
-            values = [row.get(name) for row in rows]
-            if kind == "category":
+        rows = len(items)
+        for (name, kind), values in zip(self.columns, self._values(items, False), strict=True):
+            if kind == "image":
+                state[name] = {}
+            elif kind == "category":
                 seen = Counter(value for value in values if value is not None)
-                usual = [(n, word) for word, n in seen.items() if n >= min(_LEAST, len(rows))]
+                usual = [(n, word) for word, n in seen.items() if n >= min(_LEAST, rows)]
                 usual.sort(key=lambda one: (-one[0], one[1]))
                 state[name] = {"categories": sorted(word for _, word in usual[:MAX_CATEGORIES])}
             else:
@@ -57,7 +61,30 @@ class TableFeatures:
                 state[name] = {
                     "parts": [_spread(parts[:, place]) for place in range(parts.shape[1])]
                 }
+                if kind == "text":
+                    state[name] |= Texts.fit(values)
         return TableFeatures(self.columns, state)
+
+    def _values(self, items: Sequence[Item], pictures: bool) -> list[Any]:
+        """The values of each column; of pictures what is seen in them, float32 (n, size), so that
+        few of them are held, and nothing where they are not wanted."""
+        drawn = {n for n, (_, kind) in enumerate(self.columns) if kind == "image"}
+        found: list[Any] = [[] for _ in self.columns]
+        seeing = Pictures()
+        for start in range(0, len(items) if drawn else 0, _READ):
+            rows = [self._row(item) for item in items[start : start + _READ]]
+            for place, (name, _) in enumerate(self.columns):
+                cells = [row.get(name) for row in rows]
+                if place not in drawn:
+                    found[place] += cells
+                elif pictures:
+                    found[place].append(seeing.transform(cells))
+        if not drawn:
+            rows = [self._row(item) for item in items]
+            found = [[row.get(name) for row in rows] for name, _ in self.columns]
+        for place in drawn:
+            found[place] = np.vstack([np.zeros((0, seeing.size), np.float32), *found[place]])
+        return found
 
     def _row(self, item: Item) -> Mapping[str, Any]:
         return item if isinstance(item, Mapping) else {self.columns[0][0]: item}
@@ -71,15 +98,28 @@ class TableFeatures:
         }
 
     @cached_property
+    def _texts(self) -> dict[str, Texts]:
+        """Those whose n-grams were fitted: versions of before knew but the length of a text."""
+        return {
+            name: Texts(self.state[name])
+            for name, kind in self.columns
+            if kind == "text" and "grams" in self.state[name]
+        }
+
+    @cached_property
     def _widths(self) -> list[int]:
         """Sparse columns of each input: a category has one each, one for others and one for none; a
-        number itself and whether it is missing."""
-        return [
-            len(self.state[name]["categories"]) + 2
-            if kind == "category"
-            else 2 * len(self.state[name]["parts"])
-            for name, kind in self.columns
-        ]
+        number itself and whether it is missing; a text its length and its n-grams."""
+        widths = []
+        for name, kind in self.columns:
+            if kind == "category":
+                widths.append(len(self.state[name]["categories"]) + 2)
+            elif kind == "image":
+                widths.append(Pictures().size)
+            else:
+                block = self._texts[name].size if name in self._texts else 0
+                widths.append(2 * len(self.state[name]["parts"]) + block)
+        return widths
 
     @property
     def size(self) -> int:
@@ -93,41 +133,62 @@ class TableFeatures:
 
     def transform(self, items: Sequence[Item]) -> csr_matrix:
         """Shape (len(items), size), float32."""
-        from scipy.sparse import csr_matrix
+        from scipy import sparse
 
-        rows = [self._row(item) for item in items]
-        places: list[np.ndarray] = []
-        cells: list[np.ndarray] = []
-        begin = 0
-        for (name, kind), width in zip(self.columns, self._widths, strict=True):
-            values = [row.get(name) for row in rows]
-            if kind == "category":
+        if not self.columns or not len(items):
+            return sparse.csr_matrix((len(items), self.size), dtype=np.float32)
+        parts: list[csr_matrix] = []
+        plain: list[tuple[np.ndarray, np.ndarray, int]] = []
+
+        def close() -> None:
+            """Columns with one cell a row become one matrix: most tables have nothing else."""
+            if plain:
+                parts.append(_one_a_row(plain))
+                plain.clear()
+
+        named = zip(self.columns, self._widths, self._values(items, True), strict=True)
+        for (name, kind), width, values in named:
+            if kind == "image":
+                close()
+                parts.append(sparse.csr_matrix(values))
+            elif kind == "category":
                 codes = self._category(name, values)
-                places.append((begin + np.where(codes < 0, width + codes, codes))[:, None])
-                cells.append(np.ones((len(rows), 1), np.float32))
+                plain.append(
+                    (np.where(codes < 0, width + codes, codes), np.ones(len(codes)), width)
+                )
             else:
                 found = _numbers(values, kind)
                 for place, spread in enumerate(self.state[name]["parts"]):
                     gone = np.isnan(found[:, place])
                     scaled = (found[:, place] - spread["mean"]) / spread["scale"]
                     scaled = np.where(gone, 1.0, np.clip(scaled, -_FAR, _FAR))
-                    places.append((begin + 2 * place + gone)[:, None])
-                    cells.append(scaled.astype(np.float32)[:, None])
-            begin += width
-        if not self.columns or not rows:
-            return csr_matrix((len(rows), begin), dtype=np.float32)
-        flat, data = np.hstack(places), np.hstack(cells)
-        ends = np.arange(0, flat.size + 1, flat.shape[1])
-        matrix = csr_matrix((data.ravel(), flat.ravel(), ends), shape=(len(rows), begin))
-        matrix.has_sorted_indices = True
-        return matrix
+                    plain.append((gone.astype(np.int64), scaled, 2))
+                if name in self._texts:
+                    close()
+                    parts.append(self._texts[name].transform(values))
+        close()
+        if len(parts) == 1:
+            return parts[0]
+        whole: csr_matrix = sparse.hstack(parts, format="csr", dtype=np.float32)
+        whole.has_sorted_indices = True
+        return whole
+
+    def blocks(self, items: Sequence[Item]) -> dict[str, csr_matrix | np.ndarray]:
+        """The blocks of texts and pictures alone, by their column."""
+        found: dict[str, csr_matrix | np.ndarray] = {}
+        for (name, kind), values in zip(self.columns, self._values(items, True), strict=True):
+            if name in self._texts:
+                found[name] = self._texts[name].transform(values)
+            elif kind == "image":
+                found[name] = values
+        return found
 
     # Trees
 
     @property
     def dense_owners(self) -> np.ndarray:
         """The input of each column of `dense`, int64."""
-        counts = [len(_PARTS) if kind == "date" else 1 for _, kind in self.columns]
+        counts = [{"date": len(_PARTS), "image": 0}.get(kind, 1) for _, kind in self.columns]
         return np.repeat(np.arange(len(self.columns)), counts)
 
     @property
@@ -138,17 +199,18 @@ class TableFeatures:
 
     def dense(self, items: Sequence[Item]) -> np.ndarray:
         """float64 (len(items), columns): numbers with NaN where they are missing, categories as
-        codes with NaN where they are missing or were not seen, dates in parts."""
-        rows = [self._row(item) for item in items]
+        codes with NaN where they are missing or were not seen, dates in parts, texts by their
+        length; pictures have none."""
         parts: list[np.ndarray] = []
-        for name, kind in self.columns:
-            values = [row.get(name) for row in rows]
+        for (name, kind), values in zip(self.columns, self._values(items, False), strict=True):
+            if kind == "image":
+                continue
             if kind == "category":
                 codes = self._category(name, values)
                 parts.append(np.where(codes < 0, np.nan, codes)[:, None])
             else:
                 parts.append(_numbers(values, kind))
-        return np.hstack(parts) if parts else np.zeros((len(rows), 0))
+        return np.hstack(parts) if parts else np.zeros((len(items), 0))
 
     def _category(self, name: str, values: Sequence[Scalar]) -> np.ndarray:
         """Codes, int64: -2 for others, -1 for none."""
@@ -158,6 +220,20 @@ class TableFeatures:
             np.int64,
             len(values),
         )
+
+
+def _one_a_row(columns: Sequence[tuple[np.ndarray, np.ndarray, int]]) -> csr_matrix:
+    """Groups of columns of which each row has one: its place in the group, its value, and how many
+    there are."""
+    from scipy.sparse import csr_matrix
+
+    begins = np.cumsum([0, *(width for _, _, width in columns)])
+    flat = np.column_stack([b + one[0] for b, one in zip(begins, columns, strict=False)])
+    data = np.column_stack([one[1] for one in columns]).astype(np.float32)
+    ends = np.arange(0, flat.size + 1, flat.shape[1])
+    matrix = csr_matrix((data.ravel(), flat.ravel(), ends), shape=(len(flat), int(begins[-1])))
+    matrix.has_sorted_indices = True
+    return matrix
 
 
 def _numbers(values: Sequence[Any], kind: str) -> np.ndarray:

@@ -1,9 +1,10 @@
-"""What the columns of a table hold, told by the first rows: numbers, categories, texts, dates; and
-which are no inputs: row numbers, identifiers, columns that never change."""
+"""What the columns of a table hold, told by the first rows: numbers, categories, texts, pictures,
+dates; and which are no inputs: row numbers, identifiers, columns that never change."""
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
@@ -22,12 +23,13 @@ _MISSING = frozenset(
 )
 _ENOUGH = 20  # rows from which on it says something that values never repeat
 _WORDS = 3.0  # of a cell, from which on it is a text
+_HAN = re.compile(r"[\u3400-\u9fff]")  # written without spaces; a word has about two
 _ROW_NAMES = ("rownames", "row_names", "row_number", "index", "unnamed: 0", "", "序号", "行号")
 
 
 def missing(value: Any) -> bool:
     """Whether a cell says that there is nothing: empty, NaN, NA, ``?``, ``-``."""
-    if value is None or value != value:
+    if value is None or value == b"" or value != value:
         return True
     return isinstance(value, str) and value.strip().casefold() in _MISSING
 
@@ -98,6 +100,8 @@ def _no_input(column: ColumnSample) -> str | None:
     values = _filled(column)
     if not values:
         return "tables.out_empty"
+    if any(isinstance(value, bytes) for value in values):
+        return None
     distinct = {word(value) for value in values}
     if len(distinct) == 1 and len(values) == len(column.values) >= _ENOUGH:
         return "tables.out_constant"
@@ -113,15 +117,23 @@ def _no_input(column: ColumnSample) -> str | None:
 
 
 def _kind(values: Sequence[Scalar]) -> str:
+    if values and all(map(_is_picture, values)):
+        return "image"
     numbers = [number(value) for value in values]
     if all(one is not None and math.isfinite(one) for one in numbers):
         return "number"
     if all(_is_date(value) for value in values):
         return "date"
     texts = [word(value) for value in values]
-    words = sum(len(text.split()) for text in texts) / len(texts)
+    words = sum(len(text.split()) + len(_HAN.findall(text)) / 2 for text in texts) / len(texts)
     long = sum(map(len, texts)) / len(texts) > 30
     return "text" if len(set(texts)) > len(texts) / 2 and (words >= _WORDS or long) else "category"
+
+
+def _is_picture(value: Scalar) -> bool:
+    if isinstance(value, str) and value.lstrip()[:11] == "data:image/":
+        return True
+    return _recognise.is_image(value)
 
 
 def _is_date(value: Scalar) -> bool:

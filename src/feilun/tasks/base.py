@@ -199,6 +199,17 @@ class TaskBase(ABC):
         `recognise` made of the table that they come from, where they come from one."""
         return dict(settings), {}
 
+    def understood(self) -> Sequence[tuple[str, Mapping[str, Any]]]:
+        """How the columns of a bound task were read, for whoever added the data: keys of sentences
+        with their figures. Default: nothing, because there was nothing to find out."""
+        return ()
+
+    def modalities(self) -> Mapping[str, tuple[str, ...]]:
+        """The columns of a bound task by what has to be read in them (texts, pictures, values).
+        Where there is more than one, methods that can do so also learn from each alone and from
+        all without it, and an evaluation tells what each adds. Default: one, of all columns."""
+        return {self.modality: tuple(column.name for column in self.columns)}
+
     @abstractmethod
     def recognise(self, columns: Sequence[ColumnSample]) -> Roles:
         """Guesses the roles of a file's columns. Raises `InvalidData` naming the columns there are

@@ -16,7 +16,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -161,7 +161,11 @@ def main() -> int:
 def _train(job: TrainJob, send: Any) -> TrainResult:
     from filelock import FileLock, Timeout
 
+    from feilun.training.ablation import train_parts
     from feilun.training.settings import method
+
+    def tell(progress: Progress) -> None:
+        send({"progress": _plain(progress)})
 
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
     lock = FileLock(job.scratch / "train.lock")
@@ -174,7 +178,10 @@ def _train(job: TrainJob, send: Any) -> TrainResult:
         chosen = method(job.method)
         settings = chosen.Settings(**job.settings)
         try:
-            return chosen.train(job, settings, lambda p: send({"progress": _plain(p)}))
+            result = chosen.train(job, settings, tell)
+            seconds = train_parts(chosen, job, settings, tell)
+            figures = {**result.figures, "parts_seconds": seconds} if seconds else result.figures
+            return replace(result, figures=figures)
         except MemoryError:
             raise EnvironmentProblem("training.no_memory", method=job.method) from None
         except Exception as error:

@@ -71,10 +71,12 @@ def start_card(job: TrainJob, name: str, schema: Schema, settings: Mapping[str, 
 
 
 def schema_of(job: TrainJob, dataset: Dataset) -> Schema:
-    """What the trained version answers: the data's labels and the job's task settings."""
+    """What the trained version answers: the data's labels and the job's task settings. The inputs
+    are the data's, unless the job names some of them."""
     settings = dict(job.task_settings or dataset.schema.settings)
-    settings |= tasks.of(dataset.schema).inputs()
-    return Schema(job.task, dataset.schema.labels, settings)
+    return Schema(
+        job.task, dataset.schema.labels, {**tasks.of(dataset.schema).inputs(), **settings}
+    )
 
 
 def read(dataset: Dataset, split: Split) -> Rows:

@@ -12,11 +12,13 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from feilun.engines.base import Engine, open_engine
+from feilun.engines.card import parts_of
 from feilun.evaluation.evaluate import evaluate as weigh
 from feilun.evaluation.facts import DataFacts, Facts, TrainingFacts, VariantFacts
 from feilun.evaluation.forgetting import forgetting as compare_rows
 from feilun.evaluation.founder import founder
 from feilun.evaluation.gate import Decision, decide
+from feilun.evaluation.modalities import sentences
 from feilun.evaluation.report import write_report
 from feilun.evaluation.result import Evaluation, Forgetting, Role
 from feilun.evaluation.robustness import Robustness
@@ -92,6 +94,11 @@ def evaluate(
             if floor is not None:
                 references["baseline"] = floor
         validation = _validation(context, asked, dataset)
+        parts = {}
+        for name, folder in parts_of(context.folder(model)).items():
+            with closing(open_engine(folder)) as its:
+                said = replace(_answers(model, its, items), name=name)
+            parts[name] = renamed(family, said, cleanings)
         live = catalog.live(catalog.project(context.project).endpoint)
         now = live.version if live else None
         found = weigh(
@@ -109,6 +116,7 @@ def evaluate(
             columns=columns(dataset),
             consultations=consultations(context, model, dataset, now),
             grown=_grown(context, model, others.get("live")),
+            parts=parts,
         )
         forgot = _forgotten(context, model, data, dataset, candidate, references)
         found = replace(
@@ -137,6 +145,7 @@ def evaluate(
         "more_rows": decision.more_rows,
         "forgetting": to_jsonable(forgot.to_json()) if forgot else None,
         "robustness": sentence(robust),
+        "modalities": sentences(found),
     }
 
 

@@ -59,6 +59,11 @@ class Settings(MethodSettings):
     min_rows: int = Field(
         2, ge=1, description="training rows that a feature must occur in; rarer ones are dropped"
     )
+    parts: bool = Field(
+        True,
+        description="where rows hold texts or pictures beside values: also learn from each "
+        "kind alone, so that the report tells what each adds",
+    )
     max_rows: int = Field(
         200_000, ge=100, description="training rows used at most, drawn by the seed"
     )

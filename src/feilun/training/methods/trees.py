@@ -26,6 +26,7 @@ from feilun.store.dataset import Dataset
 from feilun.tasks import base as tasks
 from feilun.tasks.base import TaskBase, fit_features
 from feilun.training.job import DataStats, Estimate, Machine, Report, TrainJob, TrainResult
+from feilun.training.readers import learn as learn_readers
 from feilun.training.rows import all_rows, drawn, read, schema_of, start_card
 from feilun.training.settings import MethodSettings
 from feilun.types import Progress
@@ -79,6 +80,11 @@ class Settings(MethodSettings):
         description="columns whose growth may only raise (1) or only lower (-1) the number, or the "
         "chance of the second of two labels",
     )
+    parts: bool = Field(
+        True,
+        description="where rows hold texts or pictures beside values: also learn from each "
+        "kind alone, so that the report tells what each adds",
+    )
     max_rows: int = Field(
         1_000_000, ge=100, description="training rows used at most, drawn by the seed"
     )
@@ -119,16 +125,26 @@ def train(job: TrainJob, settings: Settings, report: Report) -> TrainResult:
         "TableFeatures", fit_features(tasks.of(schema).features(schema.settings), rows.items)
     )
     held = read(dataset, "validation")
-    matrix, held_matrix = features.dense(rows.items), features.dense(held.items)
     labels = len(schema.labels)
     numbers = tasks.of(schema).family.name == "numbers"
+
+    def tick(done: int, total: int) -> None:
+        report(Progress("train", done, total, "fits", note=t("training.note_reading")))
+
+    count = None if numbers else labels
+    readers, scores = learn_readers(
+        features, rows.items, rows.labels, count, seed=job.seed, tick=tick
+    )
+    matrix = np.hstack([features.dense(rows.items), scores])
+    held_matrix = readers.dense(held.items)
     weights = tasks.of(schema).family.weights(rows.labels, schema.labels, settings.class_weights)
-    options = _options(job, settings, None if numbers else labels, features)
+    owners = np.concatenate([features.dense_owners, readers.owners])
+    options = _options(job, settings, count, features, owners)
     best: list[int] = []
-    learn: tuple[np.ndarray, np.ndarray] = (matrix, rows.labels)
+    learning: tuple[np.ndarray, np.ndarray] = (matrix, rows.labels)
     judge: tuple[np.ndarray, np.ndarray] | None = (held_matrix, held.labels)
     if len(held) < _HELD:
-        learn, judge = _divided(matrix, rows.labels, job.seed)
+        learning, judge = _divided(matrix, rows.labels, job.seed)
     cut_short = False
     for number in range(settings.bag):
         until = inf
@@ -137,7 +153,7 @@ def train(job: TrainJob, settings: Settings, report: Report) -> TrainResult:
             until = now + (job.deadline - now) / (settings.bag - number)
         booster, cut = _boost(
             {**options, "seed": job.seed + number, "extra_trees": bool(number % 2)},
-            learn,
+            learning,
             judge,
             weights,
             features,
@@ -150,6 +166,7 @@ def train(job: TrainJob, settings: Settings, report: Report) -> TrainResult:
         best.append(booster.best_iteration or booster.current_iteration())
         booster.save_model(str(job.out / model_file(number)), num_iteration=best[-1])
     write_features(job.out, features)
+    readers.write(job.out)
     extra = {"boosters": settings.bag}
     config = settings.model_dump()
     write_card(job.out, replace(start_card(job, "trees", schema, config), extra=extra))
@@ -166,10 +183,15 @@ def train(job: TrainJob, settings: Settings, report: Report) -> TrainResult:
 
 
 def _options(
-    job: TrainJob, settings: Settings, labels: int | None, features: TableFeatures
+    job: TrainJob,
+    settings: Settings,
+    labels: int | None,
+    features: TableFeatures,
+    owners: np.ndarray,
 ) -> dict[str, Any]:
-    """LightGBM's parameters; `labels` is None where numbers are predicted."""
-    names = [features.columns[owner][0] for owner in features.dense_owners]
+    """LightGBM's parameters; `labels` is None where numbers are predicted, `owners` the input of
+    each column that the trees see."""
+    names = [features.columns[owner][0] for owner in owners.tolist()]
     options: dict[str, Any] = {
         "objective": _objective(labels),
         "learning_rate": settings.learning_rate,
