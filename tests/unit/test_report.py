@@ -27,7 +27,11 @@ from helpers.page import Page
 LABELS = ("good", "bad")
 EVIL = "<script>alert(1)</script><img src=http://evil.example/x onerror=alert(2)>\"'&{{ 7*7 }}"
 TRUTH = np.arange(200) % 2
-NOT_HERE = {"evaluation.report_confusion_many"}
+NOT_HERE = {
+    "evaluation.report_confusion_many",
+    "evaluation.report_modalities",  # of tables with texts or pictures: test_task_table_blocks
+    "evaluation.report_modalities_lead",
+}
 
 
 def _whole(text: str = "text") -> tuple[Evaluation, Decision, Forgetting, Facts]:
