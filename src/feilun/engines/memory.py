@@ -9,20 +9,19 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from feilun.engines._index import Documents, Index, best, terms
-from feilun.engines._streaming import StreamingEngine
+from feilun.engines._worded import WordedEngine
 from feilun.engines.card import Card
 from feilun.errors import CorruptArtifact
 from feilun.families.generation import Written, objects
 from feilun.messages import Language, t
-from feilun.tasks import _messages, _sequence
-from feilun.types import Item, Output
+from feilun.tasks import _messages
+from feilun.types import Item
 
 __all__ = ["ANSWERS", "CONVERTS", "FORMATS", "PLACES", "QUESTIONS", "MemoryEngine", "load"]
 
@@ -38,9 +37,8 @@ _HAN = re.compile("[\u3400-\u9fff]")
 _WORD = re.compile(r"\w+")
 
 
-class MemoryEngine(StreamingEngine):
-    """Answers from a `memory` version. A token is a word or a sign, and a character of a script
-    without spaces."""
+class MemoryEngine(WordedEngine):
+    """Answers from a `memory` version."""
 
     name = "memory"
 
@@ -59,18 +57,6 @@ class MemoryEngine(StreamingEngine):
 
     def raw(self, items: Sequence[Item]) -> np.ndarray:
         return objects([self._nearest(_messages.question(str(item))) for item in items])
-
-    async def write(self, item: Item, options: Mapping[str, Any]) -> AsyncGenerator[str | Output]:
-        output = self._decode(self.raw([item]), True)[0]
-        text, begin = self._task.family.text(output), 0
-        ends = [end for _, end in _sequence.tokens(text)]
-        for end in [*ends[:-1], len(text)]:
-            yield text[begin:end]
-            begin = end
-        yield output
-
-    def count(self, text: str) -> int:
-        return len(_sequence.tokens(text)) or 1
 
     def asked(self, item: Item) -> int:
         return sum(self.count(one.content) for one in _messages.messages_of(str(item)))

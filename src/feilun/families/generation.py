@@ -19,9 +19,10 @@ from feilun.families.base import (
     Sheet,
 )
 from feilun.metrics.texts import Texts, alike, chrf
+from feilun.metrics.translations import Translations
 from feilun.types import Output, Schema
 
-__all__ = ["GENERATION", "Generation", "Written", "objects"]
+__all__ = ["GENERATION", "TRANSLATION", "Generation", "Translation", "Written", "objects"]
 
 _LONGEST = 100_000
 _SHOWN = 300
@@ -51,6 +52,12 @@ class Generation(Family):
     """
 
     name = "generation"
+    field: ClassVar[str] = "generated_text"
+    """Where an answer has its text."""
+    Scores: ClassVar[type[Texts]] = Texts
+    """How texts are scored beside the true ones."""
+    parallel: ClassVar[bool] = False
+    """Whether alike inputs have alike answers, which repeat their numbers and placeholders."""
     metrics: ClassVar = Texts.higher_is_better
     primary = "chrf"
     streams = True
@@ -106,13 +113,22 @@ class Generation(Family):
         least = float(point.get("least", 0.0))
 
         def decode(raw: np.ndarray, everything: bool) -> list[Output]:
-            return [_output(one, least) for one in raw]
+            return [self.answer(one, least) for one in raw]
 
         return decode
 
+    def answer(self, one: Written, least: float = 0.0) -> Output:
+        """What is answered where a model has to be as sure as `least`."""
+        if one.sure is None:
+            return {self.field: one.text}
+        found: Output = {self.field: one.text, "score": round(one.sure, 6)}
+        if _is_unsure(one, least):
+            found |= {self.field: one.otherwise, "abstained": True}
+        return found
+
     def said(self, output: Output) -> str:
         """The text."""
-        return str(output["generated_text"]).strip()
+        return str(output[self.field]).strip()
 
     def sure(self, output: Output) -> float | None:
         """The score, where there is one."""
@@ -125,11 +141,11 @@ class Generation(Family):
 
     def text(self, output: Output) -> str:
         """See `Family`."""
-        return str(output["generated_text"])
+        return str(output[self.field])
 
     def cut(self, text: str) -> Output:
         """See `Family`."""
-        return {"generated_text": text}
+        return {self.field: text}
 
     def differ(self, left: Output, right: Output) -> Difference:
         """0 for the same text, else what is missing to a chrF of 1."""
@@ -143,12 +159,12 @@ class Generation(Family):
         return {
             "type": "object",
             "properties": {
-                "generated_text": {"type": "string"},
+                self.field: {"type": "string"},
                 "score": {"type": "number", "minimum": 0, "maximum": 1},
                 "abstained": {"type": "boolean"},
                 "explanation": {"type": ["object", "null"]},
             },
-            "required": ["generated_text"],
+            "required": [self.field],
         }
 
     def target_schema(self) -> dict[str, Any]:
@@ -198,12 +214,15 @@ class Generation(Family):
         self, truth: np.ndarray, raw: np.ndarray, labels: tuple[str, ...], point: Mapping[str, Any]
     ) -> Texts:
         """See `metrics.texts`; what a model says otherwise is no answer, and never right."""
-        return _measured(truth, raw, point)
+        least = _least(point)
+        answered = [not _is_unsure(one, least) for one in raw]
+        written = [one.text if yes else "" for one, yes in zip(raw, answered, strict=True)]
+        return self.Scores(list(truth), written, answered)
 
     def judged(self, targets: Sequence[str], outputs: Sequence[Output]) -> Texts:
         """See `metrics.texts`."""
         answered = ["abstained" not in one for one in outputs]
-        return Texts(list(targets), [self.said(one) for one in outputs], answered)
+        return self.Scores(list(targets), [self.said(one) for one in outputs], answered)
 
     def sheet(
         self,
@@ -213,7 +232,7 @@ class Generation(Family):
         labels: tuple[str, ...],
     ) -> TextSheet:
         """See `TextSheet`."""
-        return TextSheet(candidate, references, truth)
+        return TextSheet(self, candidate, references, truth)
 
     def disagreements(
         self, first: np.ndarray, second: np.ndarray, labels: tuple[str, ...]
@@ -233,17 +252,22 @@ class TextSheet(Sheet):
     measured: Texts
 
     def __init__(
-        self, candidate: Answers, references: Mapping[str, Answers], truth: np.ndarray
+        self,
+        family: Generation,
+        candidate: Answers,
+        references: Mapping[str, Answers],
+        truth: np.ndarray,
     ) -> None:
+        self._family = family
         self._truth: list[str] = list(truth)
         versions = {"": candidate, **references}
         self._outputs = {
-            role: [_output(row, _least(one.point)) for row in one.raw]
+            role: [family.answer(row, _least(one.point)) for row in one.raw]
             for role, one in versions.items()
         }
-        self.measured = _measured(truth, candidate.raw, candidate.point)
+        self.measured = family.measured(truth, candidate.raw, (), candidate.point)
         self.others: Mapping[str, Texts] = {
-            role: _measured(truth, one.raw, one.point) for role, one in references.items()
+            role: family.measured(truth, one.raw, (), one.point) for role, one in references.items()
         }
 
     def same(self, role: str) -> bool:
@@ -261,7 +285,7 @@ class TextSheet(Sheet):
 
     def spoken(self, row: int) -> tuple[str, str, str]:
         """The beginnings of the texts."""
-        live = self._outputs["live"][row]["generated_text"]
+        live = self._family.text(self._outputs["live"][row])
         return _short(self._truth[row]), _short(live), _short(self._answer(row))
 
     def errors(self, most: int) -> tuple[int, Sequence[Error]]:
@@ -283,7 +307,7 @@ class TextSheet(Sheet):
         ]
 
     def _answer(self, row: int) -> str:
-        return str(self._outputs[""][row]["generated_text"])
+        return self._family.text(self._outputs[""][row])
 
 
 def objects(rows: Sequence[Any]) -> np.ndarray:
@@ -302,23 +326,18 @@ def _is_unsure(one: Written, least: float) -> bool:
     return one.sure is not None and one.sure < least
 
 
-def _output(one: Written, least: float) -> Output:
-    if one.sure is None:
-        return {"generated_text": one.text}
-    found: Output = {"generated_text": one.text, "score": round(one.sure, 6)}
-    if _is_unsure(one, least):
-        found |= {"generated_text": one.otherwise, "abstained": True}
-    return found
-
-
-def _measured(truth: np.ndarray, raw: np.ndarray, point: Mapping[str, Any]) -> Texts:
-    answered = [not _is_unsure(one, _least(point)) for one in raw]
-    written = [one.text if yes else "" for one, yes in zip(raw, answered, strict=True)]
-    return Texts(list(truth), written, answered)
-
-
 def _short(text: str) -> str:
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
+class Translation(Generation):
+    """A text in another language, ``{"translation_text", "score", "abstained"}``."""
+
+    field = "translation_text"
+    parallel = True
+    Scores = Translations
+    metrics: ClassVar = Translations.higher_is_better
+
+
 GENERATION = Generation()
+TRANSLATION = Translation()

@@ -20,7 +20,9 @@ class Score:
 
 
 def percentiles(value: float, replicates: np.ndarray, confidence: float = 0.95) -> Score:
-    """The percentile interval of bootstrap `replicates`, widened where needed to hold `value`."""
+    """The percentile interval of bootstrap `replicates`, widened where needed to hold `value`. NaN
+    among them, of draws that leave the figure undefined, says nothing."""
     tail = (1 - confidence) / 2
-    low, high = np.quantile(replicates, (tail, 1 - tail)).tolist()
+    known = replicates[~np.isnan(replicates)]
+    low, high = np.quantile(known if len(known) else [value], (tail, 1 - tail)).tolist()
     return Score(value, min(low, value), max(high, value))

@@ -277,6 +277,11 @@ class TaskBase(ABC):
         for every other. Raises `InvalidData` naming the message that is at fault."""
         return None
 
+    def unanswered(self, item: Item, settings: Mapping[str, Any]) -> str:
+        """What is said to a checked item where a model that answers with texts knows no answer;
+        `settings` are those of a `Schema`. Default: nothing."""
+        return ""
+
     def accept(self, item: Item) -> Item:
         """As `check`, without what encoding the item finds by itself: for whoever encodes it next.
         Default: `check`."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from feilun.data.litter import inside, is_litter, walk
-from feilun.data.sources import conll, cvat, texts
+from feilun.data.sources import conll, cvat, po, texts, tmx
 from feilun.data.sources._brat import is_notes, notes_in
 from feilun.data.sources._folders import kinds
 from feilun.data.sources._layouts import is_layout
@@ -139,14 +139,12 @@ def _of_text(path: Path, encoding: str | None) -> str:
         stream.close()
     if not text:
         raise InvalidData("data.empty_file", file=path)
-    if text[0] == "<" and "<mediawiki" in text[:4096]:
-        return "mediawiki"
-    if text[0] == "<" and cvat.is_cvat(text[:4096]):
-        return "cvat"
+    if text[0] == "<" and (found := _of_markup(text)):
+        return found
+    if text[0] in '#m"' and po.is_catalogue(text):
+        return "po"
     if suffix == ".ann" and is_notes(text):
         raise InvalidData("formats.brat", file=path)
-    if text[0] == "<" and is_page(text):
-        return "html"
     if conll.is_tagged(text, suffix):
         return "conll"
     if text[0] == "[" and is_task(_first(text)):
@@ -163,6 +161,18 @@ def _of_text(path: Path, encoding: str | None) -> str:
     lists = [v for v in first.values() if isinstance(v, list) and v]
     inside = any(isinstance(v[0], dict | list) for v in lists)
     return "json_array" if (inside or is_layout(first)) and not rest.strip() else "jsonl"
+
+
+def _of_markup(text: str) -> str | None:
+    """What a text that begins with a bracket of XML or HTML is, where it is either."""
+    head = text[:4096]
+    if "<mediawiki" in head:
+        return "mediawiki"
+    if cvat.is_cvat(head):
+        return "cvat"
+    if tmx.is_tmx(head):
+        return "tmx"
+    return "html" if is_page(text) else None
 
 
 def _first(text: str) -> Any:

@@ -1,0 +1,29 @@
+"""Engines that have the whole answer at once, and give it out word by word."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Mapping
+from typing import Any
+
+from feilun.engines._streaming import StreamingEngine
+from feilun.tasks import _sequence
+from feilun.types import Item, Output
+
+__all__ = ["WordedEngine"]
+
+
+class WordedEngine(StreamingEngine):
+    """An engine that has `raw` alone. A token is a word or a sign, and a character of a script
+    without spaces."""
+
+    async def write(self, item: Item, options: Mapping[str, Any]) -> AsyncGenerator[str | Output]:
+        output = self._decode(self.raw([item]), True)[0]
+        text, begin = self._task.family.text(output), 0
+        ends = [end for _, end in _sequence.tokens(text)]
+        for end in [*ends[:-1], len(text)]:
+            yield text[begin:end]
+            begin = end
+        yield output
+
+    def count(self, text: str) -> int:
+        return len(_sequence.tokens(text)) or 1
