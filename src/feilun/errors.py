@@ -15,6 +15,7 @@ from feilun import messages
 
 __all__ = [
     "AlreadyRunning",
+    "BadAnswer",
     "Conflict",
     "CorruptArtifact",
     "EnvironmentProblem",
@@ -155,6 +156,14 @@ class EnvironmentProblem(FeilunError):
     status = 503
     exit_code = 3
     type = "environment_error"
+
+
+class BadAnswer(FeilunError):
+    """A model answered something that cannot be delivered: not in the form that was asked for."""
+
+    status = 502
+    exit_code = 3
+    type = "model_error"
 
 
 class AlreadyRunning(EnvironmentProblem):

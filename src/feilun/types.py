@@ -126,8 +126,8 @@ class Usage:
 
     `queue_seconds` is how long its first input waited to be prepared and its last for a batch,
     `encode_seconds` its share of the time that preparing took (tokens, decoded pictures). `units`
-    are further counts that may be charged, by their names: ``tokens_in``, ``tokens_out``,
-    ``documents``.
+    are further counts that may be charged, by their names: ``tokens_in``, ``tokens_cached`` (read
+    before, and kept), ``tokens_out``, ``documents``.
     """
 
     inputs: int = 0
@@ -145,7 +145,8 @@ class EngineRequest:
     round the `customer` names that wait. What still waits at `deadline` (of `time.monotonic`) is
     dropped; None waits for ever. `vectors` adds the ``vector`` of each item to its output, where
     the model has one. `stream` asks for texts in pieces. `options` say how to write them
-    (``max_tokens``), or what else is asked of this kind of engine (`feilun.engines._search`)."""
+    (`feilun.engines._streaming`), or what else is asked of this kind of engine
+    (`feilun.engines._search`)."""
 
     items: Sequence[Item]
     all_scores: bool = False
@@ -163,7 +164,8 @@ class Chunk:
 
     Of a stream, `delta` is the text that is added to the answer of input `index`, and `usage` what
     the call has consumed up to here; the `final` piece has no text and the whole answer in
-    `outputs`."""
+    `outputs`. `logprobs` are those of the delta's tokens and `calls` the tool calls that are added,
+    both in OpenAI's form."""
 
     outputs: Sequence[Output] = ()
     usage: Usage | None = None
@@ -171,6 +173,8 @@ class Chunk:
     index: int = 0
     delta: str = ""
     final: bool = False
+    logprobs: Sequence[Mapping[str, Any]] = ()
+    calls: Sequence[Mapping[str, Any]] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,17 @@ PLAN = {
         {"unit": "tokens_out", "tiers": [{"up_to": 50, "per_1000": "4.00"}, {"per_1000": "2.00"}]},
     ],
 }
+
+
+def _tool(parameters: Any) -> dict[str, Any]:
+    return {"type": "function", "function": {"name": "price", "parameters": parameters}}
+
+
+def _form(schema: Any) -> dict[str, Any]:
+    return {"type": "json_schema", "json_schema": {"name": "goods", "schema": schema}}
+
+
+TOOLS = [_tool({"type": "object"})]
 KETTLE = "The kettle costs 10 euros."
 
 
@@ -137,7 +148,9 @@ def test_a_stream_says_the_same_piece_by_piece(ai: openai.OpenAI) -> None:
     assert len(said) == whole.usage.completion_tokens == usage.usage.completion_tokens
     assert (end.choices[0].finish_reason, end.usage) == ("stop", None)
     assert (usage.choices, usage.usage) == ([], whole.usage)
-    assert all(chunk.usage is None for chunk in _ask(ai, "茶壶几天能到？", stream=True))
+    *rest, last = _ask(ai, "茶壶几天能到？", stream=True)
+    assert all(chunk.usage is None for chunk in rest)
+    assert last.usage == whole.usage  # in the final chunk, asked for or not
 
 
 def test_an_answer_ends_at_its_limit(ai: openai.OpenAI) -> None:
@@ -152,10 +165,46 @@ def test_an_answer_ends_at_its_limit(ai: openai.OpenAI) -> None:
 @pytest.mark.parametrize(
     ("body", "code", "param"),
     [
-        ({"tools": []}, "api.unknown_field", "tools"),
+        ({"functions": []}, "api.unknown_field", "functions"),
+        ({"tools": TOOLS}, "chat.not_honoured", "tools"),
+        ({"tools": TOOLS, "tool_choice": "none"}, "chat.not_honoured", "tools"),
+        ({"tool_choice": "required"}, "chat.only_value", "tool_choice"),
+        ({"logprobs": True}, "chat.not_honoured", "logprobs"),
+        ({"top_logprobs": 2}, "chat.top_without_logprobs", "top_logprobs"),
+        ({"frequency_penalty": 0.5}, "chat.not_honoured", "frequency_penalty"),
+        ({"store": True}, "chat.only_value", "store"),
+        ({"service_tier": "flex"}, "chat.only_value", "service_tier"),
+        ({"modalities": ["audio"]}, "chat.only_value", "modalities"),
+        ({"logit_bias": {"1": 100}}, "chat.only_value", "logit_bias"),
+        ({"stop": [str(n) for n in range(10_000)]}, "chat.too_many_stops", "stop"),
+        ({"stop": ["a", ""]}, "chat.bad_stop", "stop[1]"),
+        ({"stop": "x" * 257}, "chat.bad_stop", "stop"),
+        ({"seed": 2**63}, "chat.out_of_range", "seed"),
+        ({"response_format": {"type": "xml"}}, "chat.bad_format", "response_format"),
+        ({"response_format": _form({"type": "text"})}, "chat.schema_value", None),
+        ({"response_format": _form({"pattern": "a*"})}, "chat.schema_keyword", None),
+        ({"response_format": _form({"$ref": "#"})}, "chat.schema_circle", None),
+        ({"response_format": _form({"$ref": "#/$defs/x"})}, "chat.schema_no_target", None),
+        ({"response_format": _form({"title": "x" * 100_000})}, "chat.schema_too_large", None),
+        ({"response_format": {"type": "json_schema"}}, "chat.bad_format", "response_format"),
+        (
+            {"response_format": {"type": "json_schema", "json_schema": {"name": "a b"}}},
+            "chat.bad_name",
+            "response_format.json_schema.name",
+        ),
+        ({"tools": [{"type": "web_search"}]}, "chat.bad_tool", "tools[0]"),
+        ({"tools": TOOLS * 2}, "chat.tool_twice", "tools"),
+        ({"tools": TOOLS * 200}, "chat.too_many_tools", "tools"),
+        ({"tools": TOOLS, "tool_choice": {"type": "function"}}, "chat.bad_choice", "tool_choice"),
+        (
+            {"tools": [_tool({"type": "object", "description": "x" * 100_000})]},
+            "chat.schema_too_large",
+            "tools[0].function.parameters",
+        ),
         ({"stream_options": {"include_usage": True}}, "chat.options_without_stream", None),
         ({"stream": True, "stream_options": {"x": 1}}, "api.unknown_field", "stream_options.x"),
-        ({"n": 2}, "chat.one_choice", "n"),
+        ({"n": 17}, "chat.out_of_range", "n"),
+        ({"n": 0}, "chat.out_of_range", "n"),
         ({"max_tokens": 0}, "chat.out_of_range", "max_tokens"),
         ({"temperature": 3}, "chat.out_of_range", "temperature"),
         ({"max_tokens": 1, "max_completion_tokens": 1}, "chat.two_limits", "max_tokens"),
@@ -163,7 +212,18 @@ def test_an_answer_ends_at_its_limit(ai: openai.OpenAI) -> None:
         ({"messages": [{"role": "assistant", "content": "x"}]}, "chat.no_question", "messages"),
         ({"messages": [{"role": "user", "content": " "}]}, "chat.nothing_said", None),
         ({"messages": [{"role": "user"}]}, "chat.no_content", "messages[0].content"),
-        ({"messages": [{"role": "tool", "content": "x"}]}, "chat.bad_role", "messages[0].role"),
+        ({"messages": [{"role": "critic", "content": "x"}]}, "chat.bad_role", "messages[0].role"),
+        (
+            {"messages": [{"role": "tool", "content": "x"}]},
+            "chat.unknown_call",
+            "messages[0].tool_call_id",
+        ),
+        (
+            {"messages": [{"role": "assistant", "tool_calls": [{"id": 1}]}]},
+            "chat.bad_call",
+            "messages[0].tool_calls[0]",
+        ),
+        ({"messages": [{"role": "user", "content": "x" * 1_000_001}]}, "api.text_too_long", None),
         (
             {"messages": [{"role": "user", "content": "x"}, {"role": "system", "content": "y"}]},
             "chat.late_system",
@@ -182,7 +242,8 @@ def test_what_cannot_be_asked_is_named(
     asked = {"model": "shop", "messages": [{"role": "user", "content": "x"}], **body}
     answer = server.http.post("/v1/chat/completions", json=asked)
     error = answer.json()["error"]
-    assert (answer.status_code, error["code"]) == (422, code)
+    assert error["code"] == code
+    assert answer.status_code in (400, 413, 422)
     assert param is None or error["param"] == param
 
 

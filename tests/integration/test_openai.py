@@ -144,7 +144,10 @@ def test_it_raises_its_own_exceptions(ai: openai.OpenAI, server: Answering) -> N
     with pytest.raises(openai.BadRequestError):
         ai.post("/embeddings", cast_to=object, content=b"{", options={})
     with pytest.raises(openai.NotFoundError):
+        ai.moderations.create(input="w1")
+    with pytest.raises(openai.BadRequestError) as refused:
         ai.completions.create(model="words", prompt="w1")
+    assert refused.value.code == "chat.no_texts"
     with pytest.raises(openai.BadRequestError) as refused:
         ai.chat.completions.create(model="words", messages=[{"role": "user", "content": "w1"}])
     assert refused.value.code == "chat.not_chat"

@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import csv
 import json
-import os
 import random
 import subprocess
 import sys
@@ -18,19 +17,9 @@ from pathlib import Path
 
 import pytest
 
+from helpers.toys import environment, write_site
+
 ROOT = Path(__file__).parents[2]
-POINTS = """
-[feilun.tasks]
-toy-ratings = toy_tasks.ratings
-toy-spots = toy_tasks.spots
-toy-glossary = toy_tasks.glossary
-[feilun.methods]
-spots = toy_tasks.spots
-glossary = toy_tasks.glossary
-[feilun.engines]
-spots = toy_tasks.spots
-glossary = toy_tasks.glossary
-"""
 WORDS = {"awful": 1, "poor": 2, "fair": 3, "good": 4, "lovely": 5}
 SERVE = """
 import json, sys
@@ -127,22 +116,14 @@ print(json.dumps({"streams": found, "usage": usage, "killed": killed}))
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder on the path that holds what an installed distribution would leave there."""
-    folder = tmp_path_factory.mktemp("site")
-    about = folder / "toy_tasks-1.0.dist-info"
-    about.mkdir()
-    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: toy-tasks\nVersion: 1.0\n")
-    (about / "entry_points.txt").write_text(POINTS)
-    return folder
+    return write_site(tmp_path_factory.mktemp("site"))
 
 
 def _python(site: Path, cwd: Path, *words: str, ends: tuple[int, ...] = (0,)) -> str:
-    folders = [site, ROOT / "tests" / "toys", ROOT / "tests", ROOT / "src"]
-    path = os.pathsep.join(map(str, folders))
-    environment = {**os.environ, "PYTHONPATH": path, "FEILUN_LANG": "en"}
     done = subprocess.run(
         [sys.executable, *words],
         cwd=cwd,
-        env=environment,
+        env=environment(site),
         capture_output=True,
         text=True,
         stdin=subprocess.DEVNULL,
@@ -341,7 +322,7 @@ def test_gradients_learn_what_a_toy_answers(site: Path, tmp_path: Path) -> None:
     assert found["while"]["validation_r2"] > 0.5
 
 
-@pytest.mark.parametrize("name", ["toy-ratings", "toy-spots", "toy-glossary"])
+@pytest.mark.parametrize("name", ["toy-ratings", "toy-spots", "toy-glossary", "toy-parrot"])
 def test_they_are_offered_and_described(site: Path, tmp_path: Path, name: str) -> None:
     shown = _feilun(site, tmp_path, "init", "--help")
     assert name in "".join(shown.split())  # lines may end inside a name

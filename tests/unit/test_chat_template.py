@@ -162,3 +162,24 @@ def test_a_folder_says_which(tmp_path: Path) -> None:
     (tmp_path / "tokenizer_config.json").write_text("{", "utf-8")
     with pytest.raises(InvalidData, match=r"tokenizer_config\.json"):
         read_template(tmp_path)
+
+
+def test_calls_and_results_of_tools_are_rendered_as_the_template_wants_them() -> None:
+    source = (
+        "{% for m in messages %}{{ m.role }}"
+        "{% if 'tool_calls' in m %}{% for c in m.tool_calls %}"
+        "[{{ c.function.name }} {{ c.function.arguments | tojson }}]{% endfor %}{% endif %}"
+        "{{ m.content }};{% endfor %}"
+    )
+    call = {
+        "id": "1",
+        "type": "function",
+        "function": {"name": "price", "arguments": '{"of": "茶"}'},
+    }
+    talk = [
+        Message("user", "How much?"),
+        Message("assistant", "", [call]),
+        Message("tool", "3.50", tool_call_id="1", name="price"),
+    ]
+    said = render(talk, Template(source, {}), ask=True)
+    assert said == 'userHow much?;assistant[price {"of": "茶"}];tool3.50;'

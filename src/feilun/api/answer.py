@@ -54,7 +54,7 @@ def framing(body: bytes) -> tuple[tuple[bytes, bytes], ...]:
 
     They are read off the body, because an answer that was kept is kept without headers.
     """
-    if body.startswith(b"data: "):
+    if body.startswith((b"data: ", b"event: ")):
         return (EVENTS,)
     # In Latin-1 a byte is a character, and JSON's own characters are the same.
     _, length = json.JSONDecoder().raw_decode(body.decode("latin-1"))

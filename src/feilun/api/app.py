@@ -15,6 +15,7 @@ from feilun import messages
 from feilun.api.admin import router as admin
 from feilun.api.billing import router as billing
 from feilun.api.chat import router as chat
+from feilun.api.completions import router as completions
 from feilun.api.context import Api
 from feilun.api.door import Door
 from feilun.api.errors import BadRequest, MethodNotAllowed, RouteNotFound, error_body, error_headers
@@ -23,6 +24,7 @@ from feilun.api.internal import router as internal
 from feilun.api.openai import router as openai
 from feilun.api.openapi import describe
 from feilun.api.pages import router as pages
+from feilun.api.responses import router as responses
 from feilun.api.routes import router as customers
 from feilun.api.search import router as searching
 from feilun.api.security import Security
@@ -45,7 +47,8 @@ def create_app(service: Service, security: Security | None = None) -> Door:
         async with api.running():
             yield
 
-    routers = [customers, billing, openai, chat, searching, inference_protocol, internal, pages]
+    texts = [chat, completions, responses]
+    routers = [customers, billing, openai, *texts, searching, inference_protocol, internal, pages]
     if api.security.admin and api.security.admin_address is None:
         routers.append(admin)
     return Door(api, _routed(api, routers, lifespan))

@@ -16,6 +16,7 @@ from feilun.api.answer import Answer
 from feilun.api.body import Disconnected
 from feilun.api.context import Api
 from feilun.api.idempotency import replay
+from feilun.api.options import Asked
 from feilun.api.trace import Trace
 from feilun.billing.passage import Passage
 from feilun.billing.rating import Lines
@@ -25,15 +26,24 @@ from feilun.store.ids import new_id
 from feilun.store.records import ApiKey, Event, LedgerCall, Prediction
 from feilun.types import Item, Output, Usage
 
-__all__ = ["Answer", "Answered", "Call", "answer", "charge", "log_rows", "usage_counts"]
+__all__ = [
+    "Answer",
+    "Answered",
+    "Call",
+    "answer",
+    "charge",
+    "log_rows",
+    "token_count",
+    "usage_counts",
+]
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
     """What is asked: who asks, at which endpoint, which version answers, about what. `vectors` are
     asked for instead of labels; they leave no rows for feedback. `options` are what else is asked
-    of the engine (see `EngineRequest`). `repeats` marks answers that
-    repeat what the caller brought: they are kept only where its inputs are."""
+    of the engine (see `EngineRequest`), and `asked` what answers must be then. `repeats` marks
+    answers that repeat what the caller brought: they are kept only where its inputs are."""
 
     key: ApiKey
     endpoint: str
@@ -43,6 +53,7 @@ class Call:
     explain: bool = False
     vectors: bool = False
     options: Mapping[str, Any] = field(default_factory=dict)
+    asked: Asked = field(default_factory=Asked)
     repeats: bool = False
     trace: Trace = field(default_factory=Trace)
 
@@ -69,6 +80,9 @@ async def answer(api: Api, call: Call, render: Callable[[Answered], bytes]) -> A
     way = Passage(api.limits, call.key, served.project, call.endpoint, len(call.items))
     async with way as passage:
         answered = await _ask(call)
+        if call.asked.options:
+            for output in answered.outputs:
+                call.asked.check(output, served.family.text(output))
         body = render(answered)
         trace.lap("engine")
         if caller.get().gone:
@@ -81,9 +95,10 @@ async def answer(api: Api, call: Call, render: Callable[[Answered], bytes]) -> A
         trace.lap("ledger")
         if outcome.earlier is not None:  # another server was faster, and its answer is charged
             return replay(outcome.earlier)
-        passage.settle(units, sum(outcome.amounts))
+        passage.settle(lines.counted(units), sum(outcome.amounts))
     usage = answered.usage
-    api.metrics.answered(served.id, usage.inputs, usage.tokens, usage.engine_seconds)
+    tokens = token_count(usage)
+    api.metrics.answered(served.id, usage.inputs, tokens, usage.engine_seconds)
     if served.abstains:
         api.metrics.abstained(served.id, sum("abstained" in output for output in answered.outputs))
     return Answer(body, tuple(allowance_headers(passage)))
@@ -116,6 +131,12 @@ def usage_counts(usage: Usage) -> dict[str, int]:
         counts["pixels"] = usage.pixels
     counts.update(usage.units)
     return counts
+
+
+def token_count(usage: Usage) -> int:
+    """All tokens that were read or written."""
+    of_texts = (count for name, count in usage.units.items() if name.startswith("tokens_"))
+    return usage.tokens + sum(of_texts)
 
 
 def charge(

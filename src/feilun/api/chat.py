@@ -9,46 +9,32 @@ from typing import Annotated, Any
 import msgspec
 from fastapi import APIRouter, Depends, Request, Response
 
-from feilun.api.answer import Answer, Streamed, whole
+from feilun.api.answer import Answer, Streamed
 from feilun.api.body import Receive, decode
 from feilun.api.call import Answered, Call, answer
 from feilun.api.context import Api
+from feilun.api.openai_shapes import LONG, StreamOptions, created, reason, sure, usage_of
 from feilun.api.opening import find_model, opened
-from feilun.api.routes import ApiOf, bearer_scheme
+from feilun.api.options import Asked, ignored, in_range
+from feilun.api.routes import ApiOf, bearer_scheme, in_full
 from feilun.api.stream import DONE, event, streamed
 from feilun.api.trace import Trace
 from feilun.errors import InvalidData, PayloadTooLarge, UsageError
 from feilun.serving.limits import MAX_TEXT
 from feilun.serving.served import Served
-from feilun.types import Item, Usage
+from feilun.types import Chunk, Item, Output
 
-__all__ = ["complete", "router"]
+__all__ = ["asked_item", "complete", "router"]
 
 router = APIRouter()
-
-_LONG = 32 * 1024
-"""Bytes of a body from which checking its messages would hold up the event loop."""
-_RANGES = (
-    ("max_tokens", 1, 1_000_000),
-    ("max_completion_tokens", 1, 1_000_000),
-    ("temperature", 0, 2),
-    ("top_p", 0, 1),
-)
-"""Fields that are numbers within limits."""
 
 _encode = msgspec.json.Encoder().encode
 
 
-class StreamOptions(msgspec.Struct, forbid_unknown_fields=True):
-    """What a stream tells besides its text."""
-
-    include_usage: bool | None = None
-    include_obfuscation: bool | None = None
-
-
 class ChatBody(msgspec.Struct, forbid_unknown_fields=True):
-    """What ``POST /v1/chat/completions`` takes. `user` is taken and not kept; a field that is not
-    named here is refused by its name."""
+    """What ``POST /v1/chat/completions`` takes; a field that is not named here is refused by its
+    name. Those of the last group are sent by clients of themselves and change no answer: they are
+    taken, where they ask for nothing, and not kept."""
 
     messages: list[dict[str, Any]]
     model: str | None = None
@@ -56,11 +42,28 @@ class ChatBody(msgspec.Struct, forbid_unknown_fields=True):
     stream_options: StreamOptions | None = None
     max_tokens: int | None = None
     max_completion_tokens: int | None = None
+    stop: str | list[str] | None = None
+    n: int | None = None
     temperature: float | None = None
     top_p: float | None = None
     seed: int | None = None
-    n: int | None = None
+    frequency_penalty: float | None = None
+    presence_penalty: float | None = None
+    logprobs: bool | None = None
+    top_logprobs: int | None = None
+    response_format: dict[str, Any] | None = None
+    tools: list[dict[str, Any]] | None = None
+    tool_choice: str | dict[str, Any] | None = None
+    parallel_tool_calls: bool | None = None
+
     user: str | None = None
+    metadata: dict[str, str] | None = None
+    store: bool | None = None
+    service_tier: str | None = None
+    safety_identifier: str | None = None
+    prompt_cache_key: str | None = None
+    modalities: list[str] | None = None
+    logit_bias: dict[str, float] | None = None
 
 
 _decoder = msgspec.json.Decoder(ChatBody)
@@ -72,142 +75,155 @@ async def complete(
     """``POST /v1/chat/completions``."""
     key, raw = await opened(api, headers, receive, trace)
     body = decode(_decoder, raw)
-    options = _options(body)
     endpoint, served = find_model(api, key, body.model, trace)
     with served.enter():
-        if len(raw) > _LONG:
-            items = await asyncio.to_thread(_items, served, body)
+        if len(raw) > LONG:
+            items, asked = await asyncio.to_thread(_prepared, served, body)
         else:
-            items = _items(served, body)
-        call = Call(key, endpoint, served, items, options=options, trace=trace)
+            items, asked = _prepared(served, body)
+        options = asked.honoured(served)
+        call = Call(key, endpoint, served, items, options=options, asked=asked, trace=trace)
         if body.stream:
             told = body.stream_options is not None and body.stream_options.include_usage
             return streamed(api, call, _Chunks(served, bool(told)))
         return await answer(api, call, lambda answered: _render(served, answered))
 
 
-def _items(served: Served, body: ChatBody) -> list[Item]:
+def _prepared(served: Served, body: ChatBody) -> tuple[list[Item], Asked]:
+    """The conversation, as often as it is answered, and what is asked of the answers."""
+    asked = _asked(body)
+    return [asked_item(served, body.messages)] * asked.choices(body.n), asked
+
+
+def asked_item(
+    served: Served, messages: Sequence[Mapping[str, Any]], param: str = "messages"
+) -> Item:
     """The conversation as the one input of the task. Raises `UsageError` for a task that answers
     none, `InvalidData` for messages that are none."""
-    size = sum(map(_size, body.messages))
+    size = sum(map(_size, messages))
     if size > MAX_TEXT:
-        raise PayloadTooLarge("api.text_too_long", given=size, limit=MAX_TEXT, param="messages")
-    item = served.task.conversation(body.messages)
+        raise PayloadTooLarge("api.text_too_long", given=size, limit=MAX_TEXT, param=param)
+    item = served.task.conversation(messages)
     if item is None:
         raise UsageError("chat.not_chat", version=served.id, param="model")
-    return [item]
+    return item
 
 
 def _size(message: Mapping[str, Any]) -> int:
     content = message.get("content")
-    return len(content) if isinstance(content, str) else len(_encode(content))
+    if isinstance(content, str) and "tool_calls" not in message:
+        return len(content)
+    return len(_encode(message))
 
 
-def _options(body: ChatBody) -> dict[str, Any]:
-    """How the answer is to be written. Raises `InvalidData` for values that cannot be."""
+def _asked(body: ChatBody) -> Asked:
+    """Raises `InvalidData` for what cannot be asked."""
     if body.max_tokens is not None and body.max_completion_tokens is not None:
         raise InvalidData("chat.two_limits", param="max_tokens")
     if body.stream_options is not None and not body.stream:
         raise InvalidData("chat.options_without_stream", param="stream_options")
-    if body.n not in (None, 1):
-        raise InvalidData("chat.one_choice", given=body.n, param="n")
-    for name, least, most in _RANGES:
-        given = getattr(body, name)
-        if given is not None and not least <= given <= most:
-            raise InvalidData(
-                "chat.out_of_range", given=given, least=least, most=f"{most:,}", param=name
-            )
-    limit = body.max_tokens or body.max_completion_tokens
-    wanted = {
-        "max_tokens": limit,
-        "temperature": body.temperature,
-        "top_p": body.top_p,
-        "seed": body.seed,
-    }
-    return {name: value for name, value in wanted.items() if value is not None}
-
-
-def _reason(answered: Answered) -> str:
-    return str(answered.outputs[0].get("finish_reason", "stop"))
-
-
-def _usage(usage: Usage) -> dict[str, int]:
-    asked, written = (usage.units.get(name, 0) for name in ("tokens_in", "tokens_out"))
-    return {"prompt_tokens": asked, "completion_tokens": written, "total_tokens": asked + written}
-
-
-def _created(served: Served) -> int:
-    return int(served.version.created.timestamp())
-
-
-def _sure(answered: Answered) -> dict[str, Any]:
-    """What feilun says beyond OpenAI's fields: how sure the answer is, and whether it is none."""
-    output = answered.outputs[0]
-    return {name: output[name] for name in ("score", "abstained") if name in output}
+    asked = Asked()
+    asked.number("max_tokens", body.max_tokens)
+    asked.number("max_tokens", body.max_completion_tokens, called="max_completion_tokens")
+    for name in ("temperature", "top_p", "seed", "frequency_penalty", "presence_penalty"):
+        asked.number(name, getattr(body, name))
+    asked.stop(body.stop)
+    in_range("top_logprobs", body.top_logprobs)
+    if body.logprobs:
+        asked.number("logprobs", body.top_logprobs or 0)
+    elif body.top_logprobs:
+        raise InvalidData("chat.top_without_logprobs", param="top_logprobs")
+    asked.form(body.response_format)
+    asked.tools(body.tools, body.tool_choice, body.parallel_tool_calls)
+    ignored("store", body.store, (False,))
+    ignored("service_tier", body.service_tier, ("auto", "default"))
+    ignored("modalities", body.modalities, (["text"],))
+    ignored("logit_bias", body.logit_bias, ({},))
+    return asked
 
 
 def _render(served: Served, answered: Answered) -> bytes:
-    text = served.family.text(answered.outputs[0])
-    message = {"role": "assistant", "content": text, "refusal": None}
-    choice = {
-        "index": 0,
-        "message": message,
-        "logprobs": None,
-        "finish_reason": _reason(answered),
-        **_sure(answered),
-    }
     return _encode(
         {
             "id": answered.call_id,
             "object": "chat.completion",
-            "created": _created(served),
+            "created": created(served),
             "model": served.id,
-            "choices": [choice],
-            "usage": _usage(answered.usage),
+            "choices": [
+                _whole(served, place, output) for place, output in enumerate(answered.outputs)
+            ],
+            "usage": usage_of(answered.usage),
         }
     )
 
 
+def _whole(served: Served, place: int, output: Output) -> dict[str, Any]:
+    text, calls = served.family.text(output), output.get("tool_calls")
+    message: dict[str, Any] = {"role": "assistant", "content": text, "refusal": None}
+    if calls:
+        message |= {"content": text or None, "tool_calls": calls}
+    told = output.get("logprobs")
+    return {
+        "index": place,
+        "message": message,
+        "logprobs": {"content": told, "refusal": None} if told else None,
+        "finish_reason": reason(output),
+        **sure(output),
+    }
+
+
 class _Chunks:
-    """The words of a stream: ``chat.completion.chunk`` objects; the last one has the usage, where
-    it was asked for."""
+    """The words of a stream: ``chat.completion.chunk`` objects. The usage stands in the last one;
+    where it was asked for that is one without choices, as in OpenAI's streams."""
 
     def __init__(self, served: Served, usage: bool) -> None:
         self._served = served
         self._usage = usage
-        self._begun = False
+        self._calls: dict[int, int] = {}
 
-    def delta(self, call_id: str, text: str) -> bytes:
+    def delta(self, call_id: str, chunk: Chunk) -> bytes:
         """See `feilun.api.stream.Words`."""
-        role = {} if self._begun else {"role": "assistant"}
-        self._begun = True
-        return self._chunk(call_id, [_choice({**role, "content": text})])
+        place = chunk.index
+        delta: dict[str, Any] = {} if place in self._calls else {"role": "assistant"}
+        before = self._calls.setdefault(place, 0)
+        if chunk.delta or not chunk.calls:
+            delta["content"] = chunk.delta
+        if chunk.calls:
+            numbered = enumerate(chunk.calls, before)
+            delta["tool_calls"] = [{"index": number, **one} for number, one in numbered]
+            self._calls[place] = before + len(chunk.calls)
+        logprobs = {"content": list(chunk.logprobs), "refusal": None} if chunk.logprobs else None
+        return self._chunk(call_id, [{**_choice(place, delta), "logprobs": logprobs}])
 
     def last(self, answered: Answered) -> bytes:
         """See `feilun.api.stream.Words`."""
-        choice = {**_choice({}, _reason(answered)), **_sure(answered)}
-        ends = self._chunk(answered.call_id, [choice])
-        if self._usage:
-            ends += self._chunk(answered.call_id, [], _usage(answered.usage))
-        return ends + DONE
+        usage = usage_of(answered.usage)
+        choices = [
+            {**_choice(place, {}, reason(output)), **sure(output)}
+            for place, output in enumerate(answered.outputs)
+        ]
+        if not self._usage:
+            return self._chunk(answered.call_id, choices, usage) + DONE
+        ends = self._chunk(answered.call_id, choices)
+        return ends + self._chunk(answered.call_id, [], usage) + DONE
 
     def _chunk(
-        self, call_id: str, choices: Sequence[Any], usage: dict[str, int] | None = None
+        self, call_id: str, choices: Sequence[Any], usage: dict[str, Any] | None = None
     ) -> bytes:
         chunk = {
             "id": call_id,
             "object": "chat.completion.chunk",
-            "created": _created(self._served),
+            "created": created(self._served),
             "model": self._served.id,
             "choices": choices,
         }
-        if self._usage:
+        if self._usage or usage is not None:
             chunk["usage"] = usage
         return event(chunk)
 
 
-def _choice(delta: dict[str, Any], reason: str | None = None) -> dict[str, Any]:
-    return {"index": 0, "delta": delta, "logprobs": None, "finish_reason": reason}
+def _choice(place: int, delta: dict[str, Any], ended: str | None = None) -> dict[str, Any]:
+    return {"index": place, "delta": delta, "logprobs": None, "finish_reason": ended}
 
 
 @router.post("/v1/chat/completions", tags=["models"])
@@ -215,9 +231,4 @@ async def post_chat_completions(
     request: Request, api: ApiOf, _: Annotated[Any, Depends(bearer_scheme)]
 ) -> Response:
     """Answers a conversation, in the shape of OpenAI's chat completions."""
-    # The door answers this path before the router sees it; here it is for tests and documentation.
-    headers = dict(request.scope["headers"])
-    made = await whole(await complete(api, headers, request.receive, Trace()))
-    more = {name.decode(): value.decode() for name, value in made.headers}
-    kind = more.get("content-type", "application/json")
-    return Response(made.body, headers=more, media_type=kind)
+    return await in_full(request, api, complete)

@@ -16,6 +16,7 @@ import msgspec
 from feilun import messages
 from feilun.api.allowance import rate_headers
 from feilun.errors import (
+    BadAnswer,
     EnvironmentProblem,
     FeilunError,
     Overloaded,
@@ -149,7 +150,7 @@ def error_headers(error: Exception) -> list[tuple[bytes, bytes]]:
 
 
 def _may_be_told(error: FeilunError) -> bool:
-    return isinstance(error, UsageError | Overloaded) or error.code in _TOLD
+    return isinstance(error, UsageError | Overloaded | BadAnswer) or error.code in _TOLD
 
 
 def language_of(headers: Mapping[bytes, bytes]) -> messages.Language | None:

@@ -9,10 +9,12 @@ import re
 from functools import partial
 
 from feilun.api.chat import complete
+from feilun.api.completions import continue_
 from feilun.api.idempotency import Handler
 from feilun.api.inference_protocol import infer
 from feilun.api.openai import embed
 from feilun.api.predict import predict
+from feilun.api.responses import respond
 from feilun.api.search import rerank, search
 
 __all__ = ["Handler", "find"]
@@ -23,6 +25,8 @@ _PATHS: dict[str, Handler] = {
     "/v1/rerank": rerank,
     "/v1/search": search,
     "/v1/chat/completions": complete,
+    "/v1/completions": continue_,
+    "/v1/responses": respond,
 }
 _INFER = re.compile(r"/v2/models/([^/]+)(?:/versions/([^/]+))?/infer")
 

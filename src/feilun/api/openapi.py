@@ -16,6 +16,8 @@ from feilun.tasks import base as tasks
 __all__ = ["describe", "example_input"]
 
 _FAILURES = (400, 401, 403, 404, 405, 408, 409, 410, 413, 415, 422, 429, 431, 500, 503)
+_FORMED = ("/v1/chat/completions", "/v1/completions", "/v1/responses")
+"""Where a form of the answer may be asked for."""
 _FAILURES_OF_ALL = (400, 405, 408, 413, 415, 431, 500)
 _PUBLIC = (
     *("/healthz", "/readyz", "/metrics", "/docs", "/openapi.json", "/"),
@@ -69,7 +71,8 @@ def _complete(path: str, method: str, operation: dict[str, Any], lang: messages.
         responses["200"]["content"] = {"text/plain": {"schema": {"type": "string"}}}
     shape = "ProtocolError" if path.startswith("/v2") else "Error"
     content = {"application/json": {"schema": {"$ref": f"#/components/schemas/{shape}"}}}
-    for code in _FAILURES_OF_ALL if path in _PUBLIC else _FAILURES:
+    failures = _FAILURES_OF_ALL if path in _PUBLIC else _FAILURES
+    for code in (*failures, 502) if path in _FORMED else failures:
         description = messages.t(f"api.failure_{code}", lang)
         responses[str(code)] = {"description": description, "content": content}
     if path in ("/readyz", "/v2/health/ready"):

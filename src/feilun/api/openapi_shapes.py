@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from feilun import messages
+from feilun.api.openapi_texts import TEXT_ANSWERS, text_bodies
 from feilun.serving.limits import MAX_EXPLAINED, MAX_FOUND, MAX_RERANKED, MAX_TEXT
 
 __all__ = ["ANSWERS", "BODIES", "bodies"]
@@ -15,6 +16,8 @@ BODIES = {
     "/v1/rerank": "RerankBody",
     "/v1/search": "SearchBody",
     "/v1/chat/completions": "ChatBody",
+    "/v1/completions": "CompletionBody",
+    "/v1/responses": "ResponsesBody",
     "/v2/models/{model}/infer": "InferBody",
     "/v2/models/{model}/versions/{version}/infer": "InferBody",
 }
@@ -59,42 +62,6 @@ _MODEL = {
         "search": {"type": "boolean"},
     },
 }
-_COMPLETION = {
-    "type": "object",
-    "properties": {
-        "id": {"type": "string"},
-        "object": {"const": "chat.completion"},
-        "created": {"type": "integer"},
-        "model": {"type": "string", "examples": ["shop@3"]},
-        "choices": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "properties": {
-                    "index": {"type": "integer"},
-                    "message": {
-                        "type": "object",
-                        "properties": {
-                            "role": {"const": "assistant"},
-                            "content": {"type": "string"},
-                        },
-                    },
-                    "finish_reason": {"enum": ["stop", "length"]},
-                    "score": {"type": "number", "minimum": 0, "maximum": 1},
-                    "abstained": {"type": "boolean"},
-                },
-            },
-        },
-        "usage": {
-            "type": "object",
-            "properties": {
-                "prompt_tokens": {"type": "integer"},
-                "completion_tokens": {"type": "integer"},
-                "total_tokens": {"type": "integer"},
-            },
-        },
-    },
-}
 
 
 def _results(more: dict[str, Any], documents: bool = False) -> dict[str, Any]:
@@ -127,7 +94,7 @@ def _results(more: dict[str, Any], documents: bool = False) -> dict[str, Any]:
 
 ANSWERS: dict[tuple[str, str], dict[str, Any]] = {
     ("/v1/predict", "post"): {"$ref": "#/components/schemas/Answer"},
-    ("/v1/chat/completions", "post"): _COMPLETION,
+    **TEXT_ANSWERS,
     ("/v1/embeddings", "post"): {
         "type": "object",
         "properties": {
@@ -374,60 +341,7 @@ def bodies(lang: messages.Language, inputs: list[Any], example: Any) -> dict[str
                 },
             },
         },
-        "ChatBody": {
-            "type": "object",
-            "required": ["messages"],
-            "additionalProperties": False,
-            "properties": {
-                "model": text("api.schema_model") | {"type": ["string", "null"]},
-                "messages": {
-                    "type": "array",
-                    "minItems": 1,
-                    "maxItems": 1000,
-                    "description": messages.t("api.schema_messages", lang),
-                    "items": {
-                        "type": "object",
-                        "required": ["role", "content"],
-                        "properties": {
-                            "role": {"enum": ["system", "developer", "user", "assistant"]},
-                            "content": {
-                                "anyOf": [
-                                    {"type": "string"},
-                                    {"type": "array", "items": {"type": "object"}},
-                                ]
-                            },
-                        },
-                    },
-                },
-                "stream": {
-                    "type": ["boolean", "null"],
-                    "description": messages.t("api.schema_stream", lang),
-                },
-                "stream_options": {
-                    "type": ["object", "null"],
-                    "additionalProperties": False,
-                    "properties": {
-                        "include_usage": {"type": ["boolean", "null"]},
-                        "include_obfuscation": {"type": ["boolean", "null"]},
-                    },
-                },
-                **{
-                    name: {
-                        "type": ["integer", "null"],
-                        "minimum": 1,
-                        "maximum": 1_000_000,
-                        "description": messages.t("api.schema_max_tokens", lang),
-                    }
-                    for name in ("max_tokens", "max_completion_tokens")
-                },
-                "temperature": {"type": ["number", "null"], "minimum": 0, "maximum": 2},
-                "top_p": {"type": ["number", "null"], "minimum": 0, "maximum": 1},
-                "seed": {"type": ["integer", "null"]},
-                "n": {"enum": [1, None]},
-                "user": {"type": ["string", "null"]},
-            },
-            "examples": [{"model": "shop", "messages": [{"role": "user", "content": example}]}],
-        },
+        **text_bodies(lang, example),
         "InferBody": {
             "type": "object",
             "required": ["inputs"],

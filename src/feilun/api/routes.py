@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from feilun.api.answer import whole
 from feilun.api.context import Api
+from feilun.api.idempotency import Handler
 from feilun.api.json_route import JsonRoute
 from feilun.api.metrics import CONTENT_TYPE
 from feilun.api.predict import predict
@@ -28,6 +29,7 @@ __all__ = [
     "UsageKey",
     "bearer_scheme",
     "current_api",
+    "in_full",
     "key_with",
     "router",
 ]
@@ -61,6 +63,16 @@ ApiOf = Annotated[Api, Depends(current_api)]
 KeyOf = Annotated[ApiKey, Depends(key_with(None))]
 FeedbackKey = Annotated[ApiKey, Depends(key_with("feedback"))]
 UsageKey = Annotated[ApiKey, Depends(key_with("usage"))]
+
+
+async def in_full(request: Request, api: Api, handler: Handler) -> Response:
+    """What `handler` answers, streams in one piece. The door answers the paths of such handlers
+    before the router sees them; this is for tests and documentation."""
+    headers = dict(request.scope["headers"])
+    made = await whole(await handler(api, headers, request.receive, Trace()))
+    more = {name.decode(): value.decode() for name, value in made.headers}
+    kind = more.get("content-type", "application/json")
+    return Response(made.body, headers=more, media_type=kind)
 
 
 def _json(value: Any, status: int = 200) -> Response:

@@ -6,7 +6,8 @@ engine fails, or when its time is over. Where nothing was delivered the hold is 
 that is killed leaves the hold behind; it ends by itself, and nothing is charged.
 
 An answer that was delivered whole counts as an input, and so does one that its caller broke off.
-One that broke off here counts none: of it the tokens alone are charged.
+One that broke off here counts none: of it the tokens alone are charged. An answer whose form is to
+be checked (`Call.asked`) is held back until it is whole, and then leaves in the same pieces.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ import msgspec
 
 from feilun.api.answer import Streamed, Write
 from feilun.api.body import Disconnected
-from feilun.api.call import Answered, Call, charge, log_rows, usage_counts
+from feilun.api.call import Answered, Call, charge, log_rows, token_count, usage_counts
 from feilun.api.context import Api
 from feilun.billing import holds
 from feilun.billing.passage import Passage
@@ -31,7 +32,7 @@ from feilun.errors import EnvironmentProblem, FeilunError, PayloadTooLarge, Usag
 from feilun.serving.caller import caller
 from feilun.store.ids import new_id
 from feilun.store.records import CallOutcome, Event, Idempotent, LedgerCall
-from feilun.types import Output, Usage
+from feilun.types import Chunk, Output, Usage
 
 __all__ = ["DONE", "Events", "Words", "event", "streamed"]
 
@@ -55,8 +56,8 @@ def event(value: Any) -> bytes:
 class Words(Protocol):
     """How one interface words a stream."""
 
-    def delta(self, call_id: str, text: str) -> bytes:
-        """A piece of the answer's text."""
+    def delta(self, call_id: str, chunk: Chunk) -> bytes:
+        """A piece of an answer: of its text, or tool calls."""
         ...
 
     def last(self, answered: Answered) -> bytes:
@@ -70,9 +71,10 @@ class Events:
     def __init__(self, call: Call) -> None:
         self._served = call.served
 
-    def delta(self, call_id: str, text: str) -> bytes:
+    def delta(self, call_id: str, chunk: Chunk) -> bytes:
         """See `Words`."""
-        return event({"id": call_id, "model": self._served.id, "index": 0, "delta": text})
+        told = {"index": chunk.index, "delta": chunk.delta}
+        return event({"id": call_id, "model": self._served.id, **told})
 
     def last(self, answered: Answered) -> bytes:
         """The whole answer, as it would have come at once."""
@@ -83,7 +85,7 @@ class Events:
 
 
 def streamed(api: Api, call: Call, words: Words) -> Streamed:
-    """Answers `call`, which has one input, in pieces. Raises `UsageError` where answers are no
+    """Answers `call` in pieces. Raises `UsageError` where answers are no
     texts. Before the first piece it raises what `feilun.api.call.answer` raises, and nothing is
     charged then."""
     if not call.served.family.streams:
@@ -108,14 +110,14 @@ async def _run(api: Api, call: Call, words: Words, write: Write) -> None:
             await account.hold()
             parts: list[bytes] = []
 
-            async def deliver(text: str, usage: Usage) -> None:
-                part = words.delta(account.call_id, text)
+            async def deliver(chunk: Chunk) -> None:
+                part = words.delta(account.call_id, chunk)
                 if who.gone:
                     raise Disconnected
                 await write(part)
                 if who.gone:
                     raise Disconnected
-                account.delivered(text, usage)
+                account.delivered(chunk)
                 if trace.claim is not None:
                     parts.append(part)
 
@@ -134,35 +136,47 @@ async def _run(api: Api, call: Call, words: Words, write: Write) -> None:
             trace.lap("ledger")
             await write(last)
     usage = whole.usage
-    tokens = usage.tokens + sum(usage.units.values())
-    api.metrics.answered(served.id, usage.inputs, tokens, usage.engine_seconds)
+    api.metrics.answered(served.id, usage.inputs, token_count(usage), usage.engine_seconds)
     if served.abstains:
         api.metrics.abstained(served.id, sum("abstained" in one for one in whole.outputs))
 
 
 async def _pieces(call: Call, account: _Account, deliver: Any) -> Answered:
     """Delivers the pieces as they come; the whole answer."""
-    served = call.served
+    served, asked = call.served, call.asked
     outputs: Sequence[Output] = ()
     usage = Usage()
+    kept: list[Chunk] = []
     customer = call.key.customer
     async with served.streaming(call.items, call.options, customer=customer) as chunks:
         async for chunk in chunks:
             usage = chunk.usage or usage
+            for one in chunk.calls:
+                asked.check_call(one)
             if chunk.outputs:
                 outputs = chunk.outputs
-            elif chunk.delta:
-                await deliver(chunk.delta, usage)
-    if len(outputs) != 1:
+            elif chunk.delta or chunk.calls:
+                if asked.checks:
+                    kept.append(chunk)
+                else:
+                    await deliver(chunk)
+    if len(outputs) != len(call.items):
         raise EnvironmentProblem("serving.incomplete", version=served.id)
-    if not account.text and (text := served.family.text(outputs[0])):
-        await deliver(text, usage)  # of an engine that answers at once
+    for output in outputs:
+        asked.check(output, served.family.text(output))
+    for chunk in kept:
+        await deliver(chunk)
+    for index, output in enumerate(outputs):
+        text, calls = served.family.text(output), output.get("tool_calls", ())
+        if index not in account.texts and (text or calls):  # of an engine that answers at once
+            told = output.get("logprobs", ())
+            await deliver(Chunk(usage=usage, index=index, delta=text, logprobs=told, calls=calls))
     return Answered(account.call_id, outputs, usage)
 
 
 class _Account:
-    """What one stream holds and comes to. `amount` is the most that `units` can cost, `text` what
-    has been delivered."""
+    """What one stream holds and comes to. `amount` is the most that `units` can cost, `texts` what
+    has been delivered, by the place of the answer."""
 
     passage: Passage
 
@@ -174,7 +188,7 @@ class _Account:
         )  # the prices of its beginning hold to its end
         self.amount = self._lines.most(units)
         self.call_id = new_id("pred_")
-        self.text = ""
+        self.texts: dict[int, str] = {}
         self._used = Usage()
         most = Answered(self.call_id, (), Usage())
         self._held = replace(charge(api, call, most, units, self._lines), amount=self.amount)
@@ -189,10 +203,10 @@ class _Account:
             raise outcome.error
         self.passage.held()
 
-    def delivered(self, text: str, usage: Usage) -> None:
-        """`text` has left while the caller was there; all so far used `usage`."""
-        self.text += text
-        self._used = usage
+    def delivered(self, chunk: Chunk) -> None:
+        """`chunk` has left while the caller was there; its usage is that of all so far."""
+        self.texts[chunk.index] = self.texts.get(chunk.index, "") + chunk.delta
+        self._used = chunk.usage or self._used
 
     async def whole(self, answered: Answered, kept: Idempotent | None) -> None:
         """Settles an answer that was delivered whole. Raises `Gone` when the hold is over."""
@@ -204,13 +218,15 @@ class _Account:
         left = isinstance(error, Disconnected | asyncio.CancelledError)
         if left:
             code = "disconnected" if isinstance(error, Disconnected) else "stopped"
-        if not self.text:
+        if not self.texts:
             await self._end(holds.release(self._held, code))
             return
-        usage = replace(self._used, inputs=1 if isinstance(error, Disconnected) else 0)
-        output = self._call.served.family.cut(self.text)
+        whole = self._used.inputs
+        usage = replace(self._used, inputs=whole + isinstance(error, Disconnected))
+        cut = self._call.served.family.cut
+        outputs = [cut(self.texts.get(place, "")) for place in range(len(self._call.items))]
         with suppress(FeilunError):  # the caller is told what broke it off
-            await self._settle(Answered(self.call_id, [output], usage), code, None)
+            await self._settle(Answered(self.call_id, outputs, usage), code, None)
 
     async def _settle(self, answered: Answered, code: str, kept: Idempotent | None) -> None:
         units = {"calls": 1, **usage_counts(answered.usage)}
@@ -222,7 +238,7 @@ class _Account:
         if outcome.earlier is not None:  # another server was faster: its answer is charged
             await self._end(holds.release(self._held, code))
             return
-        self.passage.settle(units, sum(outcome.amounts))
+        self.passage.settle(self._lines.counted(units), sum(outcome.amounts))
 
     async def _end(self, call: LedgerCall) -> CallOutcome | None:
         """Puts the end on record, whatever becomes of the caller meanwhile; None where it is there

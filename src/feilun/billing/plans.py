@@ -55,11 +55,20 @@ __all__ = [
 ]
 
 Unit = Literal[
-    "calls", "inputs", "tokens", "tokens_in", "tokens_out", "pixels", "audio_ms", "documents"
+    "calls",
+    "inputs",
+    "tokens",
+    "tokens_in",
+    "tokens_cached",
+    "tokens_out",
+    "pixels",
+    "audio_ms",
+    "documents",
 ]
 UNITS: tuple[Unit, ...] = get_args(Unit)
 """What can be charged for: ``tokens`` that a model only reads, ``tokens_in`` and ``tokens_out`` of
-one that writes; ``audio_ms`` are milliseconds of sound, ``documents`` those that are
+one that writes, and ``tokens_cached``, read earlier and kept, which are ``tokens_in`` in a plan
+that does not price them; ``audio_ms`` are milliseconds of sound, ``documents`` those that are
 brought to be ranked."""
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")

@@ -49,16 +49,31 @@ class Lines:
     currency: str | None
     until: datetime
 
+    def counted(self, units: Mapping[str, int]) -> Mapping[str, int]:
+        """`units` as these prices count them: where ``tokens_cached`` have no price of their own
+        they are ``tokens_in``."""
+        cached = units.get("tokens_cached", 0)
+        if not cached or any(line.unit == "tokens_cached" for line in self.lines):
+            return units
+        rest = {name: count for name, count in units.items() if name != "tokens_cached"}
+        return {**rest, "tokens_in": rest.get("tokens_in", 0) + cached}
+
     def rated(self, units: Mapping[str, int]) -> tuple[Rated, ...]:
         """The lines that count any of `units`."""
+        counts = self.counted(units)
         return tuple(
-            Rated(line.name, units[line.unit], line.tariff)
+            Rated(line.name, counts[line.unit], line.tariff)
             for line in self.lines
-            if units.get(line.unit)
+            if counts.get(line.unit)
         )
 
     def most(self, units: Mapping[str, int]) -> int:
-        """What `units` may cost at most, wherever the month stands, in micro-units."""
+        """What `units` may cost at most, wherever the month stands, in micro-units. Of the
+        ``tokens_in`` any may turn out to be ``tokens_cached``."""
+        cached = {**units, "tokens_cached": units.get("tokens_in", 0), "tokens_in": 0}
+        return max(self._most(units), self._most(cached))
+
+    def _most(self, units: Mapping[str, int]) -> int:
         return sum(rated.tariff.most(rated.units) for rated in self.rated(units))
 
 

@@ -14,7 +14,9 @@ __all__ = ["WordedEngine"]
 
 class WordedEngine(StreamingEngine):
     """An engine that has `raw` alone. A token is a word or a sign, and a character of a script
-    without spaces."""
+    without spaces. It has one answer to an input, whatever is asked of the drawing of it."""
+
+    OPTIONS = frozenset({"temperature", "top_p", "seed"})
 
     async def write(self, item: Item, options: Mapping[str, Any]) -> AsyncGenerator[str | Output]:
         output = self._decode(self.raw([item]), True)[0]

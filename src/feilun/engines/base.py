@@ -33,7 +33,8 @@ class Engine(Protocol):
     def info(self) -> Mapping[str, Any]:
         """How it runs: ``engine``, ``device``, ``precision``, ``streams``, ``threads``, batch
         sizes, ``waiting``, the items that wait for a batch now, ``vectors``, whether items can have
-        one, and ``searches``, whether it takes the options of `engines._search`."""
+        one, ``searches``, whether it takes the options of `engines._search`, and ``options``, which
+        of those of `engines._streaming` it honours (default: none)."""
         ...
 
     @property

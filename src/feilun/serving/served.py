@@ -80,6 +80,7 @@ class Served:
         self.shadows: tuple[Listener, ...] = ()
         self.streams = 1
         self.gives_vectors = self.searches = False
+        self.options: frozenset[str] = frozenset()
         self.busy = 0
         self.called = 0
         card = read_card(folder)
@@ -116,6 +117,7 @@ class Served:
         self.streams = max(1, int(info.get("streams", 1)))
         self.gives_vectors = bool(info.get("vectors"))
         self.searches = bool(info.get("searches"))
+        self.options = frozenset(info.get("options", ()))
         self.admission.lanes = self.streams
 
     def _progress(self) -> int:

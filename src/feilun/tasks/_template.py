@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache, lru_cache
@@ -222,7 +223,10 @@ def _to_json(
 def _plain(value: Any) -> Any:
     """`value` of JSON's types alone: a template gets no object with methods of its own."""
     if isinstance(value, Message):
-        return value._asdict()
+        told = value.plain()
+        if value.tool_calls:  # templates write the arguments as JSON themselves
+            told["tool_calls"] = [_read_arguments(one) for one in value.tool_calls]
+        return _plain(told)
     if isinstance(value, Mapping):
         return {str(key): _plain(one) for key, one in value.items()}
     if isinstance(value, list | tuple):
@@ -230,6 +234,13 @@ def _plain(value: Any) -> Any:
     if value is None or type(value) in (str, int, float, bool):
         return value
     return str(value)
+
+
+def _read_arguments(call: Mapping[str, Any]) -> dict[str, Any]:
+    function = dict(call["function"])
+    with suppress(ValueError, RecursionError):
+        function["arguments"] = json.loads(function["arguments"])
+    return {**call, "function": function}
 
 
 def _aliased(message: Any) -> Any:

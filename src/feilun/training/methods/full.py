@@ -10,6 +10,7 @@ from pathlib import Path
 from feilun.tasks.base import TaskBase
 from feilun.training import finetune
 from feilun.training.job import DataStats, Estimate, Machine, Report, TrainJob, TrainResult
+from feilun.training.settings import read_by_encoders
 
 __all__ = [
     "Settings",
@@ -37,8 +38,8 @@ class Settings(finetune.FineTuneSettings):
 
 
 def supports(task: TaskBase, base: Path | str | None) -> str | None:
-    """Whatever a network can be taught; see `finetune.supports`."""
-    return finetune.supports(task, base)
+    """What an encoder reads."""
+    return read_by_encoders(task)
 
 
 def settle(job: TrainJob, settings: Settings) -> Settings:
