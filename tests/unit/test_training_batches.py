@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from feilun.families.classes.objective import CrossEntropy
 from feilun.tasks.base import Arrays, Encoded
 from feilun.training import batches
-from feilun.training.batches import EncodedRows, order, order_once
+from feilun.training.batches import EncodedRows, Labelled, order, order_once
 from feilun.training.rows import Rows
 from feilun.types import Item
 
@@ -85,7 +85,7 @@ def test_large_rows_are_encoded_again_instead_of_held(
     monkeypatch.setattr(batches, "_HELD_BYTES", 300 * 1024)
     processor = _Processor(cost)
     found = Rows(list(range(2000)), np.zeros(2000, np.int64))
-    rows = EncodedRows(found, processor, CrossEntropy(None, 0.0))  # type: ignore[arg-type]
+    rows = EncodedRows(found, Labelled(processor, CrossEntropy(None, 0.0)))  # type: ignore[arg-type]
     assert len(rows.costs) == 2000
     # Equal costs need no second look at the others; unequal ones must be counted.
     assert processor.encoded == (512 if cost else 2000)

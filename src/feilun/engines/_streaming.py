@@ -163,7 +163,7 @@ class StreamingEngine(InlineEngine):
         longest = self.longest
         if self.context is not None:
             if asked >= self.context:
-                raise InvalidData("engines.context_full", asked=asked, limit=self.context)
+                raise InvalidData("engines.prompt_too_long", tokens=asked, limit=self.context)
             longest = min(longest, self.context - asked)
         return longest if wanted is None else min(longest, int(wanted))
 

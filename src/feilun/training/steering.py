@@ -16,7 +16,7 @@ from feilun.families.objective import Objective
 from feilun.messages import t
 from feilun.tasks.base import TaskBase
 from feilun.training import checkpoints
-from feilun.training.batches import EncodedRows, Order
+from feilun.training.batches import Examples, Order
 from feilun.training.job import Report, TrainJob
 from feilun.training.replan import Replan, load, save
 from feilun.types import Progress
@@ -38,11 +38,16 @@ class Course:
     settings: Any
     order: Order
     limit: int
-    rows: EncodedRows
-    held: EncodedRows
+    rows: Examples
+    held: Examples
     objective: Objective
     half: bool
     task: TaskBase
+
+    @property
+    def metric(self) -> str:
+        """The metric by which epochs are compared."""
+        return self.objective.metric or self.task.primary
 
     @property
     def ends(self) -> list[int]:
@@ -140,9 +145,9 @@ class Steering:
             self._asked = None
 
     def _remember(self, line: dict[str, float], step: int) -> None:
-        primary = self._course.task.primary
-        if f"eval_{primary}" in line:
-            found = {primary: line[f"eval_{primary}"], "loss": line["eval_loss"]}
+        metric = self._course.metric
+        if f"eval_{metric}" in line:
+            found = {metric: line[f"eval_{metric}"], "loss": line["eval_loss"]}
             self.validation[step] = found
             self._figures |= {f"validation_{name}": value for name, value in found.items()}
 

@@ -78,8 +78,10 @@ def _mixed(course: Course, counts: _Counts, report: Report, model: Any) -> tuple
         eval_dataset=course.held if len(course.held) else None,
         compute_loss_func=_loss(course, counts),
         compute_metrics=_scores(course),
+        preprocess_logits_for_metrics=_reduced(course),
         callbacks=[steering],
     )
+    trainer._loss_shifts_labels = False  # ours stand where the outputs stand
     trainer.remove_callback(PrinterCallback)
     return trainer, steering
 
@@ -171,16 +173,24 @@ def _loss(course: Course, counts: _Counts) -> Callable[..., Any]:
     return loss
 
 
+def _reduced(course: Course) -> Callable[..., Any]:
+    def reduced(outputs: Any, labels: Any) -> Any:
+        logits = outputs[0] if isinstance(outputs, tuple) else outputs
+        return course.objective.reduced(logits.float(), labels)
+
+    return reduced
+
+
 def _scores(course: Course) -> Callable[[Any], dict[str, float]]:
     def scores(prediction: Any) -> dict[str, float]:
         outputs, targets = prediction.predictions, prediction.label_ids
         if not np.isfinite(outputs).all():
             raise UsageError("training.diverged", learning_rate=course.settings.learning_rate)
         measured, loss = course.objective.validated(outputs, targets)
-        primary = values(measured)[course.task.primary] or 0.0
-        sign = 1.0 if course.task.family.metrics.get(course.task.primary, True) else -1.0
+        score = values(measured)[course.metric] or 0.0
+        sign = 1.0 if measured.higher_is_better.get(course.metric, True) else -1.0
         # Among epochs of equal score the one that is surer of the truth is the better.
-        return {course.task.primary: primary, RANK: sign * primary - 1e-6 * loss}
+        return {course.metric: score, RANK: sign * score - 1e-6 * loss}
 
     return scores
 
@@ -188,7 +198,8 @@ def _scores(course: Course) -> Callable[[Any], dict[str, float]]:
 def _learned(model: Any) -> dict[str, Any]:
     """The tensors that training changes: weights that have gradients, and running statistics."""
     weights = {n: w.detach() for n, w in model.named_parameters() if w.requires_grad}
-    return weights | dict(model.named_buffers())
+    kept = model.state_dict().keys()  # what a model makes anew (angles of positions) is not
+    return weights | {n: b for n, b in model.named_buffers() if n in kept}
 
 
 class _Ours:

@@ -10,7 +10,6 @@ from pathlib import Path
 from feilun.tasks.base import TaskBase
 from feilun.training import finetune
 from feilun.training.job import DataStats, Estimate, Machine, Report, TrainJob, TrainResult
-from feilun.training.settings import read_by_encoders
 
 __all__ = [
     "Settings",
@@ -38,8 +37,8 @@ class Settings(finetune.FineTuneSettings):
 
 
 def supports(task: TaskBase, base: Path | str | None) -> str | None:
-    """What an encoder reads."""
-    return read_by_encoders(task)
+    """Whatever a network can be taught; see `finetune.supports`."""
+    return finetune.supports(task, base)
 
 
 def settle(job: TrainJob, settings: Settings) -> Settings:

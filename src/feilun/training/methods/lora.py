@@ -18,7 +18,6 @@ from feilun.tasks.base import TaskBase
 from feilun.training import finetune, heads
 from feilun.training.body import describe
 from feilun.training.job import DataStats, Estimate, Machine, Report, TrainJob, TrainResult
-from feilun.training.settings import read_by_encoders
 
 __all__ = [
     "Settings",
@@ -51,8 +50,8 @@ class Settings(finetune.FineTuneSettings):
 
 
 def supports(task: TaskBase, base: Path | str | None) -> str | None:
-    """What an encoder reads."""
-    return read_by_encoders(task)
+    """Whatever a network can be taught; see `finetune.supports`."""
+    return finetune.supports(task, base)
 
 
 def settle(job: TrainJob, settings: Settings) -> Settings:
@@ -82,14 +81,20 @@ def train(job: TrainJob, settings: Settings, report: Report) -> TrainResult:
 
 
 def adapt(job: TrainJob, settings: Settings, model: Any) -> Any:
-    """`model` with adapters beside every linear layer but the head, which learns as it is.
+    """`model` with adapters beside every linear layer but the head, which learns as it is, and the
+    layer that gives the words of a language model, which stays.
 
     Raises `InvalidData` for a network without such layers.
     """
     from peft import LoraConfig, get_peft_model
 
-    head = heads.name_of(model)
-    layers = [name for name, layer in model.named_modules() if _is_linear(layer) and name != head]
+    words = model.get_output_embeddings()
+    head = None if words is not None else heads.name_of(model)
+    layers = [
+        name
+        for name, layer in model.named_modules()
+        if _is_linear(layer) and name != head and layer is not words
+    ]
     if not layers:
         raise InvalidData("training.no_layers", base=job.base)
     config = LoraConfig(
@@ -97,7 +102,7 @@ def adapt(job: TrainJob, settings: Settings, model: Any) -> Any:
         lora_alpha=settings.alpha,
         lora_dropout=settings.adapter_dropout,
         target_modules=layers,
-        modules_to_save=[head],
+        modules_to_save=[head] if head else None,
     )
     return get_peft_model(model, config)
 

@@ -1,0 +1,212 @@
+"""A causal language model as training left it, in torch. Needs the extra `train`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from feilun.engines._streaming import MAX_TOKENS, StreamingEngine
+from feilun.engines._turns import TURNS
+from feilun.engines.batching import plan
+from feilun.engines.card import Card
+from feilun.errors import EnvironmentProblem, InvalidData
+from feilun.families.generation import Written, objects
+from feilun.tasks._language import PromptProcessor
+from feilun.types import Item, Output
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["FORMATS", "CausalEngine", "load"]
+
+FORMATS = ("causal",)
+_ROWS = 16  # that are written at once, each as long as the longest
+
+
+class CausalEngine(StreamingEngine):
+    """Writes the most probable tokens, or draws them where a ``temperature`` is asked for. Callers
+    take turns token by token."""
+
+    name = "torch"
+    OPTIONS: ClassVar[frozenset[str]] = frozenset({"temperature", "top_p", "seed"})
+
+    def __init__(self, folder: Path, card: Card, threads: int | None) -> None:
+        try:
+            import torch
+        except ImportError:
+            raise EnvironmentProblem(
+                "engines.needs_train", folder=folder, format=card.format
+            ) from None
+        super().__init__(card)
+        if threads:
+            torch.set_num_threads(threads)
+        self._threads = torch.get_num_threads()
+        processor = self._task.processor(folder, card.schema.settings)
+        assert isinstance(processor, PromptProcessor)
+        self._processor = processor
+        model: Any = self._task.load(folder, card.schema)
+        self._model: Any = model.model.requires_grad_(False)
+        self.longest = int(card.extra.get("longest", MAX_TOKENS))
+        end = processor.tokenizer.token_to_id(processor.end)
+        self._stops = frozenset(card.extra.get("stops", (end,)))
+        self.context = int(self._model.config.max_position_embeddings)
+        self._pool = ThreadPoolExecutor(1, "feilun-write")
+        TURNS.join(self, 1)
+
+    @property
+    def info(self) -> Mapping[str, Any]:
+        return {**super().info, "threads": self._threads}
+
+    def raw(self, items: Sequence[Item]) -> np.ndarray:
+        encoded = self._processor.encode(items)
+        found: list[Written] = [Written("")] * len(items)
+        # What is too long to be answered is answered with nothing.
+        fit = [place for place, one in enumerate(encoded) if one.cost < self.context]
+        for batch in plan([encoded[place].cost for place in fit]):
+            for start in range(0, len(batch), _ROWS):
+                part = [fit[place] for place in batch[start : start + _ROWS]]
+                with TURNS.take(self):
+                    texts = self._greedy([encoded[place].arrays["input_ids"] for place in part])
+                for place, text in zip(part, texts, strict=True):
+                    found[place] = Written(text)
+        return objects(found)
+
+    async def write(self, item: Item, options: Mapping[str, Any]) -> AsyncGenerator[str | Output]:
+        loop = asyncio.get_running_loop()
+        begun = False
+        text = ""
+        async with aclosing(self._tokens(item, options, loop)) as pieces:
+            async for piece in pieces:
+                given = piece if begun else piece.lstrip()
+                begun = begun or bool(given)
+                text += given
+                yield given
+        yield self._task.family.cut(text)
+
+    def count(self, text: str) -> int:
+        return len(self._processor.ids(text))
+
+    def asked(self, item: Item) -> int:
+        return self._processor.encode([item])[0].cost
+
+    def likelihood(self, item: Item, answer: str) -> tuple[float, int]:
+        """The log-probability in nats of `answer` to `item`, with its end; and its tokens."""
+        import torch
+
+        text = self._processor.lesson(self._processor.messages(item), answer)
+        read, learnt = self._processor.ids(text.prompt), self._processor.ids(text.answer)
+        with torch.inference_mode():
+            ids = torch.tensor([[*read, *learnt]])
+            logits = self._model(input_ids=ids, use_cache=False).logits[0, len(read) - 1 : -1]
+            each = torch.nn.functional.cross_entropy(
+                logits.float(), ids[0, len(read) :], reduction="sum"
+            )
+        return -float(each), len(learnt)
+
+    def warm_up(self) -> None:
+        self._greedy([self._processor.encode(self._task.example_items())[0].arrays["input_ids"]], 2)
+
+    def close(self) -> None:
+        super().close()
+        self._pool.shutdown(wait=False)
+        TURNS.forget(self)
+
+    def _greedy(self, prompts: Sequence[np.ndarray], most: int | None = None) -> list[str]:
+        import torch
+        from transformers import GenerationConfig
+
+        longest = max(map(len, prompts))
+        ids = np.full((len(prompts), longest), self._processor.pad_id, np.int64)
+        mask = np.zeros_like(ids)
+        for row, prompt in enumerate(prompts):
+            ids[row, longest - len(prompt) :] = prompt
+            mask[row, longest - len(prompt) :] = 1
+        config = GenerationConfig(
+            do_sample=False,
+            max_new_tokens=min(most or self.longest, self.context - longest),
+            eos_token_id=sorted(self._stops),
+            pad_token_id=self._processor.pad_id,
+        )
+        with torch.inference_mode():
+            found = self._model.generate(
+                torch.from_numpy(ids),
+                attention_mask=torch.from_numpy(mask),
+                generation_config=config,
+            )
+        return [self._text(row) for row in found[:, longest:].tolist()]
+
+    def _text(self, ids: Sequence[int]) -> str:
+        end = next((place for place, one in enumerate(ids) if one in self._stops), len(ids))
+        text: str = self._processor.tokenizer.decode(ids[:end], skip_special_tokens=True)
+        return text.strip()
+
+    async def _tokens(
+        self, item: Item, options: Mapping[str, Any], loop: asyncio.AbstractEventLoop
+    ) -> AsyncGenerator[str]:
+        """The text of each token; of one that ends within a character nothing yet."""
+        from tokenizers.decoders import DecodeStream
+
+        (encoded,) = self._processor.encode([item])
+        if encoded.cost >= self.context:
+            raise InvalidData(
+                "engines.prompt_too_long", tokens=encoded.cost, limit=self.context, param="messages"
+            )
+        choose = _chooser(options)
+        cache: Any = None
+        given = encoded.arrays["input_ids"].tolist()
+        stream = DecodeStream(skip_special_tokens=True)
+        for _ in range(self.context - encoded.cost):
+            token, cache = await loop.run_in_executor(self._pool, self._step, given, cache, choose)
+            if token in self._stops:
+                return
+            yield stream.step(self._processor.tokenizer, token) or ""
+            given = [token]
+
+    def _step(
+        self, given: list[int], cache: Any, choose: Callable[[torch.Tensor], int]
+    ) -> tuple[int, Any]:
+        import torch
+
+        with TURNS.take(self), torch.inference_mode():
+            found = self._model(
+                input_ids=torch.tensor([given]),
+                past_key_values=cache,
+                use_cache=True,
+                logits_to_keep=1,
+            )
+            return choose(found.logits[0, -1].float()), found.past_key_values
+
+
+def load(folder: Path, card: Card, *, streams: int | None, threads: int | None) -> CausalEngine:
+    """Loads the version in float32. torch shares one set of threads among all its callers, so that
+    one token is computed at a time, and `threads` holds for the whole process."""
+    return CausalEngine(folder, card, threads)
+
+
+def _chooser(options: Mapping[str, Any]) -> Callable[[torch.Tensor], int]:
+    """What takes the next token from its logits: the most probable one, or one drawn by
+    ``temperature``, ``top_p`` and ``seed``."""
+    import torch
+
+    heat = float(options.get("temperature") or 0.0)
+    if heat <= 0:
+        return lambda logits: int(logits.argmax())
+    share = float(options.get("top_p") or 1.0)
+    generator = torch.Generator()
+    seed = options.get("seed")
+    generator.manual_seed(int(seed) % 2**63) if seed is not None else generator.seed()
+
+    def draw(logits: torch.Tensor) -> int:
+        chances, order = torch.softmax(logits / heat, dim=-1).sort(descending=True)
+        # The fewest tokens whose chances make up the share.
+        kept = chances.cumsum(-1) - chances < share
+        chosen = torch.multinomial(chances * kept, 1, generator=generator)
+        return int(order[chosen])
+
+    return draw
