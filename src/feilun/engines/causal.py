@@ -35,6 +35,7 @@ class CausalEngine(StreamingEngine):
 
     name = "torch"
     OPTIONS: ClassVar[frozenset[str]] = frozenset({"temperature", "top_p", "seed"})
+    context: int
 
     def __init__(self, folder: Path, card: Card, threads: int | None) -> None:
         try:
