@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 from feilun.cli.app import run
+from feilun.data.sources._decode import decode
 from feilun.data.web import Fetched, fetch
 from feilun.data.web.guard import ANYWHERE
-from feilun.data.web.words import decode, words
+from feilun.data.web.words import words
 from feilun.errors import InvalidData, UsageError
 from feilun.project import Workspace
 from helpers.site import ARTICLE, LONG, Site, serve

@@ -46,7 +46,7 @@ def compress(
     dataset = Dataset(data)
     task = tasks.get(card.schema.task)
     rows = measure.sample(questions(dataset), task.family)
-    if not len(rows):
+    if not len(rows) and not task.family.unjudged:
         raise UsageError("compression.no_rows", data=data)
     if card.format == "openvino":
         raise UsageError("compression.is_variant", version=version)
@@ -132,7 +132,10 @@ def _measured(
         measure.summary(name, out / name, rows, task, labels, got, answers[names[0]], speeds[name])
         for name, got in answers.items()
     )
-    chosen, why = choose(variants, settings.max_loss)
+    if len(rows):
+        chosen, why = choose(variants, settings.max_loss)
+    else:
+        chosen, why = names[0], (t("compression.unmeasured", name=names[0]),)
     _tell(report, 100.0, why[-1])
     return Compression(out, variants, chosen, (*reasons, *why))
 

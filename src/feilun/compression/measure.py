@@ -71,7 +71,7 @@ class Speed:
 
 def sample(dataset: Dataset, family: Family) -> Sample:
     """The rows to measure on: of validation, or of training where no validation row has a
-    target."""
+    target; none where no row has one."""
     for split in ("validation", "train"):
         truth = family.truth(dataset.values("label", split), dataset.schema.labels)
         places = np.flatnonzero(family.known(truth)).tolist()
@@ -85,6 +85,8 @@ def sample(dataset: Dataset, family: Family) -> Sample:
 def speeds(engines: Mapping[str, Engine], rows: Sample, slowest: str) -> dict[str, Speed]:
     """Every engine timed on the same rows, in turns, the best turn of each counting: whatever else
     the machine does then disturbs all of them alike."""
+    if not len(rows):
+        return {name: Speed(0.0, 0.0) for name in engines}
     probe = rows.thinned(64).items
     start = perf_counter()
     engines[slowest].raw(probe)
@@ -129,6 +131,10 @@ def summary(
 ) -> VariantResult:
     """All figures of a variant that gave `got` where the float gave `expected` (raw outputs)."""
     family, metric = task.family, task.primary
+    if not len(rows):  # nothing is known of it but its size
+        nothing = Score(0.0, 0.0, 0.0)
+        size = size_on_disk(folder)
+        return VariantResult(name, metric, nothing, 0.0, 0.0, 0.0, bytes=size, rows=0, flipped=())
     score, wanted = (_score(task, rows, raw, labels) for raw in (got, expected))
     sign = 1 if family.metrics.get(metric, True) else -1
     return VariantResult(

@@ -134,7 +134,9 @@ class Intake:
             mended = self._mending.fresh(example, key)
             if mended is None:
                 continue
-            gathered.add(*mended, split, origin)
+            target = mended[0].label
+            asked = target is None or self._task.family.asks(target)
+            gathered.add(*mended, split if asked else _NUMBER["train"], origin)
             if not self._task.family.many_targets and len(gathered.labels) > MAX_LABELS:
                 shown = [label[:40] for label in gathered.labels[-3:]]
                 raise InvalidData(

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from feilun.data.content import content_key, label_text, row_key, sound
-from feilun.data.roles import joined, known_names, resolve
-from feilun.data.sources import BadRow, LeftOut, Source, Table, open_tables
+from feilun.data.roles import joined, opened, resolve
+from feilun.data.sources import BadRow, LeftOut, Source, Table
 from feilun.data.sources.images import read_image
 from feilun.errors import InvalidData
 from feilun.numerals import Convention, convention, parse
@@ -263,16 +263,16 @@ def open_readings(
     """The tables of `source` with their roles: guessed by the task, overridden by `columns` and by
     the source's own. With `timed` each must have a column of times."""
     given = {**(columns or {}), **source.columns}
-    tables = open_tables(source, known_names(task, given))
-    with ExitStack() as opened:
+    tables = opened(source, task, given)
+    with ExitStack() as stack:
         for table in tables:
-            opened.callback(table.close)
+            stack.callback(table.close)
         readings = []
         for one in tables:
             table, own = joined(one, task, given)
             roles = resolve(table, task, own, need_label, timed)
             readings.append(Reading(table, roles, task, need_label, timed))
-        opened.pop_all()
+        stack.pop_all()
     return readings
 
 

@@ -6,14 +6,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import cast
 
+from feilun.data.sources import open_tables
 from feilun.data.sources._cells import place
-from feilun.data.sources.base import BadRow, Table
+from feilun.data.sources.base import BadRow, Held, Source, Table
+from feilun.data.sources.documents import as_document, is_documents
 from feilun.errors import InvalidData, UsageError
 from feilun.tasks._times import NAMES
 from feilun.tasks.base import TaskBase
 from feilun.types import ColumnSample, Roles, Row, Scalar
 
-__all__ = ["called", "has_time", "joined", "known_names", "resolve"]
+__all__ = ["called", "has_time", "joined", "known_names", "opened", "resolve"]
 
 _OTHERS = ("label", "id", "group", "subject", "time")
 
@@ -21,10 +23,25 @@ _OTHERS = ("label", "id", "group", "subject", "time")
 def known_names(task: TaskBase, columns: Mapping[str, str]) -> frozenset[str]:
     """Names that a header of this task's data often has, in lower case: by them a first line is
     told from a first row."""
-    names = {*_OTHERS, *task.label_aliases, *columns.values()}
+    names = {*_OTHERS, *task.label_aliases, *task.header_names, *columns.values()}
     for column in task.columns:
         names |= {column.name, *column.aliases}
     return frozenset(name.casefold() for name in names)
+
+
+def opened(source: Source, task: TaskBase, columns: Mapping[str, str]) -> list[Table]:
+    """The tables of `source`, not yet read; where the task reads documents a folder or file of
+    them is one table of sections, and so is a table that asks nothing."""
+    known, place = known_names(task, columns), source.location
+    if not task.documents or isinstance(place, Held) or "://" in str(place):
+        return open_tables(source, known)
+    if source.options.format is None and is_documents(place):
+        source = replace(source, options=replace(source.options, format="documents"))
+    named = {"label", *(column.name for column in task.columns)} & set(columns)
+    return [
+        as_document(table, place) if not named and task.is_document(table.samples()) else table
+        for table in open_tables(source, known)
+    ]
 
 
 def resolve(

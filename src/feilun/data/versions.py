@@ -113,7 +113,7 @@ def build(
         strata = _strata(task, gathered, contents)
         shares = _shares(settings, intake.own)
         decision = decide(gathered, contents, strata, shares, waits, near)
-        _check(gathered, contents, decision, _rejected(intake))
+        _check(task, gathered, contents, decision, _rejected(intake))
         labels = _labels(task, gathered, decision, known, mending.active)
         if len(labels) > MAX_LABELS:
             name, shown = intake.sources[-1].name, [label[:40] for label in labels[-3:]]
@@ -299,8 +299,12 @@ def _rejected(intake: Intake) -> int:
     return sum(one.get("formats.not_examples", 0) for one in left)
 
 
-def _check(gathered: Gathered, contents: Contents, decision: Decision, rejected: int) -> None:
+def _check(
+    task: TaskBase, gathered: Gathered, contents: Contents, decision: Decision, rejected: int
+) -> None:
     """Refuses what no model can learn from or be judged on."""
+    if task.family.unjudged:
+        return
     rows = int(decision.keep.sum())
     labels = np.unique(decision.label[decision.keep])
     if len(contents.first) == 1 and len(gathered.rows) > 1:

@@ -212,6 +212,20 @@ class Index:
             )
         return np.array(found, np.float32) / np.float32(highest or 1.0)
 
+    def coverage(self, query: Sequence[str], documents: Iterable[Sequence[str]]) -> np.ndarray:
+        """The share of a query's terms, weighed by how rare they are, that each of any documents
+        has, float32 (documents,); 0 for a query without terms."""
+        wanted = {
+            term: times * self._rarity_of(-int(np.subtract(*self._list(term))))
+            for term, times in Counter(query).items()
+        }
+        highest = sum(wanted.values()) or 1.0
+        found = [
+            sum(weight for term, weight in wanted.items() if term in having)
+            for having in map(frozenset, documents)
+        ]
+        return np.array(found, np.float32) / np.float32(highest)
+
     @property
     def _mean(self) -> float:
         return self._mean_length or 1.0

@@ -130,7 +130,8 @@ def _against_live(evaluation: Evaluation, live: Comparison, verdict: Verdict) ->
     within = figures["expected"] >= -evaluation.margin  # type: ignore[operator]
     if live.new_labels and within and verdict != "worse":
         named = {**figures, "labels": live.new_labels[:_NAMED]}
-        return [Reason(code, figures, "note"), Reason("gate.adds_labels", named, "for")]
+        adds = evaluation.sentence("gate.adds_labels")
+        return [Reason(code, figures, "note"), Reason(adds, named, "for")]
     if evaluation.unsure == "promote" and within and verdict != "worse":
         return [Reason(code, figures, "note"), Reason("gate.loss_allowed", figures, "for")]
     return [Reason(code, figures, "against"), Reason("gate.no_gain_expected", figures, "note")]

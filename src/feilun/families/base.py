@@ -215,6 +215,8 @@ class Family(ABC):
     input are judged as one question (`together`)."""
     points: ClassVar[bool] = False
     """Whether a target points into its input, so that nothing may move inside the input."""
+    unjudged: ClassVar[bool] = False
+    """Whether a version may go live, and rows be few, before any row can judge it."""
     streams: ClassVar[bool] = False
     """Whether answers are texts, which may come in pieces: then `text` and `cut` are there."""
     invariant: ClassVar[bool] = False
@@ -260,6 +262,11 @@ class Family(ABC):
         """The group of rows that `target` is counted with, and divided evenly with among train,
         validation and test. Default: the target itself."""
         return target
+
+    def asks(self, target: str) -> bool:
+        """Whether a row with this target is one that callers may send and that judges; any other
+        (a passage to answer from) always trains. Default: it is."""
+        return True
 
     def strata(self, targets: Mapping[str, int]) -> list[str]:
         """The group with which each of `targets` is divided, knowing how many rows each has.

@@ -9,6 +9,7 @@ import numpy as np
 
 from feilun.config import ProjectConfig
 from feilun.errors import InvalidData
+from feilun.families._abstaining import threshold
 from feilun.families.base import (
     Answers,
     Decoder,
@@ -28,8 +29,6 @@ _LONGEST = 100_000
 _SHOWN = 300
 _GOOD = 0.5
 """chrF from which an answer counts as the right one where the threshold is set."""
-_FEWEST = 10
-_STRANGE = 0.05
 _UNMEASURED = 0.25
 """How sure a model has to be where there are too few validation rows to measure it by."""
 
@@ -176,41 +175,15 @@ class Generation(Family):
     def calibrate(
         self, raw: np.ndarray, truth: np.ndarray, labels: tuple[str, ...], config: ProjectConfig
     ) -> tuple[dict[str, Any], list[str]]:
-        """``least``: how sure a model has to be to answer. ``[serving] abstain_below`` says it, or
-        ``abstain_for`` wants so many of the answers right. Without either it lies where right
-        answers less wrong ones are most, or lower where chance may explain the difference, and
-        above the least sure twentieth of the rows: what is stranger than these is no question of
-        this kind."""
+        """``least``: how sure a model has to be to answer; see `threshold`."""
         serving = config.serving
-        sure = np.array([np.nan if one.sure is None else one.sure for one in raw])
         if serving.abstain_below and serving.abstain_for is None:
             return {"least": serving.abstain_below}, []
+        sure = np.array([np.nan if one.sure is None else one.sure for one in raw])
         if not len(sure) or not np.isfinite(sure).all():
             return {}, []
-        if len(sure) < _FEWEST:
-            return {"least": _UNMEASURED}, []
-        right = np.array(
-            [chrf(true, one.text) >= _GOOD for true, one in zip(truth, raw, strict=True)]
-        )
-        order = np.argsort(-sure, kind="stable")
-        sure, right = sure[order], right[order]
-        hits = np.cumsum(right)
-        asked = np.arange(1, len(right) + 1)
-        # One threshold cannot part rows that are equally sure.
-        ends = np.flatnonzero(np.append(sure[1:] < sure[:-1], True))
-        if serving.abstain_for is not None:
-            enough = ends[hits[ends] >= serving.abstain_for * asked[ends]]
-            place = int(enough[-1]) if len(enough) else int(ends[0])
-        else:
-            gain = 2 * hits[ends] - asked[ends]
-            most = int(np.argmax(gain))
-            # Each row between adds or takes 1, by chance as often the one as the other.
-            further = np.sqrt(asked[ends[most:]] - asked[ends[most]])
-            near = np.flatnonzero(gain[most:] > gain[most] - further)
-            place = int(ends[most + (int(near[-1]) if len(near) else 0)])
-            strange = float(np.quantile(sure, _STRANGE))
-            return {"least": round(max(float(sure[place]), strange), 6)}, []
-        return {"least": round(float(sure[place]), 6)}, []
+        right = [chrf(true, one.text) >= _GOOD for true, one in zip(truth, raw, strict=True)]
+        return {"least": threshold(sure, np.array(right), serving, _UNMEASURED)}, []
 
     def measured(
         self, truth: np.ndarray, raw: np.ndarray, labels: tuple[str, ...], point: Mapping[str, Any]

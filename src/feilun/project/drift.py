@@ -22,6 +22,7 @@ from feilun.store.catalog import Catalog
 from feilun.store.dataset import Dataset, is_media
 from feilun.store.records import ModelVersion, Prediction
 from feilun.table import Result, Table, to_jsonable
+from feilun.tasks import base as tasks
 from feilun.types import Item
 
 __all__ = ["DriftView", "due", "known_rows", "look", "noted", "sentence"]
@@ -187,7 +188,9 @@ def known_rows(dataset: Dataset) -> Sequence[Item]:
     step = max(1, -(-dataset.size("train") // (MOST if media else _KNOWN)))
     if media:
         return dataset.items("train")[::step]
-    return [one.item for one in islice(dataset.examples("train"), 0, None, step)]
+    asks = tasks.of(dataset.schema).family.asks
+    asked = (one.item for one in dataset.examples("train") if not one.label or asks(one.label))
+    return list(islice(asked, 0, None, step))
 
 
 def _media(dataset: Dataset) -> bool:

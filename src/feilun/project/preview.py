@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from feilun.data.clean.mending import Mending
-from feilun.data.roles import known_names, resolve
-from feilun.data.sources import open_tables
+from feilun.data.roles import opened, resolve
 from feilun.data.sources.base import AS_FOUND, Held, ReadOptions, Source
 from feilun.data.versions import build
 from feilun.errors import FeilunError, InvalidData, UsageError
@@ -96,7 +95,7 @@ def _columns(
 ) -> tuple[list[ColumnShown], FeilunError | None]:
     """The columns of the first table of `source` with the roles they play."""
     try:
-        tables = open_tables(source, known_names(scope.task, given))
+        tables = opened(source, scope.task, given)
     except FeilunError as error:
         return [], error
     roles, problem = None, None

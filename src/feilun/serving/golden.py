@@ -93,8 +93,13 @@ def golden_items(dataset: Dataset, n: int = 200, seed: int = 0) -> list[Item]:
     """
     task = tasks.of(dataset.schema)
     rows = _Rows(n, seed)
-    rows.read(example for example in dataset.examples() if example.split != "test")
-    items = rows.chosen()
+    asks = task.family.asks
+    rows.read(
+        example
+        for example in dataset.examples()
+        if example.split != "test" and (example.label is None or asks(example.label))
+    )
+    items = rows.chosen() or task.example_items()
     if items:
         items = _extremes(task, items[0]) + items
     answerable = [item for item in items if _answerable(task, item)]

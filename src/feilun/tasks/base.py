@@ -182,7 +182,12 @@ class TaskBase(ABC):
     later ones repeat the earlier."""
     nested: ClassVar[bool] = False
     """Whether a cell of an input may be a list or a mapping, which `check` understands."""
+    documents: ClassVar[bool] = False
+    """Whether folders and files of running text are documents to answer from, and tables that ask
+    nothing too (`is_document`)."""
     label_aliases: ClassVar[tuple[str, ...]] = ()
+    header_names: ClassVar[tuple[str, ...]] = ()
+    """What else columns of its files are called, by which a header is told from a row."""
     recurring: ClassVar[bool] = False
     """Whether the same input comes back and is then to be answered otherwise, like a customer who
     has bought what was recommended. Its rows are divided one by one; else all rows of an input
@@ -259,6 +264,11 @@ class TaskBase(ABC):
         tag, and what an empty cell of each says. The family gets them as a mapping of their names
         to their cells. Default: none."""
         return {}
+
+    def is_document(self, columns: Sequence[ColumnSample]) -> bool:
+        """Whether a table with these columns is a document, each row a section of it, where the
+        task reads `documents`. Default: no table is."""
+        return False
 
     def reader(self, samples: Sequence[ColumnSample]) -> RowReader | None:
         """For files with the columns `samples` in which a row may stand for several, or says more

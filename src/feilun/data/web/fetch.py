@@ -115,8 +115,9 @@ class _Reader:
 
     def page(self, asked: str) -> dict[str, str]:
         """One page as a row. Every address on the way is looked at as the first one was."""
+        from feilun.data.sources._decode import decode
         from feilun.data.web.http import sound_url
-        from feilun.data.web.words import decode, words
+        from feilun.data.web.words import words
 
         url = sound_url(asked)
         for _ in range(_HOPS + 1):

@@ -1,4 +1,4 @@
-"""The words of a page: its encoding, its title, and the text that it is about.
+"""The words of a page: its title, and the text that it is about.
 
 What only leads elsewhere (navigation, menus, forms) is left out. The main part is the page's own
 ``article`` or ``main`` where it names one; else the element under which most of the running text
@@ -7,24 +7,13 @@ stands, links counting for nothing.
 
 from __future__ import annotations
 
-import codecs
-import re
 from typing import TYPE_CHECKING
-
-from feilun.data.sources._encodings import encoding_in, whole_lines
 
 if TYPE_CHECKING:
     from selectolax.lexbor import LexborNode
 
-__all__ = ["decode", "words"]
+__all__ = ["words"]
 
-_META = re.compile(rb"""<meta[^>]{0,300}?charset\s{0,9}=\s{0,9}["']?\s{0,9}([\w.:-]{2,40})""", re.I)
-_WIDER = {"gb2312": "gb18030", "gbk": "gb18030", "iso8859-1": "cp1252", "ascii": "cp1252"}
-_BOMS = (
-    (codecs.BOM_UTF8, "utf-8-sig"),
-    (codecs.BOM_UTF16_LE, "utf-16"),
-    (codecs.BOM_UTF16_BE, "utf-16"),
-)
 _ASIDE = (
     "script, style, noscript, template, svg, iframe, form, nav, aside, footer, button, select, "
     "textarea, dialog, canvas, object, [hidden], [aria-hidden=true], [role=navigation], "
@@ -38,29 +27,6 @@ _BLOCKS = frozenset(
 _CLIMB = 40
 _ENOUGH = 200
 _LINKS = 0.5
-
-
-def decode(body: bytes, said: str = "") -> str:
-    """The body as text. Its own mark, what the server said and what the page says of itself are
-    tried in this order; what does not fit is passed over, because servers often guess."""
-    for mark, name in _BOMS:
-        if body.startswith(mark):
-            return body.decode(name, "replace")
-    found = _META.search(body[:8192])
-    for name in (said, found[1].decode("ascii") if found else "", "utf-8"):
-        text = _strictly(body, name)
-        if text is not None:
-            return text
-    spelt = encoding_in(whole_lines(body[:200_000]))
-    return body.decode(spelt.encoding if spelt else "utf-8", "replace")
-
-
-def _strictly(body: bytes, name: str) -> str | None:
-    try:
-        known = codecs.lookup(name).name if name else ""
-        return body.decode(_WIDER.get(known, known)) if known else None
-    except (LookupError, UnicodeError, ValueError):
-        return None
 
 
 def words(page: str) -> tuple[str, str]:

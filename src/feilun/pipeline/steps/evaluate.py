@@ -38,6 +38,7 @@ from feilun.pipeline.steps._history import (
 from feilun.pipeline.steps._judged import judged_rows, newest
 from feilun.pipeline.steps._renamed import renamed, since
 from feilun.pipeline.steps._robust import robustness
+from feilun.pipeline.steps._unjudged import unjudged
 from feilun.pipeline.steps._used import explained, money
 from feilun.store.dataset import Dataset
 from feilun.store.records import DataVersion, ModelVersion
@@ -73,6 +74,8 @@ def evaluate(
     family = context.task.family
     items, row_ids = dataset.items("test"), dataset.row_ids("test")
     truth = _truth(context, dataset, "test")
+    if family.unjudged and not family.known(truth).any():
+        return unjudged(context, model, data)
     total = len(others) + 1
     # One engine for all that the candidate is asked: opening one compiles it.
     with closing(open_engine(context.folder(model))) as engine:
