@@ -98,6 +98,9 @@ def test_the_threshold_is_priced_on_the_same_rows() -> None:
     assert choice.costs.saved.value == pytest.approx(-200)
     assert choice.costs.saved.high < 0, "a bad threshold is said to be one"
     assert choice.costs.plain.low < choice.costs.plain.value < choice.costs.plain.high
+    by_threshold = {one.threshold: one.per_1000.value for one in choice.costs.curve}
+    assert by_threshold[0.02] == choice.costs.per_1000.value
+    assert by_threshold[0.5] == pytest.approx(choice.costs.plain.value)
 
 
 def test_the_interval_of_the_cost_holds_what_it_promises() -> None:

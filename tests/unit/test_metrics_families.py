@@ -9,6 +9,7 @@ import pytest
 from benchmarks.evidence.families import FAMILIES, passed
 from sklearn import metrics as theirs
 
+from feilun.families.classes.binary import classified
 from feilun.families.classes.classification import Classified
 from feilun.metrics.comparison import gains, judge, scores, values
 from feilun.metrics.intervals import resampled
@@ -51,11 +52,18 @@ def _classes(rows: list[int], seed: int = 0) -> Classified:
     return Classified(truth[rows], p[rows])
 
 
+def _two_classes(rows: list[int], seed: int = 0) -> Classified:
+    truth = np.random.default_rng(9).integers(0, 2, ROWS)
+    p = np.random.default_rng(seed).dirichlet((1, 1), ROWS).round(2)  # some are equal
+    return classified(truth[rows], p[rows])
+
+
 MAKERS: dict[str, Callable[..., Measured]] = {
     "numbers": _numbers,
     "spans": _spans,
     "ranking": _ranking,
     "classes": _classes,
+    "two classes": _two_classes,
 }
 # Bins of calibration stay where they were, and areas are resampled by influence.
 APPROXIMATE = {"calibration_error", "roc_auc"}
@@ -101,6 +109,21 @@ def test_a_version_gains_nothing_over_itself(make: Callable[..., Measured]) -> N
 def test_versions_of_different_rows_are_not_compared(make: Callable[..., Measured]) -> None:
     with pytest.raises(ValueError, match="different numbers of rows"):
         gains(make(list(range(ROWS))), make(list(range(ROWS - 1))), resamples=10)
+
+
+def test_what_ranks_two_labels_equals_scikit_learn_and_scipy() -> None:
+    from scipy.stats import ks_2samp
+
+    measured = _two_classes(list(range(ROWS)))
+    found = values(measured)
+    truth, p = measured.truth == 1, measured.probabilities[:, 1]
+    assert found["average_precision"] == pytest.approx(theirs.average_precision_score(truth, p))
+    assert found["ks"] == pytest.approx(ks_2samp(p[truth], p[~truth]).statistic)
+    one_sided = classified(np.ones(ROWS, int), measured.probabilities)
+    assert values(one_sided)["average_precision"] is None
+    assert values(one_sided)["ks"] is None
+    three = classified(np.arange(6) % 3, np.full((6, 3), 1 / 3))
+    assert "ks" not in values(three)
 
 
 def test_numbers_equal_scikit_learn() -> None:

@@ -17,12 +17,16 @@ import numpy as np
 
 from feilun.engines.base import Engine
 from feilun.families.base import Contrast
+from feilun.messages import LANGUAGES, Language, t
 from feilun.tasks import base as tasks
 from feilun.tasks._ngrams import NGrams, origins
 from feilun.tasks._pieces import MOST, Pieces, word_pieces
 from feilun.types import Item, Output, Scalar
 
 __all__ = ["Explanation", "explain", "explain_later"]
+
+_REASONS = 4  # columns that are named as reasons
+_LETTERS = 60  # of a value in a reason
 
 Ask = Callable[[Sequence[Item]], Awaitable[tuple[list[Output], float]]]
 """Answers with all their scores, and the engine's seconds."""
@@ -32,7 +36,8 @@ Ask = Callable[[Sequence[Item]], Awaitable[tuple[list[Output], float]]]
 class Explanation:
     """What spoke for `label` and against `other`: above 0 for it. `spans` are places in `text`, or
     `grid` the (rows, columns) of a picture's squares, row by row, or `cells` the
-    columns of a row with their values; one of `weights` for each."""
+    columns of a row with their values; one of `weights` for each. Of a scorecard `points` are those
+    that each of the cells has, and the most that its column gives."""
 
     label: str
     other: str
@@ -42,6 +47,31 @@ class Explanation:
     grid: tuple[int, int] | None = None
     text: str = ""
     cells: tuple[tuple[str, Scalar], ...] = ()
+    points: tuple[tuple[int, int], ...] = ()
+
+    def reasons(self, lang: Language) -> list[str]:
+        """The columns that spoke most for the answer, in words (reason codes). Of a scorecard those
+        whose points stay furthest below what their column gives at most: why not more."""
+        if self.points:
+            lost = [most - given for given, most in self.points]
+            order = sorted(range(len(lost)), key=lambda place: -lost[place])
+            return [
+                t(
+                    "engines.reason_points",
+                    lang,
+                    what=_named(*self.cells[place], lang),
+                    points=self.points[place][0],
+                    most=self.points[place][1],
+                )
+                for place in order[:_REASONS]
+                if lost[place] > 0
+            ]
+        order = sorted(range(len(self.cells)), key=lambda place: -self.weights[place])
+        return [
+            t("engines.reason_for", lang, what=_named(*self.cells[place], lang), label=self.label)
+            for place in order[:_REASONS]
+            if self.weights[place] > 0
+        ]
 
     def to_output(self) -> dict[str, Any]:
         """As it travels: ``parts`` of a text with their places or of a row with their columns, or a
@@ -59,12 +89,28 @@ class Explanation:
                 {"column": name, "value": _legible(value), "weight": weight}
                 for (name, value), weight in zip(self.cells, rounded, strict=True)
             ]
-            return {**head, "parts": named}
+            for part, (given, most) in zip(named, self.points, strict=False):
+                part |= {"points": given, "most": most}
+            said: dict[str, Any] = {**head, "parts": named}
+            if self.label:
+                said["reasons"] = {lang: self.reasons(lang) for lang in LANGUAGES}
+            return said
         parts = [
             {"text": self.text[start:end], "start": start, "end": end, "weight": weight}
             for (start, end), weight in zip(self.spans, rounded, strict=True)
         ]
         return {**head, "parts": parts}
+
+
+def _named(column: str, value: Scalar, lang: Language) -> str:
+    if value is None:
+        return t("engines.cell_missing", lang, column=column)
+    said = _legible(value)
+    if isinstance(said, float):
+        said = f"{said:g}" if abs(said) < 1e6 else f"{said:,.0f}"
+    text = str(said)
+    short = text if len(text) <= _LETTERS else text[: _LETTERS - 1] + "…"
+    return t("engines.cell_is", lang, column=column, value=short)
 
 
 def _legible(value: Scalar) -> Scalar:
@@ -174,9 +220,14 @@ def _by_column(
     weights = np.bincount(owners[found[0]], weights=found[1], minlength=len(names))
     row = item if isinstance(item, Mapping) else {names[0]: item}
     told = [n for n, name in enumerate(names) if row.get(name) is not None or weights[n]]
+    given: Mapping[str, tuple[int, int]] = {}
+    if hasattr(engine, "points"):
+        given = engine.points(item)
+        told = [n for n, name in enumerate(names) if name in given]
     cells = tuple((names[n], row.get(names[n])) for n in told)
     ends = contrast.answer, contrast.other
-    return Explanation(*ends, "exact", tuple(weights[told].tolist()), cells=cells)
+    points = tuple(given[names[n]] for n in told) if given else ()
+    return Explanation(*ends, "exact", tuple(weights[told].tolist()), cells=cells, points=points)
 
 
 def _on_letters(

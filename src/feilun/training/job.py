@@ -173,7 +173,7 @@ class Method(Protocol):
 
     Optional: ``needs_folder = False`` for one whose base may begin from nothing, and ``fallback``,
     the method that auto tries where this one does not fit. A method that is another's fallback is
-    not tried by auto otherwise.
+    not tried by auto otherwise, and one that is ``on_request`` never.
     """
 
     rung: int

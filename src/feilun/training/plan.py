@@ -119,7 +119,9 @@ class _Planner:
             self._notes.append(unread)  # what holds texts or pictures leads one to expect them
         fallbacks = {getattr(method(name), "fallback", None) for name in able}
         for name in able:
-            if name in fallbacks or not self._worth(name):
+            if name in fallbacks or getattr(method(name), "on_request", False):
+                continue
+            if not self._worth(name):
                 continue
             other = getattr(method(name), "fallback", None)
             if self._task.family.keeps_base and other in able:

@@ -21,6 +21,7 @@ from feilun.families.base import (
     Family,
 )
 from feilun.families.classes import gate, report, use
+from feilun.families.classes.binary import Binary, classified
 from feilun.families.classes.classification import Classified, class_scores
 from feilun.families.classes.details import Details
 from feilun.families.classes.labels import label_of, order_labels
@@ -73,7 +74,7 @@ class Classes(Family):
     an answer is ``{"label": str, "score": float}``."""
 
     name = "classes"
-    metrics: ClassVar = Classified.higher_is_better
+    metrics: ClassVar = Binary.higher_is_better
     primary = "accuracy"
     many_targets = False
     invariant = True
@@ -230,8 +231,8 @@ class Classes(Family):
         return Contrast(label, against, log_odds, direction)
 
     def output_schema(self) -> dict[str, Any]:
-        """A label and its probability; on request those of all labels, and an explanation; and
-        whether the answer is too unsure to be acted upon."""
+        """A label and its probability; on request those of all labels, and an explanation; whether
+        the answer is too unsure to be acted upon; and of a scorecard its points."""
         probability = {"type": "number", "minimum": 0, "maximum": 1}
         return {
             "type": "object",
@@ -240,6 +241,7 @@ class Classes(Family):
                 "score": probability,
                 "scores": {"type": "object", "additionalProperties": probability},
                 "abstained": {"const": True},
+                "points": {"type": "integer"},
                 "explanation": _EXPLANATION,
             },
             "required": ["label", "score"],
@@ -256,7 +258,7 @@ class Classes(Family):
         self, truth: np.ndarray, raw: np.ndarray, labels: tuple[str, ...], point: Mapping[str, Any]
     ) -> Classified:
         """See `Classified`."""
-        return Classified(truth, softmax(raw, point_of(point).temperature))
+        return classified(truth, softmax(raw, point_of(point).temperature))
 
     def each_label(self, measured: Measured, labels: tuple[str, ...]) -> list[dict[str, Any]]:
         """With precision, recall and F1."""

@@ -24,6 +24,7 @@ __all__ = ["MOST_ROWS", "Choice", "Condition", "Costs", "Covered", "Status", "ju
 
 MOST_ROWS = 20_000
 """Beyond this many more rows no number is named."""
+_THRESHOLDS = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 _SHARES = (1.0, 0.98, 0.95, 0.9, 0.85, 0.8, 0.7, 0.6, 0.5)
 
 Status = Literal["met", "not_met", "cannot_tell"]
@@ -45,10 +46,20 @@ class Condition:
 
 
 @dataclass(frozen=True, slots=True)
+class Priced:
+    """What 1,000 answers would cost if the label were answered from a probability of `threshold`
+    on."""
+
+    threshold: float
+    per_1000: Score
+
+
+@dataclass(frozen=True, slots=True)
 class Costs:
     """Errors about `label` priced: what 1,000 answers cost with the threshold and, `plain`, with
     the most probable label, unsure ones included; `saved` is the difference on the same rows.
-    Beside them the shares of missed rows and of false alarms."""
+    Beside them the shares of missed rows and of false alarms, and the cost by threshold on the
+    test rows: it chose nothing, and shows how much hangs on the choice."""
 
     label: str
     threshold: float
@@ -59,6 +70,7 @@ class Costs:
     false_alarms: Score
     plain_missed: Score
     plain_false_alarms: Score
+    curve: tuple[Priced, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,6 +267,18 @@ def _costs(
         false_alarms=shares[0][1],
         plain_missed=shares[1][0],
         plain_false_alarms=shares[1][1],
+        curve=tuple(
+            Priced(
+                threshold,
+                _price(
+                    has & (probabilities[:, place] < threshold),
+                    ~has & (probabilities[:, place] >= threshold),
+                    costs,
+                    confidence,
+                ),
+            )
+            for threshold in _THRESHOLDS
+        ),
     )
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from feilun.config import EvaluationConfig
 from feilun.errors import InvalidSettings
 from feilun.families.base import Answers, Error, Sheet
+from feilun.families.classes.binary import classified
 from feilun.families.classes.calibration import BINS, Bin, calibration_score, reliability
 from feilun.families.classes.choice import judge
 from feilun.families.classes.classification import Classified, class_scores
@@ -67,10 +68,10 @@ class ClassSheet(Sheet):
         self.truth = truth
         self._candidate, self._references, self._labels = candidate, references, labels
         self.stated = align(candidate, self.space)
-        self.measured: Classified = Classified(truth, self.stated)
+        self.measured: Classified = classified(truth, self.stated)
         self._old = {role: align(other, self.space) for role, other in references.items()}
         self.others: Mapping[str, Classified] = {
-            role: Classified(truth, stated) for role, stated in self._old.items()
+            role: classified(truth, stated) for role, stated in self._old.items()
         }
 
     def comparable(self, role: str) -> tuple[tuple[str, ...], np.ndarray]:

@@ -83,6 +83,8 @@ def _costs(costs: Costs) -> Row:
             "chosen": chosen,
         }
 
+    most = max([one.per_1000.high for one in costs.curve] or [1.0])
+    nearest = min(costs.curve, key=lambda one: abs(one.threshold - costs.threshold), default=None)
     named = say("verdict.line_threshold", threshold=float(costs.threshold))
     plain = say("verdict.line_plain")
     return {
@@ -90,6 +92,16 @@ def _costs(costs: Costs) -> Row:
         "rows": [
             row(named, costs.missed, costs.false_alarms, costs.per_1000, True),
             row(plain, costs.plain_missed, costs.plain_false_alarms, costs.plain, False),
+        ],
+        "curve": [
+            {
+                "name": say("verdict.line_from", threshold=f"{one.threshold:g}"),
+                "bar": bar(_triple(one.per_1000), 0.0, most),
+                "cost": amount(one.per_1000.value),
+                "range": f"{amount(one.per_1000.low)} – {amount(one.per_1000.high)}",
+                "chosen": one is nearest,
+            }
+            for one in costs.curve
         ],
         "saved": say(
             "verdict.report_saved",
