@@ -23,10 +23,12 @@ _TEST = SPLITS.index("test")
 @dataclass(frozen=True, slots=True)
 class Division:
     """Of some contents: `split` (int8), and `out` (bool) for those that are left out because a
-    near-duplicate of theirs stands in a split that they must not share or cannot join."""
+    near-duplicate of theirs stands in a split that they must not share or cannot join, and
+    `doubled` (bool) for those that are left out because a near-duplicate is kept already."""
 
     split: np.ndarray
     out: np.ndarray
+    doubled: np.ndarray
 
 
 def divide(
@@ -36,10 +38,12 @@ def divide(
     strata: np.ndarray,
     near: np.ndarray | None,
     shares: Shares,
+    lean: bool = False,
 ) -> Division:
     """The splits of the contents `alive`. `strata` tells of every label the stratum that is divided
     evenly, `near` tells of every content which one leads its near-
-    duplicates, None when nobody asked. Contents of the previous version stay where they are."""
+    duplicates, None when nobody asked. Contents of the previous version stay where they are. Where
+    the task is `lean` one of several near-duplicates is kept."""
     own, old = contents.split[alive], contents.old[alive]
     if gathered.rows.timed:
         times = np.frombuffer(gathered.rows.times)[contents.first[alive]]
@@ -50,9 +54,13 @@ def divide(
     else:
         split = _in_groups(gathered, contents, alive, strata, near, shares)
     split[old] = own[old]
+    nothing = np.zeros(len(alive), bool)
     if near is None:
-        return Division(split, np.zeros(len(alive), bool))
-    return Division(split, _strays(near[alive], split, own, old))
+        return Division(split, nothing, nothing)
+    out = _strays(near[alive], split, own, old)
+    return Division(
+        split, out, _doubled(near[alive], near[alive] == alive, old, out) if lean else nothing
+    )
 
 
 def _in_groups(
@@ -114,3 +122,14 @@ def _strays(near: np.ndarray, split: np.ndarray, own: np.ndarray, old: np.ndarra
     stands = np.where(frozen == AUTO, np.where(before == AUTO, after, before), frozen)[of_content]
     out: np.ndarray = ~old & ~sent & ((frozen[of_content] != AUTO) | (split != stands))
     return out
+
+
+def _doubled(near: np.ndarray, leads: np.ndarray, old: np.ndarray, out: np.ndarray) -> np.ndarray:
+    """New contents of which a near-duplicate is kept: an old one, or the first; bool (n,)."""
+    kept = np.flatnonzero(~out)
+    order = kept[np.lexsort((kept, ~leads[kept], ~old[kept], near[kept]))]
+    first = np.diff(near[order], prepend=-1) != 0
+    doubled = np.zeros(len(near), bool)
+    doubled[order[~first]] = True
+    found: np.ndarray = doubled & ~old
+    return found

@@ -65,9 +65,10 @@ class Reading:
                 item = take(values)
                 raw = None if roles.label is None else _rewritten(values.get(roles.label), how)
                 found = [(item, raw)] if several is None else several(item, raw, values)
-                if not found:
+                if not found or isinstance(found, str):
+                    why = found if isinstance(found, str) else "data.says_nothing"
                     left = self.table.details.setdefault("left_out", {})
-                    left["data.says_nothing"] = left.get("data.says_nothing", 0) + 1
+                    left[why] = left.get(why, 0) + 1
                     continue
                 read = []
                 for item, raw in found:

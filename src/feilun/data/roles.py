@@ -10,6 +10,7 @@ from feilun.data.sources import open_tables
 from feilun.data.sources._cells import place
 from feilun.data.sources.base import BadRow, Held, Source, Table
 from feilun.data.sources.documents import as_document, is_documents
+from feilun.data.sources.plain import prose
 from feilun.errors import InvalidData, UsageError
 from feilun.tasks._times import NAMES
 from feilun.tasks.base import TaskBase
@@ -30,9 +31,12 @@ def known_names(task: TaskBase, columns: Mapping[str, str]) -> frozenset[str]:
 
 
 def opened(source: Source, task: TaskBase, columns: Mapping[str, str]) -> list[Table]:
-    """The tables of `source`, not yet read; where the task reads documents a folder or file of
-    them is one table of sections, and so is a table that asks nothing."""
+    """The tables of `source`, not yet read. Where the task reads prose, a text file or a folder of
+    them is one; where it reads documents a folder or file of them is one table of sections, and so
+    is a table that asks nothing."""
     known, place = known_names(task, columns), source.location
+    if task.prose:
+        return open_tables(prose(source), known)
     if not task.documents or isinstance(place, Held) or "://" in str(place):
         return open_tables(source, known)
     if source.options.format is None and is_documents(place):
@@ -157,6 +161,8 @@ def _resolve(
     if len(found) < max(1, len(inputs)):
         missing = [name for name in inputs if name not in found] or [", ".join(known[:20])]
         raise InvalidData("data.no_input", file=table.name, role=missing[0], options=table.columns)
+    if need_label and roles.label is None and task.self_supervised:
+        roles = replace(roles, label=next(iter(found.values())))
     if need_label and roles.label is None:
         raise InvalidData("data.no_label", file=table.name, options=table.columns)
     if need_time and roles.time is None:

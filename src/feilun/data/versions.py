@@ -112,7 +112,7 @@ def build(
         near = near if settings.near_duplicates else None
         strata = _strata(task, gathered, contents)
         shares = _shares(settings, intake.own)
-        decision = decide(gathered, contents, strata, shares, waits, near)
+        decision = decide(gathered, contents, strata, shares, waits, near, task.lean)
         _check(task, gathered, contents, decision, _rejected(intake))
         labels = _labels(task, gathered, decision, known, mending.active)
         if len(labels) > MAX_LABELS:
@@ -309,16 +309,23 @@ def _check(
     labels = np.unique(decision.label[decision.keep])
     if len(contents.first) == 1 and len(gathered.rows) > 1:
         raise InvalidData("data.all_duplicates", rows=len(gathered.rows))
-    if len(labels) == 1:
+    if len(labels) == 1 and not _teachable(task, gathered, decision.label[decision.keep]):
         label = gathered.labels[int(labels[0])]
         if rejected:
             raise InvalidData("formats.one_class", label=label, rows=rows, rejected=rejected)
         raise InvalidData("data.one_class", label=label, rows=rows)
     if rows < MIN_ROWS:
         raise InvalidData("data.too_few_rows", rows=rows, minimum=MIN_ROWS)
-    train = np.unique(decision.label[decision.keep & (decision.split == 0)])
-    if len(train) < 2:
-        raise InvalidData("data.no_training_rows", labels=len(train))
+    train = decision.label[decision.keep & (decision.split == 0)]
+    if not _teachable(task, gathered, train):
+        raise InvalidData("data.no_training_rows", labels=len(np.unique(train)))
+
+
+def _teachable(task: TaskBase, gathered: Gathered, codes: np.ndarray) -> bool:
+    """Whether anything can be learnt from rows with these targets."""
+    found, counts = np.unique(codes, return_counts=True)
+    some = zip(found.tolist(), counts.tolist(), strict=True)
+    return task.family.teachable(gathered.labels[c] for c, n in some for _ in range(min(n, 2)))
 
 
 def _warnings(
@@ -345,6 +352,8 @@ def _warnings(
         found.append(Notice("data.many_bad", {"bad": bad.count, "read": intake.read}))
     if decision.near_test:
         found.append(Notice("splits.near_test", {"rows": decision.near_test}))
+    if decision.near_out:
+        found.append(Notice("splits.near_out", {"rows": decision.near_out}))
     undecided = int((contents.label == UNDECIDED).sum())
     if undecided:
         found.append(Notice("data.undecided", {"rows": undecided}))

@@ -20,7 +20,7 @@ __all__ = [
     "signed",
 ]
 
-_UNBOUNDED = frozenset({"log_loss", "r2", "rmse", "mae", "mase", "wql"})
+_UNBOUNDED = frozenset({"log_loss", "r2", "rmse", "mae", "mase", "wql", "bits_per_byte"})
 
 
 def is_share(metric: str) -> bool:

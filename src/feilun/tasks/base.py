@@ -47,9 +47,10 @@ __all__ = [
 
 Arrays = dict[str, np.ndarray]
 
-RowReader = Callable[[Item, Any, Mapping[str, Any]], Sequence[tuple[Item, Any]]]
+RowReader = Callable[[Item, Any, Mapping[str, Any]], Sequence[tuple[Item, Any]] | str]
 """The rows that one row of a file is, each an item and what a label cell would say: from the cell
-of the input, that of the label, and all cells by their columns."""
+of the input, that of the label, and all cells by their columns. A row that is left out is the key
+of the sentence that says why, with ``rows`` of ``file``."""
 
 
 class TaskSettings(BaseModel):
@@ -185,6 +186,12 @@ class TaskBase(ABC):
     documents: ClassVar[bool] = False
     """Whether folders and files of running text are documents to answer from, and tables that ask
     nothing too (`is_document`)."""
+    prose: ClassVar[bool] = False
+    """Whether text files are read as documents (`feilun.data.sources.plain`), not as tables."""
+    self_supervised: ClassVar[bool] = False
+    """Whether an input is its own target where no column says another; `reader` makes it so."""
+    lean: ClassVar[bool] = False
+    """Whether of near-duplicates the first alone is kept: what is read twice is learnt by heart."""
     label_aliases: ClassVar[tuple[str, ...]] = ()
     header_names: ClassVar[tuple[str, ...]] = ()
     """What else columns of its files are called, by which a header is told from a row."""

@@ -1,0 +1,95 @@
+"""A corpus becomes a language model behind the API: from text files to a version that continues
+texts, streams, is corrected and updated. Everything is real."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from feilun.project import Project, Workspace
+from feilun.store.dataset import Dataset
+from feilun.training.corpus import documents
+from helpers.serving import Answering, serving
+
+WORDS = ("the", "tea", "grows", "slowly", "under", "a", "bright", "river", "and", "keeps", "stones")
+
+
+def write_corpus(folder: Path, rows: int = 300) -> Path:
+    """A text file of each language, a line a document."""
+    lots = np.random.default_rng(0)
+    folder.mkdir(parents=True, exist_ok=True)
+    english = [f"{' '.join(lots.choice(WORDS, 12).tolist())} {n}." for n in range(rows)]
+    chinese = [
+        f"第{n}壶{''.join(lots.choice(['绿茶', '红茶', '白茶'], 2).tolist())}产于"
+        f"{lots.choice(['山区', '河边', '平原'])}，冲泡{n}分钟后味道很好。"
+        for n in range(rows)
+    ]
+    (folder / "en.txt").write_text("\n".join(english), "utf-8")
+    (folder / "zh.txt").write_text("\n".join(chinese), "utf-8")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    with Workspace(tmp_path_factory.mktemp("workspace")) as workspace:
+        project = workspace.init("corpus", task="language-model")
+        settings = project.file.read_text("utf-8")
+        project.file.write_text(f"{settings}\n[update]\nmin_corrections = 1\n", "utf-8")
+        project.add(write_corpus(tmp_path_factory.mktemp("data") / "texts"))
+        (rung,) = project.run(method="ngrams").rungs
+        assert (rung.version, rung.method, rung.promoted) == ("corpus@1", "ngrams", True)
+        yield project
+
+
+@pytest.fixture(scope="module")
+def server(corpus: Project) -> Iterator[Answering]:
+    with serving(corpus.workspace.store) as running:
+        yield running
+
+
+def _events(text: str) -> list[dict[str, object]]:
+    lines = [line.removeprefix("data: ") for line in text.splitlines() if line]
+    assert lines[-1] == "[DONE]"
+    return [json.loads(line) for line in lines[:-1]]
+
+
+def test_it_is_judged_in_bits_per_byte_on_documents_that_it_did_not_read(corpus: Project) -> None:
+    record = corpus.workspace.store.catalog.model_version("corpus@1")
+    score = record.metrics["test"]["bits_per_byte"]
+    assert record.metrics["primary"] == "bits_per_byte"
+    assert 0.2 < score["low"] < score["value"] < score["high"] < 3
+
+
+def test_a_text_is_continued_at_once_and_as_a_stream(server: Answering) -> None:
+    asked = {"model": "corpus", "inputs": ["第7壶绿茶"]}
+    whole = server.http.post("/v1/predict", json=asked).json()
+    (output,) = whole["outputs"]
+    assert len(output["generated_text"]) > 5
+    assert output["bits_per_byte"] > 0
+    again = server.http.post("/v1/predict", json=asked).json()
+    assert again["outputs"] == whole["outputs"]  # drawn with a seed that is fixed
+    asked = {"model": "corpus", "inputs": "第7壶绿茶", "stream": True}
+    *pieces, last = _events(server.http.post("/v1/predict", json=asked).text)
+    assert "".join(str(one["delta"]) for one in pieces) == output["generated_text"]
+    assert last["outputs"] == whole["outputs"]
+
+
+def test_a_correction_says_how_a_text_goes_on(corpus: Project, server: Answering) -> None:
+    asked = {"model": "corpus", "inputs": ["The shop is closed"]}
+    said = server.http.post("/v1/predict", json=asked).json()
+    body = {"prediction_id": said["id"], "label": "on Sundays and in August."}
+    answer = server.http.post("/v1/feedback", json=body)
+    assert answer.status_code == 200, answer.text
+    turned = corpus.update()
+    data = corpus.workspace.store.catalog.latest_data("corpus")
+    assert data is not None
+    assert data.info["feedback"]
+    assert turned.rungs[0].version == "corpus@2"
+    learnt = list(documents(Dataset(corpus.workspace.store.artifacts.path(data.artifact)), "train"))
+    assert "The shop is closed on Sundays and in August." in learnt
+    output = corpus.model("corpus@2").predict("The shop is closed").outputs[0]
+    assert output["bits_per_byte"] < said["outputs"][0]["bits_per_byte"] / 2
