@@ -458,8 +458,8 @@ def test_a_missing_file_and_an_empty_folder(tmp_path: Path) -> None:
 def test_formats_are_the_files_of_the_package(tmp_path: Path) -> None:
     assert formats() == [
         "conll", "cvat", "delimited", "documents", "excel", "hive", "html", "huggingface",
-        "images", "json_array", "jsonl", "label_studio", "mediawiki", "parquet", "plain", "sql",
-        "texts",
+        "images", "json_array", "jsonl", "label_studio", "mediawiki", "parquet", "plain", "po",
+        "sql", "texts", "tmx",
     ]  # fmt: skip
     (tmp_path / "a.csv").write_text("a,b\n1,2\n")
     with pytest.raises(UsageError) as caught:
