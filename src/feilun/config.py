@@ -204,8 +204,9 @@ class CompressionConfig(Section):
     max_loss: Share = Field(
         0.005, description="share of accuracy that the cheapest variant may lose against the float"
     )
-    variants: tuple[Literal["fp32", "bf16", "int8"], ...] = Field(
-        ("bf16", "int8"), description="variants to build and measure"
+    variants: tuple[Literal["fp32", "bf16", "int8", "f16", "q8_0", "q4_0"], ...] = Field(
+        ("bf16", "int8", "q8_0", "q4_0"),
+        description="variants to build and measure, of those that a version's format has",
     )
     calibration_rows: int = Field(300, ge=10, description="training rows that calibrate int8")
 

@@ -27,12 +27,14 @@ _PACKAGES: dict[Kind, str] = {
     "tasks": "feilun.tasks",
     "methods": "feilun.training.methods",
     "engines": "feilun.engines",
+    "exporters": "feilun.compression.exporters",
     "demos": "feilun.demo.tasks",
 }
 _ROOM_FILES = {
     "tasks": frozenset({"base"}),
     "methods": frozenset({"base"}),
     "engines": frozenset({"base", "card", "batching", "array", "explain"}),
+    "exporters": frozenset(),
     "demos": frozenset(),
 }
 
@@ -67,7 +69,7 @@ def _add(found: dict[str, _Member], kind: Kind, name: str, module: str) -> None:
 
 
 def names(kind: Kind) -> list[str]:
-    """The names of all members of `kind` (``tasks``, ``methods``, ``engines``, ``demos``), sorted.
+    """The names of all members of `kind` (``tasks``, ``methods``, ``engines``, ...), sorted.
 
     Raises `EnvironmentProblem` when two modules claim one name.
     """

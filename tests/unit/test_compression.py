@@ -16,6 +16,7 @@ import pytest
 
 from feilun import messages
 from feilun.compression.compress import Compression, compress
+from feilun.compression.exporters.openvino import VARIANTS
 from feilun.compression.measure import Sample, flips
 from feilun.compression.result import Flip, VariantResult, choose
 from feilun.config import CompressionConfig
@@ -214,7 +215,7 @@ FP32 = result("fp32", 0.0, 100, 90)
     ],
 )
 def test_the_cheapest_within_the_loss_is_chosen(others: list[VariantResult], chosen: str) -> None:
-    name, reasons = choose([FP32, *others], 0.005)
+    name, reasons = choose([FP32, *others], 0.005, VARIANTS)
     assert name == chosen
     assert any(chosen in reason for reason in reasons)
     refused = sum(one.loss > 0.005 for one in others)
@@ -224,11 +225,11 @@ def test_the_cheapest_within_the_loss_is_chosen(others: list[VariantResult], cho
 
 def test_the_most_accurate_is_chosen_when_all_lose_too_much() -> None:
     variants = [result("int8", 0.2, 500, 23), result("bf16", 0.1, 300, 45)]
-    name, reasons = choose(variants, 0.005)
+    name, reasons = choose(variants, 0.005, VARIANTS)
     assert name == "bf16"
     assert len(reasons) == 3
     messages.use("zh")
-    assert "bf16" in choose(variants, 0.005)[1][-1]
+    assert "bf16" in choose(variants, 0.005, VARIANTS)[1][-1]
 
 
 def test_flips_are_faults_only_where_the_float_was_sure() -> None:

@@ -11,13 +11,10 @@ from feilun.messages import language, t
 from feilun.metrics.scores import Score
 from feilun.render.wording import level, metric_name
 
-__all__ = ["CHEAPEST_FIRST", "SURE", "Compression", "Flip", "VariantResult", "choose"]
+__all__ = ["SURE", "Compression", "Flip", "VariantResult", "choose"]
 
 SURE = 0.2
 """Margin between the float's two best probabilities above which another label is a fault."""
-
-CHEAPEST_FIRST = ("int8", "bf16", "fp32")
-"""What a variant costs to run, in this order on every processor with 8-bit instructions."""
 
 _FASTER = 1.25  # less is within what two measurements on a busy machine differ by
 
@@ -102,12 +99,16 @@ class Compression:
         }
 
 
-def choose(variants: Sequence[VariantResult], max_loss: float) -> tuple[str, tuple[str, ...]]:
+def choose(
+    variants: Sequence[VariantResult], max_loss: float, order: Sequence[str]
+) -> tuple[str, tuple[str, ...]]:
     """The cheapest variant that loses at most `max_loss`, else the most accurate; with the reasons.
 
-    Cheapest is the first of `CHEAPEST_FIRST` and not the fastest by the clock: two measurements on
-    a busy machine differ, and a run that was killed and resumed must choose the same again.
+    `order` names variants from the cheapest on. Cheapest is the first of it and not the fastest by
+    the clock: two measurements on a busy machine differ, and a run that was killed and resumed must
+    choose the same again.
     """
+    rank = {name: place for place, name in enumerate(order)}
     fit = [variant for variant in variants if variant.loss <= max_loss + 1e-9]
     reasons = [
         t(
@@ -120,12 +121,12 @@ def choose(variants: Sequence[VariantResult], max_loss: float) -> tuple[str, tup
         if variant not in fit
     ]
     if not fit:
-        best = min(variants, key=lambda variant: (variant.loss, _rank(variant)))
+        best = min(variants, key=lambda variant: (variant.loss, rank[variant.name]))
         return best.name, (
             *reasons,
             _said("compression.none_fits", "compression.none_fits_by", best),
         )
-    best = min(fit, key=_rank)
+    best = min(fit, key=lambda variant: rank[variant.name])
     reasons.append(_said("compression.cheapest", "compression.cheapest_by", best))
     faster = [one.name for one in fit if one.throughput > _FASTER * best.throughput]
     if faster:
@@ -145,8 +146,3 @@ def _said(plain: str, of_metric: str, best: VariantResult) -> str:
     lang = language()
     figure = f"{metric_name(best.metric, lang)} {level(best.metric, best.score.value)}"
     return t(of_metric, figure=figure, **facts)
-
-
-def _rank(variant: VariantResult) -> int:
-    """A variant of no precision is the version itself, and the only one."""
-    return CHEAPEST_FIRST.index(variant.name) if variant.name in CHEAPEST_FIRST else -1

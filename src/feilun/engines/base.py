@@ -18,7 +18,7 @@ from feilun.engines.card import Card, read_card
 from feilun.errors import EnvironmentProblem
 from feilun.types import Chunk, EngineRequest, Item, Output, Usage
 
-__all__ = ["Engine", "converts", "formats", "open_engine"]
+__all__ = ["Engine", "formats", "open_engine"]
 
 
 class Engine(Protocol):
@@ -91,14 +91,6 @@ def open_engine(folder: Path, *, streams: int | None = None, threads: int | None
     raise EnvironmentProblem(
         "engines.unknown_format", folder=folder, format=card.format, options=formats()
     )
-
-
-def converts(format: str) -> bool:
-    """Whether versions of `format` are converted to be served; else each is its own and only
-    variant. An engine file that serves what was trained says ``CONVERTS = False``."""
-    modules = (registry.load("engines", name) for name in _candidates(format))
-    found = next((module for module in modules if format in module.FORMATS), None)
-    return bool(getattr(found, "CONVERTS", True))
 
 
 def formats() -> list[str]:

@@ -14,11 +14,9 @@ from feilun.engines._search import Catalogue, ranked_texts
 from feilun.engines.card import Card
 from feilun.types import EngineRequest, Item, Output, Usage
 
-__all__ = ["CONVERTS", "FORMATS", "Bm25Engine", "load"]
+__all__ = ["FORMATS", "Bm25Engine", "load"]
 
 FORMATS = ("bm25",)
-CONVERTS = False
-"""A version is served as it was trained: it is its own and only variant."""
 
 _MANY = 20_000  # documents from which a query takes milliseconds
 

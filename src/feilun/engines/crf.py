@@ -20,11 +20,9 @@ from feilun.families.spans import Found
 from feilun.tasks import _sequence
 from feilun.types import Item
 
-__all__ = ["CONVERTS", "FORMATS", "MODEL", "CrfEngine", "crfsuite", "load"]
+__all__ = ["FORMATS", "MODEL", "CrfEngine", "crfsuite", "load"]
 
 FORMATS = ("crf",)
-CONVERTS = False
-"""A version is served as it was trained: it is its own and only variant."""
 MODEL = "model.crfsuite"
 
 

@@ -30,7 +30,6 @@ from feilun.tasks.base import Arrays
 from feilun.types import Chunk, EngineRequest, Item, Output
 
 __all__ = [
-    "CONVERTS",
     "FORMATS",
     "VECTORS",
     "DenseEngine",
@@ -41,8 +40,6 @@ __all__ = [
 ]
 
 FORMATS = ("dense",)
-CONVERTS = False
-"""A version is served as it was trained: its vectors are those of this very encoder."""
 VECTORS = "vectors.safetensors"
 
 _PART = 65_536  # documents whose vectors are looked at together

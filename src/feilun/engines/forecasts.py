@@ -27,11 +27,9 @@ from feilun.tasks._series_times import when
 from feilun.tasks._table_features import TableFeatures
 from feilun.types import EngineRequest, Item, Output
 
-__all__ = ["CONVERTS", "FORMATS", "ForecastEngine", "Forecaster", "load", "write_series"]
+__all__ = ["FORMATS", "ForecastEngine", "Forecaster", "load", "write_series"]
 
 FORMATS = ("forecasts",)
-CONVERTS = False
-"""A version is served as it was trained: it is its own and only variant."""
 _ARRAYS, _HEAD = "series.safetensors", "series.json"
 _FAR = 20
 """Horizons beyond the end of a series up to which anything is said."""

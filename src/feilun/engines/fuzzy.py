@@ -26,11 +26,9 @@ from feilun.metrics.texts import chrf
 from feilun.tasks import _sequence
 from feilun.types import Item
 
-__all__ = ["CONVERTS", "FORMATS", "FuzzyEngine", "Match", "Memory", "load"]
+__all__ = ["FORMATS", "FuzzyEngine", "Match", "Memory", "load"]
 
 FORMATS = ("fuzzy",)
-CONVERTS = False
-"""A version is served as it was trained: it is its own and only variant."""
 
 _SOURCES, _TARGETS, _SURE = "sources.arrow", "targets.arrow", "sure.safetensors"
 _CANDIDATES = 32

@@ -26,12 +26,10 @@ if TYPE_CHECKING:
 
     from feilun.tasks.base import Features
 
-__all__ = ["CONVERTS", "FORMATS", "WEIGHTS", "LinearEngine", "is_scaled", "load", "pick", "weigh"]
+__all__ = ["FORMATS", "WEIGHTS", "LinearEngine", "is_scaled", "load", "pick", "weigh"]
 
 FORMATS = ("linear",)
 WEIGHTS = "weights.safetensors"
-CONVERTS = False
-"""A version is served as it was trained: it is its own and only variant."""
 
 
 def is_scaled(features: Features) -> bool:

@@ -23,11 +23,9 @@ from feilun.messages import Language, t
 from feilun.tasks import _messages
 from feilun.types import Item
 
-__all__ = ["ANSWERS", "CONVERTS", "FORMATS", "PLACES", "QUESTIONS", "MemoryEngine", "load"]
+__all__ = ["ANSWERS", "FORMATS", "PLACES", "QUESTIONS", "MemoryEngine", "load"]
 
 FORMATS = ("memory",)
-CONVERTS = False
-"""A version is served as it was trained: it is its own and only variant."""
 QUESTIONS = "questions.arrow"
 ANSWERS = "answers.arrow"
 PLACES = "places.safetensors"

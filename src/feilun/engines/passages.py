@@ -15,11 +15,9 @@ from feilun.engines._library import Library
 from feilun.engines.card import Card
 from feilun.types import EngineRequest, Item, Usage
 
-__all__ = ["CONVERTS", "FORMATS", "PassagesEngine", "load"]
+__all__ = ["FORMATS", "PassagesEngine", "load"]
 
 FORMATS = ("passages",)
-CONVERTS = False
-"""A version is served as it was trained: it is its own and only variant."""
 
 _MANY = 2_000  # passages from which a question takes many milliseconds
 

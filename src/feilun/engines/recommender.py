@@ -25,11 +25,9 @@ from feilun.tasks import _asker
 from feilun.tasks._asker import Asker
 from feilun.types import Item
 
-__all__ = ["CONVERTS", "FORMATS", "ITEMS", "USERS", "WEIGHTS", "RecommenderEngine", "load"]
+__all__ = ["FORMATS", "ITEMS", "USERS", "WEIGHTS", "RecommenderEngine", "load"]
 
 FORMATS = ("recommender",)
-CONVERTS = False
-"""A version is served as it was trained: it is its own and only variant."""
 ITEMS, USERS, WEIGHTS = "items.json", "users.json", "weights.safetensors"
 
 _DENSE = 50_000

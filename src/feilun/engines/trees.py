@@ -24,12 +24,10 @@ from feilun.types import Item
 if TYPE_CHECKING:
     from feilun.tasks._table_features import TableFeatures
 
-__all__ = ["CONVERTS", "FORMATS", "MODEL", "TreesEngine", "lightgbm", "load",
+__all__ = ["FORMATS", "MODEL", "TreesEngine", "lightgbm", "load",
            "model_file"]  # fmt: skip
 
 FORMATS = ("trees",)
-CONVERTS = False
-"""A version is served as it was trained: it is its own and only variant."""
 MODEL = "model.txt"
 
 

@@ -27,7 +27,6 @@ from feilun.training.rows import all_rows, schema_of, start_card
 from feilun.training.settings import MethodSettings
 from feilun.types import Item, Output, Progress
 
-CONVERTS = False
 FORMATS = ("parrot",)
 rung = 0
 needs_base = needs_torch = False

@@ -34,7 +34,6 @@ from feilun.training.rows import all_rows, schema_of, start_card
 from feilun.training.settings import MethodSettings
 from feilun.types import Example, Item, Output, Progress, Schema
 
-CONVERTS = False
 FORMATS = ("spots",)
 rung = 0
 needs_base = needs_torch = False
