@@ -13,6 +13,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from feilun.messages import t
 from feilun.project import Workspace
+from feilun.store.records import Prediction
 from helpers.browser import CHROMIUM, WIDTHS
 from helpers.console import Console, console
 from helpers.linear import QUICK, answered, linear_project
@@ -180,3 +181,62 @@ def test_reviewing_by_keyboard(shop: Console, browser: Browser, told: list[str])
         arg=labelled[-1],
     )
     assert not ledger.feedback_of(labelled[-1], 0)
+
+
+@pytest.fixture(scope="module")
+def names(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
+    """A live version that finds people and places, and two answers that found nothing."""
+    text = "🙂 {} moved to {}."
+    rows = []
+    for person in ("Anna Keller", "Li Wei", "Olga Meyer", "陈伟"):
+        for place in ("Oslo", "上海", "Porto", "北京"):
+            start = len("🙂 ") + len(person) + len(" moved to ")
+            spans = [[2, 2 + len(person), "PER"], [start, start + len(place), "LOC"]]
+            rows.append({"text": text.format(person, place), "entities": spans})
+    rows += [{"text": f"Order {n} is late.", "entities": []} for n in range(30)]
+    with Workspace(tmp_path_factory.mktemp("names")) as workspace:
+        project = workspace.init("names", task="token-classification")
+        project.add(rows)
+        project.run(method="crf")
+        answers = [
+            Prediction(
+                f"p{n}", 0, text.format("Zoë Ng", "Lima"), {"entities": []}, "[]", None, None,
+                "names@1", "names", "ada",
+            )
+            for n in range(2)
+        ]  # fmt: skip
+        workspace.store.ledger.commit([], answers)
+        with console(workspace) as served:
+            yield served
+
+
+def test_places_are_marked_by_keyboard_and_by_mouse(
+    names: Console, browser: Browser, told: list[str]
+) -> None:
+    page = _page(browser, told, locale="en")
+    _enter(page, names)
+    page.goto(f"{names.address}/p/names/review")
+    page.focus("[data-text]")
+    page.keyboard.press("Control+ArrowRight")  # Zoë
+    page.keyboard.press("Control+Shift+ArrowRight")  # Zoë Ng
+    page.keyboard.press("2")
+    assert page.locator("mark").all_inner_texts() == ["Zoë Ng"]
+    word = page.evaluate(
+        """() => { const node = document.querySelector("[data-text]").lastChild;
+        const range = document.createRange(), at = node.data.indexOf("Lima");
+        range.setStart(node, at + 1); range.setEnd(node, at + 2);
+        const box = range.getBoundingClientRect();
+        return [box.x + box.width / 2, box.y + box.height / 2]; }"""
+    )
+    page.mouse.dblclick(*word)
+    page.click("[data-mark=LOC]")
+    page.click("mark >> nth=0")
+    page.keyboard.press("Delete")
+    assert page.locator("mark").all_inner_texts() == ["Lima"]
+    with page.expect_response(lambda answer: answer.request.method == "POST"):
+        page.keyboard.press("Enter")
+    page.wait_for_selector("[data-text]")
+    labelled = [
+        row.label for n in range(2) for row in names.workspace.store.ledger.feedback_of(f"p{n}", 0)
+    ]
+    assert labelled == ['[{"start":18,"end":22,"label":"LOC"}]']

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import Literal
+from typing import Any, Literal
 
 from feilun.errors import NotFound
 from feilun.feedback.collect import accept
@@ -48,7 +48,7 @@ class ReviewItem:
     _asked: Asked = "review"
     _added: list[str] = field(default_factory=list)
 
-    def label(self, label: str) -> None:
+    def label(self, label: Any) -> None:
         """Says what the right answer is, as a reviewer; the answer's own label confirms it. Raises
         `Gone` when the input is no longer kept, `InvalidData` for what cannot be a label."""
         row, store = self.prediction, self._store

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -168,6 +169,12 @@ def _when(context: Any, moment: datetime | str | None) -> Markup:
     )
 
 
+def _parts(target: str | None) -> list[Any]:
+    """The parts of a target that is a JSON list."""
+    found = json.loads(target) if target and target[0] == "[" else []
+    return found if isinstance(found, list) else []
+
+
 def _numeric(value: str) -> bool:
     text = value.strip().replace(",", "").rstrip("%")
     return bool(text) and (text.lstrip("-+").replace(".", "", 1).isdigit() or text == "–")
@@ -183,6 +190,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     made.filters["when"] = _when
+    made.filters["parts"] = _parts
     made.tests["numeric"] = _numeric
     made.globals.update(path=path, menu=menu, tabs=tabs)
     return made

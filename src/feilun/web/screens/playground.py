@@ -15,6 +15,7 @@ from feilun.errors import InvalidData, NotFound, Refused
 from feilun.project import Project
 from feilun.web.access import STAFF
 from feilun.web.paths import path
+from feilun.web.targets import editor, given
 from feilun.web.view import Page, View
 
 __all__ = ["PAGES"]
@@ -52,7 +53,7 @@ def _asked(view: View) -> Response:
 
 def _correct(view: View) -> Response:
     project = view.project
-    label = _target(view.field("label"))
+    label = given(view, editor(project))
     client = _client(view)
     if client is None:
         raise NotFound("console.no_server")
@@ -78,7 +79,8 @@ def _shown(view: View, **answer: Any) -> Response:
         project=project.name,
         model=model.id,
         fields=model.inputs(),
-        labels=model.labels(),
+        how=editor(project),
+        answered=project.task.family.said(answer["output"]) if "output" in answer else None,
         answer=answer,
         snippets=_snippets(address, project.name, example) if example is not None else {},
     )
@@ -99,16 +101,6 @@ def _item(view: View, project: Project) -> tuple[Any, Any]:
     item = next(iter(found.values())) if len(found) == 1 else found
     shown = {n: {"$base64": "..."} if isinstance(v, bytes) else v for n, v in found.items()}
     return item, next(iter(shown.values())) if len(shown) == 1 else shown
-
-
-def _target(text: str) -> Any:
-    """What was typed as right: a label, or JSON of what has parts."""
-    if text[:1] in "[{":
-        try:
-            return json.loads(text)
-        except ValueError:
-            raise InvalidData("console.not_json", given=text[:80]) from None
-    return text
 
 
 def _explains(view: View) -> bool:

@@ -15,13 +15,12 @@ from feilun.web.access import REVIEWERS
 from feilun.web.desk import Desk, Place
 from feilun.web.paths import path
 from feilun.web.screens.playground import data_uri
+from feilun.web.targets import editor, given
 from feilun.web.view import Page, View
 
 __all__ = ["PAGES"]
 
 _LIMIT = 1000
-_KEYS = "123456789abcdefghijklmoprtvwxyz"
-_MOST_KEYS = 31
 
 
 def _review(view: View) -> Response:
@@ -32,7 +31,7 @@ def _review(view: View) -> Response:
         project=project.name,
         item=_shown(items[0]) if items else None,
         ahead=_shown(items[1]) if len(items) > 1 else None,
-        **_choices(project),
+        how=editor(project),
     )
 
 
@@ -43,7 +42,7 @@ def _next(view: View) -> Response:
     if len(items) < 2:
         return JSONResponse({"html": None})
     html = view.html(
-        "review_item.html", project=project.name, item=_shown(items[1]), **_choices(project)
+        "review_item.html", project=project.name, item=_shown(items[1]), how=editor(project)
     )
     return JSONResponse({"html": html})
 
@@ -61,7 +60,8 @@ def _label(view: View) -> Response:
     if item is None:
         raise NotFound("console.item_gone")
     if do == "label":
-        item.label(view.typed.get("label", "").strip() or (item.prediction.label or ""))
+        said = given(view, editor(project))
+        item.label(item.prediction.label if said is None else said)
     desk.finish(project.name, _who(view), place)
     return _on(view, project)
 
@@ -89,13 +89,6 @@ def _shown(item: ReviewItem) -> Mapping[str, Any]:
             for name, v in fields.items()
         ],
     }
-
-
-def _choices(project: Project) -> dict[str, Any]:
-    model = project.live_or_newest
-    labels = model.labels() if model is not None else []
-    keyed = list(zip(_KEYS, labels, strict=False)) if len(labels) <= _MOST_KEYS else []
-    return {"choices": keyed}
 
 
 def _desk(view: View) -> Desk:

@@ -19,6 +19,122 @@ document.addEventListener("click", async (event) => {
   button.textContent += " ✓";
 });
 
+// Places in a text that bear a label. Positions are counted in characters, as Python does; the text
+// area holds them as JSON, and is what is sent.
+const points = (text) => [...text].length;
+
+function marking(box) {
+  const shown = box.querySelector("[data-text]"), area = box.querySelector("textarea");
+  const text = shown.textContent;
+  let spans = JSON.parse(area.value || "[]");
+
+  const draw = () => {
+    const letters = [...text];
+    shown.replaceChildren();
+    let at = 0;
+    for (const span of spans.sort((one, other) => one.start - other.start)) {
+      shown.append(letters.slice(at, span.start).join(""));
+      const mark = document.createElement("mark");
+      mark.textContent = letters.slice(span.start, span.end).join("");
+      mark.dataset.label = span.label;
+      shown.append(mark);
+      at = span.end;
+    }
+    shown.append(letters.slice(at).join(""));
+    area.value = JSON.stringify(spans);
+  };
+
+  const place = (node, offset) => {
+    const before = document.createRange();
+    before.selectNodeContents(shown);
+    before.setEnd(node, offset);
+    return points(before.toString());
+  };
+  const selected = () => {
+    const chosen = getSelection();
+    if (!chosen.rangeCount || !shown.contains(chosen.anchorNode) || !shown.contains(chosen.focusNode)) return null;
+    const range = chosen.getRangeAt(0), letters = [...text];
+    let start = place(range.startContainer, range.startOffset), end = place(range.endContainer, range.endOffset);
+    while (start < end && !letters[start].trim()) start++;
+    while (start < end && !letters[end - 1].trim()) end--;
+    return {start, end};
+  };
+  const select = (start, end) => {
+    const range = document.createRange();
+    let passed = 0;
+    const walk = document.createTreeWalker(shown, NodeFilter.SHOW_TEXT);
+    const ends = {};
+    for (let node = walk.nextNode(); node; node = walk.nextNode()) {
+      const letters = [...node.data], next = passed + letters.length;
+      for (const [name, wanted] of [["start", start], ["end", end]])
+        if (!ends[name] && wanted <= next && (wanted > passed || name === "start" && wanted === passed))
+          ends[name] = [node, letters.slice(0, wanted - passed).join("").length];
+      passed = next;
+    }
+    if (!ends.start || !ends.end) return;
+    range.setStart(...ends.start);
+    range.setEnd(...ends.end);
+    getSelection().removeAllRanges();
+    getSelection().addRange(range);
+  };
+
+  box.addEventListener("mousedown", (event) => { if (event.target.closest("[data-mark]")) event.preventDefault(); });
+  box.addEventListener("click", (event) => {
+    const mark = event.target.closest("mark"), button = event.target.closest("[data-mark]");
+    if (mark && getSelection().isCollapsed) {
+      const at = place(mark, 0);
+      select(at, at + points(mark.textContent));
+    }
+    const chosen = button && selected();
+    if (!chosen) return;
+    const {start, end} = chosen, label = button.dataset.mark;
+    spans = spans.filter((span) => span.end <= start || span.start >= Math.max(end, start + 1));
+    if (label && end > start) spans.push({start, end, label});
+    draw();
+    select(start, end);
+    shown.focus();
+  });
+  shown.addEventListener("keydown", (event) => {
+    const step = {ArrowRight: 1, ArrowLeft: -1}[event.key];
+    if (!step) return;
+    event.preventDefault();
+    const size = points(text), words = wordsOf(text), now = selected();
+    let {start, end} = now || {start: step > 0 ? -1 : size, end: 0};
+    if (event.shiftKey && now) {
+      const ends = event.ctrlKey ? words.map((word) => word[1]) : [end - 1, end + 1];
+      const next = step > 0 ? ends.find((one) => one > end) : ends.findLast((one) => one < end);
+      end = Math.max(start + 1, Math.min(size, next ?? end));
+    } else if (event.ctrlKey) {
+      const next = step > 0 ? words.find((word) => word[0] > start) : words.findLast((word) => word[0] < start);
+      if (!next) return;
+      [start, end] = next;
+    } else {
+      start = Math.max(0, Math.min(size - 1, start + step));
+      end = start + 1;
+    }
+    select(start, end);
+  });
+
+  for (const part of box.querySelectorAll("[data-tools], [data-text]")) part.hidden = false;
+  for (const part of box.closest("form").querySelectorAll("[data-plain]")) part.hidden = true;
+  area.hidden = true;
+  draw();
+}
+
+// Where words begin and end, Chinese ones too.
+function wordsOf(text) {
+  const found = [];
+  let at = 0;
+  for (const {segment, isWordLike} of new Intl.Segmenter(undefined, {granularity: "word"}).segment(text)) {
+    if (isWordLike) found.push([at, at + points(segment)]);
+    at += points(segment);
+  }
+  return found;
+}
+
+const prepare = (part) => part.querySelectorAll("[data-spans]").forEach(marking);
+prepare(document);
+
 const review = document.getElementById("review");
 if (review) {
   let ahead = null;
@@ -37,6 +153,7 @@ if (review) {
     const body = new URLSearchParams(new FormData(form, button));
     const shown = review.innerHTML;
     review.innerHTML = ahead;
+    prepare(review);
     ahead = null;
     const answer = await fetch(form.action, {method: "POST", body, headers: {"x-script": "1"}});
     if (!answer.ok) { // back to what was not taken, which says why
@@ -46,12 +163,14 @@ if (review) {
     }
     await look();
   });
-
-  document.addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey) return;
-    if (/^(INPUT|TEXTAREA|SELECT)$/.test(event.target.tagName)) return;
-    const key = event.key === "Enter" ? "Enter" : event.key.toLowerCase();
-    const button = [...review.querySelectorAll("[data-key]")].find((one) => one.dataset.key === key);
-    if (button) { event.preventDefault(); button.click(); }
-  });
 }
+
+document.addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  const tag = event.target.tagName;
+  if (/^(INPUT|TEXTAREA|SELECT)$/.test(tag) && event.target.type !== "checkbox") return;
+  if (event.key === "Enter" && /^(BUTTON|A|SUMMARY)$/.test(tag)) return; // which it presses
+  const key = event.key.length > 1 ? event.key : event.key.toLowerCase();
+  const button = [...document.querySelectorAll("main [data-key]")].find((one) => one.dataset.key === key);
+  if (button) { event.preventDefault(); button.click(); }
+});
