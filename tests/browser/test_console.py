@@ -123,7 +123,16 @@ def _answer_pages(served: Console) -> list[str]:
     names = ("", "/data", "/data/audit", "/runs", "/versions", "/versions/reviews@1")
     project = [f"/p/reviews{name}" for name in (*names, "/try", "/review")]
     customer = served.workspace.store.catalog.customers()[0].id
-    return ["/", *project, "/customers", f"/customers/{customer}", "/money", "/system", "/nothing"]
+    return [
+        "/",
+        *project,
+        "/customers",
+        f"/customers/{customer}",
+        "/money",
+        "/system",
+        "/system/health",
+        "/nothing",
+    ]
 
 
 @pytest.fixture(scope="module")

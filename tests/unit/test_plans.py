@@ -15,6 +15,7 @@ from feilun.billing.currency import amount_text, decimals, exact_text, micro_of,
 from feilun.billing.limits import LimitSettings, parse_limits, tightest
 from feilun.billing.plans import Plan, parse_plan, read_plan, set_plan, subscribe
 from feilun.errors import Conflict, InvalidSettings, NotFound
+from feilun.project.customers import Customers
 from feilun.store import Store
 
 PAGE = Path(__file__).parents[2] / "docs" / "concepts" / "plans.md"
@@ -220,3 +221,18 @@ def test_rounding_loses_half_a_coin_at_most(micro: int, code: str) -> None:
     assert rounded(micro, code) % coin == 0
     assert abs(rounded(micro, code) - micro) * 2 <= coin
     assert micro_of(exact_text(micro, code)) == micro
+
+
+def test_customers_are_found_by_name_a_page_at_a_time(lite: Store) -> None:
+    customers = Customers(lite)
+    set_plan(lite.catalog, "basic", plan(), NOW)
+    for number in range(5):
+        customers.add(f"Shop {number}", plan="basic" if number == 3 else None)
+    customers.add("Market")
+    listed = customers.all("shop", offset=2, limit=2)
+    assert [row["name"] for row in listed.rows] == ["Shop 2", "Shop 3"]
+    assert [row["spent"] for row in listed.rows] == [{}, {"EUR": "0.00"}]
+    assert listed.rows == [
+        one for one in customers.all().rows if one["name"] in ("Shop 2", "Shop 3")
+    ]
+    assert "5" in listed.tables()[0].notes[-1]

@@ -28,7 +28,7 @@ from feilun.billing.invoice_document import (
 )
 from feilun.billing.invoice_lines import owed, usage_amount, usage_lines
 from feilun.billing.rating import PlanVersion, RateBook
-from feilun.errors import Conflict, CorruptArtifact, InvalidData, NotFound
+from feilun.errors import Conflict, CorruptArtifact, InvalidData
 from feilun.store.ledger_invoices import MINIMUM, month_span
 from feilun.store.records import Customer, Event, Invoice, UsageRow
 from feilun.store.store import Store
@@ -332,7 +332,4 @@ def find_customer(store: Store, name: str) -> Customer:
     known = store.catalog.customer_named(name)
     if known is not None:
         return known
-    found = next((one for one in store.catalog.customers() if one.id == name), None)
-    if found is None:
-        raise NotFound("store.no_customer", id=name)
-    return found
+    return store.catalog.customer(name)

@@ -18,7 +18,7 @@ from feilun.messages import LANGUAGES, t
 from feilun.project.plans import limit_words
 from feilun.project.results import Listing
 from feilun.store.ledger_allowances import Counted
-from feilun.store.records import Customer
+from feilun.store.records import ApiKey, Customer, Subscription
 from feilun.table import Result, Table
 
 if TYPE_CHECKING:
@@ -72,6 +72,68 @@ class CustomerShown(Result):
             return []
         plan = self.next_plan or t("plans.list_prices")
         return [[t("plans.next"), f"{plan} ({self.next_from:%Y-%m-%d %H:%M} UTC)"]]
+
+
+class _Look:
+    """What is known of the customers now, read once for all of them."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        catalog = store.catalog
+        self._now = datetime.now(UTC)
+        self._month = f"{self._now:%Y-%m}"
+        self._book = RateBook(catalog)
+        self._book.reload()
+        self._spent = store.allowances.month(self._month)
+        self._keys: dict[str, list[ApiKey]] = {}
+        for key in catalog.keys(None):
+            self._keys.setdefault(key.customer, []).append(key)
+        self._coming: dict[str, Subscription] = {}
+        for subscription in catalog.subscriptions():
+            if subscription.effective > self._now:
+                self._coming.setdefault(subscription.customer, subscription)
+
+    def at(self, customer: Customer) -> CustomerShown:
+        version = self._book.plan_of(customer.id, self._now)
+        own = LimitSettings.model_validate(customer.limits)
+        in_force = tightest([own, version.plan.limits] if version is not None else [own])
+        coming = self._coming.get(customer.id)
+        keys = self._keys.get(customer.id, [])
+        counted = self._spent.get(customer.id, {})
+        spent = {code: amount for code, amount in counted.items() if code and amount}
+        if version is not None:
+            spent.setdefault(version.plan.currency, 0)
+        spent = dict(sorted(spent.items()))
+        warnings = _warnings(in_force, spent, t("plans.whose_customer"))
+        for key in keys:
+            limits = LimitSettings.model_validate(key.limits)
+            if limits.warning is None and limits.budget is None:
+                continue
+            of_key = {
+                code: self._store.allowances.spent(
+                    Counted(customer.id, self._month, key.line, code)
+                )
+                for code in spent
+            }
+            used = {code: amount for code, amount in of_key.items() if amount}
+            warnings += _warnings(limits, used, t("plans.whose_key", prefix=key.prefix))
+        return CustomerShown(
+            id=customer.id,
+            name=customer.name,
+            created=customer.created,
+            details=dict(customer.details),
+            plan=version.name if version else None,
+            plan_version=version.id if version else None,
+            next_plan=coming.plan if coming else None,
+            next_from=coming.effective if coming else None,
+            limits=dict(customer.limits),
+            in_force=in_force.stored(),
+            keys=sum(key.revoked is None for key in keys),
+            month=self._month,
+            used=counted.get(None, 0),
+            spent={code: exact_text(amount, code) for code, amount in spent.items()},
+            warnings=warnings,
+        )
 
 
 class Customers:
@@ -139,9 +201,18 @@ class Customers:
             subscribe(catalog, customer.id, plan, effective)
         return self.show(customer.id)
 
-    def all(self) -> Listing:
-        """All customers with their plan, their keys and what they spent this month."""
-        shown = [self.show(customer.id) for customer in self._store.catalog.customers()]
+    def all(self, containing: str = "", *, offset: int = 0, limit: int | None = None) -> Listing:
+        """The customers whose name or id contains `containing`, with their plan, their keys and
+        what they spent this month: at most `limit` of them, after the first `offset`."""
+        wanted = containing.casefold()
+        found = [
+            one
+            for one in self._store.catalog.customers()
+            if wanted in one.name.casefold() or wanted in one.id.casefold()
+        ]
+        look = _Look(self._store)
+        end = None if limit is None else offset + limit
+        shown = [look.at(customer) for customer in found[offset:end]]
         rows = [
             {
                 "id": one.id,
@@ -166,47 +237,14 @@ class Customers:
         ]
         names = ("customer", "of_plan", "keys", "used_short", "spent_short")
         notes = [f"{one.name}: {warning}" for one in shown for warning in one.warnings]
+        if len(shown) < len(found):
+            notes.append(t("plans.some_of", shown=f"{len(shown):,}", count=f"{len(found):,}"))
         columns = [t(f"plans.{name}") for name in names]
         return Listing(rows, Table(t("plans.customers"), columns, words, notes))
 
     def show(self, name: str) -> CustomerShown:
         """One customer. Raises `NotFound`."""
-        catalog = self._store.catalog
-        customer = find_customer(self._store, name)
-        now = datetime.now(UTC)
-        month = f"{now:%Y-%m}"
-        book = RateBook(catalog)
-        book.reload()
-        version = book.plan_of(customer.id, now)
-        own = LimitSettings.model_validate(customer.limits)
-        in_force = tightest([own, version.plan.limits] if version is not None else [own])
-        coming = [s for s in catalog.subscriptions(customer.id) if s.effective > now]
-        spent = self._spent(customer, month, version.plan.currency if version else None)
-        keys = catalog.keys(customer.id)
-        warnings = _warnings(in_force, spent, t("plans.whose_customer"))
-        for key in keys:
-            limits = LimitSettings.model_validate(key.limits)
-            if limits.warning is None and limits.budget is None:
-                continue
-            of_key = self._spent(customer, month, None, key.line)
-            warnings += _warnings(limits, of_key, t("plans.whose_key", prefix=key.prefix))
-        return CustomerShown(
-            id=customer.id,
-            name=customer.name,
-            created=customer.created,
-            details=dict(customer.details),
-            plan=version.name if version else None,
-            plan_version=version.id if version else None,
-            next_plan=coming[0].plan if coming else None,
-            next_from=coming[0].effective if coming else None,
-            limits=dict(customer.limits),
-            in_force=in_force.stored(),
-            keys=sum(key.revoked is None for key in keys),
-            month=month,
-            used=self._store.allowances.spent(Counted(customer.id, month)),
-            spent={code: exact_text(amount, code) for code, amount in spent.items()},
-            warnings=warnings,
-        )
+        return _Look(self._store).at(find_customer(self._store, name))
 
     def usage(self, name: str, *, days: int = 30) -> Listing:
         """What a customer used in the last `days` days, by day and endpoint, newest day first; in
@@ -239,25 +277,6 @@ class Customers:
         columns = [t(f"plans.use_{name}") for name in names] if rows else ()
         notes = () if rows else (t("plans.use_nothing", days=days),)
         return Listing(rows, Table("", columns, words, notes))
-
-    def _spent(
-        self, customer: Customer, month: str, currency: str | None, keys: tuple[str, ...] = ()
-    ) -> dict[str, int]:
-        """The month's money by currency, open holds too; with `keys` what they used."""
-        begin = datetime.fromisoformat(f"{month}-01").replace(tzinfo=UTC)
-        rows = [
-            row
-            for key in keys or (None,)
-            for row in self._store.ledger.usage(
-                customer=customer.id, key_id=key, since=begin, by=()
-            )
-        ]
-        codes = sorted({row.currency for row in rows} | ({currency} if currency else set()))
-        counted = {
-            code: self._store.allowances.spent(Counted(customer.id, month, keys, code))
-            for code in codes
-        }
-        return {code: amount for code, amount in counted.items() if amount or code == currency}
 
 
 def _warnings(limits: LimitSettings, spent: Mapping[str, int], whose: str) -> list[str]:

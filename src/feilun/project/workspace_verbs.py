@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from feilun import messages
 from feilun.billing.currency import exact_text
@@ -157,9 +157,15 @@ class WorkspaceVerbs:
         return Acts(self.store)
 
     def usage(
-        self, *, customer: str | None = None, project: str | None = None, days: int = 30
+        self,
+        *,
+        customer: str | None = None,
+        project: str | None = None,
+        days: int = 30,
+        by: Sequence[Literal["customer", "project"]] = ("customer", "project"),
     ) -> Listing:
-        """What was used in the last `days`, by customer and project: answers, amount, cost."""
+        """What was used in the last `days`, added up by customer and project, or by one of them:
+        answers, amount, cost."""
         catalog = self.store.catalog
         names = {c.id: c.name for c in catalog.customers()}
         wanted = None
@@ -170,13 +176,15 @@ class WorkspaceVerbs:
             wanted = known.id
         since = datetime.now(UTC) - timedelta(days=days)
         project = catalog.known(project) if project is not None else None
-        found = self.store.ledger.usage(
-            customer=wanted, project=project, since=since, by=("customer", "project")
-        )
+        found = self.store.ledger.usage(customer=wanted, project=project, since=since, by=by)
         rows = [
             {
-                "customer": names.get(row.by["customer"], row.by["customer"]),
-                "project": row.by["project"],
+                **{
+                    name: names.get(row.by[name], row.by[name])
+                    if name == "customer"
+                    else row.by[name]
+                    for name in by
+                },
                 "calls": row.units.get("calls", 0),
                 "inputs": row.units.get("inputs", 0),
                 "amount": row.amount / 1e6,
@@ -187,8 +195,7 @@ class WorkspaceVerbs:
         ]
         shown = [
             [
-                str(r["customer"]),
-                str(r["project"]),
+                *(str(r[name]) for name in by),
                 f"{r['calls']:,}",
                 f"{r['inputs']:,}",
                 f"{exact_text(row.amount, row.currency)} {row.currency}",
@@ -196,11 +203,9 @@ class WorkspaceVerbs:
             ]
             for r, row in zip(rows, found, strict=True)
         ]
-        columns = [
-            t(f"project.{c}") for c in ("customer", "project", "calls", "answers", "amount", "cost")
-        ]
+        columns = [t(f"project.{c}") for c in (*by, "calls", "answers", "amount", "cost")]
         notes = []
-        if rows:
+        if rows and "customer" in by:
             line = shlex.join(["feilun", "invoice", "preview", str(rows[0]["customer"])])
             notes.append(t("project.usage_next", command=line))
         return Listing(rows, Table(t("project.usage", days=days), columns, shown, notes))

@@ -14,7 +14,7 @@ from datetime import timedelta
 from time import time
 from typing import Any
 
-from sqlalchemy import Connection, case, delete, func, select, update
+from sqlalchemy import ColumnElement, Connection, case, delete, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from feilun.store import tables_ledger as t
@@ -150,6 +150,27 @@ class Allowances:
         with self._db.read() as connection:
             return sum(_spent(connection, counted).values())
 
+    def month(self, month: str) -> dict[str, dict[str | None, int]]:
+        """What is on record of all customers in `month`, by customer: the inputs under None, the
+        money under its currency, open holds too."""
+        c, h = t.totals.c, t.holds.c
+        used = (
+            select(c.customer, c.currency, func.sum(c.inputs), func.sum(c.amount))
+            .where(*_on_record(month))
+            .group_by(c.customer, c.currency)
+        )
+        held = select(h.customer, h.currency, func.sum(h.amount)).group_by(h.customer, h.currency)
+        found: dict[str, dict[str | None, int]] = {}
+        with self._db.read() as connection:
+            for customer, currency, inputs, amount in connection.execute(used):
+                counted = found.setdefault(customer, {None: 0})
+                counted[None] += int(inputs)
+                counted[currency] = int(amount)
+            for customer, currency, amount in connection.execute(held):
+                counted = found.setdefault(customer, {None: 0})
+                counted[currency] = counted.get(currency, 0) + int(amount)
+        return found
+
     def _advance(self, name: str, cost: int, moment: int, size: int) -> int | None:
         table = t.allowances
         begin = case((table.c.used > moment, table.c.used), else_=moment)
@@ -177,20 +198,12 @@ class Allowances:
 
 
 def _spent(connection: Connection, counted: Counted) -> Mapping[str, int]:
-    """What is on record, by writer. What is charged for an earlier month (its minimum, a
-    re-rating) names that month after a colon, and is no use of this one."""
+    """What is on record, by writer."""
     c = t.totals.c
     what = c.inputs if counted.currency is None else c.amount
     query = (
         select(c.writer, func.sum(what))
-        .where(
-            c.customer == counted.customer,
-            c.day >= f"{counted.month}-01",
-            c.day <= f"{counted.month}-31",
-            c.kind.in_(_COUNTED),
-            c.outcome != _GIVEN,
-            c.outcome.not_like("%:%"),
-        )
+        .where(c.customer == counted.customer, *_on_record(counted.month))
         .group_by(c.writer)
     )
     if counted.keys:
@@ -210,3 +223,16 @@ def _spent(connection: Connection, counted: Counted) -> Mapping[str, int]:
     for writer, total in connection.execute(query):
         found[writer] = found.get(writer, 0) + int(total)
     return found
+
+
+def _on_record(month: str) -> tuple[ColumnElement[bool], ...]:
+    """What counts in `month`. What is charged for an earlier month (its minimum, a re-rating) names
+    that month after a colon, and is no use of this one."""
+    c = t.totals.c
+    return (
+        c.day >= f"{month}-01",
+        c.day <= f"{month}-31",
+        c.kind.in_(_COUNTED),
+        c.outcome != _GIVEN,
+        c.outcome.not_like("%:%"),
+    )

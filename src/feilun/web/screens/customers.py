@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlencode
 
 from starlette.responses import Response
 
@@ -16,14 +17,26 @@ from feilun.web.view import Page, View
 
 __all__ = ["PAGES"]
 
+_SHOWN = 100
+
 
 def _customers(view: View) -> Response:
-    listed = view.workspace.customers.all()
+    asked = view.query("text")
+    offset = int(view.query("offset")) if view.query("offset").isdecimal() else 0
+    listed = view.workspace.customers.all(asked, offset=offset, limit=_SHOWN)
     links = {
         shown[0]: path("customers", row["id"])
         for row, shown in zip(listed.rows, listed.tables()[0].rows, strict=True)
     }
-    return view.render("customers.html", listed=listed, links=links, plans=_plans(view))
+    more = len(listed.rows) == _SHOWN
+    return view.render(
+        "customers.html",
+        listed=listed,
+        links=links,
+        plans=_plans(view),
+        asked=asked,
+        following=urlencode({"text": asked, "offset": offset + _SHOWN}) if more else None,
+    )
 
 
 def _add(view: View) -> Response:

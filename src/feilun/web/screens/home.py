@@ -20,14 +20,14 @@ def _home(view: View) -> Response:
         return RedirectResponse("/mine", 303)
     workspace = view.workspace
     found = [workspace.status(project.name) for project in workspace.projects()]
-    keys = view.workspace.keys().rows
-    cards = [{**status.projects[0], "next": _next(status, bool(keys))} for status in found]
+    keys = bool(workspace.store.catalog.keys())
+    cards = [{**status.projects[0], "next": _next(status, keys)} for status in found]
     staff = view.who.role in STAFF
     return view.render(
         "home.html",
         cards=cards,
         servers=workspace.store.catalog.servers(),
-        usage=view.workspace.usage(days=30) if staff and cards else None,
+        usage=view.workspace.usage(days=30, by=("project",)) if staff and cards else None,
         tasks=_tasks(view),
     )
 
@@ -41,7 +41,7 @@ def _project(view: View) -> Response:
         project=project.name,
         one=one,
         found=status,
-        next=_next(status, bool(view.workspace.keys().rows)),
+        next=_next(status, bool(view.workspace.store.catalog.keys())),
         about=project.task.about(view.lang),
     )
 

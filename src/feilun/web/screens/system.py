@@ -14,12 +14,16 @@ __all__ = ["PAGES"]
 def _system(view: View, link: str | None = None) -> Response:
     return view.render(
         "system.html",
-        health=view.workspace.doctor(),
         acts=view.workspace.acts.list(50),
         people=view.access.people(),
         roles=[(role, messages.t(f"console.{role}", view.lang)) for role in ROLES[:3]],
         link=link,
     )
+
+
+def _health(view: View) -> Response:
+    """Reads all of the databases, which takes seconds where they are large."""
+    return view.render("health.html", health=view.workspace.doctor())
 
 
 def _invite(view: View) -> Response:
@@ -44,6 +48,7 @@ def _collect(view: View) -> Response:
 
 PAGES = (
     Page("GET", "/system", _system, STAFF),
+    Page("GET", "/system/health", _health, STAFF),
     Page("POST", "/system/people", _invite, OWNERS, again=_system),
     Page("POST", "/system/people/{name}/remove", _remove, OWNERS, again=_system),
     Page("POST", "/system/collect", _collect, OWNERS, again=_system),
