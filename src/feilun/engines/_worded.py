@@ -27,5 +27,12 @@ class WordedEngine(StreamingEngine):
             begin = end
         yield output
 
+    def clipped(self, text: str) -> str:
+        """`text`, no more than its first `longest` tokens."""
+        if len(text) <= self.longest:
+            return text
+        found = _sequence.tokens(text)
+        return text if len(found) <= self.longest else text[: found[self.longest - 1][1]]
+
     def count(self, text: str) -> int:
         return len(_sequence.tokens(text)) or 1

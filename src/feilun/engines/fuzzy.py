@@ -10,7 +10,8 @@ had where each text was hidden from it (see `Memory.measured`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -38,6 +39,7 @@ _LEAST = 2048
 """Tokens that an answer may have where all known ones are shorter."""
 _FEWEST = 30
 """Hidden texts from which on the scores can be told by them."""
+_EAST = "\u2e80-\u9fff\uf900-\ufaff"
 _MARKS = {kind: f"\0{kind}" for kind in ("address", "tag", "entity", "value", "number")}
 
 
@@ -53,9 +55,11 @@ class Match(NamedTuple):
 class Memory:
     """Known texts and their answers."""
 
-    def __init__(self, sources: Sequence[str], targets: Sequence[str], index: Index) -> None:
+    def __init__(
+        self, sources: Sequence[str], targets: Sequence[str], index: Index, repeats: bool
+    ) -> None:
         self.sources, self.targets = sources, targets
-        self._index = index
+        self._index, self._repeats = index, repeats
         self._known = {text: place for place, text in enumerate(sources)}
         self._shapes: dict[tuple[str, ...], list[int]] = {}
         for place, text in enumerate(sources):
@@ -63,12 +67,13 @@ class Memory:
         self._xs, self._ys = np.array([0.0, 1.0]), np.array([0.0, 1.0])
 
     @classmethod
-    def of(cls, sources: Sequence[str], targets: Sequence[str]) -> Memory:
-        """A memory of distinct `sources`."""
-        return cls(sources, targets, Index.of(map(_wordy, sources)))
+    def of(cls, sources: Sequence[str], targets: Sequence[str], repeats: bool = False) -> Memory:
+        """A memory of distinct `sources`; where targets are in the same language and `repeats`
+        words of them, these are filled, too."""
+        return cls(sources, targets, Index.of(map(_wordy, sources)), repeats)
 
     @classmethod
-    def read(cls, folder: Path) -> Memory:
+    def read(cls, folder: Path, repeats: bool = False) -> Memory:
         """The memory in `folder`. Raises `CorruptArtifact` where there is none."""
         from safetensors import SafetensorError
         from safetensors.numpy import load_file
@@ -77,7 +82,7 @@ class Memory:
         index, file = Index.read(folder), folder / _SURE
         if not len(sources) == len(targets) == index.size:
             raise CorruptArtifact("engines.bad_weights", file=folder / _TARGETS, reason="rows")
-        memory = cls(sources, targets, index)
+        memory = cls(sources, targets, index, repeats)
         try:
             found = load_file(file)
             memory._xs, memory._ys = found["alike"], found["sure"]
@@ -122,7 +127,10 @@ class Memory:
             )
             if alike <= least:
                 continue
-            filled = _filled(text, own, source, held, self.targets[place])
+            target = self.targets[place]
+            if self._repeats:
+                target = _reworded(text, own, source, held, target)
+            filled = _filled(text, own, source, held, target)
             if filled is not None:
                 found = Match(place, alike, filled)
         return found
@@ -160,7 +168,7 @@ class FuzzyEngine(WordedEngine):
 
     def __init__(self, folder: Path, card: Card) -> None:
         super().__init__(card)
-        self._memory = Memory.read(folder)
+        self._memory = Memory.read(folder, getattr(self._task.family, "repeats", False))
         self.longest = max(_LEAST, 2 * max(map(self.count, self._memory.targets), default=0))
 
     def raw(self, items: Sequence[Item]) -> np.ndarray:
@@ -168,18 +176,14 @@ class FuzzyEngine(WordedEngine):
 
     def _answer_to(self, item: Item) -> Written:
         text = str(item)
-        otherwise = self._short(self._task.unanswered(item, self.card.schema.settings))
+        otherwise = self.clipped(self._task.unanswered(item, self.card.schema.settings))
         known = self._memory.known(text)
         if known is not None:
             return Written(known, 1.0, otherwise)
         match = self._memory.match(text)
-        if match is None or self._short(match.text) != match.text:
+        if match is None or self.clipped(match.text) != match.text:
             return Written(otherwise, 0.0, otherwise)
         return Written(match.text, self._memory.sure(match.alike), otherwise)
-
-    def _short(self, text: str) -> str:
-        """`text`, or nothing where it is longer than an answer may be."""
-        return text if len(text) <= self.longest or self.count(text) <= self.longest else ""
 
 
 def load(folder: Path, card: Card, *, streams: int | None, threads: int | None) -> FuzzyEngine:
@@ -189,14 +193,22 @@ def load(folder: Path, card: Card, *, streams: int | None, threads: int | None) 
 
 def _tokens(text: str, found: Sequence[Slot]) -> list[str]:
     """The words and signs of `text` in lower case, each slot as a mark of its kind."""
-    tokens, begin = [], 0
+    return [
+        _MARKS[one.kind] if one.kind else text[one.start : one.end].casefold()
+        for one in _pieces(text, found)
+    ]
+
+
+def _pieces(text: str, found: Sequence[Slot]) -> list[Slot]:
+    """The words and signs of `text` as slots without a kind, and its slots, in their order."""
+    pieces, begin = [], 0
     for slot in [*found, Slot(len(text), len(text), "", "")]:
-        part = text[begin : slot.start]
-        tokens += [part[start:end].casefold() for start, end in _sequence.tokens(part)]
+        for start, end in _sequence.tokens(text[begin : slot.start]):
+            pieces.append(Slot(begin + start, begin + end, "", ""))
         if slot.kind:
-            tokens.append(_MARKS[slot.kind])
+            pieces.append(slot)
         begin = slot.end
-    return tokens
+    return pieces
 
 
 def _wordy(text: str) -> str:
@@ -230,3 +242,38 @@ def _filled(
         return None
     filled = "".join([*parts, target[begin:]])
     return filled if kept(text, filled) else None
+
+
+def _reworded(
+    text: str, own: Sequence[Slot], source: str, held: Sequence[Slot], target: str
+) -> str:
+    """`target` with the words of `text` where it repeats those of `source` that differ."""
+    old, new = _pieces(source, held), _pieces(text, own)
+    changes: dict[str, str] = {}
+    for one, other in _differing(_tokens(source, held), _tokens(text, own)):
+        before, after = old[slice(*one)], new[slice(*other)]
+        if before and after and not any(piece.kind for piece in (*before, *after)):
+            said = source[before[0].start : before[-1].end]
+            changes[said] = text[after[0].start : after[-1].end]
+    if not changes:
+        return target
+    several = sorted(map(re.escape, changes), key=len, reverse=True)
+    known = re.compile(rf"(?<![^\W{_EAST}])(?:{'|'.join(several)})(?![^\W{_EAST}])")
+    return known.sub(lambda found: changes[found.group()], target)
+
+
+def _differing(
+    old: Sequence[str], new: Sequence[str]
+) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
+    """Begin and end of each run of tokens that differ, in both."""
+    from rapidfuzz.distance import Levenshtein
+
+    run = None
+    for step in [*Levenshtein.opcodes(old, new), None]:
+        if step is not None and step.tag != "equal":
+            begin = run or (step.src_start, step.dest_start)
+            run = begin
+            end = step.src_end, step.dest_end
+        elif run is not None:
+            yield (run[0], end[0]), (run[1], end[1])
+            run = None

@@ -19,11 +19,23 @@ from feilun.families.base import (
     Family,
     Sheet,
 )
+from feilun.metrics.summaries import Summaries
 from feilun.metrics.texts import Texts, alike, chrf
 from feilun.metrics.translations import Translations
 from feilun.types import Output, Schema
 
-__all__ = ["GENERATION", "TRANSLATION", "Generation", "Translation", "Written", "objects"]
+__all__ = [
+    "COMPLETION",
+    "GENERATION",
+    "SUMMARY",
+    "TRANSLATION",
+    "Completion",
+    "Generation",
+    "Summary",
+    "Translation",
+    "Written",
+    "objects",
+]
 
 _LONGEST = 100_000
 _SHOWN = 300
@@ -57,6 +69,10 @@ class Generation(Family):
     """How texts are scored beside the true ones."""
     parallel: ClassVar[bool] = False
     """Whether alike inputs have alike answers, which repeat their numbers and placeholders."""
+    repeats: ClassVar[bool] = False
+    """Whether these answers repeat words of their inputs, too."""
+    condenses: ClassVar[bool] = False
+    """Whether an answer says shortly what its input says."""
     metrics: ClassVar = Texts.higher_is_better
     primary = "chrf"
     streams = differentiable = keeps_base = True
@@ -314,5 +330,23 @@ class Translation(Generation):
     metrics: ClassVar = Translations.higher_is_better
 
 
+class Summary(Generation):
+    """A short text of a long one, ``{"summary_text"}``."""
+
+    field = "summary_text"
+    condenses = True
+    Scores = Summaries
+    metrics: ClassVar = Summaries.higher_is_better
+    primary = "rouge_l"
+
+
+class Completion(Generation):
+    """What a prompt asks for, ``{"generated_text", "score", "abstained"}``."""
+
+    parallel = repeats = True
+
+
+COMPLETION = Completion()
 GENERATION = Generation()
+SUMMARY = Summary()
 TRANSLATION = Translation()

@@ -14,6 +14,7 @@ from feilun.engines.fuzzy import Memory
 from feilun.families.generation import Generation
 from feilun.messages import t
 from feilun.store.dataset import Dataset
+from feilun.tasks import base as tasks
 from feilun.tasks.base import TaskBase
 from feilun.training.job import DataStats, Estimate, Machine, Report, TrainJob, TrainResult
 from feilun.training.rows import all_rows, drawn, schema_of, start_card
@@ -69,7 +70,9 @@ def train(job: TrainJob, settings: Settings, report: Report) -> TrainResult:
     said: dict[str, Counter[str]] = {}
     for item, target in zip(rows.items, rows.labels, strict=True):
         said.setdefault(str(item), Counter())[str(target)] += 1
-    memory = Memory.of(list(said), [one.most_common(1)[0][0] for one in said.values()])
+    targets = [one.most_common(1)[0][0] for one in said.values()]
+    repeats = getattr(tasks.of(schema).family, "repeats", False)
+    memory = Memory.of(list(said), targets, repeats)
     found = memory.measured(settings.hidden_rows, job.seed)
     memory.write(job.out)
     report(Progress("train", len(rows), len(rows), "rows"))
