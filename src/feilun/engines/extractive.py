@@ -96,4 +96,5 @@ def _vectors(found: Sequence[str]) -> np.ndarray:
         for term, times in one.items():
             row[places[term]] = times * np.log1p(len(found) / having[term])
     length = np.linalg.norm(rows, axis=1, keepdims=True)
-    return np.divide(rows, length, out=np.zeros_like(rows), where=length > 0)
+    unit: np.ndarray = np.divide(rows, length, out=np.zeros_like(rows), where=length > 0)
+    return unit

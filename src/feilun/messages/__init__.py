@@ -24,7 +24,7 @@ from importlib.metadata import entry_points
 from importlib.resources import files
 from typing import Any, Literal, cast, get_args
 
-__all__ = ["LANGUAGES", "Language", "has", "hint", "keys", "language", "t", "use"]
+__all__ = ["LANGUAGES", "Language", "has", "hint", "keys", "language", "raw", "t", "use"]
 
 Language = Literal["en", "zh"]
 LANGUAGES: tuple[Language, ...] = get_args(Language)
@@ -70,6 +70,11 @@ def has(key: str) -> bool:
     """Whether a sentence of this key exists."""
     room, _, name = key.partition(".")
     return name in _room(room)
+
+
+def raw(key: str) -> Mapping[str, Any]:
+    """The sentence of `key` in each language, not filled; its hint under ``hint``."""
+    return _sentence(key)
 
 
 def keys() -> list[str]:
