@@ -28,9 +28,7 @@ def write(folder: Path, lang: str) -> Sample:
         rows, columns = rows[:_ROWS], ("description", "title")
         name = "titles"
     roles = dict(zip(("text", "label"), columns, strict=True))
-    return csv_sample(
-        folder, "summarization", name, roles, columns, rows, testing=300, traffic=300
-    )
+    return csv_sample(folder, "summarization", name, roles, columns, rows, testing=300, traffic=300)
 
 
 def documentation() -> Iterator[tuple[str, dict[str, str]]]:

@@ -30,7 +30,8 @@ def write(folder: Path, lang: str) -> Sample:
 
 
 def _pairs(source: str, target: str) -> Iterator[tuple[str, str]]:
-    for key in messages.keys():
+    every = messages.keys()
+    for key in every:
         for words in (messages.raw(key), messages.raw(key).get("hint", {})):
             if source in words and target in words and words[source] != words[target]:
                 yield words[source], words[target]
