@@ -38,6 +38,7 @@ def memory() -> Memory:
         ("Cannot open “%1$s”: %d", "无法打开“%1$s”：%d"),
         ("%(name)s", "%(name)s"),
         ("cannot close THE window", "无法关闭窗口"),
+        ("Ｄｅｌｅｔｅ　１２ ｆｉｌｅｓ？", "要删除 12 个文件吗？"),
     ],
 )
 def test_slots_are_those_of_the_new_text(memory: Memory, text: str, answer: str) -> None:
@@ -106,3 +107,24 @@ def test_a_very_long_text_is_only_looked_up() -> None:
     memory = Memory.of([long, "short"], ["长", "短"])
     assert memory.known(long) == "长"
     assert memory.match(long + "more") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("Describe: bucket, dark green, 5 litres", "This dark green bucket holds 5 litres."),
+        ("描述：风扇，黑色，五档", "这款黑色风扇有五档。"),
+        ("Confirm order 7 for Grace Hopper", "Dear Grace Hopper, order 7 is on its way."),
+        ("Confirm order 7 for dear", "Dear dear, order 7 is on its way."),
+    ],
+)
+def test_words_that_answers_repeat_are_filled(text: str, answer: str) -> None:
+    pairs = {
+        "Describe: kettle, blue, 2 litres": "This blue kettle holds 2 litres.",
+        "描述：台灯，白色，三档": "这款白色台灯有三档。",
+        "Confirm order 1042 for Ada": "Dear Ada, order 1042 is on its way.",
+    }
+    memory = Memory.of(list(pairs), list(pairs.values()), repeats=True)
+    found = memory.match(text)
+    assert found is not None
+    assert found.text == answer

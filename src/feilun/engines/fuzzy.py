@@ -40,6 +40,7 @@ _LEAST = 2048
 _FEWEST = 30
 """Hidden texts from which on the scores can be told by them."""
 _EAST = "\u2e80-\u9fff\uf900-\ufaff"
+_NARROW = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)} | {0x3000: 0x20}
 _MARKS = {kind: f"\0{kind}" for kind in ("address", "tag", "entity", "value", "number")}
 
 
@@ -62,7 +63,7 @@ class Memory:
         self._index, self._repeats = index, repeats
         self._known = {text: place for place, text in enumerate(sources)}
         self._shapes: dict[tuple[str, ...], list[int]] = {}
-        for place, text in enumerate(sources):
+        for place, text in enumerate(map(_narrow, sources)):
             self._shapes.setdefault(tuple(_tokens(text, slots(text))), []).append(place)
         self._xs, self._ys = np.array([0.0, 1.0]), np.array([0.0, 1.0])
 
@@ -109,6 +110,7 @@ class Memory:
         known text at the place `hidden` is none. None where no text has a word of `text`."""
         from rapidfuzz.distance import Levenshtein
 
+        text = _narrow(text)
         own = slots(text)
         tokens = _tokens(text, own)
         if len(tokens) > _LONG:
@@ -119,7 +121,7 @@ class Memory:
         for place in dict.fromkeys([*self._shapes.get(tuple(tokens), ())[:_CANDIDATES], *near]):
             if place == hidden:
                 continue
-            source = self.sources[place]
+            source = _narrow(self.sources[place])
             held = slots(source)
             least = 0.0 if found is None else found.alike
             alike = Levenshtein.normalized_similarity(
@@ -189,6 +191,11 @@ class FuzzyEngine(WordedEngine):
 def load(folder: Path, card: Card, *, streams: int | None, threads: int | None) -> FuzzyEngine:
     """Opens a `fuzzy` version; it answers in its caller's thread, so it takes no streams."""
     return FuzzyEngine(folder, card)
+
+
+def _narrow(text: str) -> str:
+    """`text` with letters, digits and signs of full width as those of ASCII."""
+    return text if text.isascii() else text.translate(_NARROW)
 
 
 def _tokens(text: str, found: Sequence[Slot]) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 from feilun.demo.news import articles
@@ -12,7 +13,7 @@ from feilun.demo.sample import Sample, csv_sample, folder_of
 
 __all__ = ["documentation", "write"]
 
-_ROWS = 2000
+_ROWS = 1200
 _HEAD = re.compile(r"^## +(.+?) *$", re.MULTILINE)
 _PART = re.compile(r"^### +(\w+) *\n+(.*?)(?=^### |\Z)", re.MULTILINE | re.DOTALL)
 
@@ -20,12 +21,15 @@ _PART = re.compile(r"^### +(\w+) *\n+(.*?)(?=^### |\Z)", re.MULTILINE | re.DOTAL
 def write(folder: Path, lang: str) -> Sample:
     """Both files."""
     if lang == "zh":
-        rows, columns = list(articles())[:_ROWS], ("正文", "标题")
+        rows, columns = list(dict(islice(articles(), _ROWS)).items()), ("正文", "标题")
         name = "biaoti"
     else:
-        found = {text: title for title, parts in documentation() if (text := parts["Description"])}
-        rows = [(text, title) for text, title in found.items() if len(text) > 2 * len(title)]
-        rows, columns = rows[:_ROWS], ("description", "title")
+        found = (
+            (text, title)
+            for title, parts in documentation()
+            if len(text := parts["Description"]) > 2 * len(title)
+        )
+        rows, columns = list(dict(islice(found, _ROWS)).items()), ("description", "title")
         name = "titles"
     roles = dict(zip(("text", "label"), columns, strict=True))
     return csv_sample(folder, "summarization", name, roles, columns, rows, testing=300, traffic=300)

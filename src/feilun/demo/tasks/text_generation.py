@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 from feilun.demo.sample import Sample, csv_sample
@@ -12,6 +13,7 @@ from feilun.demo.tasks.summarization import documentation
 
 __all__ = ["write"]
 
+_ROWS = 700
 _FRAME = re.compile(
     r"(?:A|The|This)?\s*(?:data[ .]?(?:frame|set)|tibble)\b[^.:]*?\b(\d[\d,]*)\s+"
     r"(observations|rows|cases|obs)[^.:]*?\b(\d+)\s+(?:\w+\s)?(?:variables|columns)",
@@ -21,7 +23,7 @@ _FRAME = re.compile(
 
 def write(folder: Path, lang: str) -> Sample:
     """Both files."""
-    rows = list(dict.fromkeys(_rows()))
+    rows = list(dict(islice(_rows(), _ROWS)).items())
     columns = {"text": "prompt", "label": "completion"}
     head = list(columns.values())
     return csv_sample(
