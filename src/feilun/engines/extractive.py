@@ -23,11 +23,9 @@ from feilun.families.generation import Written, objects
 from feilun.tasks._sentences import join, sentences
 from feilun.types import Item
 
-__all__ = ["CONVERTS", "FORMATS", "RANKINGS", "ExtractiveEngine", "Ranking", "load", "order"]
+__all__ = ["FORMATS", "RANKINGS", "ExtractiveEngine", "Ranking", "load", "order"]
 
 FORMATS = ("extractive",)
-CONVERTS = False
-"""A version is served as it was trained: it is its own and only variant."""
 
 Ranking = Literal["lead", "centroid", "textrank"]
 RANKINGS: tuple[Ranking, ...] = ("lead", "centroid", "textrank")
