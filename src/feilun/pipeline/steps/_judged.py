@@ -11,7 +11,10 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from feilun.data.content import row_key, stored_key
+from feilun.engines.base import Engine
 from feilun.errors import InvalidData
 from feilun.feedback.to_data import SOURCE
 from feilun.pipeline.context import Context
@@ -20,7 +23,10 @@ from feilun.store.records import DataVersion, ModelVersion
 from feilun.tasks import base as tasks
 from feilun.types import Split
 
-__all__ = ["Judged", "judged_rows", "newest"]
+__all__ = ["Judged", "judged_rows", "newest", "spared"]
+
+_ASKED = 100
+"""Rows that a costly engine answers where more would only be looked at."""
 
 
 class Judged(Dataset):
@@ -87,3 +93,11 @@ def _keys(data: Dataset, split: Split) -> Iterator[bytes]:
     for batch in data.batches(["label", *(INPUT + name for name, _ in kinds)], split):
         for label, *values in zip(*(column.to_pylist() for column in batch.columns), strict=True):
             yield row_key(family, stored_key(kinds, values), label)
+
+
+def spared(engine: Engine, rows: int) -> np.ndarray:
+    """The places of the rows, of so many, that `engine` is asked beside the test rows: all, or 100
+    of them evenly spread where it is costly."""
+    if not engine.info.get("costly") or rows <= _ASKED:
+        return np.arange(rows)
+    return np.linspace(0, rows - 1, _ASKED).round().astype(np.int64)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from feilun.engines.base import Engine
 from feilun.evaluation.robustness import Robustness
 from feilun.evaluation.robustness import robustness as measure
 from feilun.families.base import Answers
@@ -15,8 +16,13 @@ from feilun.types import Item, Output
 __all__ = ["robustness"]
 
 
+_FEW = 20
+"""Rows of a costly engine: each is asked again for every change."""
+
+
 def robustness(
     context: Context,
+    engine: Engine,
     asked: Callable[[Sequence[Item]], Answers],
     dataset: Dataset,
     given: Answers,
@@ -28,7 +34,7 @@ def robustness(
     disturbances = context.task.disturbances()
     if not settings.robustness or not disturbances:
         return None
-    family = context.task.family
+    family, rows = context.task.family, settings.robustness_rows
 
     def decoded(answers: Answers) -> list[Output]:
         schema = replace(dataset.schema, labels=answers.labels)
@@ -41,7 +47,7 @@ def robustness(
         decoded(given),
         family,
         disturbances,
-        limit=settings.robustness_rows,
+        limit=min(rows, _FEW) if engine.info.get("costly") else rows,
         confidence=settings.confidence,
         seed=context.config.training.seed,
     )

@@ -8,11 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from feilun.compression.compress import Compression
 from feilun.compression.compress import compress as build_variants
 from feilun.engines.base import open_engine
 from feilun.engines.card import read_card, write_card
 from feilun.pipeline.context import Context
+from feilun.pipeline.steps._judged import spared
 from feilun.store.dataset import Dataset
 from feilun.tasks._questions import questions
 
@@ -73,10 +76,11 @@ def _calibrate(
     family, card = context.task.family, read_card(folder)
     items, labels = dataset.items("validation"), card.schema.labels
     truth = family.truth(dataset.values("label", "validation"), labels)
-    known = family.known(truth)
+    known = np.flatnonzero(family.known(truth))
     engine = open_engine(folder)
     try:
-        raw = engine.raw([item for item, keep in zip(items, known, strict=True) if keep])
+        known = known[spared(engine, len(known))]
+        raw = engine.raw([items[place] for place in known.tolist()])
     finally:
         engine.close()
     point, notes = family.calibrate(raw, truth[known], labels, context.config)

@@ -35,7 +35,7 @@ from feilun.pipeline.steps._history import (
     consultations,
     months,
 )
-from feilun.pipeline.steps._judged import judged_rows, newest
+from feilun.pipeline.steps._judged import judged_rows, newest, spared
 from feilun.pipeline.steps._renamed import renamed, since
 from feilun.pipeline.steps._robust import robustness
 from feilun.pipeline.steps._unjudged import unjudged
@@ -96,7 +96,7 @@ def evaluate(
             floor = family.constant(train_counts, candidate.labels, len(items))
             if floor is not None:
                 references["baseline"] = floor
-        validation = _validation(context, asked, dataset)
+        validation = _validation(context, engine, asked, dataset)
         parts = {}
         for name, folder in parts_of(context.folder(model)).items():
             with closing(open_engine(folder)) as its:
@@ -127,7 +127,7 @@ def evaluate(
             is_live=now == model.id,
             misses=explained(context, engine, found.misses, items, row_ids),
         )
-        robust = robustness(context, asked, dataset, candidate)
+        robust = robustness(context, engine, asked, dataset, candidate)
     decision = replace(decide(found, forgetting=forgot), acts=decides)
     context.report(Progress("evaluate", total, total))
     ref = _report(context, model, data, found, decision, forgot, candidate, robust)
@@ -199,12 +199,17 @@ def _truth(context: Context, dataset: Dataset, split: Split) -> np.ndarray:
 
 
 def _validation(
-    context: Context, asked: Callable[[Sequence[Item]], Answers], dataset: Dataset
+    context: Context,
+    engine: Engine,
+    asked: Callable[[Sequence[Item]], Answers],
+    dataset: Dataset,
 ) -> tuple[np.ndarray, np.ndarray] | None:
     items = dataset.items("validation")
     if not len(items):
         return None
-    return asked(items).raw, _truth(context, dataset, "validation")
+    places = spared(engine, len(items))
+    truth = _truth(context, dataset, "validation")
+    return asked([items[place] for place in places.tolist()]).raw, truth[places]
 
 
 def _forgotten(
