@@ -21,7 +21,7 @@ from typing import Any
 
 import httpx
 
-from feilun.demo.tasks.text_classification import write
+from feilun.demo.tasks import text_classification as reviews
 
 
 def feilun(*words: str, cwd: Path) -> Any:
@@ -45,7 +45,7 @@ def start(*words: str, cwd: Path) -> subprocess.Popen[bytes]:
 
 
 def measure(method: str, folder: Path) -> dict[str, Any]:
-    files = write(folder / "data", "en")
+    files = reviews.files(folder / "data", "en")
     feilun("init", "reviews", cwd=folder)
     key = feilun("keys", "create", "Clock", cwd=folder)["secret"]
     with socket.socket() as probe:

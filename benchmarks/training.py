@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from feilun.demo.tasks.text_classification import write
+from feilun.demo.tasks import text_classification as reviews
 from feilun.store.dataset import Dataset, DatasetWriter
 from feilun.tasks import base as tasks
 from feilun.training.bases import starters
@@ -35,7 +35,7 @@ def prepare(folder: Path, words: int) -> Path:
     """A data version whose test split is the testing file; nothing is held out of training."""
     import csv
 
-    files = write(folder / "csv", "en")
+    files = reviews.files(folder / "csv", "en")
     data = folder / "data"
     writer = DatasetWriter(data, {"text": "text"})
     for file, split in ((files.training, "train"), (files.testing, "test")):

@@ -43,7 +43,7 @@ def named(name: str) -> Rows:
     if name == "digits":
         return _digits()
     with tempfile.TemporaryDirectory() as folder:
-        files = reviews.write(Path(folder), "zh" if name == "Chinese" else "en")
+        files = reviews.files(Path(folder), "zh" if name == "Chinese" else "en")
         rows = [row for file in (files.training, files.testing) for row in _read(file)]
     texts, labels = [row[files.text] for row in rows], [row[files.label] for row in rows]
     base = starters().get("minilm") if name == "English" else None

@@ -106,7 +106,7 @@ make(Path(sys.argv[1]), int(sys.argv[2]))
 def make(file: Path, rows: int) -> None:
     """Writes the file. In a process of its own, so that what it holds is not counted."""
     with tempfile.TemporaryDirectory() as folder:
-        given = reviews.write(Path(folder), "en")
+        given = reviews.files(Path(folder), "en")
         with given.training.open(encoding="utf-8", newline="") as stream:
             known = [(row[given.text], row[given.label]) for row in csv.DictReader(stream)]
     parts = {label: [s for text, own in known if own == label for s in text.split(". ")]

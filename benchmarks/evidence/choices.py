@@ -70,7 +70,7 @@ CUTOFFS: dict[str, Callable[[np.ndarray, np.ndarray, float], float]] = {
 
 def divisions(lang: str, folder: Path, held: int) -> list[tuple[np.ndarray, ...]]:
     """For each seed logits and truth of the validation rows, then of the test rows."""
-    files = reviews.write(folder, lang)
+    files = reviews.files(folder, lang)
     rows: list[tuple[str, str]] = []
     for file in (files.training, files.testing):
         with file.open(encoding="utf-8", newline="") as stream:

@@ -37,7 +37,7 @@ TRAIN, HELD, SHOWN, STEPS, TAKEN = 800, 100, 40, 24, 3
 
 def data(folder: Path) -> tuple[Path, list[str]]:
     """A data version of the reviews' first rows, and texts that are in none of its rows."""
-    files = reviews.write(folder / "files", "en")
+    files = reviews.files(folder / "files", "en")
     with files.training.open(encoding="utf-8", newline="") as stream:
         rows = [(row[files.text], row[files.label]) for row in csv.DictReader(stream)]
     names = tuple(sorted({label for _, label in rows}))

@@ -37,7 +37,7 @@ class Pool:
 
     def __init__(self, lang: str, folder: Path) -> None:
         reviews._CHINESE_TEST = 6000  # of the 10,000 and more that there are
-        written = reviews.write(folder, lang)
+        written = reviews.files(folder, lang)
         texts, words = [], []
         for file in (written.training, written.testing):
             with file.open(encoding="utf-8", newline="") as stream:

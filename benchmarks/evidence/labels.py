@@ -57,7 +57,7 @@ def _sets() -> list[tuple[str, str, list[Item], np.ndarray]]:
 
 def _reviews(lang: str) -> tuple[list[Item], np.ndarray]:
     with tempfile.TemporaryDirectory() as folder:
-        files = reviews.write(Path(folder), lang)
+        files = reviews.files(Path(folder), lang)
         rows = []
         for file in (files.training, files.testing):
             with file.open(encoding="utf-8", newline="") as stream:

@@ -127,7 +127,7 @@ def texts_of(folder: Path) -> dict[str, list[str]]:
     """The bases: reviews, and clauses of them."""
     found: dict[str, list[str]] = {}
     for lang, name in (("en", "English"), ("zh", "Chinese")):
-        files = reviews.write(folder / lang, lang)
+        files = reviews.files(folder / lang, lang)
         with files.training.open(encoding="utf-8", newline="") as stream:
             whole = [row[files.text] for row in csv.DictReader(stream)]
         clauses = [

@@ -42,7 +42,7 @@ Rows = Sequence[tuple[str, str]]
 
 def load(folder: Path) -> tuple[Rows, Rows]:
     """Reviews of other things with their labels, and those of drinks under the new one."""
-    written = reviews.write(folder, "en")
+    written = reviews.files(folder, "en")
     plain, drinks = [], []
     for file in (written.training, written.testing):
         with file.open(encoding="utf-8", newline="") as stream:

@@ -39,7 +39,7 @@ class Data:
     """Texts, labels and features of one language, in a seeded order."""
 
     def __init__(self, lang: str, folder: Path) -> None:
-        files = reviews.write(folder, lang)
+        files = reviews.files(folder, lang)
         texts, words = read(files.training, files.text, files.label)
         test_texts, test_words = read(files.testing, files.text, files.label)
         names = sorted(set(words))

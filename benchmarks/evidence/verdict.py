@@ -50,7 +50,7 @@ def main() -> None:
         workspace = feilun.Workspace(Path(name))
         for lang, label in LOOKED_FOR.items():
             messages.use("en" if lang == "en" else "zh")
-            files = reviews.write(Path(name) / f"data-{lang}", lang)
+            files = reviews.files(Path(name) / f"data-{lang}", lang)
             project = workspace.init(f"reviews-{lang}", "text-classification")
             project.add(files.training, columns={"text": files.text, "label": files.label})
             project.train(method="linear")

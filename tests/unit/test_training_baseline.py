@@ -24,7 +24,7 @@ def _reviews(folder: Path, lang: str, monkeypatch: pytest.MonkeyPatch) -> tuple[
     """Rows to train on and rows that are never seen: 4,000 and 1,000 English ones, 4,000 and 2,000
     Chinese ones, the latter without copies."""
     monkeypatch.setattr(reviews, "_CHINESE_TEST", 2000)
-    written = reviews.write(folder, lang)
+    written = reviews.files(folder, lang)
     parts = []
     for file in (written.training, written.testing):
         with file.open(encoding="utf-8", newline="") as stream:

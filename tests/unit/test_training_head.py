@@ -44,6 +44,7 @@ def test_it_learns_and_the_engine_answers(tmp_path: Path, base: Path) -> None:
         "encoder/tokenizer_config.json",
         "feilun.json",
         "head.safetensors",
+        "out_of_fold.safetensors",
     }
     weights = (job.out / "encoder" / "model.safetensors").read_bytes()
     assert weights == (base / "model.safetensors").read_bytes()

@@ -39,7 +39,8 @@ def test_it_learns_and_the_engine_answers(tmp_path: Path) -> None:
     assert tensors["coef"].shape == (2, kept)
     assert kept < 2**12
     assert (np.diff(tensors["columns"]) > 0).all()
-    assert {file.name for file in job.out.iterdir()} == {"weights.safetensors", "feilun.json"}
+    files = {"weights.safetensors", "out_of_fold.safetensors", "feilun.json"}
+    assert {file.name for file in job.out.iterdir()} == files
 
 
 def test_the_same_job_writes_the_same_bytes(tmp_path: Path) -> None:

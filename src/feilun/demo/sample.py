@@ -25,7 +25,10 @@ TRAFFIC = 800
 class Sample:
     """A training file, whose last `traffic` rows are tomorrow's customers, and a `testing` file
     that no step sees. `name` is the project's, `columns` say which role a column of the files plays
-    (``{"text": "review", "label": "score"}``), `settings` are tables of its ``feilun.toml``."""
+    (``{"text": "review", "label": "score"}``), `settings` are tables of its ``feilun.toml``.
+    `change` is the key of a sentence on what the customers ask that the first rows lack, `share`
+    how much of the traffic and of the testing rows it is; `drawn` answers to the customers are
+    drawn at random and labelled."""
 
     training: Path
     testing: Path
@@ -34,6 +37,9 @@ class Sample:
     task: str = "text-classification"
     traffic: int = TRAFFIC
     settings: str = ""
+    change: str = ""
+    share: float = 0.0
+    drawn: int = 0
 
     @property
     def label(self) -> str:

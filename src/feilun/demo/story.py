@@ -19,6 +19,7 @@ from feilun.demo.closing import Closing, closing
 from feilun.demo.sample import Sample, prepare
 from feilun.demo.traffic import Sent, Watch, send
 from feilun.errors import Conflict, EnvironmentProblem, Refused
+from feilun.feedback.to_data import content_hash
 from feilun.messages import t
 from feilun.metrics.comparison import values
 from feilun.project import Project, Workspace
@@ -112,6 +113,8 @@ def tell(
             raise Refused("demo.nothing_live", name=files.name, report=run.report)
         say(t("demo.watched", answers=watch.answers, failures=len(watch.failures)))
 
+        if files.change:
+            say(t(files.change, share=wording.share(files.share)))
         sent = send(
             address,
             keys,
@@ -134,6 +137,8 @@ def tell(
         )
         if sent.lost:
             say(t("demo.lost", lost=sent.lost))
+        if files.drawn:
+            say(t("demo.reviewed", rows=_labelled(project, later, files.drawn)))
         update = project.update(report=report)
         show(update)
         say(t("demo.testing", rows=len(judging)))
@@ -224,6 +229,18 @@ def _add(
         )
     )
     return [(row.item, row.label) for row in asked(task, kept) if row.label], judging
+
+
+def _labelled(project: Project, later: Sequence[tuple[Item, str]], count: int) -> int:
+    """Labels `count` answers that are drawn at random, as a reviewer would; how many it were."""
+    truth = {content_hash(item): target for item, target in later}
+    done = 0
+    for drawn in project.review(count, drawn_only=True):
+        target = truth.get(content_hash(drawn.prediction.input or ""))
+        if target is not None:
+            drawn.label(target)
+            done += 1
+    return done
 
 
 def _live_score(project: Project, sent: Sent) -> tuple[str, str]:

@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Any
 
+import numpy as np
+
 from feilun.config import EvaluationConfig
-from feilun.evaluation.expectation import expected, prior, settling
+from feilun.evaluation.expectation import expected, prior, settling, together
 from feilun.evaluation.result import Comparison, Role
 from feilun.families.base import Answers, Sheet
-from feilun.metrics.comparison import gains, judge, scores
+from feilun.metrics.comparison import Judged, gains, judge, scores
+from feilun.metrics.scores import Score
 
-__all__ = ["compare"]
+__all__ = ["Folded", "compare"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Folded:
+    """Two versions' answers to training rows, each by a model of its recipe that had not seen the
+    row, and the `truth` of these rows; all have a target."""
+
+    candidate: Answers
+    other: Answers
+    truth: np.ndarray
 
 
 def compare(
@@ -23,10 +38,11 @@ def compare(
     seed: int,
     attempts: int = 1,
     grown: float = 1.0,
+    folds: Sheet | None = None,
 ) -> Comparison:
-    """`sheet` has the candidate's and the other's answers, the latter under `role`. `attempts` were
-    made against it on these rows, this one counted; `grown` is by how many times its training rows
-    have become more."""
+    """`sheet` has the candidate's and the other's answers, the latter under `role`; `folds` the
+    same for training rows that both answered out of fold. `attempts` were made against it on these
+    rows, this one counted; `grown` is by how many times its training rows have become more."""
     how: dict[str, Any] = {
         "resamples": settings.resamples,
         "confidence": settings.confidence,
@@ -34,13 +50,13 @@ def compare(
     }
     first, second = sheet.measured, sheet.others[role]
     added, rows = sheet.comparable(role)
-    judged = judge(
-        first if rows.all() else first.take(rows),
-        second if rows.all() else second.take(rows),
-        primary,
-        margin=settings.margin,
-        **how,
-    )
+    judged = tested = _judged(sheet, role, primary, settings.margin, how)
+    more: dict[str, Any] = {}
+    if folds is not None:
+        found = _judged(folds, role, primary, settings.margin, how)
+        judged = _together(tested, found, settings)
+        counted = int(folds.comparable(role)[1].sum())
+        more = {"folds": found.gain, "fold_rows": counted, "weighed": judged.gain}
     won, lost = sheet.better(role)
     metrics = scores(second, **how)
     level = metrics[primary]
@@ -54,7 +70,7 @@ def compare(
         rows=count,
         metrics=metrics,
         gain=gains(first, second, **how),
-        known=judged.gain,
+        known=tested.gain,
         risk=judged.risk,
         more_rows=settling(judged.gain.value, half, settings.margin, count),
         won=int(won.sum()),
@@ -64,4 +80,21 @@ def compare(
         error=judged.error,
         expected=expected(judged.gain.value, judged.error, before, attempts),
         grown=grown,
+        **more,
     )
+
+
+def _judged(sheet: Sheet, role: Role, primary: str, margin: float, how: dict[str, Any]) -> Judged:
+    """The gain over the rows whose label both versions know."""
+    first, second = sheet.measured, sheet.others[role]
+    rows = sheet.comparable(role)[1]
+    if not rows.all():
+        first, second = first.take(rows), second.take(rows)
+    return judge(first, second, primary, margin=margin, **how)
+
+
+def _together(tested: Judged, folded: Judged, settings: EvaluationConfig) -> Judged:
+    gain, error = together((tested.gain.value, tested.error), (folded.gain.value, folded.error))
+    half = NormalDist().inv_cdf((1 + settings.confidence) / 2) * error
+    risk = NormalDist(gain, error).cdf(-settings.margin)
+    return Judged(Score(gain, gain - half, gain + half), error, risk)

@@ -10,7 +10,7 @@ import numpy as np
 
 from feilun.config import EvaluationConfig
 from feilun.errors import InvalidData
-from feilun.evaluation.compare import compare
+from feilun.evaluation.compare import Folded, compare
 from feilun.evaluation.consultations import Consultations
 from feilun.evaluation.modalities import modalities
 from feilun.evaluation.result import ROLES, Comparison, Evaluation, Miss, Role
@@ -25,7 +25,7 @@ from feilun.tasks import base as tasks
 from feilun.tasks.base import TaskBase
 from feilun.types import Item, Schema
 
-__all__ = ["evaluate"]
+__all__ = ["Folded", "evaluate"]
 
 _MISSES = 20
 _DRAWS = 20_000_000
@@ -49,6 +49,7 @@ def evaluate(
     consultations: Consultations | None = None,
     grown: float = 1.0,
     parts: Mapping[str, Answers] | None = None,
+    folded: Mapping[Role, Folded] | None = None,
 ) -> Evaluation:
     """Everything that can be said of `candidate` on the test rows.
 
@@ -61,7 +62,8 @@ def evaluate(
     known of each row (its source, its customer): the rows are divided by them. `consultations`
     count how often the rows were asked. `grown` is by how many times the training rows have become
     more since those of the live version. `parts` are answers of the same method taught by some
-    of the modalities (see `modalities`).
+    of the modalities (see `modalities`). `folded` are training rows that the candidate and the
+    version in a role answered out of fold: they judge beside the test rows.
 
     Raises `InvalidData` when no test row has a target, `ValueError` when the lengths differ.
     """
@@ -108,7 +110,17 @@ def evaluate(
         validation=_validation(family, candidate, held, schema, how),
         validation_rows=0 if held is None else len(held[1]),
         comparisons=_comparisons(
-            references, sheet, primary, settings, seed, consultations.attempts, grown
+            references,
+            sheet,
+            primary,
+            settings,
+            seed,
+            consultations.attempts,
+            grown,
+            {
+                role: family.sheet(one.candidate, {role: one.other}, one.truth, schema.labels)
+                for role, one in (folded or {}).items()
+            },
         ),
         misses=misses,
         missed=missed,
@@ -214,6 +226,7 @@ def _comparisons(
     seed: int,
     attempts: int,
     grown: float,
+    folds: Mapping[Role, Sheet],
 ) -> tuple[Comparison, ...]:
     """One for each role. A version with several roles (the rung below is often the live one) is
     compared once."""
@@ -234,6 +247,7 @@ def _comparisons(
                 seed=seed,
                 attempts=attempts if live else 1,
                 grown=grown if live else 1.0,
+                folds=folds.get(role),
             )
         result.append(replace(done[other.name], role=role))
     return tuple(result)

@@ -83,9 +83,9 @@ def _beside(evaluation: Evaluation, decision: Decision, lang: Language) -> str:
     figures: Mapping[str, Any] = {
         "metric": evaluation.primary,
         "other": live.name,
-        "gain": live.known.value,
-        "low": live.known.low,
-        "high": live.known.high,
+        "gain": live.evidence.value,
+        "low": live.evidence.low,
+        "high": live.evidence.high,
     }
     return fill(codes.get(decision.verdict, "verdict.beside_unsure"), figures, lang)
 

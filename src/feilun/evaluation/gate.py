@@ -85,7 +85,7 @@ def decide(evaluation: Evaluation, *, forgetting: Forgetting | None = None) -> D
     else:
         verdict = _verdict(live, evaluation.margin)
         reasons += _against_live(evaluation, live, verdict)
-        if verdict == "cannot_tell" or (verdict == "worse" and live.known.high >= 0):
+        if verdict == "cannot_tell" or (verdict == "worse" and live.evidence.high >= 0):
             more_rows = _rounded(live.more_rows)
             reasons += _label_more(more_rows)
         reasons += asked(evaluation)
@@ -100,7 +100,7 @@ def decide(evaluation: Evaluation, *, forgetting: Forgetting | None = None) -> D
 
 
 def _verdict(other: Comparison, margin: float) -> Verdict:
-    gain = other.known
+    gain = other.evidence
     if other.same:
         return "equal"
     if other.gains and gain.low > 0:
@@ -125,8 +125,12 @@ def _against_live(evaluation: Evaluation, live: Comparison, verdict: Verdict) ->
         "cannot_tell": "gate.cannot_tell",
     }
     code = codes[verdict]
+    if live.fold_rows:
+        code = f"gate.{verdict}_folds"
+        figures["folds"] = live.fold_rows
     if live.gains:
-        return [Reason(code, figures, "for"), Reason("gate.gain_expected", figures, "note")]
+        worth = {**figures, "rows": live.rows + live.fold_rows}
+        return [Reason(code, figures, "for"), Reason("gate.gain_expected", worth, "note")]
     within = figures["expected"] >= -evaluation.margin  # type: ignore[operator]
     if live.new_labels and within and verdict != "worse":
         named = {**figures, "labels": live.new_labels[:_NAMED]}
@@ -142,9 +146,9 @@ def _figures(evaluation: Evaluation, other: Comparison) -> dict[str, Figure]:
         "metric": evaluation.primary,
         "name": evaluation.name,
         "other": other.name,
-        "gain": other.known.value,
-        "low": other.known.low,
-        "high": other.known.high,
+        "gain": other.evidence.value,
+        "low": other.evidence.low,
+        "high": other.evidence.high,
         "rows": other.rows,
         "margin": evaluation.margin,
         "expected": other.known.value if other.expected is None else other.expected,

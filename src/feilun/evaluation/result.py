@@ -50,11 +50,13 @@ class Comparison:
     knows: the same as ``gain[primary]`` unless labels were added; `rows` are those behind it.
     `error` is its standard error and `expected` what a promotion is expected to gain, the luck of
     earlier attempts taken off (None in evaluations of before it was worked out); `grown` by how
-    many times the other's training rows have become more. `risk` is the probability over them that
-    the candidate is truly worse by more than the margin. `more_rows` estimates how many further
-    test rows would prove a gain or a loss, or that it is within the margin (0: it is proven, None:
-    no number can be named). `won` rows only the candidate has right, `lost` rows only the other.
-    `same` tells that both gave the same probabilities to all rows.
+    many times the other's training rows have become more. `folds` is the gain over the `fold_rows`
+    training rows that both answered out of fold, and `weighed` that of all together; None where
+    there are no such rows; `error`, `expected` and `risk` follow from both. `risk` is the
+    probability that the candidate is truly worse by more than the margin. `more_rows` estimates how
+    many further test rows would prove a gain or a loss, or that it is within the margin (0: it is
+    proven, None: no number can be named). `won` rows only the candidate has right, `lost` rows only
+    the other. `same` tells that both gave the same probabilities to all rows.
     """
 
     role: Role
@@ -73,13 +75,21 @@ class Comparison:
     error: float = 0.0
     expected: float | None = None
     grown: float = 1.0
+    folds: Score | None = None
+    fold_rows: int = 0
+    weighed: Score | None = None
+
+    @property
+    def evidence(self) -> Score:
+        """The gain by all rows that can tell it: the test rows, and those answered out of fold."""
+        return self.known if self.weighed is None else self.weighed
 
     @property
     def gains(self) -> bool:
         """Whether a gain is to be expected. Where a loss is proven, or one beyond the margin more
         likely than not by the rows alone, nothing that was held before outweighs that."""
-        found = self.known.value if self.expected is None else self.expected
-        return found > 0 and self.known.high >= 0 and self.risk <= UNSURE
+        found = self.evidence.value if self.expected is None else self.expected
+        return found > 0 and self.evidence.high >= 0 and self.risk <= UNSURE
 
 
 @dataclass(frozen=True, slots=True)

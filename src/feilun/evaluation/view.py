@@ -138,6 +138,16 @@ def _comparison(evaluation: Evaluation, other: Comparison) -> Row:
             low=other.known.low,
             high=other.known.high,
         )
+    folds = None
+    if other.folds is not None:
+        folds = say(
+            "gate.compared_folds",
+            rows=other.fold_rows,
+            metric=evaluation.primary,
+            gain=other.folds.value,
+            low=other.folds.low,
+            high=other.folds.high,
+        )
     played = [one.role for one in evaluation.comparisons if one.name == other.name]
     return {
         "name": other.name,
@@ -145,6 +155,7 @@ def _comparison(evaluation: Evaluation, other: Comparison) -> Row:
         "method": both(lambda lang: wording.method_name(evaluation.method_key(other.method), lang)),
         "rows": rows,
         "added": added,
+        "folds": folds,
         "flips": say(
             evaluation.sentence("evaluation.compared_flips"),
             metric=evaluation.primary,

@@ -39,7 +39,9 @@ Hold: TypeAlias = "tuple[Matrix, np.ndarray]"
 class Fitted:
     """`coef` (labels, columns) and `intercept` (labels,), float32, for every label of the schema;
     the `strength` chosen and its log-`loss` on unseen rows (NaN where nothing was compared).
-    `losses` and `right` are those of each of these rows, in their order."""
+    `losses` and `right` are those of each of these rows, in their order. `raw` are the outputs
+    (n, labels) of the rows that were fitted, each by a model of its folds that did not see it; None
+    where there were no folds."""
 
     coef: np.ndarray
     intercept: np.ndarray
@@ -47,6 +49,7 @@ class Fitted:
     loss: float
     losses: np.ndarray | None = None
     right: np.ndarray | None = None
+    raw: np.ndarray | None = None
 
 
 def fit(
@@ -80,6 +83,8 @@ def fit(
     folds = _folds(labels, origins, seed)
     judges = sum(len(hold[1]) if unseen is None else len(unseen) for _, unseen in folds)
     losses, right = np.zeros((len(strengths), judges)), np.zeros((len(strengths), judges), bool)
+    raw = np.zeros((len(strengths), judges, count), np.float32)
+    folded = folds[0][1] is not None
     total = len(folds) * len(strengths) + 1
     done = 0
     for train, unseen in folds:
@@ -94,6 +99,8 @@ def fit(
             model = _solve(part, truth, strength, weight, model)
             where = slice(None) if unseen is None else unseen
             losses[place, where], right[place, where] = _judged(model, seen)
+            if folded:
+                raw[place, where] = _outputs(model, seen[0], count)
             done += 1
             tick(done, total)
     means = losses.mean(axis=1) if judges else np.zeros(len(strengths))
@@ -101,7 +108,8 @@ def fit(
     model = _solve(rows, labels, strengths[best], sample)
     tick(total, total)
     fitted = _widened(model, present, count, strengths[best], float(means[best]))
-    return replace(fitted, losses=losses[best], right=right[best])
+    own = raw[best] if folded else None
+    return replace(fitted, losses=losses[best], right=right[best], raw=own)
 
 
 def _folds(
@@ -154,6 +162,12 @@ def _judged(model: Any, hold: Hold) -> tuple[np.ndarray, np.ndarray]:
     right = np.where(model.classes_[places] == labels, right, 0.0)
     answers = model.classes_[probabilities.argmax(axis=1)]
     return -np.log(np.maximum(right, 1e-6)), answers == labels
+
+
+def _outputs(model: Any, rows: Matrix, count: int) -> np.ndarray:
+    fitted = _widened(model, model.classes_, count, float("nan"), float("nan"))
+    outputs: np.ndarray = np.asarray(rows @ fitted.coef.T, np.float32) + fitted.intercept
+    return outputs
 
 
 def _widened(model: Any, present: np.ndarray, count: int, strength: float, loss: float) -> Fitted:

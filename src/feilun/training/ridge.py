@@ -31,23 +31,27 @@ def fit(
     folds = np.random.default_rng(seed).permutation(len(target)) % _FOLDS
     total = len(strengths) * _FOLDS + 1 if len(strengths) > 1 and len(target) > _FOLDS * 3 else 1
     best, loss, done = strengths[len(strengths) // 2], float("nan"), 0
+    raw = None
     if total > 1:
         losses = []
-        for strength in strengths:
+        given = np.zeros((len(strengths), len(target)))
+        for place, strength in enumerate(strengths):
             errors = []
             for fold in range(_FOLDS):
                 learn, judge = folds != fold, folds == fold
                 model = _solve(rows[learn], target[learn], strength)
-                errors.append(((model.predict(rows[judge]) - target[judge]) ** 2).mean())
+                given[place, judge] = model.predict(rows[judge])
+                errors.append(((given[place, judge] - target[judge]) ** 2).mean())
                 done += 1
                 tick(done, total)
             losses.append(float(np.mean(errors)))
         best, loss = strengths[int(np.argmin(losses))], min(losses)
+        raw = given[int(np.argmin(losses))][:, None] * spread + centre
     model = _solve(rows, target, best)
     tick(total, total)
     coef = (np.asarray(model.coef_, np.float64).reshape(1, -1) * spread).astype(np.float32)
     intercept = np.array([float(model.intercept_) * spread + centre], np.float32)
-    return Fitted(coef, intercept, best, loss)
+    return Fitted(coef, intercept, best, loss, raw=raw)
 
 
 def _solve(rows: Matrix, target: np.ndarray, strength: float) -> Any:

@@ -35,17 +35,19 @@ Balance = Literal["none", "balanced"]
 @dataclass(frozen=True, slots=True)
 class Rows:
     """Labelled rows: `items` and, for each, its target as the family holds it: of classes the
-    position of the label, int64."""
+    position of the label, int64. `ids` are their row ids, where they come from a data version."""
 
     items: Sequence[Item]
     labels: np.ndarray
+    ids: Sequence[str] | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def take(self, places: np.ndarray) -> Rows:
         """The rows at `places`, in that order."""
-        return Rows(Picked(self.items, places), self.labels[places])
+        ids = None if self.ids is None else [self.ids[place] for place in places.tolist()]
+        return Rows(Picked(self.items, places), self.labels[places], ids)
 
 
 class Picked(Sequence[Item]):
@@ -85,7 +87,7 @@ def read(dataset: Dataset, split: Split) -> Rows:
     items = dataset.items(split)
     labels = family.truth(dataset.values("label", split), dataset.schema.labels)
     known = np.flatnonzero(family.known(labels))
-    rows = Rows(items, labels)
+    rows = Rows(items, labels, dataset.row_ids(split))
     return rows if len(known) == len(labels) else rows.take(known)
 
 

@@ -13,6 +13,7 @@ from safetensors.numpy import save_file
 
 from feilun.engines.base import Engine, open_engine
 from feilun.engines.card import parts_of
+from feilun.evaluation.evaluate import Folded
 from feilun.evaluation.evaluate import evaluate as weigh
 from feilun.evaluation.facts import DataFacts, Facts, TrainingFacts, VariantFacts
 from feilun.evaluation.forgetting import forgetting as compare_rows
@@ -27,6 +28,7 @@ from feilun.evaluation.view_robustness import sentence
 from feilun.families.base import Answers
 from feilun.metrics.scores import Score
 from feilun.pipeline.context import Context
+from feilun.pipeline.steps._folded import folded
 from feilun.pipeline.steps._history import (
     DECISIONS,
     JUDGED_AGAINST,
@@ -91,6 +93,11 @@ def evaluate(
             with closing(open_engine(context.folder(other))) as its:
                 said = _answers(other, its, items)
             references[role] = renamed(family, said, since(context, other, data))
+        folds: dict[Role, Folded] = {}
+        for role, other in others.items():
+            beside = folded(context, data, (model, candidate), (other, references[role]))
+            if beside is not None:
+                folds[role] = beside
         train_counts = data.counts.get("train", {})
         if "baseline" not in references and _lowest(context, model.method):
             floor = family.constant(train_counts, candidate.labels, len(items))
@@ -120,6 +127,7 @@ def evaluate(
             consultations=consultations(context, model, dataset, now),
             grown=_grown(context, model, others.get("live")),
             parts=parts,
+            folded=folds,
         )
         forgot = _forgotten(context, model, data, dataset, candidate, references)
         found = replace(

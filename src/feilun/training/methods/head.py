@@ -23,7 +23,7 @@ from feilun.messages import t
 from feilun.store.dataset import Dataset
 from feilun.tasks import base as tasks
 from feilun.tasks.base import TaskBase
-from feilun.training import augment, logistic
+from feilun.training import augment, logistic, out_of_fold
 from feilun.training.body import describe
 from feilun.training.job import DataStats, Estimate, Machine, Report, TrainJob, TrainResult
 from feilun.training.logistic import Fitted
@@ -121,6 +121,7 @@ def train(job: TrainJob, settings: Settings, report: Report) -> TrainResult:
             if limited:
                 notes.append(t("training.note_fewer_rows", rows=len(rows), total=every))
                 report(Progress("train", len(held), total, "rows", note=notes[-1]))
+    originals = rows
     vectors = embed(more.items, len(held))
     mean = vectors[: len(rows)].mean(axis=0)
     scale = _scale(vectors[: len(rows)])
@@ -155,6 +156,7 @@ def train(job: TrainJob, settings: Settings, report: Report) -> TrainResult:
             fitted, rows = other, more
     assert fitted is not None
     _write(job, embedder, {"mean": mean, "scale": scale}, fitted)
+    out_of_fold.keep(job.out, originals.ids, fitted.raw)
     write_card(job.out, start_card(job, "head", schema, settings.model_dump()))
     figures = {
         "seconds": perf_counter() - start,

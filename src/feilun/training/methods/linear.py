@@ -22,7 +22,7 @@ from feilun.messages import t
 from feilun.store.dataset import Dataset
 from feilun.tasks import base as tasks
 from feilun.tasks.base import TaskBase, fit_features
-from feilun.training import augment, logistic, one_vs_rest, ridge
+from feilun.training import augment, logistic, one_vs_rest, out_of_fold, ridge
 from feilun.training.job import DataStats, Estimate, Machine, Report, TrainJob, TrainResult
 from feilun.training.rows import Rows, all_rows, drawn, read, schema_of, start_card
 from feilun.training.settings import MethodSettings
@@ -103,6 +103,7 @@ def train(job: TrainJob, settings: Settings, report: Report) -> TrainResult:
     schema = schema_of(job, dataset)
     rows, notes = drawn(all_rows(dataset), settings.max_rows, job.seed)
     features = fit_features(tasks.of(schema).features(schema.settings), rows.items)
+    originals = rows
     held = read(dataset, "validation")
     family, balance = tasks.of(schema).family, settings.class_weights
     found = augment.added(job, settings.augment, settings.augment_share, rows)
@@ -131,6 +132,10 @@ def train(job: TrainJob, settings: Settings, report: Report) -> TrainResult:
             model, rows = other, more
     assert model is not None
     _write(job, model)
+    raw = model.fitted.raw
+    # Where copies learned too, only folds that keep them with their originals answer these alone.
+    if raw is not None and len(raw) == len(originals):
+        out_of_fold.keep(job.out, originals.ids, raw)
     write_features(job.out, features)
     write_card(job.out, start_card(job, "linear", schema, settings.model_dump()))
     figures = {"seconds": perf_counter() - start, "rows": float(len(rows)), **model.figures}

@@ -19,12 +19,13 @@ from pydantic import Field
 
 from feilun.engines._features import write_features
 from feilun.engines.card import write_card
-from feilun.engines.trees import lightgbm, model_file
+from feilun.engines.trees import lightgbm, model_file, widened
 from feilun.errors import InvalidSettings
 from feilun.messages import t
 from feilun.store.dataset import Dataset
 from feilun.tasks import base as tasks
 from feilun.tasks.base import TaskBase, fit_features
+from feilun.training import out_of_fold
 from feilun.training.job import DataStats, Estimate, Machine, Report, TrainJob, TrainResult
 from feilun.training.readers import learn as learn_readers
 from feilun.training.rows import all_rows, drawn, read, schema_of, start_card
@@ -52,6 +53,7 @@ _FIGURES = {
 }
 _HELD = 10  # validation rows below which some training rows say when to stop
 _TOLD = 25  # rounds between two signs of life
+_FOLDED = 1_000_000_000  # rows times columns times trees up to which folds cost some seconds
 
 
 class Settings(MethodSettings):
@@ -165,6 +167,22 @@ def train(job: TrainJob, settings: Settings, report: Report) -> TrainResult:
         cut_short |= cut
         best.append(booster.best_iteration or booster.current_iteration())
         booster.save_model(str(job.out / model_file(number)), num_iteration=best[-1])
+    scores = labels if options["objective"] == "multiclass" else 1
+    if not cut_short and matrix.size * scores * sum(best) <= _FOLDED:
+
+        def answered(learns: np.ndarray, judged: np.ndarray) -> np.ndarray:
+            part = (matrix[learns], rows.labels[learns])
+            given = []
+            for number, rounds in enumerate(best):
+                own = {**options, "seed": job.seed + number, "extra_trees": bool(number % 2)}
+                booster, _ = _boost(
+                    own, part, None, weights, features, settings, report, number, inf, rounds
+                )
+                given.append(booster.predict(matrix[judged], raw_score=True))
+            return widened(np.mean(given, 0), 1 if numbers else labels)
+
+        raw = out_of_fold.refitted(rows.labels, job.seed, answered)
+        out_of_fold.keep(job.out, rows.ids, raw)
     write_features(job.out, features)
     readers.write(job.out)
     extra = {"boosters": settings.bag}
@@ -265,8 +283,10 @@ def _boost(
     report: Report,
     number: int,
     until: float,
+    fixed: int | None = None,
 ) -> tuple[Any, bool]:
-    """A booster, and whether it ended because of the Unix time `until`."""
+    """A booster, of `fixed` rounds where they are known, and whether it ended because of the Unix
+    time `until`."""
     package = lightgbm()
     cut = False
 
@@ -299,11 +319,11 @@ def _boost(
     )
     callbacks: list[Any] = [told]
     held = []
-    rounds = settings.rounds
+    rounds = settings.rounds if fixed is None else fixed
     if judge is not None:
         held = [train_rows.create_valid(judge[0], judge[1], weight=weights_of(judge[1]))]
         callbacks.append(package.early_stopping(settings.patience, verbose=False))
-    else:
+    elif fixed is None:
         rounds = min(rounds, round(3 / settings.learning_rate))  # nothing says when to stop
     booster = package.train(dict(options), train_rows, rounds, valid_sets=held, callbacks=callbacks)
     return booster, cut

@@ -1,0 +1,98 @@
+"""What two versions answered out of fold, on the training rows that both learned from."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from feilun.errors import NotFound
+from feilun.evaluation.evaluate import Folded
+from feilun.families.base import Answers
+from feilun.feedback.to_data import SOURCE
+from feilun.pipeline.context import Context
+from feilun.pipeline.steps._renamed import renamed, since
+from feilun.store.dataset import Dataset
+from feilun.store.records import DataVersion, ModelVersion
+from feilun.training import out_of_fold
+
+__all__ = ["folded"]
+
+
+def folded(
+    context: Context,
+    data: DataVersion,
+    candidate: tuple[ModelVersion, Answers],
+    other: tuple[ModelVersion, Answers],
+) -> Folded | None:
+    """Both versions' answers to the rows that train in `data` and that each answered by a model of
+    its recipe that had not seen the row; None where one of them has no such answers.
+
+    Rows that are there because somebody corrected an answer do not judge, nor do rows whose target
+    has changed since one of the versions learned it. What the test rows were answered with tells
+    labels and operating points.
+    """
+    first, second = _kept(context, candidate[0]), _kept(context, other[0])
+    if first is None or second is None:
+        return None
+    now = context.dataset(data)
+    family = context.task.family
+    targets = _targets(now)
+    for model in (candidate[0], other[0]):
+        then = context.data_of(model)
+        if then.id != data.id and not since(context, model, data):
+            learned = _targets(context.dataset(then))
+            targets = {row: said for row, said in targets.items() if learned.get(row) == said}
+    ids = list(targets)
+    keys = out_of_fold.keys_of(ids)
+    places = [_places(one.keys, keys) for one in (first, second)]
+    both = np.flatnonzero((places[0] >= 0) & (places[1] >= 0))
+    truth = family.truth([targets[ids[row]] for row in both.tolist()], now.schema.labels)
+    known = family.known(truth)
+    if not known.any():
+        return None
+    both, truth = both[known], truth[known]
+    said = [
+        _answers(context, data, model, answers, kept.raw[place[both]])
+        for (model, answers), kept, place in zip(
+            (candidate, other), (first, second), places, strict=True
+        )
+    ]
+    return None if None in said else Folded(said[0], said[1], truth)  # type: ignore[arg-type]
+
+
+def _kept(context: Context, model: ModelVersion) -> out_of_fold.OutOfFold | None:
+    if model.data_version is None:
+        return None
+    try:
+        return out_of_fold.read(context.folder(model, ""))
+    except NotFound:
+        return None
+
+
+def _targets(data: Dataset) -> dict[str, str]:
+    """The targets of the training rows by id, without those that were selected by a correction."""
+    columns = (data.values(name, "train") for name in ("row_id", "label", "source"))
+    return {
+        row: label
+        for row, label, source in zip(*columns, strict=True)
+        if label and source != SOURCE
+    }
+
+
+def _places(known: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Where each of the `wanted` keys stands among the `known` ones; -1 where it does not."""
+    if not len(known):
+        return np.full(len(wanted), -1)
+    order = np.argsort(known, kind="stable")
+    at = np.searchsorted(known, wanted, sorter=order).clip(max=len(known) - 1)
+    places: np.ndarray = order[at]
+    return np.where(known[places] == wanted, places, -1)
+
+
+def _answers(
+    context: Context, data: DataVersion, model: ModelVersion, like: Answers, raw: np.ndarray
+) -> Answers | None:
+    """The kept outputs as answers like those to the test rows."""
+    labels = context.dataset(context.data_of(model)).schema.labels
+    own = Answers(model.id, model.method, labels, raw, like.point)
+    found = renamed(context.task.family, own, since(context, model, data))
+    return found if found.labels == like.labels else None

@@ -1,0 +1,88 @@
+"""Answers to training rows by models that did not see them, kept beside a version's weights.
+
+Linear models choose their strength over folds of the training rows, so that every row has been
+answered once by a model of the same recipe that did not learn from it. Two versions that both keep
+these answers can be compared on all rows that both learned from, not on the test rows alone
+(cross-validation; Stone 1974).
+
+``out_of_fold.safetensors`` holds `raw` (rows, width) float32 and `keys` (rows,) uint64, the hashes
+of the rows' ids.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+
+import numpy as np
+
+__all__ = ["FILE", "OutOfFold", "keep", "keys_of", "read", "refitted"]
+
+FILE = "out_of_fold.safetensors"
+
+_MOST = 8_000_000  # numbers that are kept at most, 32 MB
+_FOLDS = 3
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OutOfFold:
+    """Raw outputs (rows, width) of the rows with these `keys` (rows,)."""
+
+    keys: np.ndarray
+    raw: np.ndarray
+
+
+def keys_of(ids: Iterable[str]) -> np.ndarray:
+    """A hash of each row id, uint64."""
+    found = [blake2b(row.encode(), digest_size=8).digest() for row in ids]
+    return np.frombuffer(b"".join(found), dtype="<u8").copy()
+
+
+def keep(folder: Path, ids: Iterable[str] | None, raw: np.ndarray | None) -> None:
+    """Writes the file into the version's `folder`; nothing where one of both is not known, or where
+    they are very many numbers."""
+    if ids is None or raw is None or raw.size > _MOST:
+        return
+    from safetensors.numpy import save_file
+
+    keys = keys_of(ids)
+    if len(keys) != len(raw):
+        raise ValueError(f"{len(keys)} ids for {len(raw)} rows")
+    tensors = {"keys": keys, "raw": np.ascontiguousarray(raw, np.float32)}
+    save_file(tensors, folder / FILE)
+
+
+def read(folder: Path) -> OutOfFold | None:
+    """What `keep` wrote; None where it is not there or not whole."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    try:
+        found = load_file(folder / FILE)
+        keys, raw = found["keys"], found["raw"]
+    except (OSError, KeyError, SafetensorError):
+        return None
+    return OutOfFold(keys, raw) if len(keys) == len(raw) and raw.ndim == 2 else None
+
+
+def refitted(
+    labels: np.ndarray, seed: int, fit: Callable[[np.ndarray, np.ndarray], np.ndarray]
+) -> np.ndarray:
+    """Raw outputs of every row for a method that has no folds of its own: ``fit(learn, judge)``
+    gives those of the rows that the mask `judge` marks, learnt from those that `learn` marks. Rows
+    of equal targets are dealt out evenly."""
+    lots = np.random.default_rng(seed).permutation(len(labels))
+    order = lots[np.argsort(labels[lots], kind="stable")]
+    fold = np.empty(len(labels), np.int64)
+    fold[order] = np.arange(len(labels)) % _FOLDS
+    raw: np.ndarray | None = None
+    for number in range(_FOLDS):
+        judge = fold == number
+        given = fit(~judge, judge)
+        if raw is None:
+            raw = np.zeros((len(labels), given.shape[1]), np.float32)
+        raw[judge] = given
+    assert raw is not None
+    return raw
