@@ -23,7 +23,7 @@ Rows = list[tuple[str, str]]
 def _reviews(folder: Path, lang: str, monkeypatch: pytest.MonkeyPatch) -> tuple[Rows, Rows]:
     """Rows to train on and rows that are never seen: 4,000 and 1,000 English ones, 4,000 and 2,000
     Chinese ones, the latter without copies."""
-    monkeypatch.setattr(reviews, "_CHINESE_TEST", 2000)
+    monkeypatch.setattr(reviews, "_TESTING", 2000)
     written = reviews.files(folder, lang)
     parts = []
     for file in (written.training, written.testing):

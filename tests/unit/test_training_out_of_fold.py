@@ -14,6 +14,7 @@ from feilun.evaluation.gate import decide
 from feilun.evaluation.result import Comparison, Evaluation
 from feilun.evaluation.verdict import headline
 from feilun.families.base import Answers
+from feilun.feedback.to_data import DRAWN
 from feilun.pipeline.steps._folded import folded
 from feilun.store.dataset import Dataset, DatasetWriter
 from feilun.training import out_of_fold
@@ -22,7 +23,7 @@ from feilun.training.settings import method
 from feilun.types import Example, Item, Schema, Split
 from helpers.jobs import job_for, train, write_dataset
 from helpers.judged import answers, flipped, judged
-from helpers.linear import linear_project
+from helpers.linear import answered, linear_project
 from helpers.rows import reviews
 
 LABELS = ("good", "bad")
@@ -201,3 +202,39 @@ def test_corrections_do_not_judge(tmp_path: Path) -> None:
         assert found is not None
         assert len(found.truth) == data.counts["train"]["great"] + data.counts["train"]["bad"]
         assert (found.candidate.raw.argmax(axis=1) == found.truth).mean() > 0.7
+
+
+def test_drawn_answers_judge_once_and_train_then(tmp_path: Path) -> None:
+    """And an update that learned corrections is not held against what it unlearned by them."""
+    with linear_project(tmp_path, rows=160) as project:
+        project.run(method="linear")
+        context = project.scope.context()
+        catalog = context.store.catalog
+        first = catalog.model_version("reviews@1")
+        seen: list[set[str]] = []
+        for seed in (5, 6):
+            truth = dict(answered(project, 60, seed))
+            for drawn in project.review(24, drawn_only=True):
+                drawn.label(truth[drawn.prediction.prediction_id])
+            for item in project.review(60):
+                item.label(truth[item.prediction.prediction_id])
+            turned = project.update(overrides={"update.min_corrections": 3})
+            data = catalog.latest_data(project.name)
+            assert data is not None
+            rows = context.dataset(data)
+            judges = zip(rows.row_ids("test"), rows.values("source", "test"), strict=True)
+            seen.append({row for row, source in judges if source == DRAWN})
+        assert len(seen[0]) > 20
+        assert len(seen[1]) > 20
+        assert not seen[0] & seen[1]
+        learned = rows.row_ids("train")
+        assert seen[0] <= set(learned)
+        assert seen[0] <= set(data.info["new_ids"])
+        assert data.info["released"] == len(seen[0])
+        updated = catalog.model_versions(project.name)[-1]
+        assert updated.data_version == data.id
+        labels = rows.schema.labels
+        like = [Answers(one.id, "linear", labels, np.zeros((1, 2))) for one in (updated, first)]
+        assert folded(context, data, (updated, like[0]), (first, like[1])) is None
+        said = " ".join([*turned.notes, *turned.rungs[0].reasons])
+        assert f"On {len(seen[1])} of them, drawn from what customers ask now" in said

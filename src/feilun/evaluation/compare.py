@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Any
@@ -13,9 +14,13 @@ from feilun.evaluation.expectation import expected, prior, settling, together
 from feilun.evaluation.result import Comparison, Role
 from feilun.families.base import Answers, Sheet
 from feilun.metrics.comparison import Judged, gains, judge, scores
+from feilun.metrics.measured import Measured
 from feilun.metrics.scores import Score
 
 __all__ = ["Folded", "compare"]
+
+_LEAST = 20
+"""Rows drawn from what customers ask now below which they are not looked at by themselves."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,9 +44,11 @@ def compare(
     attempts: int = 1,
     grown: float = 1.0,
     folds: Sheet | None = None,
+    drawn: np.ndarray | None = None,
 ) -> Comparison:
     """`sheet` has the candidate's and the other's answers, the latter under `role`; `folds` the
-    same for training rows that both answered out of fold. `attempts` were made against it on these
+    same for training rows that both answered out of fold. `drawn` marks the rows that were drawn
+    from what customers ask now. `attempts` were made against it on these
     rows, this one counted; `grown` is by how many times its training rows have become more."""
     how: dict[str, Any] = {
         "resamples": settings.resamples,
@@ -50,13 +57,23 @@ def compare(
     }
     first, second = sheet.measured, sheet.others[role]
     added, rows = sheet.comparable(role)
-    judged = tested = _judged(sheet, role, primary, settings.margin, how)
+    tested = _judged(first, second, rows, primary, settings.margin, how)
+    parts: list[Judged] = [tested]
     more: dict[str, Any] = {}
+    if drawn is not None and min((rows & drawn).sum(), (rows & ~drawn).sum()) >= _LEAST:
+        parts = [
+            _judged(first, second, part, primary, settings.margin, how)
+            for part in (rows & drawn, rows & ~drawn)
+        ]
+        more = {"drawn": parts[0].gain, "drawn_rows": int((rows & drawn).sum())}
     if folds is not None:
-        found = _judged(folds, role, primary, settings.margin, how)
-        judged = _together(tested, found, settings)
-        counted = int(folds.comparable(role)[1].sum())
-        more = {"folds": found.gain, "fold_rows": counted, "weighed": judged.gain}
+        shared = folds.comparable(role)[1]
+        its = folds.measured, folds.others[role]
+        parts.append(_judged(*its, shared, primary, settings.margin, how))
+        more |= {"folds": parts[-1].gain, "fold_rows": int(shared.sum())}
+    judged = tested if len(parts) == 1 else _together(parts, settings)
+    if more:
+        more["weighed"] = judged.gain
     won, lost = sheet.better(role)
     metrics = scores(second, **how)
     level = metrics[primary]
@@ -84,17 +101,23 @@ def compare(
     )
 
 
-def _judged(sheet: Sheet, role: Role, primary: str, margin: float, how: dict[str, Any]) -> Judged:
-    """The gain over the rows whose label both versions know."""
-    first, second = sheet.measured, sheet.others[role]
-    rows = sheet.comparable(role)[1]
+def _judged(
+    first: Measured,
+    second: Measured,
+    rows: np.ndarray,
+    primary: str,
+    margin: float,
+    how: dict[str, Any],
+) -> Judged:
+    """The gain over the marked `rows`."""
     if not rows.all():
         first, second = first.take(rows), second.take(rows)
     return judge(first, second, primary, margin=margin, **how)
 
 
-def _together(tested: Judged, folded: Judged, settings: EvaluationConfig) -> Judged:
-    gain, error = together((tested.gain.value, tested.error), (folded.gain.value, folded.error))
+def _together(parts: Sequence[Judged], settings: EvaluationConfig) -> Judged:
+    """What all parts say together of the rows of the first."""
+    gain, error = together(*((one.gain.value, one.error) for one in parts))
     half = NormalDist().inv_cdf((1 + settings.confidence) / 2) * error
     risk = NormalDist(gain, error).cdf(-settings.margin)
     return Judged(Score(gain, gain - half, gain + half), error, risk)

@@ -50,6 +50,7 @@ def evaluate(
     grown: float = 1.0,
     parts: Mapping[str, Answers] | None = None,
     folded: Mapping[Role, Folded] | None = None,
+    drawn: np.ndarray | None = None,
 ) -> Evaluation:
     """Everything that can be said of `candidate` on the test rows.
 
@@ -63,7 +64,8 @@ def evaluate(
     count how often the rows were asked. `grown` is by how many times the training rows have become
     more since those of the live version. `parts` are answers of the same method taught by some
     of the modalities (see `modalities`). `folded` are training rows that the candidate and the
-    version in a role answered out of fold: they judge beside the test rows.
+    version in a role answered out of fold: they judge beside the test rows. `drawn` marks the test
+    rows that were drawn from what customers ask now: where others say otherwise, these count more.
 
     Raises `InvalidData` when no test row has a target, `ValueError` when the lengths differ.
     """
@@ -121,6 +123,7 @@ def evaluate(
                 role: family.sheet(one.candidate, {role: one.other}, one.truth, schema.labels)
                 for role, one in (folded or {}).items()
             },
+            None if drawn is None else np.asarray(drawn, bool)[labelled],
         ),
         misses=misses,
         missed=missed,
@@ -227,6 +230,7 @@ def _comparisons(
     attempts: int,
     grown: float,
     folds: Mapping[Role, Sheet],
+    drawn: np.ndarray | None,
 ) -> tuple[Comparison, ...]:
     """One for each role. A version with several roles (the rung below is often the live one) is
     compared once."""
@@ -248,6 +252,7 @@ def _comparisons(
                 attempts=attempts if live else 1,
                 grown=grown if live else 1.0,
                 folds=folds.get(role),
+                drawn=drawn,
             )
         result.append(replace(done[other.name], role=role))
     return tuple(result)

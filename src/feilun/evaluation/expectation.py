@@ -54,22 +54,23 @@ def expected(gain: float, error: float, before: Prior, attempts: int = 1) -> flo
     return weight * measured + (1 - weight) * before.mean
 
 
-def together(tested: tuple[float, float], folded: tuple[float, float]) -> tuple[float, float]:
-    """One gain and its standard error from two: what the test rows say, and what training rows say
-    that were answered out of fold.
+def together(asked: tuple[float, float], *others: tuple[float, float]) -> tuple[float, float]:
+    """One gain and its standard error from several, each over rows of another kind.
 
-    Both are weighed by their precision. The test rows are those that a promotion is for: customers
-    may ask otherwise than the first rows did, and the folds compare recipes, with fewer rows each.
-    By as much as the two are further apart than chance puts them, the folds count for less
-    (the variance between studies of DerSimonian and Laird 1986, on their side alone).
+    `asked` is over the rows that a promotion is for: what customers ask now. The `others` (rows of
+    the first files, training rows answered out of fold) say the same as long as customers ask as
+    they did. All are weighed by their precision, the others less by as much as they are further
+    from `asked` than chance puts them (the variance between studies of DerSimonian and Laird 1986,
+    taken for theirs alone).
     """
-    (gain, error), (other, its) = tested, folded
-    error, its = max(error, 1e-9), max(its, 1e-9)
-    apart = max(0.0, (other - gain) ** 2 - error**2 - its**2)
-    spread = its**2 + apart
-    weight = error**2 / (error**2 + spread)
-    found = (1 - weight) * gain + weight * other
-    return found, math.sqrt(error**2 * spread / (error**2 + spread))
+    gain, error = asked[0], max(asked[1], 1e-9)
+    for other, its in others:
+        own = max(its, 1e-9) ** 2
+        own += max(0.0, (other - gain) ** 2 - error**2 - own)
+        weight = error**2 / (error**2 + own)
+        gain = (1 - weight) * gain + weight * other
+        error = math.sqrt(error**2 * own / (error**2 + own))
+    return gain, error
 
 
 def settling(gain: float, half: float, margin: float, rows: int) -> int | None:

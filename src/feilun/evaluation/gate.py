@@ -128,17 +128,22 @@ def _against_live(evaluation: Evaluation, live: Comparison, verdict: Verdict) ->
     if live.fold_rows:
         code = f"gate.{verdict}_folds"
         figures["folds"] = live.fold_rows
+    notes = []
+    if live.drawn is not None:
+        now = {"gain": live.drawn.value, "low": live.drawn.low, "high": live.drawn.high}
+        notes = [Reason("gate.drawn", {**figures, **now, "drawn": live.drawn_rows}, "note")]
     if live.gains:
         worth = {**figures, "rows": live.rows + live.fold_rows}
-        return [Reason(code, figures, "for"), Reason("gate.gain_expected", worth, "note")]
+        return [Reason(code, figures, "for"), Reason("gate.gain_expected", worth, "note"), *notes]
     within = figures["expected"] >= -evaluation.margin  # type: ignore[operator]
     if live.new_labels and within and verdict != "worse":
         named = {**figures, "labels": live.new_labels[:_NAMED]}
         adds = evaluation.sentence("gate.adds_labels")
-        return [Reason(code, figures, "note"), Reason(adds, named, "for")]
+        return [Reason(code, figures, "note"), Reason(adds, named, "for"), *notes]
     if evaluation.unsure == "promote" and within and verdict != "worse":
-        return [Reason(code, figures, "note"), Reason("gate.loss_allowed", figures, "for")]
-    return [Reason(code, figures, "against"), Reason("gate.no_gain_expected", figures, "note")]
+        return [Reason(code, figures, "note"), Reason("gate.loss_allowed", figures, "for"), *notes]
+    against = Reason("gate.no_gain_expected", figures, "note")
+    return [Reason(code, figures, "against"), against, *notes]
 
 
 def _figures(evaluation: Evaluation, other: Comparison) -> dict[str, Figure]:

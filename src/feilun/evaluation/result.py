@@ -50,9 +50,10 @@ class Comparison:
     knows: the same as ``gain[primary]`` unless labels were added; `rows` are those behind it.
     `error` is its standard error and `expected` what a promotion is expected to gain, the luck of
     earlier attempts taken off (None in evaluations of before it was worked out); `grown` by how
-    many times the other's training rows have become more. `folds` is the gain over the `fold_rows`
-    training rows that both answered out of fold, and `weighed` that of all together; None where
-    there are no such rows; `error`, `expected` and `risk` follow from both. `risk` is the
+    many times the other's training rows have become more. `drawn` is the gain over the `drawn_rows`
+    of them that were drawn from what customers ask now, `folds` that over `fold_rows` training rows
+    that both answered out of fold, and `weighed` that of all together; None where there are no such
+    rows, and `error`, `expected` and `risk` follow from all. `risk` is the
     probability that the candidate is truly worse by more than the margin. `more_rows` estimates how
     many further test rows would prove a gain or a loss, or that it is within the margin (0: it is
     proven, None: no number can be named). `won` rows only the candidate has right, `lost` rows only
@@ -78,10 +79,12 @@ class Comparison:
     folds: Score | None = None
     fold_rows: int = 0
     weighed: Score | None = None
+    drawn: Score | None = None
+    drawn_rows: int = 0
 
     @property
     def evidence(self) -> Score:
-        """The gain by all rows that can tell it: the test rows, and those answered out of fold."""
+        """The gain by all rows that can tell it, for what customers ask now."""
         return self.known if self.weighed is None else self.weighed
 
     @property

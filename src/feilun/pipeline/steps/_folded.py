@@ -24,11 +24,14 @@ def folded(
     other: tuple[ModelVersion, Answers],
 ) -> Folded | None:
     """Both versions' answers to the rows that train in `data` and that each answered by a model of
-    its recipe that had not seen the row; None where one of them has no such answers.
+    its recipe that had not seen the row; None where one of them has no such answers, or has learned
+    corrections that the other has not.
 
-    Rows that are there because somebody corrected an answer do not judge, nor do rows whose target
-    has changed since one of the versions learned it. What the test rows were answered with tells
-    labels and operating points.
+    Corrections are errors of a version that had learned all these rows. A model that learns them
+    without the rows of its fold unlearns just what those rows taught, so that an update looks worse
+    out of fold than it is: by 1.8 points on Chinese reviews where it truly gained 0.7. Nor do they
+    judge, nor rows whose target has changed since one of the versions learned it. What the test
+    rows were answered with tells labels and operating points.
     """
     first, second = _kept(context, candidate[0]), _kept(context, other[0])
     if first is None or second is None:
@@ -36,11 +39,15 @@ def folded(
     now = context.dataset(data)
     family = context.task.family
     targets = _targets(now)
+    corrected = []
     for model in (candidate[0], other[0]):
-        then = context.data_of(model)
-        if then.id != data.id and not since(context, model, data):
-            learned = _targets(context.dataset(then))
-            targets = {row: said for row, said in targets.items() if learned.get(row) == said}
+        learned = context.dataset(context.data_of(model))
+        corrected.append(_corrections(learned))
+        if not since(context, model, data):
+            then = _targets(learned)
+            targets = {row: said for row, said in targets.items() if then.get(row) == said}
+    if corrected[0] != corrected[1]:
+        return None
     ids = list(targets)
     keys = out_of_fold.keys_of(ids)
     places = [_places(one.keys, keys) for one in (first, second)]
@@ -76,6 +83,12 @@ def _targets(data: Dataset) -> dict[str, str]:
         for row, label, source in zip(*columns, strict=True)
         if label and source != SOURCE
     }
+
+
+def _corrections(data: Dataset) -> set[str]:
+    """The ids of the training rows that were selected by a correction."""
+    rows = zip(data.row_ids("train"), data.values("source", "train"), strict=True)
+    return {row for row, source in rows if source == SOURCE}
 
 
 def _places(known: np.ndarray, wanted: np.ndarray) -> np.ndarray:

@@ -16,7 +16,7 @@ from feilun.pipeline.context import Context
 from feilun.pipeline.lineage import kept_corrections, tried, unlearnt
 from feilun.pipeline.sifting import sifted
 from feilun.pipeline.sifting import told as trust_told
-from feilun.store.dataset import Dataset
+from feilun.pipeline.steps._released import Released
 from feilun.store.records import DataVersion
 from feilun.store.vault import vault_file
 
@@ -70,6 +70,7 @@ def _add(
     """`previous` with what was learned; `previous` itself when it holds all of it already. The
     version tells what was held back and why."""
     artifacts = context.store.artifacts
+    before = Released(artifacts.path(previous.artifact))
     out = artifacts.new()
     try:
         built = build(
@@ -80,7 +81,7 @@ def _add(
             task=context.task,
             settings=context.config.data,
             task_settings=context.task_settings(),
-            previous=Dataset(artifacts.path(previous.artifact)),
+            previous=before,
             out=out,
             report=context.report,
             new_label_rows=context.config.update.new_label_rows,
@@ -93,6 +94,8 @@ def _add(
         shutil.rmtree(out, ignore_errors=True)
     report = built.to_json()
     report.pop("out")
+    # What the last draw put among the test rows is new to training.
+    report["new_ids"] = [*report["new_ids"], *before.released]
     return context.store.catalog.add_data_version(
         context.project,
         ref,
@@ -107,6 +110,7 @@ def _add(
             "changed": _changed(built),
             "corrections": _training(learned),
             "drawn": len(learned) - _training(learned),
+            "released": len(before.released),
             "feedback": _ids(learned),
             "run": context.run_id,
             "trust": trust,

@@ -26,6 +26,7 @@ from feilun.evaluation.robustness import Robustness
 from feilun.evaluation.verdict import headline, opening, paragraph
 from feilun.evaluation.view_robustness import sentence
 from feilun.families.base import Answers
+from feilun.feedback.to_data import DRAWN
 from feilun.metrics.scores import Score
 from feilun.pipeline.context import Context
 from feilun.pipeline.steps._folded import folded
@@ -128,6 +129,7 @@ def evaluate(
             grown=_grown(context, model, others.get("live")),
             parts=parts,
             folded=folds,
+            drawn=np.array([one == DRAWN for one in dataset.values("source", "test")], bool),
         )
         forgot = _forgotten(context, model, data, dataset, candidate, references)
         found = replace(
