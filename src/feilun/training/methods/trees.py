@@ -167,8 +167,8 @@ def train(job: TrainJob, settings: Settings, report: Report) -> TrainResult:
         cut_short |= cut
         best.append(booster.best_iteration or booster.current_iteration())
         booster.save_model(str(job.out / model_file(number)), num_iteration=best[-1])
-    scores = labels if options["objective"] == "multiclass" else 1
-    if not cut_short and matrix.size * scores * sum(best) <= _FOLDED:
+    each = labels if options["objective"] == "multiclass" else 1
+    if not cut_short and matrix.size * each * sum(best) <= _FOLDED:
 
         def answered(learns: np.ndarray, judged: np.ndarray) -> np.ndarray:
             part = (matrix[learns], rows.labels[learns])
