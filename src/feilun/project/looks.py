@@ -100,17 +100,15 @@ def audit(context: Context, version: DataVersion) -> AuditView:
 
 def base_processor(context: Context) -> Processor | None:
     """What makes tokens of texts, for a base that is a starter or a local folder."""
-    from feilun.training.bases import opens_slowly, resolve, starters
+    from feilun.training.bases import resolve, starters
 
     base, task = context.config.project.base, context.task
     if base is not None and base not in starters(context.settings):
         places = (Path(base).expanduser(), context.settings.workspace / base)
-        if not any(place.is_dir() for place in places):
+        if not any(place.exists() for place in places):
             return None
-    if opens_slowly(base, task, context.settings):
-        return None  # what counts tokens for a warning does not wait for it
     try:
-        folder = resolve(base, task, context.settings)
+        folder = resolve(base, task, context.settings, packed=True)
         settings = context.task_settings()
         return task.processor(folder, settings) if isinstance(folder, Path) else None
     except FeilunError:

@@ -22,6 +22,7 @@ import jinja2.ext
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from feilun.errors import InvalidData
+from feilun.tasks import _gguf
 from feilun.tasks._messages import Message
 
 __all__ = ["CHATML", "FILE", "Lesson", "Template", "lesson", "read_template", "render"]
@@ -57,9 +58,13 @@ class Lesson(NamedTuple):
 
 
 def read_template(folder: Path) -> Template | None:
-    """The chat template of a model's folder; None where it has none. Raises `InvalidData` for files
-    that cannot be read."""
+    """The chat template of a model's folder, or of the GGUF file in it; None where it has none.
+    Raises `InvalidData` for files that cannot be read."""
     config: dict[str, Any] = {}
+    packed = None
+    if not (folder / "tokenizer.json").is_file() and (found := _gguf.found(folder)):
+        header = _gguf.read(found)
+        config, packed = _gguf.tokenizer_config(header), header.template
     for name in ("special_tokens_map.json", "tokenizer_config.json"):
         config |= _json(folder / name)
     tokens = {}
@@ -69,7 +74,7 @@ def read_template(folder: Path) -> Template | None:
         if isinstance(value, str):
             tokens[name] = value
     file = folder / FILE
-    source = file.read_text("utf-8") if file.is_file() else config.get("chat_template")
+    source = file.read_text("utf-8") if file.is_file() else config.get("chat_template", packed)
     if isinstance(source, list):  # several, by name
         named = {one.get("name"): one.get("template") for one in source if isinstance(one, Mapping)}
         source = named.get("default")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from feilun.errors import InvalidData
+from feilun.tasks import _gguf
 from feilun.tasks.base import Arrays, Encoded
 from feilun.types import Item
 
@@ -129,6 +130,11 @@ class TextProcessor:
         """
         if not isinstance(folder, Path):
             raise InvalidData("tasks.text_needs_base", base=folder)
+        if not (folder / "tokenizer.json").is_file() and (file := _gguf.found(folder)):
+            header = _gguf.read(file)
+            config = {"max_position_embeddings": header.context}
+            words = _gguf.tokenizer_config(header)
+            return cls(_gguf.tokenizer(header), max_length, config, words, folder)
         return cls(
             _tokenizer(folder),
             max_length,

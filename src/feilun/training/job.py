@@ -171,7 +171,8 @@ class Method(Protocol):
     """What a file of ``training/methods`` offers. `rung` orders the methods that auto climbs; it
     leaves one out that has fewer than `least_rows` training rows, which would be learnt by heart.
 
-    Optional: ``needs_folder = False`` for one whose base may begin from nothing, and ``fallback``,
+    Optional: ``needs_folder = False`` for one whose base may begin from nothing, ``packed = True``
+    for one that takes a GGUF base as the file that it is, and ``fallback``,
     the method that auto tries where this one does not fit. A method that is another's fallback is
     not tried by auto otherwise, and one that is ``on_request`` never.
     """

@@ -22,38 +22,33 @@ from filelock import FileLock
 
 from feilun.errors import EnvironmentProblem
 
-__all__ = ["cached", "is_cached", "unpack"]
+__all__ = ["cached", "unpack"]
 
+_ENDS = 4 << 20  # bytes of a file's beginning and of its end
 _DIGITS = ("smollm",)
 """GGUF's names of the tokenizers that take every digit for itself before they part words."""
 
 
 def cached(file: Path) -> Path:
-    """The folder made of `file`, in the user's cache (``XDG_CACHE_HOME``, else ``~/.cache``). It is
-    made once, by whoever comes first, in some twenty seconds. Raises `EnvironmentProblem` where it
-    cannot be."""
+    """The folder made of `file`, with a link to it, in the user's cache (``XDG_CACHE_HOME``, else
+    ``~/.cache``). It is made once, by whoever comes first, in some twenty seconds. Raises
+    `EnvironmentProblem` where it cannot be."""
     folder = _place(file)
-    if is_cached(file):
+    if (folder / "config.json").is_file():
         return folder
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{folder}.lock"):
-            if not is_cached(file):
+            if not (folder / "config.json").is_file():
                 _make(file, folder)
     except OSError as error:
         raise EnvironmentProblem("training.no_cache", folder=folder, reason=str(error)) from None
     return folder
 
 
-def is_cached(file: Path) -> bool:
-    """Whether the folder of `file` was made before."""
-    return (_place(file) / "config.json").is_file()
-
-
 def _place(file: Path) -> Path:
-    mark = hashlib.sha256(f"{file.name} {file.stat().st_size}".encode()).hexdigest()[:8]
     home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(home).expanduser() / "feilun" / "bases" / f"{file.stem}-{mark}"
+    return Path(home).expanduser() / "feilun" / "bases" / f"{file.stem}-{_mark(file)}"
 
 
 def _make(file: Path, folder: Path) -> None:
@@ -67,10 +62,21 @@ def _make(file: Path, folder: Path) -> None:
         if done.returncode:
             reason = done.stderr.strip().rpartition("\n")[2][:300]
             raise EnvironmentProblem("training.no_starter", file=file, reason=reason)
+        (aside / "packed.gguf").symlink_to(file)  # what is served as it is needs no copy
         shutil.rmtree(folder, ignore_errors=True)
         aside.rename(folder)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+
+
+def _mark(file: Path) -> str:
+    """What tells `file` from others of its name: its length, its header and its last weights."""
+    found = hashlib.sha256(str(file.stat().st_size).encode())
+    with file.open("rb") as opened:
+        found.update(opened.read(_ENDS))
+        opened.seek(max(0, file.stat().st_size - _ENDS))
+        found.update(opened.read(_ENDS))
+    return found.hexdigest()[:12]
 
 
 def unpack(file: Path, folder: Path) -> None:

@@ -15,7 +15,7 @@ from feilun.billing.prices import set_price
 from feilun.client import encode_item
 from feilun.engines.base import Engine, open_engine
 from feilun.engines.card import read_card
-from feilun.errors import EnvironmentProblem
+from feilun.errors import EnvironmentProblem, InvalidData
 from feilun.messages import t
 from feilun.pipeline.context import Context
 from feilun.serving.golden import GoldenResult, compare, golden_items
@@ -23,11 +23,13 @@ from feilun.serving.internal import make_token
 from feilun.serving.process import temporary_server
 from feilun.store.records import ModelVersion, Role
 from feilun.tasks import base as tasks
-from feilun.types import Item, Output, Progress
+from feilun.types import EngineRequest, Item, Output, Progress
 
 __all__ = ["deploy"]
 
 _BATCH = 16
+_SLOW = 40
+"""Golden requests of a costly engine, beside the extremes."""
 _WRITTEN = 0.95
 """Share of the golden requests whose written answers have to be the same."""
 _NATS = 0.02
@@ -101,8 +103,8 @@ def _prove(
     context: Context, model: ModelVersion, address: str
 ) -> tuple[GoldenResult, float | None]:
     """The golden requests' result, and how far the served variant is from what was trained."""
-    items = _items(context, model)
     with closing(open_engine(context.folder(model))) as engine:
+        items = _items(context, model, engine)
         least = _WRITTEN if engine.info.get("costly") else 1.0
         expected = engine.predict(items, all_scores=True)
         far = _unlike(context, model, engine)
@@ -129,10 +131,11 @@ def _unlike(context: Context, model: ModelVersion, engine: Engine) -> float | No
     return round(float(np.mean(off)), 4)
 
 
-def _items(context: Context, model: ModelVersion) -> list[Item]:
+def _items(context: Context, model: ModelVersion, engine: Engine) -> list[Item]:
     """Golden requests from the version's own rows; an imported version, whose rows are elsewhere,
     is asked the project's latest, or where there are none the task's examples."""
     wanted = context.config.serving.golden_requests
+    wanted = min(wanted, _SLOW) if engine.info.get("costly") else wanted
     data = (
         context.data_of(model)
         if model.data_version
@@ -141,7 +144,17 @@ def _items(context: Context, model: ModelVersion) -> list[Item]:
     if data is None:
         task = tasks.of(read_card(context.folder(model)).schema)
         return list(islice(cycle(task.example_items()), wanted))
-    return golden_items(context.dataset(data), wanted, context.config.training.seed)
+    found = golden_items(context.dataset(data), wanted, context.config.training.seed)
+    return [item for item in found if _fits(engine, item)]
+
+
+def _fits(engine: Engine, item: Item) -> bool:
+    """Whether it is short enough for the model to answer."""
+    try:
+        engine.most(EngineRequest([item], stream=True))
+    except InvalidData:
+        return False
+    return True
 
 
 def _ask(context: Context, model: ModelVersion, address: str, items: list[Item]) -> list[Output]:

@@ -105,7 +105,8 @@ def _base(context: Context, wanted: str, live: ModelVersion | None) -> Path | st
         return Path(recorded["folder"]) if isinstance(recorded, dict) else recorded
     if wanted != AUTO and not method(wanted).needs_base:
         return None
-    return resolve(context.config.project.base, context.task, context.settings)
+    packed = wanted != AUTO and getattr(method(wanted), "packed", False)
+    return resolve(context.config.project.base, context.task, context.settings, packed=packed)
 
 
 def _processor(

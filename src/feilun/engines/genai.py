@@ -1,0 +1,384 @@
+"""Language models as one GGUF file, by openvino-genai: all callers' answers are written together.
+
+A version is a folder with ``model.gguf``, its ``tokenizer.json`` and ``chat_template.jinja``, and,
+where examples stand before each question, an index of them. Prompts are rendered and turned into
+tokens here, by what training used; the model runs in a process of its own (`_generator`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import codecs
+import importlib.util
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import aclosing, suppress
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, ClassVar, cast
+
+import msgspec
+import numpy as np
+
+from feilun.engines._generator import ARCHITECTURES, Generator, Part, Sink
+from feilun.engines._index import Documents, Index, best, terms
+from feilun.engines._inline import added
+from feilun.engines._streaming import MAX_TOKENS, StreamingEngine, Token, ToolCall
+from feilun.engines.card import Card
+from feilun.errors import CorruptArtifact, EnvironmentProblem, InvalidData
+from feilun.families.generation import Written, objects
+from feilun.tasks import _gguf, _messages
+from feilun.tasks._language import PromptProcessor
+from feilun.tasks._template import render
+from feilun.types import Chunk, EngineRequest, Item, Output, Usage
+
+__all__ = ["ANSWERS", "FORMATS", "MODEL", "QUESTIONS", "GenaiEngine", "check", "load"]
+
+FORMATS = ("gguf", "prompt")
+"""What was compressed to such a file, and a base's own file with what it is told."""
+MODEL = "model.gguf"
+QUESTIONS = "questions.arrow"
+ANSWERS = "answers.arrow"
+
+_CONTEXT = 8192  # tokens of prompt and answer at most, whatever the model reads
+_CACHE_BYTES = 4 << 30  # of what is kept of the conversations under way
+_BATCH_TOKENS = 512
+_WAITING = 8  # times as many requests as are written at once may be under way
+_SEED_LIMIT = 1 << 31
+_PROMPTS = 256  # whose tokens are remembered: a call asks for those of its prompt several times
+
+
+class GenaiEngine(StreamingEngine):
+    """Writes by a language model. Greedy, unless a caller names a temperature."""
+
+    name = "genai"
+    OPTIONS: ClassVar = frozenset(
+        {"temperature", "top_p", "seed", "frequency_penalty", "presence_penalty", "logprobs"}
+        | {"response_format", "tools", "tool_choice", "parallel_tool_calls"}
+    )
+
+    def __init__(self, folder: Path, card: Card, threads: int | None) -> None:
+        super().__init__(card)
+        file = folder / MODEL
+        try:
+            header = _gguf.read(file)
+        except InvalidData as error:
+            reason = error.params["reason"]
+            raise CorruptArtifact("engines.bad_weights", file=file, reason=reason) from None
+        check(header)
+        processor = self._task.processor(folder, card.schema.settings)
+        assert isinstance(processor, PromptProcessor)
+        self._processor = processor
+        self._pieces = _gguf.pieces(processor.tokenizer)
+        extra = card.extra
+        self._system = str(extra.get("system_prompt", ""))
+        self._shots = _Shots(folder, int(extra["shots"])) if extra.get("shots") else None
+        self._stops = {int(one) for one in extra.get("stops", header.stops)}
+        self._usual = int(extra.get("longest", MAX_TOKENS))
+        self.context = self.longest = min(header.context or _CONTEXT, _CONTEXT)
+        self._sequences = _sequences(header, self.context)
+        settings = {
+            "sequences": self._sequences,
+            "batch_tokens": _BATCH_TOKENS,
+            "stops": sorted(self._stops),
+            "properties": {"INFERENCE_NUM_THREADS": threads} if threads else {},
+        }
+        self._threads = threads
+        self._generator = Generator(file, settings, _WAITING * self._sequences)
+        self._ids = lru_cache(_PROMPTS)(self._encoded)
+
+    @property
+    def info(self) -> Mapping[str, Any]:
+        generator = self._generator
+        return {
+            **super().info,
+            "threads": self._threads or 0,
+            "batch": self._sequences,
+            "costly": True,
+            "waiting": max(0, generator.running - self._sequences),
+            "oldest": generator.steps if generator.running else None,
+        }
+
+    def start(self) -> None:
+        """Opens the model. Raises as `Generator.start` does."""
+        self._generator.start()
+
+    def raw(self, items: Sequence[Item]) -> np.ndarray:
+        found: list[Written] = [Written("")] * len(items)
+        sinks: dict[int, tuple[Sink, int, _Text]] = {}
+        waiting = list(enumerate(items))[::-1]
+        while waiting or sinks:
+            while waiting and len(sinks) < 2 * self._sequences:
+                place, item = waiting.pop()
+                with suppress(InvalidData):  # a prompt that no caller could send has no answer
+                    ids = self._asked_ids(item, {})
+                    sink = Sink()
+                    number = self._generator.add(ids, self._config(ids, {}), sink)
+                    sinks[place] = sink, number, _Text(self)
+            for place, (sink, _, text) in list(sinks.items()):
+                part = sink.items.get()
+                if not isinstance(part, Part):
+                    self._drop(sinks)
+                    raise part
+                text.add(part)
+                if part.reason is not None:
+                    del sinks[place]
+                    found[place] = Written(text.whole())
+        return objects(found)
+
+    async def submit(self, request: EngineRequest) -> AsyncIterator[Chunk]:
+        """Answers that do not leave in pieces are written at the same time."""
+        if request.stream or len(request.items) < 2 or self._closed:
+            async with aclosing(cast(AsyncGenerator[Chunk], super().submit(request))) as chunks:
+                async for chunk in chunks:
+                    yield chunk
+            return
+        async with asyncio.TaskGroup() as group:
+            tasks = [
+                group.create_task(self._last(place, item, request))
+                for place, item in enumerate(request.items)
+            ]
+        found = [task.result() for task in tasks]
+        usage = Usage()
+        for one in found:
+            assert one.usage is not None
+            usage = added(usage, one.usage)
+        self._count(Usage(inputs=len(found), engine_seconds=usage.engine_seconds))
+        yield Chunk([one.outputs[0] for one in found], usage, final=True)
+
+    async def _last(self, place: int, item: Item, request: EngineRequest) -> Chunk:
+        async with aclosing(self._one(place, item, request)) as chunks:
+            async for chunk in chunks:
+                last = chunk
+        return last
+
+    async def write(
+        self, item: Item, options: Mapping[str, Any]
+    ) -> AsyncGenerator[str | Token | ToolCall | Output]:
+        if not self._generator.alive:
+            await asyncio.to_thread(self._generator.start)
+        ids = self._asked_ids(item, options)
+        sink = Sink(asyncio.get_running_loop())
+        number = self._generator.add(ids, self._config(ids, options), sink)
+        text = _Text(self)
+        try:
+            reason = None
+            while reason is None:
+                part = await sink.take()
+                reason = part.reason
+                for piece in text.add(part):
+                    yield piece if "logprobs" in options else piece.text
+        finally:
+            self._generator.stop(number)
+        if reason == "refused":
+            raise EnvironmentProblem("engines.no_room")
+        output = self._decode(objects([Written(text.whole())]), True)[0]
+        yield {**output, "finish_reason": reason}
+
+    def count(self, text: str) -> int:
+        return len(self._ids(text))
+
+    def asked(self, item: Item) -> int:
+        return len(self._asked_ids(item, {}))
+
+    def likelihood(self, item: Item, answer: str) -> tuple[float, int]:
+        """The log-probability in nats of `answer` to `item`, with its end; and its tokens."""
+        text = self._processor.lesson(self._processor.messages(item), answer)
+        read, learnt = self._processor.ids(text.prompt), self._processor.ids(text.answer)
+        if len(read) + len(learnt) > cast(int, self.context):
+            raise InvalidData("engines.prompt_too_long", tokens=len(read), limit=self.context)
+        sink = Sink()
+        config = {"max_new_tokens": 0, "echo": True, "logprobs": 1}
+        number = self._generator.add([*read, *learnt], config, sink)
+        found: list[float] = []
+        reason = None
+        try:
+            while reason is None:
+                part = sink.items.get()
+                if not isinstance(part, Part):
+                    raise part
+                found += part.logprobs
+                reason = part.reason
+        finally:
+            self._generator.stop(number)
+        return float(sum(found[len(read) :])), len(learnt)
+
+    def warm_up(self) -> None:
+        self.raw(self._task.example_items()[:1])
+
+    def close(self) -> None:
+        super().close()
+        self._generator.close()
+
+    def abandon(self) -> None:
+        """Gives up on a model that hangs: every call under way fails."""
+        self._generator.close(EnvironmentProblem("engines.abandoned"))
+
+    def _drop(self, sinks: Mapping[int, tuple[Sink, int, _Text]]) -> None:
+        for _, number, _ in sinks.values():
+            self._generator.stop(number)
+
+    def _limit(self, options: Mapping[str, Any], asked: int) -> int:
+        return super()._limit({"max_tokens": self._usual, **options}, asked)
+
+    def _config(self, ids: Sequence[int], options: Mapping[str, Any]) -> dict[str, Any]:
+        """openvino-genai's `GenerationConfig` of a call's `options`."""
+        config: dict[str, Any] = {"max_new_tokens": self._limit(options, len(ids))}
+        if "logprobs" in options:
+            if options["logprobs"]:
+                raise InvalidData("engines.no_alternatives", param="top_logprobs")
+            config["logprobs"] = 1
+        for name in ("presence_penalty", "frequency_penalty"):
+            if options.get(name):
+                config[name] = float(options[name])
+        temperature = options.get("temperature", 1.0 if "top_p" in options else 0.0)
+        if temperature and temperature > 0:
+            seed = options.get("seed")
+            config |= {
+                "do_sample": True,
+                "temperature": float(temperature),
+                "top_p": float(options.get("top_p", 1.0)),
+                "rng_seed": _seed() if seed is None else int(seed) % _SEED_LIMIT,
+            }
+        schema = _schema(options.get("response_format"))
+        if schema is not None:
+            config["json_schema"] = schema
+        return config
+
+    def _asked_ids(self, item: Item, options: Mapping[str, Any]) -> tuple[int, ...]:
+        """The tokens of what is read."""
+        tools = options.get("tools") if options.get("tool_choice") != "none" else None
+        return self._ids(self._prompt(item, tools))
+
+    def _prompt(self, item: Item, tools: Sequence[Mapping[str, Any]] | None) -> str:
+        if not (self._system or self._shots or tools):
+            return self._processor.prompt(item)
+        messages = self._processor.messages(item)
+        before = []
+        if messages[0].role == "system":
+            before.append(messages.pop(0))
+        elif self._system:
+            before.append(_messages.Message("system", self._system))
+        if self._shots is not None:
+            before += self._shots.near(messages[-1].content)
+        template = self._processor.template
+        return render([*before, *messages], template, ask=True, tools=tools)
+
+    def _encoded(self, text: str) -> tuple[int, ...]:
+        return tuple(self._processor.ids(text))
+
+
+class _Text:
+    """The text of one answer, as its tokens come. A character that needs several tokens is held
+    until it is whole."""
+
+    def __init__(self, engine: GenaiEngine) -> None:
+        self._pieces = engine._pieces
+        self._tokenizer = engine._processor.tokenizer
+        self._stops = engine._stops
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._ids: list[int] = []
+        self._read = ""
+        self._parts: list[str] = []
+
+    def add(self, part: Part) -> list[Token]:
+        """Each token with the text that it adds; stop tokens are none of the answer's. What is
+        left of a character that was never whole is the last token's."""
+        found = []
+        logprobs: Sequence[float | None] = part.logprobs or [None] * len(part.ids)
+        for token, logprob in zip(part.ids, logprobs, strict=False):
+            if token not in self._stops:
+                found.append(Token(self._one(token), logprob))
+        if found and part.reason is not None:
+            found[-1] = found[-1]._replace(text=found[-1].text + self._rest())
+        self._parts += [one.text for one in found]
+        return found
+
+    def whole(self) -> str:
+        """The text of the whole answer."""
+        return "".join(self._parts)
+
+    def _one(self, token: int) -> str:
+        if self._pieces is not None:
+            known = self._pieces[token] if token < len(self._pieces) else b""
+            return self._decoder.decode(known)
+        self._ids.append(token)
+        text = self._tokenizer.decode(self._ids)
+        if text.endswith("\ufffd"):
+            return ""
+        added, self._read = text[len(self._read) :], text
+        return added
+
+    def _rest(self) -> str:
+        if self._pieces is not None:
+            return self._decoder.decode(b"", True)
+        whole: str = self._tokenizer.decode(self._ids)
+        return whole[len(self._read) :]
+
+
+class _Shots:
+    """The `most` examples that are nearest to a question, the nearest one last."""
+
+    def __init__(self, folder: Path, most: int) -> None:
+        self._most = most
+        self._index = Index.read(folder)
+        self._questions = Documents(folder / QUESTIONS)
+        self._answers = Documents(folder / ANSWERS)
+        if not self._index.size == len(self._questions) == len(self._answers):
+            raise CorruptArtifact("engines.bad_weights", file=folder / ANSWERS, reason="rows")
+
+    def near(self, question: str) -> list[_messages.Message]:
+        """The examples as a conversation."""
+        places = best(self._index.search(terms(question)), self._most)
+        found = []
+        for place in places[::-1].tolist():
+            found.append(_messages.Message("user", self._questions[place]))
+            found.append(_messages.Message("assistant", self._answers[place]))
+        return found
+
+
+def load(folder: Path, card: Card, *, streams: int | None, threads: int | None) -> GenaiEngine:
+    """Opens a version. Raises `EnvironmentProblem` where openvino-genai is not
+    installed, `InvalidData` for an architecture that it does not know."""
+    if importlib.util.find_spec("openvino_genai") is None:
+        raise EnvironmentProblem("engines.needs_language", folder=folder)
+    engine = GenaiEngine(folder, card, threads)
+    engine.start()
+    return engine
+
+
+def check(header: _gguf.Gguf) -> None:
+    """Raises `InvalidData` for a model of another architecture."""
+    if header.architecture not in ARCHITECTURES:
+        raise InvalidData(
+            "engines.unknown_gguf",
+            file=header.file,
+            reason=header.architecture,
+            options=ARCHITECTURES,
+        )
+
+
+def _sequences(header: _gguf.Gguf, context: int) -> int:
+    """How many answers are written at once: as many as memory holds if all were as long as may
+    be."""
+    heads = header.number("attention.head_count") or 1
+    width = header.number("attention.key_length") or header.number("embedding_length") // heads
+    keys = header.number("attention.head_count_kv") or heads
+    each = 2 * 2 * context * header.number("block_count") * keys * width
+    return min(32, max(4, _CACHE_BYTES // max(1, each)))
+
+
+def _seed() -> int:
+    from secrets import randbelow
+
+    return randbelow(_SEED_LIMIT)
+
+
+def _schema(wanted: Any) -> str | None:
+    """The JSON schema of OpenAI's ``response_format``, as JSON; None where any text may come."""
+    if not isinstance(wanted, Mapping):
+        return None
+    if wanted.get("type") == "json_object":
+        return '{"type": "object"}'
+    if wanted.get("type") != "json_schema":
+        return None
+    return msgspec.json.encode(wanted["json_schema"].get("schema", {})).decode()

@@ -1,0 +1,164 @@
+"""A language model as it is, told what to do by a prompt: nothing is trained.
+
+`system_prompt` goes before every conversation, and `shots` of the training rows before each
+question, the nearest ones (few-shot prompting; Brown and others, 2020, "Language Models are
+Few-Shot Learners"; chosen by nearness after Liu and others, 2022, "What Makes Good In-Context
+Examples for GPT-3?"). Both are kept with the version, and are judged with it.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+from pydantic import Field
+
+from feilun.engines._index import Documents, Index
+from feilun.engines._streaming import MAX_TOKENS
+from feilun.engines.card import write_card
+from feilun.engines.genai import ANSWERS, MODEL, QUESTIONS, check
+from feilun.errors import InvalidData
+from feilun.messages import t
+from feilun.store.dataset import Dataset
+from feilun.tasks import _gguf, _messages
+from feilun.tasks._template import CHATML
+from feilun.tasks._template import FILE as TEMPLATE
+from feilun.tasks.base import TaskBase
+from feilun.training.job import DataStats, Estimate, Machine, Report, TrainJob, TrainResult
+from feilun.training.rows import Rows, all_rows, drawn, schema_of, start_card
+from feilun.training.settings import MethodSettings
+from feilun.types import Progress
+
+__all__ = [
+    "Settings",
+    "estimate",
+    "needs_base",
+    "needs_torch",
+    "packed",
+    "rung",
+    "supports",
+    "train",
+]
+
+rung = 1
+needs_base = True
+needs_torch = False
+packed = True
+least_rows = 0
+
+_ASKED = ({"role": "user", "content": "?"},)
+_LEAST_TOKENS = 64
+_SECONDS = 10.0  # to copy and to open
+_BESIDE = 600e6  # bytes of the engine's process beside the weights
+_SAMPLE = 2000
+
+
+class Settings(MethodSettings):
+    """``[training.prompt]``."""
+
+    system_prompt: str = Field(
+        "",
+        max_length=20_000,
+        description="what the model is told before every conversation that brings no system "
+        "message of its own",
+    )
+    shots: int = Field(
+        0,
+        ge=0,
+        le=64,
+        description="answered questions of the training rows that go before each question, the "
+        "nearest ones; 0: none",
+    )
+    max_tokens: int | None = Field(
+        None,
+        ge=1,
+        le=8192,
+        description="tokens of an answer where the caller does not say; by default twice the "
+        f"longest answers of the training rows, {_LEAST_TOKENS} to {MAX_TOKENS}",
+    )
+    max_rows: int = Field(
+        100_000, ge=1, description="training rows that examples are taken from at most"
+    )
+
+
+def supports(task: TaskBase, base: Path | str | None) -> str | None:
+    """Conversations, with a base that is a GGUF file."""
+    if task.family.name != "generation" or task.conversation(_ASKED) is None:
+        return t("training.reason_no_memory", task=task.name)
+    if isinstance(base, Path) and _gguf.found(base) is None:
+        return t("training.reason_no_prompt", base=base)
+    return None
+
+
+def estimate(job: TrainJob, settings: Settings, rows: DataStats, machine: Machine) -> Estimate:
+    """The file's size; the answers are written when the version is judged."""
+    folder = job.previous or job.base
+    file = _gguf.found(folder) if isinstance(folder, Path) else None
+    size = file.stat().st_size if file else 0
+    return Estimate(int(size + _BESIDE), _SECONDS, {"disk_bytes": 2.0 * size})
+
+
+def train(job: TrainJob, settings: Settings, report: Report) -> TrainResult:
+    """Writes a `prompt` version: the base's file with what it is told. An update takes its examples
+    from all rows anew."""
+    begin = perf_counter()
+    folder = job.previous or job.base
+    file = _gguf.found(folder) if isinstance(folder, Path) else None
+    if file is None:
+        raise InvalidData("training.unsupported", method="prompt", reason=folder, options=["-"])
+    header = _gguf.read(file)
+    check(header)
+    dataset = Dataset(job.data)
+    rows, notes = drawn(all_rows(dataset), settings.max_rows, job.seed)
+    report(Progress("train", 0, len(rows), "rows"))
+    shutil.copyfile(file, job.out / MODEL)
+    _write_tokenizer(header, job.out)
+    answers = [str(one) for one in rows.labels]
+    if settings.shots:
+        _write_examples(rows, answers, job.out)
+    extra = {
+        "system_prompt": settings.system_prompt,
+        "shots": settings.shots,
+        "longest": settings.max_tokens or _usual(answers, job.out),
+    }
+    card = start_card(job, "prompt", schema_of(job, dataset), settings.model_dump(mode="json"))
+    write_card(job.out, replace(card, precision=header.precision, extra=extra))
+    report(Progress("train", len(rows), len(rows), "rows"))
+    figures = {"seconds": perf_counter() - begin, "rows": float(len(rows))}
+    return TrainResult(figures, tuple(notes))
+
+
+def _write_tokenizer(header: _gguf.Gguf, out: Path) -> None:
+    beside = header.file.parent
+    for name in ("tokenizer.json", "tokenizer_config.json", TEMPLATE):
+        if (beside / name).is_file():
+            shutil.copyfile(beside / name, out / name)
+    if not (out / "tokenizer.json").is_file():
+        _gguf.tokenizer(header).save(str(out / "tokenizer.json"))
+    if not (out / "tokenizer_config.json").is_file():
+        text = json.dumps(_gguf.tokenizer_config(header), ensure_ascii=False, indent=2)
+        (out / "tokenizer_config.json").write_text(text + "\n", "utf-8")
+    if not (out / TEMPLATE).is_file():
+        (out / TEMPLATE).write_text(header.template or CHATML, "utf-8")
+
+
+def _write_examples(rows: Rows, answers: list[str], out: Path) -> None:
+    """An index of the questions, and what was answered."""
+    asked = [_messages.question(str(item)) for item in rows.items]
+    Index.of(asked).write(out)
+    Documents.write(out / QUESTIONS, asked)
+    Documents.write(out / ANSWERS, answers)
+
+
+def _usual(answers: list[str], out: Path) -> int:
+    """Twice the tokens of the longest answers but for the longest hundredth."""
+    from tokenizers import Tokenizer
+
+    made = Tokenizer.from_file(str(out / "tokenizer.json"))
+    sizes = [len(one.ids) for one in made.encode_batch_fast(answers[:_SAMPLE])]
+    longest = float(np.quantile(sizes, 0.99)) if sizes else 0.0
+    return int(min(MAX_TOKENS, max(_LEAST_TOKENS, 2 * longest)))
