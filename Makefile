@@ -7,7 +7,7 @@ STAMP := .venv/.ready
 # Three workers on two cores: tests that wait for a server leave one idle.
 PYTEST := $(BIN)/pytest -n 3 --dist loadscope --no-loadscope-reorder
 
-.PHONY: help setup demo check test test-all torture bench bench-serving bench-evidence bench-flywheel bench-tasks docs lint format clean clean-all
+.PHONY: help setup demo check test test-all torture bench bench-serving bench-evidence bench-flywheel bench-tasks docs pictures lint format clean clean-all
 .DEFAULT_GOAL := help
 
 help:
@@ -22,6 +22,7 @@ help:
 	@echo "make bench-flywheel  the part of it that turns the wheel: 10 seeds, 5 turns, four data sets"
 	@echo "make bench-evidence  measure what the audit, the gate and the forecasts are worth: docs/evidence.md"
 	@echo "make docs      write docs/reference from the code"
+	@echo "make pictures  take the guides' pictures of the console, in Chromium"
 	@echo "make lint      lint, types, layers alone        make format    mend the format"
 	@echo "make clean     remove what tests and demo left  make clean-all remove .venv too"
 
@@ -70,6 +71,9 @@ bench: $(STAMP)
 
 docs: $(STAMP)
 	$(BIN)/python scripts/reference.py
+
+pictures: $(STAMP)
+	$(BIN)/python scripts/pictures.py
 
 lint: $(STAMP)
 	$(BIN)/ruff check

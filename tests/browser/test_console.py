@@ -109,6 +109,8 @@ def test_from_a_file_to_an_answer_and_a_key_in_chinese(
         page.fill("textarea", reviews(1, 9)[0][0])
         _press(page, zh("ask"))
         assert re.search("好评|差评", page.inner_text("section"))
+        assert page.inner_text("nav.sub [aria-current]") == zh("try")
+        assert zh("owner") in page.inner_text("header")
         page.click(f"header >> text={zh('customers')}")
         page.fill("[name=name]", "小店")
         _press(page, zh("create"))

@@ -120,7 +120,7 @@ class View:
             "problem": self.problem,
             "said": self._said(),
             "typed": self.typed,
-            "here": self.request.url.path,
+            "here": path(*self.request.url.path.strip("/").split("/")),
             "other_language": self._other_language(),
             "zone": _zone(self.request),
         }
