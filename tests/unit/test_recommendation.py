@@ -201,6 +201,9 @@ def test_files_without_users_or_items_are_refused(tmp_path: Path) -> None:
         _build(tmp_path / "a", rows)
     with pytest.raises(FeilunError) as caught:
         _build(tmp_path / "b", [{"user": n, "b": n % 7} for n in range(30)])
+    assert caught.value.code == "data.describes_only"
+    with pytest.raises(FeilunError) as caught:
+        _build(tmp_path / "b2", [{"user": n % 9, "b": n % 7} for n in range(30)])
     assert caught.value.code == "data.no_label"
     with pytest.raises(FeilunError) as caught:
         _build(tmp_path / "c", [{"user": n, "item": "tea"} for n in range(30)])

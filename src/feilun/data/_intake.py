@@ -104,7 +104,12 @@ class Intake:
         self._tick.begin("read", table.total, table.unit, table.position)
         counts = self._rows(table.name, reading, self._wanted(part), self._origin)
         self.sources.append(
-            SourceReport(table.name, *counts, roles=reading.roles, details=table.details)
+            SourceReport(
+                table.name,
+                *counts,
+                roles=None if "describes" in table.details else reading.roles,
+                details=table.details,
+            )
         )
 
     def _wanted(self, split: Split | None) -> int:

@@ -74,7 +74,8 @@ def divided_by(
             tables = open_tables(source, known_names(task, given))
             for table in tables:
                 opened.callback(table.close)
-            if not ("time" in given or all(map(has_time, tables))):
+            asking = [one for one in tables if not task.describes(one.samples(), given)]
+            if not ("time" in given or all(map(has_time, asking))):
                 return "group"
     return "time"
 

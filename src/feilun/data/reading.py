@@ -17,9 +17,10 @@ from feilun.data.sources import BadRow, LeftOut, Source, Table
 from feilun.data.sources.images import read_image
 from feilun.errors import InvalidData
 from feilun.numerals import Convention, convention, parse
+from feilun.tasks._described import columns_of
 from feilun.tasks._times import moment
-from feilun.tasks.base import TaskBase
-from feilun.types import Example, Item, Roles, Scalar
+from feilun.tasks.base import RowReader, TaskBase
+from feilun.types import Example, Item, Roles, Row, Scalar
 
 __all__ = ["Reading", "content_keys", "is_empty", "open_readings", "read", "row_id"]
 
@@ -51,7 +52,7 @@ class Reading:
         need_label = self.need_label
         named = self._file_names()
         labels: dict[str, str] = {}
-        several = self.task.reader(self.table.samples()) if need_label else None
+        several = self._reader()
         for row in self.table.rows():
             if isinstance(row, BadRow):
                 yield row
@@ -102,6 +103,12 @@ class Reading:
                     place[1] if place else when,
                 )
                 own = ""  # of several rows the first has the user's id
+
+    def _reader(self) -> RowReader | None:
+        """See `TaskBase.reader`; what describes is read as it was made."""
+        if not self.need_label or "describes" in self.table.details:
+            return None
+        return self.task.reader(self.table.samples())
 
     def _target(self, raw: Any, labels: dict[str, str]) -> str | None:
         """What the label's cell says, None where no column is the label."""
@@ -270,11 +277,39 @@ def open_readings(
             stack.callback(table.close)
         readings = []
         for one in tables:
+            about = task.describes(one.samples(), given) if need_label else None
+            if about is not None:
+                readings.append(_description(one, task, *about))
+                continue
             table, own = joined(one, task, given)
             roles = resolve(table, task, own, need_label, timed)
             readings.append(Reading(table, roles, task, need_label, timed))
         stack.pop_all()
     return readings
+
+
+def _description(table: Table, task: TaskBase, kind: str, named: str) -> Reading:
+    """A table that says what users or items are like, each row as one of the task's own."""
+    column = task.columns[0].name
+
+    def rows() -> Iterator[Row | BadRow]:
+        for row in table.rows():
+            if isinstance(row, BadRow):
+                yield row
+                continue
+            try:
+                cells = columns_of(row.values, named)
+                if not cells:
+                    raise InvalidData("data.describes_nothing", column=named)
+                item, target = task.description(kind, row.values.get(named), cells)
+            except InvalidData as error:
+                yield BadRow(row.number, error.code, error.params, row.values)
+                continue
+            yield Row(row.number, {column: item, "label": target})  # type: ignore[dict-item]
+
+    details = {"describes": kind, "named": named}
+    made = table.over([column, "label"], rows(), details=details)
+    return Reading(made, Roles({column: column}, "label"), task)
 
 
 def read(

@@ -307,6 +307,10 @@ def _check(
         return
     rows = int(decision.keep.sum())
     labels = np.unique(decision.label[decision.keep])
+    asking = [one for one in labels.tolist() if task.family.asks(gathered.labels[one])]
+    if len(labels) and not asking:
+        raise InvalidData("data.describes_only", rows=rows)
+    labels = np.array(asking)
     if len(contents.first) == 1 and len(gathered.rows) > 1:
         raise InvalidData("data.all_duplicates", rows=len(gathered.rows))
     if len(labels) == 1 and not _teachable(task, gathered, decision.label[decision.keep]):

@@ -4,13 +4,16 @@ summed; what is popular where nothing speaks. Answered inline.
 ``items.json`` and ``users.json`` list names. ``weights.safetensors`` holds `taken` (items,) int64,
 how many users took each item; the histories of all users as `user_ends` (users + 1,) int64 and
 `user_items` int32; and, where the method learnt any, what each item speaks for as `ends`
-(items + 1,) int64, `places` int32 and `values` float32.
+(items + 1,) int64, `places` int32 and `values` float32. Where users are described, ``about.json``
+tells what their columns are made of, and `column_items`, `column_shares` and `column_odds` what
+these say of items (see `training.likeness`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -23,12 +26,14 @@ from feilun.errors import CorruptArtifact
 from feilun.families.ranking import DEPTH, SHOWN, Ranked
 from feilun.tasks import _asker
 from feilun.tasks._asker import Asker
+from feilun.tasks._described import Described
 from feilun.types import Item
 
-__all__ = ["FORMATS", "ITEMS", "USERS", "WEIGHTS", "RecommenderEngine", "load"]
+__all__ = ["ABOUT", "FORMATS", "ITEMS", "USERS", "WEIGHTS", "RecommenderEngine", "load"]
 
 FORMATS = ("recommender",)
 ITEMS, USERS, WEIGHTS = "items.json", "users.json", "weights.safetensors"
+ABOUT = "about.json"
 
 _DENSE = 50_000
 """Items up to which a sum for each costs less than finding those that have one."""
@@ -44,6 +49,8 @@ class RecommenderEngine(InlineEngine):
     def __init__(self, folder: Path, card: Card) -> None:
         super().__init__(card)
         self._repeat = bool(card.schema.settings.get("repeat", False))
+        self._told: Described | None = None
+        self._about: dict[str, dict[str, Any]] = {}
         try:
             self._items: list[str] = msgspec.json.decode((folder / ITEMS).read_bytes())
             users: list[str] = msgspec.json.decode((folder / USERS).read_bytes())
@@ -53,6 +60,11 @@ class RecommenderEngine(InlineEngine):
             known = len(self._items), len(users) + 1
             if (len(self._taken), len(self._user_ends)) != known:
                 raise ValueError(f"{known} names, {len(self._taken)}, {len(self._user_ends)}")
+            if "column_odds" in held:
+                about = msgspec.json.decode((folder / ABOUT).read_bytes())
+                self._told, self._about = Described(about["columns"]), about["users"]
+                self._offered, self._odds = held["column_items"], held["column_odds"]
+                self._shares = np.log(np.asarray(held["column_shares"], np.float64))
         except (OSError, KeyError, ValueError, msgspec.DecodeError, SafetensorError) as error:
             raise CorruptArtifact("engines.bad_weights", file=folder, reason=repr(error)) from None
         self._ends, self._places = held.get("ends"), held.get("places")
@@ -78,6 +90,9 @@ class RecommenderEngine(InlineEngine):
         basis = "history" if len(best) else "popularity"
         shown = asker.k or SHOWN
         reasons = self._because(best[:shown], history, *parts)
+        if not len(best) and not len(history):
+            best, scores, reasons = self._by_columns(asker, out, only, shown)
+            basis = "columns" if len(best) else basis
         if len(best) < DEPTH:
             more = self._fill(best, out, only)
             filler = np.zeros(len(more)) if len(best) else self._share[more]
@@ -94,6 +109,37 @@ class RecommenderEngine(InlineEngine):
             ][: DEPTH - len(names)]
             names, given = names + new, given + [0.0] * len(new)
         return Ranked(names, given, reasons, len(self._items), shown, basis)
+
+    def _by_columns(
+        self, asker: Asker, out: np.ndarray, only: np.ndarray | None, shown: int
+    ) -> tuple[np.ndarray, np.ndarray, list[list[str]]]:
+        """What users with such columns take, the likeliest first; the parts of the columns that
+        speak most for each are its reasons."""
+        nothing = np.zeros(0, np.int64), np.zeros(0), list[list[str]]()
+        row = {**self._about.get(asker.user or "", {}), **asker.columns}
+        if self._told is None or not row:
+            return nothing
+        parts, begin = [], 0
+        for column, block in enumerate(self._told.blocks([row])):
+            parts += [(column, place, begin + place) for place in block.indices.tolist()]
+            begin += block.shape[1]
+        if not parts:
+            return nothing
+        odds = np.asarray(self._odds[[place for _, _, place in parts]], np.float64)
+        # Columns say the same more than once: as many of them count as their root.
+        columns = len({column for column, _, _ in parts})
+        scores = np.exp(self._shares + odds.sum(axis=0) / np.sqrt(columns))
+        able = ~self._marks(out)[self._offered]
+        if only is not None:
+            able &= self._marks(only)[self._offered]
+        places = np.flatnonzero(able)
+        places = places[np.lexsort((places, -scores[places]))][:DEPTH]
+        reasons = []
+        for place in places[:shown].tolist():
+            order = np.argsort(-odds[:, place], kind="stable")[:_REASONS]
+            strong = [parts[n] for n in order.tolist() if odds[n, place] > 0]
+            reasons.append([self._told.words(column, feature) for column, feature, _ in strong])
+        return self._offered[places].astype(np.int64), scores[places], reasons
 
     def _history(self, asker: Asker) -> np.ndarray:
         """The places of what the user has taken and of what the call says he has."""

@@ -25,7 +25,6 @@ from feilun.tasks._times import moment
 from feilun.types import EngineRequest, Item, Output, Scalar
 
 __all__ = [
-    "CONVERTS",
     "DAY",
     "FORMATS",
     "SCORECARD",
@@ -37,8 +36,6 @@ __all__ = [
 ]  # fmt: skip
 
 FORMATS = ("scorecard",)
-CONVERTS = False
-"""A version is served as it was trained: it is its own and only variant."""
 SCORECARD = "scorecard.json"
 DAY = 86_400.0
 

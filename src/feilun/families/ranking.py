@@ -38,12 +38,15 @@ from feilun.render.svg import line_plot
 from feilun.render.wording import fill
 from feilun.types import Output, Schema
 
-__all__ = ["DEPTH", "RANKING", "Details", "Ranked", "RankingFamily", "RankingSheet", "items_of"]
+__all__ = ["DEPTH", "DESCRIBES", "RANKING", "Details", "Ranked", "RankingFamily",
+           "RankingSheet", "describes", "items_of"]  # fmt: skip
 
 DEPTH = 100
 """Items that an engine ranks for judging, however few a caller is shown."""
 SHOWN = 10
 """Items that a caller is shown unless he asks for another number."""
+DESCRIBES = '{"columns":'
+"""With what a canonical target begins that says what a user or an item is like."""
 _CUTS = (1, 5, 10, 20, 50, 100)
 _LONGEST = 1_000_000
 _EXCERPT = 60
@@ -80,7 +83,8 @@ class Details:
 
 class RankingFamily(Family):
     """Items of a catalogue. A target is one item as text, or a JSON list of several that are all
-    right; ``[]`` says that none of the catalogue is. Raw outputs are an array of `Ranked`.
+    right; ``[]`` says that none of the catalogue is. ``{"columns": {...}}`` answers nothing: such a
+    row says what its user or item is like, and always trains. Raw outputs are an array of `Ranked`.
 
     An answer is ``{"items": [{"item", "score", "because"}]}``, the best first, and ``basis`` where
     the engine tells it. Metrics are over all items of the catalogue; nDCG, recall and hit rate
@@ -106,6 +110,10 @@ class RankingFamily(Family):
         what names no item."""
         if value is None or (isinstance(value, float) and math.isnan(value)):
             return None
+        if isinstance(value, str) and describes(value):
+            return value
+        if isinstance(value, Mapping) and isinstance(value.get("columns"), Mapping):
+            return json.dumps({"columns": value["columns"]}, ensure_ascii=False, sort_keys=True)
         if isinstance(value, Mapping):
             value = value.get("items", value.get("item", value))
         if isinstance(value, str):
@@ -126,8 +134,12 @@ class RankingFamily(Family):
         return ()
 
     def stratum(self, target: str) -> str:
-        """One for all."""
-        return "ranking"
+        """One for all that ask, one for what describes."""
+        return "descriptions" if describes(target) else "ranking"
+
+    def asks(self, target: str) -> bool:
+        """All but descriptions."""
+        return not describes(target)
 
     def truth(self, targets: Sequence[str | None], labels: Sequence[str]) -> np.ndarray:
         """Tuples of items; None for an unlabelled row."""
@@ -367,8 +379,15 @@ class RankingSheet(Sheet):
 
 def items_of(target: str) -> tuple[str, ...]:
     """The items of a canonical target."""
+    if describes(target):
+        return ()
     listed = _listed(target)
     return (target,) if listed is None else tuple(listed)
+
+
+def describes(target: str) -> bool:
+    """Whether a canonical target says what a user or an item is like."""
+    return target.startswith(DESCRIBES)
 
 
 def _listed(text: str) -> list[Any] | None:

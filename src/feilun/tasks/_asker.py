@@ -8,6 +8,7 @@ import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from dataclasses import field as attribute
 from hashlib import blake2b
 from typing import Any
 
@@ -17,6 +18,7 @@ from scipy.sparse import csr_matrix
 
 from feilun.errors import InvalidData
 from feilun.families.ranking import DEPTH
+from feilun.tasks._described import columns_of
 from feilun.types import Item
 
 __all__ = ["LONGEST", "MOST", "Asker", "Marks", "canonical", "read", "write"]
@@ -27,20 +29,24 @@ MOST = 10_000
 """Items of a history, of what is excluded, of candidates."""
 
 _LISTS = ("history", "exclude", "candidates")
-_KEYS = ("user", *_LISTS, "k")
+_KEYS = ("user", *_LISTS, "k", "columns", "item")
 _WHOLE = re.compile(r"[-+]?\d+\.0+")
 
 
 @dataclass(frozen=True, slots=True)
 class Asker:
     """`user` (None for nobody in particular), the items of his `history`, which items to `exclude`,
-    of which `candidates` to choose (None: of all), and how many (`k`; None: as many as usual)."""
+    of which `candidates` to choose (None: of all), and how many (`k`; None: as many as usual).
+    `columns` say what else is known of the user. `about` is an item that a row describes; as a
+    question it asks for items that go with it."""
 
     user: str | None
     history: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     candidates: tuple[str, ...] | None = None
     k: int | None = None
+    columns: Mapping[str, Any] = attribute(default_factory=dict)
+    about: str | None = None
 
 
 def canonical(item: Any) -> str:
@@ -51,7 +57,10 @@ def canonical(item: Any) -> str:
         return _name(item, "user")
     if not set(given) <= set(_KEYS):
         raise InvalidData("tasks.wrong_columns", given=sorted(map(str, given)), expected=_KEYS)
-    if given.get("user") is None and given.get("history") is None:
+    if given.get("item") is not None and len(given) == 1:
+        return _text({"item": _name(given["item"], "item")})
+    who = ("user", "history", "columns")
+    if "item" in given or all(given.get(one) is None for one in who):
         raise InvalidData("tasks.nobody_asks", given=sorted(given))
     user = given.get("user")
     if user is not None and len(given) == 1 and _mapping(user):
@@ -62,6 +71,10 @@ def canonical(item: Any) -> str:
             found[field] = _names(given[field], field)
     if given.get("k") is not None:
         found["k"] = _count(given["k"])
+    if given.get("columns") is not None:
+        if not isinstance(given["columns"], Mapping):
+            raise InvalidData("tasks.not_columns", given=type(given["columns"]).__name__)
+        found["columns"] = columns_of(given["columns"], "")
     if list(found) == ["user"] and not found["user"].startswith("{"):
         return str(found["user"])
     return _text(found)
@@ -73,6 +86,8 @@ def read(item: Item) -> Asker:
     if not text.startswith("{"):
         return Asker(text)
     found = json.loads(text)
+    if "item" in found:
+        return Asker(None, (found["item"],), about=found["item"])
     candidates = found.get("candidates")
     return Asker(
         found.get("user"),
@@ -80,14 +95,19 @@ def read(item: Item) -> Asker:
         tuple(found.get("exclude", ())),
         None if candidates is None else tuple(candidates),
         found.get("k"),
+        found.get("columns", {}),
     )
 
 
-def write(user: str | None, history: Sequence[str] = ()) -> str:
-    """The canonical text of a user, a history, or both."""
-    if user is not None and not history and not user.startswith("{"):
+def write(
+    user: str | None, history: Sequence[str] = (), columns: Mapping[str, Any] | None = None
+) -> str:
+    """The canonical text of a user, a history, or both, and what else is known of him."""
+    if user is not None and not history and not columns and not user.startswith("{"):
         return user
     found: dict[str, Any] = {} if user is None else {"user": user}
+    if columns:
+        found["columns"] = dict(columns)
     if history or user is None:
         found["history"] = list(dict.fromkeys(history))
     return _text(found)

@@ -277,6 +277,19 @@ class TaskBase(ABC):
         task reads `documents`. Default: no table is."""
         return False
 
+    def describes(
+        self, columns: Sequence[ColumnSample], given: Mapping[str, str]
+    ) -> tuple[str, str] | None:
+        """For a table that asks nothing but says what users or items are like: what it describes
+        and the column that names it; `given` are the columns of the roles that were given. Default:
+        no table does."""
+        return None
+
+    def description(self, kind: str, name: Any, columns: Mapping[str, Any]) -> tuple[Item, Any]:
+        """The row that says of the `name` of a `kind` what `columns` hold: an item, and what its
+        label cell would say. For a task whose tables may describe."""
+        raise NotImplementedError(self.name)
+
     def reader(self, samples: Sequence[ColumnSample]) -> RowReader | None:
         """For files with the columns `samples` in which a row may stand for several, or says more
         than its input and its label; None where each row is one. A row that is read as none says

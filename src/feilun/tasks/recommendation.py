@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, Self
 from pydantic import Field
 
 from feilun.errors import InvalidData
-from feilun.families.ranking import DEPTH, RANKING, items_of
+from feilun.families.ranking import DEPTH, RANKING, describes, items_of
 from feilun.tasks import _asker, _recognise, _table_kinds
+from feilun.tasks._described import cells_of
 from feilun.tasks.base import Column, Features, Processor, RowReader, TaskBase, TaskSettings
 from feilun.types import ColumnSample, Example, Item, Roles, Schema
 
@@ -64,8 +65,12 @@ class Task(TaskBase):
 
     The input is a user, or the items that somebody has taken (``history``), or both. A call may
     also say how many items it wants (``k``), which it does not (``exclude``), and of which to
-    choose (``candidates``). An unknown user without a history gets what is popular, and the answer
-    says so.
+    choose (``candidates``). An unknown user without a history gets what users like him take, where
+    ``columns`` say what he is like and the data describes users; else what is popular. The answer
+    says which. ``{"item": ...}`` asks for what goes with an item.
+
+    Tables of users or of items stand beside the rows: they name each once, and say what is known of
+    it. New items are then recommended as those are that they resemble.
     """
 
     summary = "tasks.recommendation"
@@ -95,6 +100,29 @@ class Task(TaskBase):
             raise InvalidData("tasks.no_input_column", kind="user", columns=names)
         rest = [column for column in columns if column.name != user]
         return Roles({"user": user}, label=_recognise.named(rest, _ITEMS))
+
+    def describes(
+        self, columns: Sequence[ColumnSample], given: Mapping[str, str]
+    ) -> tuple[str, str] | None:
+        """A table of users, or of items: it names one of them, once a row, and says more."""
+        samples = {column.name: column for column in columns}
+        user = given.get("user") if given.get("user") in samples else None
+        item = given.get("label") if given.get("label") in samples else None
+        user = user or _recognise.named(columns, _USERS)
+        rest = [column for column in columns if column.name != user]
+        item = item or _recognise.named(rest, _ITEMS)
+        name = user or item
+        if (user and item) or name is None or len(columns) < 2:
+            return None
+        values = [str(one) for one in samples[name].values if not _table_kinds.missing(one)]
+        if len(set(values)) < len(values) or len(values) < 2:
+            return None
+        return ("user" if user else "item"), name
+
+    def description(self, kind: str, name: Any, columns: Mapping[str, Any]) -> tuple[Item, Any]:
+        """A user by his name, an item as ``{"item": name}``, and what the columns say."""
+        item = _asker.canonical(name if kind == "user" else {"item": name})
+        return item, {"columns": columns}
 
     def bound(self, settings: Mapping[str, Any]) -> Self:
         """With the least rating that counts."""
@@ -143,16 +171,22 @@ class Task(TaskBase):
         history = [*asker.history, *before, *told]
         user = asker.user if earlier is None else None
         right = [one for one in taken[len(told) :] if one not in history]
-        return _asker.write(user, history), self.family.together(right or taken[len(told) :])
+        known = [cells_of(target) for target in earlier or () if describes(target)]
+        columns = known[-1] if known else asker.columns
+        return _asker.write(user, history, columns), self.family.together(
+            right or taken[len(told) :]
+        )
 
     def described(self, item: Item) -> Item:
         """How many items the history has."""
         return {"history": len(_asker.read(item).history)}
 
     def without_options(self, item: Item) -> Item:
-        """The user, or the history."""
+        """The user, or the history, and what else is known of the user."""
         asker = _asker.read(item)
-        return _asker.write(asker.user, asker.history)
+        if asker.about is not None:
+            return item
+        return _asker.write(asker.user, asker.history, asker.columns)
 
     def input_schema(self) -> dict[str, Any]:
         """A user, or an object that says more."""
@@ -166,6 +200,8 @@ class Task(TaskBase):
                 "exclude": several,
                 "candidates": several,
                 "k": {"type": "integer", "minimum": 1, "maximum": DEPTH},
+                "columns": {"type": "object"},
+                "item": one,
             },
             "additionalProperties": False,
         }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,11 +12,13 @@ import numpy as np
 from feilun.engines.card import write_card
 from feilun.engines.recommender import ITEMS, USERS, WEIGHTS
 from feilun.errors import InvalidData
-from feilun.families.ranking import items_of
+from feilun.families.ranking import DESCRIBES, items_of
 from feilun.messages import t
 from feilun.store.dataset import INPUT, Dataset
 from feilun.tasks import _asker
+from feilun.tasks._described import cells_of
 from feilun.tasks.base import TaskBase
+from feilun.training import likeness
 from feilun.training.job import TrainJob
 from feilun.training.rows import schema_of, start_card
 from feilun.types import Split
@@ -31,12 +33,16 @@ __all__ = ["Interactions", "read", "supports", "write"]
 class Interactions:
     """`matrix` (users, items) float32 is 1 where a user took an item in a training row. `users`
     name its rows; sessions without a user have none (""). `taken` is the same with validation and
-    test rows: nothing is learnt from those, but who took an item need not be told of it."""
+    test rows: nothing is learnt from those, but who took an item need not be told of it. What is
+    known of users and items besides stands by their names in `about_users` and `about_items`; an
+    item may be among `items` for that alone."""
 
     users: list[str]
     items: list[str]
     matrix: csr_matrix
     taken: csr_matrix
+    about_users: dict[str, dict[str, Any]] = field(default_factory=dict)
+    about_items: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 def supports(task: TaskBase) -> str | None:
@@ -52,10 +58,13 @@ def read(dataset: Dataset) -> Interactions:
 
     users: dict[str, int] = {}
     items: dict[str, int] = {}
-    train = _pairs(dataset, "train", users, items, learnt=True)
+    described: dict[str, dict[str, dict[str, Any]]] = {"user": {}, "item": {}}
+    train = _pairs(dataset, "train", users, items, learnt=True, described=described)
     if len(items) < 2:
         raise InvalidData("training.one_label", rows=dataset.size("train"), labels=list(items))
     later = [_pairs(dataset, one, users, items, learnt=False) for one in ("validation", "test")]
+    for name in described["item"]:
+        items.setdefault(name, len(items))
     shape = len(users), len(items)
 
     def matrix(*parts: np.ndarray) -> csr_matrix:
@@ -66,7 +75,14 @@ def read(dataset: Dataset) -> Interactions:
         return made
 
     names = ["" if name.startswith("{") else name for name in users]
-    return Interactions(names, list(items), matrix(train), matrix(train, *later))
+    return Interactions(
+        names,
+        list(items),
+        matrix(train),
+        matrix(train, *later),
+        described["user"],
+        described["item"],
+    )
 
 
 def write(
@@ -87,7 +103,9 @@ def write(
         "user_ends": histories.indptr.astype(np.int64),
         "user_items": histories.indices.astype(np.int32),
     }
+    tensors |= likeness.of_users(found.matrix, found.users, found.about_users, job.out)
     if speaks is not None:
+        speaks = likeness.with_new_items(found.matrix, found.items, found.about_items, speaks)
         tensors |= {
             "ends": speaks.indptr.astype(np.int64),
             "places": speaks.indices.astype(np.int32),
@@ -100,15 +118,20 @@ def write(
 
 
 def _pairs(
-    dataset: Dataset, split: Split, users: dict[str, int], items: dict[str, int], learnt: bool
+    dataset: Dataset,
+    split: Split,
+    users: dict[str, int],
+    items: dict[str, int],
+    learnt: bool,
+    described: dict[str, dict[str, dict[str, Any]]] | None = None,
 ) -> np.ndarray:
     """The interactions of a split, int32 (2, n): places of users and of items, which are added to
     `users` and, where they are `learnt`, to `items`. Names are read once a batch, however many rows
-    have them."""
+    have them. Descriptions go to `described`, a later one in the place of an earlier one."""
     (column,) = dataset.columns
     found = [np.zeros((2, 0), np.int32)]
     for batch in dataset.batches(["label", INPUT + column], split):
-        batch = batch.filter(batch.column(0).is_valid())
+        batch = _asking(batch.filter(batch.column(0).is_valid()), described)
         targets, target = _coded(batch.column(0))
         askers, asker = _coded(batch.column(1))
         read = [_asker.read(one) for one in askers]
@@ -131,6 +154,22 @@ def _pairs(
     pairs = np.concatenate(found, axis=1)
     kept: np.ndarray = pairs[:, pairs[1] >= 0]
     return kept
+
+
+def _asking(batch: Any, described: dict[str, dict[str, dict[str, Any]]] | None) -> Any:
+    """The rows of `batch` that are no descriptions."""
+    import pyarrow.compute as pc
+
+    about = pc.starts_with(batch.column(0), DESCRIBES)
+    if not pc.any(about).as_py():
+        return batch
+    told = batch.filter(about)
+    for target, name in zip(*(one.to_pylist() for one in told.columns), strict=True):
+        asker = _asker.read(name)
+        kind = "user" if asker.about is None else "item"
+        if described is not None:
+            described[kind][asker.about or asker.user or name] = cells_of(target)
+    return batch.filter(pc.invert(about))
 
 
 def _coded(column: Any) -> tuple[list[str], np.ndarray]:
