@@ -25,6 +25,7 @@ from typing import Any
 import httpx
 
 from torture.journal import Journal, read
+from torture.streams import Listener
 
 __all__ = ["Caller", "Order", "main", "words"]
 
@@ -44,6 +45,7 @@ class Order:
     secrets: list[str]
     seed: int
     callers: int
+    listeners: int
 
     @classmethod
     def load(cls, file: Path) -> Order:
@@ -127,7 +129,9 @@ class Caller:
 
     def _ask(self, ask: dict[str, Any]) -> str | None:
         """The id of the answer; None for a call without a key that was not answered."""
-        response = self._send("/v1/predict", {"inputs": ask["inputs"]}, ask["key"], ask["ask"])
+        response = self._send(
+            "/v1/predict", {"model": "reviews", "inputs": ask["inputs"]}, ask["key"], ask["ask"]
+        )
         if response is None:
             return None
         answer = response.json()
@@ -139,7 +143,9 @@ class Caller:
     def _again(self, ask: dict[str, Any], call: str) -> None:
         """The same call with the same key gets the same answer, to the byte, from any replica."""
         before = self._digest
-        response = self._send("/v1/predict", {"inputs": ask["inputs"]}, ask["key"], ask["ask"])
+        response = self._send(
+            "/v1/predict", {"model": "reviews", "inputs": ask["inputs"]}, ask["key"], ask["ask"]
+        )
         assert response is not None
         same = sha256(response.content).hexdigest() == before
         self._journal.write({"again": ask["ask"], "same": same})
@@ -185,11 +191,13 @@ def words(draw: random.Random) -> str:
 
 
 def main() -> None:
-    """Runs the callers of one client, each in a thread."""
+    """Runs the callers and listeners of one client, each in a thread."""
     order, number = Order.load(Path(sys.argv[1])), int(sys.argv[2])
-    threads = [
-        threading.Thread(target=Caller(order, number, place).run) for place in range(order.callers)
+    loops = [
+        *(Caller(order, number, place) for place in range(order.callers)),
+        *(Listener(order, number, place) for place in range(order.listeners)),
     ]
+    threads = [threading.Thread(target=loop.run) for loop in loops]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -19,12 +19,14 @@ class Journal:
         os.ftruncate(self._descriptor, whole.rfind(b"\n") + 1)
         os.lseek(self._descriptor, 0, os.SEEK_END)
 
-    def write(self, entry: dict[str, Any]) -> None:
-        """Returns when `entry` would survive the machine losing power."""
+    def write(self, entry: dict[str, Any], *, sync: bool = True) -> None:
+        """Returns when `entry` would survive the machine losing power; without `sync`, when it
+        survives this process."""
         line = json.dumps(entry, ensure_ascii=False).encode() + b"\n"
         # A file that is not full takes the whole line at once.
         assert os.write(self._descriptor, line) == len(line)
-        os.fdatasync(self._descriptor)
+        if sync:
+            os.fdatasync(self._descriptor)
 
     def close(self) -> None:
         """Lets go of the file."""

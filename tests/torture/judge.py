@@ -76,12 +76,12 @@ def _note(found: Seen, line: dict[str, Any], file: Path) -> None:
         found.lost[line["lost"]] = line["status"]
     elif "say" in line:
         found.say[line["say"]] = line
-    elif "said" in line:
-        found.said.add(line["said"])
     elif "refused" in line:
         found.faults["a good request was refused"].append(
             f"{line['refused']} {line['status']} {line['said']} ({file.name})"
         )
+    elif "said" in line:
+        found.said.add(line["said"])
 
 
 def judge(store: Store, found: Seen, price: int, *, doubt: bool) -> Verdict:
@@ -91,7 +91,8 @@ def judge(store: Store, found: Seen, price: int, *, doubt: bool) -> Verdict:
     its charge was being committed. Otherwise that is a fault.
     """
     faults = found.faults
-    events = list(store.ledger.events())
+    everything = list(store.ledger.events())
+    events = [event for event in everything if event.project == PROJECT]
     asks = _asks(store)
     charges: dict[str, list[Event]] = defaultdict(list)
     units: Counter[str] = Counter()
@@ -116,7 +117,7 @@ def judge(store: Store, found: Seen, price: int, *, doubt: bool) -> Verdict:
         faults["refused and charged all the same"] += in_doubt
     _amounts(events, price, faults)
     feedback = _feedback(store, found)
-    _sums(store, events, faults)
+    _sums(store, everything, faults)
     verified = store.ledger.verify()
     faults["chains, sums or roots that do not verify"] += [one.text() for one in verified.faults]
     counts = {
@@ -128,7 +129,7 @@ def judge(store: Store, found: Seen, price: int, *, doubt: bool) -> Verdict:
             name in calls and found.lost[name] is None for name in found.lost
         ),
         "of them refused while the database was killed, and charged": len(in_doubt),
-        "ledger events": len(events),
+        "ledger events": len(everything),
         "links of chains verified": verified.links,
         "charges taken back": len(back),
         "micro-units charged": sum(event.amount for event in events),

@@ -10,23 +10,32 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from feilun.billing.holds import release_expired
+from feilun.billing.plans import parse_plan, set_plan, subscribe
 from feilun.project import Workspace
 from helpers.serving import add_version, make_key
+from helpers.toys import PARROT, add_parrot, environment, write_site
 from torture.client import Order
 from torture.judge import PROJECT, Verdict, judge, seen
 from torture.servers import Postgres, Replica, Spawned
+from torture.streams import PRICES, heard, judge_streams
 
 __all__ = ["torture"]
 
 PRICE = 33_700
 """Micro-units for 1,000 inputs: no call of few inputs costs a whole number of them by itself."""
 
-CLIENTS, CALLERS = 4, 3
+CLIENTS, CALLERS, LISTENERS = 4, 3, 2
 CUSTOMERS = ("Ada", "Bo")
 FINISH = 120.0
 """Seconds in which the clients must be answered once nothing is killed any more."""
+DEADLINE = 15.0
+"""Seconds of a stream; its hold ends by itself a minute later."""
+ENDING = DEADLINE + 60 + 60
+"""Seconds in which the holds of servers that were killed have ended by themselves."""
 
 Say = Callable[[str], None]
 
@@ -39,8 +48,10 @@ class Torture:
         self.database = None if postgres is None else postgres.create(f"torture_{seed}")
         self.postgres = postgres
         self.draw = random.Random(seed)
+        folder.mkdir(parents=True, exist_ok=True)
+        toys = environment(write_site(folder / "site"))["PYTHONPATH"]
         self.replicas = [
-            Replica(f"server-{place}", folder, self.database) for place in range(replicas)
+            Replica(f"server-{place}", folder, self.database, toys) for place in range(replicas)
         ]
         order = _prepare(folder, self.database, [one.address for one in self.replicas], seed)
         file = folder / "order.json"
@@ -59,6 +70,11 @@ class Torture:
             order.journal(number, caller)
             for number in range(CLIENTS)
             for caller in range(order.callers)
+        ]
+        self.heard = [
+            folder / f"stream-{number}-{place}.jsonl"
+            for number in range(CLIENTS)
+            for place in range(order.listeners)
         ]
         self.kills: Counter[str] = Counter()
 
@@ -107,6 +123,13 @@ class Torture:
             if not client.end(max(1.0, until - time.monotonic()))
         ]
 
+    def let_holds_end(self) -> None:
+        """Waits until the servers have released what killed ones held."""
+        until = time.monotonic() + ENDING
+        with Workspace(self.folder, database=self.database) as workspace:
+            while workspace.store.ledger.holds() and time.monotonic() < until:
+                time.sleep(0.5)
+
     def close(self) -> None:
         """Ends whatever still runs."""
         for spawned in [*self.clients, *self.replicas]:
@@ -114,9 +137,16 @@ class Torture:
 
 
 def torture(
-    folder: Path, kills: int, *, replicas: int = 1, postgres: Postgres | None = None, seed: int = 1
+    folder: Path,
+    kills: int,
+    *,
+    replicas: int = 1,
+    postgres: Postgres | None = None,
+    seed: int = 1,
+    patient: bool = True,
 ) -> Verdict:
-    """Runs one torture in `folder` and judges it; with `postgres` on a database there."""
+    """Runs one torture in `folder` and judges it; with `postgres` on a database there. Unless it is
+    `patient`, holds of killed servers are released as their servers would do later."""
     begun = time.monotonic()
     with ExitStack() as stack:
         run = Torture(folder, replicas, postgres, seed)
@@ -129,9 +159,17 @@ def torture(
                 minutes = (time.monotonic() - begun) / 60
                 print(f"{number + 1} kills, {minutes:.1f} minutes", file=sys.stderr, flush=True)
         stuck = run.finish()
+        if patient:
+            run.let_holds_end()
     found = seen(run.journals)
     with Workspace(folder, database=run.database) as workspace:
+        ledger = workspace.store.ledger
+        if not patient:
+            release_expired(ledger, datetime.now(UTC) + timedelta(seconds=ENDING))
+        counts, faults = judge_streams(workspace.store, heard(run.heard))
         verdict = judge(workspace.store, found, PRICE, doubt=postgres is not None)
+    verdict.counts |= counts
+    verdict.faults |= faults
     killed = {f"kills of {kind}": count for kind, count in sorted(run.kills.items())}
     verdict.counts = {"kills": kills} | killed | verdict.counts
     if stuck:
@@ -151,5 +189,15 @@ def _prepare(folder: Path, database: str | None, addresses: list[str], seed: int
         settings.write_text(text.replace(free, f"price_per_1000 = {PRICE / 1e6}"), "utf-8")
         store = workspace.store
         store.catalog.set_live(PROJECT, add_version(store).id)
-        secrets = [make_key(store, name).secret for name in CUSTOMERS]
-    return Order(str(folder), addresses, secrets, seed, CALLERS)
+        add_parrot(store, {"project": {"serving": {"deadline": DEADLINE}}})
+        rates = [
+            {"project": PARROT, "unit": unit, "tiers": [{"per_1000": f"{price / 1e6:.4f}"}]}
+            for unit, price in PRICES.items()
+        ]
+        plan = {"currency": "USD", "rates": rates}
+        set_plan(store.catalog, "tokens", parse_plan(plan, "here"))
+        keys = [make_key(store, name) for name in CUSTOMERS]
+        for key in keys:
+            subscribe(store.catalog, key.record.customer, "tokens")
+        secrets = [key.secret for key in keys]
+    return Order(str(folder), addresses, secrets, seed, CALLERS, LISTENERS)

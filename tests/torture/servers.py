@@ -68,12 +68,13 @@ class Spawned:
 
 
 class Replica(Spawned):
-    """A server of the workspace `folder`; `database` is the URL of its PostgreSQL."""
+    """A server of the workspace `folder`; `database` is the URL of its PostgreSQL, `path` where it
+    finds its modules."""
 
-    def __init__(self, name: str, folder: Path, database: str | None) -> None:
+    def __init__(self, name: str, folder: Path, database: str | None, path: str) -> None:
         port = free_port()
         self.address = f"http://127.0.0.1:{port}"
-        env = {"FEILUN_LANG": "en", "OMP_NUM_THREADS": "1"}
+        env = {"FEILUN_LANG": "en", "OMP_NUM_THREADS": "1", "PYTHONPATH": path}
         if database is not None:
             env["FEILUN_DATABASE"] = database
         words = [sys.executable, "-m", "feilun", "serve", "--port", str(port), "--json"]

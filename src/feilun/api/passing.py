@@ -9,10 +9,12 @@ from feilun.serving.admission import Gate
 from feilun.serving.caller import TIMEOUT_HEADER, Caller, caller
 from feilun.serving.limits import MAX_BODY
 
-__all__ = ["CALLER", "let_in", "note_caller"]
+__all__ = ["CALLER", "CONNECTION", "let_in", "note_caller"]
 
 CALLER = "feilun.caller"
 """Where a request's scope keeps its caller, for the connection that may be lost."""
+CONNECTION = "feilun.connection"
+"""Where a request's scope has its connection (`feilun.serving.caller.Connection`)."""
 
 _ALWAYS = frozenset({"/healthz", "/readyz", "/metrics"})
 """Whoever watches the server is answered also when nobody else is."""
@@ -21,7 +23,8 @@ _ALWAYS = frozenset({"/healthz", "/readyz", "/metrics"})
 def note_caller(scope: MutableMapping[str, Any], headers: Mapping[bytes, bytes]) -> None:
     """Notes who waits for this request's answer. The workspace's own processes have patience."""
     patient = scope["path"].startswith("/internal/")
-    scope[CALLER] = who = Caller(headers.get(TIMEOUT_HEADER, b""), patient)
+    timeout = headers.get(TIMEOUT_HEADER, b"")
+    scope[CALLER] = who = Caller(timeout, patient, scope.get(CONNECTION))
     caller.set(who)
 
 

@@ -8,9 +8,11 @@ timer of its own.
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import logging
 import socket
 import struct
+import termios
 from collections import Counter
 from collections.abc import Iterable
 from contextlib import suppress
@@ -20,7 +22,7 @@ from typing import Any, ClassVar, cast
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
 from feilun.api.errors import BadRequest, HeadersTooLarge, TooSlow, error_body, error_headers
-from feilun.api.passing import CALLER
+from feilun.api.passing import CALLER, CONNECTION
 from feilun.api.security import HEADERS, Limits, Network, inside
 from feilun.api.upgrade import OffersIgnored
 from feilun.api.whole_answers import Joined
@@ -40,6 +42,8 @@ LOOK = 1.0
 """Seconds between two looks of the watch."""
 
 _BUSY_SECONDS = 5
+_UNSENT = 4096
+"""Bytes of a stream that may lie here for a client that does not read."""
 
 # uvicorn warns once for every malformed request, which would let strangers fill the log.
 _quiet = logging.getLogger("feilun.api.http")
@@ -82,18 +86,43 @@ class Protocol(OffersIgnored):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """It is gone: what is done for it alone is interrupted."""
+        lost = self.pending()
         super().connection_lost(exc)
         # uvicorn tells the newest request alone; those before it in a pipeline would write on.
         under_way = [self.cycle, self._running, *(cycle for cycle, _ in self.pipeline)]
         for cycle in {cycle for cycle in under_way if cycle is not None}:
             cycle.disconnected = cycle.disconnected or not cycle.response_complete
             cycle.message_event.set()
-            who = dict(cycle.scope).get(CALLER)
-            if isinstance(who, Caller):
-                who.leave()
+            _caller_left(cycle, lost)
         self.open[self._address] -= 1
         if self.open[self._address] <= 0:
             del self.open[self._address]
+
+    def eof_received(self) -> None:
+        """The client has closed its side: the connection ends, and what is written from now on
+        does not leave."""
+        lost = self.pending()
+        super().eof_received()
+        for cycle in {self.cycle, self._running, *(cycle for cycle, _ in self.pipeline)}:
+            if cycle is not None:
+                _caller_left(cycle, lost)
+
+    def pending(self) -> int:
+        """See `feilun.serving.caller.Connection`; Linux knows it."""
+        held: int = self.transport.get_write_buffer_size()
+        sock = self.transport.get_extra_info("socket")
+        try:
+            found = fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, b"\0" * 4)
+        except (AttributeError, OSError, ValueError):
+            return held
+        return held + int(struct.unpack("i", found)[0])
+
+    def narrow(self) -> None:
+        """See `feilun.serving.caller.Connection`."""
+        self.transport.set_write_buffer_limits(high=0)
+        sock = self.transport.get_extra_info("socket")
+        with suppress(AttributeError, OSError):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT)
 
     def data_received(self, data: bytes) -> None:
         """Bytes of a request, or of several."""
@@ -167,6 +196,7 @@ class Protocol(OffersIgnored):
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._running = cycle
         cycle.transport = cast(asyncio.Transport, Joined(cycle))
+        cast(Any, cycle.scope)[CONNECTION] = self
         super()._start_asgi_task(cycle, app)
 
     def look(self, now: float) -> None:
@@ -238,6 +268,12 @@ class Protocol(OffersIgnored):
         lines = [b"%b: %b\r\n" % header for header in headers]
         self.transport.write(STATUS_LINE[status] + b"".join(lines) + b"\r\n" + body)
         self.transport.close()
+
+
+def _caller_left(cycle: RequestResponseCycle, lost: int) -> None:
+    who = dict(cycle.scope).get(CALLER)
+    if isinstance(who, Caller):
+        who.leave(lost)
 
 
 def _too_large() -> HeadersTooLarge:

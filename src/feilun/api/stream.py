@@ -14,10 +14,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from time import monotonic
 from typing import Any, Protocol
 
 import msgspec
@@ -29,7 +30,7 @@ from feilun.api.context import Api
 from feilun.billing import holds
 from feilun.billing.passage import Passage
 from feilun.errors import EnvironmentProblem, FeilunError, PayloadTooLarge, UsageError
-from feilun.serving.caller import caller
+from feilun.serving.caller import Caller, caller
 from feilun.store.ids import new_id
 from feilun.store.records import CallOutcome, Event, Idempotent, LedgerCall
 from feilun.types import Chunk, Output, Usage
@@ -44,6 +45,9 @@ DONE = b"data: [DONE]\n\n"
 _SPARE = timedelta(minutes=1)
 """How much longer a hold stands than its stream may take: for writing down how it ended."""
 _PAUSE = 0.5
+_ON_ITS_WAY = 4096
+"""Bytes of a whole answer that need not have arrived yet when it is charged."""
+_LOOK = 0.02
 
 _encode = msgspec.json.Encoder().encode
 
@@ -117,13 +121,17 @@ async def _run(api: Api, call: Call, words: Words, write: Write) -> None:
                 await write(part)
                 if who.gone:
                     raise Disconnected
-                account.delivered(chunk)
+                account.delivered(chunk, len(part))
                 if trace.claim is not None:
                     parts.append(part)
 
+            if who.connection is not None:
+                who.connection.narrow()
             try:
                 whole = await _pieces(call, account, deliver)
+                await _arrived(who, served.serving.deadline)
             except BaseException as error:
+                account.take_back(who.lost)
                 await account.broken(error)
                 raise
             trace.lap("engine")
@@ -139,6 +147,18 @@ async def _run(api: Api, call: Call, words: Words, write: Write) -> None:
     api.metrics.answered(served.id, usage.inputs, token_count(usage), usage.engine_seconds)
     if served.abstains:
         api.metrics.abstained(served.id, sum("abstained" in one for one in whole.outputs))
+
+
+async def _arrived(who: Caller, seconds: float) -> None:
+    """Waits until the client's machine has what was written to it, but for the last few bytes: a
+    client that does not read may still leave. One that reads nothing for `seconds` has left."""
+    until = monotonic() + seconds
+    while not who.gone and (pending := who.pending()) > _ON_ITS_WAY:
+        if monotonic() > until:
+            who.leave(pending)
+        await asyncio.sleep(_LOOK)
+    if who.gone:
+        raise Disconnected
 
 
 async def _pieces(call: Call, account: _Account, deliver: Any) -> Answered:
@@ -166,17 +186,17 @@ async def _pieces(call: Call, account: _Account, deliver: Any) -> Answered:
         asked.check(output, served.family.text(output))
     for chunk in kept:
         await deliver(chunk)
+    begun = account.texts
     for index, output in enumerate(outputs):
         text, calls = served.family.text(output), output.get("tool_calls", ())
-        if index not in account.texts and (text or calls):  # of an engine that answers at once
+        if index not in begun and (text or calls):  # of an engine that answers at once
             told = output.get("logprobs", ())
             await deliver(Chunk(usage=usage, index=index, delta=text, logprobs=told, calls=calls))
     return Answered(account.call_id, outputs, usage)
 
 
 class _Account:
-    """What one stream holds and comes to. `amount` is the most that `units` can cost, `texts` what
-    has been delivered, by the place of the answer."""
+    """What one stream holds and comes to. `amount` is the most that `units` can cost."""
 
     passage: Passage
 
@@ -188,7 +208,7 @@ class _Account:
         )  # the prices of its beginning hold to its end
         self.amount = self._lines.most(units)
         self.call_id = new_id("pred_")
-        self.texts: dict[int, str] = {}
+        self._pieces: list[tuple[Chunk, int]] = []
         self._used = Usage()
         most = Answered(self.call_id, (), Usage())
         self._held = replace(charge(api, call, most, units, self._lines), amount=self.amount)
@@ -203,10 +223,28 @@ class _Account:
             raise outcome.error
         self.passage.held()
 
-    def delivered(self, chunk: Chunk) -> None:
-        """`chunk` has left while the caller was there; its usage is that of all so far."""
-        self.texts[chunk.index] = self.texts.get(chunk.index, "") + chunk.delta
+    @property
+    def texts(self) -> Mapping[int, str]:
+        """What has been delivered, by the place of the answer."""
+        found: dict[int, list[str]] = {}
+        for chunk, _ in self._pieces:
+            found.setdefault(chunk.index, []).append(chunk.delta)
+        return {index: "".join(parts) for index, parts in found.items()}
+
+    def delivered(self, chunk: Chunk, size: int) -> None:
+        """`chunk`, in `size` bytes, has left while the caller was there; its usage is that of all
+        so far."""
+        self._pieces.append((chunk, size))
         self._used = chunk.usage or self._used
+
+    def take_back(self, lost: int) -> None:
+        """The last `lost` bytes never came to the caller."""
+        while lost > 0 and self._pieces:
+            lost -= self._pieces.pop()[1]
+        if lost > 0 or not self._pieces:
+            self._used = Usage()
+        else:
+            self._used = self._pieces[-1][0].usage or self._used
 
     async def whole(self, answered: Answered, kept: Idempotent | None) -> None:
         """Settles an answer that was delivered whole. Raises `Gone` when the hold is over."""
@@ -218,13 +256,14 @@ class _Account:
         left = isinstance(error, Disconnected | asyncio.CancelledError)
         if left:
             code = "disconnected" if isinstance(error, Disconnected) else "stopped"
-        if not self.texts:
+        texts = self.texts
+        if not texts:
             await self._end(holds.release(self._held, code))
             return
         whole = self._used.inputs
         usage = replace(self._used, inputs=whole + isinstance(error, Disconnected))
         cut = self._call.served.family.cut
-        outputs = [cut(self.texts.get(place, "")) for place in range(len(self._call.items))]
+        outputs = [cut(texts.get(place, "")) for place in range(len(self._call.items))]
         with suppress(FeilunError):  # the caller is told what broke it off
             await self._settle(Answered(self.call_id, outputs, usage), code, None)
 

@@ -10,10 +10,11 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
 from time import monotonic
+from typing import Protocol
 
 from feilun.errors import InvalidData
 
-__all__ = ["TIMEOUT_HEADER", "Caller", "Disconnected", "caller"]
+__all__ = ["TIMEOUT_HEADER", "Caller", "Connection", "Disconnected", "caller"]
 
 TIMEOUT_HEADER = b"x-request-timeout"
 
@@ -22,14 +23,30 @@ class Disconnected(Exception):
     """The client went away before its answer left."""
 
 
+class Connection(Protocol):
+    """What carries a caller's answer."""
+
+    def pending(self) -> int:
+        """Bytes that were written and that the client's machine has not confirmed."""
+        ...
+
+    def narrow(self) -> None:
+        """Holds back no more of what was written than it must: from now on writing waits for a
+        client that does not read."""
+        ...
+
+
 @dataclass(eq=False, slots=True)
 class Caller:
     """One request's caller. `timeout` is what its ``x-request-timeout`` says, in seconds, empty
-    where it says nothing; a `patient` one (the workspace's own processes) waits for ever."""
+    where it says nothing; a `patient` one (the workspace's own processes) waits for ever. Of one
+    that is `gone`, `lost` are the bytes written to it that never came to it."""
 
     timeout: bytes = b""
     patient: bool = False
+    connection: Connection | None = None
     gone: bool = False
+    lost: int = 0
     interrupt: Callable[[], None] | None = None
     until: float | None = None
 
@@ -57,9 +74,14 @@ class Caller:
             self.until = monotonic() + seconds
         return self.until
 
-    def leave(self) -> None:
+    def pending(self) -> int:
+        """See `Connection`; 0 where there is none."""
+        return 0 if self.connection is None else self.connection.pending()
+
+    def leave(self, lost: int = 0) -> None:
         """The client has hung up: what is done for it alone is interrupted."""
-        self.gone = True
+        if not self.gone:
+            self.gone, self.lost = True, lost
         if self.interrupt is not None:
             self.interrupt()
 
