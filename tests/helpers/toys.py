@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from feilun.engines.card import Card, write_card
@@ -16,7 +16,7 @@ from feilun.store.store import Store
 from feilun.types import Schema
 from helpers.serving import Answering, client, make_key
 
-__all__ = ["PARROT", "add_parrot", "answering", "environment", "write_site"]
+__all__ = ["PARROT", "add_parrot", "answering", "environment", "spawned", "write_site"]
 
 ROOT = Path(__file__).parents[2]
 PARROT = "parrot"
@@ -68,23 +68,37 @@ def add_parrot(store: Store, config: dict[str, object] | None = None) -> ModelVe
 
 
 @contextmanager
-def answering(store: Store, site: Path, database: str | None = None) -> Iterator[Answering]:
-    """A server of `store`'s workspace as a process that finds the toys; ended in the end."""
+def spawned(
+    store: Store, site: Path, database: str | None = None, log: Path | None = None
+) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """A server of `store`'s workspace as a process that finds the toys, and its address; killed in
+    the end. What it says goes to `log`."""
     extra = {} if database is None else {"FEILUN_DATABASE": database}
     words = [sys.executable, "-m", "feilun.api", str(store.folder.parent)]
-    with subprocess.Popen(
-        words,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env=environment(site) | extra,
-    ) as child:
+    with ExitStack() as stack:
+        told = None if log is None else stack.enter_context(log.open("wb"))
+        child = stack.enter_context(
+            subprocess.Popen(
+                words,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=told,
+                text=True,
+                env=environment(site) | extra,
+            )
+        )
         try:
             assert child.stdout is not None
-            address = json.loads(child.stdout.readline())["address"]
-            key = make_key(store)
-            with client(address, key.secret) as http:
-                yield Answering(address, store, key, http)
+            yield child, json.loads(child.stdout.readline())["address"]
         finally:
             child.kill()
             child.wait()
+
+
+@contextmanager
+def answering(store: Store, site: Path, log: Path | None = None) -> Iterator[Answering]:
+    """The same with a key and a client."""
+    with spawned(store, site, log=log) as (_, address):
+        key = make_key(store)
+        with client(address, key.secret) as http:
+            yield Answering(address, store, key, http)

@@ -165,7 +165,8 @@ def log_rows(call: Call, answered: Answered) -> list[Prediction]:
     """What is kept of an answer for feedback, as long as the key's inputs may be."""
     served, key = call.served, call.key
     days = served.feedback.store_inputs if key.store_inputs is None else key.store_inputs
-    if call.vectors or (call.repeats and not days):
+    # A text that was written may repeat what it was asked.
+    if call.vectors or ((call.repeats or served.family.streams) and not days):
         return []
     now = datetime.now(UTC)
     expires = now + timedelta(days=days) if days else None
