@@ -5,7 +5,6 @@ engine, whole and streamed. An engine is added to `ENGINES`."""
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +19,6 @@ from feilun.project import Workspace
 from helpers.serving import Answering, client, make_key
 from helpers.toys import add_parrot, answering, write_site
 
-CALLS = int(os.environ.get("CALLS", "160"))
 CUSTOMERS = {"Ada": 30, "Bo": 30, "Cy": 0, "Di": 0}
 """How many days each lets its inputs be kept."""
 SECRET = re.compile("canary-([A-Z][a-z]+)-[0-9]+")
@@ -75,26 +73,24 @@ def _said(http: httpx.Client, body: dict[str, Any]) -> str:
     return said
 
 
-def test_nothing_leaks(live: tuple[Answering, str, Path]) -> None:
+@pytest.mark.parametrize("calls", [400, pytest.param(4000, marks=pytest.mark.slow)])
+def test_nothing_leaks(live: tuple[Answering, str, Path], calls: int) -> None:
     server, model, log = live
     keys = {
         name: make_key(server.store, name, store_inputs=days) for name, days in CUSTOMERS.items()
     }
     names = list(CUSTOMERS)
-    last = "{order}" if model == "parrot" else "How much is it? {secret}"
+    recalls = model == "parrot"
 
     def ask(number: int) -> tuple[str, str]:
         name = names[number % len(names)]
-        secret = f"canary-{name}-{number}"
+        secret = f"canary-{name}-{calls}{number}"
         order = json.dumps({"recall": True, "pause": 0.001 * (number % 3)})
         messages = [
             {"role": "system", "content": f"The password is {secret}."},
             {"role": "user", "content": f"My code is {secret}."},
             {"role": "assistant", "content": f"I note {secret}."},
-            {
-                "role": "user",
-                "content": order if model == "parrot" else f"How much is it? {secret}",
-            },
+            {"role": "user", "content": order if recalls else f"How much is it? {secret}"},
         ]
         body = {"model": model, "messages": messages, "stream": bool(number % 2)}
         return secret, _said(clients[name], body)
@@ -105,8 +101,8 @@ def test_nothing_leaks(live: tuple[Answering, str, Path]) -> None:
             for name, key in keys.items()
         }
         with ThreadPoolExecutor(16) as pool:
-            answers = list(pool.map(ask, range(CALLS)))
-    if model == "parrot":  # else the test would prove nothing
+            answers = list(pool.map(ask, range(calls)))
+    if recalls:  # else the test would prove nothing
         assert all(said.count(secret) == 3 for secret, said in answers)
     foreign = [
         (secret, said)
@@ -120,9 +116,8 @@ def test_nothing_leaks(live: tuple[Answering, str, Path]) -> None:
     assert {owners[str(row.customer)] for row in rows} == {"Ada", "Bo"}
     for row in rows:
         kept = f"{row.input} {row.output}"
-        assert {found.group(1) for found in SECRET.finditer(kept)} <= {
-            owners[str(row.customer)][:2]
-        }
+        named = {found.group(1) for found in SECRET.finditer(kept)}
+        assert named <= {owners[str(row.customer)]}
     # Not in a table, not in a log, not in a file that a database has left.
     private = [name for name, days in CUSTOMERS.items() if not days]
     for file in [log, *(one for one in server.store.folder.rglob("*") if one.is_file())]:

@@ -56,7 +56,7 @@ def test_two_servers_charge_as_one(servers: tuple[Workspace, list[Any]]) -> None
     workspace, (one, other) = servers
     ledger = workspace.store.ledger
     twice, many = _key(workspace, "Ada"), _key(workspace, "Bo")
-    poor = _key(workspace, "Cy", limits={"monthly_budget": "0.20"})
+    poor = _key(workspace, "Cy", limits={"monthly_budget": "0.32"})
 
     def ask(number: int, key: NewKey, body: dict[str, Any], named: str = "") -> httpx.Response:
         headers = {"idempotency-key": named} if named else {}

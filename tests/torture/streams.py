@@ -279,25 +279,21 @@ def judge_streams(store: Store, found: Heard) -> tuple[dict[str, int], dict[str,
             faults["charged more than was held"].append(call)
     ends = {call: its[-1] for call, its in calls.items() if its[-1].kind == "settle"}
     first = {one.call: one for one in found.attempts.values() if not one.again}
+    names = _names(store)
+    paid = Counter(names[call] for call, end in ends.items() if end.outcome == "ok")
     for attempt in found.attempts.values():
         counts[f"streams that ended {attempt.ended or 'with their caller'}"] += 1
+        if attempt.ended == "whole" and attempt.call not in ends and paid[attempt.name]:
+            # Two servers were asked with one key, and the other was faster: it is paid for.
+            counts["streams heard whole and paid for by another of their key"] += 1
+            continue
         _beside(attempt, ends.get(attempt.call), calls.get(attempt.call, []), faults, counts)
     for call, end in ends.items():
         if call not in first:
             # Who was killed, or left with its server, before the first piece came.
             counts["streams charged of which nothing was noted"] += 1
             counts["tokens of these"] += end.units.get("tokens_out", 0)
-    names = Counter(
-        found_name
-        for call, end in ends.items()
-        if end.outcome == "ok" and (found_name := _name(store, call, first)) is not None
-    )
-    for name, times in names.items():
-        if times > 1 and found.asked[name]["key"]:
-            faults["a key was charged twice for a whole stream"].append(f"{name} {times}")
-    for name, ask in found.asked.items():
-        if ask["key"] and name not in found.whole:
-            faults["never heard whole"].append(name)
+    _once(found, paid)
     _month(events, faults)
     standing = store.ledger.holds()
     faults["holds that stand for ever"] += [hold.call_id for hold in standing]
@@ -349,8 +345,19 @@ def _beside(
         counts["tokens heard and not charged"] += attempt.pieces - charged
 
 
-def _name(store: Store, call: str, first: Mapping[str, Attempt]) -> str | None:
-    return first[call].name if call in first else None
+def _once(found: Heard, paid: Mapping[str, int]) -> None:
+    """A key has one whole stream, heard and paid for."""
+    for name, ask in found.asked.items():
+        if ask["key"] and paid.get(name, 0) > 1:
+            found.faults["a key was charged twice for a whole stream"].append(name)
+        if ask["key"] and name not in found.whole:
+            found.faults["never heard whole"].append(name)
+
+
+def _names(store: Store) -> dict[str, str]:
+    """What the stream of each call was asked as: its order says so."""
+    rows = store.ledger.recent_predictions(PARROT, limit=None, usable_only=False)
+    return {row.prediction_id: json.loads(str(row.input))["name"] for row in rows}
 
 
 def _month(events: Iterable[Event], faults: dict[str, list[str]]) -> None:
