@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -61,11 +62,15 @@ def live(
 def _said(http: httpx.Client, body: dict[str, Any]) -> str:
     """The text of an answer, streamed or not."""
     if not body["stream"]:
-        answer = http.post("/v1/chat/completions", json=body)
+        while (answer := http.post("/v1/chat/completions", json=body)).status_code == 503:
+            time.sleep(0.2)  # it has too much to do
         assert answer.status_code == 200, answer.text
         return str(answer.json()["choices"][0]["message"]["content"])
     said = ""
     with http.stream("POST", "/v1/chat/completions", json=body) as lines:
+        if lines.status_code == 503:
+            return _said(http, body)
+        assert lines.status_code == 200
         for line in lines.iter_lines():
             if line.startswith("data: {"):
                 told = json.loads(line[6:])

@@ -358,3 +358,78 @@ def test_langchain_speaks_to_it(server: Answering) -> None:
     )
     assert older.invoke("tea and more") == "tea and more"
     assert "".join(older.stream("tea and more")) == "tea and more"
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/completions", "/v1/responses"])
+def test_halves_of_characters_do_not_get_through(server: Answering, path: str) -> None:
+    """Half a surrogate pair is no character: it is read as U+FFFD, as in files."""
+    text = '"tea \\ud83d and \\udc00 more"'
+    inputs = {
+        "/v1/chat/completions": f'"messages": [{{"role": "user", "content": {text}}}]',
+        "/v1/completions": f'"prompt": {text}, "stop": ["\\udc00"]',
+        "/v1/responses": f'"input": {text}',
+    }
+    for stream in ("false", "true"):
+        raw = f'{{"model": "parrot", "stream": {stream}, {inputs[path]}}}'
+        answer = server.http.post(path, content=raw.encode())
+        assert answer.status_code == 200, answer.text
+        assert "tea " in "".join(answer.text.split('"content":"')) or stream == "true"
+        if path == "/v1/completions":  # the stop text was read the same way, and ends it
+            assert "more" not in answer.text
+        elif stream == "false":
+            assert "tea \ufffd and \ufffd more" in answer.text
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "code", "param"),
+    [
+        ("/v1/completions", {"prompt": ""}, "chat.empty_prompt", "prompt"),
+        ("/v1/completions", {"prompt": ["tea", " "]}, "chat.empty_prompt", "prompt[1]"),
+        ("/v1/completions", {"prompt": []}, "chat.empty_prompt", "prompt"),
+        ("/v1/completions", {"prompt": [1, 2]}, "api.token_input", "prompt[0]"),
+        ("/v1/completions", {"prompt": ["x"] * 17}, "chat.too_many_answers", "prompt"),
+        ("/v1/completions", {"prompt": "x", "echo": True}, "chat.only_value", "echo"),
+        ("/v1/completions", {"prompt": "x", "suffix": "y"}, "chat.only_value", "suffix"),
+        ("/v1/completions", {"prompt": "x", "best_of": 3}, "chat.only_value", "best_of"),
+        ("/v1/completions", {"prompt": "x" * 1_000_001}, "api.text_too_long", "prompt"),
+        ("/v1/completions", {"prompt": "x" * 60_000}, "engines.prompt_too_long", None),
+        ("/v1/completions", {"prompt": "x", "magic": 1}, "api.unknown_field", "magic"),
+        ("/v1/responses", {"input": " "}, "chat.empty_prompt", "input"),
+        ("/v1/responses", {"input": []}, "chat.no_question", None),
+        ("/v1/responses", {"input": [{"type": "image"}]}, "chat.bad_item", "input[0]"),
+        ("/v1/responses", {"input": "x", "store": True}, "chat.only_value", "store"),
+        ("/v1/responses", {"input": "x", "truncation": "auto"}, "chat.only_value", "truncation"),
+        ("/v1/responses", {"input": "x", "background": True}, "chat.only_value", "background"),
+        ("/v1/responses", {"input": "x", "previous_response_id": "y"}, "api.unknown_field", None),
+        ("/v1/responses", {"input": "x", "include": ["y"]}, "chat.only_value", "include"),
+        ("/v1/responses", {"input": "x", "text": {"form": 1}}, "api.unknown_field", "text.form"),
+        (
+            "/v1/responses",
+            {"instructions": "a", "input": [{"role": "system", "content": "b"}]},
+            "chat.two_systems",
+            "instructions",
+        ),
+        (
+            "/v1/responses",
+            {"input": [{"type": "function_call_output", "call_id": "c", "output": "1"}]},
+            "chat.unknown_call",
+            "messages[0].tool_call_id",
+        ),
+        (
+            "/v1/responses",
+            {"input": "x", "text": {"format": {"type": "json_schema", "name": "a"}}},
+            "api.missing_field",
+            "text.format.json_schema.schema",
+        ),
+    ],
+)
+def test_what_cannot_be_asked_is_named_and_free(
+    server: Answering, path: str, body: dict[str, Any], code: str, param: str | None
+) -> None:
+    before = len(list(server.store.ledger.events()))
+    for stream in (False, True):
+        answer = server.http.post(path, json={"model": "parrot", "stream": stream, **body})
+        error = answer.json()["error"]
+        assert (error["code"], answer.status_code // 100) == (code, 4)
+        assert param is None or error["param"] == param
+    assert len(list(server.store.ledger.events())) == before

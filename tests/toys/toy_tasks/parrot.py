@@ -81,6 +81,10 @@ class Engine(StreamingEngine):
     longest = 2000
     context = 20_000
 
+    @property
+    def info(self) -> Mapping[str, Any]:
+        return {**super().info, "streams": 16}
+
     def count(self, text: str) -> int:
         return sum(1 for _ in cut(text))
 
