@@ -228,6 +228,9 @@ class ServingConfig(Section):
     deadline: float = Field(
         10.0, gt=0, description="seconds within which a call is answered, or refused at once"
     )
+    write_deadline: float = Field(
+        120.0, gt=0, description="the same for answers that are texts, written token by token"
+    )
     hang_seconds: float = Field(
         60.0, gt=0, description="seconds after which a batch that does not end is given up"
     )

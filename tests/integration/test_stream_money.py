@@ -24,7 +24,7 @@ LONG = 1900
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Answering]:
     site = write_site(tmp_path_factory.mktemp("site"))
     with Workspace(tmp_path_factory.mktemp("workspace")) as workspace:
-        add_parrot(workspace.store, {"project": {"serving": {"deadline": 20.0}}})
+        add_parrot(workspace.store, {"project": {"serving": {"write_deadline": 20.0}}})
         with answering(workspace.store, site) as running:
             yield running
 

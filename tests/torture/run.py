@@ -189,7 +189,7 @@ def _prepare(folder: Path, database: str | None, addresses: list[str], seed: int
         settings.write_text(text.replace(free, f"price_per_1000 = {PRICE / 1e6}"), "utf-8")
         store = workspace.store
         store.catalog.set_live(PROJECT, add_version(store).id)
-        add_parrot(store, {"project": {"serving": {"deadline": DEADLINE}}})
+        add_parrot(store, {"project": {"serving": {"write_deadline": DEADLINE}}})
         rates = [
             {"project": PARROT, "unit": unit, "tiers": [{"per_1000": f"{price / 1e6:.4f}"}]}
             for unit, price in PRICES.items()

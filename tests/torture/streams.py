@@ -39,6 +39,9 @@ _PASSING = (409, 429, 500, 503)
 """What trouble of the servers explains before a stream has begun: as for other calls, and 500 for
 an engine that was ended under way."""
 _TIMEOUT = 20.0
+_BUFFERED = 256
+"""Tokens that the machine of a caller who vanished may have taken unread: its 4 KiB, and what
+Python reads ahead."""
 _LONG = 1500
 """Tokens of a stream that fills every buffer between the server and who does not read it."""
 
@@ -336,9 +339,10 @@ def _beside(
         if attempt.ended == "vanished" or not attempt.ended:
             # What was on its way to who did not read on.
             counts["tokens on their way to who vanished"] += charged - attempt.pieces
-            counts["most of them in one stream"] = max(
-                counts["most of them in one stream"], charged - attempt.pieces
-            )
+            most = max(counts["most of them in one stream"], charged - attempt.pieces)
+            counts["most of them in one stream"] = most
+            if charged - attempt.pieces > _BUFFERED:
+                faults[where].append(f"{told}, charged {charged}")
         else:
             faults[where].append(f"{told}, charged {charged} {end.outcome}")
     elif charged < attempt.pieces:

@@ -101,7 +101,7 @@ def test_the_configuration_of_caddy(page: Path, tmp_path: Path) -> None:
 def test_the_figures_of_the_guide_are_those_of_the_code(page: Path) -> None:
     text = page.read_text("utf-8")
     fields = ServingConfig.model_fields
-    for name in ("deadline", "hang_seconds"):
+    for name in ("deadline", "write_deadline", "hang_seconds"):
         shown = re.search(rf"`serving\.{name}`[^|]*?[（(](\d+)[)）]", text)
         assert shown is not None, name
         assert float(shown.group(1)) == fields[name].default

@@ -129,7 +129,7 @@ async def _run(api: Api, call: Call, words: Words, write: Write) -> None:
                 who.connection.narrow()
             try:
                 whole = await _pieces(call, account, deliver)
-                await _arrived(who, served.serving.deadline)
+                await _arrived(who, served.deadline)
             except BaseException as error:
                 account.take_back(who.lost)
                 await account.broken(error)
@@ -216,7 +216,7 @@ class _Account:
 
     async def hold(self) -> None:
         """Puts the hold on record. Raises what `Meter.record` raises."""
-        seconds = self._call.served.serving.deadline
+        seconds = self._call.served.deadline
         self._until = datetime.now(UTC) + timedelta(seconds=seconds) + _SPARE
         outcome = await self._api.meter.record(holds.hold(self._held, self._until))
         if outcome.error is not None:

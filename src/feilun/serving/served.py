@@ -106,6 +106,12 @@ class Served:
         return self.version.id
 
     @property
+    def deadline(self) -> float:
+        """Seconds within which a call is answered."""
+        serving = self.serving
+        return serving.write_deadline if self.family.streams else serving.deadline
+
+    @property
     def project(self) -> str:
         """The project that the version belongs to."""
         return self.version.project
@@ -223,7 +229,7 @@ class Served:
         who = caller.get()
         if who.gone:
             raise Disconnected
-        deadline = who.deadline(self.serving.deadline)
+        deadline = who.deadline(self.deadline)
         left = None if deadline is None else max(0.0, deadline - monotonic())
         request = EngineRequest(items, False, customer, deadline, stream=True, options=options)
         self.admission.enter(customer, len(items), left)
@@ -303,7 +309,7 @@ class Served:
         who = caller.get()
         if who.gone:
             raise Disconnected
-        deadline = who.deadline(self.serving.deadline)
+        deadline = who.deadline(self.deadline)
         seconds = None if deadline is None else max(0.0, deadline - monotonic())
         size = len(request.items)
         self.admission.enter(request.customer, size, seconds)
