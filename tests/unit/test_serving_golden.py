@@ -116,3 +116,13 @@ def test_only_the_first_failures_are_kept() -> None:
     result = compare(CLASSES, outputs(*[0.9] * 50), outputs(*[0.1] * 50))
     assert len(result.failures) == 20
     assert result.labels_equal == 0
+
+
+def test_one_of_twenty_may_differ_where_that_is_allowed() -> None:
+    same, other = outputs(*[0.9] * 20), outputs(*[0.9] * 19, 0.1)
+    assert not compare(CLASSES, same, other).passed
+    found = compare(CLASSES, same, other, least=0.95)
+    assert found.passed
+    assert [one.index for one in found.failures] == [19]  # and is listed
+    assert not compare(CLASSES, same, outputs(*[0.9] * 18, 0.1, 0.1), least=0.95).passed
+    assert not compare(CLASSES, same, same[:19], least=0.9).passed

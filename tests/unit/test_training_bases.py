@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 
 from feilun.config import Settings
@@ -17,6 +18,7 @@ from feilun.errors import EnvironmentProblem, FeilunError, InvalidData, NotFound
 from feilun.tasks import base as tasks
 from feilun.training import bases
 from helpers.bert import write_bert
+from helpers.llama import write_causal
 
 TEXT = tasks.get("text-classification")
 IMAGE = tasks.get("image-classification")
@@ -197,3 +199,50 @@ class TestCheck:
     def test_a_model_type_whose_module_is_named_otherwise(self, folder: Path) -> None:
         self.change(folder, model_type="xlm-roberta")
         assert bases.check(folder) == folder
+
+
+def test_a_starter_of_one_file_is_unpacked_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What comes out is a plain folder that says what went in: weights, tokens, digit by digit."""
+    from safetensors.numpy import load_file
+
+    from feilun.compression.exporters.gguf import write
+
+    chat = tasks.get("chat")
+    template = "{% for one in messages %}{{ one.content }}{% endfor %}"
+    source = write_causal(tmp_path / "source", template=template)
+    package = tmp_path / "tiny_starter"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    write(source, package / "tiny.gguf", "f16", [2])
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(bases, "_QUANTIZED", (("tiny", "tiny_starter", "tiny.gguf"),))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    here = Settings(workspace=tmp_path, lang="en")
+    assert bases.starters(here)["tiny"] == package / "tiny.gguf"
+    assert bases.opens_slowly("tiny", chat, here)
+    folder = bases.resolve("tiny", chat, here)
+    assert isinstance(folder, Path)
+    assert not bases.opens_slowly("tiny", chat, here)
+    assert "quantization_config" not in (folder / "config.json").read_text("utf-8")
+    old, new = (load_file(one / "model.safetensors") for one in (source, folder))
+    assert old.keys() == new.keys()
+    for name, weights in old.items():
+        np.testing.assert_allclose(weights, new[name].astype(np.float32), rtol=2e-3, atol=1e-6)
+    one, other = (chat.processor(each, {}) for each in (source, folder))
+    for text in ("The lamp costs 1250 euros. 灯 99", "<|im_start|>user\nHi<|im_end|>"):
+        assert one.ids(text) == other.ids(text)  # type: ignore[attr-defined]
+    assert one.prompt("Hi") == other.prompt("Hi")  # type: ignore[attr-defined]
+    stamp = (folder / "config.json").stat().st_mtime_ns
+    assert bases.resolve("tiny", chat, here) == folder
+    assert (folder / "config.json").stat().st_mtime_ns == stamp
+    torn = tmp_path / "torn_starter"
+    torn.mkdir()
+    (torn / "__init__.py").touch()
+    (torn / "torn.gguf").write_bytes((package / "tiny.gguf").read_bytes()[:5000])
+    monkeypatch.setattr(bases, "_QUANTIZED", (("torn", "torn_starter", "torn.gguf"),))
+    with pytest.raises(EnvironmentProblem) as caught:
+        bases.resolve("torn", chat, here)
+    assert caught.value.code == "training.no_starter"
+    assert not list((tmp_path / "cache").glob("**/.unpacking-*"))

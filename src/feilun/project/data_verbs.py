@@ -271,6 +271,8 @@ class DataVerbs(ProjectBase):
             limit=limit,
         )
 
-    def show(self, rows: int = 5) -> Listing:
-        """The data versions and some rows of the latest."""
-        return looks.show(self.scope.context(), self.scope.data(), rows)
+    def show(self, rows: int = 5, *, rendered: bool = False) -> Listing:
+        """The data versions and some rows of the latest; `rendered` training rows as the exact text
+        that a language model is taught, with what is learnt marked."""
+        look = looks.rendered if rendered else looks.show
+        return look(self.scope.context(), self.scope.data(), rows)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from feilun.data.clean.recipe import STEPS
-from feilun.errors import FeilunError
+from feilun.errors import FeilunError, UsageError
 from feilun.feedback.words import trust_words
 from feilun.messages import t
 from feilun.pipeline.context import Context
@@ -27,6 +27,7 @@ __all__ = [
     "base_processor",
     "compressed",
     "evaluated",
+    "rendered",
     "report_page",
     "show",
     "turned",
@@ -145,6 +146,36 @@ def show(context: Context, version: DataVersion, rows: int) -> Listing:
         listed.append({"corpus": kept["id"], **{k: kept[k] for k in ("rows", "created")}})
         shown.append([kept["id"], t("corpus.corpus"), f"{kept['rows']:,}"])
     return Listing(listed, Table(context.project, columns, shown, notes))
+
+
+def rendered(context: Context, version: DataVersion, rows: int) -> Listing:
+    """The first training rows of `version` as a language model is taught them: what is learnt
+    stands between ⟦ and ⟧. Raises `UsageError` where the task writes no texts or has no base."""
+    from feilun.training.bases import resolve, starters
+
+    task, settings = context.task, context.task_settings()
+    name = context.config.project.base
+    base = resolve(name, task, context.settings) if task.encodes else None
+    examples = (one for one in context.dataset(version).examples() if one.split == "train")
+    found: list[dict[str, Any]] = []
+    for one in islice((each for each in examples if each.label), rows):
+        parts = None
+        if isinstance(base, Path):
+            parts = task.rendered(base, one.item, str(one.label), settings)
+        if parts is None:
+            options = list(starters(context.settings)) or ["-"]
+            raise UsageError("project.not_rendered", task=task.name, options=options)
+        learnt, place = [], 0
+        for text, counts in parts:
+            if counts:
+                learnt.append([place, place + len(text)])
+            place += len(text)
+        marked = "".join(f"⟦{text}⟧" if counts else text for text, counts in parts)
+        text = "".join(text for text, _ in parts)
+        found.append({"row": one.row_id, "text": text, "learnt": learnt, "marked": marked})
+    shown = [[one["row"], one["marked"]] for one in found]
+    columns = [t("project.row"), t("project.rendered")]
+    return Listing(found, Table(version.id, columns, shown, [t("project.rendered_note")]))
 
 
 def _reason(version: Mapping[str, Any]) -> str:

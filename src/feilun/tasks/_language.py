@@ -29,7 +29,7 @@ __all__ = ["CausalLessons", "PromptProcessor", "load", "token_sizes", "unfit"]
 _HEADS = ("ForCausalLM", "LMHeadModel")
 _MARGIN = 2
 """Times its longest taught answer that a model may write where nobody says how much."""
-_WRITTEN = 64
+_WRITTEN = 16
 
 
 class PromptProcessor(TextProcessor):

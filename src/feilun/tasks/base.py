@@ -390,6 +390,13 @@ class TaskBase(ABC):
         that cannot be taught it."""
         return None
 
+    def rendered(
+        self, base: Path, item: Item, target: str, settings: Mapping[str, Any]
+    ) -> Sequence[tuple[str, bool]] | None:
+        """The exact text that a network of `base` is taught of a row, in parts, and whether each is
+        learnt or only read. Default: None, where no text is written."""
+        return None
+
     def unfit(self, base: Path) -> str | None:
         """Why the network in the folder `base` is of the wrong kind for this task, in words; None
         where it may learn it."""

@@ -163,6 +163,14 @@ class Task(TaskBase):
         length = Settings(**schema.settings).max_length
         return _language.CausalLessons(_language.PromptProcessor.read(base, length))
 
+    def rendered(
+        self, base: Path, item: Item, target: str, settings: Mapping[str, Any]
+    ) -> Sequence[tuple[str, bool]]:
+        """The prompt, and the answer with its end."""
+        processor = _language.PromptProcessor.read(base, Settings(**settings).max_length)
+        found = processor.lesson(processor.messages(item), target)
+        return (found.prompt, False), (found.answer, True)
+
     def unfit(self, base: Path) -> str | None:
         """Encoders write no text."""
         return _language.unfit(base)

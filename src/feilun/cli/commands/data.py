@@ -250,10 +250,11 @@ def data_recipe(
 def data_show(
     shell: Shell,
     rows: Annotated[int, typer.Option("--rows", min=0, help=t("cli.option_rows"))] = 5,
+    rendered: Annotated[bool, typer.Option("--rendered", help=t("cli.option_rendered"))] = False,
 ) -> None:
     """The project's data versions and some rows of the latest."""
     with shell.project() as project:
-        shell.show(project.show(rows=rows))
+        shell.show(project.show(rows=rows, rendered=rendered))
 
 
 def data_unmask(

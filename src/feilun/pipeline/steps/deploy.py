@@ -106,6 +106,10 @@ def _prove(
     with closing(open_engine(context.folder(model))) as engine:
         items = _items(context, model, engine)
         least = _WRITTEN if engine.info.get("costly") else 1.0
+        limit = getattr(engine, "context", None)
+        if limit is not None:  # longer ones are refused, which is no other answer
+            asked: Any = engine
+            items = [item for item in items if asked.asked(item) < limit]
         expected = engine.predict(items, all_scores=True)
         far = _unlike(context, model, engine)
     got = _ask(context, model, address, items)

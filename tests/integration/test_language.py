@@ -1,0 +1,83 @@
+"""A language model goes round the wheel: taught from a shop's answers, compressed, proven, live."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from feilun.errors import UsageError
+from feilun.project import Project, Workspace
+from helpers.llama import SHOP, write_causal
+
+TRAINING = """
+[training.full]
+epochs = 16
+learning_rate = 6e-3
+batch_rows = 4
+precision = "fp32"
+
+[compression]
+variants = ["q8_0"]
+
+[evaluation]
+robustness = false
+"""
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    base = write_causal(tmp_path_factory.mktemp("base") / "tiny")
+    file = tmp_path_factory.mktemp("data") / "faq.jsonl"
+    # The same answers to questions in other words: what is held out can be known.
+    rows = [
+        {"question": ask.format(question), "answer": answer}
+        for question, answer in SHOP
+        for ask in ("{}", "{} please", "hello, {}", "{} thanks")
+    ]
+    file.write_text("\n".join(json.dumps(row, ensure_ascii=False) for row in rows), "utf-8")
+    with Workspace(tmp_path_factory.mktemp("workspace")) as workspace:
+        project = workspace.init("shop", task="chat", base=str(base))
+        settings = project.file.read_text("utf-8")
+        project.file.write_text(f"{settings}\n{TRAINING}", "utf-8")
+        project.add(file)
+        yield project
+
+
+def test_what_is_learnt_is_shown_before(shop: Project) -> None:
+    (first, *_) = shop.show(rows=3, rendered=True).rows
+    text = str(first["text"])
+    assert text.startswith("<|im_start|>user\n")
+    ((begin, end),) = first["learnt"]
+    assert text[begin:end].endswith("<|im_end|>")
+    assert text[:begin].endswith("<|im_start|>assistant\n")
+    assert f"⟦{text[begin:end]}⟧" in first["marked"]
+
+
+def test_a_taught_model_goes_live(shop: Project) -> None:
+    turned = shop.run(method="full")
+    memory, taught = turned.rungs
+    assert (memory.method, taught.method) == ("memory", "full")
+    assert taught.variant in ("q8_0", "f16")  # one GGUF file
+    version = shop.model(taught.version)
+    training = version.metrics["training"]
+    assert training["validation_bits_per_byte"] < 1.5
+    (answer,) = version.predict([SHOP[0][0]]).outputs
+    assert answer["generated_text"] == SHOP[0][1]
+    if not taught.promoted:  # few rows judge here; the proof through the server is the same
+        version.deploy(force=True, reason="it is for a test")
+    assert shop.live is not None
+    assert shop.live.id == taught.version
+
+
+def test_what_writes_no_text_shows_none(tmp_path: Path) -> None:
+    with Workspace(tmp_path) as workspace:
+        project = workspace.init("mood", task="text-classification")
+        file = tmp_path / "rows.csv"
+        file.write_text("text,label\n" + "".join(f"t{n},{'ab'[n % 2]}\n" for n in range(30)))
+        project.add(file)
+        with pytest.raises(UsageError) as caught:
+            project.show(rendered=True)
+        assert caught.value.code == "project.not_rendered"
