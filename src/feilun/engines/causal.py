@@ -23,7 +23,7 @@ from feilun.types import Item, Output
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["FORMATS", "CausalEngine", "load"]
+__all__ = ["FORMATS", "CausalEngine", "chooser", "load"]
 
 FORMATS = ("causal",)
 _ROWS = 16  # that are written at once, each as long as the longest
@@ -158,7 +158,7 @@ class CausalEngine(StreamingEngine):
             raise InvalidData(
                 "engines.prompt_too_long", tokens=encoded.cost, limit=self.context, param="messages"
             )
-        choose = _chooser(options)
+        choose = chooser(options)
         cache: Any = None
         given = encoded.arrays["input_ids"].tolist()
         stream = DecodeStream(skip_special_tokens=True)
@@ -190,7 +190,7 @@ def load(folder: Path, card: Card, *, streams: int | None, threads: int | None) 
     return CausalEngine(folder, card, threads)
 
 
-def _chooser(options: Mapping[str, Any]) -> Callable[[torch.Tensor], int]:
+def chooser(options: Mapping[str, Any]) -> Callable[[torch.Tensor], int]:
     """What takes the next token from its logits: the most probable one, or one drawn by
     ``temperature``, ``top_p`` and ``seed``."""
     import torch

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from feilun.errors import InvalidData
+from feilun.tasks import _language, _seq2seq
 from feilun.tasks._text_task import TextSettings, TextTask
-from feilun.tasks.base import TaskSettings
+from feilun.tasks.base import Lessons, Processor, TaskSettings
 from feilun.types import Item, Schema
 
 if TYPE_CHECKING:
@@ -18,10 +20,13 @@ __all__ = ["WrittenTask"]
 
 class WrittenTask(TextTask):
     """A text that is answered with a text. A task that extends it names its family, its columns,
-    examples and summary."""
+    examples and summary.
+
+    Networks that learn it are an encoder with a decoder (T5, BART, Marian), or a causal language
+    model, to which the text is what a user says.
+    """
 
     Settings: ClassVar[type[TaskSettings]] = TextSettings
-    encodes = False
 
     def check(self, item: Item) -> Item:
         """The text of `item`; see `_text.check`. Raises `InvalidData` for one without a word."""
@@ -30,6 +35,23 @@ class WrittenTask(TextTask):
             raise InvalidData("tasks.nothing_to_answer", param=self.columns[0].name)
         return text
 
+    def processor(self, folder: Path | str | None, settings: Mapping[str, Any]) -> Processor:
+        """The tokenizer of `folder`; of a causal model with its chat template."""
+        kind = _seq2seq.PairProcessor if _seq2seq.is_pair(folder) else _language.PromptProcessor
+        return kind.read(folder, self._own(settings).max_length)
+
     def load(self, base: Path | str | None, schema: Schema) -> torch.nn.Module:
-        """No network gives a row of numbers for it. Raises `InvalidData`."""
-        raise InvalidData("tasks.no_language_model", task=self.name)
+        """See `_seq2seq` and `_language`."""
+        return _seq2seq.load(base) if _seq2seq.is_pair(base) else _language.load(base)
+
+    def lessons(self, base: Path | str | None, schema: Schema) -> Lessons:
+        """Answers and their ends; see `_seq2seq` and `_language`."""
+        processor = self.processor(base, schema.settings)
+        if isinstance(processor, _seq2seq.PairProcessor):
+            return _seq2seq.Seq2SeqLessons(processor)
+        assert isinstance(processor, _language.PromptProcessor)
+        return _language.CausalLessons(processor)
+
+    def unfit(self, base: Path) -> str | None:
+        """Encoders alone write no text."""
+        return None if _seq2seq.is_pair(base) else _language.unfit(base)

@@ -52,6 +52,9 @@ def _attend(
         return found, None
     if attention_mask is not None and attention_mask.is_floating_point():
         attention_mask = attention_mask.float()
+    if "position_bias" in options:  # T5's, which it adds to the mask
+        bias = options["position_bias"]
+        options["position_bias"] = None if bias is None else bias.float()
     # Autocast would turn the float32 back into bfloat16.
     with torch.autocast(query.device.type, enabled=False):
         found, _ = sdpa(
