@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -19,17 +20,24 @@ import numpy as np
 from feilun.engines._turns import TURNS
 from feilun.engines.batching import BATCH, MULTIPLE, Batcher, plan
 from feilun.engines.card import Card
+from feilun.engines.linear import LinearEngine
 from feilun.errors import CorruptArtifact, EnvironmentProblem
 from feilun.tasks import base as tasks
 from feilun.tasks.base import Arrays, Encoded
 from feilun.types import Chunk, EngineRequest, Item, Output, Usage
 
-__all__ = ["ArrayEngine", "Inferred", "processor_folder"]
+__all__ = ["STACKED", "ArrayEngine", "Inferred", "processor_folder"]
 
 Inferred = tuple[np.ndarray, np.ndarray | None]
 """Raw outputs (batch, width of the family), and vectors (batch, length) where there are any."""
 
 Infer = Callable[[Arrays], Inferred]
+
+Encode = Callable[[Sequence[Item]], list[Encoded]]
+
+STACKED = "stacked"
+"""In a card's ``extra``: the version has weights of instant features, too (see `engines.linear`),
+whose raw outputs are added to those of the network."""
 
 _HELD_BYTES = 64 << 20  # of encoded items at once, when a whole list is answered
 _HELD_ITEMS = 8192
@@ -64,6 +72,9 @@ class ArrayEngine:
         self._folder = folder
         self._task = tasks.of(card.schema)
         self._processor = self._task.processor(processor_folder(folder, card), card.schema.settings)
+        self._encode = self._processor.encode
+        if card.extra.get(STACKED):
+            self._encode = _beside(self._encode, LinearEngine(folder, card))
         self._decode = self._task.family.decoder(card.schema, card.point)
         self._width = width or self._task.family.width(card.schema.labels)
         self._infer = infer
@@ -173,7 +184,7 @@ class ArrayEngine:
                 raise EnvironmentProblem("engines.closed")
             if self._batcher is None:
                 workers = self._streams + 1
-                self._batcher = Batcher(self._processor.encode, self._answer, workers)
+                self._batcher = Batcher(self._encode, self._answer, workers)
             return self._batcher
 
     def _rehearsal(self) -> Iterator[list[Encoded]]:
@@ -216,6 +227,8 @@ class ArrayEngine:
         if not np.isfinite(outputs).all():
             raise CorruptArtifact("engines.not_finite", folder=self._folder)
         raw = self._task.family.gathered(outputs, batch, self.card.schema.labels)
+        if STACKED in batch[0].arrays:
+            raw = raw + np.stack([item.arrays[STACKED] for item in batch])
         vectors = found[0][1] if len(rows) == len(batch) <= _ROWS else None
         cost = sum(item.cost for item in batch)
         with self._lock:
@@ -232,13 +245,23 @@ class ArrayEngine:
         """Parts of the list, (place of the first, encoded items), each within the bytes allowed."""
         start, size = 0, _PROBE
         while start < len(items):
-            part = self._processor.encode(items[start : start + size])
+            part = self._encode(items[start : start + size])
             if start == 0 and len(items) > size:
                 each = sum(a.nbytes for item in part for a in item.arrays.values()) // len(part)
                 size = min(max(_HELD_BYTES // max(each, 1), _PROBE), _HELD_ITEMS)
-                part += self._processor.encode(items[_PROBE:size])
+                part += self._encode(items[_PROBE:size])
             yield start, part
             start += len(part)
+
+
+def _beside(encode: Encode, features: LinearEngine) -> Encode:
+    """Items encoded, each with the raw outputs of its `features` among its arrays."""
+
+    def encoded(items: Sequence[Item]) -> list[Encoded]:
+        both = zip(encode(items), features.raw(items), strict=True)
+        return [replace(item, arrays={**item.arrays, STACKED: raw}) for item, raw in both]
+
+    return encoded
 
 
 def _lengthened(item: Item) -> Item:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from feilun.compression.base import Export
+from feilun.engines._features import FEATURES
+from feilun.engines.array import STACKED
 from feilun.engines.card import Card
+from feilun.engines.linear import WEIGHTS
 from feilun.messages import t
 from feilun.types import Item
 
@@ -60,6 +64,11 @@ def export(job: Export) -> tuple[list[str], list[str]]:
             small = quantize(model, processor, items, tick)
             write_variant(small, job.out / name, job.card, processor, name)
         names.append(name)
+    if job.card.extra.get(STACKED):
+        for name in names:
+            for file in (WEIGHTS, FEATURES):
+                if (job.version / file).is_file():
+                    shutil.copyfile(job.version / file, job.out / name / file)
     return names, skipped
 
 

@@ -1,17 +1,20 @@
-"""Rung one: the base stays as it is, and logistic regression learns on its vectors.
+"""The base stays as it is, and logistic regression learns on its vectors.
 
 Writes ``encoder/`` (the base's configuration, weights and processor) and ``head.safetensors``:
 `mean` and `scale` (width,) standardise a vector, `weight` (labels, width) and `bias` (labels,)
-turn it into logits.
+turn it into logits. `stack` learns in the same way, on the vectors beside the instant features.
 """
 
 from __future__ import annotations
 
+import math
 import shutil
 import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from pydantic import Field
@@ -26,14 +29,12 @@ from feilun.tasks.base import TaskBase
 from feilun.training import augment, logistic, out_of_fold
 from feilun.training.body import describe
 from feilun.training.job import DataStats, Estimate, Machine, Report, TrainJob, TrainResult
-from feilun.training.logistic import Fitted
+from feilun.training.logistic import Fitted, Matrix
 from feilun.training.rows import all_rows, drawn, read, schema_of, start_card
 from feilun.training.settings import MethodSettings, read_by_encoders
-from feilun.types import Item, Progress
+from feilun.types import Item, Progress, Schema
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from feilun.training.embed import Embedder
 
 __all__ = ["Settings", "estimate", "needs_base", "needs_torch", "rung", "supports", "train"]
@@ -47,6 +48,27 @@ _STRENGTHS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3)
 _SHARE = 0.35  # of the speed of bare matrix products, measured with MiniLM
 _EMBEDDING = 0.85  # of the time that is left; the rest is for fitting
 _FEWEST = 100  # rows that a time limit leaves
+
+
+class Beside:
+    """What stands beside the vectors: here nothing."""
+
+    strengths: ClassVar[Sequence[float]] = _STRENGTHS
+    extra: ClassVar[Mapping[str, Any]] = {}
+    """What the card says of it."""
+
+    @classmethod
+    def of(cls, schema: Schema, items: Sequence[Item], own: int, held: Sequence[Item]) -> Beside:
+        """That of `items`, of which the first `own` are no changed copies, and of `held`."""
+        return cls()
+
+    def joined(self, vectors: np.ndarray, held: np.ndarray) -> tuple[Matrix, Matrix]:
+        """Both with what stands beside them."""
+        return vectors, held
+
+    def written(self, job: TrainJob, fitted: Fitted) -> Fitted:
+        """Writes what was `fitted` of it; what is left is that of the vectors."""
+        return fitted
 
 
 class Settings(MethodSettings):
@@ -85,6 +107,13 @@ def estimate(job: TrainJob, settings: Settings, rows: DataStats, machine: Machin
 
 def train(job: TrainJob, settings: Settings, report: Report) -> TrainResult:
     """Writes a `head` version. An update refits on all rows: the encoder does not learn."""
+    return learn(job, settings, report)
+
+
+def learn(
+    job: TrainJob, settings: Settings, report: Report, kind: type[Beside] = Beside
+) -> TrainResult:
+    """The same, on the vectors and what stands beside them."""
     from feilun.training.embed import Embedder
 
     if not isinstance(job.base, Path):
@@ -110,34 +139,33 @@ def train(job: TrainJob, settings: Settings, report: Report) -> TrainResult:
 
     began = time.time()
     unseen = embed(held.items, 0)
-    if job.deadline is not None and len(held):
-        # What the held rows took says how many others there is time for.
-        each = max(1e-9, (time.time() - began) / len(held))
-        room = max(_FEWEST, int(_EMBEDDING * (job.deadline - time.time()) / each))
-        if room < len(more):
-            every, found = len(rows), None
-            rows = more = drawn(rows, room, job.seed)[0]
-            total, limited = len(rows) + len(held), len(rows) < every
-            if limited:
-                notes.append(t("training.note_fewer_rows", rows=len(rows), total=every))
-                report(Progress("train", len(held), total, "rows", note=notes[-1]))
+    room = _room(job, len(held), time.time() - began)
+    if room < len(more):
+        every, found = len(rows), None
+        rows = more = drawn(rows, int(room), job.seed)[0]
+        total, limited = len(rows) + len(held), len(rows) < every
+        if limited:
+            notes.append(t("training.note_fewer_rows", rows=len(rows), total=every))
+            report(Progress("train", len(held), total, "rows", note=notes[-1]))
     originals = rows
     vectors = embed(more.items, len(held))
     mean = vectors[: len(rows)].mean(axis=0)
     scale = _scale(vectors[: len(rows)])
     unseen = unseen if len(held) else np.zeros((0, len(mean)), np.float32)
     embedded = perf_counter() - start
-    vectors = (vectors - mean) / scale
+    seen, hold = (vectors - mean) / scale, (unseen - mean) / scale
+    beside = kind.of(schema, more.items, len(rows), held.items)
+    seen, hold = beside.joined(seen, hold)
     count, family, balance = len(schema.labels), tasks.of(schema).family, settings.class_weights
 
     def fit(labels: np.ndarray, weights: np.ndarray | None, origins: np.ndarray | None) -> Fitted:
         return logistic.fit(
-            vectors[: len(labels)],
+            seen[: len(labels)],
             labels,
             count,
-            ((unseen - mean) / scale, held.labels),
+            (hold, held.labels),
             weights=weights,
-            strengths=_STRENGTHS if settings.strength is None else (settings.strength,),
+            strengths=beside.strengths if settings.strength is None else (settings.strength,),
             origins=origins,
             seed=job.seed,
             tick=lambda done, fits: report(
@@ -155,9 +183,10 @@ def train(job: TrainJob, settings: Settings, report: Report) -> TrainResult:
         if fitted is None or augment.helps(fitted, other):
             fitted, rows = other, more
     assert fitted is not None
-    _write(job, embedder, {"mean": mean, "scale": scale}, fitted)
+    _write(job, embedder, {"mean": mean, "scale": scale}, beside.written(job, fitted))
     out_of_fold.keep(job.out, originals.ids, fitted.raw)
-    write_card(job.out, start_card(job, "head", schema, settings.model_dump()))
+    card = start_card(job, "head", schema, settings.model_dump())
+    write_card(job.out, replace(card, extra={**card.extra, **beside.extra}))
     figures = {
         "seconds": perf_counter() - start,
         "embed_seconds": embedded,
@@ -167,6 +196,14 @@ def train(job: TrainJob, settings: Settings, report: Report) -> TrainResult:
     if limited:
         figures["cut_short"] = 1.0
     return TrainResult(figures, tuple(notes))
+
+
+def _room(job: TrainJob, held: int, seconds: float) -> float:
+    """How many rows there is time for: what the `held` ones took says it."""
+    if job.deadline is None or not held:
+        return math.inf
+    each = max(1e-9, seconds / held)
+    return max(_FEWEST, int(_EMBEDDING * (job.deadline - time.time()) / each))
 
 
 def _scale(vectors: np.ndarray) -> np.ndarray:

@@ -166,12 +166,12 @@ def _fit(
     report: Report,
     scaled: bool = False,
 ) -> _Model:
-    occurs = _occurrences(matrix)
+    occurs = occurrences(matrix)
     sparse = not isinstance(matrix, np.ndarray)
     many = int(occurs.sum()) * count > _WORK or count * 2048 > _WEIGHTS
     bayes = sparse and not scaled and labels.ndim == 1 and many
     room = max(1, (_BAYES_WEIGHTS if bayes else _WEIGHTS) // count)
-    columns = _columns(occurs, min(settings.min_rows, len(labels)), room, len(labels))
+    columns = kept_columns(occurs, min(settings.min_rows, len(labels)), room, len(labels))
     matrix, unseen = pick(matrix, columns), pick(hold[0], columns)
     idf = np.ones(len(columns), np.float32)
     if sparse:
@@ -219,7 +219,7 @@ def rows_hold_numbers(targets: np.ndarray) -> bool:
     return bool(np.issubdtype(targets.dtype, np.floating))
 
 
-def _occurrences(matrix: csr_matrix | np.ndarray) -> np.ndarray:
+def occurrences(matrix: csr_matrix | np.ndarray) -> np.ndarray:
     """In how many rows each column is not zero."""
     if isinstance(matrix, np.ndarray):
         occurs: np.ndarray = np.count_nonzero(matrix, axis=0)
@@ -228,7 +228,7 @@ def _occurrences(matrix: csr_matrix | np.ndarray) -> np.ndarray:
     return occurs
 
 
-def _columns(occurs: np.ndarray, least: int, room: int, rows: int) -> np.ndarray:
+def kept_columns(occurs: np.ndarray, least: int, room: int, rows: int) -> np.ndarray:
     """The columns to keep, sorted: those that `least` rows use; if more than there is `room` for,
     those nearest to being used by one row in a hundred, which tell labels apart best."""
     kept = np.flatnonzero(occurs >= least)
