@@ -80,8 +80,10 @@ def test_copies_are_counted_and_are_the_first_to_go(base: Path) -> None:
 def test_methods_stand_from_the_lowest_rung_to_the_highest() -> None:
     rungs = [method(name).rung for name in methods()]
     assert rungs == sorted(rungs)
-    of_texts = [name for name in methods() if name in ("full", "head", "linear", "lora", "trees")]
-    assert of_texts == ["linear", "head", "trees", "lora", "full"]
+    of_texts = [
+        name for name in methods() if name in ("full", "head", "linear", "lora", "stack", "trees")
+    ]
+    assert of_texts == ["linear", "head", "stack", "trees", "lora", "full"]
 
 
 def test_auto_fine_tunes_what_a_network_learns(base: Path) -> None:
@@ -99,7 +101,7 @@ def test_auto_fine_tunes_what_a_network_learns(base: Path) -> None:
 
 def test_auto_climbs_every_rung_and_leaves_nothing_open(base: Path) -> None:
     found = planned(AUTO, base)
-    assert names(found) == ["linear", "head", "full"]
+    assert names(found) == ["linear", "stack", "full"]
     assert found.notes == ()
     assert found.rungs[-1].settings["epochs"] == 2
     assert found.rungs[-1].settings["learning_rate"] > 0
@@ -114,7 +116,7 @@ def test_auto_climbs_every_rung_and_leaves_nothing_open(base: Path) -> None:
         ({"base": None}, ["linear"], "no base model"),
         ({"machine": replace(MACHINE, has_torch=False)}, ["linear"], "torch"),
         ({"stats": replace(STATS, train=30)}, ["linear"], "30 training rows"),
-        ({"stats": replace(STATS, train=100)}, ["linear", "head"], "about 200"),
+        ({"stats": replace(STATS, train=100)}, ["linear", "stack"], "about 200"),
         ({"base": "scratch:resnet"}, ["linear", "full"], ""),
     ],
     ids=["no base", "no torch", "few rows", "some rows", "from nothing"],

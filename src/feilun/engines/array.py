@@ -72,7 +72,7 @@ class ArrayEngine:
         self._folder = folder
         self._task = tasks.of(card.schema)
         self._processor = self._task.processor(processor_folder(folder, card), card.schema.settings)
-        self._encode = self._processor.encode
+        self._encode: Encode = self._processor.encode
         if card.extra.get(STACKED):
             self._encode = _beside(self._encode, LinearEngine(folder, card))
         self._decode = self._task.family.decoder(card.schema, card.point)

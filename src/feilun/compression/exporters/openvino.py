@@ -65,10 +65,10 @@ def export(job: Export) -> tuple[list[str], list[str]]:
             write_variant(small, job.out / name, job.card, processor, name)
         names.append(name)
     if job.card.extra.get(STACKED):
-        for name in names:
+        for variant in names:
             for file in (WEIGHTS, FEATURES):
                 if (job.version / file).is_file():
-                    shutil.copyfile(job.version / file, job.out / name / file)
+                    shutil.copyfile(job.version / file, job.out / variant / file)
     return names, skipped
 
 
