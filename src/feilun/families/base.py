@@ -15,12 +15,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
 import numpy as np
 from markupsafe import Markup
 
+from feilun.families.tally import PairTally, Peculiarity, Tally
 from feilun.messages import Language
 from feilun.metrics.measured import Measured
 from feilun.metrics.share import Share
@@ -40,6 +41,7 @@ __all__ = [
     "Disagreement",
     "Error",
     "Family",
+    "PairTally",
     "Peculiarity",
     "Sheet",
     "Tally",
@@ -123,28 +125,6 @@ class Error:
     answer: str
     stated: float
     stated_truth: float
-
-
-@dataclass(frozen=True, slots=True)
-class Peculiarity:
-    """Something that all targets together show: the `code` of a finding of the audit, how bad it
-    is, and that it concerns `count` of `of` labels."""
-
-    code: str
-    severity: Literal["info", "warn", "bad"]
-    count: int
-    of: int
-    params: Mapping[str, Any]
-
-
-class Tally(Protocol):
-    """Looks at targets one after the other, and then says what they show."""
-
-    def add(self, target: str, count: int = 1) -> None:
-        """`count` rows with the canonical `target`."""
-
-    def findings(self) -> Sequence[Peculiarity]:
-        """What there is to say."""
 
 
 class Sheet(ABC):

@@ -18,7 +18,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from feilun import messages, registry
-from feilun.families.base import Family
+from feilun.families.base import Family, PairTally
 from feilun.families.objective import Objective
 from feilun.messages import Language
 from feilun.tasks._noise import Disturbance
@@ -304,6 +304,11 @@ class TaskBase(ABC):
     def agree(self, item: Item, target: str) -> None:  # noqa: B027 - most targets fit every item
         """Raises `InvalidData` where a canonical target cannot be right for a checked item, such as
         a span that ends outside its text. Default: every target can."""
+
+    def inspection(self) -> PairTally | None:
+        """A new look at rows for the audit, item beside target; None where there is nothing to look
+        for."""
+        return None
 
     def ordered(self, item: Item) -> tuple[str, float] | None:
         """The series that a checked item belongs to and its time, any number that grows; None where

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from feilun.families.base import PairTally
 from feilun.families.generation import SUMMARY
+from feilun.tasks._pair_checks import PairChecks, same, wordier
 from feilun.tasks._text_task import TextSettings
 from feilun.tasks._written_task import WrittenTask
 from feilun.tasks.base import Column
@@ -54,3 +56,7 @@ class Task(WrittenTask):
             "3", "台灯收到了，亮度分三档，底座很稳。唯一的缺点是线有点短。", "台灯好用，线短。"
         ),
     )
+
+    def inspection(self) -> PairTally:
+        """Summaries that are longer than their documents, or the documents themselves."""
+        return PairChecks({"copied_answers": same, "long_summaries": wordier})

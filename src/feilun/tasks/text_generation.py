@@ -7,7 +7,9 @@ from typing import Any
 
 from pydantic import Field
 
+from feilun.families.base import PairTally
 from feilun.families.generation import COMPLETION
+from feilun.tasks._pair_checks import PairChecks, repeated, same
 from feilun.tasks._text_task import TextSettings
 from feilun.tasks._written_task import WrittenTask
 from feilun.tasks.base import Column
@@ -62,6 +64,10 @@ class Task(WrittenTask):
         ),
         Example("3", "描述：台灯，白色，三档亮度", "这款白色台灯有三档亮度，适合阅读。"),
     )
+
+    def inspection(self) -> PairTally:
+        """Completions that are their prompts, or repeat them."""
+        return PairChecks({"copied_answers": same, "repeated_prompts": repeated})
 
     def unanswered(self, item: Item, settings: Mapping[str, Any]) -> str:
         """See ``no_answer``."""

@@ -10,8 +10,10 @@ from typing import Any, Literal
 from pydantic import Field
 
 from feilun.errors import InvalidData
+from feilun.families.base import PairTally
 from feilun.families.generation import TRANSLATION
 from feilun.tasks import _languages, _recognise
+from feilun.tasks._pair_checks import TranslationChecks
 from feilun.tasks._text_task import TextSettings
 from feilun.tasks._written_task import WrittenTask
 from feilun.tasks.base import Column, RowReader, TaskBase
@@ -150,6 +152,10 @@ class Task(WrittenTask):
         if held is not None and isinstance(value, Mapping):
             value = held.get(_languages.pick(list(held), *self._direction)[0] or "")
         return super().check(value)
+
+    def inspection(self) -> PairTally:
+        """Untranslated rows, other placeholders, and texts that changed places."""
+        return TranslationChecks()
 
     def unanswered(self, item: Item, settings: Mapping[str, Any]) -> str:
         """The text itself, or nothing; see ``untranslated``."""

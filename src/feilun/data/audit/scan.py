@@ -13,7 +13,7 @@ from feilun.data.clean.steps import is_blank
 from feilun.data.content import content_key, row_key
 from feilun.data.personal import KINDS, find
 from feilun.data.splits import SPLITS
-from feilun.families.base import Tally
+from feilun.families.base import PairTally, Tally
 from feilun.store.dataset import Dataset
 from feilun.tasks import base as tasks
 from feilun.types import Item
@@ -34,7 +34,8 @@ class Scan:
     `splits` int8. `lengths` uint32: characters, or bytes of a picture. `scripts` uint8: see
     `scripts`; `personal` uint8: a bit for each of `KINDS`; `garbled` and `blank` (nothing in it)
     bool. `text` tells whether the inputs are texts at all; `divided` whether the rows have splits
-    that mean something. `tally` is what the task's family saw of the targets.
+    that mean something. `tally` is what the task's family saw of the targets, `inspection` what the
+    task itself saw of inputs beside them.
     """
 
     names: tuple[str, ...]
@@ -49,6 +50,7 @@ class Scan:
     text: bool
     divided: bool
     tally: Tally | None = None
+    inspection: PairTally | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -87,11 +89,14 @@ def scan(
     batch: list[str] = []
     is_text = all(kind == "text" for kind in data.columns.values())
     bits = {kind: 1 << place for place, kind in enumerate(KINDS)}
-    tally = tasks.of(data.schema).family.tally()
+    task = tasks.of(data.schema)
+    tally, inspection = task.family.tally(), task.inspection()
     for example in data.examples():
         item = example.item
         if tally is not None and example.label:
             tally.add(example.label)
+        if inspection is not None and example.label:
+            inspection.add(len(labels), item, example.label)
         keys += row_key(family, content_key(item), example.label)
         labels.append(places.get(example.label or "", -1))
         splits.append(_SPLIT[example.split])
@@ -124,6 +129,7 @@ def scan(
         text=is_text,
         divided=divided,
         tally=tally,
+        inspection=inspection,
     )
 
 

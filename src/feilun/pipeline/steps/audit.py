@@ -165,11 +165,15 @@ def _first_rows(rows: Scan) -> dict[str, int]:
 
 
 def _peculiar(rows: Scan, basis: Notice) -> list[Draft]:
-    """What the family says of the targets."""
-    found = rows.tally.findings() if rows.tally is not None else ()
+    """What the family says of the targets, and the task of inputs beside them."""
+    told = [one for one in (rows.tally, rows.inspection) if one is not None]
     return [
-        Draft(Finding(one.code, one.severity, one.count, one.of, basis, one.params))
-        for one in found
+        Draft(
+            Finding(one.code, one.severity, one.count, one.of, basis, one.params),
+            [(row,) for row in one.rows],
+        )
+        for tally in told
+        for one in tally.findings()
     ]
 
 
