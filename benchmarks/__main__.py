@@ -60,6 +60,12 @@ PARTS = {
         "Targets: the taught encoder finds at least 10 points more of the answers first than as it "
         "was, and never fewer than BM25.",
     ),
+    "documents": Part(
+        "benchmarks.tasks.documents",
+        "Questions about documents in English and Chinese",
+        "Targets: the right passage among the first five of at least .9 of the questions, and at "
+        "least .95 of the answers supported by their citation.",
+    ),
     "ledger": Part(
         "benchmarks.ledger_scale",
         "A hundred million calls in the ledger",

@@ -74,7 +74,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
         project = workspace.init("help", task="question-answering")
         added = project.add(_documents(folder / "docs", 14))
         assert added.report["counts"]["train"] == {"sections": 7}
-        run = project.run()
+        run = project.run(method="passages")
         assert run.live == "help@1"
         yield project
 

@@ -41,11 +41,15 @@ def opened(source: Source, task: TaskBase, columns: Mapping[str, str]) -> list[T
         return open_tables(source, known)
     if source.options.format is None and is_documents(place):
         source = replace(source, options=replace(source.options, format="documents"))
+    tables = open_tables(source, known)
     named = {"label", *(column.name for column in task.columns)} & set(columns)
-    return [
-        as_document(table, place) if not named and task.is_document(table.samples()) else table
-        for table in open_tables(source, known)
-    ]
+    if named or not all(task.is_document(table.samples()) for table in tables):
+        return tables
+    if source.options.header is None and any(one.details.get("header") is False for one in tables):
+        for table in tables:  # a document's first row names its columns, however few follow it
+            table.close()
+        tables = open_tables(replace(source, options=replace(source.options, header=True)), known)
+    return [as_document(table, place) for table in tables]
 
 
 def resolve(

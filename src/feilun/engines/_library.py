@@ -160,13 +160,26 @@ class Library:
         said = {"rules": self._raw_rules, "facts": self._facts, "documents": self.documents}
         (folder / _FILE).write_text(json.dumps(said, ensure_ascii=False), "utf-8")
 
+    def lexical(self, question: str) -> np.ndarray:
+        """The score of every passage for a question by its terms, float32 (passages,)."""
+        return self.index.search(_asked(question))
+
+    @property
+    def texts(self) -> list[str]:
+        """The passages under their headings, as they are searched."""
+        return [_titled(one) for one in self.passages]
+
     def read_for(self, question: str, scores: np.ndarray | None = None) -> Reading:
         """The answer to `question`. `scores` (passages,) say how well each passage fits it, by
         default BM25's."""
         asked = _asked(question)
-        lexical = self.index.search(asked)
-        scores = lexical if scores is None else scores
-        places = best(scores, DEPTH, 0.0 if scores is lexical else -np.inf).tolist()
+        near = 0.0
+        if scores is None:
+            scores = self.index.search(asked)
+            places = best(scores, DEPTH).tolist()
+        else:
+            places = best(scores, DEPTH, -np.inf).tolist()
+            near = _ahead(scores)
         found = [
             self.passages[place]._replace(score=min(1.0, max(0.0, float(scores[place]))))
             for place in places
@@ -184,7 +197,8 @@ class Library:
         known = self._answers.get(plain(question))
         if known is not None:
             return self._remembered(whole, known, 1.0)
-        return self._extracted(whole, question, asked, places)
+        found_one = self._extracted(whole, question, asked, places)
+        return found_one._replace(sure=max(found_one.sure, near)) if found_one.answer else found_one
 
     def _ruled(self, question: str) -> Iterator[tuple[str, str, str]]:
         """The rules that match a question, then the facts that it names."""
@@ -301,6 +315,15 @@ def _asked(question: str) -> list[str]:
     folded = unicodedata.normalize("NFKC", question).casefold()
     words = [word for word in _WORD.findall(_ASKING_HAN.sub(" ", folded)) if word not in _ASKING]
     return terms(" ".join(words)) or terms(question)
+
+
+def _ahead(scores: np.ndarray) -> float:
+    """How far the best of all scores is ahead of the middle one, as a part of what is possible:
+    encoders differ in how near they put texts that have nothing to do with each other."""
+    if not len(scores):
+        return 0.0
+    middle = float(np.median(scores))
+    return max(0.0, min(1.0, (float(scores.max()) - middle) / max(1e-6, 1.0 - middle)))
 
 
 def _titled(passage: Passage) -> str:

@@ -25,7 +25,6 @@ from feilun.engines.array import ArrayEngine, Inferred
 from feilun.engines.card import Card
 from feilun.engines.openvino import Requests, compiled_model
 from feilun.errors import CorruptArtifact
-from feilun.families.ranking import Ranked
 from feilun.tasks.base import Arrays
 from feilun.types import Chunk, EngineRequest, Item, Output
 
@@ -68,13 +67,25 @@ class DenseEngine(ArrayEngine):
     ) -> None:
         width = int(card.extra["width"])
         super().__init__(folder, card, requests, streams, facts, width=width)
-        self._catalogue = Catalogue.read(folder)
-        self._vectors = _read(folder, len(self._catalogue.documents))
+        self._vectors = _read(folder, self.open_catalogue(folder))
         self._dimensions = self._vectors.shape[1]
         self._lexical = float(card.extra.get("lexical", 0.0))
         self._before = [str(card.extra.get(name, "")) for name in ("query", "document")]
         self._ranked, self._decode = self._decode, _placeholders
         self._search = ThreadPoolExecutor(streams, "feilun-search")
+
+    def open_catalogue(self, folder: Path) -> int:
+        """Opens what is searched, and says how many documents there are."""
+        self._catalogue = Catalogue.read(folder)
+        return len(self._catalogue.documents)
+
+    def lexical(self, query: str) -> np.ndarray:
+        """The score of every document for a query by their terms, float32 (documents,)."""
+        return self._catalogue.lexical(query)
+
+    def found(self, query: str, scores: np.ndarray, options: Mapping[str, Any]) -> Any:
+        """The raw output for a query whose `scores` of all documents are known."""
+        return self._catalogue.ranked(scores, options, least=-np.inf)
 
     def raw(self, items: Sequence[Item]) -> np.ndarray:
         found = np.empty(len(items), dtype=object)
@@ -132,15 +143,15 @@ class DenseEngine(ArrayEngine):
             found[place] = ranked_texts(documents, combined(cosine, lexical, self._lexical))
         return found
 
-    def _nearest(self, query: str, vector: np.ndarray, options: Mapping[str, Any]) -> Ranked:
+    def _nearest(self, query: str, vector: np.ndarray, options: Mapping[str, Any]) -> Any:
         cosine = np.empty(len(self._vectors), np.float32)
         for start in range(0, len(cosine), _PART):
             part = self._vectors[start : start + _PART]
             cosine[start : start + _PART] = part.astype(np.float32) @ vector
         scores = cosine
         if self._lexical:
-            scores = combined(cosine, self._catalogue.lexical(query), self._lexical)
-        return self._catalogue.ranked(scores, options, least=-np.inf)
+            scores = combined(cosine, self.lexical(query), self._lexical)
+        return self.found(query, scores, options)
 
 
 def load(folder: Path, card: Card, *, streams: int | None, threads: int | None) -> DenseEngine:

@@ -28,6 +28,7 @@ _ALONE = (
     "\u2e80-\u2fdf\u3005-\u3007\u3021-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\u0e00-\u0eff"
 )
 _WORD = re.compile(rf"[{_ALONE}]|(?:(?![{_ALONE}])\w)+(?:[.,](?=\d)\d+)*")
+_THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 _ARTICLES = frozenset(("a", "an", "the"))
 
 
@@ -111,7 +112,7 @@ class Answers(Measured):
 
 def words(text: str) -> list[str]:
     """The words of a text in the form in which they are compared."""
-    plain = unicodedata.normalize("NFKC", text).casefold()
+    plain = _THOUSANDS.sub("", unicodedata.normalize("NFKC", text).casefold())
     return [word for word in _WORD.findall(plain) if word not in _ARTICLES]
 
 

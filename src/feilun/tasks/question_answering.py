@@ -175,6 +175,8 @@ class Task(TaskBase):
                 "passage": values.get(passage or ""),
             }
             source = {name: str(one) for name, one in cells.items() if not _blank(one)}
+            if _blank(item) and "passage" in source:
+                return [_context(source.get("document", ""), source["passage"])]
             if impossible and str(values.get(impossible)).strip().casefold() in _YES:
                 return [(item, {"answers": []})]
             right = _answers(raw)

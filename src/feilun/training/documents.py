@@ -13,9 +13,10 @@ from feilun.metrics.answers import holds
 from feilun.store.dataset import Dataset
 from feilun.tasks.base import TaskBase
 from feilun.tasks.question_answering import section_text
+from feilun.training.retrieval import Asked
 from feilun.types import Split
 
-__all__ = ["answers_questions", "library_of", "passages_of"]
+__all__ = ["answers_questions", "asked_of", "library_of", "passages_of"]
 
 _SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 _LOOKED_AT = 20
@@ -75,6 +76,18 @@ def library_of(dataset: Dataset, settings: Mapping[str, Any]) -> Library:
     return Library.of([*passages, *alone], known, rules, facts, newest, settings)
 
 
+def asked_of(dataset: Dataset, library: Library) -> list[Asked]:
+    """The questions of the validation rows with the passages that say their answers."""
+    find = _Finder(library.passages)
+    rows = zip(dataset.items("validation"), dataset.values("label", "validation"), strict=True)
+    found = []
+    for item, target in rows:
+        right = parsed(target) if target else None
+        if isinstance(right, Right) and right.answers:
+            found.append(Asked(str(item), find.all(str(item), right)))
+    return [one for one in found if one.places]
+
+
 def passages_of(section: Passage, size: int, overlap: int) -> Iterator[Passage]:
     """A section in passages of about `size` words, each of whole sentences; a passage begins with
     the last `overlap` words of the one before it, in whole sentences too."""
@@ -131,14 +144,17 @@ class _Finder:
 
     def __call__(self, question: str, right: Right) -> int:
         """The place of the passage; -1 where there is none."""
+        return next(iter(self.all(question, right)), -1)
+
+    def all(self, question: str, right: Right) -> list[int]:
+        """The places of all that say the answer; those that say it word for word go first."""
         if not self._passages:
-            return -1
+            return []
         if self._index is None:
             self._index = Index.of(f"{one.heading}\n{one.text}" for one in self._passages)
         answer = right.answers[0]
         given = " ".join(source.passage for source in right.sources)
         scores = self._index.search(terms(f"{question}\n{answer}\n{given}"))
-        places = best(scores, _LOOKED_AT).tolist()
+        places: list[int] = best(scores, _LOOKED_AT).tolist()
         fitting = [place for place in places if is_right(right, self._passages[place])]
-        saying = [place for place in fitting if holds(self._passages[place].text, answer)]
-        return int((saying or fitting or [-1])[0])
+        return sorted(fitting, key=lambda place: not holds(self._passages[place].text, answer))

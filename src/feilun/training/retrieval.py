@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from pydantic import Field
@@ -33,14 +33,17 @@ if TYPE_CHECKING:
     import torch
 
 __all__ = [
+    "Asked",
     "DenseSettings",
     "Pair",
+    "Searched",
     "catalogue_of",
     "pairs_of",
     "reads_queries",
     "reciprocal_rank",
     "searches",
     "write_dense",
+    "write_encoder",
 ]
 
 _PART = 2048  # documents between two signs of life
@@ -78,6 +81,25 @@ class Pair:
 
     query: str
     documents: tuple[str, ...]
+
+
+class Asked(NamedTuple):
+    """A query and the places of the documents that answer it."""
+
+    query: str
+    places: Sequence[int]
+
+
+class Searched(NamedTuple):
+    """What a version of an encoder searches: the `format` that it is of, the texts whose vectors it
+    keeps, their scores by terms, the questions that choose the share of those, and the `usual`
+    share where there are none."""
+
+    format: str
+    documents: Sequence[str]
+    lexical: Callable[[str], np.ndarray]
+    asked: Sequence[Asked]
+    usual: float = 0.0
 
 
 def searches(task: TaskBase) -> str | None:
@@ -119,30 +141,50 @@ def write_dense(
 ) -> dict[str, float]:
     """Writes a `dense` version into ``job.out``: `module`, an encoder as `TaskBase.encoder` gives
     it, and the catalogue in its vectors. Returns figures."""
-    dataset, schema, task = reads_queries(job)
+    dataset, _, _ = reads_queries(job)
+    catalogue = Catalogue.of(catalogue_of(dataset))
+    catalogue.write(job.out)
+    place = {text: number for number, text in enumerate(catalogue.documents)}
+    asked = [
+        Asked(pair.query, [place[text] for text in pair.documents if text in place])
+        for pair in pairs_of(dataset, "validation")[:_JUDGES]
+    ]
+    searched = Searched("dense", catalogue.documents, catalogue.lexical, asked)
+    return write_encoder(job, settings, module, processor, searched, report)
+
+
+def write_encoder(
+    job: TrainJob,
+    settings: DenseSettings,
+    module: torch.nn.Module,
+    processor: Processor,
+    searched: Searched,
+    report: Report,
+) -> dict[str, float]:
+    """Writes `module`, the vectors of what is `searched`, and the card, into ``job.out``. The share
+    of BM25 is chosen on the questions that `searched` asks. Returns figures."""
+    _, schema, task = reads_queries(job)
     processor.save(job.out)
     width = _convert(module, processor, task, job.out)
     extra = {
         "query": settings.query_prefix,
         "document": settings.document_prefix,
         "width": width,
-        "lexical": settings.lexical or 0.0,
+        "lexical": searched.usual if settings.lexical is None else settings.lexical,
     }
-    card = replace(start_card(job, "dense", schema, settings.model_dump()), extra=extra)
+    card = replace(start_card(job, searched.format, schema, settings.model_dump()), extra=extra)
     write_card(job.out, card)
-    catalogue = Catalogue.of(catalogue_of(dataset))
-    catalogue.write(job.out)
     compiled, streams, _ = compiled_model(job.out, card, None, job.threads)
     encoder = ArrayEngine(job.out, card, EncoderRequests(compiled), streams, {}, width=width)
+    asked = searched.asked[:_JUDGES]
     try:
-        embed = _embedder(encoder, settings, report, len(catalogue.documents))
-        vectors = embed(catalogue.documents, settings.document_prefix).astype(np.float16)
+        embed = _embedder(encoder, settings, report, len(searched.documents))
+        vectors = embed(searched.documents, settings.document_prefix).astype(np.float16)
         _save(job.out, vectors)
-        pairs = pairs_of(dataset, "validation")[:_JUDGES]
-        figures = {"documents": float(len(catalogue.documents))}
-        if settings.lexical is None and pairs:
-            queries = embed([pair.query for pair in pairs], settings.query_prefix)
-            share = _best_share(catalogue, vectors, queries, pairs)
+        figures = {"documents": float(len(searched.documents))}
+        if settings.lexical is None and asked:
+            queries = embed([one.query for one in asked], settings.query_prefix)
+            share = _best_share(searched, vectors, queries, asked)
             write_card(job.out, replace(card, extra={**extra, "lexical": share}))
             figures["lexical"] = share
     finally:
@@ -176,18 +218,15 @@ def _embedder(
 
 
 def _best_share(
-    catalogue: Catalogue, vectors: np.ndarray, queries: np.ndarray, pairs: Sequence[Pair]
+    searched: Searched, vectors: np.ndarray, queries: np.ndarray, asked: Sequence[Asked]
 ) -> float:
     """The share of BM25 with the highest mean reciprocal rank of a query's first right document;
     among equal ones the smallest."""
-    place = {text: number for number, text in enumerate(catalogue.documents)}
     total = np.zeros(len(_SHARES))
-    for query, pair in zip(queries, pairs, strict=True):
-        right = [place[text] for text in pair.documents if text in place]
-        cosine, lexical = vectors.astype(np.float32) @ query, catalogue.lexical(pair.query)
+    for query, one in zip(queries, asked, strict=True):
+        cosine, lexical = vectors.astype(np.float32) @ query, searched.lexical(one.query)
         for number, share in enumerate(_SHARES.tolist()):
-            scores = combined(cosine, lexical, share)
-            total[number] += reciprocal_rank(scores, right)
+            total[number] += reciprocal_rank(combined(cosine, lexical, share), one.places)
     return round(float(_SHARES[int(np.argmax(total))]), 2)
 
 

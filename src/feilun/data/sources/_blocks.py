@@ -16,7 +16,7 @@ __all__ = ["Unread", "page_blocks", "pdf_blocks", "word_blocks"]
 
 _UNSEEN = frozenset(
     ("script", "style", "noscript", "template", "svg", "nav", "aside", "footer", "form", "button",
-     "select", "textarea", "iframe", "head")
+     "select", "textarea", "iframe", "title")
 )  # fmt: skip
 _PARTS = frozenset(
     ("p", "div", "section", "article", "main", "header", "li", "ul", "ol", "dl", "dt", "dd", "pre",
@@ -54,9 +54,10 @@ class _Page(HTMLParser):
         self._level = 0
         self._unseen: list[str] = []
         self._rows: list[list[str]] | None = None
+        self._in_cell = False
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag in _UNSEEN and tag != "head":
+        if tag in _UNSEEN:
             self._unseen.append(tag)
         if self._unseen:
             return
@@ -67,9 +68,12 @@ class _Page(HTMLParser):
             self.flush()
             self._rows = []
         elif tag == "tr" and self._rows is not None:
+            self._end_cell()
             self._rows.append([])
         elif tag in ("td", "th") and self._rows:
+            self._end_cell()
             self._held.clear()
+            self._in_cell = True
         elif tag == "br":
             self._held.append("\0")
         elif tag in _PARTS and self._rows is None:
@@ -81,9 +85,10 @@ class _Page(HTMLParser):
                 while self._unseen.pop() != tag:
                     pass
             return
-        if tag in ("td", "th") and self._rows:
-            self._rows[-1].append(self._text())
+        if tag in ("td", "th", "tr"):
+            self._end_cell()
         elif tag == "table" and self._rows is not None:
+            self._end_cell()
             rows, self._rows = [row for row in self._rows if any(row)], None
             names = rows[0] if len(rows) > 1 and all(rows[0]) else []
             lines = [record(names, row) for row in rows[bool(names) :]]
@@ -94,6 +99,11 @@ class _Page(HTMLParser):
     def handle_data(self, data: str) -> None:
         if not self._unseen:
             self._held.append(data)
+
+    def _end_cell(self) -> None:
+        if self._in_cell and self._rows:
+            self._rows[-1].append(self._text())
+        self._in_cell = False
 
     def flush(self) -> None:
         """Ends the block that is open."""

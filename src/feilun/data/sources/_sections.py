@@ -144,6 +144,8 @@ def _plain_block(
     mark = _UNDERLINE.match(below)
     if mark and len(plain) <= 2 * _TITLE:
         level = levels.setdefault(mark[1], len(levels) + 1)
+        if marked:
+            level = 1 if mark[1] == "=" else 2
         return Block(_unmarked(plain) if marked else plain, level), place + 2
     if not marked and _stands_alone(lines, place):
         return Block(plain, 1 if plain.startswith("第") else 2), place + 1

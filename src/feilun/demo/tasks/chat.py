@@ -5,11 +5,12 @@ package holds questions of customers with their answers."""
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 from pathlib import Path
 
 from feilun.demo.sample import Sample, csv_sample
 
-__all__ = ["write"]
+__all__ = ["shop", "write"]
 
 _ARTICLES = {
     "en": (
@@ -107,11 +108,9 @@ _WORDS = {
 _NAMES = {"en": ("shop", "question", "answer"), "zh": ("xiaodian", "问题", "答案")}
 
 
-def write(folder: Path, lang: str) -> Sample:
-    """Both files."""
-    lang = "zh" if lang == "zh" else "en"
+def shop(lang: str) -> Iterator[tuple[str, dict[str, list[str]]]]:
+    """Each article with what the shop says of it, and the questions that each of that answers."""
     draw = random.Random(0)
-    rows = []
     countries, colours = _WORDS[lang]
     for article in _ARTICLES[lang]:
         facts = {
@@ -124,9 +123,24 @@ def write(folder: Path, lang: str) -> Sample:
             "country": draw.choice(countries),
             "colour": draw.choice(colours),
         }
-        for answer, questions in _FACTS[lang].items():
-            said = answer.format(**facts)
-            rows += [(question.format(**facts), said) for question in questions]
+        yield (
+            article,
+            {
+                answer.format(**facts): [question.format(**facts) for question in questions]
+                for answer, questions in _FACTS[lang].items()
+            },
+        )
+
+
+def write(folder: Path, lang: str) -> Sample:
+    """Both files."""
+    lang = "zh" if lang == "zh" else "en"
+    rows = [
+        (question, said)
+        for _, facts in shop(lang)
+        for said, questions in facts.items()
+        for question in questions
+    ]
     name, question, answer = _NAMES[lang]
     columns = {"messages": question, "label": answer}
     return csv_sample(
