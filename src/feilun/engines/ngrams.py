@@ -15,11 +15,9 @@ from feilun.families.likelihood import Read
 from feilun.tasks._documents import Objective, hidden
 from feilun.types import EngineRequest, Item, Output
 
-__all__ = ["CONVERTS", "FORMATS", "NGramEngine", "load"]
+__all__ = ["FORMATS", "NGramEngine", "load"]
 
 FORMATS = ("ngrams",)
-CONVERTS = False
-"""A version is served as it was trained: it is its own and only variant."""
 
 _TEMPERATURE = 0.7
 _TOP_P = 0.95

@@ -20,6 +20,8 @@ from feilun.types import Progress
 
 __all__ = ["Context"]
 
+_VERSION = re.compile(r"[^/\\]+@(\d+|live|latest)")
+
 
 @dataclass(frozen=True, slots=True)
 class Context:
@@ -65,6 +67,13 @@ class Context:
         if ref is None or version.pruned is not None:
             raise NotFound("store.version_without_weights", version=version.id, state=version.state)
         return self.store.artifacts.path(ref)
+
+    def weights(self, name: str) -> Path | None:
+        """The float weights of a version of any project of this workspace, such as ``corpus@2``;
+        None for what is no version's name. Raises `NotFound` where there is no such version."""
+        if not _VERSION.fullmatch(name):
+            return None
+        return self.folder(self.store.catalog.model_version(name), "")
 
     def data_of(self, version: ModelVersion) -> DataVersion:
         """The data version that `version` was trained on. Raises `NotFound` for one that was

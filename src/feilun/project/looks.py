@@ -104,12 +104,12 @@ def base_processor(context: Context) -> Processor | None:
     from feilun.training.bases import resolve, starters
 
     base, task = context.config.project.base, context.task
-    if base is not None and base not in starters(context.settings):
+    if base is not None and "@" not in base and base not in starters(context.settings):
         places = (Path(base).expanduser(), context.settings.workspace / base)
         if not any(place.exists() for place in places):
             return None
     try:
-        folder = resolve(base, task, context.settings, packed=True)
+        folder = resolve(base, task, context.settings, context.weights, packed=True)
         settings = context.task_settings()
         return task.processor(folder, settings) if isinstance(folder, Path) else None
     except FeilunError:

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from feilun.errors import InvalidData
 from feilun.families.likelihood import ITSELF, LIKELIHOOD
-from feilun.tasks import _documents, _ngrams, _recognise, _text, _text_models
+from feilun.tasks import _documents, _language_models, _ngrams, _recognise, _text, _text_models
 from feilun.tasks.base import Column, Features, Processor, RowReader, TaskBase, TaskSettings
 from feilun.types import ColumnSample, Example, Item, Roles, Schema
 
@@ -82,6 +82,7 @@ class Task(TaskBase):
     family = LIKELIHOOD
     undivided = True
     prose = self_supervised = lean = True
+    begins = "scratch:auto"
     columns = (Column("text", "text", _recognise.TEXT),)
     label_aliases = _CONTINUATION
     examples = (
@@ -163,6 +164,10 @@ class Task(TaskBase):
     def load(self, base: Path | str | None, schema: Schema) -> torch.nn.Module:
         """No head answers documents: `feilun.training.methods.pretrain` learns them."""
         raise InvalidData("tasks.no_language_model", task=self.name)
+
+    def unfit(self, base: Path) -> str | None:
+        """An architecture of another objective."""
+        return _language_models.unfit(base, self._settings.objective)
 
     def encoder(self, base: Path) -> torch.nn.Module:
         """The mean over the tokens that are not padding."""

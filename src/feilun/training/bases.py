@@ -59,31 +59,40 @@ def starters(settings: Settings | None = None) -> dict[str, Path]:
 
 
 def resolve(
-    base: str | None, task: TaskBase, settings: Settings, *, packed: bool = False
+    base: str | None,
+    task: TaskBase,
+    settings: Settings,
+    version: Callable[[str], Path | None] = lambda name: None,
+    *,
+    packed: bool = False,
 ) -> Path | str | None:
     """The local folder of `base`, downloaded where needed; ``scratch:*`` comes back as it is.
 
-    `base` is a starter's name, a folder (from here or from the workspace), a hub id (``org/name``,
-    through ``HF_ENDPOINT`` where it is set) or ``modelscope:org/name``. None means the task's
-    default, and gives None where this machine lacks it: rung zero needs no base. A base that is a
-    GGUF file is unpacked into a folder that transformers trains, in the user's cache; with `packed`
-    it is the folder with the file itself.
+    `base` is a starter's name, a version of a project of this workspace (``corpus@2``), whose
+    weights `version` finds where there are such, a folder (from here or from the workspace), a hub
+    id (``org/name``, through ``HF_ENDPOINT`` where it is set) or ``modelscope:org/name``. None
+    means the task's default, and gives None where this machine lacks it: rung zero needs no base.
+    A base that is a GGUF file is unpacked into a folder that transformers trains, in the user's
+    cache; with `packed` it is the folder with the file itself.
 
     Raises `NotFound` for what does not exist, `InvalidData` for a folder that cannot be used,
     `EnvironmentProblem` when the hub cannot be reached or a package is missing.
     """
     at_hand = starters(settings)
     if base is None:
-        default = task.default_base
+        default = task.default_base or task.begins
         if default is None or default.startswith(_SCRATCH):
             return default
         return _checked(at_hand[default], packed) if default in at_hand else None
     if base.startswith(_SCRATCH):
-        if not (task.default_base or "").startswith(_SCRATCH):
+        if not (task.default_base or task.begins or "").startswith(_SCRATCH):
             raise InvalidData("training.no_scratch", base=base, task=task.name)
         return base
     if base in at_hand:
         return _checked(at_hand[base], packed)
+    own = version(base)
+    if own is not None:
+        return check(own)
     for place in (Path(base).expanduser(), settings.workspace / base):
         if place.is_dir() or (place.suffix == ".gguf" and place.is_file()):
             return _checked(place.resolve(), packed)

@@ -23,7 +23,7 @@ from feilun.store.dataset import Dataset
 from feilun.tasks import base as tasks
 from feilun.tasks.base import TaskBase
 from feilun.training import attention, augment, augment_trial, checkpoints, heads, precision
-from feilun.training.batches import EncodedRows, Examples, Labelled, order
+from feilun.training.batches import EncodedRows, Examples, Labelled, Order, order
 from feilun.training.body import Body, describe
 from feilun.training.job import DataStats, Estimate, Machine, Report, TrainJob, TrainResult
 from feilun.training.rows import (
@@ -70,6 +70,10 @@ class Lesson:
     format: str = "transformers"
     extra: Mapping[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    order: Order | None = None
+    """The batches, where they are not made of `rows` and the settings."""
+    sample: Callable[[Any], str] | None = None
+    """What to tell of the model at each judgement, such as a text that it writes."""
 
 
 SettingsT = TypeVar("SettingsT", bound="FineTuneSettings")
@@ -287,8 +291,9 @@ def teach(
     # Few rows (an update) still make steps enough to learn something in.
     least = min(task.family.smallest_batch, settings.batch_rows)
     size = min(settings.batch_rows, max(least, len(rows) // _STEPS))
-    planned = order(rows.costs, settings.epochs, size, limit, job.seed)
-    course = Course(job, settings, planned, limit, rows, lesson.held, lesson.objective, half, task)
+    planned = lesson.order or order(rows.costs, settings.epochs, size, limit, job.seed)
+    held, objective = lesson.held, lesson.objective
+    course = Course(job, settings, planned, limit, rows, held, objective, half, task, lesson.sample)
     trained, figures = run(course, wrap(model), report)
     plain = unwrap(trained)
     attention.restore(plain)

@@ -32,7 +32,7 @@ _PULSE = 0.25  # seconds between two signs of life
 @dataclass(frozen=True, slots=True)
 class Course:
     """All that decides one training. `limit` is the cost of a batch at most; `half` is whether it
-    computes in bfloat16."""
+    computes in bfloat16. `sample` is told of the model at each judgement."""
 
     job: TrainJob
     settings: Any
@@ -43,6 +43,7 @@ class Course:
     objective: Objective
     half: bool
     task: TaskBase
+    sample: Callable[[Any], str] | None = None
 
     @property
     def metric(self) -> str:
@@ -123,10 +124,13 @@ class Steering:
         }
 
     def on_evaluate(
-        self, args: Any, state: Any, control: Any, metrics: Any = None, **_: Any
+        self, args: Any, state: Any, control: Any, metrics: Any = None, model: Any = None, **_: Any
     ) -> None:
         self.replan.judged()
         self._remember(metrics or {}, state.global_step)
+        if self._course.sample is not None:
+            said = self._course.sample(model)
+            self._report(Progress("train", state.global_step, self.replan.end, "steps", note=said))
         self._tell(state.global_step)
         ranks = [line[f"eval_{RANK}"] for line in state.log_history if f"eval_{RANK}" in line]
         if len(ranks) - 1 - int(np.argmax(ranks)) >= self._course.settings.patience:

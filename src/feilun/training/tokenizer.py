@@ -14,9 +14,9 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -57,11 +57,12 @@ def train(
     return _unigram(held, seeds, vocabulary)
 
 
-def save(tokenizer: Tokenizer, folder: Path) -> None:
-    """Writes the tokenizer as transformers reads it: ``tokenizer.json`` and its configuration."""
+def save(tokenizer: Tokenizer, folder: Path, config: Mapping[str, Any] | None = None) -> None:
+    """Writes the tokenizer as transformers reads it: ``tokenizer.json`` and its configuration,
+    `config` where it has one already."""
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer.save(str(folder / "tokenizer.json"))
-    config = {
+    config = config or {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "eos_token": END,
         "bos_token": END,

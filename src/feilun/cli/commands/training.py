@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -17,6 +17,7 @@ __all__ = ["compress", "evaluate", "forecast", "run", "train", "update"]
 def run(
     shell: Shell,
     method: Annotated[str | None, typer.Option("--method", help=t("cli.option_method"))] = None,
+    base: Annotated[str | None, typer.Option("--base", help=t("cli.option_run_base"))] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help=t("cli.option_set"))] = None,
     restart: Annotated[bool, typer.Option("--restart", help=t("cli.option_restart"))] = False,
     later: Annotated[bool, typer.Option("--later", help=t("cli.option_later"))] = False,
@@ -25,13 +26,13 @@ def run(
     with shell.project() as project:
         if later:
             queued = project.enqueue(
-                "run", method=method, overrides=settings(set_), restart=restart
+                "run", method=method, overrides=_with(base, set_), restart=restart
             )
             shell.emit({"queued": queued}, t("cli.queued", run=queued))
             return
         with shell.progress() as report:
             result = project.run(
-                method=method, overrides=settings(set_), restart=restart, report=report
+                method=method, overrides=_with(base, set_), restart=restart, report=report
             )
     shell.show(result)
     if not result.promoted:
@@ -41,13 +42,14 @@ def run(
 def train(
     shell: Shell,
     method: Annotated[str | None, typer.Option("--method", help=t("cli.option_method"))] = None,
+    base: Annotated[str | None, typer.Option("--base", help=t("cli.option_run_base"))] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help=t("cli.option_set"))] = None,
     restart: Annotated[bool, typer.Option("--restart", help=t("cli.option_restart"))] = False,
 ) -> None:
     """Candidates of the planned rungs, neither judged nor deployed."""
     with shell.project() as project, shell.progress() as report:
         result = project.train(
-            method=method, overrides=settings(set_), restart=restart, report=report
+            method=method, overrides=_with(base, set_), restart=restart, report=report
         )
     shell.show(result)
 
@@ -104,3 +106,8 @@ def forecast(
     with shell.project() as project, shell.progress() as report:
         result = project.forecast(model, gain=gain, target=target, report=report)
     shell.show(result)
+
+
+def _with(base: str | None, given: list[str] | None) -> dict[str, Any]:
+    """The settings that are ``--set``, and the base."""
+    return {**({"project.base": base} if base else {}), **settings(given)}

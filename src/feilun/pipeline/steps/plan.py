@@ -89,12 +89,13 @@ def plan(context: Context, collected: dict[str, Any] | None = None) -> dict[str,
                 "seconds": rung.estimate.seconds,
                 "estimated": rung.estimate.seconds / before.get(rung.method, 1.0),
                 "memory_bytes": rung.estimate.memory_bytes,
+                "detail": dict(rung.estimate.detail),
             }
             for rung in chosen.rungs
         ],
     }
     catalog.update_run(context.run_id, plan=planned)
-    for line in [*_words(planned, stats), *notes]:
+    for line in [*_words(planned, stats), *_costs(context, planned), *notes]:
         context.report(Progress("plan", 0, 0, note=line))
     return planned
 
@@ -106,7 +107,13 @@ def _base(context: Context, wanted: str, live: ModelVersion | None) -> Path | st
     if wanted != AUTO and not method(wanted).needs_base:
         return None
     packed = wanted != AUTO and getattr(method(wanted), "packed", False)
-    return resolve(context.config.project.base, context.task, context.settings, packed=packed)
+    return resolve(
+        context.config.project.base,
+        context.task,
+        context.settings,
+        context.weights,
+        packed=packed,
+    )
 
 
 def _processor(
@@ -180,6 +187,29 @@ def _words(planned: dict[str, Any], stats: DataStats) -> list[str]:
                 epochs=epochs,
                 time=about(rung["seconds"]),
                 memory=f"{rung['memory_bytes'] / 2**30:.1f}",
+            )
+        )
+    return lines
+
+
+def _costs(context: Context, planned: dict[str, Any]) -> list[str]:
+    """What the rungs that count their operations cost: tokens, operations, hours, money."""
+    serving = context.config.serving
+    lines = []
+    for rung in planned["rungs"]:
+        detail, hours = rung["detail"], rung["seconds"] / 3600
+        if "flops" not in detail:
+            continue
+        lines.append(
+            t(
+                "pipeline.planned_tokens",
+                method=rung["method"],
+                parameters=f"{detail['parameters'] / 1e6:.1f}",
+                tokens=int(detail["tokens"]),
+                flops=f"{detail['flops']:.1e}",
+                hours=f"{hours:.2g}",
+                money=f"{hours * serving.machine_per_hour:.2f}",
+                currency=serving.currency,
             )
         )
     return lines
