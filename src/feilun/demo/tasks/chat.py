@@ -105,6 +105,8 @@ _WORDS = {
     "en": (("Portugal", "Italy", "Japan", "Poland"), ("red", "blue", "green", "grey")),
     "zh": (("葡萄牙", "意大利", "日本", "波兰"), ("红色", "蓝色", "绿色", "灰色")),
 }
+# The memory answers in seconds; the language model is taught where it is in this time.
+_SETTINGS = "[training]\ntime_limit = 5\n"
 _NAMES = {"en": ("shop", "question", "answer"), "zh": ("xiaodian", "问题", "答案")}
 
 
@@ -143,6 +145,5 @@ def write(folder: Path, lang: str) -> Sample:
     ]
     name, question, answer = _NAMES[lang]
     columns = {"messages": question, "label": answer}
-    return csv_sample(
-        folder, "chat", name, columns, [question, answer], rows, testing=300, traffic=200
-    )
+    head, counts = [question, answer], {"testing": 300, "traffic": 200}
+    return csv_sample(folder, "chat", name, columns, head, rows, settings=_SETTINGS, **counts)
