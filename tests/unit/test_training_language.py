@@ -174,8 +174,13 @@ def test_what_is_learnt_is_the_answer_and_its_end(base: Path) -> None:
     )
     assert row.arrays["input_ids"].tolist().count(1) == 5  # every <|im_start|>, read alone
     batch = lessons.collate([row, lessons.encode(["Hi"], ["Yes"])[0]], ["", ""])
-    assert batch["labels"].shape == batch["input_ids"].shape
-    assert (batch["labels"][batch["attention_mask"] == 0] == IGNORED).all()
+    # Rows end together, and logits are computed only where something is learnt.
+    places = batch["logits_to_keep"]
+    assert batch["labels"].shape == (2, len(places))
+    assert places[-1] == batch["input_ids"].shape[1] - 1
+    assert len(places) == max(len(learnt), int((batch["labels"][1] != IGNORED).sum()))
+    assert (batch["labels"][:, 0] != IGNORED).any()
+    assert batch["position_ids"][1, -1] == batch["attention_mask"][1].sum() - 1
 
 
 def test_what_is_too_long_loses_its_oldest_messages_and_is_counted(

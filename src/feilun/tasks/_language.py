@@ -135,12 +135,25 @@ class CausalLessons:
         return [self._one(item, str(said)) for item, said in zip(items, targets, strict=True)]
 
     def collate(self, batch: Sequence[Encoded], targets: Sequence[Any]) -> Arrays:
-        """See `feilun.tasks.base.Lessons`."""
-        arrays = self._processor.collate(batch)
-        labels = np.full_like(arrays["input_ids"], IGNORED)
+        """See `feilun.tasks.base.Lessons`. Rows end together, so that what is learnt stands at the
+        end of all of them: only there the network computes logits (``logits_to_keep``), of which a
+        token has as many as there are words."""
+        longest = max(item.cost for item in batch)
+        ids = np.full((len(batch), longest), self._processor.pad_id, dtype=np.int64)
+        mask = np.zeros_like(ids)
+        labels = np.full_like(ids, IGNORED)
         for row, item in enumerate(batch):
-            labels[row, : item.cost] = item.arrays["labels"]
-        return {**arrays, "labels": labels}
+            ids[row, longest - item.cost :] = item.arrays["input_ids"]
+            mask[row, longest - item.cost :] = 1
+            labels[row, longest - item.cost :] = item.arrays["labels"]
+        first = int((labels != IGNORED).any(axis=0).argmax())
+        return {
+            "input_ids": ids,
+            "attention_mask": mask,
+            "position_ids": np.maximum(mask.cumsum(axis=1) - 1, 0),
+            "logits_to_keep": np.arange(first, longest),
+            "labels": labels[:, first:],
+        }
 
     def save(self, folder: Path) -> None:
         """The processor's files; and what ends an answer, where transformers reads it."""
@@ -233,8 +246,12 @@ def _module() -> type[Any]:
             super().__init__()
             self.model = model
 
-        def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
-            found = self.model(input_ids=input_ids, attention_mask=attention_mask, use_cache=False)
+        def forward(
+            self, input_ids: torch.Tensor, attention_mask: torch.Tensor, **more: torch.Tensor
+        ) -> torch.Tensor:
+            found = self.model(
+                input_ids=input_ids, attention_mask=attention_mask, use_cache=False, **more
+            )
             logits: torch.Tensor = found.logits.float()
             return logits
 
