@@ -109,7 +109,7 @@ main()
 """
 
 
-@pytest.mark.parametrize("kills", [6, pytest.param(20, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [3, pytest.param(20, marks=pytest.mark.slow)])
 def test_killed_run_ends_as_the_undisturbed_one(tmp_path: Path, base: Path, kills: int) -> None:
     calm = _prepare(tmp_path / "calm", base)
     begun = time.monotonic()
