@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import base64
 import csv
+import html
 import json
 import random
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -113,6 +115,35 @@ print(json.dumps({"streams": found, "usage": usage, "killed": killed}))
 """
 
 
+CONSOLE = """
+import json, re, sys
+from pathlib import Path
+from feilun.project import Workspace
+from feilun.store.records import Prediction
+from helpers.console import console
+
+name, given, right = sys.argv[1:]
+with Workspace(".") as workspace, console(workspace) as served, served.signed_in("owner") as http:
+    project = workspace.project(name)
+    kind = project.model().inputs()[0][1]
+    item = Path(given).read_bytes() if kind == "image" else given
+    output = project.predict([item]).outputs[0]
+    said = project.task.family.said(output)
+    answer = Prediction("c1", 0, item, output, said, None, None, f"{name}@1", name, "ada")
+    workspace.store.ledger.commit([], [answer])
+    for page in ("", "/data", "/runs", "/versions", f"/versions/{name}@1", "/try", "/review"):
+        shown = http.get(f"/p/{name}{page}")
+        assert shown.status_code == 200, (page, shown.text)
+    form = {"files": {"file": ("a.png", item)}} if kind == "image" else {
+        "data": {f"in:{project.model().inputs()[0][0]}": item}
+    }
+    asked = http.post(f"/p/{name}/try", **form)
+    http.post(f"/p/{name}/review", data={"id": "c1", "index": "0", "label": right})
+    labels = [one.label for one in workspace.store.ledger.feedback_of("c1", 0)]
+print(json.dumps({"asked": asked.text, "said": said, "offered": shown.text, "labels": labels}))
+"""
+
+
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder on the path that holds what an installed distribution would leave there."""
@@ -135,6 +166,15 @@ def _python(site: Path, cwd: Path, *words: str, ends: tuple[int, ...] = (0,)) ->
 
 def _feilun(site: Path, cwd: Path, *words: str, ends: tuple[int, ...] = (0,)) -> str:
     return _python(site, cwd, "-m", "feilun", *words, ends=ends)
+
+
+def _console(site: Path, folder: Path, *words: str) -> dict[str, Any]:
+    """What the console shows of a project, and what became of a correction there."""
+    script = folder / "console.py"
+    script.write_text(CONSOLE, "utf-8")
+    found: dict[str, Any] = json.loads(_python(site, folder, str(script), *words).splitlines()[-1])
+    assert 'name="id"' in found["offered"]
+    return found
 
 
 def _ratings(folder: Path) -> Path:
@@ -182,6 +222,9 @@ def test_a_text_becomes_a_number(site: Path, tmp_path: Path) -> None:
     assert "ToyRatingsInput" in found["titles"]
     turned = json.loads(_feilun(site, tmp_path, "update", "--json"))
     assert turned["rungs"]
+    shown = _console(site, tmp_path, "stars", "the soap is lovely", "2.5")
+    assert shown["labels"] == ["2.5"]
+    assert html.escape(shown["said"]) in shown["asked"]
 
 
 def test_a_picture_becomes_a_box(site: Path, tmp_path: Path) -> None:
@@ -203,6 +246,9 @@ def test_a_picture_becomes_a_box(site: Path, tmp_path: Path) -> None:
     found = json.loads(done.splitlines()[-1])
     assert found["said"][0] == said["outputs"][0]
     assert "ToySpotsOutput" in found["titles"]
+    shown = _console(site, tmp_path, "spots", str(tmp_path / "0.png"), "[3, 4, 11, 10]")
+    assert [json.loads(one) for one in shown["labels"]] == [[3, 4, 11, 10]]
+    assert "data:image/png;base64," in shown["offered"]
 
 
 def _glossary(folder: Path) -> Path:
@@ -238,6 +284,10 @@ def test_a_text_becomes_another_token_by_token(site: Path, tmp_path: Path) -> No
     # Corrections are learnt, and judge nothing: on the rows that do, there is nothing to gain.
     turned = json.loads(_feilun(site, tmp_path, "update", "--json", ends=(0, 1)))
     assert (turned["data_version"], turned["rungs"][0]["verdict"]) == ("glossary:2", "equal")
+
+    shown = _console(site, tmp_path, "glossary", "old tea", "alter Tee")
+    assert (shown["said"], shown["labels"]) == ("alt Tee", ["alter Tee"])
+    assert "alt Tee" in shown["asked"]
 
     long = "slow " + "tea " * 300
     streams = [("good tea and lamp", None), (long, 5), ("good old crash tea", None)]
