@@ -113,6 +113,16 @@ def test_a_translation_may_come_in_pieces(server: Answering) -> None:
     assert told[-1]["usage"]["tokens_in"] == 9
 
 
+def test_the_routes_of_openai_translate_too(server: Answering) -> None:
+    text = "Do you really want to copy this window?"
+    (right,) = server.predict(text).json()["outputs"]
+    messages = [{"role": "system", "content": "Translate."}, {"role": "user", "content": text}]
+    said = server.http.post("/v1/chat/completions", json={"messages": messages}).json()
+    assert said["choices"][0]["message"]["content"] == right["translation_text"]
+    said = server.http.post("/v1/completions", json={"prompt": text}).json()
+    assert said["choices"][0]["text"] == right["translation_text"]
+
+
 @pytest.mark.parametrize("inputs", ["", " \n ", {"en": None}, {"text": ["a"]}, [["a"]]])
 def test_what_is_no_text_is_refused(server: Answering, inputs: object) -> None:
     answer = server.predict(inputs)

@@ -67,6 +67,8 @@ class Generation(Family):
     """Where an answer has its text."""
     Scores: ClassVar[type[Texts]] = Texts
     """How texts are scored beside the true ones."""
+    converses: ClassVar[bool] = True
+    """Whether its inputs are conversations, and its answers what is said next."""
     parallel: ClassVar[bool] = False
     """Whether alike inputs have alike answers, which repeat their numbers and placeholders."""
     repeats: ClassVar[bool] = False
@@ -325,6 +327,7 @@ class Translation(Generation):
     """A text in another language, ``{"translation_text", "score", "abstained"}``."""
 
     field = "translation_text"
+    converses = False
     parallel = True
     Scores = Translations
     metrics: ClassVar = Translations.higher_is_better
@@ -334,6 +337,7 @@ class Summary(Generation):
     """A short text of a long one, ``{"summary_text"}``."""
 
     field = "summary_text"
+    converses = False
     condenses = True
     Scores = Summaries
     metrics: ClassVar = Summaries.higher_is_better
@@ -343,6 +347,7 @@ class Summary(Generation):
 class Completion(Generation):
     """What a prompt asks for, ``{"generated_text", "score", "abstained"}``."""
 
+    converses = False
     parallel = repeats = True
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from feilun.errors import InvalidData
-from feilun.tasks import _language, _seq2seq
+from feilun.tasks import _language, _messages, _seq2seq
 from feilun.tasks._text_task import TextSettings, TextTask
 from feilun.tasks.base import Lessons, Processor, TaskSettings
 from feilun.types import Item, Schema
@@ -34,6 +34,10 @@ class WrittenTask(TextTask):
         if not str(text).strip():
             raise InvalidData("tasks.nothing_to_answer", param=self.columns[0].name)
         return text
+
+    def conversation(self, messages: Sequence[Mapping[str, Any]]) -> Item | None:
+        """What was said last; whatever came before it is not read."""
+        return _messages.asked(_messages.read(messages))[-1].content
 
     def processor(self, folder: Path | str | None, settings: Mapping[str, Any]) -> Processor:
         """The tokenizer of `folder`; of a causal model with its chat template."""

@@ -17,6 +17,7 @@ from safetensors.numpy import save_file
 from feilun.engines._index import Documents, Index
 from feilun.engines.card import write_card
 from feilun.engines.memory import ANSWERS, PLACES, QUESTIONS
+from feilun.families.generation import Generation
 from feilun.messages import t
 from feilun.store.dataset import Dataset
 from feilun.tasks import _messages
@@ -47,12 +48,9 @@ class Settings(MethodSettings):
 
 def supports(task: TaskBase, base: Path | str | None) -> str | None:
     """Texts that conversations are answered with."""
-    if task.family.name == "generation" and task.conversation(_ASKED) is not None:
+    if isinstance(task.family, Generation) and task.family.converses:
         return None
     return t("training.reason_no_memory", task=task.name)
-
-
-_ASKED = ({"role": "user", "content": "?"},)
 
 
 def estimate(job: TrainJob, settings: Settings, rows: DataStats, machine: Machine) -> Estimate:

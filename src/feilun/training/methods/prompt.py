@@ -22,6 +22,7 @@ from feilun.engines._streaming import MAX_TOKENS
 from feilun.engines.card import write_card
 from feilun.engines.genai import ANSWERS, MODEL, QUESTIONS, check
 from feilun.errors import InvalidData
+from feilun.families.generation import Generation
 from feilun.messages import t
 from feilun.store.dataset import Dataset
 from feilun.tasks import _gguf, _messages
@@ -50,7 +51,6 @@ needs_torch = False
 packed = True
 least_rows = 0
 
-_ASKED = ({"role": "user", "content": "?"},)
 _LEAST_TOKENS = 64
 _SECONDS = 10.0  # to copy and to open
 _BESIDE = 600e6  # bytes of the engine's process beside the weights
@@ -87,7 +87,7 @@ class Settings(MethodSettings):
 
 def supports(task: TaskBase, base: Path | str | None) -> str | None:
     """Conversations, with a base that is a GGUF file."""
-    if task.family.name != "generation" or task.conversation(_ASKED) is None:
+    if not (isinstance(task.family, Generation) and task.family.converses):
         return t("training.reason_no_memory", task=task.name)
     if isinstance(base, Path) and _gguf.found(base) is None:
         return t("training.reason_no_prompt", base=base)
