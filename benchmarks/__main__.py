@@ -35,7 +35,7 @@ PARTS = {
     "tabular": Part(
         "benchmarks.tasks.tabular",
         "Tables: rows into classes",
-        "Three public sets, five folds, the same rows for all. The others run with their default "
+        "Public sets, five folds, the same rows for all. The others run with their default "
         "arguments.",
     ),
     "entities": Part(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -252,6 +253,27 @@ def test_intervals_widen_with_the_lead_and_hold_what_they_should() -> None:
     raw, truth = some(4000, 1)
     assert 0.77 < values(FORECASTS.measured(truth, raw, (), point))["coverage"] < 0.83  # type: ignore[operator]
     assert FORECASTS.calibrate(raw[:9], truth[:9], (), config) == ({}, [])
+
+
+def test_a_mean_that_may_be_chance_moves_no_interval() -> None:
+    config: Any = ProjectConfig.model_validate({"project": {"name": "a", "task": "forecasting"}})
+
+    def point(mean: float, blocks: int = 6, spread: float = 0.0) -> dict[str, Any]:
+        raw = FORECASTS.example_raw(40 * blocks, (), 0)
+        raw[:, [VALUE, SCALE, LEAD]] = 0, 1, 1
+        raw[:, BLOCK] = np.repeat(np.arange(blocks), 40)
+        draw = np.random.default_rng(1)
+        noise = draw.normal(size=len(raw))
+        errors = noise - noise.mean() + spread * np.repeat(draw.normal(size=blocks), 40)
+        errors += mean - errors.mean()
+        return FORECASTS.calibrate(raw, errors, (), config)[0]
+
+    def middle(found: dict[str, Any]) -> float:
+        return float(found["above"][0] - found["below"][0]) / 2
+
+    assert middle(point(0.5)) == pytest.approx(0.5, abs=0.1)  # of 240 rows each by itself
+    # Six origins that lie apart by as much: their common mean is chance.
+    assert abs(middle(point(0.5, spread=1.5)) - middle(point(0.0, spread=1.5))) < 0.25
 
 
 def test_a_series_that_the_other_version_does_not_know_is_left_out_of_the_comparison() -> None:

@@ -206,7 +206,9 @@ class ForecastFamily(NumberFamily):
     ) -> tuple[dict[str, Any], list[str]]:
         """How far true values lie below and above forecast ones, in units of their series' scale,
         for leads from short to long: of each group of leads the errors on the validation rows say
-        it, so that ``[serving] interval`` of the values lie between."""
+        it, so that ``[serving] interval`` of the values lie between. Their mean counts as far as
+        it can be told from chance: what the validation rows happened to lie above the forecast
+        moves no interval."""
         known = np.isfinite(raw[:, VALUE])
         raw, truth = raw[known], np.asarray(truth, np.float64)[known]
         if len(truth) < _LEAST:
@@ -219,7 +221,8 @@ class ForecastFamily(NumberFamily):
             # after one origin are not as many as they look.
             count = _independent(error[rows], raw[rows, BLOCK])
             tail = max(0.0, ((count + 1) * (1 - share) / 2 - 1) / (count - 1))
-            low, high = np.quantile(error[rows], (tail, 1 - tail))
+            shifted = error[rows] - _chance(error[rows], count)
+            low, high = np.quantile(shifted, (tail, 1 - tail))
             bounds.append(lead)
             below.append(max(0.0, -float(low)))
             above.append(max(0.0, float(high)))
@@ -342,6 +345,13 @@ def _independent(errors: np.ndarray, blocks: np.ndarray) -> float:
     total = between + (usual - 1) * within
     alike = max(0.0, (between - within) / total) if total > 0 else 0.0
     return max(2.0, rows / (1 + (rows / groups - 1) * alike))
+
+
+def _chance(errors: np.ndarray, count: float) -> float:
+    """The part of the mean of `errors` that is chance, if they are worth `count` independent ones:
+    the rest is the positive-part estimator of James and Stein (1961)."""
+    mean, variance = float(errors.mean()), float(errors.var()) / count
+    return mean * min(1.0, variance / mean**2) if mean else 0.0
 
 
 def _bucket(leads: np.ndarray, point: Mapping[str, Any]) -> np.ndarray:
