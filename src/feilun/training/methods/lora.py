@@ -8,6 +8,7 @@ folder; ``adapter/`` keeps them on their own.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,9 @@ from feilun.training.job import DataStats, Estimate, Machine, Report, TrainJob, 
 __all__ = [
     "Settings",
     "adapt",
+    "adaptable",
     "estimate",
+    "merged",
     "needs_base",
     "needs_torch",
     "rung",
@@ -70,24 +73,43 @@ def estimate(job: TrainJob, settings: Settings, rows: DataStats, machine: Machin
 def train(job: TrainJob, settings: Settings, report: Report) -> TrainResult:
     """Trains adapters and the head; see `feilun.training.finetune`."""
     settings = settle(job, settings)
+    return merged(job, settings, report, lambda model: adapt(job, settings, model))
+
+
+def merged(job: TrainJob, settings: Any, report: Report, wrap: Callable[[Any], Any]) -> TrainResult:
+    """Trains what `wrap` puts beside the layers, keeps it in ``adapter/`` and merges it into the
+    weights. `settings` are settled."""
 
     def unwrap(model: Any) -> Any:
         _keep(job.out / "adapter", model)
         return model.merge_and_unload()
 
-    return finetune.finetune(
-        job, settings, report, lambda model: adapt(job, settings, model), unwrap
+    return finetune.finetune(job, settings, report, wrap, unwrap)
+
+
+def adapt(job: TrainJob, settings: Settings, model: Any, **more: Any) -> Any:
+    """`model` with adapters beside its layers; `more` are options of peft's ``LoraConfig``. Raises
+    `InvalidData` for a network without linear layers."""
+    from peft import LoraConfig, get_peft_model
+
+    layers, head = adaptable(job, model)
+    config = LoraConfig(
+        r=settings.rank,
+        lora_alpha=settings.alpha,
+        lora_dropout=settings.adapter_dropout,
+        target_modules=layers,
+        modules_to_save=head,
+        **more,
     )
+    return get_peft_model(model, config)
 
 
-def adapt(job: TrainJob, settings: Settings, model: Any) -> Any:
-    """`model` with adapters beside every linear layer but the head, which learns as it is, and the
-    layer that gives the words of a language model, which stays.
+def adaptable(job: TrainJob, model: Any) -> tuple[list[str], list[str] | None]:
+    """The names of every linear layer but the head, which learns as it is, and the layer that gives
+    the words of a language model, which stays; and the head's, where there is one.
 
     Raises `InvalidData` for a network without such layers.
     """
-    from peft import LoraConfig, get_peft_model
-
     words = model.get_output_embeddings()
     head = None if words is not None else heads.name_of(model)
     layers = [
@@ -97,14 +119,7 @@ def adapt(job: TrainJob, settings: Settings, model: Any) -> Any:
     ]
     if not layers:
         raise InvalidData("training.no_layers", base=job.base)
-    config = LoraConfig(
-        r=settings.rank,
-        lora_alpha=settings.alpha,
-        lora_dropout=settings.adapter_dropout,
-        target_modules=layers,
-        modules_to_save=[head] if head else None,
-    )
-    return get_peft_model(model, config)
+    return layers, [head] if head else None
 
 
 def _keep(folder: Path, model: Any) -> None:
