@@ -64,7 +64,7 @@ bench-flywheel: $(STAMP)
 	$(BIN)/python -m benchmarks.evidence flywheel $(ARGS)
 
 bench-tasks: $(STAMP)
-	$(BIN)/python -m benchmarks tabular entities recommendation forecasting similarity documents $(ARGS)
+	$(BIN)/python -m benchmarks tabular entities recommendation forecasting similarity translation documents $(ARGS)
 
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks $(ARGS)

@@ -60,6 +60,11 @@ PARTS = {
         "Targets: the taught encoder finds at least 10 points more of the answers first than as it "
         "was, and never fewer than BM25.",
     ),
+    "translation": Part(
+        "benchmarks.tasks.translation",
+        "Translation of programs into Chinese",
+        "Split by program. Target: placeholders kept in at least .995 of the answers that have any.",
+    ),
     "documents": Part(
         "benchmarks.tasks.documents",
         "Questions about documents in English and Chinese",

@@ -100,7 +100,18 @@ def test_what_a_placeholder_is(text: str, found: list[str]) -> None:
     assert placeholders(text).total() == len(found)
 
 
-def test_order_may_change_but_not_number() -> None:
-    assert kept("%s in %d", "%d 中的 %s")
+def test_order_may_change_where_places_are_numbered() -> None:
+    assert kept("%s in %d files", "%2$d 个文件中的 %1$s")
+    assert kept("{} of {}", "{1} 中的 {0}")
+    assert kept("{a} and {b}", "{b}和{a}")
+    assert not kept("%s in %d files", "%d 个文件中的 %s")  # which would take one for the other
     assert not kept("%s in %s", "%s")
     assert [one.text for one in slots("v1.2 of 3,500 at 10:30")] == ["1.2", "3,500", "10:30"]
+
+
+def test_a_word_in_brackets_is_no_tag() -> None:
+    assert kept("<unknown>", "<未知>")
+    assert kept("<pid> [-a]", "<进程号> [-a]")
+    assert not kept("<my-app>x</my-app>", "x")
+    assert not kept('<key name="x">', "键")
+    assert not kept("<x/> here", "这里")

@@ -29,6 +29,14 @@ _SLOT = re.compile(
     re.VERBOSE | re.ASCII,
 )
 
+_UNNAMED = re.compile(r"%[-+#0']*(?:\d+|\*)?(?:\.(?:\d+|\*))?[a-zA-Z@]+")
+_NAMES = (
+    "a abbr b big blockquote br code dd div dl dt em font h1 h2 h3 h4 h5 h6 hr i img kbd li link ol"
+    " p pre q s samp small span strong sub sup table tbody td th thead tr tt u ul var"
+    " bpt bx ept ex g hi it mrk ph ut x"
+)
+_TAGS = frozenset(_NAMES.split())
+
 
 class Slot(NamedTuple):
     """A place of `text` from `start` to `end`; its kind is ``address``, ``tag``, ``entity``,
@@ -41,17 +49,42 @@ class Slot(NamedTuple):
 
 
 def slots(text: str) -> list[Slot]:
-    """The placeholders and numbers of `text`, in their order."""
-    return [
-        Slot(*found.span(), str(found.lastgroup), found.group()) for found in _SLOT.finditer(text)
-    ]
+    """The placeholders and numbers of `text`, in their order. A word in angle brackets is a tag
+    where it is one of HTML or of TMX, has attributes, or is closed: ``<unknown>`` is none."""
+    found = []
+    for one in _SLOT.finditer(text):
+        kind = str(one.lastgroup)
+        if kind != "tag" or _is_tag(one.group(), text):
+            found.append(Slot(*one.span(), kind, one.group()))
+    return found
 
 
 def placeholders(text: str) -> Counter[str]:
-    """The placeholders of `text`, numbers apart, and how often each is there."""
-    return Counter(one.text for one in slots(text) if one.kind != "number")
+    """The placeholders of `text`, numbers apart, and how often each is there. Those without a name
+    or number of their own are numbered in their order: ``%s of %d`` has ``%1$s`` and ``%2$d``, as
+    ``%2$d 的 %1$s`` has, and ``{}`` is ``{0}``."""
+    found: list[str] = []
+    percents = braces = 0
+    for one in slots(text):
+        said = one.text
+        if one.kind == "number":
+            continue
+        if one.kind == "value" and _UNNAMED.fullmatch(said):
+            percents += 1
+            said = f"%{percents}${said[1:]}"
+        elif said == "{}":
+            said = f"{{{braces}}}"
+            braces += 1
+        found.append(said)
+    return Counter(found)
 
 
 def kept(text: str, other: str) -> bool:
-    """Whether both texts have the same placeholders, each as often, in any order."""
+    """Whether both texts have the same placeholders, each as often."""
     return placeholders(text) == placeholders(other)
+
+
+def _is_tag(tag: str, text: str) -> bool:
+    name = tag.strip("</>").split()[0] if tag.strip("</> ") else ""
+    known = name.rstrip("/").casefold() in _TAGS
+    return known or "=" in tag or tag.endswith("/>") or f"</{name}" in text
