@@ -7,7 +7,7 @@ STAMP := .venv/.ready
 # Three workers on two cores: tests that wait for a server leave one idle.
 PYTEST := $(BIN)/pytest -n 3 --dist loadscope --no-loadscope-reorder
 
-.PHONY: help setup demo check test test-all torture bench bench-serving bench-evidence bench-flywheel bench-tasks docs pictures lint format clean clean-all
+.PHONY: help setup demo check test test-all torture bench bench-serving bench-evidence bench-flywheel bench-tasks bench-language docs pictures lint format clean clean-all
 .DEFAULT_GOAL := help
 
 help:
@@ -19,6 +19,7 @@ help:
 	@echo "make bench     measure and write docs/benchmarks.md"
 	@echo "make bench-serving  the serving part of it alone, peers and all  (ARGS='--seconds 2')"
 	@echo "make bench-tasks   the part of it on kinds of tasks alone"
+	@echo "make bench-language  the part of it on language models, beside llama.cpp"
 	@echo "make bench-flywheel  the part of it that turns the wheel: 10 seeds, 5 turns, four data sets"
 	@echo "make bench-evidence  measure what the audit, the gate and the forecasts are worth: docs/evidence.md"
 	@echo "make docs      write docs/reference from the code"
@@ -65,6 +66,9 @@ bench-flywheel: $(STAMP)
 
 bench-tasks: $(STAMP)
 	$(BIN)/python -m benchmarks tabular entities recommendation forecasting similarity translation documents $(ARGS)
+
+bench-language: $(STAMP)
+	$(BIN)/python -m benchmarks language $(if $(ARGS),-- $(ARGS))
 
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks $(ARGS)

@@ -71,6 +71,14 @@ PARTS = {
         "Targets: the right passage among the first five of at least .9 of the questions, and at "
         "least .95 of the answers supported by their citation.",
     ),
+    "language": Part(
+        "benchmarks.language",
+        "A language model: tokens a second",
+        "SmolLM2-135M-Instruct in four bits, greedy, 64 tokens an answer, in streams; through HTTP "
+        "with key, limits, ledger and prediction log on. Targets: at least 0.95 of the engine in "
+        "process, as fast as llama.cpp's own server on a quiet machine and 5 times as fast beside "
+        "a training, the first token at most 1.3 times as late as in process.",
+    ),
     "ledger": Part(
         "benchmarks.ledger_scale",
         "A hundred million calls in the ledger",

@@ -16,7 +16,10 @@ from typing import Any
 import httpx
 import pytest
 
+from feilun.engines.card import Card, write_card
 from feilun.project import Workspace
+from feilun.types import Schema
+from helpers.gguf import tiny_gguf
 from helpers.serving import Answering, client, make_key
 from helpers.toys import add_parrot, answering, write_site
 
@@ -43,7 +46,25 @@ def _memory(workspace: Workspace) -> str:
     return "shop"
 
 
-ENGINES: dict[str, Callable[[Workspace], str]] = {"parrot": _parrot, "memory": _memory}
+def _gguf(workspace: Workspace) -> str:
+    store = workspace.store
+    store.catalog.add_project("written", "chat")
+    folder = store.artifacts.new()
+    tiny_gguf(folder / "model.gguf", context=2048)
+    extra = {"longest": 8}
+    write_card(folder, Card("gguf", Schema("chat", (), {}), "prompt", extra=extra))
+    ref = store.publish(folder, "weights").ref
+    store.catalog.set_live(
+        "written", store.catalog.add_model_version("written", "prompt", weights=ref).id
+    )
+    return "written"
+
+
+ENGINES: dict[str, Callable[[Workspace], str]] = {
+    "parrot": _parrot,
+    "memory": _memory,
+    "gguf": _gguf,
+}
 
 
 @pytest.fixture(scope="module", params=list(ENGINES))

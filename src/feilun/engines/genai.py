@@ -93,6 +93,7 @@ class GenaiEngine(StreamingEngine):
             **super().info,
             "threads": self._threads or 0,
             "batch": self._sequences,
+            "streams": self._sequences,
             "costly": True,
             "waiting": max(0, generator.running - self._sequences),
             "oldest": generator.steps if generator.running else None,
