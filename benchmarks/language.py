@@ -219,7 +219,7 @@ async def load(ask: Answer, clients: int, seconds: float) -> tuple[float, float]
 
 
 async def remote(address: str, name: str, key: str, clients: int, seconds: float) -> Any:
-    headers = {"authorization": f"Bearer {key}"}
+    headers = {"authorization": f"Bearer {key}"} if key else {}
     async with httpx.AsyncClient(
         base_url=address, headers=headers, timeout=120, trust_env=False
     ) as client:

@@ -34,8 +34,9 @@ class Engine(Protocol):
         """How it runs: ``engine``, ``device``, ``precision``, ``streams``, ``threads``, batch
         sizes, ``waiting``, the items that wait for a batch now, ``vectors``, whether items can have
         one, ``searches``, whether it takes the options of `engines._search`, ``options``, which of
-        those of `engines._streaming` it honours (default: none), and ``costly``, where an answer
-        takes a large part of a second, so that what is only looked at is asked of few rows."""
+        those of `engines._streaming` it honours (default: none), ``costly``, where an answer takes
+        a large part of a second, so that what is only looked at is asked of few rows, and
+        ``remote``, where somebody else computes it and may want money for it."""
         ...
 
     @property

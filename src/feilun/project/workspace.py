@@ -7,6 +7,7 @@ from pathlib import Path
 
 from feilun.project.project import Model, Project
 from feilun.project.template import project_file
+from feilun.project.upstream import Upstream, pass_on
 from feilun.project.workspace_verbs import WorkspaceVerbs
 
 __all__ = ["Workspace"]
@@ -28,11 +29,13 @@ class Workspace(WorkspaceVerbs):
         base: str | None = None,
         *,
         exist_ok: bool = False,
+        upstream: Upstream | None = None,
     ) -> Project:
         """A new project: its folder, its settings file, its row in the catalog. A settings file
         that is there already, such as one from a repository, is taken as it is. With `exist_ok` a
         project of this name and task that exists is returned unchanged, so that a script can be
-        run again.
+        run again. With `upstream` another server answers at once, until a version of one's own
+        goes live.
 
         Raises `UsageError` for an unknown task, `Conflict` when the project exists (with
         `exist_ok`: when it has another task) and for a file of another project, `InvalidSettings`
@@ -40,7 +43,12 @@ class Workspace(WorkspaceVerbs):
         """
         name = unicodedata.normalize("NFC", name)
         text = project_file(name, task, base)  # a slip leaves no store in the folder
-        return Project(self, self.scope.init(name, task, text, exist_ok).name)
+        if upstream is not None:
+            upstream.check(task)
+        scope = self.scope.init(name, task, text, exist_ok)
+        if upstream is not None:
+            pass_on(scope, upstream)
+        return Project(self, scope.name)
 
     def projects(self) -> list[Project]:
         """The projects of this workspace by name."""

@@ -10,8 +10,10 @@ import typer
 from feilun import messages
 from feilun.cli.shell import Shell
 from feilun.config import load_settings
+from feilun.engines.upstream import KEY
 from feilun.errors import UsageError
 from feilun.messages import t
+from feilun.project.upstream import Upstream
 from feilun.registry import names
 
 __all__ = ["backup", "demo", "doctor", "gc", "init", "restore", "status", "worker"]
@@ -24,14 +26,27 @@ def init(
         str, typer.Option("--task", help=t("cli.option_task", options=names("tasks")))
     ] = "text-classification",
     base: Annotated[str | None, typer.Option("--base", help=t("cli.option_base"))] = None,
+    upstream: Annotated[
+        str | None, typer.Option("--upstream", help=t("cli.option_upstream"))
+    ] = None,
+    upstream_model: Annotated[
+        str, typer.Option("--upstream-model", help=t("cli.option_upstream_model"))
+    ] = "",
+    upstream_key: Annotated[
+        str, typer.Option("--upstream-key", help=t("cli.option_upstream_key"))
+    ] = KEY,
 ) -> None:
     """A new project in the workspace."""
+    other = Upstream(upstream, upstream_model, upstream_key) if upstream else None
     with shell.workspace() as workspace:
-        project = workspace.init(name, task=task, base=base)
+        project = workspace.init(name, task=task, base=base, upstream=other)
+        more = [t("cli.init_next", name=name)]
+        if upstream:
+            more = [t("cli.init_upstream", name=name, key=upstream_key), t("cli.upstream_terms")]
         shell.emit(
             {"project": name, "task": task, "file": project.file},
             t("cli.init_done", name=name, file=project.file),
-            t("cli.init_next", name=name),
+            *more,
         )
 
 

@@ -18,7 +18,7 @@ from feilun.training.bases import resolve
 from feilun.training.job import DataStats, TrainJob
 from feilun.training.plan import AUTO
 from feilun.training.plan import plan as choose
-from feilun.training.settings import MethodSettings, method
+from feilun.training.settings import MethodSettings, method, methods
 from feilun.types import Progress
 
 __all__ = ["plan"]
@@ -36,6 +36,8 @@ def plan(context: Context, collected: dict[str, Any] | None = None) -> dict[str,
     assert data is not None
     dataset = context.dataset(data)
     live = catalog.model_version(collected["live"]) if collected else None
+    if live is not None and live.method not in methods():
+        live = None  # what nothing here trains, such as an upstream, is not continued
     wanted = live.method if live else config.training.method
     notes: list[str] = []
     base = _base(context, wanted, live)

@@ -1,0 +1,61 @@
+"""An endpoint that another server answers behind: its calls are metered here and passed on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from feilun.billing.prices import set_price
+from feilun.engines.card import Card, write_card
+from feilun.engines.upstream import KEY, address_of
+from feilun.errors import UsageError
+from feilun.messages import t
+from feilun.project.scope import Scope
+from feilun.tasks import base as tasks
+from feilun.types import Schema
+
+__all__ = ["METHOD", "Upstream", "pass_on"]
+
+METHOD = "upstream"
+"""What stands for the training method of such a version; nothing trains it."""
+
+_ASKED = ({"role": "user", "content": "?"},)
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """A server that speaks OpenAI's chat completions: its `address` (``https://…/v1``), the
+    `model` there, and the environment variable that holds the `key`, of which nothing is kept."""
+
+    address: str
+    model: str
+    key: str = KEY
+
+    def check(self, task: str) -> None:
+        """Raises `InvalidData` for what is no address, `UsageError` for a task that answers no
+        conversations."""
+        address_of(self.address)
+        if tasks.get(task).conversation(_ASKED) is None:
+            raise UsageError("project.no_upstream", task=task)
+
+
+def pass_on(scope: Scope, upstream: Upstream) -> None:
+    """Puts a version live that passes calls on to `upstream`, unless one is live already."""
+    store, name = scope.store, scope.name
+    catalog = store.catalog
+    project = catalog.project(name)
+    if catalog.live(project.endpoint) is not None:
+        return
+    address = address_of(upstream.address)
+    folder = store.artifacts.new()
+    extra = {"address": address, "model": upstream.model, "key": upstream.key}
+    write_card(folder, Card("upstream", Schema(project.task, (), {}), METHOD, "-", extra=extra))
+    version = catalog.add_model_version(
+        name,
+        METHOD,
+        weights=store.publish(folder, "weights").ref,
+        config={"project": scope.config().model_dump(mode="json")},
+        reason=t("project.upstream_reason", address=address),
+    )
+    serving = scope.config().serving
+    set_price(catalog, name, serving.price_per_1000, serving.currency)
+    catalog.set_live(project.endpoint, version.id, reason=version.reason, actor="init")
