@@ -63,7 +63,7 @@ PARTS = {
     "translation": Part(
         "benchmarks.tasks.translation",
         "Translation of programs into Chinese",
-        "Split by program. Target: placeholders kept in at least .995 of the answers that have any.",
+        "Split by program. Target: placeholders kept in at least .995 of the answers with any.",
     ),
     "documents": Part(
         "benchmarks.tasks.documents",
