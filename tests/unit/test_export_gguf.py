@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 from typing import Any
 
@@ -181,3 +182,19 @@ def test_what_has_no_place_is_named(tmp_path: Path) -> None:
     weights.write_bytes(weights.read_bytes()[:-100])
     with pytest.raises(EnvironmentProblem, match="cannot be converted"):
         gguf.write(folder, tmp_path / "e.gguf", "f16", [2])
+
+
+def test_without_the_packages_torch_serves_what_was_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write_causal(tmp_path / "llama")
+    assert gguf.unable(folder, CARD) is None
+    for package, said in (("gguf", "gguf is not"), ("openvino_genai", "openvino-genai is not")):
+        with monkeypatch.context() as without:
+            find = importlib.util.find_spec
+            without.setattr(
+                gguf.importlib.util,  # type: ignore[attr-defined]
+                "find_spec",
+                lambda name, absent=package, find=find: None if name == absent else find(name),
+            )
+            assert said in str(gguf.unable(folder, CARD))
