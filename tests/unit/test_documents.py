@@ -7,15 +7,17 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from feilun import messages
 from feilun.data.reading import open_readings
 from feilun.data.sources import BadRow, Source
 from feilun.data.sources._sections import LIMIT, joined, sections, text_blocks
 from feilun.engines._library import Known, Library, sentences
 from feilun.engines.base import open_engine
 from feilun.errors import InvalidData
-from feilun.families.answers import ANSWERS, Passage, Right, is_right, parsed, written
+from feilun.families.answers import ANSWERS, Passage, Reading, Right, is_right, parsed, written
 from feilun.families.answers import Source as Stands
 from feilun.metrics.answers import exact, f1, holds
 from feilun.store.dataset import DatasetWriter
@@ -24,6 +26,7 @@ from feilun.training.documents import passages_of
 from feilun.training.job import TrainJob
 from feilun.training.settings import methods_for
 from feilun.types import Example, Schema, Split
+from feilun.web.view import _environment
 from helpers.jobs import train
 from helpers.tiny import head_version
 
@@ -348,3 +351,18 @@ def test_vectors_beside_terms_find_passages(tmp_path: Path) -> None:
     cited = [one["citations"][0]["document"] for one in answers]
     assert cited == [f"{n}.md" for n in range(0, 48, 4)]
     engine.close()
+
+
+def test_the_console_marks_the_answer_in_its_passage() -> None:
+    passage = Passage("a.md", "We open at <nine>. Sundays we rest.", "Hours", 2)
+    raw = np.empty(1, object)
+    raw[0] = Reading("We open at <nine>.", 0.9, passage, 0, 18, [passage])
+    (output,) = ANSWERS.decoder(Schema(TASK.name, ()), {})(raw, True)
+    words = {
+        "t": lambda key, **params: messages.t(f"console.{key}", "en", **params),
+        "has": lambda key: messages.has(f"console.{key}"),
+    }
+    page = str(_environment().get_template("answer.html").make_module(words).shown(output))
+    assert "<mark>We open at &lt;nine&gt;.</mark> Sundays we rest.</blockquote>" in page
+    assert "a.md · page 2 · Hours" in page
+    assert "passages" not in page
