@@ -14,7 +14,8 @@ from feilun.demo.sample import prepare
 from feilun.errors import UsageError
 from feilun.tasks import base
 
-LANGUAGES = {"chat": ("en", "zh"), "question-answering": ("en", "zh"),
+LANGUAGES = {"translation": ("en", "zh"), "summarization": ("en", "zh"),
+             "chat": ("en", "zh"), "question-answering": ("en", "zh"),
              "text-classification": ("en", "zh"), "text-tagging": ("en", "zh"),
              "text-pair-classification": ("en", "zh")}  # fmt: skip
 SHOWN = [(task, lang) for task in registry.names("demos") for lang in LANGUAGES.get(task, ("en",))]

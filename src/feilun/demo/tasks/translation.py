@@ -1,5 +1,6 @@
 """The sentences of feilun itself, which stand in its package in English and Chinese: what a program
-says, with its placeholders. ``en`` translates into English, ``zh`` into Chinese."""
+says, with its placeholders. ``en`` translates the English ones into Chinese, ``zh`` the Chinese
+ones into English."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ __all__ = ["write"]
 
 def write(folder: Path, lang: str) -> Sample:
     """Both files."""
-    source, target = ("en", "zh") if lang == "zh" else ("zh", "en")
+    source, target = ("zh", "en") if lang == "zh" else ("en", "zh")
     rows = dict(_pairs(source, target))
     return csv_sample(
         folder,
