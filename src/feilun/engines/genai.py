@@ -39,6 +39,7 @@ MODEL = "model.gguf"
 QUESTIONS = "questions.arrow"
 ANSWERS = "answers.arrow"
 
+_FLOAT = ("f32", "fp32", "f16")
 _CONTEXT = 8192  # tokens of prompt and answer at most, whatever the model reads
 _CACHE_BYTES = 4 << 30  # of what is kept of the conversations under way
 _BATCH_TOKENS = 512
@@ -80,7 +81,7 @@ class GenaiEngine(StreamingEngine):
             "sequences": self._sequences,
             "batch_tokens": _BATCH_TOKENS,
             "stops": sorted(self._stops),
-            "properties": {"INFERENCE_NUM_THREADS": threads} if threads else {},
+            "properties": _properties(card, threads),
         }
         self._threads = threads
         self._generator = Generator(file, settings, _WAITING * self._sequences)
@@ -356,6 +357,15 @@ def check(header: _gguf.Gguf) -> None:
             reason=header.architecture,
             options=ARCHITECTURES,
         )
+
+
+def _properties(card: Card, threads: int | None) -> dict[str, Any]:
+    """OpenVINO's properties: a float variant, which the others are held against, is computed in
+    float32, whatever the processor is faster in."""
+    found: dict[str, Any] = {"INFERENCE_NUM_THREADS": threads} if threads else {}
+    if card.precision in _FLOAT:
+        found |= {"INFERENCE_PRECISION_HINT": "f32", "KV_CACHE_PRECISION": "f32"}
+    return found
 
 
 def _sequences(header: _gguf.Gguf, context: int) -> int:
