@@ -131,6 +131,7 @@ def _against_live(evaluation: Evaluation, live: Comparison, verdict: Verdict) ->
     notes = []
     if live.drawn is not None:
         now = {"gain": live.drawn.value, "low": live.drawn.low, "high": live.drawn.high}
+        now["plain"] = live.known.value
         notes = [Reason("gate.drawn", {**figures, **now, "drawn": live.drawn_rows}, "note")]
     if live.gains:
         worth = {**figures, "rows": live.rows + live.fold_rows}

@@ -97,10 +97,10 @@ def _within(name: str) -> str:
 
 
 def fill(code: str, params: Mapping[str, Any], lang: Language) -> str:
-    """The sentence `code`. Figures are given raw and said by their name: ``gain``, ``expected``,
-    ``margin``, ``luck`` in points, ``low``, ``high`` as signed differences, ``value`` as a score of
-    ``metric``, ``risk`` and ``part`` in percent, ``slice`` by its name in each language, ``method``
-    and ``metric`` by name; whole numbers as counts."""
+    """The sentence `code`. Figures are given raw and said by their name: ``gain``, ``plain``,
+    ``expected``, ``margin``, ``luck`` in points, ``low``, ``high`` as signed differences, ``value``
+    as a score of ``metric``, ``risk`` and ``part`` in percent, ``slice`` by its name in each
+    language, ``method`` and ``metric`` by name; whole numbers as counts."""
     metric = str(params.get("metric", "accuracy"))
     return t(code, lang, **{name: _said(name, one, metric, lang) for name, one in params.items()})
 
@@ -110,7 +110,7 @@ def _said(name: str, value: Any, metric: str, lang: Language) -> Any:
         "metric": lambda: _within(metric_name(metric, lang)),
         "method": lambda: method_name(str(value), lang),
         "slice": lambda: value[LANGUAGES.index(lang)],
-        "gain": lambda: points(metric, value, lang),
+        **dict.fromkeys(("gain", "plain"), lambda: points(metric, value, lang)),
         "expected": lambda: points(metric, value, lang, small=True),
         **dict.fromkeys(("margin", "luck"), lambda: points(metric, value, lang, sign=False)),
         **dict.fromkeys(("low", "high"), lambda: signed(metric, value)),
