@@ -272,6 +272,26 @@ class FeedbackConfig(Section):
     )
 
 
+class GuardConfig(Section):
+    """``[guard]``: what may be asked, and what may leave, where answers are texts."""
+
+    deny: list[str] = Field(
+        [],
+        max_length=1000,
+        description="texts that no question and no answer may have, whatever their case and width",
+    )
+    mask_personal: bool = Field(
+        False, description="personal data in answers is replaced by its kind, such as [email]"
+    )
+    max_characters: int = Field(
+        0, ge=0, description="characters that a question may have; 0 for as many as are read"
+    )
+    model: str = Field(
+        "", description="endpoint of a text classifier that looks at questions and answers"
+    )
+    refuse: list[str] = Field([], description="labels of this classifier that are refused")
+
+
 class UpdateConfig(Section):
     """``[update]``: learning from corrections."""
 
@@ -302,6 +322,7 @@ class ProjectConfig(Section):
     compression: CompressionConfig = CompressionConfig()
     serving: ServingConfig = ServingConfig()
     feedback: FeedbackConfig = FeedbackConfig()
+    guard: GuardConfig = GuardConfig()
     update: UpdateConfig = UpdateConfig()
 
 

@@ -15,6 +15,7 @@ from feilun.api.allowance import allowance_headers
 from feilun.api.answer import Answer
 from feilun.api.body import Disconnected
 from feilun.api.context import Api
+from feilun.api.guard import Guard
 from feilun.api.idempotency import replay
 from feilun.api.options import Asked
 from feilun.api.trace import Trace
@@ -79,10 +80,18 @@ async def answer(api: Api, call: Call, render: Callable[[Answered], bytes]) -> A
     trace.lap("parse")
     way = Passage(api.limits, call.key, served.project, call.endpoint, len(call.items))
     async with way as passage:
+        guard = Guard(api, served) if served.family.streams else None
+        if guard is not None:
+            await guard.ask(call.items, call.options)
         answered = await _ask(call)
         if call.asked.options:
             for output in answered.outputs:
                 call.asked.check(output, served.family.text(output))
+        if guard is not None:
+            outputs, usage = await guard.answered(answered.outputs, answered.usage)
+            answered = replace(answered, outputs=outputs, usage=usage)
+            if guard.active:  # what is masked may fit no more
+                call.asked.check_left(outputs, served.family.text)
         body = render(answered)
         trace.lap("engine")
         if caller.get().gone:

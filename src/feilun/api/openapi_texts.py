@@ -81,10 +81,10 @@ _RESPONSE = {
 }
 TEXT_ANSWERS: dict[tuple[str, str], dict[str, Any]] = {
     ("/v1/chat/completions", "post"): _completion(
-        "chat.completion", {"message": _MESSAGE}, ["stop", "length", "tool_calls"]
+        "chat.completion", {"message": _MESSAGE}, ["stop", "length", "tool_calls", "content_filter"]
     ),
     ("/v1/completions", "post"): _completion(
-        "text_completion", {"text": _TEXT}, ["stop", "length"]
+        "text_completion", {"text": _TEXT}, ["stop", "length", "content_filter"]
     ),
     ("/v1/responses", "post"): _RESPONSE,
 }

@@ -8,7 +8,7 @@ What asks for nothing (``frequency_penalty: 0``, ``response_format: {"type": "te
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -205,6 +205,12 @@ class Asked:
             if where is not None:
                 cut = output.get("finish_reason") == "length"
                 raise BadAnswer("chat.unfit_cut" if cut else "chat.unfit", where=where[:200])
+
+    def check_left(self, outputs: Sequence[Output], text: Callable[[Output], str]) -> None:
+        """The same for what a guard has left of answers, but for those that it stopped."""
+        for output in outputs if self.checks else ():
+            if output.get("finish_reason") != "content_filter":
+                self.check(output, text(output))
 
     def check_call(self, call: Mapping[str, Any]) -> None:
         """Raises `BadAnswer` for arguments that do not fit the schema of a strict tool."""

@@ -65,6 +65,7 @@ class ResponsesBody(msgspec.Struct, forbid_unknown_fields=True):
 
 
 _decoder = msgspec.json.Decoder(ResponsesBody)
+_INCOMPLETE = {"length": "max_output_tokens", "content_filter": "content_filter"}
 _LOGPROBS = "message.output_text.logprobs"
 
 
@@ -202,8 +203,7 @@ class _Output:
     def end(self, answered: Answered) -> list[bytes]:
         """What comes after everything else."""
         told = [] if self._items else self._text()
-        cut = reason(answered.outputs[0]) == "length"
-        status = "incomplete" if cut else "completed"
+        status = _status(answered)
         told += self._close(status)
         whole = self.response(answered.call_id, status, answered)
         return [*told, self._event(f"response.{status}", response=whole)]
@@ -246,7 +246,8 @@ class _Output:
                 "total_tokens": asked + written,
             }
             if status == "incomplete":
-                told["incomplete_details"] = {"reason": "max_output_tokens"}
+                why = reason(answered.outputs[0])
+                told["incomplete_details"] = {"reason": _INCOMPLETE[why]}
             told |= sure(answered.outputs[0])
         return told
 
@@ -329,8 +330,11 @@ def _render(served: Served, body: ResponsesBody, answered: Answered) -> bytes:
     text, calls = served.family.text(output), output.get("tool_calls", ())
     made.add(Chunk(delta=text, logprobs=output.get("logprobs", ()), calls=calls))
     made.end(answered)
-    status = "incomplete" if reason(output) == "length" else "completed"
-    return _encode(made.response(answered.call_id, status, answered))
+    return _encode(made.response(answered.call_id, _status(answered), answered))
+
+
+def _status(answered: Answered) -> str:
+    return "incomplete" if reason(answered.outputs[0]) in _INCOMPLETE else "completed"
 
 
 @router.post("/v1/responses", tags=["models"])

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -27,6 +27,7 @@ from feilun.api.answer import Streamed, Write
 from feilun.api.body import Disconnected
 from feilun.api.call import Answered, Call, charge, log_rows, token_count, usage_counts
 from feilun.api.context import Api
+from feilun.api.guard import Guard, Watch
 from feilun.billing import holds
 from feilun.billing.passage import Passage
 from feilun.errors import EnvironmentProblem, FeilunError, PayloadTooLarge, UsageError
@@ -55,6 +56,10 @@ _encode = msgspec.json.Encoder().encode
 def event(value: Any) -> bytes:
     """A server-sent event with `value` as JSON."""
     return b"data: " + _encode(value) + b"\n\n"
+
+
+Deliver = Callable[[Chunk], Awaitable[None]]
+"""Sends a piece of an answer."""
 
 
 class Words(Protocol):
@@ -105,6 +110,8 @@ async def _run(api: Api, call: Call, words: Words, write: Write) -> None:
     served, key, trace, who = call.served, call.key, call.trace, caller.get()
     trace.lap("parse")
     with served.enter():
+        guard = Guard(api, served)
+        await guard.ask(call.items, call.options)
         units = {"calls": 1, **await served.most(call.items, call.options)}
         account = _Account(api, call, units)
         most = units, account.amount
@@ -128,7 +135,7 @@ async def _run(api: Api, call: Call, words: Words, write: Write) -> None:
             if who.connection is not None:
                 who.connection.narrow()
             try:
-                whole = await _pieces(call, account, deliver)
+                whole = await _Pieces(call, account, guard, deliver).all()
                 await _arrived(who, served.deadline)
             except BaseException as error:
                 account.take_back(who.lost)
@@ -161,38 +168,92 @@ async def _arrived(who: Caller, seconds: float) -> None:
         raise Disconnected
 
 
-async def _pieces(call: Call, account: _Account, deliver: Any) -> Answered:
-    """Delivers the pieces as they come; the whole answer."""
-    served, asked = call.served, call.asked
-    outputs: Sequence[Output] = ()
-    usage = Usage()
-    kept: list[Chunk] = []
-    customer = call.key.customer
-    async with served.streaming(call.items, call.options, customer=customer) as chunks:
-        async for chunk in chunks:
-            usage = chunk.usage or usage
-            for one in chunk.calls:
-                asked.check_call(one)
-            if chunk.outputs:
-                outputs = chunk.outputs
-            elif chunk.delta or chunk.calls:
-                if asked.checks:
-                    kept.append(chunk)
-                else:
-                    await deliver(chunk)
-    if len(outputs) != len(call.items):
-        raise EnvironmentProblem("serving.incomplete", version=served.id)
-    for output in outputs:
-        asked.check(output, served.family.text(output))
-    for chunk in kept:
-        await deliver(chunk)
-    begun = account.texts
-    for index, output in enumerate(outputs):
-        text, calls = served.family.text(output), output.get("tool_calls", ())
-        if index not in begun and (text or calls):  # of an engine that answers at once
-            told = output.get("logprobs", ())
-            await deliver(Chunk(usage=usage, index=index, delta=text, logprobs=told, calls=calls))
-    return Answered(account.call_id, outputs, usage)
+class _Pieces:
+    """The pieces of one call's answers on their way: checked, guarded, delivered."""
+
+    def __init__(self, call: Call, account: _Account, guard: Guard, deliver: Deliver) -> None:
+        self._call = call
+        self._account = account
+        self._guard = guard
+        self._deliver = deliver
+        self._watches = [Watch(guard) for _ in call.items] if guard.active else []
+        self._kept: list[Chunk] = []
+        self._come: set[int] = set()
+
+    async def all(self) -> Answered:
+        """Delivers the pieces as they come; the whole answer."""
+        call, family = self._call, self._call.served.family
+        outputs, usage = await self._listen()
+        if len(outputs) != len(call.items):
+            raise EnvironmentProblem("serving.incomplete", version=call.served.id)
+        if not self._stopped:
+            for output in outputs:
+                call.asked.check(output, family.text(output))
+        if self._watches and self._kept:  # what is masked may fit no more
+            left, _ = await self._guard.answered(outputs, usage)
+            call.asked.check_left(left, family.text)
+        for chunk in self._kept:
+            await self._give(chunk)
+        for index, output in enumerate(outputs):
+            if index in self._come:
+                continue
+            text, calls = family.text(output), output.get("tool_calls", ())
+            if text or calls:  # of an engine that answers at once
+                told = output.get("logprobs", ())
+                await self._give(
+                    Chunk(usage=usage, index=index, delta=text, logprobs=told, calls=calls)
+                )
+        if self._watches:
+            outputs, usage = await self._guarded(outputs, usage)
+        return Answered(self._account.call_id, outputs, usage)
+
+    async def _listen(self) -> tuple[Sequence[Output], Usage]:
+        """What the engine says in the end; what it says on the way is given on, or kept."""
+        call, asked = self._call, self._call.asked
+        outputs: Sequence[Output] = ()
+        usage = Usage()
+        customer = call.key.customer
+        async with call.served.streaming(call.items, call.options, customer=customer) as chunks:
+            async for chunk in chunks:
+                usage = chunk.usage or usage
+                for one in chunk.calls:
+                    asked.check_call(one)
+                if chunk.outputs:
+                    outputs = chunk.outputs
+                elif chunk.delta or chunk.calls:
+                    self._come.add(chunk.index)
+                    if asked.checks:
+                        self._kept.append(chunk)
+                    else:
+                        await self._give(chunk)
+                if self._stopped and len(call.items) == 1:
+                    return [{}], usage  # nobody waits for the rest of it
+        return outputs, usage
+
+    @property
+    def _stopped(self) -> bool:
+        return any(watch.stopped for watch in self._watches)
+
+    async def _give(self, chunk: Chunk) -> None:
+        for one in await self._watches[chunk.index].add(chunk) if self._watches else (chunk,):
+            await self._deliver(one)
+
+    async def _guarded(
+        self, outputs: Sequence[Output], usage: Usage
+    ) -> tuple[Sequence[Output], Usage]:
+        """What has left of the answers, when all of it has."""
+        for watch in self._watches:
+            for one in await watch.end():
+                await self._deliver(one)
+        texts = self._account.texts
+        pairs = zip(outputs, self._watches, strict=True)
+        left = [
+            self._guard.settled(output, texts.get(index, ""), watch.stopped)
+            for index, (output, watch) in enumerate(pairs)
+        ]
+        if self._stopped:
+            usage = replace(self._account.used, inputs=len(outputs))
+        return left, usage
 
 
 class _Account:
@@ -222,6 +283,11 @@ class _Account:
         if outcome.error is not None:
             raise outcome.error
         self.passage.held()
+
+    @property
+    def used(self) -> Usage:
+        """What the pieces that were delivered have used."""
+        return self._used
 
     @property
     def texts(self) -> Mapping[int, str]:

@@ -12,7 +12,7 @@ from typing import Any, Literal, Protocol, cast
 
 from pydantic import ValidationError
 
-from feilun.config import FeedbackConfig, ServingConfig
+from feilun.config import FeedbackConfig, GuardConfig, ServingConfig
 from feilun.engines.base import Engine
 from feilun.engines.card import read_card
 from feilun.engines.explain import explain_later
@@ -89,6 +89,7 @@ class Served:
         config = version.config.get("project", {})
         self.serving: ServingConfig = _section(ServingConfig, config.get("serving"))
         self.feedback: FeedbackConfig = _section(FeedbackConfig, config.get("feedback"))
+        self.guard: GuardConfig = _section(GuardConfig, config.get("guard"))
         self.family = self.task.family
         self.abstains = self.family.abstains(card.point)
         self.tensors = self.family.tensors(card.schema, card.point)
