@@ -65,7 +65,7 @@ bench-flywheel: $(STAMP)
 	$(BIN)/python -m benchmarks.evidence flywheel $(ARGS)
 
 bench-tasks: $(STAMP)
-	$(BIN)/python -m benchmarks tabular entities recommendation forecasting similarity translation documents $(ARGS)
+	$(BIN)/python -m benchmarks tabular entities recommendation forecasting similarity translation documents pretraining $(ARGS)
 
 bench-language: $(STAMP)
 	$(BIN)/python -m benchmarks language $(if $(ARGS),-- $(ARGS))

@@ -71,6 +71,12 @@ PARTS = {
         "Targets: the right passage among the first five of at least .9 of the questions, and at "
         "least .95 of the answers supported by their citation.",
     ),
+    "pretraining": Part(
+        "benchmarks.tasks.language_model",
+        "Pre-training from nothing on reviews in English and Chinese",
+        "Targets: bits per byte fall with tokens as the fitted curve says, at least the tokens a "
+        "second of a loop as nanoGPT has it.",
+    ),
     "language": Part(
         "benchmarks.language",
         "A language model: tokens a second",

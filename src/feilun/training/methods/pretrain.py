@@ -58,7 +58,8 @@ needs_folder = False
 
 _PER_TOKEN = 3.5  # bytes of a token, before there is a tokenizer
 _JUDGEMENTS = 10
-_HELD = 200_000  # tokens of validation documents that are judged while it learns
+_HELD = (2_000, 200_000)  # tokens of validation documents that are judged while it learns
+_JUDGED = 50  # tokens learnt for each of them, so that ten judgements take a fifteenth of the time
 _SHARE = 0.25  # of the speed of bare matrix products that training reaches
 _STEP = 0.02  # seconds of a step whatever its size
 _STEPS = 400
@@ -224,7 +225,7 @@ def train(job: TrainJob, settings: Settings, report: Report) -> TrainResult:
     learnt = tokens_of("train", _learnt(job, dataset), dataset.size("train"))
     if len(learnt.ids) < 2:
         raise InvalidData("training.no_rows", folder=dataset.folder)
-    held = tokens_of("validation", _held(dataset), dataset.size("validation"))
+    held = tokens_of("validation", _held(dataset, settings.tokens or 0), dataset.size("validation"))
     passes = max(1, math.ceil((settings.tokens or 1) / (len(learnt.ids) - 1)))
     rows: Examples
     if objective == "spans":
@@ -364,11 +365,12 @@ def _learnt(job: TrainJob, dataset: Dataset) -> Iterator[str]:
     return documents(dataset, "train", kept)
 
 
-def _held(dataset: Dataset) -> Iterator[str]:
-    """Validation documents, as many as are judged while it learns."""
-    size = 0
+def _held(dataset: Dataset, tokens: int) -> Iterator[str]:
+    """Validation documents, as many as are judged while `tokens` are learnt."""
+    least, most = _HELD
+    wanted, size = min(most, max(least, tokens // _JUDGED)), 0
     for text in documents(dataset, "validation"):
-        if size > _HELD * _PER_TOKEN:
+        if size > wanted * _PER_TOKEN:
             return
         size += len(text.encode("utf-8", "replace"))
         yield text
