@@ -21,6 +21,7 @@ from feilun.errors import InvalidSettings, NotFound
 from feilun.messages import Language, t
 
 __all__ = [
+    "UPSTREAM_KEY",
     "CompressionConfig",
     "CostsConfig",
     "DataConfig",
@@ -42,6 +43,9 @@ __all__ = [
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
+
+UPSTREAM_KEY = "FEILUN_UPSTREAM_KEY"
+"""The environment variable with the key of an upstream that names no other."""
 
 _NAME_LENGTH = 63
 """Characters of a project's name: with three bytes each it still fits into a file's name."""

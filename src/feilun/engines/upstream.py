@@ -21,6 +21,7 @@ import httpx
 import msgspec
 import numpy as np
 
+from feilun.config import UPSTREAM_KEY
 from feilun.engines._streaming import MAX_TOKENS, StreamingEngine, ToolCall
 from feilun.engines.card import Card
 from feilun.errors import BadAnswer, EnvironmentProblem, FeilunError, InvalidData, Overloaded
@@ -28,11 +29,9 @@ from feilun.families.generation import Written, objects
 from feilun.tasks import _messages
 from feilun.types import EngineRequest, Item, Output
 
-__all__ = ["FORMATS", "KEY", "UpstreamEngine", "address_of", "load"]
+__all__ = ["FORMATS", "UpstreamEngine", "address_of", "load"]
 
 FORMATS = ("upstream",)
-KEY = "FEILUN_UPSTREAM_KEY"
-"""The environment variable with the key, where the card names no other."""
 
 _CONNECT, _SILENT = 10.0, 60.0  # seconds to connect, and between two pieces
 _LONGEST_LINE = 1 << 20  # characters of one event
@@ -56,7 +55,7 @@ class UpstreamEngine(StreamingEngine):
         extra = card.extra
         self._address = address_of(str(extra.get("address", "")))
         self._model = str(extra.get("model", ""))
-        self._key = str(extra.get("key", KEY))
+        self._key = str(extra.get("key", UPSTREAM_KEY))
         self.longest = int(extra.get("longest", MAX_TOKENS))
         self._clients: dict[asyncio.AbstractEventLoop, httpx.AsyncClient] = {}
 

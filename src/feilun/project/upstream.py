@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from feilun.billing.prices import set_price
-from feilun.engines.card import Card, write_card
-from feilun.engines.upstream import KEY, address_of
+from feilun.config import UPSTREAM_KEY
 from feilun.errors import UsageError
 from feilun.messages import t
 from feilun.project.scope import Scope
-from feilun.tasks import base as tasks
-from feilun.types import Schema
 
 __all__ = ["METHOD", "Upstream", "pass_on"]
 
@@ -28,11 +24,14 @@ class Upstream:
 
     address: str
     model: str
-    key: str = KEY
+    key: str = UPSTREAM_KEY
 
     def check(self, task: str) -> None:
         """Raises `InvalidData` for what is no address, `UsageError` for a task that answers no
         conversations."""
+        from feilun.engines.upstream import address_of
+        from feilun.tasks import base as tasks
+
         address_of(self.address)
         if tasks.get(task).conversation(_ASKED) is None:
             raise UsageError("project.no_upstream", task=task)
@@ -40,6 +39,11 @@ class Upstream:
 
 def pass_on(scope: Scope, upstream: Upstream) -> None:
     """Puts a version live that passes calls on to `upstream`, unless one is live already."""
+    from feilun.billing.prices import set_price
+    from feilun.engines.card import Card, write_card
+    from feilun.engines.upstream import address_of
+    from feilun.types import Schema
+
     store, name = scope.store, scope.name
     catalog = store.catalog
     project = catalog.project(name)

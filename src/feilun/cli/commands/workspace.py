@@ -9,11 +9,9 @@ import typer
 
 from feilun import messages
 from feilun.cli.shell import Shell
-from feilun.config import load_settings
-from feilun.engines.upstream import KEY
+from feilun.config import UPSTREAM_KEY, load_settings
 from feilun.errors import UsageError
 from feilun.messages import t
-from feilun.project.upstream import Upstream
 from feilun.registry import names
 
 __all__ = ["backup", "demo", "doctor", "gc", "init", "restore", "status", "worker"]
@@ -34,9 +32,11 @@ def init(
     ] = "",
     upstream_key: Annotated[
         str, typer.Option("--upstream-key", help=t("cli.option_upstream_key"))
-    ] = KEY,
+    ] = UPSTREAM_KEY,
 ) -> None:
     """A new project in the workspace."""
+    from feilun.project.upstream import Upstream
+
     other = Upstream(upstream, upstream_model, upstream_key) if upstream else None
     with shell.workspace() as workspace:
         project = workspace.init(name, task=task, base=base, upstream=other)
