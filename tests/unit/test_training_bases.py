@@ -18,6 +18,7 @@ from feilun.errors import EnvironmentProblem, FeilunError, InvalidData, NotFound
 from feilun.tasks import base as tasks
 from feilun.training import bases
 from helpers.bert import write_bert
+from helpers.gguf import tiny_gguf
 from helpers.llama import write_causal
 
 TEXT = tasks.get("text-classification")
@@ -221,10 +222,11 @@ def test_a_starter_of_one_file_is_unpacked_once(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     here = Settings(workspace=tmp_path, lang="en")
     assert bases.starters(here)["tiny"] == package / "tiny.gguf"
-    assert bases.opens_slowly("tiny", chat, here)
+    assert bases.resolve("tiny", chat, here, packed=True) == package
+    assert not (tmp_path / "cache").exists()
     folder = bases.resolve("tiny", chat, here)
     assert isinstance(folder, Path)
-    assert not bases.opens_slowly("tiny", chat, here)
+    assert (folder / "packed.gguf").samefile(package / "tiny.gguf")
     assert "quantization_config" not in (folder / "config.json").read_text("utf-8")
     old, new = (load_file(one / "model.safetensors") for one in (source, folder))
     assert old.keys() == new.keys()
@@ -242,6 +244,9 @@ def test_a_starter_of_one_file_is_unpacked_once(
     (torn / "__init__.py").touch()
     (torn / "torn.gguf").write_bytes((package / "tiny.gguf").read_bytes()[:5000])
     monkeypatch.setattr(bases, "_QUANTIZED", (("torn", "torn_starter", "torn.gguf"),))
+    with pytest.raises(InvalidData, match="5,000 bytes"):
+        bases.resolve("torn", chat, here)
+    tiny_gguf(torn / "torn.gguf", architecture="unheard")
     with pytest.raises(EnvironmentProblem) as caught:
         bases.resolve("torn", chat, here)
     assert caught.value.code == "training.no_starter"
