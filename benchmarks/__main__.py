@@ -32,6 +32,12 @@ PARTS = {
         "All through HTTP, with key, rate limit, quota, budget, ledger and prediction log on.",
         ("--peers", "all"),
     ),
+    "console": Part(
+        "benchmarks.console",
+        "The console over a large workspace",
+        "Target: each page within 300 ms of the server's time. The audit and the check of health "
+        "look at every row by their nature.",
+    ),
     "tabular": Part(
         "benchmarks.tasks.tabular",
         "Tables: rows into classes",
