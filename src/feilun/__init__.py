@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from feilun.errors import (
     AlreadyRunning,
+    BadAnswer,
     Conflict,
     CorruptArtifact,
     EnvironmentProblem,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AlreadyRunning",
     "AsyncClient",
+    "BadAnswer",
     "Client",
     "Conflict",
     "CorruptArtifact",
