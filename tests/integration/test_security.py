@@ -79,6 +79,8 @@ SCOPES = {
     "/v1/predict": "predict",
     "/v1/embeddings": "predict",
     "/v1/chat/completions": "predict",
+    "/v1/completions": "predict",
+    "/v1/responses": "predict",
     "/v1/rerank": "predict",
     "/v1/search": "predict",
     "/v1/feedback": "feedback",

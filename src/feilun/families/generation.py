@@ -27,10 +27,12 @@ from feilun.types import Output, Schema
 __all__ = [
     "COMPLETION",
     "GENERATION",
+    "REPLY",
     "SUMMARY",
     "TRANSLATION",
     "Completion",
     "Generation",
+    "Reply",
     "Summary",
     "Translation",
     "Written",
@@ -67,7 +69,7 @@ class Generation(Family):
     """Where an answer has its text."""
     Scores: ClassVar[type[Texts]] = Texts
     """How texts are scored beside the true ones."""
-    converses: ClassVar[bool] = True
+    converses: ClassVar[bool] = False
     """Whether its inputs are conversations, and its answers what is said next."""
     parallel: ClassVar[bool] = False
     """Whether alike inputs have alike answers, which repeat their numbers and placeholders."""
@@ -327,7 +329,6 @@ class Translation(Generation):
     """A text in another language, ``{"translation_text", "score", "abstained"}``."""
 
     field = "translation_text"
-    converses = False
     parallel = True
     Scores = Translations
     metrics: ClassVar = Translations.higher_is_better
@@ -337,7 +338,6 @@ class Summary(Generation):
     """A short text of a long one, ``{"summary_text"}``."""
 
     field = "summary_text"
-    converses = False
     condenses = True
     Scores = Summaries
     metrics: ClassVar = Summaries.higher_is_better
@@ -347,11 +347,17 @@ class Summary(Generation):
 class Completion(Generation):
     """What a prompt asks for, ``{"generated_text", "score", "abstained"}``."""
 
-    converses = False
     parallel = repeats = True
+
+
+class Reply(Generation):
+    """What is said next in a conversation, ``{"generated_text", "score", "abstained"}``."""
+
+    converses = True
 
 
 COMPLETION = Completion()
 GENERATION = Generation()
+REPLY = Reply()
 SUMMARY = Summary()
 TRANSLATION = Translation()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from feilun.errors import InvalidData
-from feilun.families.generation import GENERATION
+from feilun.families.generation import REPLY
 from feilun.tasks import _language, _messages, _ngrams, _noise_text, _recognise, _text, _text_models
 from feilun.tasks._noise import Disturbance
 from feilun.tasks.base import (
@@ -77,7 +77,7 @@ class Task(TaskBase):
 
     summary = "tasks.chat"
     Settings = Settings
-    family = GENERATION
+    family = REPLY
     nested = undivided = encodes = True
     default_base = "smollm2"
     columns = (Column("messages", "text", (*_LISTS[1:], *_QUESTIONS)),)
