@@ -10,8 +10,9 @@ from feilun import registry
 from feilun.data.content import content_key
 from feilun.data.reading import read
 from feilun.data.sources import BadRow, Source
-from feilun.demo.sample import prepare
+from feilun.demo.sample import configure, prepare
 from feilun.errors import UsageError
+from feilun.project import Workspace
 from feilun.tasks import base
 
 LANGUAGES = {"translation": ("en", "zh"), "summarization": ("en", "zh"),
@@ -26,6 +27,10 @@ def test_its_rows_are_read_by_its_task(task: str, lang: str, tmp_path: Path) -> 
     found = prepare(task, tmp_path, lang)
     assert found.task == task
     one = base.get(task)
+    with Workspace(tmp_path / "workspace") as workspace:
+        project = workspace.init(found.name, task=task)
+        configure(project.file, found)
+        assert project.config().data.columns == found.columns
     if one.open_columns:  # which are bound to the columns of a data version
         return
     bad: list[BadRow] = []

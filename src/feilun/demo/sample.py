@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,7 +15,16 @@ from feilun import registry
 from feilun.errors import EnvironmentProblem, UsageError
 from feilun.types import Scalar
 
-__all__ = ["TRAFFIC", "Sample", "csv_sample", "divided", "folder_of", "prepare", "table"]
+__all__ = [
+    "TRAFFIC",
+    "Sample",
+    "configure",
+    "csv_sample",
+    "divided",
+    "folder_of",
+    "prepare",
+    "table",
+]
 
 TRAFFIC = 800
 """Rows cut off the end of a training file: tomorrow's traffic."""
@@ -50,6 +59,25 @@ class Sample:
     def text(self) -> str | None:
         """The column of texts, where there is but one."""
         return self.columns.get("text")
+
+
+def configure(file: Path, sample: Sample) -> None:
+    """Writes the settings and columns of `sample` into the project file `file`, in the tables that
+    are there."""
+    import tomlkit
+
+    document = tomlkit.parse(file.read_text("utf-8"))
+    _merge(document, tomlkit.parse(sample.settings))
+    _merge(document, {"data": {"columns": dict(sample.columns)}})
+    file.write_text(tomlkit.dumps(document), "utf-8")
+
+
+def _merge(into: MutableMapping[str, Any], values: Mapping[str, Any]) -> None:
+    for name, value in values.items():
+        if isinstance(value, Mapping) and name in into:
+            _merge(into[name], value)
+        else:
+            into[name] = value
 
 
 def prepare(task: str, folder: Path, lang: str) -> Sample:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import threading
 import time
@@ -16,7 +15,7 @@ from feilun.data.content import content_key
 from feilun.data.reading import content_keys, read
 from feilun.data.sources.base import Source, hold_out
 from feilun.demo.closing import Closing, closing
-from feilun.demo.sample import Sample, prepare
+from feilun.demo.sample import Sample, configure, prepare
 from feilun.demo.traffic import Sent, Watch, send
 from feilun.errors import Conflict, EnvironmentProblem, Refused
 from feilun.feedback.to_data import content_hash
@@ -83,9 +82,7 @@ def tell(
     files = sample or prepare(task, folder / "data", lang)
     workspace = Workspace(folder)
     project = workspace.init(files.name, task=files.task, base=base)
-    with project.file.open("a", encoding="utf-8") as stream:
-        columns = "".join(f"{role} = {json.dumps(one)}\n" for role, one in files.columns.items())
-        stream.write(f"\n{files.settings}\n[data.columns]\n{columns}")
+    configure(project.file, files)
     later, judging = _add(project, files, show, say, report)
 
     server = ExitStack()
