@@ -145,5 +145,5 @@ def write(folder: Path, lang: str) -> Sample:
     ]
     name, question, answer = _NAMES[lang]
     columns = {"messages": question, "label": answer}
-    head, counts = [question, answer], {"testing": 300, "traffic": 200}
+    head, counts = [question, answer], {"testing": 100, "traffic": 150}
     return csv_sample(folder, "chat", name, columns, head, rows, settings=_SETTINGS, **counts)
