@@ -10,6 +10,7 @@ import numpy as np
 from feilun.config import ProjectConfig
 from feilun.errors import InvalidData
 from feilun.families._abstaining import threshold
+from feilun.families._objects import objects
 from feilun.families.base import (
     Answers,
     Decoder,
@@ -303,14 +304,6 @@ class TextSheet(Sheet):
 
     def _answer(self, row: int) -> str:
         return self._family.text(self._outputs[""][row])
-
-
-def objects(rows: Sequence[Any]) -> np.ndarray:
-    """`rows` as an array (rows,) of objects, whatever they are."""
-    array = np.empty(len(rows), dtype=object)
-    for place, row in enumerate(rows):  # tuples would be taken for a matrix
-        array[place] = row
-    return array
 
 
 def _least(point: Mapping[str, Any]) -> float:

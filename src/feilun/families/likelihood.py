@@ -15,6 +15,7 @@ import numpy as np
 
 from feilun.config import ProjectConfig
 from feilun.errors import InvalidData
+from feilun.families._objects import objects
 from feilun.families.base import (
     Answers,
     Decoder,
@@ -89,7 +90,7 @@ class Likelihood(Family):
 
     def truth(self, targets: Sequence[str | None], labels: Sequence[str]) -> np.ndarray:
         """Texts; None for none."""
-        return _objects(targets)
+        return objects(targets)
 
     def known(self, truth: np.ndarray) -> np.ndarray:
         """See `Family`."""
@@ -103,7 +104,7 @@ class Likelihood(Family):
         """See `Family`."""
         lots = np.random.default_rng(seed)
         words = ("tea", "is", "here", "茶", "很", "好")
-        return _objects(
+        return objects(
             [
                 Read(float(lots.uniform(50, 150)), 80, " ".join(lots.choice(words, 4).tolist()))
                 for _ in range(rows)
@@ -247,13 +248,6 @@ class LikelihoodSheet(Sheet):
         return len(each), [
             Error(row, self._truth[row], _bits(each[row]), float(each[row]), 0.0) for row in worst
         ]
-
-
-def _objects(rows: Sequence[Any]) -> np.ndarray:
-    array = np.empty(len(rows), dtype=object)
-    for place, row in enumerate(rows):  # tuples would be taken for a matrix
-        array[place] = row
-    return array
 
 
 def _measured(raw: np.ndarray) -> Bits:

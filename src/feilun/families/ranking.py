@@ -21,6 +21,7 @@ from markupsafe import Markup
 
 from feilun.config import EvaluationConfig, ProjectConfig
 from feilun.errors import InvalidData
+from feilun.families._objects import objects
 from feilun.families.base import (
     Answers,
     Decoder,
@@ -143,7 +144,7 @@ class RankingFamily(Family):
 
     def truth(self, targets: Sequence[str | None], labels: Sequence[str]) -> np.ndarray:
         """Tuples of items; None for an unlabelled row."""
-        return _objects([None if one is None else items_of(one) for one in targets])
+        return objects([None if one is None else items_of(one) for one in targets])
 
     def known(self, truth: np.ndarray) -> np.ndarray:
         """Rows with a right answer: where none of the catalogue is, no order is the right one."""
@@ -162,7 +163,7 @@ class RankingFamily(Family):
             items = [f"item {number}" for number in lots.permutation(20)[:count].tolist()]
             scores = np.sort(lots.random(count))[::-1].tolist()
             found.append(Ranked(items, scores, [["item 0"]], 20, basis="history"))
-        return _objects(found)
+        return objects(found)
 
     def decoder(self, schema: Schema, point: Mapping[str, Any]) -> Decoder:
         """The items to show. A score says how items stand to each other, and no probability."""
@@ -449,14 +450,6 @@ def _curve(measured: Measures) -> tuple[tuple[int, float], ...]:
 def _words(items: Sequence[str]) -> str:
     cut = (one if len(one) <= _EXCERPT else one[: _EXCERPT - 1] + "…" for one in items)
     return "; ".join(" ".join(one.split()) for one in cut) or "–"
-
-
-def _objects(rows: Sequence[Any]) -> np.ndarray:
-    """`rows` as an array (rows,) of objects, whatever they are."""
-    array = np.empty(len(rows), dtype=object)
-    for place, row in enumerate(rows):  # tuples of equal lengths would be taken for a matrix
-        array[place] = row
-    return array
 
 
 RANKING = RankingFamily()

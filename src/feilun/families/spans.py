@@ -15,6 +15,7 @@ from markupsafe import Markup
 from feilun.config import EvaluationConfig, ProjectConfig
 from feilun.errors import InvalidData
 from feilun.families import _bio, _span_cells
+from feilun.families._objects import objects
 from feilun.families.base import (
     Answers,
     Decoder,
@@ -113,7 +114,7 @@ class Spans(Family):
     def truth(self, targets: Sequence[str | None], labels: Sequence[str]) -> np.ndarray:
         """Tuples of spans; None for an unlabelled row. Spans of a kind that is not among `labels`
         stay: a model that does not know them has missed them."""
-        return _objects([None if one is None else spans_of(one) for one in targets])
+        return objects([None if one is None else spans_of(one) for one in targets])
 
     def known(self, truth: np.ndarray) -> np.ndarray:
         """See `Family`."""
@@ -159,7 +160,7 @@ class Spans(Family):
                     for start, end, label, score in spans
                 ]
             )
-        return _objects(found)
+        return objects(found)
 
     def width(self, labels: Sequence[str]) -> int:
         """No numbers: raw outputs are objects."""
@@ -179,7 +180,7 @@ class Spans(Family):
                     for (start, end), label in zip(pairs, kinds, strict=True)
                 ]
             )
-        return _objects(found)
+        return objects(found)
 
     def decoder(self, schema: Schema, point: Mapping[str, Any]) -> Decoder:
         """Raw outputs as mappings; all that there is is always given."""
@@ -447,14 +448,6 @@ def _words(row: Iterable[Sequence[Any]]) -> str:
         )
         or "–"
     )
-
-
-def _objects(rows: Sequence[Any]) -> np.ndarray:
-    """`rows` as an array (rows,) of objects, whatever they are."""
-    array = np.empty(len(rows), dtype=object)
-    for place, row in enumerate(rows):  # a whole list of them would be taken for a matrix
-        array[place] = row
-    return array
 
 
 SPANS = Spans()

@@ -10,6 +10,7 @@ import numpy as np
 from feilun.config import ProjectConfig
 from feilun.errors import InvalidData
 from feilun.families._abstaining import threshold
+from feilun.families._objects import objects
 from feilun.families.answers.rows import (
     DEPTH,
     is_good,
@@ -117,7 +118,7 @@ class AnswersFamily(Family):
     def truth(self, targets: Sequence[str | None], labels: Sequence[str]) -> np.ndarray:
         """`Right`; None for an unlabelled row, and for what is no question."""
         found = [None if one is None else parsed(one) for one in targets]
-        return _objects([one if isinstance(one, Right) else None for one in found])
+        return objects([one if isinstance(one, Right) else None for one in found])
 
     def known(self, truth: np.ndarray) -> np.ndarray:
         """See `Family`."""
@@ -136,7 +137,7 @@ class AnswersFamily(Family):
             passage = Passage("hours.md", text, "Hours", None, float(lots.random()))
             sure = float(lots.uniform(0.5, 1))
             found.append(Reading(text, sure, passage, 0, len(text), [passage]))
-        return _objects(found)
+        return objects(found)
 
     def decoder(self, schema: Schema, point: Mapping[str, Any]) -> Decoder:
         """Below the operating point's ``least`` a version says that it does not know."""
@@ -269,13 +270,6 @@ class AnswersFamily(Family):
 
 def _listed(properties: Mapping[str, Any]) -> dict[str, Any]:
     return {"type": "array", "items": {"type": "object", "properties": dict(properties)}}
-
-
-def _objects(rows: Sequence[Any]) -> np.ndarray:
-    array = np.empty(len(rows), dtype=object)
-    for place, row in enumerate(rows):  # tuples would be taken for a matrix
-        array[place] = row
-    return array
 
 
 ANSWERS = AnswersFamily()
