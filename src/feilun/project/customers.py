@@ -75,21 +75,22 @@ class CustomerShown(Result):
 
 
 class _Look:
-    """What is known of the customers now, read once for all of them."""
+    """What is known now of all customers, read once for them together, or of the `customer` of
+    this id alone."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, customer: str | None = None) -> None:
         self._store = store
         catalog = store.catalog
         self._now = datetime.now(UTC)
         self._month = f"{self._now:%Y-%m}"
         self._book = RateBook(catalog)
         self._book.reload()
-        self._spent = store.allowances.month(self._month)
+        self._spent = store.allowances.month(self._month, customer)
         self._keys: dict[str, list[ApiKey]] = {}
-        for key in catalog.keys(None):
+        for key in catalog.keys(customer):
             self._keys.setdefault(key.customer, []).append(key)
         self._coming: dict[str, Subscription] = {}
-        for subscription in catalog.subscriptions():
+        for subscription in catalog.subscriptions(customer):
             if subscription.effective > self._now:
                 self._coming.setdefault(subscription.customer, subscription)
 
@@ -244,7 +245,8 @@ class Customers:
 
     def show(self, name: str) -> CustomerShown:
         """One customer. Raises `NotFound`."""
-        return _Look(self._store).at(find_customer(self._store, name))
+        customer = find_customer(self._store, name)
+        return _Look(self._store, customer.id).at(customer)
 
     def usage(self, name: str, *, days: int = 30) -> Listing:
         """What a customer used in the last `days` days, by day and endpoint, newest day first; in

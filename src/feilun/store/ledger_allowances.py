@@ -150,9 +150,9 @@ class Allowances:
         with self._db.read() as connection:
             return sum(_spent(connection, counted).values())
 
-    def month(self, month: str) -> dict[str, dict[str | None, int]]:
-        """What is on record of all customers in `month`, by customer: the inputs under None, the
-        money under its currency, open holds too."""
+    def month(self, month: str, customer: str | None = None) -> dict[str, dict[str | None, int]]:
+        """What is on record of all customers in `month`, or of `customer`, by customer: the inputs
+        under None, the money under its currency, open holds too."""
         c, h = t.totals.c, t.holds.c
         used = (
             select(c.customer, c.currency, func.sum(c.inputs), func.sum(c.amount))
@@ -160,14 +160,16 @@ class Allowances:
             .group_by(c.customer, c.currency)
         )
         held = select(h.customer, h.currency, func.sum(h.amount)).group_by(h.customer, h.currency)
+        if customer is not None:
+            used, held = used.where(c.customer == customer), held.where(h.customer == customer)
         found: dict[str, dict[str | None, int]] = {}
         with self._db.read() as connection:
-            for customer, currency, inputs, amount in connection.execute(used):
-                counted = found.setdefault(customer, {None: 0})
+            for whose, currency, inputs, amount in connection.execute(used):
+                counted = found.setdefault(whose, {None: 0})
                 counted[None] += int(inputs)
                 counted[currency] = int(amount)
-            for customer, currency, amount in connection.execute(held):
-                counted = found.setdefault(customer, {None: 0})
+            for whose, currency, amount in connection.execute(held):
+                counted = found.setdefault(whose, {None: 0})
                 counted[currency] = counted.get(currency, 0) + int(amount)
         return found
 
