@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from feilun.tasks._gguf import byte_characters
+from feilun.modalities.language.gguf import byte_characters
 
 __all__ = ["SPECIALS", "tiny_gguf"]
 

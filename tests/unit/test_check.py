@@ -31,14 +31,14 @@ def users(check: ModuleType) -> dict[str, set[str]]:
 @pytest.mark.parametrize(
     ("file", "test", "steps"),
     [
-        ("src/feilun/money.py", "tests/unit/test_invoices.py", None),
-        ("src/feilun/billing/limiter.py", "tests/unit/test_limits.py", 1),
-        ("src/feilun/cli/commands/keys.py", "tests/unit/test_cli_usage.py", None),  # by its place
+        ("src/feilun/money.py", "tests/unit/billing/test_invoices.py", None),
+        ("src/feilun/billing/limiter.py", "tests/unit/billing/test_limits.py", 1),
+        ("src/feilun/cli/commands/keys.py", "tests/unit/cli/test_usage.py", None),  # by its place
         ("src/feilun/tasks/text_classification.py", "tests/contract/test_tasks.py", None),
         ("tests/helpers/serving.py", "tests/integration/test_serving_api.py", 1),
-        ("tests/unit/test_limits.py", "tests/unit/test_limits.py", 0),
+        ("tests/unit/billing/test_limits.py", "tests/unit/billing/test_limits.py", 0),
         ("src/feilun/messages/cli.toml", "tests/unit/test_messages.py", 0),
-        ("src/feilun/project/templates/audit.html", "tests/unit/test_audit_page.py", 2),
+        ("src/feilun/project/templates/audit.html", "tests/unit/project/test_audit_page.py", 2),
         ("docs/guides/your-file.md", "tests/unit/test_docs.py", 0),
     ],
 )
@@ -55,5 +55,5 @@ def test_what_has_nothing_to_do_with_a_change_is_left_out(
     check: ModuleType, users: dict[str, set[str]]
 ) -> None:
     found = check.nearest(["src/feilun/cli/commands/keys.py"], users)
-    assert "tests/unit/test_metrics_intervals.py" not in found
+    assert "tests/unit/metrics/test_intervals.py" not in found
     assert check.nearest(["LICENSE"], users) == {}

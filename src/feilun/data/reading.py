@@ -16,9 +16,9 @@ from feilun.data.roles import joined, opened, resolve
 from feilun.data.sources import BadRow, LeftOut, Source, Table
 from feilun.data.sources.images import read_image
 from feilun.errors import InvalidData
+from feilun.modalities.table.described import columns_of
+from feilun.modalities.times import moment
 from feilun.numerals import Convention, convention, parse
-from feilun.tasks._described import columns_of
-from feilun.tasks._times import moment
 from feilun.tasks.base import RowReader, TaskBase
 from feilun.types import Example, Item, Roles, Row, Scalar
 

@@ -12,7 +12,7 @@ from feilun.data.sources.base import BadRow, Held, Source, Table
 from feilun.data.sources.documents import as_document, is_documents
 from feilun.data.sources.plain import prose
 from feilun.errors import InvalidData, UsageError
-from feilun.tasks._times import NAMES
+from feilun.modalities.times import NAMES
 from feilun.tasks.base import TaskBase
 from feilun.types import ColumnSample, Roles, Row, Scalar
 

@@ -13,8 +13,8 @@ import numpy as np
 
 from feilun.engines.trees import lightgbm, model_file
 from feilun.errors import CorruptArtifact
-from feilun.tasks._series_lags import Asked
-from feilun.tasks._series_state import SeriesState
+from feilun.modalities.series.lags import Asked
+from feilun.modalities.series.state import SeriesState
 
 __all__ = ["Lags", "standard"]
 

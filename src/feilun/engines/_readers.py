@@ -22,7 +22,7 @@ from feilun.types import Item
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
-    from feilun.tasks._table_features import TableFeatures
+    from feilun.modalities.table.features import TableFeatures
 
 __all__ = ["READERS", "Reader", "Readers"]
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from feilun.errors import CorruptArtifact
-from feilun.tasks._series_state import SeriesState
+from feilun.modalities.series.state import SeriesState
 
 __all__ = ["Theta"]
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Mapping
 from typing import Any
 
 from feilun.engines._streaming import StreamingEngine
-from feilun.tasks import _sequence
+from feilun.modalities.text import sequence
 from feilun.types import Item, Output
 
 __all__ = ["WordedEngine"]
@@ -21,7 +21,7 @@ class WordedEngine(StreamingEngine):
     async def write(self, item: Item, options: Mapping[str, Any]) -> AsyncGenerator[str | Output]:
         output = self._decode(self.raw([item]), True)[0]
         text, begin = self._task.family.text(output), 0
-        ends = [end for _, end in _sequence.tokens(text)]
+        ends = [end for _, end in sequence.tokens(text)]
         for end in [*ends[:-1], len(text)]:
             yield text[begin:end]
             begin = end
@@ -31,8 +31,8 @@ class WordedEngine(StreamingEngine):
         """`text`, no more than its first `longest` tokens."""
         if len(text) <= self.longest:
             return text
-        found = _sequence.tokens(text)
+        found = sequence.tokens(text)
         return text if len(found) <= self.longest else text[: found[self.longest - 1][1]]
 
     def count(self, text: str) -> int:
-        return len(_sequence.tokens(text)) or 1
+        return len(sequence.tokens(text)) or 1

@@ -17,7 +17,7 @@ from feilun.engines.batching import plan
 from feilun.engines.card import Card
 from feilun.errors import EnvironmentProblem, InvalidData
 from feilun.families.generation import Written, objects
-from feilun.tasks._language import PromptProcessor
+from feilun.modalities.language.causal import PromptProcessor
 from feilun.types import Item, Output
 
 if TYPE_CHECKING:

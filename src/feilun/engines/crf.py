@@ -17,7 +17,7 @@ from feilun.engines._inline import InlineEngine
 from feilun.engines.card import Card
 from feilun.errors import CorruptArtifact, EnvironmentProblem
 from feilun.families.spans import Found
-from feilun.tasks import _sequence
+from feilun.modalities.text import sequence
 from feilun.types import Item
 
 __all__ = ["FORMATS", "MODEL", "CrfEngine", "crfsuite", "load"]
@@ -52,14 +52,14 @@ class CrfEngine(InlineEngine):
         return found
 
     def _found(self, text: str) -> list[Found]:
-        tokens = _sequence.tokens(text)
+        tokens = sequence.tokens(text)
         if not tokens:
             return []
-        seen = _sequence.features(text, tokens)
+        seen = sequence.features(text, tokens)
         with self._turn:
             self._tagger.set(seen)
             tags = self._tagger.tag()
-            spans = _sequence.spans_of(tokens, tags)
+            spans = sequence.spans_of(tokens, tags)
             scores = [
                 min(self._tagger.marginal(tags[place], place) for place in places)
                 for *_, places in spans

@@ -18,9 +18,9 @@ import numpy as np
 from feilun.engines.base import Engine
 from feilun.families.base import Contrast
 from feilun.messages import LANGUAGES, Language, t
+from feilun.modalities.pieces import MOST, Pieces, word_pieces
+from feilun.modalities.text.ngrams import NGrams, origins
 from feilun.tasks import base as tasks
-from feilun.tasks._ngrams import NGrams, origins
-from feilun.tasks._pieces import MOST, Pieces, word_pieces
 from feilun.types import Item, Output, Scalar
 
 __all__ = ["Explanation", "explain", "explain_later"]

@@ -20,7 +20,7 @@ from feilun.engines._worded import WordedEngine
 from feilun.engines.card import Card
 from feilun.errors import CorruptArtifact
 from feilun.families.generation import Written, objects
-from feilun.tasks._sentences import join, sentences
+from feilun.modalities.text.sentences import join, sentences
 from feilun.types import Item
 
 __all__ = ["FORMATS", "RANKINGS", "ExtractiveEngine", "Ranking", "load", "order"]

@@ -20,11 +20,11 @@ from feilun.engines._theta import Theta
 from feilun.engines.card import Card
 from feilun.errors import CorruptArtifact, InvalidData
 from feilun.families.forecasts import BLOCK, BLOCKS, LEAD, SCALE, TIME, VALUE, WIDTH
-from feilun.tasks._series import SERIES, steps_ahead
-from feilun.tasks._series import TIME as WHEN
-from feilun.tasks._series_state import SeriesState
-from feilun.tasks._series_times import when
-from feilun.tasks._table_features import TableFeatures
+from feilun.modalities.series.state import SeriesState
+from feilun.modalities.series.task import SERIES, steps_ahead
+from feilun.modalities.series.task import TIME as WHEN
+from feilun.modalities.series.times import when
+from feilun.modalities.table.features import TableFeatures
 from feilun.types import EngineRequest, Item, Output
 
 __all__ = ["FORMATS", "ForecastEngine", "Forecaster", "load", "write_series"]

@@ -24,7 +24,7 @@ from feilun.errors import CorruptArtifact
 from feilun.families.generation import Written, objects
 from feilun.metrics.placeholders import Slot, kept, slots
 from feilun.metrics.texts import chrf
-from feilun.tasks import _sequence
+from feilun.modalities.text import sequence
 from feilun.types import Item
 
 __all__ = ["FORMATS", "FuzzyEngine", "Match", "Memory", "load"]
@@ -210,7 +210,7 @@ def _pieces(text: str, found: Sequence[Slot]) -> list[Slot]:
     """The words and signs of `text` as slots without a kind, and its slots, in their order."""
     pieces, begin = [], 0
     for slot in [*found, Slot(len(text), len(text), "", "")]:
-        for start, end in _sequence.tokens(text[begin : slot.start]):
+        for start, end in sequence.tokens(text[begin : slot.start]):
             pieces.append(Slot(begin + start, begin + end, "", ""))
         if slot.kind:
             pieces.append(slot)

@@ -26,9 +26,9 @@ from feilun.engines._streaming import MAX_TOKENS, StreamingEngine, Token, ToolCa
 from feilun.engines.card import Card
 from feilun.errors import CorruptArtifact, EnvironmentProblem, InvalidData
 from feilun.families.generation import Written, objects
-from feilun.tasks import _gguf, _messages
-from feilun.tasks._language import PromptProcessor
-from feilun.tasks._template import render
+from feilun.modalities.language import conversations, gguf
+from feilun.modalities.language.causal import PromptProcessor
+from feilun.modalities.language.template import render
 from feilun.types import Chunk, EngineRequest, Item, Output, Usage
 
 __all__ = ["ANSWERS", "FORMATS", "MODEL", "QUESTIONS", "GenaiEngine", "check", "load"]
@@ -61,7 +61,7 @@ class GenaiEngine(StreamingEngine):
         super().__init__(card)
         file = folder / MODEL
         try:
-            header = _gguf.read(file)
+            header = gguf.read(file)
         except InvalidData as error:
             reason = error.params["reason"]
             raise CorruptArtifact("engines.bad_weights", file=file, reason=reason) from None
@@ -69,7 +69,7 @@ class GenaiEngine(StreamingEngine):
         processor = self._task.processor(folder, card.schema.settings)
         assert isinstance(processor, PromptProcessor)
         self._processor = processor
-        self._pieces = _gguf.pieces(processor.tokenizer)
+        self._pieces = gguf.pieces(processor.tokenizer)
         extra = card.extra
         self._system = str(extra.get("system_prompt", ""))
         self._shots = _Shots(folder, int(extra["shots"])) if extra.get("shots") else None
@@ -259,7 +259,7 @@ class GenaiEngine(StreamingEngine):
         if messages[0].role == "system":
             before.append(messages.pop(0))
         elif self._system:
-            before.append(_messages.Message("system", self._system))
+            before.append(conversations.Message("system", self._system))
         if self._shots is not None:
             before += self._shots.near(messages[-1].content)
         template = self._processor.template
@@ -328,13 +328,13 @@ class _Shots:
         if not self._index.size == len(self._questions) == len(self._answers):
             raise CorruptArtifact("engines.bad_weights", file=folder / ANSWERS, reason="rows")
 
-    def near(self, question: str) -> list[_messages.Message]:
+    def near(self, question: str) -> list[conversations.Message]:
         """The examples as a conversation."""
         places = best(self._index.search(terms(question)), self._most)
         found = []
         for place in places[::-1].tolist():
-            found.append(_messages.Message("user", self._questions[place]))
-            found.append(_messages.Message("assistant", self._answers[place]))
+            found.append(conversations.Message("user", self._questions[place]))
+            found.append(conversations.Message("assistant", self._answers[place]))
         return found
 
 
@@ -348,7 +348,7 @@ def load(folder: Path, card: Card, *, streams: int | None, threads: int | None) 
     return engine
 
 
-def check(header: _gguf.Gguf) -> None:
+def check(header: gguf.Gguf) -> None:
     """Raises `InvalidData` for a model of another architecture."""
     if header.architecture not in ARCHITECTURES:
         raise InvalidData(
@@ -368,7 +368,7 @@ def _properties(card: Card, threads: int | None) -> dict[str, Any]:
     return found
 
 
-def _sequences(header: _gguf.Gguf, context: int) -> int:
+def _sequences(header: gguf.Gguf, context: int) -> int:
     """How many answers are written at once: as many as memory holds if all were as long as may
     be."""
     heads = header.number("attention.head_count") or 1

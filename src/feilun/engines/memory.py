@@ -20,7 +20,7 @@ from feilun.engines.card import Card
 from feilun.errors import CorruptArtifact
 from feilun.families.generation import Written, objects
 from feilun.messages import Language, t
-from feilun.tasks import _messages
+from feilun.modalities.language import conversations
 from feilun.types import Item
 
 __all__ = ["ANSWERS", "FORMATS", "PLACES", "QUESTIONS", "MemoryEngine", "load"]
@@ -54,10 +54,10 @@ class MemoryEngine(WordedEngine):
         self.longest = max(said, default=1)
 
     def raw(self, items: Sequence[Item]) -> np.ndarray:
-        return objects([self._nearest(_messages.question(str(item))) for item in items])
+        return objects([self._nearest(conversations.question(str(item))) for item in items])
 
     def asked(self, item: Item) -> int:
-        return sum(self.count(one.content) for one in _messages.messages_of(str(item)))
+        return sum(self.count(one.content) for one in conversations.messages_of(str(item)))
 
     def _nearest(self, question: str) -> Written:
         otherwise = self._unknown(question)

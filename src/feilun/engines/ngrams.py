@@ -12,7 +12,7 @@ from feilun.engines._bytes import END, ByteModel
 from feilun.engines._streaming import StreamingEngine
 from feilun.engines.card import Card
 from feilun.families.likelihood import Read
-from feilun.tasks._documents import Objective, hidden
+from feilun.modalities.text.documents import Objective, hidden
 from feilun.types import EngineRequest, Item, Output
 
 __all__ = ["FORMATS", "NGramEngine", "load"]

@@ -20,10 +20,10 @@ from feilun.engines._turns import TURNS
 from feilun.engines.card import Card
 from feilun.errors import EnvironmentProblem
 from feilun.families.likelihood import Read
-from feilun.tasks import _transformers
-from feilun.tasks._documents import Objective, hidden
-from feilun.tasks._language_models import auto_class, corrupted, read_marks
-from feilun.tasks._text import TextProcessor
+from feilun.modalities import checkpoints
+from feilun.modalities.language.models import auto_class, corrupted, read_marks
+from feilun.modalities.text.documents import Objective, hidden
+from feilun.modalities.text.tokens import TextProcessor
 from feilun.types import EngineRequest, Item, Output
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class PretrainedEngine(StreamingEngine):
         self._tokenizer = processor.tokenizer
         self._tokenizer.no_truncation()
         self._unknown = processor.unknown_id
-        model: Any = _transformers.read(auto_class(self._objective), folder)
+        model: Any = checkpoints.read(auto_class(self._objective), folder)
         self._model: Any = model.requires_grad_(False)
         self._marks = read_marks(self._tokenizer, self._model.config, self._objective)
         self._pool = ThreadPoolExecutor(1, "feilun-write")

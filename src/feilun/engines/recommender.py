@@ -24,9 +24,9 @@ from feilun.engines._inline import InlineEngine
 from feilun.engines.card import Card
 from feilun.errors import CorruptArtifact
 from feilun.families.ranking import DEPTH, SHOWN, Ranked
-from feilun.tasks import _asker
-from feilun.tasks._asker import Asker
-from feilun.tasks._described import Described
+from feilun.modalities import askers
+from feilun.modalities.askers import Asker
+from feilun.modalities.table.described import Described
 from feilun.types import Item
 
 __all__ = ["ABOUT", "FORMATS", "ITEMS", "USERS", "WEIGHTS", "RecommenderEngine", "load"]
@@ -77,7 +77,7 @@ class RecommenderEngine(InlineEngine):
     def raw(self, items: Sequence[Item]) -> np.ndarray:
         found = np.empty(len(items), dtype=object)
         for place, item in enumerate(items):
-            found[place] = self._ranked(_asker.read(item))
+            found[place] = self._ranked(askers.read(item))
         return found
 
     def _ranked(self, asker: Asker) -> Ranked:

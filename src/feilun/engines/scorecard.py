@@ -21,7 +21,7 @@ import numpy as np
 from feilun.engines._inline import InlineEngine
 from feilun.engines.card import Card
 from feilun.errors import CorruptArtifact
-from feilun.tasks._times import moment
+from feilun.modalities.times import moment
 from feilun.types import EngineRequest, Item, Output, Scalar
 
 __all__ = [

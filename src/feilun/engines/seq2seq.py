@@ -18,7 +18,7 @@ from feilun.engines.card import Card
 from feilun.engines.causal import chooser
 from feilun.errors import EnvironmentProblem
 from feilun.families.generation import Written, objects
-from feilun.tasks._seq2seq import PairProcessor
+from feilun.modalities.language.seq2seq import PairProcessor
 from feilun.types import Item, Output
 
 if TYPE_CHECKING:

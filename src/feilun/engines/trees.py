@@ -22,7 +22,7 @@ from feilun.errors import CorruptArtifact, EnvironmentProblem
 from feilun.types import Item
 
 if TYPE_CHECKING:
-    from feilun.tasks._table_features import TableFeatures
+    from feilun.modalities.table.features import TableFeatures
 
 __all__ = ["FORMATS", "MODEL", "TreesEngine", "lightgbm", "load",
            "model_file"]  # fmt: skip

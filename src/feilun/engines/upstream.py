@@ -26,7 +26,7 @@ from feilun.engines._streaming import MAX_TOKENS, StreamingEngine, ToolCall
 from feilun.engines.card import Card
 from feilun.errors import BadAnswer, EnvironmentProblem, FeilunError, InvalidData, Overloaded
 from feilun.families.generation import Written, objects
-from feilun.tasks import _messages
+from feilun.modalities.language import conversations
 from feilun.types import EngineRequest, Item, Output
 
 __all__ = ["FORMATS", "UpstreamEngine", "address_of", "load"]
@@ -102,7 +102,7 @@ class UpstreamEngine(StreamingEngine):
         return len(text.encode("utf-8", "replace")) or 1
 
     def asked(self, item: Item) -> int:
-        messages = _messages.messages_of(str(item))
+        messages = conversations.messages_of(str(item))
         return sum(self.count(str(one.content)) + _PER_MESSAGE for one in messages)
 
     def warm_up(self) -> None:
@@ -135,7 +135,7 @@ class UpstreamEngine(StreamingEngine):
         return ""
 
     def _body(self, item: Item, options: Mapping[str, Any]) -> dict[str, Any]:
-        messages = [one.plain() for one in _messages.messages_of(str(item))]
+        messages = [one.plain() for one in conversations.messages_of(str(item))]
         return {
             "model": self._model,
             "messages": messages,

@@ -21,7 +21,7 @@ from feilun.families.base import Family
 from feilun.metrics.comparison import gains, scores
 from feilun.metrics.measured import Measured
 from feilun.metrics.scores import Score
-from feilun.tasks._noise import Disturbance
+from feilun.modalities.noise import Disturbance
 from feilun.types import Item, Output
 
 __all__ = ["LARGE", "Fall", "Robustness", "robustness"]

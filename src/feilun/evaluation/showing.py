@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from feilun.tasks._thumbnail import SIDE, thumbnail
+from feilun.modalities.image.thumbnail import SIDE, thumbnail
 from feilun.types import Item, Scalar
 
 __all__ = ["MOST_LETTERS", "SIDE", "Shown", "show"]

@@ -16,9 +16,9 @@ from feilun.data.sources.base import AS_FOUND, BadRow, Held, ReadOptions, Source
 from feilun.data.sources.plain import prose
 from feilun.errors import Conflict, EnvironmentProblem, InvalidData, NotFound, UsageError
 from feilun.messages import t
+from feilun.modalities.text.tokens import TextProcessor
 from feilun.table import Result, Table
 from feilun.tasks import base as tasks
-from feilun.tasks._text import TextProcessor
 from feilun.training import tokenizer as training
 from feilun.training.bases import starters
 from feilun.types import Progress

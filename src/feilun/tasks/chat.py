@@ -10,8 +10,10 @@ from pydantic import Field
 
 from feilun.errors import InvalidData
 from feilun.families.generation import REPLY
-from feilun.tasks import _language, _messages, _ngrams, _noise_text, _recognise, _text, _text_models
-from feilun.tasks._noise import Disturbance
+from feilun.modalities import recognise
+from feilun.modalities.language import causal, conversations
+from feilun.modalities.noise import Disturbance
+from feilun.modalities.text import networks, ngrams, noise, tokens
 from feilun.tasks.base import (
     Column,
     Features,
@@ -91,17 +93,17 @@ class Task(TaskBase):
     def recognise(self, columns: Sequence[ColumnSample]) -> Roles:
         """A column of messages is input and label at once; else both are found by their usual
         names, and a question without one by the longest texts."""
-        lists = [one for one in columns if any(map(_messages.listed, one.values))]
+        lists = [one for one in columns if any(map(conversations.listed, one.values))]
         if lists:
-            held = _recognise.named(lists, (self.columns[0].name, *_LISTS)) or lists[0].name
-            label = _recognise.named([one for one in columns if one.name != held], _ANSWERS)
+            held = recognise.named(lists, (self.columns[0].name, *_LISTS)) or lists[0].name
+            label = recognise.named([one for one in columns if one.name != held], _ANSWERS)
             return self._beside(columns, held, label or held)
         # Alpaca's input says more about its instruction.
-        rest = [one for one in columns if _recognise.named([one], _ANSWERS) is None]
-        name = _recognise.named(rest, (self.columns[0].name, *_LISTS, *_QUESTIONS))
+        rest = [one for one in columns if recognise.named([one], _ANSWERS) is None]
+        name = recognise.named(rest, (self.columns[0].name, *_LISTS, *_QUESTIONS))
         if name is not None:
-            return self._beside(columns, name, _recognise.named(columns, _ANSWERS))
-        found = _recognise.roles(columns, self.columns[0], _ANSWERS)
+            return self._beside(columns, name, recognise.named(columns, _ANSWERS))
+        found = recognise.roles(columns, self.columns[0], _ANSWERS)
         return self._beside(columns, found.inputs["messages"], found.label)
 
     def _beside(self, columns: Sequence[ColumnSample], name: str, label: str | None) -> Roles:
@@ -109,18 +111,18 @@ class Task(TaskBase):
         return Roles(
             {"messages": name},
             label,
-            id=_recognise.named(rest, _recognise.ID),
-            group=_recognise.named(rest, _recognise.GROUP),
+            id=recognise.named(rest, recognise.ID),
+            group=recognise.named(rest, recognise.GROUP),
         )
 
     def reader(self, samples: Sequence[ColumnSample]) -> RowReader | None:
         """See the class."""
         further, system, history = (
-            _recognise.named(samples, names) for names in (_FURTHER, _SYSTEM, _HISTORY)
+            recognise.named(samples, names) for names in (_FURTHER, _SYSTEM, _HISTORY)
         )
 
         def rows(item: Any, raw: Any, values: Mapping[str, Any]) -> Sequence[tuple[Item, Any]]:
-            messages = _messages.listed(item)
+            messages = conversations.listed(item)
             if messages is not None:
                 return _turns(messages, raw)
             said = [values.get(name) if name else None for name in (further, system, history)]
@@ -129,65 +131,70 @@ class Task(TaskBase):
         return rows
 
     def check(self, item: Item) -> Item:
-        """A text, messages or their JSON; see `_messages.canonical`."""
-        return _messages.canonical(item, self.columns[0].name)
+        """A text, messages or their JSON; see `conversations.canonical`."""
+        return conversations.canonical(item, self.columns[0].name)
 
     def conversation(self, messages: Sequence[Mapping[str, Any]]) -> Item | None:
-        """See `_messages`."""
-        return _messages.write(_messages.asked(_messages.read(messages)))
+        """See `conversations`."""
+        return conversations.write(conversations.asked(conversations.read(messages)))
 
     def input_schema(self) -> dict[str, Any]:
         """A question, or the JSON of messages; also in an object with the one column."""
-        return _text.input_schema(self.columns[0].name)
+        return tokens.input_schema(self.columns[0].name)
 
     def processor(self, folder: Path | str | None, settings: Mapping[str, Any]) -> Processor:
         """The tokenizer of `folder` and its chat template."""
-        return _language.PromptProcessor.read(folder, Settings(**settings).max_length)
+        return causal.PromptProcessor.read(folder, Settings(**settings).max_length)
 
     def features(
         self, settings: Mapping[str, Any], state: Mapping[str, Any] | None = None
     ) -> Features:
         """Hashed counts of character and word n-grams, by which conversations are compared."""
-        return _ngrams.NGrams(Settings(**settings).feature_bits)
+        return ngrams.NGrams(Settings(**settings).feature_bits)
 
     def disturbances(self) -> Mapping[str, Disturbance]:
         """Slips of the keyboard, case, width, script, punctuation, spaces."""
-        return _noise_text.disturbances()
+        return noise.disturbances()
 
     def load(self, base: Path | str | None, schema: Schema) -> torch.nn.Module:
-        """A causal language model; see `_language`."""
-        return _language.load(base)
+        """A causal language model; see `causal`."""
+        return causal.load(base)
 
     def lessons(self, base: Path | str | None, schema: Schema) -> Lessons:
-        """Answers and their ends; see `_language`."""
+        """Answers and their ends; see `causal`."""
         length = Settings(**schema.settings).max_length
-        return _language.CausalLessons(_language.PromptProcessor.read(base, length))
+        return causal.CausalLessons(causal.PromptProcessor.read(base, length))
 
     def rendered(
         self, base: Path, item: Item, target: str, settings: Mapping[str, Any]
     ) -> Sequence[tuple[str, bool]]:
         """The prompt, and the answer with its end."""
-        processor = _language.PromptProcessor.read(base, Settings(**settings).max_length)
+        processor = causal.PromptProcessor.read(base, Settings(**settings).max_length)
         found = processor.lesson(processor.messages(item), target)
         return (found.prompt, False), (found.answer, True)
 
     def unfit(self, base: Path) -> str | None:
         """Encoders write no text."""
-        return _language.unfit(base)
+        return causal.unfit(base)
 
     def encoder(self, base: Path) -> torch.nn.Module:
         """The mean over the tokens that are not padding."""
-        return _text_models.encoder(base)
+        return networks.encoder(base)
 
 
 def _turns(messages: list[Any], raw: Any) -> list[tuple[Item, Any]]:
     """A row for each answer in a conversation; one that ends with a question takes its answer from
     the label's own cell."""
-    said = _messages.read(messages)
-    if said and said[-1].role == "user" and isinstance(raw, str) and _messages.listed(raw) is None:
-        return [(_messages.write(said), raw)]
+    said = conversations.read(messages)
+    if (
+        said
+        and said[-1].role == "user"
+        and isinstance(raw, str)
+        and conversations.listed(raw) is None
+    ):
+        return [(conversations.write(said), raw)]
     found: list[tuple[Item, Any]] = [
-        (_messages.write(_messages.asked(said[:place])), one.content)
+        (conversations.write(conversations.asked(said[:place])), one.content)
         for place, one in enumerate(said)
         if one.role == "assistant"
         and one.content
@@ -206,12 +213,15 @@ def _instruction(
     if not isinstance(item, str) or not item.strip():
         return [(item, raw)]
     asked = f"{item}\n\n{further}" if _is_more(further, item) else item
-    said = [_messages.Message("system", system)] if _is_more(system, "") else []
+    said = [conversations.Message("system", system)] if _is_more(system, "") else []
     for pair in history if isinstance(history, list) else ():
         if isinstance(pair, list | tuple) and len(pair) == 2:
             user, answer = map(str, pair)
-            said += [_messages.Message("user", user), _messages.Message("assistant", answer)]
-    return [(_messages.write([*said, _messages.Message("user", asked)]), raw)]
+            said += [
+                conversations.Message("user", user),
+                conversations.Message("assistant", answer),
+            ]
+    return [(conversations.write([*said, conversations.Message("user", asked)]), raw)]
 
 
 def _is_more(value: Any, than: str) -> bool:

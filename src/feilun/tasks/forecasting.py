@@ -5,8 +5,8 @@ from __future__ import annotations
 from pydantic import Field
 
 from feilun.families.forecasts import FORECASTS
-from feilun.tasks._series import MAX_HORIZON, Series
-from feilun.tasks._table import TableSettings
+from feilun.modalities.series.task import MAX_HORIZON, Series
+from feilun.modalities.table.task import TableSettings
 from feilun.types import Example
 
 __all__ = ["Settings", "Task"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 
 from feilun.families.classes import CLASSES
-from feilun.tasks._picture_task import PictureSettings, PictureTask
+from feilun.modalities.image.task import PictureSettings, PictureTask
 from feilun.types import Example
 
 __all__ = ["Settings", "Task"]

@@ -10,7 +10,9 @@ from pydantic import Field
 
 from feilun.errors import InvalidData
 from feilun.families.likelihood import ITSELF, LIKELIHOOD
-from feilun.tasks import _documents, _language_models, _ngrams, _recognise, _text, _text_models
+from feilun.modalities import recognise
+from feilun.modalities.language import models
+from feilun.modalities.text import documents, networks, ngrams, tokens
 from feilun.tasks.base import Column, Features, Processor, RowReader, TaskBase, TaskSettings
 from feilun.types import ColumnSample, Example, Item, Roles, Schema
 
@@ -26,7 +28,7 @@ _LONGEST = 1024  # tokens of a text that a model reads
 class Settings(TaskSettings):
     """The ``[task]`` table of a language model's project."""
 
-    objective: _documents.Objective = Field(
+    objective: documents.Objective = Field(
         "causal",
         description="what is learnt: causal (each token from those before it, as GPT and Llama),"
         " masked (hidden words, as BERT) or spans (hidden runs of words, as T5)",
@@ -83,7 +85,7 @@ class Task(TaskBase):
     undivided = True
     prose = self_supervised = lean = True
     begins = "scratch:auto"
-    columns = (Column("text", "text", _recognise.TEXT),)
+    columns = (Column("text", "text", recognise.TEXT),)
     label_aliases = _CONTINUATION
     examples = (
         Example("1", "Green tea is made from leaves that have not been oxidised.", ITSELF),
@@ -100,18 +102,18 @@ class Task(TaskBase):
         own = {key: settings[key] for key in Settings.model_fields if key in settings}
         made = type(self)(self.name)
         made._settings = Settings(**own)
-        unknown = sorted(set(made._settings.languages) - {*_documents.LANGUAGES, "other"})
+        unknown = sorted(set(made._settings.languages) - {*documents.LANGUAGES, "other"})
         if unknown:
-            options = (*_documents.LANGUAGES, "other")
+            options = (*documents.LANGUAGES, "other")
             raise InvalidData("likelihood.unknown_language", given=unknown, options=options)
         return made
 
     def recognise(self, columns: Sequence[ColumnSample]) -> Roles:
         """The column of texts is found by its usual names, else as the longest texts. What should
         follow a text may stand in a column of its own; else the texts are their own targets."""
-        rest = [one for one in columns if _recognise.named([one], _CONTINUATION) is None]
-        found = _recognise.roles(rest or columns, self.columns[0], ())
-        label = _recognise.named(columns, _CONTINUATION) or found.inputs["text"]
+        rest = [one for one in columns if recognise.named([one], _CONTINUATION) is None]
+        found = recognise.roles(rest or columns, self.columns[0], ())
+        label = recognise.named(columns, _CONTINUATION) or found.inputs["text"]
         return Roles(found.inputs, label, id=found.id, group=found.group, subject=found.subject)
 
     def reader(self, samples: Sequence[ColumnSample]) -> RowReader | None:
@@ -124,7 +126,7 @@ class Task(TaskBase):
                 return [(item, ITSELF)]
             if isinstance(raw, str) and raw.strip() and raw != item:
                 return [(item, raw)]
-            return self._faulty(item) or [(one, ITSELF) for one in _documents.parted(item)]
+            return self._faulty(item) or [(one, ITSELF) for one in documents.parted(item)]
 
         return rows
 
@@ -133,33 +135,33 @@ class Task(TaskBase):
         rules = self._settings
         if len(text.strip()) < rules.min_characters:
             return "likelihood.short"
-        if rules.languages and _documents.script(text) not in rules.languages:
+        if rules.languages and documents.script(text) not in rules.languages:
             return "likelihood.other_language"
-        if _documents.letters(text) < rules.min_letters:
+        if documents.letters(text) < rules.min_letters:
             return "likelihood.signs"
-        if _documents.repeated_lines(text) > rules.max_repeated_lines:
+        if documents.repeated_lines(text) > rules.max_repeated_lines:
             return "likelihood.repeated_lines"
-        if _documents.repeated_grams(text) > rules.max_repeated_runs:
+        if documents.repeated_grams(text) > rules.max_repeated_runs:
             return "likelihood.repeated_runs"
         return None
 
     def check(self, item: Item) -> Item:
-        """The text of `item`; see `_text.check`."""
-        return _text.check(item, self.columns[0].name)
+        """The text of `item`; see `tokens.check`."""
+        return tokens.check(item, self.columns[0].name)
 
     def input_schema(self) -> dict[str, Any]:
         """A string, or an object with the one column."""
-        return _text.input_schema(self.columns[0].name)
+        return tokens.input_schema(self.columns[0].name)
 
     def processor(self, folder: Path | str | None, settings: Mapping[str, Any]) -> Processor:
         """The tokenizer of `folder`."""
-        return _text.TextProcessor.read(folder, _LONGEST)
+        return tokens.TextProcessor.read(folder, _LONGEST)
 
     def features(
         self, settings: Mapping[str, Any], state: Mapping[str, Any] | None = None
     ) -> Features:
         """Hashed counts of character and word n-grams, by which documents are compared."""
-        return _ngrams.NGrams(cast(int, settings.get("feature_bits", Settings().feature_bits)))
+        return ngrams.NGrams(cast(int, settings.get("feature_bits", Settings().feature_bits)))
 
     def load(self, base: Path | str | None, schema: Schema) -> torch.nn.Module:
         """No head answers documents: `feilun.training.methods.pretrain` learns them."""
@@ -167,8 +169,8 @@ class Task(TaskBase):
 
     def unfit(self, base: Path) -> str | None:
         """An architecture of another objective."""
-        return _language_models.unfit(base, self._settings.objective)
+        return models.unfit(base, self._settings.objective)
 
     def encoder(self, base: Path) -> torch.nn.Module:
         """The mean over the tokens that are not padding."""
-        return _text_models.encoder(base)
+        return networks.encoder(base)

@@ -11,8 +11,9 @@ from pydantic import Field
 
 from feilun.errors import InvalidData
 from feilun.families.answers import ANSWERS, KINDS
-from feilun.tasks import _ngrams, _noise_text, _recognise, _text, _text_models
-from feilun.tasks._noise import Disturbance
+from feilun.modalities import recognise
+from feilun.modalities.noise import Disturbance
+from feilun.modalities.text import networks, ngrams, noise, tokens
 from feilun.tasks.base import Column, Features, Processor, RowReader, TaskBase, TaskSettings
 from feilun.types import ColumnSample, Example, Item, Roles, Schema
 
@@ -106,32 +107,32 @@ class Task(TaskBase):
         names = {column.name for column in columns}
         if set(_SECTION) <= names:
             return Roles({"question": "text"}, "document")
-        nested = _recognise.named(columns, _NESTED)
+        nested = recognise.named(columns, _NESTED)
         if nested is not None:
             return Roles({"question": nested}, nested)
         question, answer = self._named(columns)
         if question is None:
-            found = _recognise.roles(columns, self.columns[0], self.label_aliases)
+            found = recognise.roles(columns, self.columns[0], self.label_aliases)
             question, answer = found.inputs["question"], found.label
         taken = (question, answer)
         rest = [column for column in columns if column.name not in taken]
         return Roles(
             {"question": question},
             answer,
-            id=_recognise.named(rest, _recognise.ID),
-            subject=_recognise.named(rest, _recognise.SUBJECT),
+            id=recognise.named(rest, recognise.ID),
+            subject=recognise.named(rest, recognise.SUBJECT),
         )
 
     def _named(self, columns: Sequence[ColumnSample]) -> tuple[str | None, str | None]:
         """The columns that ask and that answer, by their names."""
-        found = _recognise.named(columns, ("question",))
-        answer = _recognise.named(columns, _ANSWERS)
+        found = recognise.named(columns, ("question",))
+        answer = recognise.named(columns, _ANSWERS)
         rest = [column for column in columns if column.name != answer]
-        found = found or _recognise.named(rest, (*_RULES, *_QUESTIONS))
-        if found is not None and (answer or _recognise.named(rest, (*_PASSAGE, *_DOCUMENT))):
-            return found, answer or _recognise.named(rest, (*_PASSAGE, *_DOCUMENT))
+        found = found or recognise.named(rest, (*_RULES, *_QUESTIONS))
+        if found is not None and (answer or recognise.named(rest, (*_PASSAGE, *_DOCUMENT))):
+            return found, answer or recognise.named(rest, (*_PASSAGE, *_DOCUMENT))
         for names in _FACTS:
-            both = [_recognise.named(columns, (name,)) for name in names]
+            both = [recognise.named(columns, (name,)) for name in names]
             if None not in both:
                 return both[0], both[1]
         return None, None
@@ -139,32 +140,32 @@ class Task(TaskBase):
     def is_document(self, columns: Sequence[ColumnSample]) -> bool:
         """A table with no column of questions, rules or facts beside one of answers."""
         names = {column.name for column in columns}
-        if set(_SECTION) <= names or _recognise.named(columns, _NESTED):
+        if set(_SECTION) <= names or recognise.named(columns, _NESTED):
             return False
         if self._named(columns)[0] is not None:
             return False
-        return _recognise.named(columns, ("question", *_QUESTIONS)) is None or len(names) > 1
+        return recognise.named(columns, ("question", *_QUESTIONS)) is None or len(names) > 1
 
     def reader(self, samples: Sequence[ColumnSample]) -> RowReader | None:
         """See the class."""
         names = {column.name for column in samples}
         if set(_SECTION) <= names:
             return _section
-        nested = _recognise.named(samples, _NESTED)
+        nested = recognise.named(samples, _NESTED)
         if nested is not None:
             return _squad
-        rule = _recognise.named(samples, _RULES)
+        rule = recognise.named(samples, _RULES)
         fact = next(
-            (f for f, v in _FACTS if _recognise.named(samples, (f,)) and
-             _recognise.named(samples, (v,))),
+            (f for f, v in _FACTS if recognise.named(samples, (f,)) and
+             recognise.named(samples, (v,))),
             None,
         )  # fmt: skip
-        question = _recognise.named(samples, ("question",)) or rule
+        question = recognise.named(samples, ("question",)) or rule
         always = "rule" if rule and question == rule else "fact" if fact and not question else ""
         document, passage, kind, impossible = (
-            _recognise.named(samples, one) for one in (_DOCUMENT, _PASSAGE, _KIND, _IMPOSSIBLE)
+            recognise.named(samples, one) for one in (_DOCUMENT, _PASSAGE, _KIND, _IMPOSSIBLE)
         )
-        title = _recognise.named([s for s in samples if s.name != question], ("title",))
+        title = recognise.named([s for s in samples if s.name != question], ("title",))
 
         def rows(item: Any, raw: Any, values: Mapping[str, Any]) -> Sequence[tuple[Item, Any]]:
             said = str(values.get(kind) or always) if kind else always
@@ -192,26 +193,26 @@ class Task(TaskBase):
         return rows
 
     def check(self, item: Item) -> Item:
-        """The text of `item`; see `_text.check`."""
-        return _text.check(item, self.columns[0].name)
+        """The text of `item`; see `tokens.check`."""
+        return tokens.check(item, self.columns[0].name)
 
     def input_schema(self) -> dict[str, Any]:
         """A string, or an object with the one column."""
-        return _text.input_schema(self.columns[0].name)
+        return tokens.input_schema(self.columns[0].name)
 
     def processor(self, folder: Path | str | None, settings: Mapping[str, Any]) -> Processor:
         """The tokenizer of `folder`, cutting at ``max_length`` tokens."""
-        return _text.TextProcessor.read(folder, Settings(**settings).max_length)
+        return tokens.TextProcessor.read(folder, Settings(**settings).max_length)
 
     def features(
         self, settings: Mapping[str, Any], state: Mapping[str, Any] | None = None
     ) -> Features:
         """Hashed counts of character and word n-grams, by which questions are compared."""
-        return _ngrams.NGrams(Settings(**settings).feature_bits)
+        return ngrams.NGrams(Settings(**settings).feature_bits)
 
     def disturbances(self) -> Mapping[str, Disturbance]:
         """Slips of the keyboard, case, width, script, punctuation, spaces."""
-        return _noise_text.disturbances()
+        return noise.disturbances()
 
     def load(self, base: Path | str | None, schema: Schema) -> torch.nn.Module:
         """There is no head yet: passages are compared by the vectors of `encoder`."""
@@ -219,7 +220,7 @@ class Task(TaskBase):
 
     def encoder(self, base: Path) -> torch.nn.Module:
         """The mean over the tokens that are not padding."""
-        return _text_models.encoder(base)
+        return networks.encoder(base)
 
 
 def section_item(text: str, document: str, revision: str = "", heading: str = "") -> str:

@@ -12,8 +12,9 @@ from pydantic import Field
 
 from feilun.errors import InvalidData
 from feilun.families.ranking import DEPTH, RANKING, describes, items_of
-from feilun.tasks import _asker, _recognise, _table_kinds
-from feilun.tasks._described import cells_of
+from feilun.modalities import askers, recognise
+from feilun.modalities.table import column_kinds
+from feilun.modalities.table.described import cells_of
 from feilun.tasks.base import Column, Features, Processor, RowReader, TaskBase, TaskSettings
 from feilun.types import ColumnSample, Example, Item, Roles, Schema
 
@@ -94,12 +95,12 @@ class Task(TaskBase):
     def recognise(self, columns: Sequence[ColumnSample]) -> Roles:
         """User and item by their usual names. Raises `InvalidData` naming the columns where none is
         called like a user."""
-        user = _recognise.named(columns, _USERS)
+        user = recognise.named(columns, _USERS)
         if user is None:
             names = [column.name for column in columns]
             raise InvalidData("tasks.no_input_column", kind="user", columns=names)
         rest = [column for column in columns if column.name != user]
-        return Roles({"user": user}, label=_recognise.named(rest, _ITEMS))
+        return Roles({"user": user}, label=recognise.named(rest, _ITEMS))
 
     def describes(
         self, columns: Sequence[ColumnSample], given: Mapping[str, str]
@@ -108,20 +109,20 @@ class Task(TaskBase):
         samples = {column.name: column for column in columns}
         user = given.get("user") if given.get("user") in samples else None
         item = given.get("label") if given.get("label") in samples else None
-        user = user or _recognise.named(columns, _USERS)
+        user = user or recognise.named(columns, _USERS)
         rest = [column for column in columns if column.name != user]
-        item = item or _recognise.named(rest, _ITEMS)
+        item = item or recognise.named(rest, _ITEMS)
         name = user or item
         if (user and item) or name is None or len(columns) < 2:
             return None
-        values = [str(one) for one in samples[name].values if not _table_kinds.missing(one)]
+        values = [str(one) for one in samples[name].values if not column_kinds.missing(one)]
         if len(set(values)) < len(values) or len(values) < 2:
             return None
         return ("user" if user else "item"), name
 
     def description(self, kind: str, name: Any, columns: Mapping[str, Any]) -> tuple[Item, Any]:
         """A user by his name, an item as ``{"item": name}``, and what the columns say."""
-        item = _asker.canonical(name if kind == "user" else {"item": name})
+        item = askers.canonical(name if kind == "user" else {"item": name})
         return item, {"columns": columns}
 
     def bound(self, settings: Mapping[str, Any]) -> Self:
@@ -137,16 +138,16 @@ class Task(TaskBase):
         least = self._least
         if least is None:
             return None
-        column = _recognise.named(samples, _RATINGS)
+        column = recognise.named(samples, _RATINGS)
         if column is None:
             names = [sample.name for sample in samples]
             raise InvalidData("tasks.no_rating_column", columns=names, options=_RATINGS)
 
         def rows(item: Item, target: Any, values: Mapping[str, Any]) -> list[tuple[Item, Any]]:
             given = values.get(column)
-            if _table_kinds.missing(given):
+            if column_kinds.missing(given):
                 return [(item, target)]
-            rating = None if isinstance(given, bool) else _table_kinds.number(given)
+            rating = None if isinstance(given, bool) else column_kinds.number(given)
             if rating is None or not math.isfinite(rating):
                 raise InvalidData("tasks.not_a_rating", column=column, given=str(given)[:40])
             return [(item, target)] if rating >= least else []
@@ -156,7 +157,7 @@ class Task(TaskBase):
     def check(self, item: Item) -> Item:
         """A user as text; JSON with sorted keys where more is said than that. Raises `InvalidData`
         for what names neither a user nor a history."""
-        return _asker.canonical(item)
+        return askers.canonical(item)
 
     def question(
         self, item: Item, targets: Sequence[str], earlier: Sequence[str] | None = None
@@ -164,7 +165,7 @@ class Task(TaskBase):
         """Half of what the user took is told as history, beside what he took in `earlier` rows; the
         rest is to be found. Which half is drawn by the ids of the rows. Of rows that stand in no
         data version the user stays, because nothing else is known of him."""
-        asker = _asker.read(item)
+        asker = askers.read(item)
         taken = [one for target in targets for one in items_of(target)]
         told = taken[: len(taken) // 2]
         before = [one for target in earlier or () for one in items_of(target)]
@@ -173,24 +174,24 @@ class Task(TaskBase):
         right = [one for one in taken[len(told) :] if one not in history]
         known = [cells_of(target) for target in earlier or () if describes(target)]
         columns = known[-1] if known else asker.columns
-        return _asker.write(user, history, columns), self.family.together(
+        return askers.write(user, history, columns), self.family.together(
             right or taken[len(told) :]
         )
 
     def described(self, item: Item) -> Item:
         """How many items the history has."""
-        return {"history": len(_asker.read(item).history)}
+        return {"history": len(askers.read(item).history)}
 
     def without_options(self, item: Item) -> Item:
         """The user, or the history, and what else is known of the user."""
-        asker = _asker.read(item)
+        asker = askers.read(item)
         if asker.about is not None:
             return item
-        return _asker.write(asker.user, asker.history, asker.columns)
+        return askers.write(asker.user, asker.history, asker.columns)
 
     def input_schema(self) -> dict[str, Any]:
         """A user, or an object that says more."""
-        one = {"anyOf": [{"type": "string", "maxLength": _asker.LONGEST}, {"type": "number"}]}
+        one = {"anyOf": [{"type": "string", "maxLength": askers.LONGEST}, {"type": "number"}]}
         several = {"type": "array", "items": one}
         more = {
             "type": "object",
@@ -211,7 +212,7 @@ class Task(TaskBase):
         self, settings: Mapping[str, Any], state: Mapping[str, Any] | None = None
     ) -> Features:
         """The user and the items of the history, hashed, by which calls are compared."""
-        return _asker.Marks(Settings(**settings).feature_bits)
+        return askers.Marks(Settings(**settings).feature_bits)
 
     def processor(self, folder: Path | str | None, settings: Mapping[str, Any]) -> Processor:
         """There is none: no encoder reads users."""

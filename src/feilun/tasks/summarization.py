@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from feilun.families.base import PairTally
 from feilun.families.generation import SUMMARY
-from feilun.tasks._pair_checks import PairChecks, same, wordier
-from feilun.tasks._text_task import TextSettings
-from feilun.tasks._written_task import WrittenTask
+from feilun.modalities.language.task import WrittenTask
+from feilun.modalities.text.pair_checks import PairChecks, same, wordier
+from feilun.modalities.text.task import TextSettings
 from feilun.tasks.base import Column
 from feilun.types import Example
 

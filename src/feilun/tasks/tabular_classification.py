@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from feilun.families.classes import CLASSES
-from feilun.tasks import _recognise
-from feilun.tasks._table import Table, TableSettings
+from feilun.modalities import recognise
+from feilun.modalities.table.task import Table, TableSettings
 from feilun.types import Example
 
 __all__ = ["Settings", "Task"]
@@ -26,7 +26,7 @@ class Task(Table):
     family = CLASSES
     Settings = Settings
     label_aliases = (
-        *_recognise.LABEL,
+        *recognise.LABEL,
         "churn", "churned", "default", "defaulted", "fraud", "outcome", "result", "status",
         "流失", "是否流失", "违约", "是否违约", "欺诈", "结果", "目标",
     )  # fmt: skip

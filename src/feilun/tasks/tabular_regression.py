@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from feilun.families.numbers import NUMBERS
-from feilun.tasks._table import Table, TableSettings
+from feilun.modalities.table.task import Table, TableSettings
 from feilun.types import Example
 
 __all__ = ["Settings", "Task"]

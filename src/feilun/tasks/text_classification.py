@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from feilun.families.classes import CLASSES
-from feilun.tasks._text_task import TextSettings, TextTask
+from feilun.modalities.text.task import TextSettings, TextTask
 from feilun.types import Example
 
 __all__ = ["Settings", "Task"]

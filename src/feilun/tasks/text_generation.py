@@ -9,9 +9,9 @@ from pydantic import Field
 
 from feilun.families.base import PairTally
 from feilun.families.generation import COMPLETION
-from feilun.tasks._pair_checks import PairChecks, repeated, same
-from feilun.tasks._text_task import TextSettings
-from feilun.tasks._written_task import WrittenTask
+from feilun.modalities.language.task import WrittenTask
+from feilun.modalities.text.pair_checks import PairChecks, repeated, same
+from feilun.modalities.text.task import TextSettings
 from feilun.tasks.base import Column
 from feilun.types import Example, Item
 

@@ -11,10 +11,11 @@ from pydantic import Field
 
 from feilun.errors import InvalidData
 from feilun.families.classes import CLASSES
-from feilun.tasks import _noise_text, _pieces, _recognise, _text, _text_models, _text_pairs
-from feilun.tasks._noise import Disturbance, by_name
-from feilun.tasks._pair_features import PairFeatures
-from feilun.tasks._pieces import Pieces
+from feilun.modalities import pieces, recognise
+from feilun.modalities.noise import Disturbance, by_name
+from feilun.modalities.pieces import Pieces
+from feilun.modalities.text import networks, noise, pairs, tokens
+from feilun.modalities.text.pair_features import PairFeatures
 from feilun.tasks.base import Column, Features, Processor, TaskBase, TaskSettings
 from feilun.types import ColumnSample, Example, Item, Roles, Schema
 
@@ -69,7 +70,7 @@ class Task(TaskBase):
     Settings = Settings
     columns = (Column("text", "text", _side(0)), Column("other", "text", _side(1)))
     label_aliases = (
-        *_recognise.LABEL,
+        *recognise.LABEL,
         "gold_label", "is_duplicate", "duplicate", "is_match", "match", "relation", "entailment",
         "similar", "same", "是否重复", "是否匹配", "是否相同", "匹配", "关系", "重复", "相同",
     )  # fmt: skip
@@ -98,10 +99,11 @@ class Task(TaskBase):
         """By usual names, those that belong together first, else the two columns of the longest
         texts in the file's order; the label as for one text."""
         left, right = self.columns
-        return _recognise.pair_roles(columns, (left, right), _NAMES, self.label_aliases)
+        return recognise.pair_roles(columns, (left, right), _NAMES, self.label_aliases)
 
     def check(self, item: Item) -> Item:
-        """Both texts, each as `_text.check` gives it. The same text twice is a pair like any other.
+        """Both texts, each as `tokens.check` gives it. The same text twice is a pair like any
+        other.
 
         Raises `InvalidData` naming the text that is missing or blank.
         """
@@ -113,11 +115,11 @@ class Task(TaskBase):
         missing = [name for name in names if _blank(item.get(name))]
         if missing:
             raise InvalidData("tasks.text_missing", missing=missing)
-        return {name: _text.check(item[name], name) for name in names}
+        return {name: tokens.check(item[name], name) for name in names}
 
     def input_schema(self) -> dict[str, Any]:
         """An object with both texts."""
-        text = {"type": "string", "maxLength": _text.MAX_CHARACTERS}
+        text = {"type": "string", "maxLength": tokens.MAX_CHARACTERS}
         names = [column.name for column in self.columns]
         return {
             "type": "object",
@@ -148,26 +150,26 @@ class Task(TaskBase):
 
         return by_name(
             Disturbance(found.name, one_of(found), found.safe, found.teaches)
-            for found in _noise_text.disturbances().values()
+            for found in noise.disturbances().values()
         )
 
     def pieces(self, item: Item) -> Pieces | None:
         """The words of both texts."""
         pair = cast(Mapping[str, str], item)
-        return _pieces.of_texts(pair, [column.name for column in self.columns])
+        return pieces.of_texts(pair, [column.name for column in self.columns])
 
     def processor(self, folder: Path | str | None, settings: Mapping[str, Any]) -> Processor:
         """The tokenizer of `folder`, cutting pairs at ``max_length`` tokens."""
-        return _text_pairs.PairProcessor.read(folder, Settings(**settings).max_length)
+        return pairs.PairProcessor.read(folder, Settings(**settings).max_length)
 
     def load(self, base: Path | str | None, schema: Schema) -> torch.nn.Module:
         """A cross-encoder: a transformer that reads both texts together."""
         outputs = self.family.outputs(schema.labels)
-        return _text_models.classifier(base, outputs, self.family.problem_type)
+        return networks.classifier(base, outputs, self.family.problem_type)
 
     def encoder(self, base: Path) -> torch.nn.Module:
         """The mean over the tokens of both texts that are not padding."""
-        return _text_models.encoder(base)
+        return networks.encoder(base)
 
 
 def _blank(value: object) -> bool:

@@ -12,8 +12,9 @@ from pydantic import Field
 
 from feilun.errors import InvalidData
 from feilun.families.ranking import RANKING, items_of
-from feilun.tasks import _ngrams, _noise_text, _recognise, _text, _text_models
-from feilun.tasks._noise import Disturbance
+from feilun.modalities import recognise
+from feilun.modalities.noise import Disturbance
+from feilun.modalities.text import networks, ngrams, noise, tokens
 from feilun.tasks.base import Column, Features, Processor, RowReader, TaskBase, TaskSettings
 from feilun.types import ColumnSample, Example, Item, Roles, Schema
 
@@ -93,13 +94,13 @@ class Task(TaskBase):
     def recognise(self, columns: Sequence[ColumnSample]) -> Roles:
         """By usual names, those that belong together first, else the two columns of the longest
         texts in the file's order. The only column of texts holds documents."""
-        aside = {_recognise.named(columns, names) for names in (_NEGATIVE, _SCORE)}
+        aside = {recognise.named(columns, names) for names in (_NEGATIVE, _SCORE)}
         kept = [column for column in columns if column.name not in aside]
         text, document = self.columns[0], Column("document", "text", self.label_aliases)
         try:
-            found = _recognise.pair_roles(kept, (text, document), _NAMES, ())
+            found = recognise.pair_roles(kept, (text, document), _NAMES, ())
         except InvalidData:
-            found = _recognise.roles(kept, document, ())
+            found = recognise.roles(kept, document, ())
             return replace(found, inputs={text.name: found.inputs["document"]},
                            label=found.inputs["document"])  # fmt: skip
         label = found.inputs["document"]
@@ -109,8 +110,8 @@ class Task(TaskBase):
         """A row without a text adds its document to the catalogue, and so does a negative. Of two
         texts with a score below the middle of its scale neither is the other's answer: both are
         documents."""
-        negative = _recognise.named(samples, _NEGATIVE)
-        score = _recognise.named(samples, _SCORE)
+        negative = recognise.named(samples, _NEGATIVE)
+        score = recognise.named(samples, _SCORE)
         values = next((one.values for one in samples if one.name == score), ())
         middle = _middle([found for found in map(_number, values) if found is not None])
 
@@ -134,26 +135,26 @@ class Task(TaskBase):
         return item, self.family.together(right) if right else None
 
     def check(self, item: Item) -> Item:
-        """The text of `item`; see `_text.check`."""
-        return _text.check(item, self.columns[0].name)
+        """The text of `item`; see `tokens.check`."""
+        return tokens.check(item, self.columns[0].name)
 
     def input_schema(self) -> dict[str, Any]:
         """A string, or an object with the one column."""
-        return _text.input_schema(self.columns[0].name)
+        return tokens.input_schema(self.columns[0].name)
 
     def processor(self, folder: Path | str | None, settings: Mapping[str, Any]) -> Processor:
         """The tokenizer of `folder`, cutting at ``max_length`` tokens."""
-        return _text.TextProcessor.read(folder, Settings(**settings).max_length)
+        return tokens.TextProcessor.read(folder, Settings(**settings).max_length)
 
     def features(
         self, settings: Mapping[str, Any], state: Mapping[str, Any] | None = None
     ) -> Features:
         """Hashed counts of character and word n-grams, by which texts are compared."""
-        return _ngrams.NGrams(Settings(**settings).feature_bits)
+        return ngrams.NGrams(Settings(**settings).feature_bits)
 
     def disturbances(self) -> Mapping[str, Disturbance]:
         """Slips of the keyboard, case, width, script, punctuation, spaces."""
-        return _noise_text.disturbances()
+        return noise.disturbances()
 
     def load(self, base: Path | str | None, schema: Schema) -> torch.nn.Module:
         """There is no head: documents are compared by the vectors of `encoder`."""
@@ -161,7 +162,7 @@ class Task(TaskBase):
 
     def encoder(self, base: Path) -> torch.nn.Module:
         """The mean over the tokens that are not padding."""
-        return _text_models.encoder(base)
+        return networks.encoder(base)
 
 
 def _middle(values: Sequence[float]) -> float | None:

@@ -9,8 +9,8 @@ from typing import Any
 from feilun.errors import InvalidData
 from feilun.families.tags import TAGS
 from feilun.families.tags.cells import flag, tags_in
-from feilun.tasks import _recognise
-from feilun.tasks._text_task import TextSettings, TextTask
+from feilun.modalities import recognise
+from feilun.modalities.text.task import TextSettings, TextTask
 from feilun.types import ColumnSample, Example, Roles, Scalar
 
 __all__ = ["Settings", "Task"]
@@ -51,7 +51,7 @@ class Task(TextTask):
         longest texts."""
         label = _label(columns)
         rest = [column for column in columns if column.name != label]
-        return replace(_recognise.roles(rest, self.columns[0], ()), label=label)
+        return replace(recognise.roles(rest, self.columns[0], ()), label=label)
 
     def label_columns(self, columns: Sequence[ColumnSample]) -> Mapping[str, Scalar]:
         """Columns of yes and no, where no column holds whole lists: two at least. Where some of
@@ -69,7 +69,7 @@ class Task(TextTask):
 
 def _label(columns: Sequence[ColumnSample]) -> str | None:
     lists = next((one.name for one in columns if _holds_lists(one)), None)
-    return _recognise.named(columns, _NAMES) or lists
+    return recognise.named(columns, _NAMES) or lists
 
 
 def _holds_lists(column: ColumnSample) -> bool:

@@ -12,7 +12,8 @@ from pydantic import Field
 
 from feilun.errors import InvalidData
 from feilun.families.spans import SPANS, spans_of
-from feilun.tasks import _ngrams, _recognise, _text, _text_models, _text_words
+from feilun.modalities import recognise
+from feilun.modalities.text import networks, ngrams, tokens, words
 from feilun.tasks.base import Column, Features, Processor, TaskBase, TaskSettings
 from feilun.types import ColumnSample, Example, Item, Roles, Schema
 
@@ -55,7 +56,7 @@ class Task(TaskBase):
     summary = "tasks.token_classification"
     Settings = Settings
     family = SPANS
-    columns = (Column("text", "text", _recognise.TEXT),)
+    columns = (Column("text", "text", recognise.TEXT),)
     label_aliases = _NAMES
     encodes = True
     default_base = "minilm"
@@ -71,19 +72,19 @@ class Task(TaskBase):
         """The label is the column that holds lists of spans, or has a usual name; the input has a
         usual name or the longest texts."""
         able = [column for column in columns if any(map(_holds_spans, column.values))]
-        label = _recognise.named(able, _NAMES) or (able[0].name if able else None)
-        label = label or _recognise.named(columns, _NAMES)
+        label = recognise.named(able, _NAMES) or (able[0].name if able else None)
+        label = label or recognise.named(columns, _NAMES)
         rest = [column for column in columns if column.name != label]
-        return replace(_recognise.roles(rest, self.columns[0], ()), label=label)
+        return replace(recognise.roles(rest, self.columns[0], ()), label=label)
 
     def check(self, item: Item) -> Item:
-        """The text of `item`; see `_text.check`. Nothing is left out of it, because what stands
+        """The text of `item`; see `tokens.check`. Nothing is left out of it, because what stands
         behind would move: NUL becomes U+FFFD."""
         name = self.columns[0].name
         value = item[name] if isinstance(item, Mapping) and set(item) == {name} else item
         if isinstance(value, str) and "\0" in value:
             item = value.replace("\0", "\ufffd")
-        return _text.check(item, name)
+        return tokens.check(item, name)
 
     def agree(self, item: Item, target: str) -> None:
         """Every span lies inside the text, and on more than space."""
@@ -97,26 +98,26 @@ class Task(TaskBase):
 
     def input_schema(self) -> dict[str, Any]:
         """A string, or an object with the one column."""
-        return _text.input_schema(self.columns[0].name)
+        return tokens.input_schema(self.columns[0].name)
 
     def processor(self, folder: Path | str | None, settings: Mapping[str, Any]) -> Processor:
         """The tokenizer of `folder`, reading windows of ``max_length`` tokens."""
-        return _text_words.WordProcessor.read(folder, Settings(**settings).max_length)
+        return words.WordProcessor.read(folder, Settings(**settings).max_length)
 
     def features(
         self, settings: Mapping[str, Any], state: Mapping[str, Any] | None = None
     ) -> Features:
         """Hashed counts of character and word n-grams, by which texts are compared."""
-        return _ngrams.NGrams(Settings(**settings).feature_bits)
+        return ngrams.NGrams(Settings(**settings).feature_bits)
 
     def load(self, base: Path | str | None, schema: Schema) -> torch.nn.Module:
         """A transformer that gives the logits of all tags for each token."""
         outputs = self.family.outputs(schema.labels)
-        return _text_models.tagger(base, outputs, self.family.problem_type)
+        return networks.tagger(base, outputs, self.family.problem_type)
 
     def encoder(self, base: Path) -> torch.nn.Module:
         """The mean over the tokens that are not padding."""
-        return _text_models.encoder(base)
+        return networks.encoder(base)
 
 
 def _holds_spans(value: Any) -> bool:

@@ -12,10 +12,11 @@ from pydantic import Field
 from feilun.errors import InvalidData
 from feilun.families.base import PairTally
 from feilun.families.generation import TRANSLATION
-from feilun.tasks import _languages, _recognise
-from feilun.tasks._pair_checks import TranslationChecks
-from feilun.tasks._text_task import TextSettings
-from feilun.tasks._written_task import WrittenTask
+from feilun.modalities import recognise
+from feilun.modalities.language.task import WrittenTask
+from feilun.modalities.text import language_names
+from feilun.modalities.text.pair_checks import TranslationChecks
+from feilun.modalities.text.task import TextSettings
 from feilun.tasks.base import Column, RowReader, TaskBase
 from feilun.types import ColumnSample, Example, Item, Roles
 
@@ -72,7 +73,9 @@ class Task(WrittenTask):
     nested = True
     columns = (
         Column(
-            "text", "text", tuple(one for one in (*_side(0), *_languages.NAMES) if one != "text")
+            "text",
+            "text",
+            tuple(one for one in (*_side(0), *language_names.NAMES) if one != "text"),
         ),
     )
     label_aliases = tuple(dict.fromkeys((*_side(1), *_LISTS)))
@@ -98,14 +101,14 @@ class Task(WrittenTask):
         are taken, in the order of the file."""
         source, label = self._pair(columns)
         if source is None:
-            found = _recognise.roles(columns, self.columns[0], self.label_aliases)
+            found = recognise.roles(columns, self.columns[0], self.label_aliases)
             source, label = found.inputs["text"], label or found.label
         rest = [one for one in columns if one.name not in (source, label)]
         return Roles(
             {"text": source},
             label,
-            id=_recognise.named(rest, _recognise.ID),
-            group=_recognise.named(rest, _recognise.GROUP),
+            id=recognise.named(rest, recognise.ID),
+            group=recognise.named(rest, recognise.GROUP),
         )
 
     def _pair(self, columns: Sequence[ColumnSample]) -> tuple[str | None, str | None]:
@@ -114,16 +117,16 @@ class Task(WrittenTask):
             if any(_spoken(value) for value in one.values):
                 return one.name, one.name
         names = [one.name for one in columns]
-        languages = [name for name in names if _languages.is_language(name)]
+        languages = [name for name in names if language_names.is_language(name)]
         if len(languages) > 1:
-            return _languages.pick(languages, *self._direction)
+            return language_names.pick(languages, *self._direction)
         for pair in _NAMES:
-            both = [_recognise.named(columns, (name,)) for name in pair]
+            both = [recognise.named(columns, (name,)) for name in pair]
             if all(both):
                 return both[0], both[1]
-        label = _recognise.named(columns, self.label_aliases)
+        label = recognise.named(columns, self.label_aliases)
         own = [one for one in columns if one.name != label]
-        source = _recognise.named(own, ("text", *(self.columns[0].aliases)))
+        source = recognise.named(own, ("text", *(self.columns[0].aliases)))
         if source is not None or label is not None:
             return source, label
         texts = [one.name for one in columns if _is_text(one)]
@@ -136,7 +139,7 @@ class Task(WrittenTask):
             held = _spoken(item)
             if held is None:
                 return [(item, raw)]
-            source, target = _languages.pick(list(held), *self._direction)
+            source, target = language_names.pick(list(held), *self._direction)
             if source is None or target is None:
                 wanted = [one for one in self._direction if one] or ["en", "zh"]
                 raise InvalidData("tasks.no_such_language", options=list(held), wanted=wanted)
@@ -150,7 +153,7 @@ class Task(WrittenTask):
         value = item["text"] if isinstance(item, Mapping) and set(item) == {"text"} else item
         held = _spoken(value)
         if held is not None and isinstance(value, Mapping):
-            value = held.get(_languages.pick(list(held), *self._direction)[0] or "")
+            value = held.get(language_names.pick(list(held), *self._direction)[0] or "")
         return super().check(value)
 
     def inspection(self) -> PairTally:
@@ -172,7 +175,11 @@ def _spoken(value: Any) -> Mapping[str, Any] | None:
             value = json.loads(value)
         except (ValueError, RecursionError):
             return None
-    if not isinstance(value, Mapping) or not value or not all(map(_languages.is_language, value)):
+    if (
+        not isinstance(value, Mapping)
+        or not value
+        or not all(map(language_names.is_language, value))
+    ):
         return None
     return value
 

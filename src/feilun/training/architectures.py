@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from feilun.tasks._documents import Objective
+from feilun.modalities.text.documents import Objective
 
 __all__ = ["PASSES", "SIZES", "Size", "config", "flops", "parameters", "right_size", "tokens_for"]
 

@@ -23,8 +23,8 @@ from feilun.errors import UsageError
 from feilun.messages import t
 from feilun.messages.words import in_words
 from feilun.metrics.intervals import paired_difference
+from feilun.modalities.noise import Disturbance
 from feilun.tasks import base as tasks
-from feilun.tasks._noise import Disturbance
 from feilun.training.job import TrainJob
 from feilun.training.logistic import Fitted
 from feilun.training.rows import Rows

@@ -19,7 +19,7 @@ from urllib.request import getproxies
 
 from feilun.config import Settings
 from feilun.errors import EnvironmentProblem, InvalidData, NotFound
-from feilun.tasks import _gguf
+from feilun.modalities.language import gguf
 from feilun.tasks.base import TaskBase
 
 __all__ = ["check", "resolve", "starters"]
@@ -106,7 +106,7 @@ def resolve(
 
 def _checked(found: Path, packed: bool) -> Path:
     folder = check(found if found.is_dir() else found.parent)
-    file = None if packed or (folder / "config.json").is_file() else _gguf.found(folder)
+    file = None if packed or (folder / "config.json").is_file() else gguf.found(folder)
     able = all(importlib.util.find_spec(name) for name in ("gguf", "torch"))
     if file is None or not able:
         return folder
@@ -118,9 +118,9 @@ def _checked(found: Path, packed: bool) -> Path:
 def check(folder: Path) -> Path:
     """`folder`, if it holds a model that can be read safely; raises `InvalidData` if not. A model
     is a transformers folder, or one GGUF file."""
-    file = None if (folder / "config.json").is_file() else _gguf.found(folder)
+    file = None if (folder / "config.json").is_file() else gguf.found(folder)
     if file is not None:
-        _gguf.read(file)
+        gguf.read(file)
         return folder
     try:
         config = json.loads((folder / "config.json").read_text("utf-8"))

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 
 from feilun.families.likelihood import ITSELF
+from feilun.modalities.text.documents import joined
 from feilun.store.dataset import INPUT, Dataset
-from feilun.tasks._documents import joined
 from feilun.types import Split
 
 __all__ = ["documents"]

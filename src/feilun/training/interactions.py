@@ -14,9 +14,9 @@ from feilun.engines.recommender import ITEMS, USERS, WEIGHTS
 from feilun.errors import InvalidData
 from feilun.families.ranking import DESCRIBES, items_of
 from feilun.messages import t
+from feilun.modalities import askers
+from feilun.modalities.table.described import cells_of
 from feilun.store.dataset import INPUT, Dataset
-from feilun.tasks import _asker
-from feilun.tasks._described import cells_of
 from feilun.tasks.base import TaskBase
 from feilun.training import likeness
 from feilun.training.job import TrainJob
@@ -133,11 +133,11 @@ def _pairs(
     for batch in dataset.batches(["label", INPUT + column], split):
         batch = _asking(batch.filter(batch.column(0).is_valid()), described)
         targets, target = _coded(batch.column(0))
-        askers, asker = _coded(batch.column(1))
-        read = [_asker.read(one) for one in askers]
+        distinct, codes_of = _coded(batch.column(1))
+        read = [askers.read(one) for one in distinct]
         codes = [
             users.setdefault(name if one.user is None else one.user, len(users))
-            for name, one in zip(askers, read, strict=True)
+            for name, one in zip(distinct, read, strict=True)
         ]
 
         def place(item: str) -> int:
@@ -147,7 +147,7 @@ def _pairs(
         most = max(map(len, taken), default=0)
         table = np.array([row + [-1] * (most - len(row)) for row in taken], np.int32)
         for at in range(most):
-            found.append(np.stack([np.array(codes, np.int32)[asker], table[target, at]]))
+            found.append(np.stack([np.array(codes, np.int32)[codes_of], table[target, at]]))
         asked = zip(codes, read, strict=True)
         told = [(code, place(item)) for code, one in asked for item in one.history]
         found.append(np.array(told, np.int32).reshape(-1, 2).T)
@@ -165,7 +165,7 @@ def _asking(batch: Any, described: dict[str, dict[str, dict[str, Any]]] | None) 
         return batch
     told = batch.filter(about)
     for target, name in zip(*(one.to_pylist() for one in told.columns), strict=True):
-        asker = _asker.read(name)
+        asker = askers.read(name)
         kind = "user" if asker.about is None else "item"
         if described is not None:
             described[kind][asker.about or asker.user or name] = cells_of(target)

@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 
 from feilun.engines.recommender import ABOUT
-from feilun.tasks._described import Described
+from feilun.modalities.table.described import Described
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix

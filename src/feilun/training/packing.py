@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from feilun.families.objective import IGNORED
+from feilun.modalities.language.models import Marks, corrupted
+from feilun.modalities.pieces import words_of
+from feilun.modalities.text.documents import MASKED, Objective, chosen
 from feilun.store.files import write_atomically
-from feilun.tasks._documents import MASKED, Objective, chosen
-from feilun.tasks._language_models import Marks, corrupted
-from feilun.tasks._pieces import words_of
 
 if TYPE_CHECKING:
     import torch

@@ -17,7 +17,7 @@ from feilun.training.folds import FOLDS, deal, strength_for
 from feilun.types import Item
 
 if TYPE_CHECKING:
-    from feilun.tasks._table_features import TableFeatures
+    from feilun.modalities.table.features import TableFeatures
     from feilun.training.logistic import Matrix
 
 __all__ = ["MOST_SCORES", "learn"]

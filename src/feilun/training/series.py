@@ -12,11 +12,11 @@ from feilun.engines.card import write_card
 from feilun.engines.forecasts import covariates, write_series
 from feilun.errors import InvalidData
 from feilun.messages import t
+from feilun.modalities.series.state import Built, SeriesState, build_series
+from feilun.modalities.series.task import SERIES, TIME
+from feilun.modalities.table.features import TableFeatures
 from feilun.store.dataset import Dataset
 from feilun.tasks import base as tasks
-from feilun.tasks._series import SERIES, TIME
-from feilun.tasks._series_state import Built, SeriesState, build_series
-from feilun.tasks._table_features import TableFeatures
 from feilun.tasks.base import TaskBase
 from feilun.training.job import TrainJob
 from feilun.training.rows import schema_of, start_card

@@ -16,8 +16,8 @@ import numpy as np
 from feilun.engines._streaming import StreamingEngine
 from feilun.engines.card import Card, write_card
 from feilun.families.generation import GENERATION, Written, objects
+from feilun.modalities.text.task import TextSettings, TextTask
 from feilun.store.dataset import Dataset
-from feilun.tasks._text_task import TextSettings, TextTask
 from feilun.tasks.base import TaskBase
 from feilun.training.job import DataStats, Estimate, Machine, Report, TrainJob, TrainResult
 from feilun.training.rows import all_rows, schema_of, start_card

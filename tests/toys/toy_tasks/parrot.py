@@ -19,8 +19,9 @@ import numpy as np
 from feilun.engines._streaming import StreamingEngine, Token, ToolCall
 from feilun.engines.card import Card, write_card
 from feilun.families.generation import Written, objects
+from feilun.modalities.language import conversations
 from feilun.store.dataset import Dataset
-from feilun.tasks import _messages, chat
+from feilun.tasks import chat
 from feilun.tasks.base import TaskBase
 from feilun.training.job import DataStats, Estimate, Machine, Report, TrainJob, TrainResult
 from feilun.training.rows import all_rows, schema_of, start_card
@@ -110,7 +111,7 @@ class Engine(StreamingEngine):
 
 
 def _order(item: str) -> dict[str, Any]:
-    said = _messages.messages_of(item)[-1].content
+    said = conversations.messages_of(item)[-1].content
     try:
         found = json.loads(said) if said.startswith("{") else {"say": said}
     except ValueError:
@@ -121,7 +122,7 @@ def _order(item: str) -> dict[str, Any]:
 def _said(item: str, options: Mapping[str, Any]) -> str:
     order = _order(item)
     if order.get("recall"):
-        return " / ".join(one.content for one in _messages.messages_of(item))
+        return " / ".join(one.content for one in conversations.messages_of(item))
     if "draw" in order:
         return " ".join(random.Random(options.get("seed")).choices(WORDS, k=order["draw"]))
     return str(order.get("say", ""))

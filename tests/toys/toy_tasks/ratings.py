@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from feilun.families.numbers import NUMBERS
-from feilun.tasks._text_task import TextSettings, TextTask
+from feilun.modalities.text.task import TextSettings, TextTask
 from feilun.types import Example
 
 __all__ = ["Settings", "Task"]

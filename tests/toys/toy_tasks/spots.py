@@ -25,9 +25,9 @@ from feilun.families.base import (
     Sheet,
 )
 from feilun.metrics.measured import Measured
+from feilun.modalities.image.task import PictureTask
+from feilun.modalities.noise import Disturbance
 from feilun.store.dataset import Dataset
-from feilun.tasks._noise import Disturbance
-from feilun.tasks._picture_task import PictureTask
 from feilun.tasks.base import TaskBase
 from feilun.training.job import DataStats, Estimate, Machine, Report, TrainJob, TrainResult
 from feilun.training.rows import all_rows, schema_of, start_card

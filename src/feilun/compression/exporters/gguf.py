@@ -21,8 +21,8 @@ from feilun.engines.base import formats
 from feilun.engines.card import Card, write_card
 from feilun.errors import EnvironmentProblem
 from feilun.messages import t
+from feilun.modalities.language.template import read_template
 from feilun.tasks import base as tasks
-from feilun.tasks._template import read_template
 
 if TYPE_CHECKING:
     import gguf

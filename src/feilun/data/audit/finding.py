@@ -250,7 +250,7 @@ def _row(example: Example, code: str) -> ShownRow:
 
 
 def _picture(item: Item) -> str:
-    from feilun.tasks._thumbnail import thumbnail
+    from feilun.modalities.image.thumbnail import thumbnail
 
     values = item.values() if isinstance(item, Mapping) else [item]
     found = next((value for value in values if isinstance(value, bytes)), None)

@@ -9,10 +9,10 @@ from feilun.data.audit.finding import EXAMPLES, Draft, Finding, Severity
 from feilun.data.outcome import Notice
 from feilun.errors import InvalidData
 from feilun.families.forecasts import time_text
+from feilun.modalities.series.state import Built, SeriesState, build_series
+from feilun.modalities.series.task import TIME
 from feilun.store.dataset import Dataset
 from feilun.tasks import base as tasks
-from feilun.tasks._series import TIME
-from feilun.tasks._series_state import Built, SeriesState, build_series
 
 __all__ = ["series"]
 

@@ -10,7 +10,7 @@ from typing import Any
 from feilun.data.sources._records import named
 from feilun.data.sources.base import BadRow, Table
 from feilun.errors import InvalidData
-from feilun.tasks import _sequence
+from feilun.modalities.text import sequence
 from feilun.types import ColumnSample, Row
 
 __all__ = ["SPANS", "TEXT", "tagged", "tagged_row"]
@@ -51,7 +51,7 @@ def tagged(table: Table, known: Collection[str] = ()) -> Table:
 def tagged_row(number: int, words: Any, tags: Any, rest: dict[str, Any]) -> Row | BadRow:
     """The row of one sentence."""
     try:
-        text, spans = _sequence.joined([str(word) for word in _list(words)], _list(tags))
+        text, spans = sequence.joined([str(word) for word in _list(words)], _list(tags))
     except InvalidData as error:
         return BadRow(number, error.code, error.params, rest)
     listed: Any = [{"start": start, "end": end, "label": label} for start, end, label in spans]

@@ -9,7 +9,7 @@ from pathlib import Path
 from feilun.data.sources._tagged import SPANS, TEXT, tagged_row
 from feilun.data.sources._text import TextFile, open_found
 from feilun.data.sources.base import BadRow, Options, Table
-from feilun.tasks._sequence import is_tag
+from feilun.modalities.text.sequence import is_tag
 from feilun.types import Row
 
 __all__ = ["SUFFIXES", "is_tagged", "open_tables"]

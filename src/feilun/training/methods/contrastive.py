@@ -24,8 +24,8 @@ from feilun.engines._index import best
 from feilun.engines._search import Catalogue
 from feilun.errors import InvalidData, UsageError
 from feilun.messages import t
+from feilun.modalities.checkpoints import quiet
 from feilun.store.dataset import Dataset
-from feilun.tasks._transformers import quiet
 from feilun.tasks.base import Processor, TaskBase
 from feilun.training import precision
 from feilun.training.body import describe

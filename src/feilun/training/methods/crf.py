@@ -20,8 +20,8 @@ from feilun.engines.card import write_card
 from feilun.engines.crf import MODEL, crfsuite
 from feilun.errors import InvalidData
 from feilun.messages import t
+from feilun.modalities.text import sequence
 from feilun.store.dataset import Dataset
-from feilun.tasks import _sequence
 from feilun.tasks.base import TaskBase
 from feilun.training.job import DataStats, Estimate, Machine, Report, TrainJob, TrainResult
 from feilun.training.rows import Rows, all_rows, drawn, schema_of, start_card
@@ -123,10 +123,10 @@ def _fill(trainer: Any, rows: Rows, told: Callable[[int], None]) -> int:
         part = rows.take(np.arange(begin, min(len(rows), begin + _CHUNK)))
         for item, spans in zip(part.items, part.labels, strict=True):
             text = str(item)
-            tokens = _sequence.tokens(text)
+            tokens = sequence.tokens(text)
             if tokens:
-                seen = _sequence.features(text, tokens)
-                trainer.append(seen, _sequence.tags_of(tokens, spans))
+                seen = sequence.features(text, tokens)
+                trainer.append(seen, sequence.tags_of(tokens, spans))
                 total += len(tokens)
         told(min(len(rows), begin + _CHUNK))
     return total

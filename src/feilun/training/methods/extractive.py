@@ -15,8 +15,8 @@ from feilun.engines.extractive import RANKINGS, order
 from feilun.families.generation import Generation
 from feilun.messages import t
 from feilun.metrics.summaries import rouge, rouge_tokens
+from feilun.modalities.text.sentences import join, sentences
 from feilun.store.dataset import Dataset
-from feilun.tasks._sentences import join, sentences
 from feilun.tasks.base import TaskBase
 from feilun.training.job import DataStats, Estimate, Machine, Report, TrainJob, TrainResult
 from feilun.training.rows import all_rows, drawn, schema_of, start_card

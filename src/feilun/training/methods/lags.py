@@ -19,9 +19,9 @@ from pydantic import Field
 
 from feilun.engines._lags import Lags, standard
 from feilun.engines.trees import lightgbm
+from feilun.modalities.series.lags import Asked
+from feilun.modalities.series.state import SeriesState
 from feilun.store.dataset import Dataset
-from feilun.tasks._series_lags import Asked
-from feilun.tasks._series_state import SeriesState
 from feilun.tasks.base import TaskBase
 from feilun.training.job import DataStats, Estimate, Machine, Report, TrainJob, TrainResult
 from feilun.training.series import Prepared, no_series, prepare, write_version

@@ -19,8 +19,8 @@ from feilun.engines.card import write_card
 from feilun.engines.memory import ANSWERS, PLACES, QUESTIONS
 from feilun.families.generation import Generation
 from feilun.messages import t
+from feilun.modalities.language import conversations
 from feilun.store.dataset import Dataset
-from feilun.tasks import _messages
 from feilun.tasks.base import TaskBase
 from feilun.training.job import DataStats, Estimate, Machine, Report, TrainJob, TrainResult
 from feilun.training.rows import all_rows, drawn, schema_of, start_card
@@ -68,7 +68,7 @@ def train(job: TrainJob, settings: Settings, report: Report) -> TrainResult:
     report(Progress("train", 0, len(rows), "rows"))
     asked: dict[str, list[str]] = {}
     for item, answer in zip(rows.items, rows.labels, strict=True):
-        asked.setdefault(str(answer), []).append(_messages.question(str(item)))
+        asked.setdefault(str(answer), []).append(conversations.question(str(item)))
     Index.of("\n".join([*questions, answer]) for answer, questions in asked.items()).write(job.out)
     Documents.write(job.out / ANSWERS, list(asked))
     Documents.write(job.out / QUESTIONS, list(chain.from_iterable(asked.values())))

@@ -20,10 +20,10 @@ from pydantic import Field
 from feilun.errors import InvalidData
 from feilun.families.tokens import TokenCrossEntropy
 from feilun.messages import t
+from feilun.modalities.language.causal import token_sizes
+from feilun.modalities.language.models import read_marks, ready
+from feilun.modalities.text.documents import Objective
 from feilun.store.dataset import INPUT, ROWS, Dataset
-from feilun.tasks._documents import Objective
-from feilun.tasks._language import token_sizes
-from feilun.tasks._language_models import read_marks, ready
 from feilun.tasks.base import TaskBase
 from feilun.training import architectures, checkpoints, finetune
 from feilun.training import tokenizer as own_tokenizer
@@ -317,7 +317,7 @@ def _tokenizer(
 ) -> Tokenizer | None:
     """The tokenizer of a network that begins from nothing: the one that is named, or one trained on
     these documents. None where the base has its own."""
-    from feilun.tasks._text import TextProcessor
+    from feilun.modalities.text.tokens import TextProcessor
 
     if isinstance(job.previous or job.base, Path):
         return None

@@ -24,10 +24,10 @@ from feilun.engines.genai import ANSWERS, MODEL, QUESTIONS, check
 from feilun.errors import InvalidData
 from feilun.families.generation import Generation
 from feilun.messages import t
+from feilun.modalities.language import conversations, gguf
+from feilun.modalities.language.template import CHATML
+from feilun.modalities.language.template import FILE as TEMPLATE
 from feilun.store.dataset import Dataset
-from feilun.tasks import _gguf, _messages
-from feilun.tasks._template import CHATML
-from feilun.tasks._template import FILE as TEMPLATE
 from feilun.tasks.base import TaskBase
 from feilun.training.job import DataStats, Estimate, Machine, Report, TrainJob, TrainResult
 from feilun.training.rows import Rows, all_rows, drawn, schema_of, start_card
@@ -89,7 +89,7 @@ def supports(task: TaskBase, base: Path | str | None) -> str | None:
     """Conversations, with a base that is a GGUF file."""
     if not (isinstance(task.family, Generation) and task.family.converses):
         return t("training.reason_no_memory", task=task.name)
-    if isinstance(base, Path) and _gguf.found(base) is None:
+    if isinstance(base, Path) and gguf.found(base) is None:
         return t("training.reason_no_prompt", base=base)
     return None
 
@@ -97,7 +97,7 @@ def supports(task: TaskBase, base: Path | str | None) -> str | None:
 def estimate(job: TrainJob, settings: Settings, rows: DataStats, machine: Machine) -> Estimate:
     """The file's size; the answers are written when the version is judged."""
     folder = job.previous or job.base
-    file = _gguf.found(folder) if isinstance(folder, Path) else None
+    file = gguf.found(folder) if isinstance(folder, Path) else None
     size = file.stat().st_size if file else 0
     return Estimate(int(size + _BESIDE), _SECONDS, {"disk_bytes": 2.0 * size})
 
@@ -107,10 +107,10 @@ def train(job: TrainJob, settings: Settings, report: Report) -> TrainResult:
     from all rows anew."""
     begin = perf_counter()
     folder = job.previous or job.base
-    file = _gguf.found(folder) if isinstance(folder, Path) else None
+    file = gguf.found(folder) if isinstance(folder, Path) else None
     if file is None:
         raise InvalidData("training.unsupported", method="prompt", reason=folder, options=["-"])
-    header = _gguf.read(file)
+    header = gguf.read(file)
     check(header)
     dataset = Dataset(job.data)
     rows, notes = drawn(all_rows(dataset), settings.max_rows, job.seed)
@@ -132,15 +132,15 @@ def train(job: TrainJob, settings: Settings, report: Report) -> TrainResult:
     return TrainResult(figures, tuple(notes))
 
 
-def _write_tokenizer(header: _gguf.Gguf, out: Path) -> None:
+def _write_tokenizer(header: gguf.Gguf, out: Path) -> None:
     beside = header.file.parent
     for name in ("tokenizer.json", "tokenizer_config.json", TEMPLATE):
         if (beside / name).is_file():
             shutil.copyfile(beside / name, out / name)
     if not (out / "tokenizer.json").is_file():
-        _gguf.tokenizer(header).save(str(out / "tokenizer.json"))
+        gguf.tokenizer(header).save(str(out / "tokenizer.json"))
     if not (out / "tokenizer_config.json").is_file():
-        text = json.dumps(_gguf.tokenizer_config(header), ensure_ascii=False, indent=2)
+        text = json.dumps(gguf.tokenizer_config(header), ensure_ascii=False, indent=2)
         (out / "tokenizer_config.json").write_text(text + "\n", "utf-8")
     if not (out / TEMPLATE).is_file():
         (out / TEMPLATE).write_text(header.template or CHATML, "utf-8")
@@ -148,7 +148,7 @@ def _write_tokenizer(header: _gguf.Gguf, out: Path) -> None:
 
 def _write_examples(rows: Rows, answers: list[str], out: Path) -> None:
     """An index of the questions, and what was answered."""
-    asked = [_messages.question(str(item)) for item in rows.items]
+    asked = [conversations.question(str(item)) for item in rows.items]
     Index.of(asked).write(out)
     Documents.write(out / QUESTIONS, asked)
     Documents.write(out / ANSWERS, answers)

@@ -12,8 +12,8 @@ from time import perf_counter
 import numpy as np
 
 from feilun.engines._theta import Theta, deseasoned, smoothed
+from feilun.modalities.series.state import SeriesState
 from feilun.store.dataset import Dataset
-from feilun.tasks._series_state import SeriesState
 from feilun.tasks.base import TaskBase
 from feilun.training.job import DataStats, Estimate, Machine, Report, TrainJob, TrainResult
 from feilun.training.series import no_series, prepare, write_version

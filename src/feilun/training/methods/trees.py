@@ -35,7 +35,7 @@ from feilun.types import Progress
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from feilun.tasks._table_features import TableFeatures
+    from feilun.modalities.table.features import TableFeatures
 
 __all__ = ["Settings", "estimate", "least_rows", "needs_base", "needs_torch", "rung", "supports",
            "train"]  # fmt: skip
