@@ -23,7 +23,7 @@ from feilun.families.classes.calibration import fit_temperature
 from feilun.families.classes.probabilities import softmax
 from feilun.families.classes.rule import best_threshold, cheapest, cutoff_for
 from feilun.metrics.intervals import wilson
-from feilun.tasks._ngrams import NGrams
+from feilun.modalities.text.ngrams import NGrams
 from feilun.training import logistic
 
 TRAIN, SEEDS = 2000, range(10)

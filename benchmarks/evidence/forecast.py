@@ -23,7 +23,7 @@ import numpy as np
 from feilun.demo.tasks import text_classification as reviews
 from feilun.engines.linear import pick, weigh
 from feilun.evaluation.forecast import Forecast, Point, forecast
-from feilun.tasks._ngrams import NGrams
+from feilun.modalities.text.ngrams import NGrams
 from feilun.training import folds, logistic
 from feilun.training.curve import curve
 

@@ -25,8 +25,8 @@ from feilun.families.classes.calibration import fit_temperature
 from feilun.feedback.novelty import sketch
 from feilun.feedback.queue import Novelty, audit_draw, review_queue
 from feilun.metrics.intervals import wilson
+from feilun.modalities.text.ngrams import NGrams
 from feilun.store.records import Prediction
-from feilun.tasks._ngrams import NGrams
 from feilun.training import logistic
 
 FIRST, STEP, LAST = 200, 100, 1200

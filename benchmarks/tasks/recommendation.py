@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from feilun.modalities.questions import questions
 
 from feilun.config import DataConfig
 from feilun.data.sources.base import Held, Source
@@ -32,7 +33,6 @@ from feilun.metrics.comparison import gains, scores
 from feilun.metrics.ranking import Ranking
 from feilun.store.dataset import Dataset, DatasetWriter
 from feilun.tasks import base as tasks
-from feilun.tasks._questions import questions
 from feilun.training.job import TrainJob
 from feilun.training.settings import method
 from feilun.types import Example, Schema, Split
