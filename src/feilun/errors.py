@@ -27,6 +27,7 @@ __all__ = [
     "NotFound",
     "Overloaded",
     "PayloadTooLarge",
+    "PaymentRequired",
     "QuotaExceeded",
     "RateLimited",
     "Refused",
@@ -140,6 +141,14 @@ class QuotaExceeded(RateLimited):
     clients written for it tell it from a call that came too fast."""
 
     type = "insufficient_quota"
+
+
+class PaymentRequired(UsageError):
+    """What was paid beforehand does not cover the call. Not 429: no month begins anew, and trying
+    again is of no use until somebody has paid."""
+
+    status = 402
+    type = "insufficient_balance"
 
 
 class Refused(FeilunError):

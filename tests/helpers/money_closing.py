@@ -72,7 +72,7 @@ class Closing:
             with pytest.raises(Conflict):
                 close_month(store, month, now=now)
             return
-        wanted: dict[tuple[str, str], tuple[int, int]] = {}
+        wanted: dict[tuple[str, str], tuple[int, int, int | None]] = {}
         for customer in self.customers:
             for currency in ("USD", "EUR", "JPY"):
                 place = (customer, month, currency)
@@ -88,23 +88,25 @@ class Closing:
             if place in known:
                 assert invoice == known[place]
                 continue
-            amount, late = wanted.pop(place)
+            amount, late, paid = wanted.pop(place)
             document = invoice.document
             assert _micro(document["ledger"]["amount"]) == amount
             assert _micro(document["net"]) == amount + late
             lines = sum(_micro(line["amount"]) for line in document["lines"])
             assert lines == amount + late
             coin = 10 ** (6 - decimals(invoice.currency))
-            assert invoice.total == half_up_to(amount + late, coin)
+            assert invoice.total == half_up_to(amount + late - (paid or 0), coin)
+            told = document.get("prepaid")
+            assert (told and -_micro(told["amount"])) == paid
         assert not wanted
         assert close_month(self.stores[1 - writer], month, now=now) == closed
         self.months.add(month)
 
     def _bill(
         self, customer: str, month: str, currency: str, start: datetime, end: datetime
-    ) -> tuple[int, int] | None:
-        """What the ledger has of the month after its closing, and what earlier months bring late;
-        None where there is no invoice."""
+    ) -> tuple[int, int, int | None] | None:
+        """What the ledger has of the month after its closing, what earlier months bring late, and
+        what a balance pays (None without one); None where there is no invoice."""
         owed = self.truth.owed(customer, month, currency)
         least = self.truth.minimum(customer, start, end).get(currency, 0)
         used = sum(f.amount for f in owed if f.outcome in ("ok", "withheld"))
@@ -130,21 +132,43 @@ class Closing:
         amount = sum(fact.amount for fact in owed)
         late = self._late(customer, month, currency)
         self.truth.billed[customer, month, currency] = amount
-        return amount, late
+        paid = self._paid(customer, month, currency, amount, late)
+        return amount, sum(late.values()), paid
 
-    def _late(self, customer: str, month: str, currency: str) -> int:
+    def _paid(
+        self, customer: str, month: str, currency: str, amount: int, late: dict[str, int]
+    ) -> int | None:
+        """What the balance pays of the month's invoice. What it does not cover the invoice asks
+        for, and the balance begins at nothing again."""
+        truth = self.truth
+        opened, before = truth.opened.get((customer, currency), ("9999-12", 0))
+        if month < opened:
+            return None
+        drawn = amount + sum(one for when, one in late.items() if when >= opened)
+        drawn -= before if month == opened else 0
+        until = truth.drawn(customer, currency, opened, month) - before
+        asked = max(0, until - truth.paid(customer, currency))
+        if asked:
+            outcome = f"invoiced:{month}"
+            call_id = f"invoiced:{customer}:{month}:{currency}"
+            truth.facts[call_id, 0] = Fact(
+                call_id, 0, "topup", customer, None, None, {}, asked, currency, None, outcome
+            )
+        return drawn - asked
+
+    def _late(self, customer: str, month: str, currency: str) -> dict[str, int]:
         """What came into the last three closed months before this one since they were billed."""
         earlier = sorted(
             place
             for place in self.truth.billed
             if (place[0], place[2]) == (customer, currency) and place[1] < month
         )
-        total = 0
+        found = {}
         for place in earlier[-3:]:
             now = sum(fact.amount for fact in self.truth.owed(customer, place[1], currency))
-            total += now - self.truth.billed[place]
+            found[place[1]] = now - self.truth.billed[place]
             self.truth.billed[place] = now
-        return total
+        return found
 
     def _minimum_version(
         self, customer: str, start: datetime, end: datetime, currency: str

@@ -23,6 +23,7 @@ from feilun.billing.credits import give_credit
 from feilun.billing.holds import EXPIRED, hold, release, release_expired, settle
 from feilun.billing.keys import create_key
 from feilun.billing.plans import Plan, set_plan, subscribe
+from feilun.billing.prepaid import record_topup
 from feilun.billing.rating import RateBook
 from feilun.billing.withheld import credit_of
 from feilun.errors import Conflict, Gone, InvalidData
@@ -274,6 +275,41 @@ class Money(Closing, RuleBasedStateMachine):
         assert events[0] == events[1]
         self._note(events[0], -amount, {})
 
+    @rule(
+        which=st.integers(0, 9),
+        amount=st.sampled_from([1, 700, 10**6, 3 * 10**7, 10**9, -1, -(10**6)]),
+        code=st.sampled_from(["USD", "EUR"]),
+    )
+    def top_up(self, which: int, amount: int, code: str) -> None:
+        """Paid beforehand, once for each reference; no more can be taken back than is left."""
+        self.count += 1
+        customer, truth = self._customer(which), self.truth
+        place, reference = (customer, code), f"p{self.count}"
+        left = truth.left(customer, code) if place in truth.opened else 0
+        if amount < 0 and left + amount < 0:
+            with pytest.raises(InvalidData):
+                record_topup(self.stores[0], customer, amount, currency=code, now=self.now)
+            return
+        if place not in truth.opened:
+            month = f"{self.now:%Y-%m}"
+            before = truth.drawn(customer, code, month)
+            truth.opened[place] = (month, before)
+            opening = Event(
+                f"opening:{customer}:{code}",
+                "topup",
+                currency=code,
+                customer=customer,
+                outcome="opening",
+                created=self.now,
+            )
+            self._note(opening, before, {})
+        events = [
+            record_topup(store, customer, amount, currency=code, reference=reference, now=self.now)
+            for store in self.stores
+        ]
+        assert events[0] == events[1]
+        self._note(events[0], amount, {})
+
     @rule(step=st.sampled_from([timedelta(minutes=3), timedelta(hours=30), timedelta(days=13)]))
     def time_goes_by(self, step: timedelta) -> None:
         # Seven months at most: the real one is for what is dated by the real clock.
@@ -346,14 +382,17 @@ class Money(Closing, RuleBasedStateMachine):
                 if (who, when) == (customer, month)
             }
             assert Counter(allowances.volumes(customer, month)) == Counter(volumes)
-            mine = [
+            counted = [
                 fact
                 for fact in self.truth.facts.values()
                 if fact.customer == customer and fact.kind in ("charge", "settle", "credit")
                 if fact.created is not None and f"{fact.created:%Y-%m}" == month
             ]
-            inputs = sum(fact.units.get("inputs", 0) for fact in mine)
+            inputs = sum(fact.units.get("inputs", 0) for fact in counted)
             assert allowances.spent(Counted(customer, month)) == inputs
+            left = {code: one.left for code, one in allowances.accounts(customer).items()}
+            mine = [code for who, code in self.truth.opened if who == customer]
+            assert left == {code: self.truth.left(customer, code) for code in mine}
 
     # The rest is how
 
@@ -449,7 +488,7 @@ def _lines(event: Event) -> dict[str, tuple[str, Steps]]:
 def _shown(event: Event) -> tuple[Any, ...]:
     units = tuple(sorted((unit, count) for unit, count in event.units.items() if count))
     # What is dated by the real clock is compared without its time.
-    real = event.outcome.startswith("minimum:") or event.kind == "release"
+    real = event.outcome.startswith(("minimum:", "invoiced:")) or event.kind == "release"
     created = None if real else event.created
     return (
         event.kind,

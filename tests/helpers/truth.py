@@ -91,6 +91,10 @@ class Truth:
     billed: dict[tuple[str, str, str], int] = field(default_factory=dict)
     """(customer, month, currency) of closed months to what has been billed for them so far."""
 
+    opened: dict[tuple[str, str], tuple[str, int]] = field(default_factory=dict)
+    """(customer, currency) of balances to the month of their opening and what it was charged
+    before."""
+
     def plan_at(self, customer: str, moment: datetime) -> tuple[str, PlanTruth] | None:
         """The plan and its version that hold for `customer`."""
         name = _last(self.subscribed[customer], moment)
@@ -143,6 +147,38 @@ class Truth:
             and fact.kind in OWED
             and fact.on(month)
         ]
+
+    def drawn(self, customer: str, currency: str, opened: str, until: str = "9999-12") -> int:
+        """What was charged in the months from `opened` to `until`, by their invoices' months."""
+        total = 0
+        for fact in self.facts.values():
+            if (fact.customer, fact.currency) != (customer, currency) or fact.kind not in OWED:
+                continue
+            month = fact.belongs or (f"{fact.created:%Y-%m}" if fact.created else "")
+            if opened <= month <= until:
+                total += fact.amount
+        return total
+
+    def paid(self, customer: str, currency: str) -> int:
+        """What was put onto the balance, by an operator or by an invoice that asks for it."""
+        return sum(
+            fact.amount
+            for fact in self.facts.values()
+            if (fact.customer, fact.currency) == (customer, currency)
+            and fact.kind == "topup"
+            and fact.outcome != "opening"
+        )
+
+    def left(self, customer: str, currency: str) -> int:
+        """What is left of the balance; open holds reserve theirs."""
+        opened, before = self.opened[customer, currency]
+        held = sum(
+            self.facts[call_id, 0].amount
+            for call_id, who in self.holds.items()
+            if who == customer and self.facts[call_id, 0].currency == currency
+        )
+        drawn = self.drawn(customer, currency, opened) - before
+        return self.paid(customer, currency) - drawn - held
 
     def versions(self) -> dict[int, tuple[str, int, dict[str, Steps]]]:
         """All price versions by id: currency, the least that a month costs, steps by unit."""

@@ -264,6 +264,28 @@ def test_the_acts_are_in_the_log_under_who_did_them(shop: Console) -> None:
     assert found["actor"] == "operator:a operator"
 
 
+def test_a_top_up_is_recorded_once_and_shown_to_its_customer(shop: Console) -> None:
+    customer = shop.workspace.customers.add("Prepaying").id
+    with shop.signed_in("operator") as http:
+        page = http.get(f"/money/{customer}").text
+        once = re.search(r'name="once" value="(\w+)"', page)
+        assert once
+        form = {"topup": "12.50", "currency": "EUR", "note": "by bank", "once": once[1]}
+        for _ in range(2):  # a button that is pressed twice
+            assert http.post(f"/money/{customer}/topup", data=form).status_code == 303
+        page = http.get(f"/money/{customer}").text
+        assert page.count("by bank") == 1
+        assert messages.t("console.balance_left", "en", amount="12.50", currency="EUR") in page
+        wrong = http.post(f"/money/{customer}/topup", data={**form, "topup": "lots", "once": "2"})
+        assert wrong.status_code == 422
+        assert 'value="lots"' in wrong.text
+    assert shop.workspace.acts.list(3).rows[-1]["actor"] == "operator:a operator"
+    with shop.signed_in("customer", customer=customer) as http:
+        page = http.get("/mine").text
+        assert "12.50 EUR" in page
+        assert "by bank" in page
+
+
 def test_a_session_ends_when_nobody_uses_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,7 +17,9 @@ from typing import Any
 import httpx
 import pytest
 
+from feilun.billing.leases import REFUSED_SECONDS
 from feilun.billing.plans import parse_plan, set_plan, subscribe
+from feilun.project import Workspace
 from feilun.store import Store
 from helpers.serving import (
     Answering,
@@ -114,6 +116,32 @@ def test_a_budget_ends_and_warns_before(server: Answering) -> None:
     assert refused.headers["x-should-retry"] == "false"
     end = datetime.now(UTC)
     assert 0 < int(refused.headers["retry-after"]) <= 32 * 86400 - end.day
+
+
+def test_a_balance_is_spent_and_a_top_up_opens_the_way_again(server: Answering) -> None:
+    on_plan(server.store, "Prepaying")
+    customers = Workspace.over(server.store).customers
+    shown = customers.top_up("Prepaying", "2.50")
+    assert (shown.in_force["prepaid"], shown.balance) == (True, {"EUR": "2.50"})
+    with client(server.address, make_key(server.store, "Prepaying").secret) as http:
+        assert [ask(http).status_code for _ in range(2)] == [200, 200]
+        refused = ask(http)
+        assert (refused.status_code, refused.headers.get("retry-after")) == (402, None)
+        error = refused.json()["error"]
+        assert (error["type"], error["code"]) == ("insufficient_balance", "billing.balance_short")
+        assert "0.50 EUR" in error["message"]
+        chinese = http.post(
+            "/v1/predict",
+            json={"model": "reviews", "inputs": ["great"]},
+            headers={"accept-language": "zh"},
+        )
+        assert "充值" in chinese.json()["error"]["message"]
+        [left] = http.get("/v1/usage").json()["limits"]
+        assert left["balances"] == [{"currency": "EUR", "remaining": "0.50"}]
+        customers.top_up("Prepaying", "0.50")
+        time.sleep(REFUSED_SECONDS)  # for so long the word of the refusal holds
+        assert ask(http).status_code == 200
+        assert ask(http).json()["error"]["code"] == "billing.balance_used"
 
 
 def test_a_refusal_speaks_the_caller_s_language(server: Answering) -> None:

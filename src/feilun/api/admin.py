@@ -87,6 +87,16 @@ class KeyBody(Body):
     limits: dict[str, Any] = Field(default_factory=dict)
 
 
+class TopupBody(Body):
+    """What was paid beforehand: `amount` as text, such as ``"50.00"``. With a `reference` (the
+    number of the payment) it is recorded once, however often it is sent."""
+
+    amount: str = Field(max_length=40)
+    currency: str | None = Field(None, pattern=r"^[A-Za-z]{3}$")
+    note: str = Field("", max_length=500)
+    reference: str | None = Field(None, min_length=1, max_length=200)
+
+
 class RotateBody(Body):
     """How many seconds the old key goes on working; a day unless it is said."""
 
@@ -126,6 +136,32 @@ def get_invoice_preview(
     invoices = Workspace.over(api.service.store).invoices
     found = invoices.preview(customer, month=month, tax=tax)
     return _json({"object": "list", "month": found.month, "data": list(found.documents)})
+
+
+@router.get("/customers/{customer}/topups")
+def get_topups(customer: Id, api: ApiOf, _: Actor) -> Response:
+    """What `customer` (an id or a name) paid beforehand, the newest first, and what is left of it
+    in each currency."""
+    customers = Workspace.over(api.service.store).customers
+    shown, found = customers.show(customer), customers.topups(customer)
+    balance = [{"currency": code, "remaining": left} for code, left in shown.balance.items()]
+    return _json({"object": "list", "balances": balance, "data": list(found.rows)})
+
+
+@router.post("/customers/{customer}/topups", status_code=201)
+def post_topup(body: TopupBody, customer: Id, api: ApiOf, actor: Actor) -> Response:
+    """Records that `customer` (an id or a name) paid beforehand. From the first on its calls are
+    answered while the balance lasts. 409 where `reference` stands for another top-up."""
+    with acting(actor):
+        shown = Workspace.over(api.service.store).customers.top_up(
+            customer,
+            body.amount,
+            currency=body.currency,
+            note=body.note,
+            reference=body.reference,
+        )
+    balance = [{"currency": code, "remaining": left} for code, left in shown.balance.items()]
+    return _json({"object": "list", "balances": balance}, 201)
 
 
 @router.get("/keys")

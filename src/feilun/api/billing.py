@@ -37,7 +37,8 @@ async def get_usage(
 
     `since` and `until` are the first and the last day; without them everything counts. `limits` has
     an entry for the key and one for the customer, where anything limits them: of `inputs` and
-    `budgets` what is used and what remains. Servers take shares of limits, so that a refusal can
+    `budgets` what is used and what remains, of `balances` what is left of what was paid beforehand.
+    Servers take shares of limits, so that a refusal can
     come a little before nothing is left.
     """
     gates = api.limits.gates(key)  # on the event loop's thread, where limits live

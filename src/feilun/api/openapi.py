@@ -15,7 +15,7 @@ from feilun.tasks import base as tasks
 
 __all__ = ["describe", "example_input"]
 
-_FAILURES = (400, 401, 403, 404, 405, 408, 409, 410, 413, 415, 422, 429, 431, 500, 503)
+_FAILURES = (400, 401, 402, 403, 404, 405, 408, 409, 410, 413, 415, 422, 429, 431, 500, 503)
 _FORMED = ("/v1/chat/completions", "/v1/completions", "/v1/responses")
 """Where a form of the answer may be asked for."""
 _FAILURES_OF_ALL = (400, 405, 408, 413, 415, 431, 500)

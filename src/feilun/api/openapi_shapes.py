@@ -180,6 +180,16 @@ ANSWERS: dict[tuple[str, str], dict[str, Any]] = {
                                 "remaining": {"type": "integer"},
                             },
                         },
+                        "balances": {
+                            "type": "array",
+                            "items": {
+                                "type": "object",
+                                "properties": {
+                                    "currency": {"type": "string"},
+                                    "remaining": {"type": "string", "examples": ["1.23"]},
+                                },
+                            },
+                        },
                         "budgets": {
                             "type": "array",
                             "items": {

@@ -51,6 +51,6 @@ def outcome_of(status: int) -> str:
         return "answered"
     if status == 499:
         return "disconnected"
-    if status == 429:
+    if status in (402, 429):
         return "limited"
     return "refused" if status < 500 else "failed"

@@ -69,16 +69,19 @@ def document_of(
     currency: str,
     lines: Sequence[_Json],
     rate: Decimal | None,
+    prepaid: tuple[int, _Json | None] = (0, None),
 ) -> tuple[int, _Json]:
     """What is to be paid, in micro-units, and the document that says so. The lines add up to the
-    net amount; tax is `rate` percent of it; the total alone is rounded to the currency's decimals.
+    net amount; tax is `rate` percent of it; what was `prepaid` goes off (micro-units, and how the
+    document says it); the total alone is rounded to the currency's decimals.
     """
     net = sum(micro_in(line["amount"]) for line in lines)
     tax = 0 if rate is None else _share(net, rate)
-    total = rounded(net + tax, currency)
+    open_ = net + tax - prepaid[0]
+    total = rounded(open_, currency)
     rounding = {
         "decimals": decimals(currency),
-        "amount": exact_text(total - net - tax, currency),
+        "amount": exact_text(total - open_, currency),
     }
     return total, {
         "format": 1,
@@ -91,7 +94,8 @@ def document_of(
         "lines": lines,
         "net": exact_text(net, currency),
         "tax": {"rate": f"{rate:f}", "amount": exact_text(tax, currency)} if rate else None,
-        "rounding": rounding if total != net + tax else None,
+        **({"prepaid": prepaid[1]} if prepaid[1] is not None else {}),
+        "rounding": rounding if total != open_ else None,
         "total": exact_text(total, currency),
     }
 

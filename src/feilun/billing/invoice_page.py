@@ -49,6 +49,7 @@ def invoice_html(invoice: Invoice, lang: messages.Language | None = None) -> str
         owes=invoice.total > 0,
         rows=[_row(line, say) for line in document["lines"]],
         totals=list(_totals(document, say)),
+        balance=list(_balance(document, say)),
         number=grouped,
         lines_of=lambda text: str(text or "").splitlines(),
     )
@@ -75,8 +76,8 @@ def invoice_csv(invoice: Invoice, lang: messages.Language | None = None) -> str:
             places = {"tier_from": tier["first"], "tier_to": tier["last"]}
             figures = {name: tier[name] for name in ("volume", "price_per_1000", "amount")}
             writer.writerow({**shared, **own, "kind": "tier", **places, **figures})
-    for name in ("tax", "rounding"):
-        if document[name]:
+    for name in ("tax", "prepaid", "rounding"):
+        if document.get(name):
             writer.writerow({**shared, "kind": name, "amount": document[name]["amount"]})
     writer.writerow({**shared, "kind": "total", "amount": document["total"]})
     return out.getvalue()
@@ -170,15 +171,30 @@ def _tier(tier: Json, say: Any) -> dict[str, str]:
 
 def _totals(document: Json, say: Any) -> Iterator[dict[str, str]]:
     """The sum, the tax, the rounding, and what is left to pay."""
-    if document["tax"] or document["rounding"]:
+    prepaid = document.get("prepaid")
+    if document["tax"] or document["rounding"] or prepaid:
         yield {"name": say("invoice.net"), "amount": grouped(document["net"])}
     if document["tax"]:
         name = say("invoice.tax", rate=document["tax"]["rate"])
         yield {"name": name, "amount": grouped(document["tax"]["amount"])}
+    if prepaid:
+        yield {"name": say("invoice.prepaid"), "amount": grouped(prepaid["amount"])}
     if document["rounding"]:
         name = say("invoice.rounding", decimals=document["rounding"]["decimals"])
         yield {"name": name, "amount": grouped(document["rounding"]["amount"])}
     yield {"name": say("invoice.total"), "amount": grouped(document["total"])}
+
+
+def _balance(document: Json, say: Any) -> Iterator[str]:
+    """What was paid beforehand in the month, and what was left at its end."""
+    prepaid = document.get("prepaid")
+    if prepaid is None:
+        return
+    currency = document["currency"]
+    for one in prepaid["topups"]:
+        figures = {"day": one["day"], "amount": grouped(one["amount"]), "currency": currency}
+        yield say("invoice.topped_up", **figures)
+    yield say("invoice.balance_left", amount=grouped(prepaid["left"]), currency=currency)
 
 
 @cache

@@ -3,7 +3,8 @@
 An invoice is a document (JSON), kept with its sha256. Its net amount is the sum of the ledger's
 events of the month, to the last micro-unit; what is missing of a monthly minimum is charged by an
 event of its own before. Tax is added and the total rounded to the currency's decimals once, at the
-end, and the document shows both. Closing a month twice gives the same invoices.
+end, and the document shows both. What a balance paid goes off before the rounding.
+Closing a month twice gives the same invoices.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from feilun.billing.invoice_document import (
     tax_rate_of,
 )
 from feilun.billing.invoice_lines import owed, usage_amount, usage_lines
+from feilun.billing.prepaid import settle_month
 from feilun.billing.rating import PlanVersion, RateBook
 from feilun.errors import Conflict, CorruptArtifact, InvalidData
 from feilun.store.ledger_invoices import MINIMUM, month_span
@@ -199,13 +201,16 @@ class _Closing:
         minimums = minimums_of(self._book, customer.id, self._month)
         for currency in sorted(({row.currency for row in sums} | set(minimums)) - done):
             mine = [row for row in sums if row.currency == currency]
+            missing = 0
             if currency in minimums:
                 minimum, version = minimums[currency]
                 missing = _missing(minimum, mine)
                 if missing:
                     mine.append(_minimum_row(self._month, currency, missing, version))
             if mine:
-                _, document = self._document(customer, currency, mine, minimums.get(currency))
+                _, document = self._document(
+                    customer, currency, mine, minimums.get(currency), to_come=missing, write=False
+                )
                 yield document | {"issued": None, "due": None}
 
     def _charge_minimum(
@@ -241,7 +246,7 @@ class _Closing:
         sums: list[UsageRow],
         minimum: tuple[int, PlanVersion] | None,
     ) -> Invoice:
-        total, document = self._document(customer, currency, sums, minimum)
+        total, document = self._document(customer, currency, sums, minimum, write=True)
         said = {"month": self._month, "currency": currency, "total": total}
         self._store.catalog.note("invoice.close", customer.id, said)
         return self._store.invoices.add_invoice(customer.id, self._month, currency, total, document)
@@ -252,8 +257,13 @@ class _Closing:
         currency: str,
         sums: list[UsageRow],
         minimum: tuple[int, PlanVersion] | None,
+        *,
+        to_come: int = 0,
+        write: bool,
     ) -> tuple[int, _Json]:
-        """What is to be paid in micro-units, and the document that says so."""
+        """What is to be paid in micro-units, and the document that says so; `write` puts what the
+        invoice asks for onto the balance of who pays beforehand; `to_come` of the `sums` would be
+        charged by closing."""
         lines = [
             *usage_lines(sums, self._prices),
             *minimum_lines(sums, minimum),
@@ -262,13 +272,31 @@ class _Closing:
             *self._late_lines(customer, currency),
         ]
         net = sum(micro_in(line["amount"]) for line in lines)
-        late = sum(micro_in(line["amount"]) for line in lines if line["kind"] == "late")
+        later = [line for line in lines if line["kind"] == "late"]
+        late = sum(micro_in(line["amount"]) for line in later)
         ledger = sum(row.amount for row in sums)
         assert net - late == ledger, (customer.id, self._month, net, late, ledger)
         own = customer.details.get("tax_rate")
         rate = self._tax if own is None else tax_rate_of(own)
+        balance = settle_month(
+            self._store,
+            customer.id,
+            self._month,
+            currency,
+            sums,
+            later,
+            to_come=to_come,
+            write=write,
+        )
         total, document = document_of(
-            customer, self._seller, self._month, self._moment, currency, lines, rate
+            customer,
+            self._seller,
+            self._month,
+            self._moment,
+            currency,
+            lines,
+            rate,
+            (balance.paid, balance.document),
         )
         document["ledger"] = {
             "events": sum(row.events for row in sums),

@@ -49,7 +49,8 @@ class Sharing:
 class Lease:
     """This server's slice of one limit. `take` from it; then `settle` what was used.
 
-    `limit` None counts only. `counted` names what the ledger counts against the limit; without it
+    `limit` None counts only; that of a balance is what was paid in, asked for with each slice.
+    `counted` names what the ledger counts against the limit; without it
     (calls at a time) only what is held counts, and a server that is alone asks nobody. For the
     event loop's thread alone.
     """
@@ -178,6 +179,8 @@ class Lease:
             counted=self.counted,
         )
         self._writer, self._until = writer, begun + HOLDS_SECONDS
+        if self.counted is not None and self.counted.prepaid:
+            self.limit = grant.limit
         self._unused += grant.granted
         self.spent = grant.spent
         return grant.granted >= want
@@ -187,6 +190,8 @@ class Lease:
             return self.slice
         if self.counted is None:
             return max(1, (self.limit or 1) // 8)
+        if self.counted.prepaid:  # of what is left: all that was ever paid in says nothing
+            return max(1, ((self.limit or 0) - self.spent) // SLICES)
         return max(1, (self.limit or 0) // SLICES)
 
 

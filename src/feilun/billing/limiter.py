@@ -5,10 +5,10 @@
         passage.settle(units)
 
 Entering takes what the call needs: a call of the rate, a place among those that run, inputs of the
-month's quota, money of the month's budget. Without `settle` leaving gives back what was taken, but
-for the rate: a call that failed was a call. What a call costs is known before it runs where calls
-or inputs are priced; other units are taken to be what calls to the endpoint used of late, and put
-right when it is on record.
+month's quota, money of the month's budget and of what was paid beforehand. Without `settle` leaving
+gives back what was taken, but for the rate: a call that failed was a call. What a call costs is
+known before it runs where calls or inputs are priced; other units are taken to be what calls to the
+endpoint used of late, and put right when it is on record.
 """
 
 from __future__ import annotations
@@ -94,7 +94,8 @@ class Limits:
     def forget(self, month: str) -> None:
         """Forgets shares of other months than `month` that no call uses any more."""
         for name, lease in list(self._leases.items()):
-            old = lease.counted is not None and lease.counted.month != month
+            counted = lease.counted
+            old = counted is not None and not counted.prepaid and counted.month != month
             if old and not lease.pending and not lease.holds:
                 del self._leases[name]
         for held in [held for held in self._volumes if held[1] != month]:
@@ -128,6 +129,15 @@ class Limits:
             slice_ = max(1, (settings.warning or 0) // 100) if settings.budget is None else None
             lease = gate.budgets[currency] = self._lease(name, settings.budget, counted, slice_)
         return lease
+
+    def balance(self, customer: str, currency: str) -> tuple[Gate, Lease]:
+        """The share of what `customer` paid beforehand in `currency`."""
+        counted = Counted(customer, "", (), currency)
+        name = f"balance:{customer}:{currency}"
+        lease = self._leases.get(name)
+        if lease is None:
+            lease = self._leases[name] = Lease(self.sharing, name, None, counted)
+        return Gate("customer", LimitSettings(), counted, None, None, None), lease
 
     async def volumes(self, customer: str, month: str, again: bool) -> dict[str, int]:
         """How far `customer` has come in `month`, by line; read when first asked for, or

@@ -62,6 +62,10 @@ class LimitSettings(BaseModel):
         None, description="money in a month from which answers carry a warning"
     )
 
+    prepaid: bool | None = Field(
+        None, description="calls are answered while the customer's balance lasts"
+    )
+
     @checked(mode="after")
     def _fits(self) -> Self:
         if self.burst is not None and self.rate is None:
@@ -107,6 +111,8 @@ def tightest(several: Iterable[LimitSettings]) -> LimitSettings:
             _take_smaller(found, name, getattr(one, name), lambda value: value)
         for name in ("monthly_budget", "warn_at"):
             _take_smaller(found, name, getattr(one, name), micro_of)
+        if one.prepaid:
+            found["prepaid"] = True
         if one.rate is not None:
             _take_smaller(found, "burst", one.calls_at_once, lambda value: value)
     if "monthly_budget" in found and "warn_at" in found:

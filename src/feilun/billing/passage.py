@@ -11,7 +11,7 @@ from feilun.billing.currency import exact_text
 from feilun.billing.leases import Lease
 from feilun.billing.limiter import Gate, Limits, month_end
 from feilun.billing.rating import Line
-from feilun.errors import QuotaExceeded, RateLimited
+from feilun.errors import PaymentRequired, QuotaExceeded, RateLimited
 from feilun.store.records import ApiKey
 
 __all__ = ["Passage"]
@@ -66,6 +66,7 @@ class Passage:
 
     async def __aenter__(self) -> Self:
         """Raises `RateLimited` or `QuotaExceeded` with what was exceeded and when to come again,
+        `PaymentRequired` where the balance does not cover the call,
         `EnvironmentProblem` when a share is needed and the database is away."""
         self._gates = self._limits.gates(self._key)
         if not self._gates:
@@ -186,7 +187,10 @@ class Passage:
         self._quotas.append(quota)
 
     async def _take_money(self) -> None:
-        if all(g.settings.budget is None and g.settings.warning is None for g in self._gates):
+        prepaid = any(gate.settings.prepaid for gate in self._gates)
+        if not prepaid and all(
+            gate.settings.budget is None and gate.settings.warning is None for gate in self._gates
+        ):
             return
         limits = self._limits
         found = limits.lines(self._key.customer, self._project, self._endpoint)
@@ -194,13 +198,19 @@ class Passage:
             return
         self._lines = found.lines
         expected = self._expected()
-        month = self._gates[0].counted.month
+        customer, month = self._gates[0].counted.customer, self._gates[0].counted.month
         self._volumes = await limits.volumes(self._key.customer, month, again=False)
         asked = False
         amount = self._price(expected, {})
         if self._most is not None:
             amount = self._most[1]
         self._units = expected
+        if prepaid:
+            if not amount and self._may_cost(expected):
+                amount = 1  # what nobody knows yet is not begun on an empty balance
+            whole, balance = limits.balance(customer, found.currency)
+            asked = await self._take_balance(balance, amount)
+            self._money.append((whole, balance, amount))
         for gate in self._gates:
             lease = limits.budget(gate, found.currency)
             if lease is None:
@@ -218,6 +228,25 @@ class Passage:
             self._money.append((gate, lease, amount))
         if asked:  # others may have come further on the same lines
             await limits.volumes(self._key.customer, month, again=True)
+
+    async def _take_balance(self, lease: Lease, amount: int) -> bool:
+        """Whether the database was asked."""
+        if lease.take(amount):
+            return False
+        if await lease.ask(amount):
+            return True
+        currency = (lease.counted and lease.counted.currency) or ""
+        left = (lease.limit or 0) - lease.spent - lease.pending
+        raise PaymentRequired(
+            "billing.balance_short" if left > 0 else "billing.balance_used",
+            left=exact_text(left, currency),
+            asked=exact_text(amount, currency),
+            currency=currency,
+        )
+
+    def _may_cost(self, expected: Mapping[str, int]) -> bool:
+        """Whether units that are not known before the call have a price."""
+        return any(not expected.get(line.unit) and line.tariff.most(1) for line in self._lines)
 
     def _expected(self) -> dict[str, int]:
         if self._most is not None:

@@ -14,11 +14,13 @@ from datetime import UTC, datetime
 from typing import Protocol, TypeVar
 
 from feilun.billing.plans import Plan
+from feilun.errors import UsageError
 from feilun.money import Tariff
 from feilun.store.catalog import Catalog
-from feilun.store.records import Price, Rated, Subscription
+from feilun.store.records import Customer, Price, Rated, Subscription
+from feilun.store.store import Store
 
-__all__ = ["Line", "Lines", "PlanVersion", "RateBook", "Rating"]
+__all__ = ["Line", "Lines", "PlanVersion", "RateBook", "Rating", "currency_of"]
 
 _NEVER = datetime.max.replace(tzinfo=UTC)
 
@@ -211,3 +213,17 @@ def _in_force(rows: Sequence[_Row], moment: datetime) -> tuple[_Row | None, date
             return found, row.effective
         found = row
     return found, _NEVER
+
+
+def currency_of(store: Store, customer: Customer) -> str:
+    """The currency that `customer` pays in: its plan's, or the one it used so far. Raises
+    `UsageError` where that is not one."""
+    book = RateBook(store.catalog)
+    book.reload()
+    plan = book.plan_of(customer.id)
+    if plan is not None:
+        return plan.plan.currency
+    used = {row.currency for row in store.ledger.usage(customer=customer.id)}
+    if len(used) != 1:
+        raise UsageError("billing.which_currency", customer=customer.name, options=used or "-")
+    return used.pop()

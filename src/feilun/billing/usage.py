@@ -88,6 +88,13 @@ def _left(allowances: Allowances, held: Held, currencies: list[str]) -> dict[str
         used = allowances.spent(Counted(counted.customer, counted.month, counted.keys))
         limit = settings.monthly_inputs
         found["inputs"] = {"limit": limit, "used": used, "remaining": max(0, limit - used)}
+    if settings.prepaid:
+        accounts = allowances.accounts(counted.customer)
+        left = dict.fromkeys(currencies, 0) | {code: one.left for code, one in accounts.items()}
+        found["balances"] = [
+            {"currency": code, "remaining": exact_text(amount, code)}
+            for code, amount in sorted(left.items())
+        ]
     if settings.budget is not None or settings.warning is not None:
         found["budgets"] = [_budget(allowances, settings, counted, code) for code in currencies]
     return found

@@ -31,6 +31,9 @@ class Limits(Options):
         str | None, typer.Option("--monthly-budget", help=t("cli.option_monthly_budget"))
     ]
     warn_at: Annotated[str | None, typer.Option("--warn-at", help=t("cli.option_warn_at"))]
+    prepaid: Annotated[
+        bool | None, typer.Option("--prepaid/--no-prepaid", help=t("cli.option_prepaid"))
+    ]
 
 
 class Details(Options):

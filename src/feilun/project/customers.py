@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from feilun.billing.currency import exact_text
+from feilun.billing.currency import exact_text, is_currency, micro_of
 from feilun.billing.invoice_document import tax_rate_of
 from feilun.billing.invoices import find_customer
 from feilun.billing.limits import LimitSettings, parse_limits, tightest
 from feilun.billing.plans import subscribe
-from feilun.billing.rating import RateBook
+from feilun.billing.prepaid import record_topup
+from feilun.billing.rating import RateBook, currency_of
 from feilun.errors import Conflict, InvalidData
 from feilun.messages import LANGUAGES, t
 from feilun.project.plans import limit_words
 from feilun.project.results import Listing
 from feilun.store.ledger_allowances import Counted
+from feilun.store.ledger_balances import INVOICED
 from feilun.store.records import ApiKey, Customer, Subscription
 from feilun.table import Result, Table
 
@@ -34,7 +36,8 @@ DETAILS = ("legal_name", "address", "tax_id", "tax_rate", "language")
 class CustomerShown(Result):
     """A customer. `limits` are its own, `in_force` those together with its plan's. `used` are the
     month's inputs, `spent` the month's money by currency, open holds too; `warnings` say in words
-    which budget is used up to its mark."""
+    which budget or balance is used up to its mark. `balance` is what is left of what was paid
+    beforehand, by currency, where calls are answered for that alone or anything was paid."""
 
     id: str
     name: str
@@ -51,6 +54,7 @@ class CustomerShown(Result):
     used: int
     spent: Mapping[str, str]
     warnings: Sequence[str]
+    balance: Mapping[str, str] = field(default_factory=dict)
 
     def tables(self) -> Sequence[Table]:
         spent = [f"{amount} {currency}" for currency, amount in self.spent.items()]
@@ -64,6 +68,7 @@ class CustomerShown(Result):
             [t("plans.keys"), str(self.keys)],
             [t("plans.used", month=self.month), f"{self.used:,}"],
             [t("plans.spent", month=self.month), ", ".join(spent) or "0"],
+            *([t("plans.balance"), f"{left} {code}"] for code, left in self.balance.items()),
         ]
         return (Table(self.name, ["", ""], rows, self.warnings),)
 
@@ -80,6 +85,7 @@ class _Look:
 
     def __init__(self, store: Store, customer: str | None = None) -> None:
         self._store = store
+        self._alone = customer is not None
         catalog = store.catalog
         self._now = datetime.now(UTC)
         self._month = f"{self._now:%Y-%m}"
@@ -106,6 +112,12 @@ class _Look:
             spent.setdefault(version.plan.currency, 0)
         spent = dict(sorted(spent.items()))
         warnings = _warnings(in_force, spent, t("plans.whose_customer"))
+        balance = self._balance(customer, in_force, set(spent))
+        warnings += [
+            t("plans.balance_gone", amount=exact_text(left, code), currency=code)
+            for code, left in balance.items()
+            if in_force.prepaid and left <= 0
+        ]
         for key in keys:
             limits = LimitSettings.model_validate(key.limits)
             if limits.warning is None and limits.budget is None:
@@ -134,7 +146,18 @@ class _Look:
             used=counted.get(None, 0),
             spent={code: exact_text(amount, code) for code, amount in spent.items()},
             warnings=warnings,
+            balance={code: exact_text(left, code) for code, left in balance.items()},
         )
+
+    def _balance(
+        self, customer: Customer, in_force: LimitSettings, currencies: set[str]
+    ) -> dict[str, int]:
+        """What is left by currency. Of many customers only those are asked who pay beforehand."""
+        if not self._alone and not in_force.prepaid:
+            return {}
+        accounts = self._store.allowances.accounts(customer.id)
+        found = dict.fromkeys(currencies, 0) if in_force.prepaid else {}
+        return dict(sorted((found | {c: one.left for c, one in accounts.items()}).items()))
 
 
 class Customers:
@@ -222,6 +245,7 @@ class Customers:
                 "keys": one.keys,
                 "used": one.used,
                 "spent": dict(one.spent),
+                "balance": dict(one.balance),
                 "warnings": list(one.warnings),
             }
             for one in shown
@@ -233,10 +257,11 @@ class Customers:
                 str(one.keys),
                 f"{one.used:,}",
                 ", ".join(f"{amount} {code}" for code, amount in one.spent.items()) or "0",
+                ", ".join(f"{left} {code}" for code, left in one.balance.items()) or "–",
             ]
             for one in shown
         ]
-        names = ("customer", "of_plan", "keys", "used_short", "spent_short")
+        names = ("customer", "of_plan", "keys", "used_short", "spent_short", "balance_short")
         notes = [f"{one.name}: {warning}" for one in shown for warning in one.warnings]
         if len(shown) < len(found):
             notes.append(t("plans.some_of", shown=f"{len(shown):,}", count=f"{len(found):,}"))
@@ -247,6 +272,62 @@ class Customers:
         """One customer. Raises `NotFound`."""
         customer = find_customer(self._store, name)
         return _Look(self._store, customer.id).at(customer)
+
+    def top_up(
+        self,
+        name: str,
+        amount: str,
+        *,
+        currency: str | None = None,
+        note: str = "",
+        reference: str | None = None,
+    ) -> CustomerShown:
+        """Records that the customer paid `amount` (``"50.00"``) beforehand; a negative one takes
+        back what was recorded. From the first on calls are answered while the balance lasts: the
+        limit ``prepaid`` is set unless the plan has it. `currency` is by default the one that the
+        customer pays in. With a `reference` (of the payment) it happens once.
+
+        Raises `InvalidData` for no amount and for more taken back than is left, `Conflict` when the
+        reference stands for another top-up, `UsageError` where the currency has to be said."""
+        customer = find_customer(self._store, name)
+        try:
+            micro = micro_of(amount.strip().removeprefix("-"))
+        except ValueError:
+            raise InvalidData("billing.topup_amount", amount=amount) from None
+        micro = -micro if amount.strip().startswith("-") else micro
+        code = currency.upper() if currency else currency_of(self._store, customer)
+        if not is_currency(code):
+            raise InvalidData("billing.no_currency", given=code)
+        record_topup(self._store, customer.id, micro, currency=code, note=note, reference=reference)
+        if not _Look(self._store, customer.id).at(customer).in_force.get("prepaid"):
+            return self.set(customer.id, limits={"prepaid": True})
+        return self.show(customer.id)
+
+    def topups(self, name: str) -> Listing:
+        """What the customer paid beforehand, the newest first. Raises `NotFound`."""
+        customer = find_customer(self._store, name)
+        rows = [
+            {
+                "id": event.id,
+                "created": event.created.isoformat() if event.created else "",
+                "amount": exact_text(event.amount, event.currency),
+                "currency": event.currency,
+                "month": event.outcome.removeprefix(INVOICED) if ":" in event.outcome else None,
+                "note": note,
+            }
+            for event, note in self._store.allowances.topups(customer.id)
+        ]
+        words = [
+            [
+                str(row["created"])[:16].replace("T", " "),
+                f"{row['amount']} {row['currency']}",
+                t("plans.invoiced", month=row["month"]) if row["month"] else str(row["note"]),
+            ]
+            for row in rows
+        ]
+        columns = [t(f"plans.{name}") for name in ("topup_when", "use_amount", "topup_note")]
+        notes = () if rows else (t("plans.no_topups"),)
+        return Listing(rows, Table(t("plans.topups"), columns if rows else (), words, notes))
 
     def usage(self, name: str, *, days: int = 30) -> Listing:
         """What a customer used in the last `days` days, by day and endpoint, newest day first; in

@@ -23,7 +23,7 @@ from feilun.billing.invoices import (
     parse_month,
     preview_month,
 )
-from feilun.billing.rating import RateBook
+from feilun.billing.rating import currency_of
 from feilun.billing.rerate import Rerating, rerate, rerating
 from feilun.errors import InvalidData, InvalidSettings, UsageError
 from feilun.messages import t
@@ -91,10 +91,9 @@ def _document_table(document: Mapping[str, Any], title: str, notes: Sequence[str
         [line_title(line), grouped(line.get("volume", "")), grouped(line["amount"])]
         for line in document["lines"]
     ]
-    for name in ("tax", "rounding"):
-        if document[name]:
-            words = t("invoice.tax", rate=document["tax"]["rate"]) if name == "tax" else ""
-            words = words or t("invoice.rounding", decimals=document[name]["decimals"])
+    for name in ("tax", "prepaid", "rounding"):
+        if document.get(name):
+            words = t(f"invoice.{name}", **document[name])
             rows.append([words, "", grouped(document[name]["amount"])])
     rows.append([t("invoice.total"), "", grouped(document["total"])])
     return Table(title, columns, rows, notes)
@@ -238,7 +237,7 @@ class Invoices:
             micro = micro_of(amount)
         except ValueError:
             raise InvalidData("billing.credit_amount", amount=amount) from None
-        code = currency.upper() if currency else self._currency(known)
+        code = currency.upper() if currency else currency_of(self._store, known)
         event = give_credit(
             self._store, known.id, micro, reason, currency=code, reference=reference
         )
@@ -286,18 +285,6 @@ class Invoices:
             finally:
                 aside.unlink(missing_ok=True)
         return count
-
-    def _currency(self, customer: Customer) -> str:
-        """The one that the customer pays in. Raises `UsageError` where that is not one."""
-        book = RateBook(self._store.catalog)
-        book.reload()
-        plan = book.plan_of(customer.id)
-        if plan is not None:
-            return plan.plan.currency
-        used = {row.currency for row in self._store.ledger.usage(customer=customer.id)}
-        if len(used) != 1:
-            raise UsageError("billing.which_currency", customer=customer.name, options=used or "-")
-        return used.pop()
 
     def _listing(self, invoices: Sequence[Invoice], title: str) -> Listing:
         names = {one.id: one.name for one in self._store.catalog.customers()}

@@ -20,6 +20,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from feilun.store import tables_ledger as t
 from feilun.store.columns import now
 from feilun.store.database import Database
+from feilun.store.ledger_balances import Balances, drawn_by_writer, paid_in
 
 __all__ = ["FRESH_SECONDS", "Allowances", "Counted", "Grant"]
 
@@ -36,23 +37,31 @@ _GIVEN = "credit"
 class Counted:
     """What a limit counts of the ledger: of `customer` in `month` (``2026-11``) the money in
     `currency`, or without one the inputs. With `keys` only what they used: a key, after those whose
-    place it took, so that a new key does not begin the month anew."""
+    place it took, so that a new key does not begin the month anew. Without a month it is what comes
+    out of the balance in `currency`, whose limit is what was put in."""
 
     customer: str
     month: str
     keys: tuple[str, ...] = ()
     currency: str | None = None
 
+    @property
+    def prepaid(self) -> bool:
+        """Whether it is what was paid beforehand that is spent, in whichever month."""
+        return not self.month
+
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What a holder got (`granted`), and what is on record of all writers (`spent`)."""
+    """What a holder got (`granted`), what is on record of all writers (`spent`), and the limit that
+    held."""
 
     granted: int
     spent: int
+    limit: int | None = None
 
 
-class Allowances:
+class Allowances(Balances):
     """Slices of limits, over the ledger's database. Safe to call from several processes."""
 
     def __init__(self, database: Database) -> None:
@@ -79,6 +88,8 @@ class Allowances:
             moment = now()
             self._wait_for_turn(connection, name, moment)
             spent = _spent(connection, counted) if counted else {}
+            if counted is not None and counted.prepaid:
+                limit = paid_in(connection, counted.customer, counted.currency or "")
             rows = connection.execute(
                 select(t.allowances.c.holder, t.allowances.c.used).where(
                     t.allowances.c.name == name,
@@ -95,7 +106,7 @@ class Allowances:
             room = (_UNLIMITED if limit is None else limit) - taken - mine - holding
             granted = max(0, min(want, room))
             self._put(connection, name, holder, mine + holding + granted, moment)
-        return Grant(granted, sum(spent.values()))
+        return Grant(granted, sum(spent.values()), limit)
 
     def renew(self, holder: str) -> frozenset[str]:
         """A sign of life: the names of all that `holder` still holds."""
@@ -202,6 +213,10 @@ class Allowances:
 def _spent(connection: Connection, counted: Counted) -> Mapping[str, int]:
     """What is on record, by writer."""
     c = t.totals.c
+    found: dict[str, int] = {}
+    if counted.prepaid:
+        found = drawn_by_writer(connection, counted.customer, counted.currency or "")
+        return _with_holds(connection, counted, found)
     what = c.inputs if counted.currency is None else c.amount
     query = (
         select(c.writer, func.sum(what))
@@ -210,19 +225,27 @@ def _spent(connection: Connection, counted: Counted) -> Mapping[str, int]:
     )
     if counted.keys:
         query = query.where(c.key_id.in_(counted.keys))
-    found: dict[str, int] = {}
     if counted.currency is not None:
         query = query.where(c.currency == counted.currency)
-        h = t.holds.c
-        held = (
-            select(h.writer, func.sum(h.amount))
-            .where(h.customer == counted.customer, h.currency == counted.currency)
-            .group_by(h.writer)
-        )
-        if counted.keys:
-            held = held.where(h.key_id.in_(counted.keys))
-        found = {writer: int(total) for writer, total in connection.execute(held)}
-    for writer, total in connection.execute(query):
+    found = {writer: int(total) for writer, total in connection.execute(query)}
+    return _with_holds(connection, counted, found)
+
+
+def _with_holds(
+    connection: Connection, counted: Counted, found: dict[str, int]
+) -> Mapping[str, int]:
+    """`found` with what open holds reserve of the money."""
+    if counted.currency is None:
+        return found
+    h = t.holds.c
+    held = (
+        select(h.writer, func.sum(h.amount))
+        .where(h.customer == counted.customer, h.currency == counted.currency)
+        .group_by(h.writer)
+    )
+    if counted.keys:
+        held = held.where(h.key_id.in_(counted.keys))
+    for writer, total in connection.execute(held):
         found[writer] = found.get(writer, 0) + int(total)
     return found
 

@@ -60,7 +60,7 @@ RunKind = Literal["run", "train", "update"]
 RunState = Literal["queued", "running", "finished", "failed", "refused", "stopped"]
 StepState = Literal["running", "finished", "failed", "interrupted"]
 """``interrupted``: begun by a process that is no more, and begun again since."""
-EventKind = Literal["charge", "hold", "settle", "release", "credit"]
+EventKind = Literal["charge", "hold", "settle", "release", "credit", "topup"]
 FeedbackSource = Literal["customer", "reviewer", "operator"]
 Asked = Literal["audit", "review"]
 """Why a person was asked: the answer was drawn at random, or it was worth a look."""
@@ -383,7 +383,8 @@ class Event:
     (`call_id`, `seq`) is unique: writing a call twice fails. `units` counts what was used
     (``calls``, ``inputs``, ``tokens``, ``pixels``, ``tokens_out``, ``audio_ms``, and whatever a
     task adds). `amount` is what the customer owes, in micro-units of `currency`, negative for a
-    ``credit``; where there are `rates` the ledger sets it. `cost` is what the answer cost the
+    ``credit``; of a ``topup`` it is what was paid beforehand, and nothing is owed. Where there are
+    `rates` the ledger sets it. `cost` is what the answer cost the
     operator, in the same unit, `engine_us` engine time in microseconds. `outcome` is ``ok`` or the
     code of the error. `writer` names the process. Fields left empty are filled by `Ledger.commit`:
     `id`, `writer`, `created`, `link`.

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from feilun.billing.leases import SLICES, Bucket, Lease, Sharing
+from feilun.billing.prepaid import record_topup
 from feilun.store import Store
 from feilun.store.ledger_allowances import Counted
 from feilun.store.records import Event
@@ -28,7 +29,7 @@ HAMMER = """
     from feilun.billing.limiter import Limits
     from feilun.billing.passage import Passage
     from feilun.billing.rating import RateBook
-    from feilun.errors import RateLimited
+    from feilun.errors import PaymentRequired, RateLimited
     from feilun.store import open_store
     from feilun.store.ids import new_id
     from feilun.store.records import Event
@@ -74,7 +75,7 @@ HAMMER = """
                 found["answered"] += 1
                 answered = time.time()
                 found["inputs"] += inputs
-            except RateLimited as error:
+            except (PaymentRequired, RateLimited) as error:
                 found["refused"] += 1
                 await asyncio.sleep(0.01)
 
@@ -156,6 +157,21 @@ def test_processes_share_one_budget(
     # More than is promised: what is priced by calls and inputs never goes beyond, and what the
     # last ones could not use is less than their slices.
     assert budget - PROCESSES * slice_ <= spent <= budget
+    assert all(one["refused"] for one in found)
+
+
+def test_processes_spend_one_balance_to_nothing(
+    any_store: Store, workspace_dir: Path, any_database: str | None, plan: str
+) -> None:
+    """What was paid beforehand is spent, never more: what calls and inputs cost is known before."""
+    paid = 150
+    record_topup(any_store, plan, paid * 1_000_000, currency="EUR")
+    found = hammer(any_store, workspace_dir, any_database, plan, 1, "refused", prepaid=True)
+    account = any_store.allowances.accounts(plan)["EUR"]
+    spent = account.drawn / 1e6
+    print(f"{spent:.0f} of {paid} spent by {PROCESSES} processes; {shares(found)}")
+    assert spent == sum(one["inputs"] for one in found)
+    assert 0 <= account.left <= PROCESSES * 3 * 1_000_000
     assert all(one["refused"] for one in found)
 
 

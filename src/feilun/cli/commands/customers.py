@@ -11,7 +11,14 @@ from feilun.cli.shell import Shell
 from feilun.errors import UsageError
 from feilun.messages import t
 
-__all__ = ["customers_add", "customers_list", "customers_set", "customers_show"]
+__all__ = [
+    "customers_add",
+    "customers_list",
+    "customers_set",
+    "customers_show",
+    "customers_topup",
+    "customers_topups",
+]
 
 
 def customers_add(
@@ -84,3 +91,34 @@ def customers_show(
     """One customer in full."""
     with shell.workspace() as workspace:
         shell.show(workspace.customers.show(customer))
+
+
+def customers_topup(
+    shell: Shell,
+    customer: Annotated[str, typer.Argument(help=t("cli.argument_customer"))],
+    amount: Annotated[str, typer.Argument(help=t("cli.argument_topup"))],
+    *,
+    currency: Annotated[
+        str | None, typer.Option("--currency", help=t("cli.option_currency"))
+    ] = None,
+    note: Annotated[str, typer.Option("--note", help=t("cli.option_topup_note"))] = "",
+    reference: Annotated[
+        str | None, typer.Option("--reference", help=t("cli.option_topup_reference"))
+    ] = None,
+) -> None:
+    """Records what a customer paid beforehand."""
+    with shell.workspace() as workspace:
+        shell.show(
+            workspace.customers.top_up(
+                customer, amount, currency=currency, note=note, reference=reference
+            )
+        )
+
+
+def customers_topups(
+    shell: Shell,
+    customer: Annotated[str, typer.Argument(help=t("cli.argument_customer"))],
+) -> None:
+    """What a customer paid beforehand, and when."""
+    with shell.workspace() as workspace:
+        shell.show(workspace.customers.topups(customer))

@@ -22,6 +22,7 @@ def _mine(view: View) -> Response:
         "mine.html",
         customer=view.workspace.customers.show(customer),
         usage=view.workspace.customers.usage(customer),
+        topups=view.workspace.customers.topups(customer),
         address=servers[0].address if servers else None,
         live=live,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, cast
@@ -71,8 +72,24 @@ def _of_customer(view: View) -> Response:
         customer=customer,
         preview=_or_none(lambda: invoices.preview(customer.id)),
         invoices=listed,
+        topups=view.workspace.customers.topups(customer.id),
+        currency=next(iter(customer.balance or customer.spent), ""),
+        once=view.field("once") or secrets.token_hex(8),
         links={row["number"]: path("invoices", row["number"]) for row in listed.rows},
     )
+
+
+def _top_up(view: View) -> Response:
+    customer = view.part("customer")
+    view.workspace.customers.top_up(
+        customer,
+        view.field("topup"),
+        currency=view.field("currency") or None,
+        note=view.field("note"),
+        # A button that is pressed twice records once.
+        reference=view.field("reference") or f"console-{view.field('once')}",
+    )
+    return view.go(path("money", customer), messages.t("console.topped_up", view.lang))
 
 
 def _credit(view: View) -> Response:
@@ -114,6 +131,7 @@ PAGES = (
     Page("POST", "/money/verify", _verify, STAFF, again=_money),
     Page("GET", "/money/{customer}", _of_customer, STAFF),
     Page("POST", "/money/{customer}/credit", _credit, STAFF, again=_of_customer),
+    Page("POST", "/money/{customer}/topup", _top_up, STAFF, again=_of_customer),
     Page("GET", "/invoices/{number}", _invoice, EVERYBODY),
     Page("GET", "/invoices/{number}/csv", _invoice_csv, EVERYBODY),
 )
