@@ -51,7 +51,10 @@ __all__ = [
 _BUDGET = 8192  # tokens of a batch, padding included, unless its rows are larger
 _STEPS = 8  # batches of an epoch at least, unless they would be smaller than that
 _JUDGES = 5000  # validation rows that choose the epoch at most; all of them judge the version later
-_SHARE = 0.25  # of the speed of bare matrix products that training reaches, measured with MiniLM
+# Of `Machine.seconds`, measured with MiniLM on processors with and without AMX; adapters are many
+# small products, measured with SmolLM2.
+_BESIDE, _BESIDE_ADAPTERS = 0.35, 1.2
+_CONVOLVING = 3.0  # times as long as bare products of float32, measured with small networks
 _STEP = 0.02  # seconds of a step whatever its size, measured with small networks on pictures
 
 
@@ -177,8 +180,12 @@ def estimate(
         used * settings.epochs * passes + rows.validation * settings.epochs
     )
     steps = settings.epochs * max(1.0, used * max(1.0, rows.mean_cost) / batch)
-    flops = (machine.flops_fp32 if body.convolves else 0) or machine.flops
-    seconds = 10.0 + work / (flops * _SHARE) + steps * (_STEP + body.bytes * trained * 7 / 8e9)
+    computing = (
+        _CONVOLVING * work / (machine.flops_fp32 or machine.flops)
+        if body.convolves
+        else machine.seconds(work, _BESIDE if trained > 0.5 else _BESIDE_ADAPTERS)
+    )
+    seconds = 10.0 + computing + steps * (_STEP + body.bytes * trained * 7 / 8e9)
     detail = {
         "rows": float(used),
         "epochs": float(settings.epochs),

@@ -20,8 +20,6 @@ needs_base = True
 needs_torch = True
 least_rows = 0
 
-_SHARE = 0.35  # of the speed of bare matrix products
-
 
 class Settings(DenseSettings):
     """``[training.dense]``."""
@@ -36,7 +34,7 @@ def estimate(job: TrainJob, settings: Settings, rows: DataStats, machine: Machin
     """One pass of the encoder over all documents."""
     body = describe(job.base)
     count = rows.train + rows.validation + rows.test
-    seconds = 15.0 + body.forward(rows.mean_cost) * count / (machine.flops * _SHARE)
+    seconds = 15.0 + machine.seconds(body.forward(rows.mean_cost) * count)
     memory = 3 * body.bytes + count * body.width * 8 + 800e6
     return Estimate(int(memory), seconds, {"rows": count, "parameters": body.parameters})
 

@@ -45,7 +45,6 @@ needs_torch = True
 least_rows = 50
 
 _STRENGTHS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3)
-_SHARE = 0.35  # of the speed of bare matrix products, measured with MiniLM
 _EMBEDDING = 0.85  # of the time that is left; the rest is for fitting
 _FEWEST = 100  # rows that a time limit leaves
 
@@ -97,9 +96,7 @@ def estimate(job: TrainJob, settings: Settings, rows: DataStats, machine: Machin
     used = min(rows.train, settings.max_rows)
     used = augment.counted(job, settings.augment, settings.augment_share, used) + rows.validation
     seconds = (
-        5.0
-        + body.forward(rows.mean_cost) * used / (machine.flops * _SHARE)
-        + used * len(rows.labels) / 1e5
+        5.0 + machine.seconds(body.forward(rows.mean_cost) * used) + used * len(rows.labels) / 1e5
     )
     memory = 3 * body.bytes + used * body.width * 4 * 3 + 600e6
     return Estimate(int(memory), seconds, {"rows": used, "parameters": body.parameters})

@@ -110,7 +110,7 @@ def estimate(job: TrainJob, settings: Settings, rows: DataStats, machine: Machin
     work = (used + 2000) * columns * settings.column_share * rounds * scores * settings.bag
     memory = 250e6 + used * columns * 24
     detail = {"rows": used, "columns": columns, "rounds": rounds}
-    return Estimate(int(memory), 1.0 + _ROUND * work / max(1, job.threads or machine.cores), detail)
+    return Estimate(int(memory), 3.5 + _ROUND * work / max(1, job.threads or machine.cores), detail)
 
 
 def _task(job: TrainJob) -> TaskBase:
