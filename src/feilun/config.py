@@ -212,6 +212,11 @@ class CompressionConfig(Section):
         ("bf16", "int8", "q8_0", "q4_0"),
         description="variants to build and measure, of those that a version's format has",
     )
+    cascade: bool = Field(
+        True,
+        description="whether a cheaper model of the project answers first, where it is sure, and "
+        "what it saves is worth it",
+    )
     calibration_rows: int = Field(300, ge=10, description="training rows that calibrate int8")
 
 

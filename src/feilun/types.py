@@ -128,6 +128,10 @@ class Usage:
     `encode_seconds` its share of the time that preparing took (tokens, decoded pictures). `units`
     are further counts that may be charged, by their names: ``tokens_in``, ``tokens_cached`` (read
     before, and kept), ``tokens_out``, ``documents``.
+
+    `upstream` are the ``inputs``, ``tokens_in`` and ``tokens_out`` of these that another server
+    answered, and may want money for; `upstream_seconds` are those of the engine's seconds in which
+    it was waited for, and no machine here worked.
     """
 
     inputs: int = 0
@@ -137,6 +141,8 @@ class Usage:
     queue_seconds: float = 0.0
     encode_seconds: float = 0.0
     units: Mapping[str, int] = field(default_factory=dict)
+    upstream: Mapping[str, int] = field(default_factory=dict)
+    upstream_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

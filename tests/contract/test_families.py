@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from feilun.engines.cascade import certainty
 from feilun.errors import InvalidData
 from feilun.families.base import Answers, Family
 from feilun.families.classes import CLASSES
@@ -155,3 +156,30 @@ def test_temperature_changes_certainty_not_answers() -> None:
     assert all(a["score"] > b["score"] for a, b in zip(sharp, soft, strict=True))
     huge = decoder(schema, Point())(logits * 1e4, False)
     assert all(np.isfinite(one["score"]) for one in huge)
+
+
+def test_a_cheaper_model_may_answer_first_or_it_is_said_why(family: Family, schema: Schema) -> None:
+    reason = family.uncascaded()
+    raw = _raw(family, schema)
+    outputs = family.decoder(schema, family.neutral())(raw, False)
+    sure = certainty(family, outputs)
+    assert len(sure) == ROWS
+    if reason is not None:
+        assert family.name in reason
+        assert np.isnan(sure).all()
+        return
+    known = sure[np.isfinite(sure)]
+    assert len(known)
+    assert known.min() >= 0
+    assert known.max() <= 1
+
+
+def test_settled_outputs_say_the_same_at_the_neutral_point(family: Family, schema: Schema) -> None:
+    raw = _raw(family, schema)
+    own = {"temperature": 3.0} if family.neutral().get("temperature") else family.neutral()
+    settled = family.settled(raw, schema, own)
+    first = family.decoder(schema, own)(raw, False)
+    second = family.decoder(schema, family.neutral())(settled, False)
+    third = family.decoder(schema, family.scaled(family.neutral(), own))(raw, False)
+    for one, *others in zip(first, second, third, strict=True):
+        assert all(family.differ(one, other).size < 1e-5 for other in others)

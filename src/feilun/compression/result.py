@@ -41,6 +41,7 @@ class VariantResult:
     `score` is the task's primary `metric` with its interval; `loss` is how much worse it is than
     the float's; `latency_ms` the median of one answer at a time,
     `throughput` answers a second of a whole list in sorted batches, `bytes` its size on disk.
+    `note` says in words what else there is to know.
     """
 
     name: str
@@ -52,6 +53,7 @@ class VariantResult:
     bytes: int
     rows: int
     flipped: tuple[Flip, ...] = ()
+    note: str = ""
 
     @property
     def faults(self) -> int:
@@ -63,8 +65,10 @@ class VariantResult:
         under the metric's name, and with the 95 % interval under ``accuracy_score`` or the like."""
         raw = asdict(self)
         score = raw.pop("score")
+        del raw["note"]
         return {
             **raw,
+            **({"note": self.note} if self.note else {}),
             self.metric: self.score.value,
             f"{self.metric}_score": score,
             "flips": len(self.flipped),
@@ -75,12 +79,14 @@ class VariantResult:
 
 @dataclass(frozen=True, slots=True)
 class Compression:
-    """All variants in `out`, and the `chosen` one's name with the `reasons` in words."""
+    """All variants in `out`, and the `chosen` one's name with the `reasons` in words. Those that
+    are `settled` have their operating points already."""
 
     out: Path
     variants: tuple[VariantResult, ...]
     chosen: str
     reasons: tuple[str, ...]
+    settled: tuple[str, ...] = ()
 
     def folder(self, name: str) -> Path:
         """The folder of a variant; an engine loads it."""

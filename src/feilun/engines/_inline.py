@@ -129,13 +129,16 @@ class InlineEngine(ABC):
 
 def added(one: Usage, other: Usage) -> Usage:
     """What both consumed together."""
-    units = {
-        name: one.units.get(name, 0) + other.units.get(name, 0)
-        for name in (*one.units, *other.units)
-    }
     return Usage(
         inputs=one.inputs + other.inputs,
         tokens=one.tokens + other.tokens,
+        pixels=one.pixels + other.pixels,
         engine_seconds=one.engine_seconds + other.engine_seconds,
-        units=units,
+        units=_sums(one.units, other.units),
+        upstream=_sums(one.upstream, other.upstream),
+        upstream_seconds=one.upstream_seconds + other.upstream_seconds,
     )
+
+
+def _sums(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:
+    return {name: one.get(name, 0) + other.get(name, 0) for name in (*one, *other)}

@@ -68,7 +68,10 @@ class Turns:
             self._grant()
 
     def background(self, member: object, wanted: bool = True) -> None:
-        """Whether `member` computes only while nobody else wants to."""
+        """Whether `member`, or each of the ``stages`` that it is made of, computes only while
+        nobody else wants to."""
+        for stage in getattr(member, "stages", ()):
+            self.background(stage, wanted)
         with self._lock:
             if (known := self._members.get(member)) is not None:
                 known.background = wanted

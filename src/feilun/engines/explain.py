@@ -16,6 +16,7 @@ from typing import Any, Literal, Protocol, cast
 import numpy as np
 
 from feilun.engines.base import Engine
+from feilun.engines.cascade import LEVEL, CascadeEngine
 from feilun.families.base import Contrast
 from feilun.messages import LANGUAGES, Language, t
 from feilun.modalities.pieces import MOST, Pieces, word_pieces
@@ -28,8 +29,9 @@ __all__ = ["Explanation", "explain", "explain_later"]
 _REASONS = 4  # columns that are named as reasons
 _LETTERS = 60  # of a value in a reason
 
-Ask = Callable[[Sequence[Item]], Awaitable[tuple[list[Output], float]]]
-"""Answers with all their scores, and the engine's seconds."""
+Ask = Callable[[Sequence[Item], Mapping[str, Any]], Awaitable[tuple[list[Output], float]]]
+"""Answers with all their scores, and the engine's seconds, to items and the options of
+`EngineRequest`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +134,7 @@ def explain(
     """Explains one checked item, by default its answer against the next best. None where there is
     nothing to explain: one label alone, a family without explanations, an item without parts."""
     (whole,) = engine.predict([item], all_scores=True)
+    engine, _ = _answering(engine, item)
     contrast = _contrast(engine, whole, answer, other)
     if contrast is None:
         return None
@@ -149,6 +152,7 @@ async def explain_later(
 ) -> tuple[Explanation | None, float]:
     """`explain` for a server, and the engine's seconds: `output` is the answer with all its scores,
     and what else has to be asked goes through `ask`."""
+    engine, options = await asyncio.to_thread(_answering, engine, item)
     contrast = _contrast(engine, output)
     if contrast is None:
         return None, 0.0
@@ -160,8 +164,18 @@ async def explain_later(
     if pieces is None:
         return None, 0.0
     questions = await asyncio.to_thread(_questions, pieces)
-    outputs, seconds = await ask(questions)
+    outputs, seconds = await ask(questions, options)
     return _occluded(outputs, pieces, contrast), seconds
+
+
+def _answering(engine: Engine, item: Item) -> tuple[Engine, Mapping[str, Any]]:
+    """The engine that answers `item`, and the options by which it is asked: the stage where a
+    cascade passes on what it is not sure of. What an item is without a part is asked of the same
+    stage, or the switch would be explained instead of the answer."""
+    if not isinstance(engine, CascadeEngine):
+        return engine, {}
+    place = engine.answering(item)
+    return engine.stages[place], {LEVEL: place}
 
 
 def _contrast(

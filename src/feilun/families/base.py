@@ -21,6 +21,7 @@ import msgspec
 import numpy as np
 from markupsafe import Markup
 
+from feilun.families.combining import Combining
 from feilun.families.tally import PairTally, Peculiarity, Tally
 from feilun.messages import Language
 from feilun.metrics.measured import Measured
@@ -174,7 +175,7 @@ class Sheet(ABC):
         return {}
 
 
-class Family(ABC):
+class Family(Combining, ABC):
     """A kind of answer. Stateless: one object serves all tasks of the family."""
 
     name: ClassVar[str]
@@ -342,10 +343,6 @@ class Family(ABC):
     def said(self, output: Output) -> str:
         """The canonical text of an answer: equal to the target it should have had where it is
         right."""
-
-    def sure(self, output: Output) -> float | None:
-        """How sure the answer is, 0 to 1; None where the family cannot say."""
-        return None
 
     def public(self, output: Output, everything: bool) -> Output:
         """The answer as a caller sees it; `everything` with what is there only on request."""

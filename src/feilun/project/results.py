@@ -339,6 +339,9 @@ class Deployed(Result):
             notes.append(t("project.live_before", version=self.previous))
         if self.golden:
             notes.append(t("project.golden", **self.golden))
+            if levels := self.golden.get("levels"):
+                told = [f"{name} {count:,}" for name, count in levels.items()]
+                notes.append(t("project.golden_levels", levels=told))
         return (Table("", (), (), notes),)
 
 

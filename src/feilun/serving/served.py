@@ -263,8 +263,11 @@ class Served:
         Raises as `answer` does; what is asked about an input stands in the queue like a call.
         """
 
-        async def ask(questions: Sequence[Item]) -> tuple[list[Output], float]:
-            answers, usage, _ = await self._admitted(EngineRequest(questions, True, customer))
+        async def ask(
+            questions: Sequence[Item], options: Mapping[str, Any]
+        ) -> tuple[list[Output], float]:
+            request = EngineRequest(questions, True, customer, options=options)
+            answers, usage, _ = await self._admitted(request)
             return answers, usage.engine_seconds
 
         found: list[dict[str, Any] | None] = []

@@ -141,6 +141,15 @@ class Classes(Family):
         """The probability of the label."""
         return output.get("score")
 
+    def settled(self, raw: np.ndarray, schema: Schema, point: Mapping[str, Any]) -> np.ndarray:
+        """Logits at temperature 1."""
+        return (np.asarray(raw) / point_of(point).temperature).astype(np.float32)
+
+    def scaled(self, point: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+        """Both temperatures, and the rule of `point`."""
+        whole = point_of(point)
+        return replace(whole, temperature=whole.temperature * point_of(own).temperature).to_json()
+
     def public(self, output: Output, everything: bool) -> Output:
         """Probabilities to six digits, all of them only where asked for."""
         shown = {name: value for name, value in output.items() if name != "scores"}

@@ -10,13 +10,16 @@ from typing import Any
 
 import numpy as np
 
+from feilun.compression.cascade import Stage
 from feilun.compression.compress import Compression
 from feilun.compression.compress import compress as build_variants
 from feilun.engines.base import open_engine
 from feilun.engines.card import read_card, write_card
+from feilun.engines.cascade import Level, levels_of, stages_of
 from feilun.pipeline.context import Context
 from feilun.pipeline.steps._judged import spared
 from feilun.store.dataset import Dataset
+from feilun.store.records import ModelVersion
 from feilun.tasks._questions import questions
 
 __all__ = ["compress"]
@@ -48,9 +51,13 @@ def compress(context: Context, version: str, keep: bool = False) -> dict[str, An
             out,
             context.config.compression,
             context.report,
+            cheaper=_cheaper(context, model),
+            config=context.config,
         )
         chosen = made.folder(made.chosen)
-        point, notes = _calibrate(context, chosen, questions(context.dataset(data)))
+        point, notes = read_card(chosen).point, [""][:0]
+        if made.chosen not in made.settled:
+            point, notes = _calibrate(context, chosen, questions(context.dataset(data)))
         # Variants that were not chosen are measured, not kept: they can be built again.
         kept = artifacts.new()
         shutil.copytree(chosen, kept, dirs_exist_ok=True)
@@ -66,6 +73,28 @@ def compress(context: Context, version: str, keep: bool = False) -> dict[str, An
         **point,
         "reasons": [*made.reasons, *notes],
     }
+
+
+def _cheaper(context: Context, model: ModelVersion) -> list[Stage]:
+    """The older versions of the project that could answer in the place of `model`: of each other
+    method the newest with the same labels, as it is served; of one that is a cascade its last
+    stage."""
+    catalog = context.store.catalog
+    labels = read_card(context.folder(model, "")).schema.labels
+    found: dict[str, Stage] = {}
+    for other in catalog.model_versions(context.project):
+        figures = other.variants.get(other.variant or "", {})
+        usable = other.number < model.number and other.method != model.method and figures
+        if not usable or other.pruned or other.state == "failed" or not figures.get("throughput"):
+            continue
+        folder, rate, name = context.folder(other), float(figures["throughput"]), other.variant
+        if inner := stages_of(folder):
+            folder, name = inner[-1], levels_of(read_card(folder))[-1].variant
+            rate = float(other.variants.get(name or "", {}).get("throughput") or 0.0)
+        if read_card(folder).schema.labels == labels and rate:
+            level = Level(other.method, other.id, name or "")
+            found[other.method] = Stage(level, folder, rate)
+    return list(found.values())
 
 
 def _calibrate(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from itertools import cycle, islice
 from typing import Any
@@ -15,6 +16,7 @@ from feilun.billing.prices import set_price
 from feilun.client import encode_item
 from feilun.engines.base import Engine, open_engine
 from feilun.engines.card import read_card
+from feilun.engines.cascade import CascadeEngine, unit
 from feilun.errors import EnvironmentProblem, InvalidData
 from feilun.messages import t
 from feilun.pipeline.context import Context
@@ -39,6 +41,8 @@ _NATS = 0.02
 _FLOAT = ("fp32", "f16")
 _REFERENCES = 20
 _SHOWN = 300
+_EACH, _NEAR = 10, 5
+"""Golden requests that each stage of a cascade answers, and on either side of a switch."""
 
 
 def deploy(
@@ -61,7 +65,7 @@ def deploy(
     if live is not None and (live.version, live.artifact) == (version, model.artifact()):
         return {"promoted": True, "golden": {}, "already": True}
     with _server(context) as address:
-        golden, far = _prove(context, model, address)
+        golden, far, levels = _prove(context, model, address)
         found: dict[str, Any] = {
             "total": golden.total,
             "equal": golden.labels_equal,
@@ -73,6 +77,8 @@ def deploy(
             ]
         if far is not None:
             found["nats_per_token"] = far
+        if levels:
+            found["levels"] = levels
         if not golden.passed or (far or 0.0) > _NATS:
             key = "pipeline.golden_unlike" if golden.passed else "pipeline.golden_failed"
             why = t(key, version=version, limit=_NATS, **found)
@@ -108,8 +114,9 @@ def _place(
 
 def _prove(
     context: Context, model: ModelVersion, address: str
-) -> tuple[GoldenResult, float | None]:
-    """The golden requests' result, and how far the served variant is from what was trained."""
+) -> tuple[GoldenResult, float | None, dict[str, int]]:
+    """The golden requests' result, how far the served variant is from what was trained, and how
+    many of the requests each stage of a cascade answered over the serving path."""
     with closing(open_engine(context.folder(model))) as engine:
         items = _items(context, model, engine)
         least = _least(engine)
@@ -122,8 +129,10 @@ def _prove(
             expected += engine.predict(items[start : start + _BATCH], all_scores=True)
             _tell(context, len(expected), items)
         far = _unlike(context, model, engine)
-    got = _ask(context, model, address, items)
-    return compare(context.task.family, expected, got, least=least), far
+        names = engine.info.get("levels", ())
+    got, units = _ask(context, model, address, items)
+    levels = {name: units.get(unit(name), 0) for name in names}
+    return compare(context.task.family, expected, got, least=least), far, levels
 
 
 def _least(engine: Engine) -> float:
@@ -172,8 +181,25 @@ def _items(context: Context, model: ModelVersion, engine: Engine) -> list[Item]:
     if data is None:
         task = tasks.of(read_card(context.folder(model)).schema)
         return list(islice(cycle(task.example_items()), wanted))
-    found = golden_items(context.dataset(data), wanted, context.config.training.seed)
+    dataset = context.dataset(data)
+    found = golden_items(dataset, wanted, context.config.training.seed)
+    if isinstance(engine, CascadeEngine):
+        found += _switched(engine, [*dataset.items("validation")])
     return [item for item in found if _fits(engine, item)]
+
+
+def _switched(engine: CascadeEngine, items: list[Item]) -> list[Item]:
+    """Rows that prove each stage and each switch: some that each stage answers, and the nearest on
+    either side of every threshold."""
+    if not items:
+        return []
+    routes = engine.routes(items)
+    places = [
+        row
+        for place in range(len(engine.stages))
+        for row in np.flatnonzero(routes == place)[:_EACH]
+    ]
+    return [items[row] for row in dict.fromkeys([*places, *engine.nearest(items, _NEAR)])]
 
 
 def _fits(engine: Engine, item: Item) -> bool:
@@ -185,9 +211,13 @@ def _fits(engine: Engine, item: Item) -> bool:
     return True
 
 
-def _ask(context: Context, model: ModelVersion, address: str, items: list[Item]) -> list[Output]:
-    """Sends the golden requests in calls of one and of several, as customers do."""
+def _ask(
+    context: Context, model: ModelVersion, address: str, items: list[Item]
+) -> tuple[list[Output], Mapping[str, int]]:
+    """Sends the golden requests in calls of one and of several, as customers do. The answers, and
+    what they consumed by units."""
     outputs: list[Output] = []
+    units: Counter[str] = Counter()
     with _caller(context, address) as client:
         _checked(client.post("/internal/v1/load", json={"version": model.id}))
         start, turn = 0, 0
@@ -199,9 +229,10 @@ def _ask(context: Context, model: ModelVersion, address: str, items: list[Item])
                 client.post("/internal/v1/predict", params={"version": model.id}, json=body)
             )
             outputs += answer["outputs"]
+            units.update(answer["usage"])
             start, turn = start + len(batch), turn + 1
             _tell(context, len(items) + start, items)
-    return outputs
+    return outputs, units
 
 
 def _checked(response: Any) -> dict[str, Any]:

@@ -314,6 +314,7 @@ def _facts(context: Context, model: ModelVersion, judged: DataVersion, rows: int
                 per_second=figures.get("throughput"),
                 size=figures.get("bytes"),
                 chosen=name == model.variant,
+                note=figures.get("note", ""),
             )
             for name, figures in model.variants.items()
         ),

@@ -1,0 +1,133 @@
+"""What the folder of a cascade holds.
+
+``stages`` has a folder a stage, ``0`` the cheapest, each of which could answer alone, in whatever
+format an engine loads. The card's ``extra`` holds the ``stages`` (`Level.to_json`), the
+``thresholds``, one for each stage but the last, and ``drawn``: the share of inputs that go to the
+last stage whoever were sure of them. They are drawn by their content, so that nobody chooses them:
+what the last stage says of them judges the others. Every stage's own card holds an operating point
+by which it says what the cascade's point says.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from feilun.engines.card import Card, read_card, write_card
+from feilun.families.base import Family
+from feilun.tasks import base as tasks
+from feilun.types import Item, Output
+
+__all__ = ["FORMATS", "PASSED_ON", "STAGES", "Level", "certainty", "is_drawn", "levels_of", "mixed",
+           "stages_of", "unit", "write_cascade"]  # fmt: skip
+
+FORMATS = ("cascade",)
+STAGES = "stages"
+"""The folder with the stages."""
+PASSED_ON = "passed_on"
+"""In a written answer: a later stage gave it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """One stage: what it is called, the `version` and `variant` it comes from, the operating point
+    that was set for it alone, and the `share` of the rows it was measured on that it answers."""
+
+    name: str
+    version: str = ""
+    variant: str = ""
+    point: Mapping[str, Any] = field(default_factory=dict)
+    share: float | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """As the card holds it."""
+        return asdict(self)
+
+
+def unit(name: str) -> str:
+    """The unit that counts the answers of the stage `name`."""
+    return f"answers_{name.replace('-', '_')}"
+
+
+def levels_of(card: Card) -> tuple[Level, ...]:
+    """The stages that a cascade's card lists; none for any other card."""
+    known = {one.name for one in fields(Level)}
+    listed: Sequence[Mapping[str, Any]] = card.extra.get("stages", ())
+    return tuple(
+        Level(**{name: value for name, value in one.items() if name in known}) for one in listed
+    )
+
+
+def certainty(family: Family, outputs: Sequence[Output]) -> np.ndarray:
+    """How sure each answer is, float64 (rows,); NaN where nothing says so, or it abstains."""
+    said = [None if "abstained" in one else family.sure(one) for one in outputs]
+    return np.array([np.nan if one is None else one for one in said], np.float64)
+
+
+def mixed(
+    card: Card, levels: Sequence[Level], thresholds: Sequence[float], raws: Sequence[np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
+    """What a cascade answers where its stages' raw outputs for the same rows are `raws`: raw
+    outputs for the operating point of `card`, and the place of the stage that gives each answer,
+    int64 (rows,)."""
+    schema, family = card.schema, tasks.of(card.schema).family
+    result = family.settled(raws[-1], schema, levels[-1].point).copy()
+    given = np.full(len(result), len(levels) - 1)
+    for place in reversed(range(len(levels) - 1)):
+        own = levels[place].point
+        decode = family.decoder(schema, family.scaled(card.point, own))
+        kept = certainty(family, decode(raws[place], False)) >= thresholds[place]
+        result[kept] = family.settled(raws[place], schema, own)[kept]
+        given[kept] = place
+    return result, given
+
+
+def write_cascade(
+    folder: Path,
+    stages: Sequence[tuple[str | Level, Path]],
+    thresholds: Sequence[float],
+    *,
+    point: Mapping[str, Any] | None = None,
+    drawn: float = 0.0,
+) -> Card:
+    """Writes a cascade into the new `folder`: copies of `stages`, each a name or a `Level` and an
+    engine's folder, the cheapest first; stage i passes on what it is less sure of than
+    ``thresholds[i]``. `point` is the operating point of all of it, by default the neutral one.
+    Method and settings of the card are those of the last stage."""
+    cards = [read_card(source) for _, source in stages]
+    last = cards[-1]
+    family = tasks.of(cards[0].schema).family
+    point = family.neutral() if point is None else point
+    levels = []
+    for place, ((name, source), card) in enumerate(zip(stages, cards, strict=True)):
+        level = name if isinstance(name, Level) else Level(name, point=card.point)
+        own = folder / STAGES / str(place)
+        shutil.copytree(source, own, copy_function=shutil.copyfile)
+        write_card(own, replace(card, point=family.scaled(point, level.point)))
+        levels.append({**level.to_json(), "method": card.method, "format": card.format})
+    extra = {
+        "stages": levels,
+        "thresholds": [round(float(one), 6) for one in thresholds],
+        "drawn": drawn,
+    }
+    made = Card(FORMATS[0], cards[0].schema, last.method, last.precision, last.config, extra, point)
+    write_card(folder, made)
+    return made
+
+
+def is_drawn(item: Item, share: float) -> bool:
+    """Whether the content of `item` is among the `share` of all contents that are drawn."""
+    digest = blake2b(repr(item).encode("utf-8", "backslashreplace"), digest_size=8).digest()
+    return int.from_bytes(digest, "big") < share * 2**64
+
+
+def stages_of(folder: Path) -> list[Path]:
+    """The folders of the stages of a cascade, the first one first; none for another version."""
+    found = [one for one in (folder / STAGES).glob("*") if one.name.isdigit() and one.is_dir()]
+    return sorted(found, key=lambda one: int(one.name))
