@@ -31,7 +31,9 @@ def test_every_engine_file_names_its_formats() -> None:
 
 def test_an_unknown_format_lists_the_known_ones(tmp_path: Path) -> None:
     write_card(tmp_path, Card("pickle", schema(), "full"))
-    with pytest.raises(EnvironmentProblem, match=r"bm25, cascade, causal, crf, .*transformers, trees"):
+    with pytest.raises(
+        EnvironmentProblem, match=r"bm25, cascade, causal, crf, .*transformers, trees"
+    ):
         open_engine(tmp_path)
 
 
