@@ -29,7 +29,11 @@ from feilun.modalities.askers import Asker
 from feilun.modalities.table.described import Described
 from feilun.types import Item
 
-__all__ = ["ABOUT", "FORMATS", "ITEMS", "USERS", "WEIGHTS", "RecommenderEngine", "load"]
+__all__ = ["ABOUT", "FORMATS", "ITEMS", "USERS", "WEIGHTS", "Parts", "RecommenderEngine", "load"]
+
+Parts = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""What each item of a history speaks for, one after the other: where each ends, for which items,
+and how much."""
 
 FORMATS = ("recommender",)
 ITEMS, USERS, WEIGHTS = "items.json", "users.json", "weights.safetensors"
@@ -81,12 +85,9 @@ class RecommenderEngine(InlineEngine):
         return found
 
     def _ranked(self, asker: Asker) -> Ranked:
-        history = self._history(asker)
-        out = self._found(asker.exclude)
-        if not self._repeat:
-            out = np.union1d(out, history)
-        only = None if asker.candidates is None else self._found(asker.candidates)
+        history, out, only = self._told_by(asker)
         best, scores, parts = self._speaks(history, out, only)
+        best, scores = self._in_order(asker, history, best, scores, parts)
         basis = "history" if len(best) else "popularity"
         shown = asker.k or SHOWN
         reasons = self._because(best[:shown], history, *parts)
@@ -110,20 +111,47 @@ class RecommenderEngine(InlineEngine):
             names, given = names + new, given + [0.0] * len(new)
         return Ranked(names, given, reasons, len(self._items), shown, basis)
 
+    def _told_by(self, asker: Asker) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        """The places of the history, of what is left out, and of what alone may be answered."""
+        history = self._history(asker)
+        out = self._found(asker.exclude)
+        if not self._repeat:
+            out = np.union1d(out, history)
+        only = None if asker.candidates is None else self._found(asker.candidates)
+        return history, out, only
+
+    def _in_order(
+        self,
+        asker: Asker,
+        history: np.ndarray,
+        best: np.ndarray,
+        scores: np.ndarray,
+        parts: Parts,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The items that the history speaks for in the order in which they are answered, with
+        their scores: here as they come, the best first."""
+        return best, scores
+
+    def _parts_of(self, asker: Asker) -> list[tuple[int, int, int]]:
+        """The parts of the user's columns: which column, which of its features, and the place
+        among all features; none where nothing is known."""
+        row = {**self._about.get(asker.user or "", {}), **asker.columns}
+        if self._told is None or not row:
+            return []
+        parts, begin = [], 0
+        for column, block in enumerate(self._told.blocks([row])):
+            parts += [(column, place, begin + place) for place in block.indices.tolist()]
+            begin += block.shape[1]
+        return parts
+
     def _by_columns(
         self, asker: Asker, out: np.ndarray, only: np.ndarray | None, shown: int
     ) -> tuple[np.ndarray, np.ndarray, list[list[str]]]:
         """What users with such columns take, the likeliest first; the parts of the columns that
         speak most for each are its reasons."""
         nothing = np.zeros(0, np.int64), np.zeros(0), list[list[str]]()
-        row = {**self._about.get(asker.user or "", {}), **asker.columns}
-        if self._told is None or not row:
-            return nothing
-        parts, begin = [], 0
-        for column, block in enumerate(self._told.blocks([row])):
-            parts += [(column, place, begin + place) for place in block.indices.tolist()]
-            begin += block.shape[1]
-        if not parts:
+        parts = self._parts_of(asker)
+        if self._told is None or not parts:
             return nothing
         odds = np.asarray(self._odds[[place for _, _, place in parts]], np.float64)
         # Columns say the same more than once: as many of them count as their root.
@@ -161,10 +189,9 @@ class RecommenderEngine(InlineEngine):
 
     def _speaks(
         self, history: np.ndarray, out: np.ndarray, only: np.ndarray | None
-    ) -> tuple[np.ndarray, np.ndarray, tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        """The items that the history speaks for, the best first, with their scores; and the parts,
-        one item of the history after the other: where each ends, for which items they speak, and
-        how much."""
+    ) -> tuple[np.ndarray, np.ndarray, Parts]:
+        """The items that the history speaks for, the best first, with their scores, and of what
+        these are made."""
         nothing = np.zeros(0, np.int64)
         if self._ends is None or self._places is None or self._values is None or not len(history):
             return nothing, np.zeros(0), (nothing, nothing, np.zeros(0))

@@ -91,8 +91,9 @@ def write(
     found: Interactions,
     settings: dict[str, object],
     speaks: csr_matrix | None = None,
+    form: str = "recommender",
 ) -> None:
-    """Writes a `recommender` version. `speaks` (items, items) says how much an item of a history
+    """Writes a version of the format `form`. `speaks` (items, items) says how much an item of a history
     speaks for another."""
     from safetensors.numpy import save_file
 
@@ -114,7 +115,7 @@ def write(
     _names(job.out / ITEMS, found.items)
     _names(job.out / USERS, [found.users[place] for place in known.tolist()])
     save_file(tensors, job.out / WEIGHTS)
-    write_card(job.out, start_card(job, "recommender", schema_of(job, dataset), settings))
+    write_card(job.out, start_card(job, form, schema_of(job, dataset), settings))
 
 
 def _pairs(

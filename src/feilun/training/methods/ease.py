@@ -19,6 +19,7 @@ from feilun.messages import t
 from feilun.store.dataset import Dataset
 from feilun.tasks.base import TaskBase
 from feilun.training import interactions
+from feilun.training.interactions import Interactions
 from feilun.training.job import DataStats, Estimate, Machine, Report, TrainJob, TrainResult
 from feilun.training.settings import MethodSettings
 from feilun.types import Progress
@@ -26,7 +27,17 @@ from feilun.types import Progress
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
-__all__ = ["Settings", "estimate", "needs_base", "needs_torch", "rung", "supports", "train"]
+__all__ = [
+    "Settings",
+    "estimate",
+    "learnt",
+    "needs_base",
+    "needs_torch",
+    "notes",
+    "rung",
+    "supports",
+    "train",
+]
 
 rung = 2
 needs_base = False
@@ -72,21 +83,31 @@ def train(job: TrainJob, settings: Settings, report: Report) -> TrainResult:
     begin = perf_counter()
     dataset = Dataset(job.data)
     found = interactions.read(dataset)
-    count = np.asarray(found.matrix.sum(axis=0)).ravel()
-    chosen = np.sort(np.argsort(-count, kind="stable")[: settings.max_items])
     report(Progress("train", 1, 3, "steps"))
-    weights = _weights(found.matrix[:, chosen], settings.regularisation)
+    speaks, count = learnt(found, settings)
     report(Progress("train", 2, 3, "steps"))
-    speaks = _largest(weights, chosen, len(count), settings.kept)
     interactions.write(job, dataset, found, settings.model_dump(), speaks)
     report(Progress("train", 3, 3, "steps"))
     users, items = found.matrix.shape
-    notes = []
-    if len(chosen) < items:
-        notes.append(t("training.note_items_learnt", learnt=len(chosen), items=items))
     figures = {"seconds": perf_counter() - begin, "rows": float(dataset.size("train"))}
-    figures |= {"users": float(users), "items": float(items), "learnt": float(len(chosen))}
-    return TrainResult(figures, tuple(notes))
+    figures |= {"users": float(users), "items": float(items), "learnt": float(count)}
+    return TrainResult(figures, notes(count, items))
+
+
+def learnt(found: Interactions, settings: Settings) -> tuple[csr_matrix, int]:
+    """How much each item speaks for each other one, (items, items), and of how many items that is
+    known. Raises `EnvironmentProblem` where the matrix cannot be inverted."""
+    count = np.asarray(found.matrix.sum(axis=0)).ravel()
+    chosen = np.sort(np.argsort(-count, kind="stable")[: settings.max_items])
+    weights = _weights(found.matrix[:, chosen], settings.regularisation)
+    return _largest(weights, chosen, len(count), settings.kept), len(chosen)
+
+
+def notes(count: int, items: int) -> tuple[str, ...]:
+    """Says so where only `count` of the `items` are learnt."""
+    if count == items:
+        return ()
+    return (t("training.note_items_learnt", learnt=count, items=items),)
 
 
 def _weights(matrix: csr_matrix, regularisation: float) -> np.ndarray:
