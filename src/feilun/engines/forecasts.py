@@ -16,10 +16,11 @@ import numpy as np
 
 from feilun.engines._inline import InlineEngine
 from feilun.engines._lags import Lags
+from feilun.engines._error_levels import Levels
 from feilun.engines._theta import Theta
 from feilun.engines.card import Card
 from feilun.errors import CorruptArtifact, InvalidData
-from feilun.families.forecasts import BLOCK, BLOCKS, LEAD, SCALE, TIME, VALUE, WIDTH
+from feilun.families.forecasts import BLOCK, BLOCKS, LEAD, SCALE, SPREAD, TIME, VALUE, WIDTH
 from feilun.modalities.series.state import SeriesState
 from feilun.modalities.series.task import SERIES, steps_ahead
 from feilun.modalities.series.task import TIME as WHEN
@@ -60,13 +61,14 @@ class ForecastEngine(InlineEngine):
         self._state, self._beside = _read(folder, card)
         self._codes = {name: place for place, name in enumerate(self._state.names)}
         self._forecast = forecaster(folder, str(card.extra.get("model", "naive")), self._state)
+        self._levels = Levels.read(folder, self._state)
         kinds = dict(card.schema.settings.get("inputs") or ())
         self._dated = kinds.get(WHEN, "date") == "date"
 
     def raw(self, items: Sequence[Item]) -> np.ndarray:
         """See `feilun.families.forecasts`; NaN as the value where the series is not known."""
         raw = np.full((len(items), WIDTH), np.nan)
-        raw[:, SCALE] = raw[:, LEAD] = 1.0
+        raw[:, SCALE] = raw[:, LEAD] = raw[:, SPREAD] = 1.0
         raw[:, BLOCK] = -1.0
         raw[:, TIME] = 0.0
         found = np.array([self._place(item) for item in items], np.int64)
@@ -82,7 +84,9 @@ class ForecastEngine(InlineEngine):
         origins = state.origins(series, steps)
         beside = covariates(self._beside, [items[row] for row in rows.tolist()])
         raw[rows, VALUE] = self._forecast(state, series, steps, origins, beside)
-        raw[rows, SCALE] = state.scales[series]
+        raw[rows, SCALE] = raw[rows, SPREAD] = state.scales[series]
+        if self._levels is not None:
+            raw[rows, SPREAD] *= self._levels.at(state, series, origins)
         raw[rows, LEAD] = np.maximum(steps - origins + 1, 1)
         raw[rows, BLOCK] = series * BLOCKS + origins
         return raw

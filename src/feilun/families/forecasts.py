@@ -27,14 +27,15 @@ from feilun.render.svg import band_plot
 from feilun.render.wording import fill
 from feilun.types import Output, Schema
 
-__all__ = ["BLOCK", "BLOCKS", "FORECASTS", "LEAD", "SCALE", "TIME", "VALUE", "WIDTH", "Details",
-           "ForecastFamily", "time_text"]  # fmt: skip
+__all__ = ["BLOCK", "BLOCKS", "FORECASTS", "LEAD", "SCALE", "SPREAD", "TIME", "VALUE", "WIDTH",
+           "Details", "ForecastFamily", "time_text"]  # fmt: skip
 
-VALUE, SCALE, LEAD, BLOCK, TIME = range(5)
-"""Columns of raw outputs (rows, 5), float64: the forecast (NaN for a series that the version does
+VALUE, SCALE, LEAD, BLOCK, TIME, SPREAD = range(6)
+"""Columns of raw outputs (rows, 6), float64: the forecast (NaN for a series that the version does
 not know), the naive forecast's mean error in the row's series, how many steps after the origin the
-row lies, the number of its block (series and origin), and its time."""
-WIDTH = 5
+row lies, the number of its block (series and origin), its time, and the unit of its interval: the
+scale times how much the version errs of late in this series."""
+WIDTH = 6
 BLOCKS = 1 << 20
 """Blocks of one series: its number times this, plus that of the origin, is a block's number."""
 
@@ -136,6 +137,7 @@ class ForecastFamily(NumberFamily):
         raw = np.zeros((rows, WIDTH))
         raw[:, VALUE] = draw.normal(size=rows)
         raw[:, SCALE] = draw.uniform(0.5, 2, size=rows)
+        raw[:, SPREAD] = raw[:, SCALE] * draw.uniform(0.5, 2, size=rows)
         raw[:, LEAD] = 1 + np.arange(rows) % 5
         raw[:, BLOCK] = np.arange(rows) % 6
         raw[:, TIME] = 1.7e9 + 3600 * np.arange(rows)
@@ -204,17 +206,17 @@ class ForecastFamily(NumberFamily):
     def calibrate(
         self, raw: np.ndarray, truth: np.ndarray, labels: tuple[str, ...], config: ProjectConfig
     ) -> tuple[dict[str, Any], list[str]]:
-        """How far true values lie below and above forecast ones, in units of their series' scale,
-        for leads from short to long: of each group of leads the errors on the validation rows say
-        it, so that ``[serving] interval`` of the values lie between. Their mean counts as far as
-        it can be told from chance: what the validation rows happened to lie above the forecast
-        moves no interval."""
+        """How far true values lie below and above forecast ones, in units of `SPREAD`, for leads
+        from short to long: of each group of leads the errors on the validation rows say it, so
+        that ``[serving] interval`` of the values lie between. Their mean counts as far as it can be
+        told from chance: what the validation rows happened to lie above the forecast moves no
+        interval."""
         known = np.isfinite(raw[:, VALUE])
         raw, truth = raw[known], np.asarray(truth, np.float64)[known]
         if len(truth) < _LEAST:
             return {}, []
         share = config.serving.interval
-        error = (truth - raw[:, VALUE]) / raw[:, SCALE]
+        error = (truth - raw[:, VALUE]) / raw[:, SPREAD]
         bounds, below, above = [], [], []
         for lead, rows in _groups(raw[:, LEAD]):
             # One row more than there is, as conformal prediction wants it for rows not seen; rows
@@ -366,7 +368,7 @@ def _interval(
         return None, None
     place = _bucket(raw[:, LEAD], point)
     below, above = (np.asarray(point[end], np.float64)[place] for end in ("below", "above"))
-    return raw[:, VALUE] - below * raw[:, SCALE], raw[:, VALUE] + above * raw[:, SCALE]
+    return raw[:, VALUE] - below * raw[:, SPREAD], raw[:, VALUE] + above * raw[:, SPREAD]
 
 
 def _measured(truth: np.ndarray, answers: Answers, candidate: Answers) -> Forecasts:

@@ -93,8 +93,8 @@ def write(
     speaks: csr_matrix | None = None,
     form: str = "recommender",
 ) -> None:
-    """Writes a version of the format `form`. `speaks` (items, items) says how much an item of a history
-    speaks for another."""
+    """Writes a version of the format `form`. `speaks` (items, items) says how much an item of a
+    history speaks for another."""
     from safetensors.numpy import save_file
 
     known = np.flatnonzero([bool(name) for name in found.users])

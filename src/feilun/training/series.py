@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from feilun.engines._error_levels import Levels
 from feilun.engines.card import write_card
-from feilun.engines.forecasts import covariates, write_series
+from feilun.engines.forecasts import covariates, forecaster, write_series
 from feilun.errors import InvalidData
 from feilun.messages import t
 from feilun.modalities.series.state import Built, SeriesState, build_series
@@ -97,10 +98,32 @@ def prepare(job: TrainJob, dataset: Dataset) -> Prepared:
 
 
 def write_version(job: TrainJob, found: Prepared, model: str, settings: Mapping[str, Any]) -> None:
-    """The history and the card of a version; what was learnt is the caller's to write."""
+    """The history, how much the version errs of late, and its card. What was learnt is the caller's
+    to write, before this."""
     write_series(job.out, found.state, found.beside)
+    _levels(job, found, model).save(job.out)
     card = start_card(job, "forecasts", found.schema, settings)
     write_card(job.out, replace(card, extra={"model": model}))
+
+
+def _levels(job: TrainJob, found: Prepared, model: str) -> Levels:
+    """The levels of the errors at all origins, from what is forecast of the values that no training
+    row holds; usual is the mean error of the validation rows."""
+    state = found.state
+    known = np.zeros(len(state.values), bool)
+    known[found.built.places] = True
+    series = np.repeat(np.arange(len(state.names)), state.lengths)
+    steps = np.arange(len(state.values)) - state.begins[series]
+    places = np.flatnonzero(known & (steps >= np.maximum(state.anchors[series], 1)))
+    errors = np.full(len(state.values), np.nan)
+    series, steps = series[places], steps[places]
+    forecast = forecaster(job.out, model, state)
+    origins = state.origins(series, steps)
+    said = forecast(state, series, steps, origins, state.covariates[places])
+    errors[places] = np.abs(state.values[places] - said) / state.scales[series]
+    judged = errors[found.validation]
+    judged = judged[~np.isnan(judged)]
+    return Levels.of(state, errors, float(judged.mean()) if len(judged) else 0.0)
 
 
 def _beside(task: TaskBase, items: Sequence[Any]) -> TableFeatures | None:
