@@ -1,10 +1,13 @@
-"""HTTP client for callers of a feilun API. It imports nothing of the rest of feilun::
+"""HTTP client for callers of a feilun API. It needs httpx and nothing of the rest of feilun::
 
     from feilun.client import Client
 
     with Client("http://127.0.0.1:8000", key="fl_...") as api:
         answer = api.predict(["works well", "arrived broken"], model="reviews")
         api.feedback(answer.id, "bad", index=1)
+        found = api.search("How do I get my money back?", model="faq")
+        for piece in api.chat_stream("Where is my parcel?", model="support"):
+            print(piece.text, end="", flush=True)
 
 A call that fails on the way is tried again, under one idempotency key: the server answers and
 charges it once. What the server refuses for good is raised at once.
@@ -13,17 +16,27 @@ charges it once. What the server refuses for good is raised at once.
 from __future__ import annotations
 
 import asyncio
-import base64
-import json
-import random
-import struct
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from email.utils import parsedate_to_datetime
-from time import monotonic, sleep, time
+from collections.abc import AsyncIterator, Iterator, Sequence
+from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any, Literal, Self
 from urllib.parse import quote
-from uuid import uuid4
+
+from feilun.client import _wire as wire
+from feilun.client._wire import (
+    Answer,
+    ApiError,
+    Embeddings,
+    Inputs,
+    Label,
+    Match,
+    Messages,
+    Piece,
+    Ranking,
+    RateLimitError,
+    Reply,
+    Unreachable,
+    encode_item,
+)
 
 if TYPE_CHECKING:
     import httpx
@@ -34,144 +47,14 @@ __all__ = [
     "AsyncClient",
     "Client",
     "Embeddings",
+    "Match",
+    "Piece",
+    "Ranking",
     "RateLimitError",
+    "Reply",
     "Unreachable",
     "encode_item",
 ]
-
-Scalar = str | bytes | int | float | bool | None
-Input = Scalar | Mapping[str, Scalar]
-"""One input: a text, the bytes of an image, or ``{column: value}``."""
-Inputs = Input | Sequence[Input]
-Label = str | int | float | bool | Sequence[str] | Sequence[Mapping[str, Any]]
-"""What is right: a label, a number, a list of tags, or one of entities (``{"start", "end",
-"label"}``)."""
-
-_UNREACHABLE = {"en": "{url} does not answer: {reason}", "zh": "{url} 没有响应：{reason}"}
-_UNSENDABLE = {
-    "en": "{param} cannot be sent as JSON in UTF-8, and nothing was sent: {reason}",
-    "zh": "{param} 不能用 UTF-8 编码的 JSON 发送，未发送任何内容：{reason}",
-}
-
-_PASSING = frozenset({429, 503})  # and any other that says when to come again
-_UNKNOWN = frozenset({502, 504})  # a proxy lost the answer, which may have been given
-_FIRST, _LONGEST = 0.5, 8.0  # seconds of the back-off
-_KEPT_TEXTS = 128  # embeddings of more are too large for a server to keep: no idempotency key
-
-
-class ApiError(Exception):
-    """The API refused or failed.
-
-    `status` is HTTP's (0 when nothing answered), `code` names the failure (``feedback.expired``),
-    `type` its kind, `param` the part of the request that is at fault, `retry_after` the seconds
-    after which the server wants to be asked again, `final` that it wants not to be. Quote
-    `request_id` when asking for help.
-    """
-
-    def __init__(
-        self,
-        message: str,
-        *,
-        status: int = 0,
-        code: str = "",
-        type: str = "",
-        param: str | None = None,
-        request_id: str = "",
-        retry_after: float | None = None,
-        final: bool = False,
-    ) -> None:
-        super().__init__(message)
-        self.message, self.status, self.code, self.type = message, status, code, type
-        self.param, self.request_id = param, request_id
-        self.retry_after, self.final = retry_after, final
-
-
-class RateLimitError(ApiError):
-    """More calls than the key or its customer may make, also after waiting (429)."""
-
-
-class Unreachable(ApiError):
-    """Nothing answered at the address, or the connection broke: the call may have been carried
-    out all the same."""
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """The answer to one call: `outputs` in the order of the inputs, each ``{"label", "score"}``;
-    `model` names the version that answered (``reviews@3``); `id` is what feedback refers to."""
-
-    id: str
-    model: str
-    outputs: tuple[dict[str, Any], ...]
-    usage: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def labels(self) -> list[str]:
-        """The labels alone, in the order of the inputs."""
-        return [output["label"] for output in self.outputs]
-
-
-@dataclass(frozen=True, slots=True)
-class Embeddings:
-    """Vectors of length one, in the order of the texts. `model` names the version that made them
-    (``reviews@3``): vectors of different versions do not compare."""
-
-    id: str
-    model: str
-    vectors: tuple[tuple[float, ...], ...]
-    usage: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class _Request:
-    """One call, however often it is sent. `again`: whether it may be sent once more when nobody
-    knows what became of it."""
-
-    method: str
-    path: str
-    body: dict[str, Any] | None = None
-    query: dict[str, str] = field(default_factory=dict)
-    headers: dict[str, str] = field(default_factory=dict)
-    again: bool = True
-
-    def options(self, seconds: float, lang: str) -> dict[str, Any]:
-        """As httpx takes it; the server hears how long the answer is waited for."""
-        headers = {**self.headers, "x-request-timeout": f"{seconds:.3f}"}
-        sent: dict[str, Any] = {"params": self.query, "headers": headers}
-        if self.body is not None:
-            headers["content-type"] = "application/json"
-            sent["content"] = _content(self.body, "", lang)
-        return {"method": self.method, "url": self.path, **sent}
-
-
-class _Patience:
-    """When to try again, and when no more."""
-
-    def __init__(self, request: _Request, retries: int, seconds: float) -> None:
-        self._again = request.again
-        self._left, self._pause = retries, _FIRST
-        self._until = monotonic() + seconds
-
-    @property
-    def seconds(self) -> float:
-        """What is left, never less than a moment: the first attempt is made in any case."""
-        return max(0.001, self._until - monotonic())
-
-    def pause(self, error: ApiError, sent: bool = True) -> float:
-        """Seconds until the next attempt; raises `error` where there is none. `sent`: whether the
-        server may have got the request."""
-        if isinstance(error, Unreachable) or error.status in _UNKNOWN:
-            may = self._again or not sent
-        else:
-            may = error.status in _PASSING or error.retry_after is not None
-        wait = self._pause * random.uniform(0.5, 1.0)
-        if error.retry_after is not None:  # a little later, so that not all come at once
-            wait = max(wait, error.retry_after + random.uniform(0.0, 0.1))
-        if error.final or not may or not self._left or monotonic() + wait > self._until:
-            raise error
-        self._left -= 1
-        self._pause = min(2 * self._pause, _LONGEST)
-        return wait
 
 
 class _Base:
@@ -198,7 +81,7 @@ class _Base:
 
     def _unreachable(self, error: Exception) -> Unreachable:
         reason = str(error) or type(error).__name__
-        text = _UNREACHABLE[self._lang].format(url=self.url, reason=reason)
+        text = wire.UNREACHABLE[self._lang].format(url=self.url, reason=reason)
         told = Unreachable(text, code="unreachable")
         told.__cause__ = error
         return told
@@ -229,8 +112,8 @@ class Client(_Base):
 
         Raises `ApiError`: a wrong key (401), an input that cannot be answered (422), ...
         """
-        request = _predict(inputs, model, all_scores, explain, idempotency_key)
-        return _answer(self._call(request))
+        request = wire.predict(inputs, model, all_scores, explain, idempotency_key)
+        return wire.answer(self._call(request))
 
     def embeddings(
         self,
@@ -245,7 +128,88 @@ class Client(_Base):
 
         Raises `ApiError`: 400 for a model without an encoder, ...
         """
-        return _vectors(self._call(_embeddings(texts, model, dimensions, idempotency_key)))
+        return wire.vectors(self._call(wire.embeddings(texts, model, dimensions, idempotency_key)))
+
+    def search(
+        self,
+        query: str,
+        *,
+        model: str | None = None,
+        k: int = 10,
+        idempotency_key: str | None = None,
+    ) -> Ranking:
+        """The `k` documents of the catalogue of `model` that answer `query` best.
+
+        Raises `ApiError`: 400 for a model that does not search, ...
+        """
+        return wire.ranking(self._call(wire.search(query, model, k, idempotency_key)))
+
+    def rerank(
+        self,
+        query: str,
+        documents: Sequence[str],
+        *,
+        model: str | None = None,
+        top_n: int | None = None,
+        idempotency_key: str | None = None,
+    ) -> Ranking:
+        """`documents` in the order in which they answer `query`: the first `top_n`, or all. Each
+        match names the place of its document among `documents`.
+
+        Raises `ApiError`: 400 for a model that does not search, 413 for more than 1,000
+        documents, ...
+        """
+        request = wire.rerank(query, documents, model, top_n, idempotency_key)
+        return wire.ranking(self._call(request), documents)
+
+    def chat(
+        self,
+        messages: Messages,
+        *,
+        model: str | None = None,
+        idempotency_key: str | None = None,
+        **options: Any,
+    ) -> Reply:
+        """The reply to a conversation, in the shape of OpenAI's chat completions, or to one message
+        of a user. `options` are fields of the call: ``max_tokens``, ``temperature``, ``tools``, ...
+
+        Raises `ApiError`: 400 for a model that holds no conversations, 422 for an option that it
+        does not take, ...
+        """
+        return wire.reply(self._call(wire.chat(messages, model, idempotency_key, options)))
+
+    def chat_stream(
+        self,
+        messages: Messages,
+        *,
+        model: str | None = None,
+        idempotency_key: str | None = None,
+        **options: Any,
+    ) -> Iterator[Piece]:
+        """The reply to a conversation piece by piece; see `chat`. Who stops listening is charged
+        for what was delivered. `timeout` is how long a piece may take. A call that fails before its
+        first piece is tried again; what breaks later is raised, as `ApiError` or `Unreachable`."""
+        import httpx
+
+        request = wire.chat(messages, model, idempotency_key, options, stream=True)
+        patience = wire.Patience(request, self._retries, self._seconds)
+        while True:
+            stream = wire.Stream()
+            try:
+                sent = {**request.options(self._seconds, self._lang), "timeout": self._timeout}
+                with self._http.stream(**sent) as response:
+                    if not response.is_success:
+                        wire.read(response, response.read())
+                    for line in response.iter_lines():
+                        yield from stream.read(line)
+                stream.end()
+                return
+            except ApiError as error:
+                wait = stream.again(patience, error)
+            except httpx.TransportError as error:
+                sent_it = not isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
+                wait = stream.again(patience, self._unreachable(error), sent_it)
+            sleep(wait)
 
     def feedback(self, prediction_id: str, label: Label, *, index: int = 0) -> dict[str, Any]:
         """Says which label the output `index` of an earlier answer should have had.
@@ -253,24 +217,28 @@ class Client(_Base):
         Raises `ApiError`: 404 for an answer that this key's customer did not get, 410 when the
         input is no longer kept.
         """
-        return self._call(_feedback(prediction_id, label, index))
+        return self._call(wire.feedback(prediction_id, label, index))
 
     def models(self) -> list[dict[str, Any]]:
         """The models that answer now: name, version, task, labels."""
-        return list(self._call(_Request("GET", "/v1/models"))["data"])
+        return list(self._call(wire.Request("GET", "/v1/models"))["data"])
+
+    def model(self, name: str) -> dict[str, Any]:
+        """One model, by its name or its version. Raises `ApiError` (404) where there is none."""
+        return self._call(wire.Request("GET", f"/v1/models/{quote(name, safe='')}"))
 
     def usage(self, *, since: str | None = None, until: str | None = None) -> dict[str, Any]:
         """What this key's customer has used, by day and model; from and to a day (2026-11-22)."""
-        return self._call(_usage(since, until))
+        return self._call(wire.usage(since, until))
 
     def invoices(self) -> list[dict[str, Any]]:
         """The invoices of this key's customer."""
-        return list(self._call(_Request("GET", "/v1/invoices"))["data"])
+        return list(self._call(wire.Request("GET", "/v1/invoices"))["data"])
 
     def invoice(self, number: str) -> dict[str, Any]:
         """One invoice with its lines. Raises `ApiError` (404) for one that is not this
         customer's."""
-        return self._call(_Request("GET", f"/v1/invoices/{quote(number, safe='')}"))
+        return self._call(wire.Request("GET", f"/v1/invoices/{quote(number, safe='')}"))
 
     def close(self) -> None:
         """Closes the connections."""
@@ -282,10 +250,10 @@ class Client(_Base):
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _call(self, request: _Request) -> dict[str, Any]:
+    def _call(self, request: wire.Request) -> dict[str, Any]:
         import httpx
 
-        patience = _Patience(request, self._retries, self._seconds)
+        patience = wire.Patience(request, self._retries, self._seconds)
         while True:
             try:
                 return self._once(request, min(self._timeout, patience.seconds))
@@ -296,7 +264,7 @@ class Client(_Base):
                 wait = patience.pause(self._unreachable(error), sent)
             sleep(wait)
 
-    def _once(self, request: _Request, seconds: float) -> dict[str, Any]:
+    def _once(self, request: wire.Request, seconds: float) -> dict[str, Any]:
         """One attempt. A server that sends a byte now and then does not hold it up for ever."""
         import httpx
 
@@ -307,7 +275,7 @@ class Client(_Base):
                 parts.append(part)
                 if monotonic() > until:
                     raise httpx.ReadTimeout("the answer came too slowly")
-        return _read(response, b"".join(parts))
+        return wire.read(response, b"".join(parts))
 
 
 class AsyncClient(_Base):
@@ -329,8 +297,8 @@ class AsyncClient(_Base):
         idempotency_key: str | None = None,
     ) -> Answer:
         """See `Client.predict`."""
-        request = _predict(inputs, model, all_scores, explain, idempotency_key)
-        return _answer(await self._call(request))
+        request = wire.predict(inputs, model, all_scores, explain, idempotency_key)
+        return wire.answer(await self._call(request))
 
     async def embeddings(
         self,
@@ -341,27 +309,100 @@ class AsyncClient(_Base):
         idempotency_key: str | None = None,
     ) -> Embeddings:
         """See `Client.embeddings`."""
-        return _vectors(await self._call(_embeddings(texts, model, dimensions, idempotency_key)))
+        return wire.vectors(
+            await self._call(wire.embeddings(texts, model, dimensions, idempotency_key))
+        )
+
+    async def search(
+        self,
+        query: str,
+        *,
+        model: str | None = None,
+        k: int = 10,
+        idempotency_key: str | None = None,
+    ) -> Ranking:
+        """See `Client.search`."""
+        return wire.ranking(await self._call(wire.search(query, model, k, idempotency_key)))
+
+    async def rerank(
+        self,
+        query: str,
+        documents: Sequence[str],
+        *,
+        model: str | None = None,
+        top_n: int | None = None,
+        idempotency_key: str | None = None,
+    ) -> Ranking:
+        """See `Client.rerank`."""
+        request = wire.rerank(query, documents, model, top_n, idempotency_key)
+        return wire.ranking(await self._call(request), documents)
+
+    async def chat(
+        self,
+        messages: Messages,
+        *,
+        model: str | None = None,
+        idempotency_key: str | None = None,
+        **options: Any,
+    ) -> Reply:
+        """See `Client.chat`."""
+        return wire.reply(await self._call(wire.chat(messages, model, idempotency_key, options)))
+
+    async def chat_stream(
+        self,
+        messages: Messages,
+        *,
+        model: str | None = None,
+        idempotency_key: str | None = None,
+        **options: Any,
+    ) -> AsyncIterator[Piece]:
+        """See `Client.chat_stream`; to be read with ``async for``."""
+        import httpx
+
+        request = wire.chat(messages, model, idempotency_key, options, stream=True)
+        patience = wire.Patience(request, self._retries, self._seconds)
+        while True:
+            stream = wire.Stream()
+            try:
+                sent = {**request.options(self._seconds, self._lang), "timeout": self._timeout}
+                async with self._http.stream(**sent) as response:
+                    if not response.is_success:
+                        wire.read(response, await response.aread())
+                    async for line in response.aiter_lines():
+                        for piece in stream.read(line):
+                            yield piece
+                stream.end()
+                return
+            except ApiError as error:
+                wait = stream.again(patience, error)
+            except httpx.TransportError as error:
+                sent_it = not isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
+                wait = stream.again(patience, self._unreachable(error), sent_it)
+            await asyncio.sleep(wait)
 
     async def feedback(self, prediction_id: str, label: Label, *, index: int = 0) -> dict[str, Any]:
         """See `Client.feedback`."""
-        return await self._call(_feedback(prediction_id, label, index))
+        return await self._call(wire.feedback(prediction_id, label, index))
 
     async def models(self) -> list[dict[str, Any]]:
         """See `Client.models`."""
-        return list((await self._call(_Request("GET", "/v1/models")))["data"])
+        return list((await self._call(wire.Request("GET", "/v1/models")))["data"])
+
+    async def model(self, name: str) -> dict[str, Any]:
+        """See `Client.model`."""
+        return await self._call(wire.Request("GET", f"/v1/models/{quote(name, safe='')}"))
 
     async def usage(self, *, since: str | None = None, until: str | None = None) -> dict[str, Any]:
         """See `Client.usage`."""
-        return await self._call(_usage(since, until))
+        return await self._call(wire.usage(since, until))
 
     async def invoices(self) -> list[dict[str, Any]]:
         """See `Client.invoices`."""
-        return list((await self._call(_Request("GET", "/v1/invoices")))["data"])
+        return list((await self._call(wire.Request("GET", "/v1/invoices")))["data"])
 
     async def invoice(self, number: str) -> dict[str, Any]:
         """See `Client.invoice`."""
-        return await self._call(_Request("GET", f"/v1/invoices/{quote(number, safe='')}"))
+        return await self._call(wire.Request("GET", f"/v1/invoices/{quote(number, safe='')}"))
 
     async def close(self) -> None:
         """Closes the connections."""
@@ -373,10 +414,10 @@ class AsyncClient(_Base):
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
-    async def _call(self, request: _Request) -> dict[str, Any]:
+    async def _call(self, request: wire.Request) -> dict[str, Any]:
         import httpx
 
-        patience = _Patience(request, self._retries, self._seconds)
+        patience = wire.Patience(request, self._retries, self._seconds)
         while True:
             try:
                 seconds = min(self._timeout, patience.seconds)
@@ -384,118 +425,10 @@ class AsyncClient(_Base):
                     response = await self._http.request(
                         **request.options(seconds, self._lang), timeout=None
                     )
-                return _read(response, response.content)
+                return wire.read(response, response.content)
             except ApiError as error:
                 wait = patience.pause(error)
             except (httpx.TransportError, TimeoutError) as error:
                 reached = not isinstance(error, httpx.ConnectError)
                 wait = patience.pause(self._unreachable(error), reached)
             await asyncio.sleep(wait)
-
-
-def _predict(
-    inputs: Inputs, model: str | None, all_scores: bool, explain: bool, key: str | None
-) -> _Request:
-    if isinstance(inputs, Sequence) and not isinstance(inputs, (str, bytes)):
-        given = [encode_item(x) for x in inputs]
-    else:
-        given = encode_item(inputs)
-    body: dict[str, Any] = {"inputs": given} | ({} if model is None else {"model": model})
-    body |= {name: True for name, on in (("all_scores", all_scores), ("explain", explain)) if on}
-    return _Request("POST", "/v1/predict", body, headers={"idempotency-key": key or uuid4().hex})
-
-
-def _embeddings(
-    texts: str | Sequence[str], model: str | None, dimensions: int | None, key: str | None
-) -> _Request:
-    given = texts if isinstance(texts, str) else list(texts)
-    body: dict[str, Any] = {"input": given, "encoding_format": "base64"}
-    chosen = {"model": model, "dimensions": dimensions}
-    body |= {name: value for name, value in chosen.items() if value is not None}
-    small = isinstance(texts, str) or len(texts) <= _KEPT_TEXTS
-    key = uuid4().hex if key is None and small else key
-    headers = {} if key is None else {"idempotency-key": key}
-    return _Request("POST", "/v1/embeddings", body, headers=headers, again=key is not None)
-
-
-def _feedback(prediction_id: str, label: Label, index: int) -> _Request:
-    """Saying the same again adds nothing, so that it may be said again."""
-    body = {"prediction_id": prediction_id, "index": index, "label": label}
-    return _Request("POST", "/v1/feedback", body)
-
-
-def _usage(since: str | None, until: str | None) -> _Request:
-    days = (("since", since), ("until", until))
-    query = {name: str(day) for name, day in days if day is not None}
-    return _Request("GET", "/v1/usage", query=query)
-
-
-def encode_item(value: Any) -> Any:
-    """One input as JSON: bytes travel as ``{"$base64": "..."}``, the rest is JSON already."""
-    if isinstance(value, bytes):
-        return {"$base64": base64.b64encode(value).decode("ascii")}
-    if isinstance(value, Mapping):
-        return {name: encode_item(part) for name, part in value.items()}
-    return value
-
-
-def _content(value: Any, at: str, lang: str) -> bytes:
-    """`value` on the wire. Raises `ApiError` that names the part of it that is no JSON: half of a
-    surrogate pair, a number that is none, an object."""
-    try:
-        return json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
-    except (TypeError, ValueError) as error:
-        for name, part in value.items() if isinstance(value, dict) else ():
-            _content(part, f"{at}.{name}".lstrip("."), lang)
-        for index, part in enumerate(value) if isinstance(value, list) else ():
-            _content(part, f"{at}[{index}]", lang)
-        told = _UNSENDABLE[lang].format(param=ascii(at)[1:-1], reason=error)
-        raise ApiError(told, code="unsendable", param=at, final=True) from None
-
-
-def _answer(body: dict[str, Any]) -> Answer:
-    return Answer(body["id"], body["model"], tuple(body["outputs"]), body.get("usage", {}))
-
-
-def _vectors(body: dict[str, Any]) -> Embeddings:
-    rows = sorted(body["data"], key=lambda row: row["index"])
-    packed = [base64.b64decode(row["embedding"]) for row in rows]
-    vectors = tuple(struct.unpack(f"<{len(one) // 4}f", one) for one in packed)
-    return Embeddings(body["id"], body["model"], vectors, body["usage"])
-
-
-def _read(response: httpx.Response, content: bytes) -> dict[str, Any]:
-    """The body of a success; raises `ApiError` of anything else, also of what is not ours."""
-    try:
-        body = json.loads(content)
-    except ValueError:
-        body = None
-    if response.is_success and isinstance(body, dict):
-        return body
-    status = response.status_code
-    kind: Callable[..., ApiError] = RateLimitError if status == 429 else ApiError
-    request_id = response.headers.get("x-request-id", "")
-    final = response.headers.get("x-should-retry") == "false"
-    told: dict[str, Any] = {"status": status, "retry_after": _after(response), "final": final}
-    error = body.get("error") if isinstance(body, dict) else None
-    if not isinstance(error, dict):
-        error = {"message": f"HTTP {status} {response.reason_phrase}"}
-    raise kind(
-        str(error.get("message", "")),
-        code=str(error.get("code", "")),
-        type=str(error.get("type", "")),
-        param=error.get("param"),
-        request_id=str(error.get("request_id") or request_id),
-        **told,
-    )
-
-
-def _after(response: httpx.Response) -> float | None:
-    """The seconds of ``Retry-After``, which may also be a date."""
-    given = response.headers.get("retry-after", "")
-    if given.isdigit():
-        return float(given)
-    try:
-        return max(0.0, parsedate_to_datetime(given).timestamp() - time())
-    except ValueError:
-        return None
