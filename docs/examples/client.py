@@ -1,6 +1,6 @@
 """Asks a feilun API with its own client: labels, feedback, usage.
 
-Set FEILUN_URL, FEILUN_KEY and FEILUN_MODEL. Needs the package feilun, or its file client.py alone
+Set FEILUN_URL, FEILUN_KEY and FEILUN_MODEL. Needs the package feilun, or its folder client alone
 and httpx.
 """
 

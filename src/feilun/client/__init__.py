@@ -18,7 +18,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
 from time import monotonic, sleep
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import Any, Literal, Self
 from urllib.parse import quote
 
 from feilun.client import _wire as wire
@@ -37,9 +37,6 @@ from feilun.client._wire import (
     Unreachable,
     encode_item,
 )
-
-if TYPE_CHECKING:
-    import httpx
 
 __all__ = [
     "Answer",

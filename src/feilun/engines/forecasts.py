@@ -14,9 +14,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from feilun.engines._error_levels import Levels
 from feilun.engines._inline import InlineEngine
 from feilun.engines._lags import Lags
-from feilun.engines._error_levels import Levels
 from feilun.engines._theta import Theta
 from feilun.engines.card import Card
 from feilun.errors import CorruptArtifact, InvalidData

@@ -5,7 +5,7 @@ items say. Answered inline.
 A version is a `recommender` one with ``ranker.txt``, a LightGBM booster in its own text format,
 ``ranker.json``, what the items' columns are made of, and ``ranker.safetensors``: `numbers` (items,
 columns) float32, NaN where nothing is known, and of each block of features n (see
-`tasks._described`) `data.n`, `indices.n` and `indptr.n` with a row for each item.
+`modalities.table.described`) `data.n`, `indices.n` and `indptr.n` with a row for each item.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from feilun.engines.card import Card
 from feilun.engines.recommender import Parts, RecommenderEngine
 from feilun.engines.trees import lightgbm
 from feilun.errors import CorruptArtifact
-from feilun.tasks._asker import Asker
-from feilun.tasks._described import Described
+from feilun.modalities.askers import Asker
+from feilun.modalities.table.described import Described
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix

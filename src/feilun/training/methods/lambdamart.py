@@ -20,8 +20,8 @@ from feilun.engines.card import read_card
 from feilun.engines.reranker import ItemColumns, RerankerEngine, save_booster
 from feilun.engines.trees import lightgbm
 from feilun.errors import InvalidData
+from feilun.modalities import askers
 from feilun.store.dataset import Dataset
-from feilun.tasks import _asker
 from feilun.tasks.base import TaskBase
 from feilun.training import interactions
 from feilun.training.interactions import Interactions
@@ -146,7 +146,7 @@ def _asked(
     told, hidden = taken[: len(taken) // 2], taken[len(taken) // 2 :]
     names = tuple(found.items[place] for place in told.tolist())
     about = found.about_users.get(found.users[user], {})
-    best, rows = engine.candidates(_asker.Asker(None, names, columns=about))
+    best, rows = engine.candidates(askers.Asker(None, names, columns=about))
     right = np.isin(best, hidden)
     return (rows, right) if right.any() and not right.all() else None
 
