@@ -23,7 +23,7 @@ from feilun.errors import CorruptArtifact
 from feilun.families.answers import DEPTH, Passage, Reading
 from feilun.messages import Language, t
 
-__all__ = ["Known", "Library", "plain", "sentences"]
+__all__ = ["Found", "Known", "Library", "plain", "sentences"]
 
 _PASSAGES, _KNOWN, _FILE = "passages.arrow", "known.arrow", "library.json"
 _TAUGHT = "questions, rules, facts · 问题、规则、事实"
@@ -71,6 +71,16 @@ class Known(NamedTuple):
     question: str
     answer: str
     place: int
+
+
+class Found(NamedTuple):
+    """What a search found: a reading with passages and no answer yet, the `places` of these, the
+    question's terms, and how far the best is ahead where vectors found it."""
+
+    whole: Reading
+    places: Sequence[int]
+    asked: Sequence[str]
+    near: float
 
 
 class Library:
@@ -169,8 +179,8 @@ class Library:
         """The passages under their headings, as they are searched."""
         return [_titled(one) for one in self.passages]
 
-    def read_for(self, question: str, scores: np.ndarray | None = None) -> Reading:
-        """The answer to `question`. `scores` (passages,) say how well each passage fits it, by
+    def search(self, question: str, scores: np.ndarray | None = None) -> Found:
+        """The passages that fit `question` best. `scores` (passages,) say how well each fits it, by
         default BM25's."""
         asked = _asked(question)
         near = 0.0
@@ -187,6 +197,11 @@ class Library:
         whole = Reading(
             "", 0.0, passages=found, otherwise=self._unknown(question), library=self._revisions
         )
+        return Found(whole, places, asked, near)
+
+    def settled(self, question: str, whole: Reading) -> Reading | None:
+        """The answer of a rule, of a fact, or of a question that is known; None where there is
+        none. `whole` is what was found."""
         for kind, match, answer in self._ruled(question):
             cited = Passage(kind, f"{match}: {answer}")
             start = len(match) + 2
@@ -195,10 +210,26 @@ class Library:
                 answer=answer, sure=1.0, cited=cited, start=start, end=end, kind=kind
             )
         known = self._answers.get(plain(question))
-        if known is not None:
-            return self._remembered(whole, known, 1.0)
-        found_one = self._extracted(whole, question, asked, places)
-        return found_one._replace(sure=max(found_one.sure, near)) if found_one.answer else found_one
+        return None if known is None else self._remembered(whole, known, 1.0)
+
+    def given(self, place: int) -> str | None:
+        """The answer that was given to a question which passage `place` belongs to."""
+        known = self._of_place.get(place, ())
+        return known[0].answer if known else None
+
+    def coverage(self, question: str, passage: Passage) -> float:
+        """The share of a question's terms that a passage has, weighed by how rare they are."""
+        return float(self.index.coverage(_asked(question), [terms(_titled(passage))])[0])
+
+    def read_for(self, question: str, scores: np.ndarray | None = None) -> Reading:
+        """The answer to `question`, taken from the passages as they are. `scores` as in
+        `search`."""
+        found = self.search(question, scores)
+        settled = self.settled(question, found.whole)
+        if settled is not None:
+            return settled
+        said = self._extracted(found.whole, question, found.asked, found.places)
+        return said._replace(sure=max(said.sure, found.near)) if said.answer else said
 
     def _ruled(self, question: str) -> Iterator[tuple[str, str, str]]:
         """The rules that match a question, then the facts that it names."""

@@ -31,7 +31,17 @@ from feilun.modalities.language.causal import PromptProcessor
 from feilun.modalities.language.template import render
 from feilun.types import Chunk, EngineRequest, Item, Output, Usage
 
-__all__ = ["ANSWERS", "FORMATS", "MODEL", "QUESTIONS", "GenaiEngine", "check", "load"]
+__all__ = [
+    "ANSWERS",
+    "FORMATS",
+    "MODEL",
+    "QUESTIONS",
+    "GenaiEngine",
+    "check",
+    "load",
+    "properties",
+    "sequences",
+]
 
 FORMATS = ("gguf", "prompt")
 """What was compressed to such a file, and a base's own file with what it is told."""
@@ -76,12 +86,12 @@ class GenaiEngine(StreamingEngine):
         self._stops = {int(one) for one in extra.get("stops", header.stops)}
         self._usual = int(extra.get("longest", MAX_TOKENS))
         self.context = self.longest = min(header.context or _CONTEXT, _CONTEXT)
-        self._sequences = _sequences(header, self.context)
+        self._sequences = sequences(header, self.context)
         settings = {
             "sequences": self._sequences,
             "batch_tokens": _BATCH_TOKENS,
             "stops": sorted(self._stops),
-            "properties": _properties(card, threads),
+            "properties": properties(card, threads),
         }
         self._threads = threads
         self._generator = Generator(file, settings, _WAITING * self._sequences)
@@ -359,7 +369,7 @@ def check(header: gguf.Gguf) -> None:
         )
 
 
-def _properties(card: Card, threads: int | None) -> dict[str, Any]:
+def properties(card: Card, threads: int | None) -> dict[str, Any]:
     """OpenVINO's properties: a float variant, which the others are held against, is computed in
     float32, whatever the processor is faster in."""
     found: dict[str, Any] = {"INFERENCE_NUM_THREADS": threads} if threads else {}
@@ -368,7 +378,7 @@ def _properties(card: Card, threads: int | None) -> dict[str, Any]:
     return found
 
 
-def _sequences(header: gguf.Gguf, context: int) -> int:
+def sequences(header: gguf.Gguf, context: int) -> int:
     """How many answers are written at once: as many as memory holds if all were as long as may
     be."""
     heads = header.number("attention.head_count") or 1

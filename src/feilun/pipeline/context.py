@@ -11,6 +11,7 @@ from typing import Any
 
 from feilun.config import ProjectConfig, Settings
 from feilun.errors import NotFound
+from feilun.modalities.language import gguf
 from feilun.store import Store
 from feilun.store.dataset import Dataset
 from feilun.store.records import DataVersion, ModelVersion
@@ -74,6 +75,17 @@ class Context:
         if not _VERSION.fullmatch(name):
             return None
         return self.folder(self.store.catalog.model_version(name), "")
+
+    def packed(self, name: str) -> Path | None:
+        """As `weights`, but the variant of the version that is one GGUF file, where it has one: the
+        chosen one before others."""
+        if not _VERSION.fullmatch(name):
+            return None
+        version = self.store.catalog.model_version(name)
+        for variant in dict.fromkeys((version.variant, *version.variants)):
+            if variant is not None and gguf.found(folder := self.folder(version, variant)):
+                return folder
+        return self.folder(version, "")
 
     def data_of(self, version: ModelVersion) -> DataVersion:
         """The data version that `version` was trained on. Raises `NotFound` for one that was

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from feilun.engines._index import Index, best, length, terms
 from feilun.engines._library import Known, Library, sentences
@@ -16,9 +16,18 @@ from feilun.tasks.question_answering import section_text
 from feilun.training.retrieval import Asked
 from feilun.types import Split
 
-__all__ = ["answers_questions", "asked_of", "library_of", "passages_of"]
+__all__ = [
+    "Example",
+    "answers_questions",
+    "asked_of",
+    "library_of",
+    "passages_of",
+    "reading_examples",
+]
 
 _SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+_SAID = 2
+"""Passages that say an answer from which a reader learns it."""
 _LOOKED_AT = 20
 """Passages among which the one that says a known answer is looked for."""
 
@@ -86,6 +95,59 @@ def asked_of(dataset: Dataset, library: Library) -> list[Asked]:
         if isinstance(right, Right) and right.answers:
             found.append(Asked(str(item), find.all(str(item), right)))
     return [one for one in found if one.places]
+
+
+class Example(NamedTuple):
+    """A question as a reader learns it: the places of passages that say its answer, with the
+    characters of each at which it stands (None where it is said in other words), and of passages
+    that fit the question and do not say it."""
+
+    question: str
+    right: Sequence[int]
+    spans: Sequence[tuple[int, int] | None]
+    wrong: Sequence[int]
+
+
+def reading_examples(
+    dataset: Dataset, library: Library, split: Split, negatives: int
+) -> list[Example]:
+    """The questions of `split`, those that the documents do not answer among them; with `negatives`
+    passages that are no answer, those that BM25 finds first."""
+    find = _Finder(library.passages)
+    rows = zip(dataset.items(split), dataset.values("label", split), strict=True)
+    found = []
+    for item, target in rows:
+        right = parsed(target) if target else None
+        if not isinstance(right, Right):
+            continue
+        question = str(item)
+        all_right = find.all(question, right) if right.answers else []
+        places = [place for place in all_right if library.passages[place].document][:_SAID]
+        if right.answers and not places:
+            continue  # nothing to point at
+        ranked = best(library.lexical(question), _LOOKED_AT).tolist()
+        wrong = [one for one in ranked if not right.answers or one not in all_right]
+        spans = [_stands(library.passages[place].text, question, right) for place in places]
+        found.append(Example(question, places, spans, wrong[:negatives]))
+    return found
+
+
+def _stands(text: str, question: str, right: Right) -> tuple[int, int] | None:
+    """Where a right answer stands in `text`; of several places the one whose sentence shares most
+    terms with the question."""
+    asked, folded = set(terms(question)), text.casefold()
+    found: list[tuple[int, int, int]] = []
+    for answer in right.answers:
+        wanted, place = answer.strip().casefold(), -1
+        while wanted and (place := folded.find(wanted, place + 1)) >= 0:
+            end = place + len(wanted)
+            around = next(((a, b) for a, b in sentences(text) if a <= place < b), (place, end))
+            fit = len(asked & set(terms(text[around[0] : around[1]])))
+            found.append((-fit, place, end))
+        if found:
+            break
+    # Folding changes the length of few characters; there the places would be others.
+    return min(found)[1:] if found and len(folded) == len(text) else None
 
 
 def passages_of(section: Passage, size: int, overlap: int) -> Iterator[Passage]:

@@ -182,9 +182,10 @@ class Method(Protocol):
     leaves one out that has fewer than `least_rows` training rows, which would be learnt by heart.
 
     Optional: ``needs_folder = False`` for one whose base may begin from nothing, ``packed = True``
-    for one that takes a GGUF base as the file that it is, and ``fallback``,
-    the method that auto tries where this one does not fit. A method that is another's fallback is
-    not tried by auto otherwise, and one that is ``on_request`` never.
+    for one that takes a GGUF base as the file that it is, ``taught(rows: DataStats) -> int`` for
+    one that learns from some of the training rows alone, of which `least_rows` then speaks, and
+    ``fallback``, the method that auto tries where this one does not fit. A method that is another's
+    fallback is not tried by auto otherwise, and one that is ``on_request`` never.
     """
 
     rung: int

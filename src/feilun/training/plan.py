@@ -164,10 +164,10 @@ class _Planner:
         if _needs_folder(name) and not isinstance(self._job.base, Path):
             return False  # nothing to keep frozen in a network that begins from nothing
         least = min(asked.least_rows, self._task.family.least_rows or asked.least_rows)
-        if self._stats.train < least:
-            self._notes.append(
-                t("training.skip_few_rows", method=name, rows=self._stats.train, least=least)
-            )
+        taught = getattr(asked, "taught", None)
+        rows = taught(self._stats) if taught else self._stats.train
+        if rows < least:
+            self._notes.append(t("training.skip_few_rows", method=name, rows=rows, least=least))
             return False
         return True
 

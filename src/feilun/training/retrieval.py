@@ -23,7 +23,7 @@ from feilun.messages import t
 from feilun.store.dataset import Dataset
 from feilun.tasks import base as tasks
 from feilun.tasks._questions import questions
-from feilun.tasks.base import Processor, TaskBase
+from feilun.tasks.base import Arrays, Processor, TaskBase
 from feilun.training.job import Report, TrainJob
 from feilun.training.rows import schema_of, start_card
 from feilun.training.settings import MethodSettings
@@ -38,6 +38,7 @@ __all__ = [
     "Pair",
     "Searched",
     "catalogue_of",
+    "converted",
     "pairs_of",
     "reads_queries",
     "reciprocal_rank",
@@ -233,10 +234,31 @@ def _best_share(
 def _convert(module: torch.nn.Module, processor: Processor, task: TaskBase, out: Path) -> int:
     """Writes the encoder as OpenVINO's; the width of its vectors. Raises `EnvironmentProblem` when
     it cannot be converted, or answers otherwise than torch afterwards."""
+    arrays = processor.collate(processor.encode(task.example_items()))
+    width = 0
+
+    def measured(raw: np.ndarray) -> np.ndarray:
+        nonlocal width
+        width = int(raw.shape[1])
+        return unit(raw)
+
+    worst = converted(module, arrays, out, measured)
+    if not worst <= 0.01:
+        raise EnvironmentProblem("training.cannot_convert", reason=f"vectors differ by {worst:.3g}")
+    return width
+
+
+def converted(
+    module: torch.nn.Module,
+    arrays: Arrays,
+    out: Path,
+    seen: Callable[[np.ndarray], np.ndarray],
+) -> float:
+    """Writes `module` as OpenVINO's, traced with `arrays`; how far its outputs, as `seen` makes
+    them, are from torch's at most. Raises `EnvironmentProblem` when it cannot be converted."""
     import torch
 
     ov = openvino()
-    arrays = processor.collate(processor.encode(task.example_items()))
     example = {name: torch.from_numpy(array) for name, array in arrays.items()}
     try:
         with warnings.catch_warnings(), torch.no_grad():
@@ -254,10 +276,7 @@ def _convert(module: torch.nn.Module, processor: Processor, task: TaskBase, out:
     compiled = ov.Core().compile_model(out / MODEL, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     names = {name for port in compiled.inputs for name in port.names}
     got = compiled({name: array for name, array in arrays.items() if name in names})[0]
-    worst = float(np.abs(unit(got) - unit(wanted)).max())
-    if not worst <= 0.01:
-        raise EnvironmentProblem("training.cannot_convert", reason=f"vectors differ by {worst:.3g}")
-    return int(wanted.shape[1])
+    return float(np.abs(seen(got) - seen(wanted)).max())
 
 
 def _save(folder: Path, vectors: np.ndarray) -> None:

@@ -341,7 +341,7 @@ def test_vectors_beside_terms_find_passages(tmp_path: Path) -> None:
     for name in ("out", "scratch"):
         (tmp_path / name).mkdir()
     folders = (tmp_path / "data", base, tmp_path / "out", tmp_path / "scratch")
-    assert methods_for(TASK) == ["passages", "hybrid"]
+    assert methods_for(TASK) == ["passages", "hybrid", "reader", "rag"]
     figures = train(TrainJob("hybrid", TASK.name, *folders, threads=1, seed=7)).figures
     assert figures["lexical"] > 0
     engine = open_engine(tmp_path / "out", threads=1)

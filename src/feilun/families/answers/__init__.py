@@ -24,6 +24,7 @@ from feilun.families.answers.rows import (
 from feilun.families.answers.sheet import AnswerSheet, measured
 from feilun.families.answers.targets import (
     KINDS,
+    Candidate,
     Passage,
     Reading,
     Right,
@@ -32,6 +33,7 @@ from feilun.families.answers.targets import (
     parsed,
     read_json,
     right_of,
+    says,
     texts_of,
     to_json,
     written,
@@ -48,15 +50,18 @@ __all__ = [
     "DEPTH",
     "KINDS",
     "AnswersFamily",
+    "Candidate",
     "Passage",
     "Reading",
     "Right",
     "Source",
     "is_right",
     "parsed",
+    "says",
     "written",
 ]
 
+_REQUESTED = ("passages", "candidates")
 UNMEASURED = 0.3
 """How sure a version has to be where there are too few validation rows to measure it by."""
 
@@ -159,16 +164,17 @@ class AnswersFamily(Family):
         return float(output["score"])
 
     def public(self, output: Output, everything: bool) -> Output:
-        """Scores to six digits; the other passages only on request."""
+        """Scores to six digits; the other passages and answers only on request."""
         found = {**output, "score": round(output["score"], 6)}
-        passages = found.pop("passages", ())
-        if everything:
-            found["passages"] = [{**one, "score": round(one["score"], 6)} for one in passages]
+        for name in _REQUESTED:
+            others = found.pop(name, None)
+            if everything and others is not None:
+                found[name] = [{**one, "score": round(one["score"], 6)} for one in others]
         return found
 
     def bare(self, output: Output) -> Output:
-        """Without the other passages."""
-        return {name: value for name, value in output.items() if name != "passages"}
+        """Without the other passages and answers."""
+        return {name: value for name, value in output.items() if name not in _REQUESTED}
 
     def neutral(self) -> dict[str, Any]:
         """As where there are too few rows to measure by."""
@@ -205,6 +211,10 @@ class AnswersFamily(Family):
                 "end": place,
                 "citations": _listed({**passage, "start": place, "end": place}),
                 "passages": _listed({**passage, "score": score}),
+                "candidates": _listed(
+                    {"answer": {"type": "string"}, **passage, "score": score}
+                    | {"start": place, "end": place}
+                ),
                 "abstained": {"type": "boolean"},
             },
             "required": ["answer", "score", "start", "end", "citations"],

@@ -38,7 +38,9 @@ def measured_row(right: Right, one: Reading, answered: bool) -> Row:
     if not answered:
         return Row(0.0, False, False, place, False, False)
     cited = one.cited
-    supported = cited is not None and says(f"{cited.heading}\n{cited.text}", one.answer)
+    passages = [passage for passage in (cited, *one.supports) if passage is not None]
+    said = "\n".join(f"{passage.heading}\n{passage.text}" for passage in passages)
+    supported = bool(passages) and says(said, one.answer)
     if not right.answers:  # only the passage is known
         found = cited is not None and is_right(right, cited)
         return Row(float(found), found, found, place, True, supported)
@@ -62,6 +64,17 @@ def output_of(one: Reading, least: float) -> Output:
     """The answer; where it is less sure than `least`, that it is not known."""
     found = [{**_shown(each), "score": each.score} for each in one.passages[:DEPTH]]
     said: Output = {"answer": one.answer, "score": one.sure, "start": 0, "end": 0}
+    if one.candidates:
+        said["candidates"] = [
+            {
+                "answer": each.answer,
+                "score": each.score,
+                **_shown(each.passage),
+                "start": each.start,
+                "end": each.end,
+            }
+            for each in one.candidates
+        ]
     if one.sure < least or not one.answer:
         said |= {"answer": one.otherwise, "citations": [], "passages": found, "abstained": True}
         return said
@@ -69,6 +82,7 @@ def output_of(one: Reading, least: float) -> Output:
     if one.cited is not None:
         said |= {"start": one.start, "end": one.end}
         cited.append({**_shown(one.cited), "start": one.start, "end": one.end})
+        cited += [{**_shown(each), "start": 0, "end": len(each.text)} for each in one.supports]
     return {**said, "citations": cited, "passages": found}
 
 
@@ -90,7 +104,13 @@ def reading_of(output: Output) -> Reading:
     cited = [passage(one) for one in output["citations"]]
     found = [passage(one) for one in output.get("passages", ())]
     first = cited[0] if cited else None
-    return Reading(str(output["answer"]), float(output["score"]), first, passages=found or cited)
+    return Reading(
+        str(output["answer"]),
+        float(output["score"]),
+        first,
+        passages=found or cited,
+        supports=cited[1:],
+    )
 
 
 def place_of(citation: Mapping[str, Any]) -> tuple[Any, ...]:

@@ -13,6 +13,7 @@ from feilun.metrics.answers import coverage, holds, words
 
 __all__ = [
     "KINDS",
+    "Candidate",
     "Passage",
     "Reading",
     "Right",
@@ -63,11 +64,24 @@ class Passage(NamedTuple):
     score: float = 0.0
 
 
+class Candidate(NamedTuple):
+    """An answer that might be given, how sure it is (0 to 1), and where it stands in its passage:
+    characters."""
+
+    answer: str
+    score: float
+    passage: Passage
+    start: int
+    end: int
+
+
 class Reading(NamedTuple):
     """One raw output: the `answer` and how `sure` it is (0 to 1), the passage `cited` for it and
     where in that it stands, the `passages` that were found, the best first, and what is said
     `otherwise`, where it is not sure enough. `kind` is what answered: a passage, a rule, a fact, or
-    a question that is known. `library` has the revision of each document that could be cited."""
+    a question that is known. `library` has the revision of each document that could be cited.
+    `candidates` are the best answers, this one among them, as far as an engine compares several;
+    `supports` are further passages that say it."""
 
     answer: str
     sure: float
@@ -78,6 +92,8 @@ class Reading(NamedTuple):
     otherwise: str = ""
     kind: str = "passage"
     library: Mapping[str, str] | None = None
+    candidates: Sequence[Candidate] = ()
+    supports: Sequence[Passage] = ()
 
 
 def parsed(target: str) -> Right | dict[str, Any]:

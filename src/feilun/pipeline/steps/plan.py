@@ -113,7 +113,7 @@ def _base(context: Context, wanted: str, live: ModelVersion | None) -> Path | st
         context.config.project.base,
         context.task,
         context.settings,
-        context.weights,
+        context.packed if packed else context.weights,
         packed=packed,
     )
 

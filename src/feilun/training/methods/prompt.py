@@ -43,6 +43,7 @@ __all__ = [
     "rung",
     "supports",
     "train",
+    "write_tokenizer",
 ]
 
 rung = 1
@@ -116,7 +117,7 @@ def train(job: TrainJob, settings: Settings, report: Report) -> TrainResult:
     rows, notes = drawn(all_rows(dataset), settings.max_rows, job.seed)
     report(Progress("train", 0, len(rows), "rows"))
     shutil.copyfile(file, job.out / MODEL)
-    _write_tokenizer(header, job.out)
+    write_tokenizer(header, job.out)
     answers = [str(one) for one in rows.labels]
     if settings.shots:
         _write_examples(rows, answers, job.out)
@@ -132,7 +133,8 @@ def train(job: TrainJob, settings: Settings, report: Report) -> TrainResult:
     return TrainResult(figures, tuple(notes))
 
 
-def _write_tokenizer(header: gguf.Gguf, out: Path) -> None:
+def write_tokenizer(header: gguf.Gguf, out: Path) -> None:
+    """The tokenizer and the chat template of a GGUF file, or what lies beside it, into `out`."""
     beside = header.file.parent
     for name in ("tokenizer.json", "tokenizer_config.json", TEMPLATE):
         if (beside / name).is_file():

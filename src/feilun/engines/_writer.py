@@ -1,0 +1,139 @@
+"""A language model in one GGUF file that writes for an engine whose answers are not its text: what
+it is told is made of the input, and what it writes becomes the answer."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+
+from feilun.engines._generator import Generator, Part, Sink
+from feilun.engines.card import Card
+from feilun.engines.genai import MODEL, check, properties, sequences
+from feilun.errors import CorruptArtifact, EnvironmentProblem, InvalidData
+from feilun.modalities.language import gguf
+from feilun.modalities.language.causal import PromptProcessor
+from feilun.modalities.language.conversations import Message
+from feilun.modalities.language.template import render
+
+__all__ = ["Writer", "Wrote"]
+
+_CONTEXT = 8192  # tokens of prompt and answer at most, whatever the model reads
+_BATCH_TOKENS = 512
+_WAITING = 8  # times as many requests as are written at once may be under way
+
+
+class Wrote(NamedTuple):
+    """A text, the tokens that were read and written for it, the mean probability of the written
+    ones (0 where there are none), and why it ended: ``stop``, ``length``, ``refused``."""
+
+    text: str
+    tokens_in: int
+    tokens_out: int
+    probability: float
+    reason: str
+
+
+class Writer:
+    """The model in `folder`. Any thread may ask it; all that is asked at a time is written
+    together. Raises `EnvironmentProblem` where openvino-genai is not installed, `CorruptArtifact`
+    for a file that is no whole GGUF file."""
+
+    def __init__(self, folder: Path, card: Card, threads: int | None) -> None:
+        if importlib.util.find_spec("openvino_genai") is None:
+            raise EnvironmentProblem("engines.needs_language", folder=folder)
+        file = folder / MODEL
+        try:
+            header = gguf.read(file)
+        except InvalidData as error:
+            reason = error.params["reason"]
+            raise CorruptArtifact("engines.bad_weights", file=file, reason=reason) from None
+        check(header)
+        self._processor = PromptProcessor.read(folder, _CONTEXT)
+        self._stops = {int(one) for one in card.extra.get("stops", header.stops)}
+        self.context = min(header.context or _CONTEXT, _CONTEXT)
+        self.sequences = sequences(header, self.context)
+        settings = {
+            "sequences": self.sequences,
+            "batch_tokens": _BATCH_TOKENS,
+            "stops": sorted(self._stops),
+            "properties": properties(card, threads),
+        }
+        self._generator = Generator(file, settings, _WAITING * self.sequences)
+
+    @property
+    def waiting(self) -> int:
+        """Requests that wait for a place."""
+        return max(0, self._generator.running - self.sequences)
+
+    @property
+    def steps(self) -> int | None:
+        """Which step is under way; None where there is nothing to write."""
+        return self._generator.steps if self._generator.running else None
+
+    def start(self) -> None:
+        """Opens the model. Raises as `Generator.start` does."""
+        self._generator.start()
+
+    def ids(self, messages: Sequence[Message]) -> list[int]:
+        """The tokens of a conversation that waits for its answer."""
+        return self._processor.ids(render(messages, self._processor.template, ask=True))
+
+    def write(
+        self,
+        asked: Sequence[Sequence[int]],
+        longest: int,
+        schema: Mapping[str, Any] | None = None,
+    ) -> list[Wrote]:
+        """The answers to prompts (`ids`), each of at most `longest` tokens, the most probable
+        token each time; JSON of the `schema` where there is one. A prompt that leaves no room is
+        not answered (``length``)."""
+        config: dict[str, Any] = {"logprobs": 1}
+        if schema is not None:
+            config["json_schema"] = msgspec.json.encode(schema).decode()
+        found: list[Wrote | None] = [None] * len(asked)
+        waiting = list(enumerate(asked))[::-1]
+        running: dict[int, tuple[int, Sink, list[int], list[float]]] = {}
+        try:
+            while waiting or running:
+                while waiting and len(running) < 2 * self.sequences:
+                    place, ids = waiting.pop()
+                    room = min(longest, self.context - len(ids))
+                    if room < 1:
+                        found[place] = Wrote("", len(ids), 0, 0.0, "length")
+                        continue
+                    sink = Sink()
+                    number = self._generator.add(ids, {**config, "max_new_tokens": room}, sink)
+                    running[place] = number, sink, [], []
+                for place, (_, sink, ids, logs) in list(running.items()):
+                    part = sink.items.get()
+                    if not isinstance(part, Part):
+                        raise part
+                    ids += part.ids
+                    logs += part.logprobs
+                    if part.reason is not None:
+                        del running[place]
+                        read = len(asked[place])
+                        found[place] = self._wrote(read, ids, logs, part.reason)
+        finally:
+            for number, *_ in running.values():
+                self._generator.stop(number)
+        return [one for one in found if one is not None]
+
+    def close(self) -> None:
+        """Ends the model's process."""
+        self._generator.close()
+
+    def abandon(self) -> None:
+        """Gives up on a model that hangs: every call under way fails."""
+        self._generator.close(EnvironmentProblem("engines.abandoned"))
+
+    def _wrote(self, read: int, ids: list[int], logs: list[float], reason: str) -> Wrote:
+        kept = [one for one in ids if one not in self._stops]
+        text = self._processor.tokenizer.decode(kept, skip_special_tokens=True).strip()
+        probability = float(np.exp(np.mean(logs))) if logs else 0.0
+        return Wrote(text, read, len(ids), min(1.0, probability), reason)
