@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from feilun import registry
 from feilun.config import ProjectConfig, Settings
 from feilun.messages import Language
+from feilun.training.settings import methods
 from reference_pages.markdown import code, kind_of, page, prose, shown, table, words
 
 __all__ = ["all_settings", "render"]
@@ -61,8 +62,8 @@ def _sections() -> Iterator[tuple[str, str, type[BaseModel]]]:
             yield name, field.annotation.__doc__ or "", field.annotation
             yield from _nested(name, field.annotation)
         if name == "training":
-            modules = {n: registry.load("methods", n) for n in registry.names("methods")}
-            for method, module in sorted(modules.items(), key=lambda pair: pair[1].rung):
+            for method in methods():
+                module = registry.load("methods", method)
                 yield f"training.{method}", module.__doc__ or "", module.Settings
 
 

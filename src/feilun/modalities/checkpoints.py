@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from feilun.errors import InvalidData
+from feilun.modalities import attached
 
 if TYPE_CHECKING:
     import torch
@@ -55,6 +56,7 @@ def read(auto: Any, folder: Path, **changes: Any) -> torch.nn.Module:
         reason = str(error).strip().partition("\n")[0]
         raise InvalidData("tasks.base_unreadable", folder=folder, reason=reason) from None
     module: torch.nn.Module = model.eval()
+    attached.restore(module, folder)
     return module
 
 

@@ -19,10 +19,12 @@ from feilun.engines.card import write_card
 from feilun.errors import InvalidData
 from feilun.families.objective import Objective
 from feilun.messages import t
+from feilun.modalities import attached
 from feilun.store.dataset import Dataset
 from feilun.tasks import base as tasks
 from feilun.tasks.base import TaskBase
 from feilun.training import attention, augment, augment_trial, checkpoints, heads, precision
+from feilun.training.adaptation import Adaptation
 from feilun.training.batches import EncodedRows, Examples, Labelled, Order, order
 from feilun.training.body import Body, describe
 from feilun.training.job import DataStats, Estimate, Machine, Report, TrainJob, TrainResult
@@ -205,12 +207,10 @@ def finetune(
     job: TrainJob,
     settings: Any,
     report: Report,
-    wrap: Callable[[Any], Any] = lambda model: model,
-    unwrap: Callable[[Any], Any] = lambda model: model,
+    adaptation: Adaptation | None = None,
 ) -> TrainResult:
-    """Trains the rows of a data version and writes the version. `settings` are settled; `wrap`
-    turns the transformers model into what learns (adapters), `unwrap` turns that back into a plain
-    model before saving.
+    """Trains the rows of a data version and writes the version. `settings` are settled;
+    `adaptation` is what learns, by default all weights.
 
     Raises `InvalidData` where no row teaches anything.
     """
@@ -255,7 +255,7 @@ def finetune(
     lesson = Lesson(
         schema, model, encoded, held, objective, describe(source), save, name, extra, notes
     )
-    figures = teach(job, settings, lesson, report, wrap, unwrap)
+    figures = teach(job, settings, lesson, report, adaptation)
     figures |= {"seconds": perf_counter() - start, "rows": float(len(rows))}
     return TrainResult(figures, tuple(lesson.notes))
 
@@ -274,8 +274,7 @@ def teach(
     settings: Any,
     lesson: Lesson,
     report: Report,
-    wrap: Callable[[Any], Any] = lambda model: model,
-    unwrap: Callable[[Any], Any] = lambda model: model,
+    adaptation: Adaptation | None = None,
 ) -> dict[str, float]:
     """Trains `lesson`, writes the version into ``job.out`` and returns the figures; notes are added
     to the lesson's. An update takes smaller steps."""
@@ -300,11 +299,18 @@ def teach(
     size = min(settings.batch_rows, max(least, len(rows) // _STEPS))
     planned = lesson.order or order(rows.costs, settings.epochs, size, limit, job.seed)
     held, objective = lesson.held, lesson.objective
-    course = Course(job, settings, planned, limit, rows, held, objective, half, task, lesson.sample)
-    trained, figures = run(course, wrap(model), report)
-    plain = unwrap(trained)
+    adaptation = adaptation or Adaptation()
+    course = Course(
+        job, settings, planned, limit, rows, held, objective, half, task, adaptation, lesson.sample
+    )
+    learner = adaptation.wrap(model, rows, course.ends[-1])
+    sizes = [one.numel() for one in learner.parameters() if one.requires_grad]
+    trained, figures = run(course, learner, report)
+    figures["trained_parameters"] = float(sum(sizes))
+    plain = adaptation.unwrap(trained)
     attention.restore(plain)
     heads.to_given(plain, lesson.objective)
+    attached.detach(plain, job.out)
     plain.save_pretrained(job.out)
     lesson.save(job.out)
     card = start_card(job, lesson.format, lesson.schema, settings.model_dump())

@@ -178,8 +178,10 @@ class Machine:
 
 
 class Method(Protocol):
-    """What a file of ``training/methods`` offers. `rung` orders the methods that auto climbs; it
-    leaves one out that has fewer than `least_rows` training rows, which would be learnt by heart.
+    """What a file of ``training/methods`` offers, by itself or as a class ``Method`` that takes no
+    arguments (as those that extend `feilun.training.adapters.AdapterMethod`). `rung` orders the
+    methods that auto climbs; it leaves one out that has fewer than `least_rows` training rows,
+    which would be learnt by heart.
 
     Optional: ``needs_folder = False`` for one whose base may begin from nothing, ``packed = True``
     for one that takes a GGUF base as the file that it is, ``taught(rows: DataStats) -> int`` for

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -62,9 +63,12 @@ def read_by_encoders(task: TaskBase) -> str | None:
     return None if task.family.differentiable else t("training.reason_no_head", task=task.name)
 
 
+@cache
 def method(name: str) -> Method:
-    """The method `name`. Raises `UsageError` listing the options for an unknown one."""
-    return cast(Method, registry.load("methods", name))
+    """The method `name`: its module, or the ``Method`` of its module. Raises `UsageError` listing
+    the options for an unknown one."""
+    module = registry.load("methods", name)
+    return cast(Method, module.Method() if hasattr(module, "Method") else module)
 
 
 def resolve(config: TrainingConfig) -> dict[str, MethodSettings]:

@@ -16,6 +16,7 @@ from feilun.families.objective import Objective
 from feilun.messages import t
 from feilun.tasks.base import TaskBase
 from feilun.training import checkpoints
+from feilun.training.adaptation import Adaptation
 from feilun.training.batches import Examples, Order
 from feilun.training.job import Report, TrainJob
 from feilun.training.replan import Replan, load, save
@@ -43,6 +44,7 @@ class Course:
     objective: Objective
     half: bool
     task: TaskBase
+    adaptation: Adaptation
     sample: Callable[[Any], str] | None = None
 
     @property
@@ -89,6 +91,11 @@ class Steering:
             lr_scheduler.lr_lambdas = bent
         for line in state.log_history:
             self._remember(line, int(line["step"]))
+
+    def on_optimizer_step(
+        self, args: Any, state: Any, control: Any, model: Any = None, **_: Any
+    ) -> None:
+        self._course.adaptation.stepped(model, state.global_step + 1)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         step = state.global_step

@@ -76,7 +76,7 @@ def _mixed(course: Course, counts: _Counts, report: Report, model: Any) -> tuple
         args=_arguments(course),
         train_dataset=course.rows,
         eval_dataset=course.held if len(course.held) else None,
-        compute_loss_func=_loss(course, counts),
+        compute_loss_func=_loss(course, counts, model),
         compute_metrics=_scores(course),
         preprocess_logits_for_metrics=_reduced(course),
         callbacks=[steering],
@@ -155,7 +155,7 @@ def _trackers(job: TrainJob) -> list[str] | str:
     return list(job.trackers) or "none"
 
 
-def _loss(course: Course, counts: _Counts) -> Callable[..., Any]:
+def _loss(course: Course, counts: _Counts, model: Any) -> Callable[..., Any]:
     import torch
 
     objective = course.objective
@@ -166,9 +166,11 @@ def _loss(course: Course, counts: _Counts) -> Callable[..., Any]:
             counts.add(objective.right(found, labels))
         total = objective.loss(found, labels)
         # Targets of all batches that are accumulated count alike.
-        return total / (
+        mean: torch.Tensor = total / (
             (labels != IGNORED).sum() if num_items_in_batch is None else num_items_in_batch
         )
+        more = course.adaptation.penalty(model) if torch.is_grad_enabled() else None
+        return mean if more is None else mean + more / course.settings.accumulation
 
     return loss
 

@@ -22,8 +22,7 @@ from feilun.training.job import TrainJob
 from feilun.training.settings import method
 from feilun.types import EngineRequest, Example, Progress, Schema
 from helpers.bert import write_bert
-from helpers.jobs import job_for as labelled
-from helpers.jobs import train, write_dataset
+from helpers.jobs import train
 from helpers.llama import SHOP, write_causal
 
 CHAT = tasks.get("chat")
@@ -230,21 +229,3 @@ def test_the_bytes_of_all_tokens_are_those_of_the_text(tmp_path: Path, kind: str
         ids = processor.ids(text)
         assert int(sizes[ids].sum()) == len(text.encode())
     assert sizes[[0, 1, 2]].tolist() == [0, 0, 0]
-
-
-@pytest.mark.parametrize("name", ["dora", "ia3"])
-def test_other_adapters_learn_too_and_are_merged(
-    tmp_path: Path, base: Path, data: Path, name: str
-) -> None:
-    settings = {**FAST, "epochs": 6, "learning_rate": 5e-3 if name == "dora" else 3e-2}
-    job = job_for(name, data, tmp_path / "chat", base, settings=settings)
-    bits: list[float] = []
-    train(job, lambda one: bits.append(one.figures.get("validation_bits_per_byte", 9.0)))
-    assert bits[-1] < next(one for one in bits if one < 9)
-    assert (job.out / "adapter" / "adapter_config.json").is_file()
-    assert {file.name for file in job.out.glob("*.safetensors")} == {"model.safetensors"}
-    # Classifiers by the same methods: the head learns as it is.
-    reviews = write_dataset(tmp_path / "reviews", 80)
-    other = labelled(name, reviews, tmp_path / "label", write_bert(tmp_path / "bert"),
-                     settings={**FAST, "epochs": 8, "learning_rate": 1e-2})  # fmt: skip
-    assert train(other).figures["validation_accuracy"] > 0.6

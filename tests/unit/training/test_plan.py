@@ -175,11 +175,10 @@ def test_what_no_batch_can_fit_is_refused(base: Path) -> None:
 def test_adapters_take_the_place_of_a_base_that_is_too_large(
     base: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from feilun.training import finetune
-    from feilun.training.methods import lora
+    from feilun.training import adapters, finetune
 
     large = replace(describe(base), parameters=2_000_000_000, active=1_900_000_000)
-    for module in (finetune, lora):
+    for module in (finetune, adapters):
         monkeypatch.setattr(module, "describe", lambda folder: large)
     roomy = replace(MACHINE, memory_bytes=24 * GIB, flops=1e15)
     assert names(planned(AUTO, base, machine=roomy))[-1] == "lora"

@@ -21,6 +21,7 @@ from feilun.engines.base import formats
 from feilun.engines.card import Card, write_card
 from feilun.errors import EnvironmentProblem
 from feilun.messages import t
+from feilun.modalities import attached
 from feilun.modalities.language.template import read_template
 from feilun.tasks import base as tasks
 
@@ -54,6 +55,8 @@ _WORDS = {
 def unable(version: Path, card: Card) -> str | None:
     """Where the package that writes the file, or the engine that serves it, is not installed; and
     what llama.cpp's format has no place for."""
+    if attached.is_attached(version):
+        return t("compression.attached")
     try:
         _config(version)
         _words(_tokenizer(version))

@@ -15,6 +15,7 @@ from feilun.families.objective import IGNORED, Objective
 from feilun.families.tokens import TokenCrossEntropy
 from feilun.modalities import checkpoints
 from feilun.modalities.base import Arrays, Encoded
+from feilun.modalities.language import virtual_tokens
 from feilun.modalities.language.causal import token_sizes
 from feilun.modalities.text.tokens import TextProcessor
 from feilun.types import Item
@@ -60,10 +61,13 @@ class PairProcessor(TextProcessor):
             raise InvalidData("tasks.no_end_token", folder=source)
         self.end = end
         self.begin = begin if isinstance(begin, int) else self.pad_id
+        self._virtual = frozenset(
+            virtual_tokens.ids_of(self.tokenizer)
+        )  # which stand before texts alone
 
     def answer(self, text: str) -> list[int]:
         """The tokens of an answer with its end, cut at ``max_length``."""
-        ids = list(self.tokenizer.encode(text).ids)
+        ids = [one for one in self.tokenizer.encode(text).ids if one not in self._virtual]
         if ids and ids[-1] == self.end:
             return ids
         return [*ids[: self.max_length - 1], self.end]

@@ -6,62 +6,32 @@ In-Context Learning"); there for keys, values and one layer of each block, here 
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
-from feilun.tasks.base import TaskBase
 from feilun.training import finetune
-from feilun.training.job import DataStats, Estimate, Machine, Report, TrainJob, TrainResult
-from feilun.training.methods import lora
+from feilun.training.adapters import AdapterMethod, Peft
+from feilun.training.body import Body
+from feilun.training.job import TrainJob
 
-__all__ = [
-    "Settings",
-    "estimate",
-    "needs_base",
-    "needs_torch",
-    "rung",
-    "settle",
-    "supports",
-    "train",
-]
-
-rung = 2
-needs_base = True
-needs_torch = True
-least_rows = 200
-on_request = True
-
-_RATE = 1e-2
+__all__ = ["Method", "Settings"]
 
 
 class Settings(finetune.FineTuneSettings):
     """``[training.ia3]``."""
 
 
-def supports(task: TaskBase, base: Path | str | None) -> str | None:
-    """Whatever a network can be taught; see `finetune.supports`."""
-    return finetune.supports(task, base)
+class Method(AdapterMethod[Settings]):
+    """A factor an output of every linear layer."""
 
+    rate = 1e-2
 
-def settle(job: TrainJob, settings: Settings) -> Settings:
-    """`settings` with what is left open fixed by the base."""
-    return finetune.settle(job, settings, _RATE)
+    def parameters(self, body: Body, settings: Settings) -> int:
+        return 9 * body.layers * body.width
 
+    def adaptation(self, job: TrainJob, settings: Settings) -> Peft:
+        def config(layers: list[str], head: list[str] | None, steps: int) -> Any:
+            from peft import IA3Config
 
-def estimate(job: TrainJob, settings: Settings, rows: DataStats, machine: Machine) -> Estimate:
-    """Gradients and moments of next to nothing, and two thirds of the work of all weights."""
-    return finetune.estimate(job, settle(job, settings), rows, machine, trained=0.001)
+            return IA3Config(target_modules=layers, feedforward_modules=[], modules_to_save=head)
 
-
-def train(job: TrainJob, settings: Settings, report: Report) -> TrainResult:
-    """Trains the factors and the head; see `feilun.training.finetune`."""
-    settings = settle(job, settings)
-
-    def wrap(model: Any) -> Any:
-        from peft import IA3Config, get_peft_model
-
-        layers, head = lora.adaptable(job, model)
-        config = IA3Config(target_modules=layers, feedforward_modules=[], modules_to_save=head)
-        return get_peft_model(model, config)
-
-    return lora.merged(job, settings, report, wrap)
+        return Peft(job, config)
