@@ -260,7 +260,7 @@ def test_the_acts_are_in_the_log_under_who_did_them(shop: Console) -> None:
     with shop.signed_in("operator") as http:
         http.post("/customers", data={"name": "Logged"})
     acts = shop.workspace.acts.list(5).rows
-    found = next(act for act in acts if act["action"] == "customer.create")
+    found = [act for act in acts if act["action"] == "customer.create"][-1]
     assert found["actor"] == "operator:a operator"
 
 
@@ -284,6 +284,26 @@ def test_a_top_up_is_recorded_once_and_shown_to_its_customer(shop: Console) -> N
         page = http.get("/mine").text
         assert "12.50 EUR" in page
         assert "by bank" in page
+
+
+def test_a_person_is_looked_for_and_then_erased(shop: Console) -> None:
+    workspace = shop.workspace
+    workspace.project("reviews").add([{"text": "Olga Meyer was here", "label": "good"}])
+    form = {"texts": "Olga Meyer\n\n", "keep_out": "yes", "do": "look"}
+    with shop.signed_in("owner") as http:
+        page = http.post("/system/erase", data=form)
+        assert page.status_code == 200
+        assert "Olga Meyer" in page.text  # what was typed stands there
+        assert messages.t("console.erase_now", "en") in page.text
+        assert http.post("/system/erase", data={"texts": " "}).status_code == 400
+        assert http.post("/system/erase", data={**form, "do": "erase"}).status_code == 303
+        workspace.work(once=True, say=lambda _: None)
+        page = http.get("/system/erase").text
+        assert messages.t("console.erased_before", "en") in page
+        assert "Olga" not in page
+    assert not workspace.project("reviews").rows("Olga Meyer").rows
+    act = next(one for one in workspace.acts.list(5).rows if one["action"] == "person.erase")
+    assert act["actor"] == "owner:a owner"  # who asked, not who did
 
 
 def test_a_session_ends_when_nobody_uses_it(

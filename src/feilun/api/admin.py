@@ -97,6 +97,18 @@ class TopupBody(Body):
     reference: str | None = Field(None, min_length=1, max_length=200)
 
 
+class ErasureBody(Body):
+    """Whom to erase: texts that name the person, ids of rows, of subjects, of calls."""
+
+    texts: list[str] = Field(default_factory=list, max_length=100)
+    rows: list[str] = Field(default_factory=list, max_length=10_000)
+    subjects: list[str] = Field(default_factory=list, max_length=1000)
+    calls: list[str] = Field(default_factory=list, max_length=10_000)
+    project: str | None = Field(None, max_length=100)
+    dry_run: bool = False
+    keep_out: bool = True
+
+
 class RotateBody(Body):
     """How many seconds the old key goes on working; a day unless it is said."""
 
@@ -221,6 +233,23 @@ def post_rollback(body: RollbackBody, endpoint: Id, api: ApiOf, actor: Actor) ->
     with acting(actor):
         Workspace.over(api.service.store).project(project.name).rollback()
     return _json(to_jsonable(catalog.live(endpoint)))
+
+
+@router.post("/erasures", status_code=201)
+def post_erasure(body: ErasureBody, api: ApiOf, actor: Actor) -> Response:
+    """Erases a person from rows, kept calls and feedback, or with `dry_run` tells what would go,
+    and which versions learnt from it. 409 while a project runs."""
+    with acting(actor):
+        done = Workspace.over(api.service.store).erase(
+            *body.texts,
+            rows=body.rows,
+            subjects=body.subjects,
+            calls=body.calls,
+            project=body.project,
+            dry_run=body.dry_run,
+            keep_out=body.keep_out,
+        )
+    return _json(to_jsonable(done), 200 if body.dry_run else 201)
 
 
 @router.get("/usage")

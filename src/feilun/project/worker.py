@@ -21,6 +21,7 @@ from feilun import messages
 from feilun.errors import AlreadyRunning, FeilunError
 from feilun.messages import t
 from feilun.project.drift import look, sentence
+from feilun.project.erasing import pending
 from feilun.project.scope import Scope, WorkspaceScope
 from feilun.project.watch import unknown_files
 from feilun.store.records import RunState
@@ -45,12 +46,17 @@ class Due:
 
 
 def due(scope: WorkspaceScope, say: Callable[[str], None]) -> list[Due]:
-    """Queued turns first, oldest first, then files that came into a watched folder, then updates
-    that a drift calls for or whose schedule (in UTC) has come since the last. A project whose
-    settings do not fit is left out, and said so."""
+    """What is to be erased, then queued turns, oldest first, then files that came into a watched
+    folder, then updates that a drift calls for or whose schedule (in UTC) has come since the last.
+    A project whose settings do not fit is left out, and said so."""
     catalog = scope.store.catalog
     queued = reversed(catalog.runs(states=("queued",)))
-    found = [Due(r.project, r.kind, run=r.id, options=r.config) for r in queued]
+    found = [
+        Due(one["projects"][0], "erase", options={"words": ("--go-on", token)})
+        for token, one in pending(scope).items()
+        if one["projects"]
+    ]
+    found += [Due(r.project, r.kind, run=r.id, options=r.config) for r in queued]
     now = datetime.now(UTC)
     for project in scope.projects():
         try:

@@ -28,6 +28,7 @@ from feilun.table import Table, to_jsonable
 
 if TYPE_CHECKING:
     from feilun.project.customers import Customers
+    from feilun.project.erasing import Erased
     from feilun.project.invoicing import Invoices
     from feilun.project.plans import Plans
     from feilun.project.tokenizers import TrainedTokenizer
@@ -261,6 +262,29 @@ class WorkspaceVerbs:
         from feilun.project.whole import unarchive
 
         return unarchive(self.scope, project)
+
+    def erase(
+        self,
+        *texts: str,
+        rows: Sequence[str] = (),
+        subjects: Sequence[str] = (),
+        calls: Sequence[str] = (),
+        project: str | None = None,
+        dry_run: bool = False,
+        keep_out: bool = True,
+    ) -> Erased:
+        """Erases a person, in `project` or in all: the rows in every data version that hold one of
+        `texts` or are `rows` (ids) or of `subjects` (columns ``group`` and ``subject``), kept calls
+        and feedback about them, `calls` by their ids, pages and reports that quote them. What was
+        charged stays; model versions that learnt from the rows are listed. `keep_out` remembers
+        hashes of the contents, so that they do not come in again with the same file. `dry_run` only
+        tells. Raises `UsageError` for nothing to look for, `AlreadyRunning` while a project runs;
+        what a killed process left, the next call of ``feilun worker`` finishes."""
+        from feilun.data.erasure import Selection
+        from feilun.project.erasing import erase
+
+        chosen = Selection(tuple(texts), tuple(rows), tuple(subjects), tuple(calls))
+        return erase(self.scope, chosen, project, dry_run=dry_run, keep_out=keep_out)
 
     def status(self, project: str | None = None) -> Status:
         """What is live, what is running and how far, which servers answer."""

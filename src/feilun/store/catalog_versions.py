@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, TypedDict, Unpack
 
 from sqlalchemy import Connection, Table, insert, select, update
@@ -96,6 +96,39 @@ class Versions(Projects):
             for name, value in (settings or {}).items():
                 put_setting(connection, name, value)
         return DataVersion(**row)
+
+    def replace_data(
+        self, artifact: str, instead: str, counts: Json, change: Callable[[Any], Any]
+    ) -> None:
+        """Puts the artifact `instead`, with its `counts`, in place of `artifact` in every data
+        version that has it, and what `change` makes of their info: rows were erased."""
+        table = t.data_versions
+        with self._db.write() as connection:
+            rows = connection.execute(select(table).where(table.c.artifact == artifact)).all()
+            for row in rows:
+                values = {"artifact": instead, "counts": counts, "info": change(row.info)}
+                connection.execute(update(table).where(table.c.id == row.id).values(values))
+
+    def rewrite_runs(self, project: str, change: Callable[[Any], Any]) -> int:
+        """Keeps of the project's runs and their steps what `change` makes of their JSON and their
+        errors; how many rows were changed."""
+        count = 0
+        with self._db.write() as connection:
+            runs = connection.execute(select(t.runs).where(t.runs.c.project == project)).all()
+            steps = select(t.step_runs).where(t.step_runs.c.run_id.in_([row.id for row in runs]))
+            for row in runs:
+                new = {name: change(getattr(row, name)) for name in ("config", "result", "error")}
+                if any(value != getattr(row, name) for name, value in new.items()):
+                    connection.execute(update(t.runs).where(t.runs.c.id == row.id).values(new))
+                    count += 1
+            for row in connection.execute(steps).all():
+                new = {name: change(getattr(row, name)) for name in ("result", "progress")}
+                if any(value != getattr(row, name) for name, value in new.items()):
+                    of = (t.step_runs.c.run_id == row.run_id) & (t.step_runs.c.step == row.step)
+                    of &= t.step_runs.c.attempt == row.attempt
+                    connection.execute(update(t.step_runs).where(of).values(new))
+                    count += 1
+        return count
 
     def data_version(self, id: str) -> DataVersion:
         """The data version of this id (``reviews:2``). Raises `NotFound`."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, delete, func, select, tuple_, update
+from sqlalchemy import Row, String, cast, delete, func, select, tuple_, update
 
 from feilun.errors import NotFound
 from feilun.store import tables_ledger as t
@@ -116,6 +117,50 @@ class PredictionLog:
             connection.execute(update(t.predictions).where(*due).values(expires=now()))
         self.purge_expired(grace=0.0)
         return count
+
+    def answers_about(
+        self, project: str, hits: Callable[[str], bool], ids: Collection[str] = ()
+    ) -> list[tuple[str, int]]:
+        """The answers of `project` by id and index whose call is one of `ids`, or of whose input or
+        output, as JSON, or label or feedback `hits` says so."""
+        c, f = t.predictions.c, t.feedback.c
+        kept = select(
+            c.prediction_id, c.index, c.input, cast(c.output, String).label("output"), c.label
+        ).where(c.project == project)
+        said = select(f.prediction_id, f.index, f.label).where(f.project == project)
+        found: dict[tuple[str, int], None] = {}
+        with self._db.read() as connection:
+            for query in (kept, said):
+                rows = connection.execution_options(yield_per=1000).execute(query)
+                for id_, index, *texts in rows:
+                    if id_ in ids or any(text and hits(text) for text in texts):
+                        found[id_, index] = None
+        return list(found)
+
+    def erase_answers(self, answers: Sequence[tuple[str, int]]) -> tuple[int, int]:
+        """Deletes these answers: their inputs, bytes that no other refers to, what was kept for
+        retries, and the feedback on them. Returns how many answers and pieces of feedback. What was
+        charged stays."""
+        c, f, b = t.predictions.c, t.feedback.c, t.prediction_blobs.c
+        gone = said = 0
+        for begin in range(0, len(answers), _BATCH):
+            keys = answers[begin : begin + _BATCH]
+            with self._db.write() as connection:
+                if self._db.sqlite:  # overwritten, not only unlinked
+                    connection.exec_driver_sql("PRAGMA secure_delete = ON")
+                mine = tuple_(b.prediction_id, b.index).in_(keys)
+                names = set(connection.scalars(select(b.hash).where(mine)))
+                connection.execute(delete(t.prediction_blobs).where(mine))
+                still = set(connection.scalars(select(b.hash).where(b.hash.in_(names))))
+                of = tuple_(f.prediction_id, f.index).in_(keys)
+                said += connection.execute(delete(t.feedback).where(of)).rowcount
+                of = tuple_(c.prediction_id, c.index).in_(keys)
+                gone += connection.execute(delete(t.predictions).where(of)).rowcount
+                calls = [id_ for id_, _ in keys]
+                connection.execute(delete(t.idempotency).where(t.idempotency.c.call_id.in_(calls)))
+            for name in names - still:
+                self._blobs.remove(name)
+        return gone, said
 
     def expired(self, moment: datetime | None = None) -> int:
         """How many inputs `purge_expired` would delete."""

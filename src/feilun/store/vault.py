@@ -13,7 +13,7 @@ import re
 import secrets
 import sqlite3
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -104,6 +104,21 @@ class Vault:
                 "SELECT value FROM said WHERE letters = ?", (letters,)
             ).fetchone()
         return None if row is None else str(row[0])
+
+    def about(self, texts: Sequence[str]) -> list[str]:
+        """The letters of the pseudonyms whose value has one of `texts` in it, in any case."""
+        wanted = [text.casefold() for text in texts]
+        with self._told():
+            rows = self._db.execute("SELECT letters, value FROM said").fetchall()
+        return [letters for letters, value in rows if any(w in value.casefold() for w in wanted)]
+
+    def forget(self, letters: Sequence[str]) -> None:
+        """Forgets what these stand for, for good."""
+        with self._told():
+            self._db.execute("PRAGMA secure_delete = ON")
+            for one in letters:
+                self._db.execute("DELETE FROM said WHERE letters = ?", (one,))
+            self._db.commit()
 
     def __len__(self) -> int:
         with self._told():
