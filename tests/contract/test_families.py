@@ -183,3 +183,21 @@ def test_settled_outputs_say_the_same_at_the_neutral_point(family: Family, schem
     third = family.decoder(schema, family.scaled(family.neutral(), own))(raw, False)
     for one, *others in zip(first, second, third, strict=True):
         assert all(family.differ(one, other).size < 1e-5 for other in others)
+
+
+def test_answers_have_a_mean_or_it_is_said_why(family: Family, schema: Schema) -> None:
+    reason = family.unaveraged()
+    if reason is not None:
+        assert family.name in reason
+        return
+    raws = [_raw(family, schema, seed) for seed in (0, 1)]
+    decode = family.decoder(schema, family.neutral())
+    first = decode(raws[0], True)
+    alone = decode(family.mean(raws, np.array([1.0, 0.0])), True)
+    stated = decode(family.stated(first, schema), True)
+    for one, *others in zip(first, alone, stated, strict=True):
+        assert all(family.differ(one, other).size < 1e-4 for other in others)
+    both = decode(family.mean(raws, np.array([0.5, 0.5])), True)
+    swapped = decode(family.mean(raws[::-1], np.array([0.5, 0.5])), True)
+    for one, other in zip(both, swapped, strict=True):
+        assert family.differ(one, other).size < 1e-5

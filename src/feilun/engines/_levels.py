@@ -1,4 +1,4 @@
-"""What the folder of a cascade holds.
+"""What the folder of a cascade, or of an ensemble, holds.
 
 ``stages`` has a folder a stage, ``0`` the cheapest, each of which could answer alone, in whatever
 format an engine loads. The card's ``extra`` holds the ``stages`` (`Level.to_json`), the
@@ -19,13 +19,14 @@ from typing import Any
 
 import numpy as np
 
+from feilun.engines.base import Engine
 from feilun.engines.card import Card, read_card, write_card
 from feilun.families.base import Family
 from feilun.tasks import base as tasks
-from feilun.types import Item, Output
+from feilun.types import EngineRequest, Item, Output, Usage
 
-__all__ = ["FORMATS", "PASSED_ON", "STAGES", "Level", "certainty", "is_drawn", "levels_of", "mixed",
-           "stages_of", "unit", "write_cascade"]  # fmt: skip
+__all__ = ["FORMATS", "PASSED_ON", "STAGES", "Level", "certainty", "collected", "copied",
+           "is_drawn", "levels_of", "mixed", "stages_of", "unit", "write_cascade"]  # fmt: skip
 
 FORMATS = ("cascade",)
 STAGES = "stages"
@@ -104,21 +105,43 @@ def write_cascade(
     last = cards[-1]
     family = tasks.of(cards[0].schema).family
     point = family.neutral() if point is None else point
-    levels = []
-    for place, ((name, source), card) in enumerate(zip(stages, cards, strict=True)):
-        level = name if isinstance(name, Level) else Level(name, point=card.point)
-        own = folder / STAGES / str(place)
-        shutil.copytree(source, own, copy_function=shutil.copyfile)
-        write_card(own, replace(card, point=family.scaled(point, level.point)))
-        levels.append({**level.to_json(), "method": card.method, "format": card.format})
     extra = {
-        "stages": levels,
+        "stages": copied(folder, stages, point),
         "thresholds": [round(float(one), 6) for one in thresholds],
         "drawn": drawn,
     }
     made = Card(FORMATS[0], cards[0].schema, last.method, last.precision, last.config, extra, point)
     write_card(folder, made)
     return made
+
+
+def copied(
+    folder: Path, stages: Sequence[tuple[str | Level, Path]], point: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    """Copies `stages` into `folder`, each with an operating point by which it says what `point`
+    says, and returns what a card lists of them."""
+    listed = []
+    for place, (name, source) in enumerate(stages):
+        card = read_card(source)
+        level = name if isinstance(name, Level) else Level(name, point=card.point)
+        own = folder / STAGES / str(place)
+        shutil.copytree(source, own, copy_function=shutil.copyfile)
+        family = tasks.of(card.schema).family
+        write_card(own, replace(card, point=family.scaled(point, level.point)))
+        listed.append({**level.to_json(), "method": card.method, "format": card.format})
+    return listed
+
+
+async def collected(
+    stage: Engine, request: EngineRequest
+) -> tuple[list[Output], Usage, Sequence[int] | None]:
+    """All that a stage answers to a call, what it used, and the costs of the inputs."""
+    outputs: list[Output] = []
+    usage, costs = Usage(inputs=len(request.items)), None
+    async for chunk in stage.submit(request):
+        outputs += chunk.outputs
+        usage, costs = chunk.usage or usage, chunk.costs or costs
+    return outputs, usage, costs
 
 
 def is_drawn(item: Item, share: float) -> bool:

@@ -28,6 +28,7 @@ from feilun.engines._levels import (
     STAGES,
     Level,
     certainty,
+    collected,
     is_drawn,
     levels_of,
     mixed,
@@ -297,7 +298,7 @@ class CascadeEngine:
                 left = passed
                 continue
             part = replace(request, items=[request.items[row] for row in asked.tolist()])
-            found, usage, each = await _collected(stage, part)
+            found, usage, each = await collected(stage, part)
             kept = self._kept(place, found)
             if only is not None:
                 kept[:] = True
@@ -401,17 +402,6 @@ def load(folder: Path, card: Card, *, streams: int | None, threads: int | None) 
             opened.callback(stages[-1].close)
         opened.pop_all()
     return CascadeEngine(card, stages)
-
-
-async def _collected(
-    stage: Engine, request: EngineRequest
-) -> tuple[list[Output], Usage, Sequence[int] | None]:
-    outputs: list[Output] = []
-    usage, costs = Usage(inputs=len(request.items)), None
-    async for chunk in stage.submit(request):
-        outputs += chunk.outputs
-        usage, costs = chunk.usage or usage, chunk.costs or costs
-    return outputs, usage, costs
 
 
 def _counting(usage: Usage, name: str, answers: int) -> Usage:

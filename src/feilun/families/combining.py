@@ -1,4 +1,4 @@
-"""What a family says of models that answer together, as in a cascade.
+"""What a family says of models that answer together: a cascade, an ensemble.
 
 Where the nature of the answers does not allow it, the family says why, and no other room needs to
 know which family it is.
@@ -6,7 +6,7 @@ know which family it is.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -21,6 +21,8 @@ class Combining:
     """The questions; `Family` extends it."""
 
     name: ClassVar[str]
+    fitness: ClassVar[str | None] = None
+    """The metric that weights of a mean are chosen by; None for the primary one."""
 
     def sure(self, output: Output) -> float | None:
         """How sure the answer is, 0 to 1; None where the family cannot say."""
@@ -42,3 +44,20 @@ class Combining:
         """The operating point that says of raw outputs what `point` says of them settled at `own`.
         Default: `point`."""
         return point
+
+    def unaveraged(self) -> str | None:
+        """Why answers of several models have no mean, in words; None where they have one. Default:
+        they have one where the family has `mean`."""
+        if type(self).mean is Combining.mean:
+            return t("training.no_mean", family=self.name)
+        return None
+
+    def mean(self, raws: Sequence[np.ndarray], weights: np.ndarray) -> np.ndarray:
+        """The weighted mean of the settled raw outputs of several versions for the same rows;
+        `weights` (versions,) add up to 1."""
+        raise NotImplementedError(self.name)
+
+    def stated(self, outputs: Sequence[Output], schema: Schema) -> np.ndarray:
+        """The settled raw outputs that these answers, with all their scores, state. Needed where
+        there is a `mean`."""
+        raise NotImplementedError(self.name)

@@ -18,7 +18,7 @@ from markupsafe import Markup
 from feilun.config import EvaluationConfig, ProjectConfig
 from feilun.families.base import Answers, AnswerTensor, Contrast, Decoder, Difference
 from feilun.families.numbers import NumberFamily, NumberSheet, plain
-from feilun.messages import Language
+from feilun.messages import Language, t
 from feilun.metrics.forecasts import Forecasts
 from feilun.render.bilingual import say, spoken
 from feilun.render.page import template
@@ -126,6 +126,14 @@ class ForecastFamily(NumberFamily):
     metrics: ClassVar = Forecasts.higher_is_better
     primary = "mase"
     Details = Details  # type: ignore[assignment]
+
+    def uncascaded(self) -> str | None:
+        """Nothing says how sure a whole forecast is."""
+        return t("compression.not_sure", family=self.name)
+
+    def unaveraged(self) -> str | None:
+        """What a step's interval is made of has no mean."""
+        return t("training.no_mean", family=self.name)
 
     def width(self, labels: Sequence[str]) -> int:
         """See `WIDTH`."""

@@ -30,7 +30,7 @@ from feilun.families.base import (
     Sheet,
 )
 from feilun.families.objective import Objective
-from feilun.messages import Language
+from feilun.messages import Language, t
 from feilun.metrics.numbers import Numbers
 from feilun.render.bilingual import say, spoken
 from feilun.render.page import template
@@ -248,6 +248,19 @@ class NumberFamily(Family):
             ]
 
         return decode
+
+    def mean(self, raws: Sequence[np.ndarray], weights: np.ndarray) -> np.ndarray:
+        """The mean number."""
+        stacked = np.stack([np.asarray(raw, np.float64) for raw in raws])
+        return np.tensordot(weights, stacked, 1).astype(np.float32)
+
+    def stated(self, outputs: Sequence[Output], schema: Schema) -> np.ndarray:
+        """The values."""
+        return np.array([[one["value"]] for one in outputs], np.float64).reshape(-1, 1)
+
+    def uncascaded(self) -> str | None:
+        """The interval of a number is as wide for every row."""
+        return t("numbers.same_width")
 
     def said(self, output: Output) -> str:
         """The value."""

@@ -34,7 +34,8 @@ class TrainJob:
     are the ids of the rows that an update adds; `replay` old rows go beside each of them.
     `trackers` (tensorboard, mlflow, wandb, swanlab) get live metrics; `logs` is where TensorBoard's
     files go, in `scratch` by default. `deadline` is the Unix time by which it should be over: a
-    method that can learn from less, or for less long, does so in time, and says it.
+    method that can learn from less, or for less long, does so in time, and says it. `members` are
+    the folders of the versions that a method which ``combines`` works on.
     """
 
     method: str
@@ -53,6 +54,7 @@ class TrainJob:
     new_rows: tuple[str, ...] = ()
     replay: float = 1.0
     deadline: float | None = None
+    members: tuple[Path, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; `from_json` gives an equal job back. A base folder stays a folder."""
@@ -65,6 +67,7 @@ class TrainJob:
         raw["task_settings"] = dict(self.task_settings)
         raw["trackers"] = list(self.trackers)
         raw["new_rows"] = list(self.new_rows)
+        raw["members"] = [str(one) for one in self.members]
         return raw
 
     @classmethod
@@ -77,6 +80,7 @@ class TrainJob:
             values["base"] = Path(values["base"]["folder"])
         values["trackers"] = tuple(values["trackers"])
         values["new_rows"] = tuple(values["new_rows"])
+        values["members"] = tuple(Path(one) for one in values.get("members", ()))
         return cls(**values)
 
 
@@ -188,6 +192,10 @@ class Method(Protocol):
     one that learns from some of the training rows alone, of which `least_rows` then speaks, and
     ``fallback``, the method that auto tries where this one does not fit. A method that is another's
     fallback is not tried by auto otherwise, and one that is ``on_request`` never.
+
+    One that ``combines`` gets versions at hand as `TrainJob.members`: ``"served"`` as they are
+    served, ``"weights"`` as they were trained; its setting ``of`` names the methods whose versions
+    these are.
     """
 
     rung: int

@@ -95,9 +95,14 @@ class _Planner:
         self._require(wanted)
         baseline = self._able()[0]
         chosen = [wanted] if updating or wanted == baseline else [baseline, wanted]
+        of = [one for one in getattr(self._settings[wanted], "of", ()) if one != baseline]
+        for name in of:
+            self._require(name)
+        chosen[-1:-1] = of
         rungs = []
         for name in chosen:
             why = "training.why_named" if name == wanted else "training.why_baseline"
+            why = "training.why_member" if name in of else why
             rung = self._fitted(name, t("training.why_update") if updating else t(why))
             if rung is None:
                 raise EnvironmentProblem(

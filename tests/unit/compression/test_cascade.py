@@ -287,3 +287,14 @@ def test_the_cascade_is_a_variant_and_is_chosen(project: Project) -> None:
     report = project.evaluate("2")
     assert report.report is not None
     assert figures["note"].split("(")[0] in report.report.read_text("utf-8")
+
+
+def test_an_ensemble_of_what_is_at_hand_is_one_version(project: Project) -> None:
+    project.run(method="ensemble", overrides={"evaluation.robustness": False})
+    record = project.models()[-1].record
+    assert record.method == "ensemble"
+    weights = project.workspace.store.artifacts.path(str(record.weights))
+    assert [one["method"] for one in read_card(weights).extra["stages"]] == ["linear", "head"]
+    # The cheapest member answers first, and the mean of all where it is not sure.
+    assert set(record.variants) == {"ensemble", "cascade"}
+    assert project.predict(["lovely tea, will buy again"], model=record.id).outputs[0]["label"]

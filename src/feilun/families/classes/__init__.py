@@ -76,6 +76,7 @@ class Classes(Family):
     name = "classes"
     metrics: ClassVar = Binary.higher_is_better
     primary = "accuracy"
+    fitness = "log_loss"
     many_targets = False
     invariant = True
     differentiable = True
@@ -149,6 +150,16 @@ class Classes(Family):
         """Both temperatures, and the rule of `point`."""
         whole = point_of(point)
         return replace(whole, temperature=whole.temperature * point_of(own).temperature).to_json()
+
+    def mean(self, raws: Sequence[np.ndarray], weights: np.ndarray) -> np.ndarray:
+        """The logarithms of the mean probabilities."""
+        stacked = np.stack([softmax(raw) for raw in raws])
+        return _logs(np.tensordot(weights, stacked, 1))
+
+    def stated(self, outputs: Sequence[Output], schema: Schema) -> np.ndarray:
+        """The logarithms of the probabilities."""
+        rows = [[one["scores"][label] for label in schema.labels] for one in outputs]
+        return _logs(np.array(rows, np.float64).reshape(len(outputs), len(schema.labels)))
 
     def public(self, output: Output, everything: bool) -> Output:
         """Probabilities to six digits, all of them only where asked for."""
@@ -361,6 +372,11 @@ class Classes(Family):
 
 
 CLASSES = Classes()
+
+
+def _logs(probabilities: np.ndarray) -> np.ndarray:
+    found: np.ndarray = np.log(np.maximum(probabilities, _TINY)).astype(np.float32)
+    return found
 
 
 def _plain(score: Score | None) -> dict[str, float] | None:

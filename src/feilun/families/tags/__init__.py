@@ -207,6 +207,15 @@ class Tags(Family):
 
         return decode
 
+    def mean(self, raws: Sequence[np.ndarray], weights: np.ndarray) -> np.ndarray:
+        """The logits of the mean probabilities."""
+        return _logits(np.tensordot(weights, np.stack([probabilities(raw) for raw in raws]), 1))
+
+    def stated(self, outputs: Sequence[Output], schema: Schema) -> np.ndarray:
+        """The logits of the probabilities."""
+        rows = [[one["scores"][label] for label in schema.labels] for one in outputs]
+        return _logits(np.array(rows, np.float64).reshape(len(outputs), len(schema.labels)))
+
     def said(self, output: Output) -> str:
         """The tags."""
         return plain(_given(output))
@@ -474,6 +483,12 @@ def _stated(output: Output) -> Mapping[str, float]:
         one["label"]: one["score"] for one in output["tags"]
     }
     return stated
+
+
+def _logits(chances: np.ndarray) -> np.ndarray:
+    chances = np.clip(chances, 1e-9, 1 - 1e-9)
+    found: np.ndarray = np.log(chances / (1 - chances)).astype(np.float32)
+    return found
 
 
 TAGS = Tags()

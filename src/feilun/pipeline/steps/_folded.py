@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from feilun.engines.card import Card, read_card
+from feilun.engines.cascade import levels_of, mixed
 from feilun.errors import NotFound
 from feilun.evaluation.evaluate import Folded
 from feilun.families.base import Answers
@@ -70,9 +72,32 @@ def _kept(context: Context, model: ModelVersion) -> out_of_fold.OutOfFold | None
     if model.data_version is None:
         return None
     try:
-        return out_of_fold.read(context.folder(model, ""))
+        kept = out_of_fold.read(context.folder(model, ""))
+        card = read_card(context.folder(model))
+        return _cascaded(context, card, kept) if levels_of(card) else kept
     except NotFound:
         return None
+
+
+def _cascaded(
+    context: Context, card: Card, last: out_of_fold.OutOfFold | None
+) -> out_of_fold.OutOfFold | None:
+    """What a cascade would have answered out of fold, on the rows that all its stages kept; None
+    where one of them kept none."""
+    levels = levels_of(card)
+    kept = [last]
+    for level in levels[-2::-1]:
+        other = context.store.catalog.model_version(level.version)
+        kept.insert(0, out_of_fold.read(context.folder(other, "")))
+    if any(one is None for one in kept):
+        return None
+    known = [one for one in kept if one is not None]
+    keys = known[-1].keys
+    places = [_places(one.keys, keys) for one in known]
+    rows = np.flatnonzero(np.min(places, axis=0) >= 0)
+    raws = [one.raw[place[rows]] for one, place in zip(known, places, strict=True)]
+    raw, _ = mixed(card, levels, card.extra["thresholds"], raws)
+    return out_of_fold.OutOfFold(keys[rows], raw)
 
 
 def _targets(data: Dataset) -> dict[str, str]:

@@ -38,6 +38,8 @@ def inputs_of(
         "settings": dict(job.settings),
         "task_settings": dict(job.task_settings),
         "seed": job.seed,
+        # Artifacts are named by their contents.
+        **({"members": [one.name for one in job.members]} if job.members else {}),
     }
     digest = _digest(weights)
     after = {

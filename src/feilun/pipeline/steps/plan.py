@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -9,6 +10,7 @@ from feilun.durations import about
 from feilun.messages import t
 from feilun.pipeline.context import Context
 from feilun.pipeline.lineage import new_rows
+from feilun.pipeline.steps._members import members_of
 from feilun.pipeline.steps._paces import paces
 from feilun.store.dataset import Dataset
 from feilun.store.records import ModelVersion
@@ -40,14 +42,25 @@ def plan(context: Context, collected: dict[str, Any] | None = None) -> dict[str,
         live = None  # what nothing here trains, such as an upstream, is not continued
     wanted = live.method if live else config.training.method
     notes: list[str] = []
-    base = _base(context, wanted, live)
+    settings = {
+        name: cast("MethodSettings", method(name).Settings(**raw))
+        for name, raw in context.method_settings.items()
+    }
+    grown = live
+    if live is not None and getattr(method(live.method), "combines", None):
+        # What it is made of learns anew, and then it.
+        of = settings[wanted].model_dump().get("of") or members_of(context.folder(live, ""))
+        settings[wanted] = settings[wanted].model_copy(update={"of": tuple(of)})
+        grown = None
+    of = () if wanted == AUTO else settings[wanted].model_dump().get("of", ())
+    base = _base(context, wanted, grown, of)
     task_settings = context.task_settings()
-    processor = _processor(context, base, live, task_settings)
+    processor = _processor(context, base, grown, task_settings)
     unreadable = processor is not None and _gaps(processor, dataset, notes)
     if unreadable and wanted == AUTO and config.project.base is None:
         base, processor = None, None
     stats = _stats(dataset, processor, data.counts)
-    previous = context.folder(live, "") if live and method(live.method).needs_base else None
+    previous = context.folder(grown, "") if grown and method(grown.method).needs_base else None
     job = TrainJob(
         method=wanted,
         task=config.project.task,
@@ -62,10 +75,6 @@ def plan(context: Context, collected: dict[str, Any] | None = None) -> dict[str,
         replay=config.update.replay,
     )
     here = machine.look(context.store.folder, config.training.threads, config.training.memory_limit)
-    settings = {
-        name: cast("MethodSettings", method(name).Settings(**raw))
-        for name, raw in context.method_settings.items()
-    }
     before = paces(catalog, here.cores)
     chosen = choose(wanted, job, config.training, settings, stats, here, before)
     notes += chosen.notes
@@ -102,11 +111,13 @@ def plan(context: Context, collected: dict[str, Any] | None = None) -> dict[str,
     return planned
 
 
-def _base(context: Context, wanted: str, live: ModelVersion | None) -> Path | str | None:
+def _base(
+    context: Context, wanted: str, live: ModelVersion | None, of: Sequence[str]
+) -> Path | str | None:
     if live is not None:
         recorded = live.config.get("rung", {}).get("base")
         return Path(recorded["folder"]) if isinstance(recorded, dict) else recorded
-    if wanted != AUTO and not method(wanted).needs_base:
+    if wanted != AUTO and not any(method(one).needs_base for one in (wanted, *of)):
         return None
     packed = wanted != AUTO and getattr(method(wanted), "packed", False)
     return resolve(

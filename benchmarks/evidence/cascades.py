@@ -1,0 +1,166 @@
+"""Cascades: the share of calls that never reach the encoder, at equal accuracy.
+
+    python -m benchmarks.evidence.cascades [--method full] [--rows N] [--max-length N]
+                                           [--set NAME=VALUE ...] [--seeds N]
+
+The flagship's reviews: a version learns from the demonstration's training file (4,000 reviews, of
+which a tenth each are kept to choose and to judge by), `feilun compress` sets the threshold on its
+validation rows, and 1,000 reviews that nothing has seen judge. Speed is that of whole lists on this
+machine, both engines in turns.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import itertools
+import tempfile
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from feilun import Workspace
+from feilun.compression import measure
+from feilun.demo.tasks import text_classification as reviews
+from feilun.engines.base import open_engine
+from feilun.engines.cascade import CascadeEngine
+from feilun.metrics.intervals import paired_difference, wilson
+from feilun.metrics.scores import Score
+
+LOSSES = (0.0, 0.005, 0.01)
+"""Allowed losses that a threshold is set for."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """On the unseen rows: accuracy of the first stage, of the last one and of the cascade, what the
+    cascade gains over the last one, the share of rows that the first stage answers, and how many
+    times as many answers a second the cascade gives."""
+
+    allowed: float
+    first: Score
+    last: Score
+    cascade: Score
+    gain: Score
+    kept: Score
+    faster: float
+
+
+def measured(
+    method: str, rows: int | None, settings: dict[str, Any], seed: int
+) -> list[Measured | str]:
+    """A line for each allowed loss; in words where no cascade saved enough."""
+    with tempfile.TemporaryDirectory() as given:
+        folder = Path(given)
+        files = reviews.files(folder, "en")
+        training = _cut(files.training, rows, folder / "rows.csv")
+        texts, labels = _read(files.testing, files.text, files.label)
+        with Workspace(folder / "workspace") as workspace:
+            project = workspace.init("reviews")
+            project.add(training)
+            overrides = {"training.seed": seed, "evaluation.robustness": False, **settings}
+            project.run(method=method, overrides=overrides)
+            (version,) = [one for one in project.models() if one.record.method == method]
+            found: list[Measured | str] = []
+            for allowed in LOSSES:
+                _allow(project.file, allowed)
+                packed = project.compress(version.id)
+                if packed.chosen != "cascade":
+                    found.append(packed.reasons[-1])
+                    continue
+                record = project.model(version.id).record
+                answers = workspace.store.artifacts.path(str(record.artifact()))
+                with closing(open_engine(answers)) as engine:
+                    assert isinstance(engine, CascadeEngine)
+                    found.append(_judged(engine, texts, labels, allowed))
+            return found
+
+
+def _judged(engine: CascadeEngine, texts: list[str], labels: list[str], allowed: float) -> Measured:
+    names = engine.card.schema.labels
+    truth = np.array([names.index(label) for label in labels])
+    raw, given = engine.levelled(texts)
+    first, last = (
+        stage.raw(texts).argmax(axis=1) == truth for stage in (engine.stages[0], engine.stages[-1])
+    )
+    right, kept = raw.argmax(axis=1) == truth, given < len(engine.stages) - 1
+    sample = measure.Sample([str(n) for n in range(len(texts))], texts, truth)
+    engines = {"last": engine.stages[-1], "cascade": engine}
+    speeds = measure.speeds(engines, sample, "last", dict.fromkeys(engines, 0.0))
+    count = len(texts)
+    return Measured(
+        allowed,
+        wilson(first.sum(), count),
+        wilson(last.sum(), count),
+        wilson(right.sum(), count),
+        paired_difference(right, last),
+        wilson(kept.sum(), count),
+        speeds["cascade"].throughput / speeds["last"].throughput,
+    )
+
+
+def _read(file: Path, text: str, label: str) -> tuple[list[str], list[str]]:
+    with file.open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    return [row[text] for row in rows], [row[label] for row in rows]
+
+
+def _cut(file: Path, rows: int | None, out: Path) -> Path:
+    """The first so many rows of a file."""
+    if rows is None:
+        return file
+    with (
+        file.open(encoding="utf-8", newline="") as stream,
+        out.open("w", encoding="utf-8", newline="") as written,
+    ):
+        csv.writer(written).writerows(itertools.islice(csv.reader(stream), rows + 1))
+    return out
+
+
+def _allow(file: Path, loss: float) -> None:
+    """Sets ``compression.max_loss`` in the project file."""
+    text = file.read_text("utf-8")
+    lines = [line for line in text.splitlines() if not line.startswith("max_loss")]
+    if "[compression]" not in lines:
+        lines += ["", "[compression]"]
+    lines.insert(lines.index("[compression]") + 1, f"max_loss = {loss}")
+    file.write_text("\n".join(lines) + "\n", "utf-8")
+
+
+def _interval(score: Score, signed: bool = False) -> str:
+    sign = "+" if signed else ""
+    value, low, high = (100 * one for one in (score.value, score.low, score.high))
+    return f"{value:{sign}.1f} ({low:{sign}.1f} to {high:{sign}.1f})"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=str(__doc__).partition("\n")[0])
+    parser.add_argument("--method", default="full")
+    parser.add_argument("--rows", type=int)
+    parser.add_argument("--max-length", type=int)
+    parser.add_argument("--set", action="append", default=[], dest="settings")
+    parser.add_argument("--seeds", type=int, default=1)
+    asked = parser.parse_args()
+    settings: dict[str, Any] = dict(one.split("=", 1) for one in asked.settings)
+    if asked.max_length:
+        settings["task.max_length"] = asked.max_length
+    print(
+        "| allowed loss, points | linear, % | last stage, % | cascade, % | gain | "
+        "never reach the last stage, % | answers a second |\n"
+        "| --- | --- | --- | --- | --- | --- | --- |"
+    )
+    for seed in range(asked.seeds):
+        for one in measured(asked.method, asked.rows, settings, seed):
+            if isinstance(one, str):
+                print(f"| {one} |")
+                continue
+            cells = [_interval(one.first), _interval(one.last), _interval(one.cascade)]
+            cells += [_interval(one.gain, signed=True), _interval(one.kept)]
+            print(f"| {100 * one.allowed:.1f} | {' | '.join(cells)} | {one.faster:.1f} × |")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,41 @@
+"""The versions at hand that a method combines: for an ensemble, a soup, a student."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from feilun.engines.card import read_card
+from feilun.engines.cascade import stages_of
+from feilun.pipeline.context import Context
+from feilun.training.settings import method
+
+__all__ = ["members", "members_of"]
+
+
+def members(context: Context, name: str, settings: Mapping[str, Any]) -> tuple[Path, ...]:
+    """The folders of the newest versions of the methods in the setting ``of`` (default: of every
+    other method that does not combine itself), oldest first, for the method `name`; nothing for
+    one that does not combine. Of a cascade it is the last stage."""
+    how = getattr(method(name), "combines", None)
+    if how is None:
+        return ()
+    wanted = tuple(settings.get("of", ()))
+    found: dict[str, Path] = {}
+    for version in context.store.catalog.model_versions(context.project):
+        other = version.method
+        fits = other in wanted if wanted else other != name
+        if not fits or version.pruned or version.state == "failed" or version.artifact() is None:
+            continue
+        folder = context.folder(version, "" if how == "weights" else None)
+        if how == "served":
+            folder = (stages_of(folder) if read_card(folder).format == "cascade" else [folder])[-1]
+        found.pop(other, None)
+        found[other] = folder
+    return tuple(found.values())
+
+
+def members_of(folder: Path) -> tuple[str, ...]:
+    """The methods of the members of the version in `folder`."""
+    return tuple(read_card(one).method for one in stages_of(folder))
