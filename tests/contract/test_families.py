@@ -165,7 +165,7 @@ def test_a_cheaper_model_may_answer_first_or_it_is_said_why(family: Family, sche
     sure = certainty(family, outputs)
     assert len(sure) == ROWS
     if reason is not None:
-        assert family.name in reason
+        assert reason[0].islower()  # the middle of a sentence
         assert np.isnan(sure).all()
         return
     known = sure[np.isfinite(sure)]
