@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -26,14 +26,17 @@ def linear_project(folder: Path, rows: int = 60) -> Iterator[Project]:
         yield project
 
 
-def answered(project: Project, count: int, seed: int = 5) -> list[tuple[str, str]]:
-    """`count` answers in the prediction log, all "bad", as if customers had asked. Returns the id
-    and the true label of each."""
+def answered(
+    project: Project, count: int, seed: int = 5, rows: Sequence[tuple[str, str]] | None = None
+) -> list[tuple[str, str]]:
+    """`count` answers in the prediction log, all "bad", as if customers had asked; to `rows`,
+    texts and their labels, by default reviews. Returns the id and the true label of each."""
     store = project.workspace.store
     customer = store.catalog.add_customer("Customer").id
     live = project.live or project.model()
     said = []
-    for number, (text, truth) in enumerate(reviews(count, seed, noise=0.0)):
+    asked = rows or reviews(count, seed, noise=0.0)
+    for number, (text, truth) in enumerate(asked[:count]):
         call = f"call-{seed}-{number}"
         store.ledger.commit(
             [Event(call_id=call, customer=customer, project=project.name)],

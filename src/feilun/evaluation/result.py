@@ -88,10 +88,15 @@ class Comparison:
         return self.known if self.weighed is None else self.weighed
 
     @property
+    def expected_gain(self) -> float:
+        """`expected`, or the gain as it was measured where nothing is taken off it."""
+        return self.evidence.value if self.expected is None else self.expected
+
+    @property
     def gains(self) -> bool:
         """Whether a gain is to be expected. Where a loss is proven, or one beyond the margin more
         likely than not by the rows alone, nothing that was held before outweighs that."""
-        found = self.evidence.value if self.expected is None else self.expected
+        found = self.expected_gain
         return found > 0 and self.evidence.high >= 0 and self.risk <= UNSURE
 
 

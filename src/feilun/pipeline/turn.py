@@ -25,8 +25,30 @@ def _update(run_id: str, step: StepRunner) -> dict[str, Any]:
     collected = step("collect", {})
     if not collected["data_version"]:
         return {"collected": collected, "rungs": [], "live": collected["live"]}
-    plan = step("plan", {"collected": collected})
-    return {"collected": collected, **_climb(step, plan)}
+    again = _again(step)
+    live = next((one["version"] for one in again if one["promoted"]), None)
+    plan = step("plan", {"collected": collected | ({"live": live} if live else {})})
+    climbed = _climb(step, plan)
+    return {
+        "collected": collected,
+        **climbed,
+        "rungs": [*again, *climbed["rungs"]],
+        "live": climbed["live"] or live,
+    }
+
+
+def _again(step: StepRunner) -> list[dict[str, Any]]:
+    """The best version that was refused before, judged on what has come since: it is trained
+    already. Where it goes live, the update continues it."""
+    recalled = step("recall", {})
+    version = recalled["version"]
+    if version is None:
+        return []
+    judged = step(f"evaluate:{version}", {"version": version, "decides": True})
+    outcome = {**recalled, **judged, "promoted": False}
+    if judged["promote"]:
+        outcome |= step(f"deploy:{version}", {"version": version})
+    return [outcome]
 
 
 def _train(run_id: str, step: StepRunner) -> dict[str, Any]:

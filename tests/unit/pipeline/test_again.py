@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from feilun.pipeline.steps.recall import recall
 from feilun.project import Project
 from feilun.project.results import Turned
 from helpers.linear import answered, linear_project
-from helpers.rows import write_reviews
+from helpers.rows import reviews, write_reviews
 
 
 @pytest.fixture
@@ -99,3 +101,39 @@ def test_corrections_of_a_refused_update_count_for_the_next(project: Project) ->
     done = project.update(overrides=need)
     assert not done.rungs
     assert done.reason.startswith("0 corrections so far")
+
+
+_ABOUT = ["kettle", "lamp", "chair", "parcel", "driver", "box", "lid", "ribbon", "colour", "label"]
+_ABOUT += ["cup", "handle", "spout", "shelf", "garden", "brother", "kitchen", "morning", "window"]
+
+
+def _in_new_words(rows: int, seed: int) -> list[tuple[str, str]]:
+    draw = random.Random(seed)
+    words = [("brilliant", "great"), ("dreadful", "bad")]
+    about = [" ".join(draw.sample(_ABOUT, 6)) for _ in range(rows)]
+    return [(f"{words[n % 2][0]} {text} {n}", words[n % 2][1]) for n, text in enumerate(about)]
+
+
+def test_what_was_refused_is_judged_again_on_what_customers_ask_now(project: Project) -> None:
+    """It knows words that no test row had when it was refused."""
+    catalog = project.workspace.store.catalog
+    project.run(method="linear")
+    turned_round = [(text, "bad") for text, label in reviews(120, 9) if label == "great"]
+    rows = [*_in_new_words(80, 1), *turned_round[:40]]
+    project.add([{"text": text, "label": label} for text, label in rows], split="train")
+    assert not project.run(method="linear").promoted
+    assert catalog.model_version("reviews@2").state == "refused"
+    few = project.scope.context()
+    assert recall(few) == {"version": None, "rows": 0}, "nothing has come since"
+    truth = dict(answered(project, 90, rows=_in_new_words(90, 2)))
+    for drawn in project.review(60, drawn_only=True):
+        drawn.label(truth[drawn.prediction.prediction_id])
+    for item in project.review(90):
+        item.label(truth[item.prediction.prediction_id])
+    turned = project.update(overrides={"update.min_corrections": 3})
+    assert [rung.version for rung in turned.rungs] == ["reviews@2", "reviews@3"], turned
+    assert turned.rungs[0].promoted, turned.rungs[0].reasons
+    assert "reviews@2 was refused before and is judged again" in _shown(turned)
+    updated = catalog.model_version(turned.rungs[1].version)
+    assert updated.parent == "reviews@2", "the update goes on from what is live by now"
+    assert len(turned.rungs) == 2

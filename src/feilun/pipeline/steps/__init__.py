@@ -10,9 +10,10 @@ from feilun.pipeline.steps.compress import compress
 from feilun.pipeline.steps.deploy import deploy
 from feilun.pipeline.steps.evaluate import evaluate
 from feilun.pipeline.steps.plan import plan
+from feilun.pipeline.steps.recall import recall
 from feilun.pipeline.steps.train import train
 
-__all__ = ["STEPS", "collect", "compress", "deploy", "evaluate", "plan", "train"]
+__all__ = ["STEPS", "collect", "compress", "deploy", "evaluate", "plan", "recall", "train"]
 
 STEPS: dict[str, Callable[..., dict[str, Any]]] = {
     "collect": collect,
@@ -20,5 +21,6 @@ STEPS: dict[str, Callable[..., dict[str, Any]]] = {
     "deploy": deploy,
     "evaluate": evaluate,
     "plan": plan,
+    "recall": recall,
     "train": train,
 }

@@ -10,7 +10,7 @@ from feilun.pipeline.context import Context
 from feilun.store.dataset import Dataset
 from feilun.store.records import DataVersion, ModelVersion
 
-__all__ = ["DECISIONS", "JUDGED_AGAINST", "JUDGED_ON", "columns", "consultations", "months"]
+__all__ = ["DECISIONS", "GAIN", "JUDGED_AGAINST", "JUDGED_ON", "columns", "consultations", "months"]
 
 JUDGED_AGAINST = "judged_against"
 """In a version's metrics: which version was live when it was judged."""
@@ -20,6 +20,8 @@ that it was trained on did."""
 DECISIONS = "decisions"
 """In a version's metrics: each time that it was decided whether the version goes live, the oldest
 first, with the ``report`` that says why."""
+GAIN = "expected_gain"
+"""In a decision: what was to be expected of the version over the live one."""
 _MOST = 0.5
 """Share of today's test rows that a version must have been judged on to count."""
 _COLUMNS = ("source", "subject", "group")

@@ -32,6 +32,7 @@ from feilun.pipeline.context import Context
 from feilun.pipeline.steps._folded import folded
 from feilun.pipeline.steps._history import (
     DECISIONS,
+    GAIN,
     JUDGED_AGAINST,
     JUDGED_ON,
     columns,
@@ -348,7 +349,12 @@ def _note(
     earlier = list(model.metrics.get(DECISIONS, ()))
     if decision.acts and not any(one["report"] == ref for one in earlier):
         made = {"report": ref, "promote": decision.promote, JUDGED_ON: data.id}
-        metrics[DECISIONS] = [*earlier, {**made, JUDGED_AGAINST: live.name if live else None}]
+        beside = (
+            {JUDGED_AGAINST: live.name, GAIN: live.expected_gain}
+            if live
+            else {JUDGED_AGAINST: None}
+        )
+        metrics[DECISIONS] = [*earlier, made | beside]
     if live is not None:
         metrics[JUDGED_AGAINST] = live.name
         metrics["apart"] = (live.won + live.lost) / live.rows
