@@ -33,6 +33,7 @@ __all__ = [
     "Settings",
     "TargetConfig",
     "TrainingConfig",
+    "TuneConfig",
     "UpdateConfig",
     "check_project",
     "describe_faults",
@@ -172,6 +173,30 @@ class CostsConfig(Section):
     label: str = Field("", description="label that is looked for; empty: errors cost alike")
     missed: float = Field(1.0, gt=0, description="cost of a row of the label answered otherwise")
     false_alarm: float = Field(1.0, gt=0, description="cost of another row answered with it")
+
+
+class TuneConfig(Section):
+    """``[tune]``: what `feilun tune` searches, and for how long."""
+
+    minutes: float = Field(
+        20.0,
+        gt=0,
+        description="minutes that the search may take, however often it is interrupted; the winner "
+        "is trained and judged afterwards",
+    )
+    trials: int | None = Field(
+        None, ge=1, description="trainings to try at most; by default as many as fit into the time"
+    )
+    methods: tuple[str, ...] = Field(
+        (),
+        description="methods to try; by default all that can learn the task and are not only "
+        "on request",
+    )
+    bases: tuple[str, ...] = Field(
+        (),
+        description="base models to try; by default the project's own and the starters that "
+        "are at hand",
+    )
 
 
 class EvaluationConfig(Section):
@@ -327,6 +352,7 @@ class ProjectConfig(Section):
     task: dict[str, Any] = Field(default_factory=dict, description="the task's own settings")
     data: DataConfig = DataConfig()
     training: TrainingConfig = TrainingConfig()
+    tune: TuneConfig = TuneConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     compression: CompressionConfig = CompressionConfig()
     serving: ServingConfig = ServingConfig()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from feilun.messages import t
+from feilun.messages import Language, t
 
 __all__ = ["about", "spoken"]
 
@@ -11,17 +11,17 @@ _SPREAD = 1.5
 _MINUTE, _HOUR = 60.0, 3600.0
 
 
-def spoken(seconds: float) -> str:
+def spoken(seconds: float, lang: Language | None = None) -> str:
     """``12 s``, ``3 min``, ``1 h 20 min``."""
     if seconds < 100:
-        return t("units.seconds", value=f"{seconds:.0f}")
+        return t("units.seconds", lang, value=f"{seconds:.0f}")
     minutes = round(seconds / _MINUTE)
     if minutes < 100:
-        return t("units.minutes", value=str(minutes))
+        return t("units.minutes", lang, value=str(minutes))
     hours, rest = divmod(minutes, 60)
     if not rest:
-        return t("units.hours", value=str(hours))
-    return t("units.hours_minutes", hours=hours, minutes=rest)
+        return t("units.hours", lang, value=str(hours))
+    return t("units.hours_minutes", lang, hours=hours, minutes=rest)
 
 
 def about(seconds: float) -> str:

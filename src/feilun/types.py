@@ -19,14 +19,18 @@ __all__ = [
     "EngineRequest",
     "Example",
     "Item",
+    "OneOf",
     "Output",
     "Progress",
+    "Range",
+    "Real",
     "Roles",
     "Row",
     "Scalar",
     "Schema",
     "Split",
     "Usage",
+    "Whole",
 ]
 
 Scalar = str | bytes | int | float | bool | None
@@ -39,6 +43,35 @@ Split = Literal["train", "validation", "test"]
 
 Output = dict[str, Any]
 """One answer, shaped like a transformers pipeline's: ``{"label": str, "score": float, ...}``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Real:
+    """Numbers from `low` to `high`; `log` where factors count rather than differences."""
+
+    low: float
+    high: float
+    log: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """Whole numbers from `low` to `high`, both among them; `log` as of `Real`."""
+
+    low: int
+    high: int
+    log: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class OneOf:
+    """Any of `values`, which have no order."""
+
+    values: tuple[str | int | float | bool, ...]
+
+
+Range = Real | Whole | OneOf
+"""What a setting may be while a search tries it."""
 
 
 @dataclass(frozen=True, slots=True)

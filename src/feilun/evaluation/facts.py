@@ -59,10 +59,12 @@ class VariantFacts:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """All of it; what is left out is left out of the report. `created` is a date to show."""
+    """All of it; what is left out is left out of the report. `created` is a date to show, `search`
+    what the step of that name found, where the version is the winner of one."""
 
     project: str = ""
     created: str = ""
     data: DataFacts | None = None
     training: TrainingFacts | None = None
     variants: tuple[VariantFacts, ...] = ()
+    search: Mapping[str, Any] | None = None

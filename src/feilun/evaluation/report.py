@@ -20,6 +20,7 @@ from feilun.evaluation.view import view
 from feilun.evaluation.view_beside import view_beside
 from feilun.evaluation.view_parts import view_parts
 from feilun.evaluation.view_robustness import sentence, view_robustness
+from feilun.evaluation.view_search import view_search
 from feilun.messages import LANGUAGES, Language, language
 from feilun.render import wording
 from feilun.render.bilingual import both, say
@@ -123,6 +124,7 @@ def render(
         **view_beside(facts, forgetting, evaluation.primary),
         **view_parts(evaluation, forgetting),
         **view_robustness(robustness),
+        **view_search(facts.search),
         modalities=view_modalities(evaluation),
         miss_words=lambda miss: both(lambda one: evaluation.family.miss_words(miss, one)),
         family_sections=evaluation.family.sections(evaluation),

@@ -27,7 +27,7 @@ from feilun.messages import Language
 from feilun.metrics.measured import Measured
 from feilun.metrics.share import Share
 from feilun.render.reason import Reason
-from feilun.types import Encoded, Output, Scalar, Schema
+from feilun.types import Encoded, Output, Range, Scalar, Schema
 
 if TYPE_CHECKING:
     from feilun.config import EvaluationConfig, ProjectConfig
@@ -287,6 +287,10 @@ class Family(Combining, ABC):
         return len(set(targets)) > 1
 
     # How it is learnt.
+
+    losses: ClassVar[Mapping[str, Range]] = {}
+    """Settings by which learning weighs or softens targets, with what a search may make of them; it
+    tries those that a method has. Default: none."""
 
     def weights(
         self,

@@ -23,7 +23,7 @@ from feilun.families.objective import Objective
 from feilun.messages import Language
 from feilun.modalities.noise import Disturbance
 from feilun.modalities.pieces import Pieces
-from feilun.types import ColumnSample, Encoded, Example, Item, Output, Roles, Scalar, Schema
+from feilun.types import ColumnSample, Encoded, Example, Item, Output, Range, Roles, Scalar, Schema
 
 if TYPE_CHECKING:
     import torch
@@ -412,6 +412,11 @@ class TaskBase(ABC):
     def encoder(self, base: Path) -> torch.nn.Module:
         """The frozen body: ``forward(**arrays)`` gives one float32 vector an item (batch, width).
         The attribute ``model`` is the transformers model inside."""
+
+    def space(self) -> Mapping[str, Range]:
+        """The settings of the task that a search tries where a network reads its inputs, with what
+        they may be. Default: none."""
+        return {}
 
     def disturbances(self) -> Mapping[str, Disturbance]:
         """Changes that leave the label as it is, by name: what robustness tries and augmentation

@@ -2,8 +2,8 @@
 
 The body only composes: every step takes and returns references (JSON), so a killed process goes on
 after the last finished one. A rung is registered as a model version when it is trained; the later
-steps name that version. `run`, `update` and `train` differ in their first steps and in how far
-they go.
+steps name that version. `run`, `update`, `tune` and `train` differ in their first steps and in
+how far they go.
 """
 
 from __future__ import annotations
@@ -58,6 +58,13 @@ def _train(run_id: str, step: StepRunner) -> dict[str, Any]:
     return {"data_version": plan["data_version"], "rungs": trained, "live": None}
 
 
+def _tune(run_id: str, step: StepRunner) -> dict[str, Any]:
+    """A search on rows that do not judge; then its winner, as one attempt, on those that do."""
+    found = step("search", {})
+    plan = step("plan", {"found": found["winner"]})
+    return {"search": found, **_climb(step, plan)}
+
+
 def _climb(step: StepRunner, plan: dict[str, Any]) -> dict[str, Any]:
     # The first rung is the baseline of the others; the best one so far is what the next must not
     # lose to. A rung that is refused stays a version, and the climb goes on past it.
@@ -86,5 +93,5 @@ def _climb(step: StepRunner, plan: dict[str, Any]) -> dict[str, Any]:
     return {"data_version": plan["data_version"], "rungs": rungs, "live": below}
 
 
-BODIES: dict[str, Body] = {"run": _run, "update": _update, "train": _train}
+BODIES: dict[str, Body] = {"run": _run, "update": _update, "train": _train, "tune": _tune}
 """The workflows by kind."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from feilun.messages import t
 from feilun.pipeline.context import Context
 from feilun.project.advice import command
 from feilun.project.results import Compressed, Evaluated, Listing, Rung, Turned
+from feilun.project.tuning import SearchView
 from feilun.store import Store
 from feilun.store.records import DataVersion, ModelVersion, Run
 from feilun.table import Result, Table
@@ -245,7 +247,27 @@ def turned(store: Store, folder: Path, run: Run, *, repeated: bool = False) -> T
         reason=collected.get("reason", ""),
         notes=notes,
         next=command(store, run.project, ["evaluate"]) if promoted else "",
+        search=_search(store, folder, run, promoted),
     )
+
+
+def _search(store: Store, folder: Path, run: Run, promoted: bool) -> SearchView | None:
+    """What the run tried before, and how its settings are kept where they were worth it."""
+    found = run.result.get("search")
+    if not found:
+        return None
+    winner = found["winner"]
+    tables = {f"training.{winner['method']}": winner["settings"], "task": winner["task"]}
+    words = [f"project.base = {json.dumps(winner['base'])}"] if winner["base"] else []
+    words += [
+        f"{table}.{name} = {json.dumps(value)}"
+        for table, values in tables.items()
+        for name, value in values.items()
+    ]
+    kept = t("tune.keep_settings", file=folder / "feilun.toml", settings="; ".join(words))
+    called = store.catalog.project(run.project).called
+    new = promoted and words and winner["number"] != found["default"]
+    return SearchView(called, found, (kept,) if new else ())
 
 
 def _learned(run: Run, collected: Mapping[str, Any]) -> list[str]:

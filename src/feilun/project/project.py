@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from feilun.project.drift import DriftView
     from feilun.project.forecast import ForecastView
     from feilun.project.review import ReviewItem, Settled
+    from feilun.project.tuning import SearchView
 
 __all__ = ["Model", "Project"]
 
@@ -140,6 +141,32 @@ class Project(DataVerbs):
         """Learns from the corrections since the last update, in the way of the live version's
         method, and promotes the result or says why not."""
         return self._turn("update", None, overrides, restart, report)
+
+    def tune(
+        self,
+        *,
+        minutes: float | None = None,
+        trials: int | None = None,
+        overrides: Mapping[str, Any] | None = None,
+        restart: bool = False,
+        report: Report | None = None,
+    ) -> Turned:
+        """Searches methods, bases and settings for `minutes` (default: ``[tune]`` of the settings),
+        with `trials` trainings at most, on rows that do not judge; then the best is trained, and
+        judged on the test rows as one attempt. Goes on where it was interrupted; `restart` begins
+        anew. Raises `UsageError` where no method fits into the time."""
+        self.scope.data()
+        changes = dict(overrides or {})
+        changes |= {"tune.minutes": minutes} if minutes is not None else {}
+        changes |= {"tune.trials": trials} if trials is not None else {}
+        return self._turn("tune", None, changes, restart, report)
+
+    def join_search(self, *, report: Report | None = None) -> SearchView:
+        """Helps with the search that another process began by `tune`, until its time is over.
+        Raises `NotFound` where none goes on."""
+        from feilun.project.tuning import join
+
+        return join(self.scope, report)
 
     def _turn(
         self,

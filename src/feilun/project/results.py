@@ -180,7 +180,7 @@ class Rung(Result):
 class Turned(Result):
     """A finished turn of the wheel. `promoted` tells whether a version of it went live, `live` what
     answers now; `reason` why there was nothing to do, where there was not. `report` is the HTML
-    report of the last version judged."""
+    report of the last version judged, `search` what was tried before, where it was a search."""
 
     run: str
     kind: str
@@ -192,6 +192,7 @@ class Turned(Result):
     reason: str = ""
     notes: Sequence[str] = ()
     next: str = ""
+    search: Result | None = None
 
     def tables(self) -> Sequence[Table]:
         notes = list(self.notes)
@@ -234,7 +235,8 @@ class Turned(Result):
             for rung in self.rungs
         ]
         title = t(f"project.turn_{self.kind}")
-        return (Table(title, columns if rows else (), rows, notes),)
+        searched = self.search.tables() if self.search else ()
+        return (*searched, Table(title, columns if rows else (), rows, notes))
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,21 @@ light, dark and print. Every text goes through `element`, which escapes it.
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from markupsafe import Markup, escape
 
-__all__ = ["Bar", "band_plot", "bar", "clip", "element", "heat_map", "line_plot", "scatter"]
+__all__ = [
+    "Bar",
+    "band_plot",
+    "bar",
+    "clip",
+    "element",
+    "heat_map",
+    "line_plot",
+    "scatter",
+    "search_plot",
+]
 
 Bar = tuple[float, float, float]
 """An estimate with its interval: value, low, high."""
@@ -330,3 +340,55 @@ def band_plot(
             parts.append(_text(name, x, 14, "axis", "start", lang))
     view = f"0 0 {_number(left + width + 16)} {_number(top + height + 28)}"
     return element("svg", _join(parts), class_="plot wide", viewBox=view, role="img")
+
+
+def search_plot(
+    points: Sequence[tuple[float, float, bool]],
+    *,
+    higher: bool,
+    said: Callable[[float], str],
+    across: Mapping[str, str],
+    up: Mapping[str, str],
+) -> Markup:
+    """Attempts in the order in which they ended: a point (time, value) each, small where it was not
+    brought to its end, and a line of the best so far, which is the lowest unless `higher`. `said`
+    writes a value; `across` and `up` are the axes' titles by language."""
+    width, height, left, top = 560.0, 220.0, 72.0, 10.0
+    values = [value for _, value, _ in points] or [0.0, 1.0]
+    low, high, last = min(values), max(values), max((x for x, *_ in points), default=1.0)
+    room, span = (high - low) or 1.0, last or 1.0
+
+    def place(x: float, y: float) -> tuple[float, float]:
+        return left + x / span * width, top + (1 - (y - low) / room) * height
+
+    parts: list[Markup] = []
+    for share in (0.0, 0.5, 1.0):
+        y = top + (1 - share) * height
+        parts.append(element("line", class_="grid", x1=left, x2=left + width, y1=y, y2=y))
+        parts.append(_text(said(low + share * room), left - 6, y + 4, "tick", "end"))
+        x = left + share * width
+        parts.append(_text(f"{share * span:.3g}", x, top + height + 16, "tick", "middle"))
+    corners: list[tuple[float, float]] = []
+    best: float | None = None
+    for x, value, whole in points:
+        if whole and (best is None or (value > best if higher else value < best)):
+            if best is not None:
+                corners.append(place(x, best))
+            best = value
+            corners.append(place(x, best))
+    if best is not None:
+        corners.append(place(span, best))
+    path = " ".join(f"{_number(x)},{_number(y)}" for x, y in corners)
+    parts.append(element("g", element("polyline", points=path), class_="line predicted"))
+    drawn = []
+    for x, value, whole in points:
+        across_at, up_at = place(x, value)
+        drawn.append(element("circle", cx=across_at, cy=up_at, r=3.5 if whole else 1.8))
+    parts.append(element("g", _join(drawn), class_="points"))
+    for lang, title in across.items():
+        parts.append(_text(title, left + width / 2, top + height + 36, "axis", "middle", lang))
+    middle = top + height / 2
+    turned = f"rotate(-90 12 {_number(middle)})"
+    for lang, title in up.items():
+        parts.append(_text(title, 12, middle, "axis", "middle", lang, turned))
+    return element("svg", _join(parts), class_="plot wide", viewBox="0 0 648 272", role="img")

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -93,6 +94,17 @@ class Database:
         """A transaction: all of it happens, or nothing."""
         with self.plain_words(), self._writer.begin() as connection:
             yield connection
+
+    def beside(self, schema: str) -> str:
+        """The URL, with its password, of another schema of this PostgreSQL for a library that keeps
+        tables of its own; it is made where it is not there. Of SQLite a file beside this one."""
+        if self.sqlite:
+            file = Path(str(self.url.database)).with_name(f"{schema}.db")
+            return sqlite_url(file).render_as_string()
+        with self.write() as connection:
+            connection.execute(text(f'CREATE SCHEMA IF NOT EXISTS "{schema}"'))
+        url = self.url.update_query_dict({"options": f"-csearch_path={schema}"}, append=True)
+        return url.render_as_string(hide_password=False)
 
     def close(self) -> None:
         """Closes all connections."""

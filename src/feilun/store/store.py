@@ -136,6 +136,11 @@ class Store:
         """The folders that `run_folder` made, of runs that may be over."""
         return sorted(path for path in (self.folder / "scratch").glob("*") if path.is_dir())
 
+    def search_url(self) -> str:
+        """Where searches keep their trials: a SQLite file beside the others, or a schema of the
+        PostgreSQL database. Made when first asked for."""
+        return self.databases["catalog"].beside("search")
+
     def secret(self) -> str:
         """The workspace's secret, with which its processes know each other; made when first
         asked for, and readable by the owner alone."""

@@ -37,7 +37,7 @@ from feilun.training.rows import (
     start_card,
 )
 from feilun.training.settings import MethodSettings, read_by_encoders
-from feilun.types import Progress, Schema
+from feilun.types import OneOf, Progress, Range, Real, Schema, Whole
 
 __all__ = [
     "FineTuneSettings",
@@ -143,6 +143,18 @@ class FineTuneSettings(MethodSettings):
     checkpoint_steps: int | None = Field(
         None, ge=1, description="steps between checkpoints, instead of seconds"
     )
+
+    @classmethod
+    def space(cls, task: TaskBase) -> Mapping[str, Range]:
+        """How long and in what steps a network learns."""
+        return {
+            "learning_rate": Real(2e-5, 2e-3, log=True),
+            "epochs": Whole(1, 2 * task.family.epochs),
+            "batch_rows": OneOf((8, 16, 32, 64)),
+            "warmup": Real(0.0, 0.3),
+            "weight_decay": Real(0.001, 0.1, log=True),
+            "dropout": Real(0.0, 0.2),
+        }
 
 
 def settle(job: TrainJob, settings: SettingsT, rate: float) -> SettingsT:

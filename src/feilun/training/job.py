@@ -191,7 +191,8 @@ class Method(Protocol):
     for one that takes a GGUF base as the file that it is, ``taught(rows: DataStats) -> int`` for
     one that learns from some of the training rows alone, of which `least_rows` then speaks, and
     ``fallback``, the method that auto tries where this one does not fit. A method that is another's
-    fallback is not tried by auto otherwise, and one that is ``on_request`` never.
+    fallback is not tried by auto otherwise, and one that is ``on_request`` never. ``folded = True``
+    says that it keeps what it answered out of fold (`feilun.training.out_of_fold`).
 
     One that ``combines`` gets versions at hand as `TrainJob.members`: ``"served"`` as they are
     served, ``"weights"`` as they were trained; its setting ``of`` names the methods whose versions

@@ -16,6 +16,7 @@ from feilun.messages import t
 from feilun.tasks.base import TaskBase
 from feilun.training.job import Method
 from feilun.training.rows import Balance
+from feilun.types import Range
 
 __all__ = [
     "MethodSettings",
@@ -43,6 +44,12 @@ class MethodSettings(BaseModel):
     augment_share: float = Field(
         1.0, gt=0, le=8, description="copies for each training row, more of the rarer labels"
     )
+
+    @classmethod
+    def space(cls, task: TaskBase) -> Mapping[str, Range]:
+        """The settings that a search tries, with what they may be; see `feilun.training.space`.
+        Default: none."""
+        return {}
 
 
 def methods() -> list[str]:

@@ -11,7 +11,7 @@ from feilun.cli.shell import Shell
 from feilun.cli.values import settings
 from feilun.messages import t
 
-__all__ = ["compress", "evaluate", "forecast", "run", "train", "update"]
+__all__ = ["compress", "evaluate", "forecast", "run", "train", "tune", "update"]
 
 
 def run(
@@ -52,6 +52,44 @@ def train(
             method=method, overrides=_with(base, set_), restart=restart, report=report
         )
     shell.show(result)
+
+
+def tune(
+    shell: Shell,
+    minutes: Annotated[
+        float | None, typer.Option("--minutes", help=t("cli.option_minutes"))
+    ] = None,
+    trials: Annotated[int | None, typer.Option("--trials", help=t("cli.option_trials"))] = None,
+    method: Annotated[
+        list[str] | None, typer.Option("--method", help=t("cli.option_tune_method"))
+    ] = None,
+    base: Annotated[
+        list[str] | None, typer.Option("--base", help=t("cli.option_tune_base"))
+    ] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help=t("cli.option_set"))] = None,
+    restart: Annotated[bool, typer.Option("--restart", help=t("cli.option_restart"))] = False,
+    later: Annotated[bool, typer.Option("--later", help=t("cli.option_later"))] = False,
+    join: Annotated[bool, typer.Option("--join", help=t("cli.option_join"))] = False,
+) -> None:
+    """Searches methods, bases and settings; the best is judged as one attempt."""
+    changes = settings(set_)
+    changes |= {"tune.minutes": minutes} if minutes is not None else {}
+    changes |= {"tune.trials": trials} if trials is not None else {}
+    changes |= {"tune.methods": method} if method else {}
+    changes |= {"tune.bases": base} if base else {}
+    with shell.project() as project:
+        if later:
+            queued = project.enqueue("tune", overrides=changes, restart=restart)
+            shell.emit({"queued": queued}, t("cli.queued", run=queued))
+            return
+        with shell.progress() as report:
+            if join:
+                shell.show(project.join_search(report=report))
+                return
+            result = project.tune(overrides=changes, restart=restart, report=report)
+    shell.show(result)
+    if not result.promoted:
+        raise typer.Exit(1)
 
 
 def update(

@@ -36,7 +36,7 @@ from feilun.metrics.measured import Measured
 from feilun.metrics.scores import Score
 from feilun.render.reason import Reason
 from feilun.render.wording import fill
-from feilun.types import Output, Schema
+from feilun.types import OneOf, Output, Range, Real, Schema
 
 __all__ = ["CLASSES", "Classes"]
 
@@ -81,6 +81,10 @@ class Classes(Family):
     invariant = True
     differentiable = True
     problem_type = "single_label_classification"
+    losses: ClassVar[Mapping[str, Range]] = {
+        "class_weights": OneOf(("none", "balanced")),
+        "label_smoothing": Real(0.0, 0.2),
+    }
     Details = Details
 
     def target(self, value: Any) -> str | None:

@@ -13,7 +13,7 @@ from feilun.modalities.base import Column, Features, Processor, TaskBase, TaskSe
 from feilun.modalities.noise import Disturbance
 from feilun.modalities.pieces import Pieces
 from feilun.modalities.text import networks, ngrams, noise, tokens
-from feilun.types import ColumnSample, Item, Roles, Schema
+from feilun.types import ColumnSample, Item, OneOf, Range, Roles, Schema
 
 if TYPE_CHECKING:
     import torch
@@ -61,6 +61,10 @@ class TextTask(TaskBase):
     def processor(self, folder: Path | str | None, settings: Mapping[str, Any]) -> Processor:
         """The tokenizer of `folder`, cutting at ``max_length`` tokens."""
         return tokens.TextProcessor.read(folder, self._own(settings).max_length)
+
+    def space(self) -> Mapping[str, Range]:
+        """How many tokens of a text are read."""
+        return {"max_length": OneOf((64, 128, 256, 512))}
 
     def pieces(self, item: Item) -> Pieces | None:
         """Words."""

@@ -11,9 +11,21 @@ from feilun.pipeline.steps.deploy import deploy
 from feilun.pipeline.steps.evaluate import evaluate
 from feilun.pipeline.steps.plan import plan
 from feilun.pipeline.steps.recall import recall
+from feilun.pipeline.steps.search import join, search
 from feilun.pipeline.steps.train import train
 
-__all__ = ["STEPS", "collect", "compress", "deploy", "evaluate", "plan", "recall", "train"]
+__all__ = [
+    "STEPS",
+    "collect",
+    "compress",
+    "deploy",
+    "evaluate",
+    "join",
+    "plan",
+    "recall",
+    "search",
+    "train",
+]
 
 STEPS: dict[str, Callable[..., dict[str, Any]]] = {
     "collect": collect,
@@ -22,5 +34,6 @@ STEPS: dict[str, Callable[..., dict[str, Any]]] = {
     "evaluate": evaluate,
     "plan": plan,
     "recall": recall,
+    "search": search,
     "train": train,
 }

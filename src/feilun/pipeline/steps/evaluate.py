@@ -287,7 +287,9 @@ def _facts(context: Context, model: ModelVersion, judged: DataVersion, rows: int
     data = context.data_of(model)
     rung = model.config.get("rung", {})
     base = rung.get("base_name")
+    searched = _searched(context, model)
     return Facts(
+        search=searched,
         project=context.project,
         created=f"{model.created:%Y-%m-%d}",
         data=DataFacts(
@@ -320,6 +322,16 @@ def _facts(context: Context, model: ModelVersion, judged: DataVersion, rows: int
             for name, figures in model.variants.items()
         ),
     )
+
+
+def _searched(context: Context, model: ModelVersion) -> Mapping[str, Any] | None:
+    """What the search found that `model` is the winner of; None where it comes from none."""
+    if model.run_id is None:
+        return None
+    found = context.store.catalog.finished_step(model.run_id, "search")
+    if found is None or found.result["winner"]["method"] != model.method:
+        return None
+    return found.result
 
 
 def _score(raw: Any) -> Score | None:

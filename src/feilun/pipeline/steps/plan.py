@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -23,16 +24,23 @@ from feilun.training.plan import plan as choose
 from feilun.training.settings import MethodSettings, method, methods
 from feilun.types import Progress
 
-__all__ = ["plan"]
+__all__ = ["plan", "rows_of"]
 
 _SAMPLE = 1000
 _UNREADABLE = 0.2
 """Share of unknown tokens above which a base cannot read the rows: it would learn their gaps."""
 
 
-def plan(context: Context, collected: dict[str, Any] | None = None) -> dict[str, Any]:
+def plan(
+    context: Context,
+    collected: dict[str, Any] | None = None,
+    found: dict[str, Any] | None = None,
+) -> dict[str, Any]:
     """The plan as JSON, noted with the run. After `collected` corrections it has one rung: the live
-    version's method, continued from its weights."""
+    version's method, continued from its weights. What a search `found` best is planned as if the
+    settings had said so."""
+    if found is not None:
+        context = _settled(context, found)
     catalog, config = context.store.catalog, context.config
     data = catalog.latest_data(context.project)
     assert data is not None
@@ -59,7 +67,7 @@ def plan(context: Context, collected: dict[str, Any] | None = None) -> dict[str,
     unreadable = processor is not None and _gaps(processor, dataset, notes)
     if unreadable and wanted == AUTO and config.project.base is None:
         base, processor = None, None
-    stats = _stats(dataset, processor, data.counts)
+    stats = rows_of(dataset, processor, data.counts)
     previous = context.folder(grown, "") if grown and method(grown.method).needs_base else None
     job = TrainJob(
         method=wanted,
@@ -111,6 +119,22 @@ def plan(context: Context, collected: dict[str, Any] | None = None) -> dict[str,
     return planned
 
 
+def _settled(context: Context, found: dict[str, Any]) -> Context:
+    """`context` with the method, the base and the settings that a search found best."""
+    config, name = context.config, found["method"]
+    base = {"base": found["base"]} if found["base"] else {}
+    config = config.model_copy(
+        update={
+            "project": config.project.model_copy(update=base),
+            "training": config.training.model_copy(update={"method": name}),
+            "task": {**config.task, **found["task"]},
+        }
+    )
+    own = {**context.method_settings[name], **found["settings"]}
+    methods = {**context.method_settings, name: own}
+    return replace(context, config=config, method_settings=methods)
+
+
 def _base(
     context: Context, wanted: str, live: ModelVersion | None, of: Sequence[str]
 ) -> Path | str | None:
@@ -154,7 +178,9 @@ def _gaps(processor: Processor, dataset: Dataset, notes: list[str]) -> bool:
     return bool(share > _UNREADABLE)
 
 
-def _stats(dataset: Dataset, processor: Processor | None, counts: Any) -> DataStats:
+def rows_of(dataset: Dataset, processor: Processor | None, counts: Any) -> DataStats:
+    """What planning knows of the rows of `dataset`, read by `processor`; `counts` are those of each
+    target by split."""
     encoded = []
     if processor is not None:
         encoded = processor.encode(list(dataset.items("train")[:_SAMPLE]))

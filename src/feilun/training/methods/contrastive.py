@@ -12,7 +12,7 @@ Writes a `dense` version, and beside it ``encoder/``, the weights that an update
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -39,7 +39,7 @@ from feilun.training.retrieval import (
     searches,
     write_dense,
 )
-from feilun.types import Progress
+from feilun.types import OneOf, Progress, Range, Real, Whole
 
 if TYPE_CHECKING:
     import torch
@@ -84,6 +84,17 @@ class Settings(DenseSettings):
     max_rows: int | None = Field(
         None, ge=2, description="pairs used at most, drawn by the seed; by default all"
     )
+
+    @classmethod
+    def space(cls, task: TaskBase) -> Mapping[str, Range]:
+        """How long, in what steps, and how strictly vectors are told apart."""
+        return {
+            "learning_rate": Real(1e-5, 5e-4, log=True),
+            "epochs": Whole(1, 6),
+            "batch_rows": OneOf((16, 32, 64)),
+            "temperature": Real(0.02, 0.2, log=True),
+            "hard_negatives": Whole(0, 4),
+        }
 
 
 def supports(task: TaskBase, base: Path | str | None) -> str | None:

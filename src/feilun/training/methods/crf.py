@@ -7,7 +7,7 @@ The version is a model of CRFsuite in its own format.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
@@ -26,7 +26,7 @@ from feilun.tasks.base import TaskBase
 from feilun.training.job import DataStats, Estimate, Machine, Report, TrainJob, TrainResult
 from feilun.training.rows import Rows, all_rows, drawn, schema_of, start_card
 from feilun.training.settings import MethodSettings
-from feilun.types import Progress
+from feilun.types import Progress, Range, Real, Whole
 
 __all__ = ["Settings", "estimate", "needs_base", "needs_torch", "rung", "supports", "train"]
 
@@ -59,6 +59,15 @@ class Settings(MethodSettings):
     max_rows: int = Field(
         50_000, ge=100, description="training rows used at most, drawn by the seed"
     )
+
+    @classmethod
+    def space(cls, task: TaskBase) -> Mapping[str, Range]:
+        """How many features are left, and how much they may weigh."""
+        return {
+            "c1": Real(0.01, 1.0, log=True),
+            "c2": Real(0.005, 1.0, log=True),
+            "min_count": Whole(1, 4, log=True),
+        }
 
 
 def supports(task: TaskBase, base: Path | str | None) -> str | None:

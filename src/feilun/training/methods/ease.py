@@ -7,6 +7,7 @@ counts against an item what speaks against it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -22,7 +23,7 @@ from feilun.training import interactions
 from feilun.training.interactions import Interactions
 from feilun.training.job import DataStats, Estimate, Machine, Report, TrainJob, TrainResult
 from feilun.training.settings import MethodSettings
-from feilun.types import Progress
+from feilun.types import Progress, Range, Real
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -62,6 +63,11 @@ class Settings(MethodSettings):
         "power, the memory with the second. The others are only answered as popular",
     )
     kept: int = Field(500, ge=1, description="weights kept of each item, the largest")
+
+    @classmethod
+    def space(cls, task: TaskBase) -> Mapping[str, Range]:
+        """How many users must agree."""
+        return {"regularisation": Real(10.0, 3000.0, log=True)}
 
 
 def supports(task: TaskBase, base: Path | str | None) -> str | None:

@@ -43,6 +43,7 @@ rung = 1
 needs_base = True
 needs_torch = True
 least_rows = 50
+folded = True
 
 _STRENGTHS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3)
 _EMBEDDING = 0.85  # of the time that is left; the rest is for fitting

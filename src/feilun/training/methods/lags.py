@@ -10,6 +10,7 @@ counts.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -26,7 +27,7 @@ from feilun.tasks.base import TaskBase
 from feilun.training.job import DataStats, Estimate, Machine, Report, TrainJob, TrainResult
 from feilun.training.series import Prepared, no_series, prepare, write_version
 from feilun.training.settings import MethodSettings
-from feilun.types import Progress
+from feilun.types import Progress, Range, Real, Whole
 
 __all__ = ["Settings", "estimate", "least_rows", "needs_base", "needs_torch", "rung", "supports",
            "train"]  # fmt: skip
@@ -58,6 +59,15 @@ class Settings(MethodSettings):
     max_rows: int = Field(
         300_000, ge=1000, description="values and origins that are learnt from at most"
     )
+
+    @classmethod
+    def space(cls, task: TaskBase) -> Mapping[str, Range]:
+        """What a tree may learn; how many there are, held-out values say."""
+        return {
+            "learning_rate": Real(0.01, 0.2, log=True),
+            "leaves": Whole(8, 128, log=True),
+            "leaf_rows": Whole(5, 200, log=True),
+        }
 
 
 def supports(task: TaskBase, base: Path | str | None) -> str | None:

@@ -7,6 +7,7 @@ cost does not grow with labels times iterations.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -26,7 +27,7 @@ from feilun.training import augment, logistic, one_vs_rest, out_of_fold, ridge
 from feilun.training.job import DataStats, Estimate, Machine, Report, TrainJob, TrainResult
 from feilun.training.rows import Rows, all_rows, drawn, read, schema_of, start_card
 from feilun.training.settings import MethodSettings
-from feilun.types import Progress
+from feilun.types import Progress, Range, Whole
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -39,6 +40,7 @@ rung = 0
 needs_base = False
 needs_torch = False
 least_rows = 0
+folded = True
 
 _WEIGHTS = 4_000_000  # labels times columns that the solver holds about twenty copies of
 _BAYES_WEIGHTS = 40_000_000  # naive Bayes holds two
@@ -67,6 +69,11 @@ class Settings(MethodSettings):
     max_rows: int = Field(
         200_000, ge=100, description="training rows used at most, drawn by the seed"
     )
+
+    @classmethod
+    def space(cls, task: TaskBase) -> Mapping[str, Range]:
+        """How rare a feature may be; the strength is found by each training itself."""
+        return {"min_rows": Whole(1, 8, log=True)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,14 +8,17 @@ them on their own.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from pydantic import Field
 
+from feilun.tasks.base import TaskBase
 from feilun.training import finetune
 from feilun.training.adapters import AdapterMethod, Peft
 from feilun.training.body import Body
 from feilun.training.job import TrainJob
+from feilun.types import OneOf, Range
 
 __all__ = ["Method", "Settings"]
 
@@ -28,6 +31,11 @@ class Settings(finetune.FineTuneSettings):
     adapter_dropout: float = Field(
         0.0, ge=0, lt=1, description="share of the adapters' inputs dropped while learning"
     )
+
+    @classmethod
+    def space(cls, task: TaskBase) -> Mapping[str, Range]:
+        """Also how much the adapters may learn."""
+        return {**super().space(task), "rank": OneOf((4, 8, 16, 32, 64))}
 
 
 class Method(AdapterMethod[Settings]):

@@ -36,6 +36,7 @@ rung = 1
 needs_base = True
 needs_torch = True
 least_rows = 50
+folded = True
 fallback = "head"
 
 _CHUNK = 512

@@ -30,7 +30,7 @@ from feilun.training.job import DataStats, Estimate, Machine, Report, TrainJob, 
 from feilun.training.readers import learn as learn_readers
 from feilun.training.rows import all_rows, drawn, read, schema_of, start_card
 from feilun.training.settings import MethodSettings
-from feilun.types import Progress
+from feilun.types import Progress, Range, Real, Whole
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,6 +44,7 @@ rung = 1
 needs_base = False
 needs_torch = False
 least_rows = 50
+folded = True
 
 _ROUND = 2.5e-7  # seconds that a round takes for a row and a column, on one thread
 _FIGURES = {
@@ -90,6 +91,18 @@ class Settings(MethodSettings):
     max_rows: int = Field(
         1_000_000, ge=100, description="training rows used at most, drawn by the seed"
     )
+
+    @classmethod
+    def space(cls, task: TaskBase) -> Mapping[str, Range]:
+        """What a tree may learn and what it sees; how many there are, held-out rows say."""
+        return {
+            "learning_rate": Real(0.01, 0.2, log=True),
+            "leaves": Whole(4, 64, log=True),
+            "leaf_rows": Whole(5, 100, log=True),
+            "row_share": Real(0.5, 1.0),
+            "column_share": Real(0.2, 1.0),
+            "l2": Real(0.1, 30.0, log=True),
+        }
 
 
 def supports(task: TaskBase, base: Path | str | None) -> str | None:

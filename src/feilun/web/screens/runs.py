@@ -22,7 +22,7 @@ __all__ = ["PAGES"]
 
 _SHOWN = 50
 _QUEUED = "-queued-"
-_KINDS = ("run", "update", "train")
+_KINDS = ("run", "update", "train", "tune")
 
 
 def _runs(view: View) -> Response:
@@ -49,11 +49,17 @@ def _start(view: View) -> Response:
     kind = view.field("kind", "run")
     if kind not in _KINDS:
         raise InvalidData("console.bad_kind", kind=kind[:40], options=_KINDS)
-    minutes = view.number("minutes")
+    minutes, method = view.number("minutes"), view.field("method") or None
+    searches = kind == "tune"
+    changes: dict[str, Any] = {}
+    if minutes is not None:
+        changes["tune.minutes" if searches else "training.time_limit"] = minutes
+    if method and searches:
+        changes["tune.methods"] = [method]
     project.enqueue(
         cast("RunKind", kind),
-        method=view.field("method") or None,
-        overrides={"training.time_limit": minutes} if minutes is not None else None,
+        method=None if searches else method,
+        overrides=changes or None,
         restart=view.field("restart") == "yes",
     )
     return view.go(path("p", project.name, "runs"), messages.t("console.queued", view.lang))
