@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from feilun.engines._continuations import parted, predicted
 from feilun.engines._streaming import MAX_TOKENS, StreamingEngine
 from feilun.engines._turns import TURNS
 from feilun.engines.batching import plan
@@ -109,6 +110,13 @@ class CausalEngine(StreamingEngine):
                 logits.float(), ids[0, len(read) :], reduction="sum"
             )
         return -float(each), len(learnt)
+
+    def continued(self, context: str, text: str) -> tuple[float, bool]:
+        """See `_continuations`; no template is around them."""
+        begin = int(self._processor.tokenizer.token_to_id(self._processor.end) or 0)
+        read, wanted = parted(self._processor.ids, context, text, begin)
+        with TURNS.take(self):
+            return predicted(self._model, read, wanted, self.context)
 
     def warm_up(self) -> None:
         self._greedy([self._processor.encode(self._task.example_items())[0].arrays["input_ids"]], 2)

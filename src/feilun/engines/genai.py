@@ -19,6 +19,7 @@ from typing import Any, ClassVar, cast
 import msgspec
 import numpy as np
 
+from feilun.engines._continuations import parted
 from feilun.engines._generator import ARCHITECTURES, Generator, Part, Sink
 from feilun.engines._index import Documents, Index, best, terms
 from feilun.engines._inline import added
@@ -198,21 +199,45 @@ class GenaiEngine(StreamingEngine):
         read, learnt = self._processor.ids(text.prompt), self._processor.ids(text.answer)
         if len(read) + len(learnt) > cast(int, self.context):
             raise InvalidData("engines.prompt_too_long", tokens=len(read), limit=self.context)
-        sink = Sink()
         config = {"max_new_tokens": 0, "echo": True, "logprobs": 1}
-        number = self._generator.add([*read, *learnt], config, sink)
-        found: list[float] = []
+        _, found = self._asked_of([*read, *learnt], config)
+        return float(sum(found[len(read) :])), len(learnt)
+
+    def continued(self, context: str, text: str) -> tuple[float, bool]:
+        """See `_continuations`; no template is around them."""
+        begin = int(self._processor.tokenizer.token_to_id(self._processor.end) or 0)
+        read, wanted = parted(self._processor.ids, context, text, begin)
+        room = cast(int, self.context) - len(wanted)
+        if room < 1:
+            raise InvalidData("engines.prompt_too_long", tokens=len(wanted), limit=self.context)
+        read = read[-room:]
+        if not wanted:
+            return 0.0, True
+        echo = {"max_new_tokens": 0, "echo": True, "logprobs": 1}
+        _, found = self._asked_of([*read, *wanted], echo)
+        written, _ = self._asked_of(read, {"max_new_tokens": len(wanted)})
+        return float(sum(found[len(read) :])), written == wanted
+
+    def _asked_of(
+        self, ids: Sequence[int], config: Mapping[str, Any]
+    ) -> tuple[list[int], list[float]]:
+        """The tokens, and their log-probabilities, that the model answers `ids` with."""
+        sink = Sink()
+        number = self._generator.add(ids, config, sink)
+        tokens: list[int] = []
+        logs: list[float] = []
         reason = None
         try:
             while reason is None:
                 part = sink.items.get()
                 if not isinstance(part, Part):
                     raise part
-                found += part.logprobs
+                tokens += part.ids
+                logs += part.logprobs
                 reason = part.reason
         finally:
             self._generator.stop(number)
-        return float(sum(found[len(read) :])), len(learnt)
+        return tokens, logs
 
     def warm_up(self) -> None:
         self.raw(self._task.example_items()[:1])

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from feilun.engines._continuations import parted, predicted
 from feilun.engines._streaming import StreamingEngine
 from feilun.engines._turns import TURNS
 from feilun.engines.card import Card
@@ -124,6 +125,16 @@ class PretrainedEngine(StreamingEngine):
         raw = np.empty(1, dtype=object)
         raw[0] = read
         yield self._decode(raw, True)[0]
+
+    @property
+    def continued(self) -> Callable[[str, str], tuple[float, bool]] | None:
+        """See `_continuations`; None for what does not predict the next token."""
+        return self._continued if self._objective == "causal" else None
+
+    def _continued(self, context: str, text: str) -> tuple[float, bool]:
+        read, wanted = parted(self._ids, context, text, self._marks.begin)
+        with TURNS.take(self):
+            return predicted(self._model, read, wanted, self._window)
 
     def count(self, text: str) -> int:
         return max(1, len(self._ids(text)))

@@ -20,7 +20,9 @@ __all__ = [
     "signed",
 ]
 
-_UNBOUNDED = frozenset({"log_loss", "r2", "rmse", "mae", "mase", "wql", "bits_per_byte"})
+_UNBOUNDED = frozenset(
+    {"log_loss", "r2", "rmse", "mae", "mase", "wql", "bits_per_byte", "perplexity"}
+)
 
 
 def is_share(metric: str) -> bool:

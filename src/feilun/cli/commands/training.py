@@ -9,7 +9,9 @@ import typer
 from feilun.cli.options import Reading
 from feilun.cli.shell import Shell
 from feilun.cli.values import settings
+from feilun.errors import UsageError
 from feilun.messages import t
+from feilun.table import Result
 
 __all__ = ["compress", "evaluate", "forecast", "run", "train", "tune", "update"]
 
@@ -126,11 +128,20 @@ def evaluate(
     model: Annotated[str | None, typer.Argument(help=t("cli.argument_model"))] = None,
     *,
     on: Annotated[str | None, typer.Option("--on", help=t("cli.option_on"))] = None,
+    suite: Annotated[str | None, typer.Option("--suite", help=t("cli.option_suite"))] = None,
+    data: Annotated[str | None, typer.Option("--data", help=t("cli.option_suite_data"))] = None,
+    method: Annotated[str | None, typer.Option("--method", help=t("cli.option_method"))] = None,
     reading: Reading,
 ) -> None:
-    """Judges a version on the test rows, or on the labelled rows of a file."""
+    """Judges a version on the test rows, on the labelled rows of a file, or by a public suite."""
+    result: Result
     with shell.project() as project, shell.progress() as report:
-        result = project.evaluate(model, on=on, report=report, **reading)
+        if suite is not None:
+            result = project.suite(suite, data, model, method=method, report=report)
+        else:
+            if data is not None or method is not None:
+                raise UsageError("cli.suite_missing")
+            result = project.evaluate(model, on=on, report=report, **reading)
     shell.show(result)
 
 
