@@ -3,7 +3,7 @@ into it."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from feilun.training import heads
 
@@ -17,6 +17,9 @@ __all__ = ["Adaptation", "freeze"]
 
 class Adaptation:
     """Here all weights learn."""
+
+    above_frozen: ClassVar[bool] = True
+    """Whether lower layers may be frozen (`feilun.training.frozen`): what learns stands above."""
 
     def wrap(self, model: Any, rows: Examples, steps: int) -> Any:
         """What the Trainer trains of a transformers model, from `rows` in so many `steps`."""

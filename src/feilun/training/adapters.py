@@ -60,6 +60,13 @@ class AdapterMethod(Generic[SettingsT]):
         """`settings` with what is left open fixed by the base."""
         return finetune.settle(job, settings, self.rate)
 
+    def lighter(self, job: TrainJob, asked: SettingsT, settled: SettingsT) -> SettingsT | None:
+        """`settled` with lower layers frozen, where what learns stands above; see
+        `finetune.lighter`."""
+        if not self.adaptation(job, settled).above_frozen:
+            return None
+        return finetune.lighter(job, asked, settled)
+
     def estimate(
         self, job: TrainJob, settings: SettingsT, rows: DataStats, machine: Machine
     ) -> Estimate:

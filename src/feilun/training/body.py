@@ -20,7 +20,9 @@ class Body:
     the weights as float32, `width` and `layers` of the network, and `per_token`: the cost units
     (tokens, pixels) that make one position of the network, 1 for text. `convolves` is whether it
     is made of convolutions, which torch learns slowly in bfloat16 (measured: seven times);
-    `vocabulary` is how many words each position of a network that writes gives a logit for."""
+    `vocabulary` is how many words each position of a network that writes gives a logit for;
+    `stacked` is whether it is one stack of layers with weights of their own, whose lower ones can
+    stay as they are."""
 
     parameters: int
     active: int
@@ -29,6 +31,7 @@ class Body:
     per_token: float = 1.0
     convolves: bool = False
     vocabulary: int = 0
+    stacked: bool = False
 
     @property
     def bytes(self) -> int:
@@ -72,7 +75,8 @@ def describe(base: Path | str | None) -> Body:
     parameters = sum(math.prod(shape) for shape in shapes.values())
     tables = sum(math.prod(shape) for name, shape in shapes.items() if _is_table(name, shape))
     width = _number(config, "hidden_size", "dim", "d_model", "n_embd") or _widest(config)
-    layers = _number(config, "num_hidden_layers", "n_layers", "n_layer", "num_layers") or 12
+    counted = _number(config, "num_hidden_layers", "n_layers", "n_layer", "num_layers")
+    layers = counted or 12
     patch = config.get("patch_size")
     convolves = "num_channels" in config and not isinstance(patch, int)
     per_token = _CONVOLUTION if convolves else float(patch**2) if isinstance(patch, int) else 1.0
@@ -81,7 +85,9 @@ def describe(base: Path | str | None) -> Body:
         words = _number(config, "vocab_size")
         if config.get("tie_word_embeddings", True) and "lm_head.weight" not in shapes:
             active += words * width  # the table of words is multiplied with at the end
-    return Body(parameters, active, width, layers, per_token, convolves, words)
+    shares = config.get("is_encoder_decoder") or "num_hidden_groups" in config
+    stacked = counted > 1 and not convolves and not shares
+    return Body(parameters, active, width, layers, per_token, convolves, words, stacked)
 
 
 def _shapes(folder: Path) -> dict[str, list[int]]:

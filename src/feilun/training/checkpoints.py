@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from feilun.store.files import write_atomically
+from feilun.training.frozen import FOLDER
 from feilun.training.job import TrainJob
 
 __all__ = ["JOB", "claim", "half", "last_sealed", "seal", "step_of"]
@@ -35,7 +36,7 @@ def claim(job: TrainJob) -> None:
     if file.is_file() and file.read_text("utf-8") == mark:
         return
     file.unlink(missing_ok=True)
-    for folder in job.scratch.glob(f"{_PREFIX}*"):
+    for folder in (*job.scratch.glob(f"{_PREFIX}*"), *job.scratch.glob(FOLDER)):
         shutil.rmtree(folder)
     (job.scratch / _HALF).unlink(missing_ok=True)
     file.write_text(mark, "utf-8")

@@ -6,27 +6,37 @@ corpus) makes its own lesson.
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import perf_counter
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field
 
 from feilun.engines.card import write_card
-from feilun.errors import InvalidData
+from feilun.errors import InvalidData, UsageError
 from feilun.families.objective import Objective
 from feilun.messages import t
 from feilun.modalities import attached
 from feilun.store.dataset import Dataset
 from feilun.tasks import base as tasks
 from feilun.tasks.base import TaskBase
-from feilun.training import attention, augment, augment_trial, checkpoints, heads, precision
+from feilun.training import (
+    attention,
+    augment,
+    augment_trial,
+    checkpoints,
+    frozen,
+    heads,
+    precision,
+)
 from feilun.training.adaptation import Adaptation
 from feilun.training.batches import EncodedRows, Examples, Labelled, Order, order
 from feilun.training.body import Body, describe
+from feilun.training.frozen import FrozenLayers
 from feilun.training.job import DataStats, Estimate, Machine, Report, TrainJob, TrainResult
 from feilun.training.rows import (
     drawn,
@@ -45,6 +55,7 @@ __all__ = [
     "SettingsT",
     "estimate",
     "finetune",
+    "lighter",
     "settle",
     "supports",
     "teach",
@@ -57,6 +68,7 @@ _JUDGES = 5000  # validation rows that choose the epoch at most; all of them jud
 # small products, measured with SmolLM2.
 _BESIDE, _BESIDE_ADAPTERS = 0.35, 1.2
 _CONVOLVING = 3.0  # times as long as bare products of float32, measured with small networks
+_LONGER, _FASTER = 1.5, 2.0  # epochs and step size where lower layers are frozen
 _STEP = 0.02  # seconds of a step whatever its size, measured with small networks on pictures
 
 
@@ -143,6 +155,12 @@ class FineTuneSettings(MethodSettings):
     checkpoint_steps: int | None = Field(
         None, ge=1, description="steps between checkpoints, instead of seconds"
     )
+    frozen_layers: Literal["auto", "none"] | Annotated[int, Field(ge=0)] = Field(
+        "auto",
+        description="lowest layers that do not learn, whose outputs are computed once: a number "
+        "(0: the embeddings alone), none, or auto: half of them where the time limit leaves too "
+        "little for all",
+    )
 
     @classmethod
     def space(cls, task: TaskBase) -> Mapping[str, Range]:
@@ -167,14 +185,50 @@ def settle(job: TrainJob, settings: SettingsT, rate: float) -> SettingsT:
     rate *= family.rate
     usual = min(2 * rate, max(rate / 10, rate * 384 / width)) if pretrained else 1e-3
     epochs = settings.epochs or (family.epochs if pretrained else 30)
-    return settings.model_copy(
+    settled = settings.model_copy(
         update={
             "epochs": epochs,
             "batch_rows": settings.batch_rows or family.batch_rows,
             "patience": settings.patience or max(2, epochs // 4),
             "learning_rate": settings.learning_rate or usual,
+            "frozen_layers": "none",
         }
     )
+    layers = settings.frozen_layers
+    if isinstance(layers, str):
+        return settled
+    return (
+        _frozen(settings, settled, layers)
+        if layers
+        else settled.model_copy(update={"frozen_layers": 0})
+    )
+
+
+def _frozen(asked: SettingsT, settled: SettingsT, layers: int) -> SettingsT:
+    """`settled` with frozen layers: fewer weights learn, so that they take more and larger steps,
+    where `asked` leaves that open (measured, docs/decisions/frozen-layers.md)."""
+    epochs = asked.epochs or math.ceil(_LONGER * (settled.epochs or 1))
+    rate = asked.learning_rate or _FASTER * (settled.learning_rate or 1e-4)
+    patience = asked.patience or max(2, epochs // 4)
+    return settled.model_copy(
+        update={
+            "frozen_layers": layers,
+            "epochs": epochs,
+            "learning_rate": rate,
+            "patience": patience,
+        }
+    )
+
+
+def lighter(job: TrainJob, asked: SettingsT, settled: SettingsT) -> SettingsT | None:
+    """`settled` with the lower half of the layers frozen, which takes less time; None where that
+    is not left to us or the base has no such layers."""
+    source = job.previous or job.base
+    if asked.frozen_layers != "auto" or settled.frozen_layers != "none":
+        return None
+    if not isinstance(source, Path) or not describe(source).stacked:
+        return None
+    return _frozen(asked, settled, describe(source).layers // 2)
 
 
 def estimate(
@@ -187,11 +241,16 @@ def estimate(
     used = augment.counted(job, settings.augment, settings.augment_share, used)
     budget = settings.batch_tokens or _budget(body, rows.max_cost)
     batch = min(budget, settings.batch_rows * max(1, rows.max_cost))
-    # Weights, and for what learns a gradient and AdamW's two moments; twice the weights in passing.
-    memory = body.bytes * (2 + 3 * trained) + body.activations(batch) + 800e6
     passes = 3 if trained > 0.5 else 2
+    layers = getattr(settings, "frozen_layers", "none")
+    still = layers / body.layers if isinstance(layers, int) and body.stacked else 0.0
+    if layers != "none":  # the tables of the embeddings do not learn, nor do layers below
+        trained *= body.active / body.parameters * (1 - still)
+    # Weights, and for what learns a gradient and AdamW's two moments; twice the weights in passing.
+    memory = body.bytes * (2 + 3 * trained) + body.activations(batch) * (1 - still) + 800e6
     work = body.forward(rows.mean_cost) * (
-        used * settings.epochs * passes + rows.validation * settings.epochs
+        (used * passes + rows.validation) * settings.epochs * (1 - still)
+        + (used + rows.validation) * still
     )
     steps = settings.epochs * max(1.0, used * max(1.0, rows.mean_cost) / batch)
     computing = (
@@ -200,14 +259,28 @@ def estimate(
         else machine.seconds(work, _BESIDE if trained > 0.5 else _BESIDE_ADAPTERS)
     )
     seconds = 10.0 + computing + steps * (_STEP + body.bytes * trained * 7 / 8e9)
+    kept = 4.0 * body.width * rows.mean_cost / body.per_token if still else 0.0
     detail = {
         "rows": float(used),
         "epochs": float(settings.epochs),
         "parameters": float(body.parameters),
         "batch_cost": float(batch),
-        "disk_bytes": 3.0 * body.bytes * (1 + 2 * trained),
+        "steps": float(_steps(job, settings, used)),
+        "disk_bytes": 3.0 * body.bytes * (1 + 2 * trained) + kept * (used + rows.validation),
     }
     return Estimate(int(memory), seconds, detail)
+
+
+def _steps(job: TrainJob, settings: Any, rows: int) -> int:
+    """Steps of the optimizer at least: batches may be smaller than their rows allow."""
+    batch = _batch_rows(tasks.get(job.task).family.smallest_batch, settings, rows)
+    return math.ceil(int(settings.epochs) * rows / batch / int(settings.accumulation))
+
+
+def _batch_rows(smallest: int, settings: Any, rows: int) -> int:
+    """Rows of a batch at most. Few rows (an update) still make steps enough to learn something."""
+    most = int(settings.batch_rows)
+    return min(most, max(min(smallest, most), rows // _STEPS))
 
 
 def _budget(body: Body, largest: int) -> int:
@@ -306,20 +379,35 @@ def teach(
     if half and not torch.cuda.is_available():
         attention.use(model)
     limit = settings.batch_tokens or _budget(body, int(rows.costs.max()))
-    # Few rows (an update) still make steps enough to learn something in.
-    least = min(task.family.smallest_batch, settings.batch_rows)
-    size = min(settings.batch_rows, max(least, len(rows) // _STEPS))
+    size = _batch_rows(task.family.smallest_batch, settings, len(rows))
     planned = lesson.order or order(rows.costs, settings.epochs, size, limit, job.seed)
     held, objective = lesson.held, lesson.objective
     adaptation = adaptation or Adaptation()
+    layers = _freeze(job, settings, lesson, adaptation, half)
+    if layers is not None:
+        rows = frozen.keep(job.scratch, "train", rows, layers, report)
+        held = frozen.keep(job.scratch, "held", held, layers, report)
     course = Course(
-        job, settings, planned, limit, rows, held, objective, half, task, adaptation, lesson.sample
+        job,
+        settings,
+        planned,
+        limit,
+        rows,
+        held,
+        objective,
+        half,
+        task,
+        adaptation,
+        lesson.sample,
+        layers,
     )
     learner = adaptation.wrap(model, rows, course.ends[-1])
     sizes = [one.numel() for one in learner.parameters() if one.requires_grad]
     trained, figures = run(course, learner, report)
     figures["trained_parameters"] = float(sum(sizes))
     plain = adaptation.unwrap(trained)
+    if layers is not None:
+        layers.restore()
     attention.restore(plain)
     heads.to_given(plain, lesson.objective)
     attached.detach(plain, job.out)
@@ -332,6 +420,26 @@ def teach(
         end, steps = int(figures["steps_allowed"]), int(figures["steps_planned"])
         lesson.notes.append(t("training.note_replanned_done", end=end, steps=steps))
     return figures
+
+
+def _freeze(
+    job: TrainJob, settings: Any, lesson: Lesson, adaptation: Adaptation, half: bool
+) -> FrozenLayers | None:
+    """Freezes what the settings want. Raises `UsageError` where the network has no such layers, or
+    what learns does not stand above them."""
+    count = getattr(settings, "frozen_layers", "none")
+    if not isinstance(count, int):
+        return None
+    if not adaptation.above_frozen:
+        raise UsageError("training.frozen_below", method=job.method)
+    first = lesson.rows.collate([lesson.rows[n] for n in range(min(4, len(lesson.rows)))])
+    batch = {name: array for name, array in first.items() if name != "labels"}
+    try:
+        found = FrozenLayers(lesson.model, count, half, batch)
+    except ValueError:
+        most = lesson.body.layers - 1 if lesson.body.stacked else 0
+        raise UsageError("training.no_frozen_layers", layers=count, most=most) from None
+    return found if count else None
 
 
 def supports(task: TaskBase, base: Path | str | None) -> str | None:
@@ -370,5 +478,5 @@ def _drop(model: Any, share: float | None) -> None:
 
 def _sweep(scratch: Path) -> None:
     """Checkpoints are private and large: they go once the version stands."""
-    for folder in scratch.glob("checkpoint-*"):
+    for folder in (*scratch.glob("checkpoint-*"), *scratch.glob(frozen.FOLDER)):
         shutil.rmtree(folder)

@@ -189,10 +189,13 @@ class Method(Protocol):
 
     Optional: ``needs_folder = False`` for one whose base may begin from nothing, ``packed = True``
     for one that takes a GGUF base as the file that it is, ``taught(rows: DataStats) -> int`` for
-    one that learns from some of the training rows alone, of which `least_rows` then speaks, and
-    ``fallback``, the method that auto tries where this one does not fit. A method that is another's
-    fallback is not tried by auto otherwise, and one that is ``on_request`` never. ``folded = True``
-    says that it keeps what it answered out of fold (`feilun.training.out_of_fold`).
+    one that learns from some of the training rows alone, of which `least_rows` then speaks,
+    ``lighter(job, asked, settled)``, which gives settings that need less time for nearly as much
+    (None for none), and ``fallback``, the method that auto tries where this one does not fit. An
+    estimate whose ``detail`` counts ``steps`` is not cut below what it takes to learn. A method
+    that is another's fallback is not tried by auto otherwise, and one that is ``on_request`` never.
+    ``folded = True`` says that it keeps what it answered out of fold
+    (`feilun.training.out_of_fold`).
 
     One that ``combines`` gets versions at hand as `TrainJob.members`: ``"served"`` as they are
     served, ``"weights"`` as they were trained; its setting ``of`` names the methods whose versions

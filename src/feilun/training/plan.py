@@ -1,13 +1,15 @@
 """Which rungs a run climbs, with what settings, and why: fixed before anything is trained.
 
 The fit check estimates memory and time of every rung on this machine first. What would not fit is
-made smaller (no copies, batches, then epochs, then rows) and said so; what does not fit even then
-is left out of ``auto`` with its reason, and refused when it was asked for by name, with what fits
-offered instead. Where training is slower than the estimate, `replan` keeps to the time limit.
+made smaller (no copies, batches, then what the method knows to be lighter, epochs, rows) and said
+so, but never so small that it would learn nothing; what does not fit even then is left out of
+``auto`` with its reason, and refused when it was asked for by name, with what fits offered instead.
+ Where training is slower than the estimate, `replan` keeps to the time limit.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,6 +31,9 @@ __all__ = ["AUTO", "Plan", "PlannedRung", "plan"]
 AUTO = "auto"
 _FEWEST_ROWS = 200
 """Training rows that a time limit may leave a method with."""
+_FEWEST_STEPS = 100
+"""Steps of the optimizer that a time limit may leave a method with; measured, see
+docs/decisions/frozen-layers.md."""
 _MEMORY_SHARE = 0.85
 """Of the free memory that one training may be estimated to need."""
 _GIB = 2**30
@@ -199,10 +204,12 @@ class _Planner:
         """The rung, made smaller until it fits; None, with a note, if it does not even then."""
         whole = settings = self._settle(name)
         estimate = self._estimate(name, settings)
+        fewest = self._fewest_steps(name, settings)
         steps: list[tuple[Callable[[Any], Any], Callable[[Estimate], bool]]] = [
             (self._drop_copies, self._in_memory),
             (_halve_batch, self._in_memory),
             (self._drop_copies, self._in_time),
+            (lambda found: self._lighten(name, found), self._in_time),
             (_drop_epoch, self._in_time),
             (self._drop_rows, self._in_time),
         ]
@@ -211,8 +218,10 @@ class _Planner:
                 smaller = shrink(settings)
                 if smaller is None:
                     break
-                settings = smaller
-                estimate = self._estimate(name, settings)
+                shrunk = self._estimate(name, smaller)
+                if shrunk.detail.get("steps", math.inf) < fewest:
+                    break
+                settings, estimate = smaller, shrunk
         obstacle = self._obstacle(name, estimate)
         if obstacle is not None:
             self._notes.append(obstacle)
@@ -245,9 +254,10 @@ class _Planner:
             )
         if not self._in_time(estimate) and method(name).rung > 0:
             left = f"{max(0.0, self._seconds) / 60:.1f}"
-            return t(
-                "training.skip_time", method=name, need=f"{estimate.seconds / 60:.1f}", left=left
-            )
+            minutes, steps = f"{estimate.seconds / 60:.1f}", estimate.detail.get("steps")
+            if not steps or self._job.previous is not None:
+                return t("training.skip_time", method=name, need=minutes, left=left)
+            return t("training.skip_steps", method=name, need=minutes, left=left, steps=int(steps))
         return None
 
     def _settle(self, name: str) -> Any:
@@ -259,6 +269,20 @@ class _Planner:
         job = replace(self._job, method=name, settings=settings.model_dump(mode="json"))
         found = method(name).estimate(job, settings, self._stats, self._machine)
         return replace(found, seconds=found.seconds * self._paces.get(name, 1.0))
+
+    def _fewest_steps(self, name: str, settings: Any) -> float:
+        """Steps below which a training that begins anew would learn nothing worth its time; no
+        more than rows without copies make."""
+        if self._job.previous is not None:
+            return 0
+        own = self._estimate(name, self._drop_copies(settings) or settings)
+        return min(_FEWEST_STEPS, own.detail.get("steps", 0))
+
+    def _lighten(self, name: str, settings: Any) -> Any:
+        """What the method knows to be nearly as good and faster."""
+        lighter = getattr(method(name), "lighter", None)
+        job = replace(self._job, method=name)
+        return lighter(job, self._settings[name], settings) if lighter else None
 
     def _drop_copies(self, settings: Any) -> Any:
         """No copies of rows, where they would be tried and nobody asked for them by name."""

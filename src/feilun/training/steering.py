@@ -18,6 +18,7 @@ from feilun.tasks.base import TaskBase
 from feilun.training import checkpoints
 from feilun.training.adaptation import Adaptation
 from feilun.training.batches import Examples, Order
+from feilun.training.frozen import FrozenLayers
 from feilun.training.job import Report, TrainJob
 from feilun.training.replan import Replan, load, save
 from feilun.types import Progress
@@ -33,7 +34,8 @@ _PULSE = 0.25  # seconds between two signs of life
 @dataclass(frozen=True, slots=True)
 class Course:
     """All that decides one training. `limit` is the cost of a batch at most; `half` is whether it
-    computes in bfloat16. `sample` is told of the model at each judgement."""
+    computes in bfloat16. `sample` is told of the model at each judgement. `layers` are frozen, and
+    `rows` and `held` hold what they gave."""
 
     job: TrainJob
     settings: Any
@@ -46,6 +48,7 @@ class Course:
     task: TaskBase
     adaptation: Adaptation
     sample: Callable[[Any], str] | None = None
+    layers: FrozenLayers | None = None
 
     @property
     def metric(self) -> str:

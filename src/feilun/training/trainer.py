@@ -235,6 +235,11 @@ class _Ours:
             collate_fn=held.collate,
         )
 
+    def _prepare_inputs(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        found: dict[str, Any] = super()._prepare_inputs(inputs)  # type: ignore[misc]
+        layers = self.course.layers
+        return found if layers is None else layers.given(found)
+
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         """Writes what learns, under the names that it has here.
 

@@ -61,6 +61,8 @@ class VirtualTokens(Adaptation):
     """The rows of the virtual tokens learn, by themselves or through a network that `encoder` makes
     for vectors of a width: what it gives is added to them."""
 
+    above_frozen = False
+
     def __init__(self, job: TrainJob, encoder: Callable[[Any], Any] | None = None) -> None:
         self._job = job
         self._encoder = encoder

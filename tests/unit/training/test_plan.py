@@ -129,21 +129,65 @@ def test_auto_says_why_it_stops(
     assert note in " ".join(found.notes)
 
 
+def limited(base: Path, share: float, **more: Any) -> tuple[Plan, float]:
+    """The plan of full training on a slow machine, with `share` of the time that it would take
+    beside what the baseline takes; and the seconds that it had."""
+    more = {"machine": replace(MACHINE, flops=2e8), **more}
+    free = planned("full", base, **more).rungs
+    seconds = free[0].estimate.seconds + share * free[-1].estimate.seconds
+    return planned("full", base, **more, time_limit=seconds / 60), seconds
+
+
 def test_a_time_limit_becomes_epochs_then_rows(base: Path) -> None:
-    slow = replace(MACHINE, flops=2e8)
-    free = planned("full", base, machine=slow, epochs=8).rungs[-1]
-    assert free.settings["epochs"] == 8
-    baseline = planned("linear", base, machine=slow).rungs[0].estimate.seconds
-    half = (baseline + free.estimate.seconds / 2) / 60
-    fewer = planned("full", base, machine=slow, epochs=8, time_limit=half)
+    fewer, _ = limited(base, 0.5, epochs=8, frozen_layers="none")
     assert 1 < fewer.rungs[-1].settings["epochs"] < 8
     assert fewer.rungs[-1].settings["max_rows"] is None
     assert "epochs" in fewer.notes[0]
-    little = (baseline + free.estimate.seconds / 16 + 6) / 60
-    least = planned("full", base, machine=slow, epochs=8, time_limit=little).rungs[-1]
-    assert least.settings["epochs"] == 1
-    assert 200 <= least.settings["max_rows"] < 3000
-    assert least.estimate.seconds + baseline <= 60 * little
+    many = replace(STATS, train=12_000)
+    little, seconds = limited(base, 1 / 12, epochs=8, stats=many, frozen_layers="none")
+    assert little.rungs[-1].settings["epochs"] == 1
+    assert 6000 < little.rungs[-1].settings["max_rows"] < 12_000
+    assert sum(rung.estimate.seconds for rung in little.rungs) <= seconds
+
+
+def test_what_is_left_of_the_time_freezes_lower_layers_before_it_drops_epochs(base: Path) -> None:
+    found, _ = limited(base, 0.9, epochs=8)
+    settings = found.rungs[-1].settings
+    assert (settings["frozen_layers"], settings["epochs"]) == (1, 8)
+    assert "frozen_layers" in " ".join(found.notes)
+    whole = planned("full", base).rungs[-1].settings
+    assert whole["frozen_layers"] == "none", "there is time for all layers"
+    asked, _ = limited(base, 0.9, epochs=8, frozen_layers="none")
+    assert asked.rungs[-1].settings["frozen_layers"] == "none"
+    assert asked.rungs[-1].settings["epochs"] < 8
+    # Where epochs and step size are open, fewer weights learn longer, in larger steps.
+    usual = planned("full", base).rungs[-1].settings
+    settled = planned("full", base, frozen_layers=1).rungs[-1].settings
+    assert (usual["epochs"], settled["epochs"]) == (2, 3)
+    assert settled["learning_rate"] == 2 * usual["learning_rate"]
+    own = planned("full", base, frozen_layers=1, learning_rate=1e-5, epochs=1).rungs[-1].settings
+    assert (own["epochs"], own["learning_rate"]) == (1, 1e-5)
+
+
+def test_a_plan_that_would_learn_nothing_gives_way_to_a_smaller_learner(base: Path) -> None:
+    """Cut to a tenth of its steps a network learns nothing of some labels."""
+    with pytest.raises(EnvironmentProblem) as caught:
+        limited(base, 0.1)
+    assert "steps" in str(caught.value)
+    assert "stack" in caught.value.params["options"]
+    slow = replace(MACHINE, flops=2e8)
+    free = planned(AUTO, base, machine=slow)
+    below = sum(rung.estimate.seconds for rung in free.rungs[:-1])
+    seconds = below + 0.1 * free.rungs[-1].estimate.seconds
+    found = planned(AUTO, base, machine=slow, time_limit=seconds / 60)
+    assert names(found) == ["linear", "stack"]
+    assert any("steps" in note for note in found.notes)
+    # Few rows make few steps, and more than that is not asked of them.
+    few = planned("full", base, stats=replace(STATS, train=300)).rungs[-1]
+    assert few.estimate.detail["steps"] < 100
+    # What goes on from a version knows its labels.
+    update = planned("full", None, previous=base, new_rows=100, machine=slow, time_limit=2)
+    assert names(update) == ["full"]
 
 
 def test_no_time_at_all_is_refused_with_what_fits(base: Path) -> None:
@@ -214,7 +258,7 @@ def test_an_update_costs_its_new_rows_and_as_many_old_ones(base: Path) -> None:
     assert few.detail["rows"] == 3000  # no more than there are
     # What does not fit the time is made smaller from these rows on, not from all.
     tight = planned(
-        "full", None, previous=base, stats=large, new_rows=50_000, time_limit=whole.seconds / 300
+        "full", None, previous=base, stats=large, new_rows=50_000, time_limit=whole.seconds / 900
     )
     assert 200 <= tight.rungs[0].settings["max_rows"] < 100_000
 

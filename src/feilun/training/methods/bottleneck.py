@@ -52,6 +52,8 @@ class Method(AdapterMethod[Settings]):
 
 
 class _Bottlenecks(Adaptation):
+    above_frozen = False
+
     def __init__(self, reduction: int) -> None:
         self._reduction = reduction
 

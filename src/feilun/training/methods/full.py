@@ -14,6 +14,7 @@ from feilun.training.job import DataStats, Estimate, Machine, Report, TrainJob, 
 __all__ = [
     "Settings",
     "estimate",
+    "lighter",
     "needs_base",
     "needs_torch",
     "rung",
@@ -39,6 +40,9 @@ class Settings(finetune.FineTuneSettings):
 def supports(task: TaskBase, base: Path | str | None) -> str | None:
     """Whatever a network can be taught; see `finetune.supports`."""
     return finetune.supports(task, base)
+
+
+lighter = finetune.lighter
 
 
 def settle(job: TrainJob, settings: Settings) -> Settings:

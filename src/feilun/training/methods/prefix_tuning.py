@@ -50,6 +50,8 @@ class Method(AdapterMethod[Settings]):
 
 
 class _Prefixes(Adaptation):
+    above_frozen = False
+
     def __init__(self, length: int) -> None:
         self._length = length
 
