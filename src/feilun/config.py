@@ -18,6 +18,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from feilun.errors import InvalidSettings, NotFound
+from feilun.faults import describe_faults
 from feilun.messages import Language, t
 
 __all__ = [
@@ -43,6 +44,7 @@ __all__ = [
 ]
 
 Share = Annotated[float, Field(ge=0, le=1)]
+Percent = Annotated[int, Field(ge=0, le=100)]
 
 
 UPSTREAM_KEY = "FEILUN_UPSTREAM_KEY"
@@ -326,6 +328,43 @@ class GuardConfig(Section):
     refuse: list[str] = Field([], description="labels of this classifier that are refused")
 
 
+class UpstreamConfig(Section):
+    """``[upstream]``: another server that answers until a version of one's own does."""
+
+    learn: bool = Field(
+        False,
+        description="whether its answers may be learnt from: set it to true once you have read that"
+        " your provider's terms allow it",
+    )
+    min_calls: int = Field(
+        100, ge=10, description="kept calls with different questions that an update waits for"
+    )
+    steps: tuple[Percent, ...] = Field(
+        (100,),
+        min_length=1,
+        description="percent of the calls that a version of your own gets, step by step; 0 for a"
+        " shadow, which is compared and not heard",
+    )
+    audit: Share = Field(
+        0.05,
+        description="share of the sure calls that are passed on all the same: what it says of them"
+        " judges your own versions",
+    )
+    price_in: float = Field(
+        0.0, ge=0, description="what 1,000 tokens that it reads cost, in units of serving.currency"
+    )
+    price_out: float = Field(
+        0.0, ge=0, description="what 1,000 tokens that it writes cost, in units of serving.currency"
+    )
+
+    @field_validator("steps")
+    @classmethod
+    def _rise(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if list(value) != sorted(set(value)) or value[-1] != 100:
+            raise ValueError(t("config.rule_steps"))
+        return value
+
+
 class UpdateConfig(Section):
     """``[update]``: learning from corrections."""
 
@@ -358,6 +397,7 @@ class ProjectConfig(Section):
     serving: ServingConfig = ServingConfig()
     feedback: FeedbackConfig = FeedbackConfig()
     guard: GuardConfig = GuardConfig()
+    upstream: UpstreamConfig = UpstreamConfig()
     update: UpdateConfig = UpdateConfig()
 
 
@@ -477,47 +517,3 @@ def check_project(file: Path, raw: Mapping[str, Any]) -> ProjectConfig:
     except (ValidationError, TypeError) as error:
         faults = describe_faults(error) if isinstance(error, ValidationError) else [str(error)]
         raise InvalidSettings("config.project", file=file, faults=faults) from None
-
-
-def describe_faults(error: ValidationError, prefix: str = "", upper: bool = False) -> list[str]:
-    """One line for each fault of a pydantic error: where, what was given, what is allowed."""
-    lines = []
-    for fault in error.errors(include_url=False):
-        where = ".".join(str(part) for part in fault["loc"])
-        where = prefix + (where.upper() if upper else where)
-        given = "" if fault["type"] == "missing" else f" ({fault['input']!r})"
-        lines.append(f"{where}{given}: {_rule(fault)}")
-    return lines
-
-
-def _rule(fault: Any) -> str:
-    """What is allowed, in the language in force; pydantic itself speaks English alone."""
-    if fault["type"] == "value_error":  # raised by a section itself, in the language in force
-        return str(fault["ctx"]["error"])
-    key = _RULES.get(fault["type"])
-    if key is None:
-        return str(fault["msg"])
-    return t(key, **fault.get("ctx", {}))
-
-
-_RULES = {
-    "missing": "config.rule_missing",
-    "extra_forbidden": "config.rule_unknown",
-    "greater_than": "config.rule_gt",
-    "greater_than_equal": "config.rule_ge",
-    "less_than": "config.rule_lt",
-    "less_than_equal": "config.rule_le",
-    "literal_error": "config.rule_literal",
-    "string_pattern_mismatch": "config.rule_pattern",
-    "int_parsing": "config.rule_int",
-    "int_from_float": "config.rule_int",
-    "int_type": "config.rule_int",
-    "float_parsing": "config.rule_number",
-    "float_type": "config.rule_number",
-    "bool_parsing": "config.rule_bool",
-    "bool_type": "config.rule_bool",
-    "string_type": "config.rule_text",
-    "dict_type": "config.rule_table",
-    "model_type": "config.rule_table",
-    "tuple_type": "config.rule_list",
-}

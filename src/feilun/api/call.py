@@ -20,7 +20,8 @@ from feilun.api.idempotency import replay
 from feilun.api.options import Asked
 from feilun.api.trace import Trace
 from feilun.billing.passage import Passage
-from feilun.billing.rating import Lines
+from feilun.billing.rating import UPSTREAM, UPSTREAM_COST, Lines
+from feilun.engines.cascade import PASSED_ON
 from feilun.serving.caller import caller
 from feilun.serving.served import Served
 from feilun.store.ids import new_id
@@ -35,6 +36,7 @@ __all__ = [
     "charge",
     "log_rows",
     "token_count",
+    "units_of",
     "usage_counts",
 ]
 
@@ -96,7 +98,7 @@ async def answer(api: Api, call: Call, render: Callable[[Answered], bytes]) -> A
         trace.lap("engine")
         if caller.get().gone:
             raise Disconnected  # nobody is there to be answered: nothing is charged
-        units = {"calls": 1, **usage_counts(answered.usage)}
+        units = units_of(answered.usage)
         lines = api.rates.lines(call.key.customer, served.project, call.endpoint)
         event = charge(api, call, answered, units, lines)
         kept = trace.claim.keep(answered.call_id, body) if trace.claim is not None else None
@@ -142,6 +144,12 @@ def usage_counts(usage: Usage) -> dict[str, int]:
     return counts
 
 
+def units_of(usage: Usage) -> dict[str, int]:
+    """What the ledger keeps of one call: what its caller sees, and beside it who answered."""
+    passed = {f"{UPSTREAM}{name}": count for name, count in usage.upstream.items() if count}
+    return {"calls": 1, **usage_counts(usage), **passed}
+
+
 def token_count(usage: Usage) -> int:
     """All tokens that were read or written."""
     of_texts = (count for name, count in usage.units.items() if name.startswith("tokens_"))
@@ -153,9 +161,11 @@ def charge(
 ) -> Event:
     """The ledger's event for what an answer used, by the prices of `lines`."""
     served, key, usage = call.served, call.key, answered.usage
+    seconds = usage.engine_seconds - usage.upstream_seconds
+    paid = api.rates.upstream(served.project).of(usage.upstream)
     return Event(
         call_id=answered.call_id,
-        units=units,
+        units={**units, UPSTREAM_COST: round(paid)} if paid else units,
         price_version=lines.price_version,
         rates=lines.rated(units),
         currency=lines.currency or served.serving.currency,
@@ -165,8 +175,13 @@ def charge(
         endpoint=call.endpoint,
         model_version=served.id,
         data_version=served.version.data_version,
-        cost=api.costs.cost(usage.engine_seconds, served.streams, served.serving.machine_per_hour),
-        engine_us=round(usage.engine_seconds * 1e6),
+        cost=api.costs.cost(
+            seconds,
+            served.streams,
+            served.serving.machine_per_hour,
+            paid,
+        ),
+        engine_us=round(seconds * 1e6),
     )
 
 
@@ -187,7 +202,7 @@ def log_rows(call: Call, answered: Answered) -> list[Prediction]:
                 prediction_id=answered.call_id,
                 index=index,
                 input=served.task.kept(item, output) if days else None,
-                output=served.family.public(served.family.bare(output), everything=False),
+                output=_kept(served, output),
                 label=served.family.said(output),
                 score=served.family.sure(output),
                 margin=_margin(scores) if scores else None,
@@ -201,6 +216,12 @@ def log_rows(call: Call, answered: Answered) -> list[Prediction]:
             )
         )
     return rows
+
+
+def _kept(served: Served, output: Output) -> Output:
+    """The answer as its caller sees it, and whether it was passed on."""
+    shown = served.family.public(served.family.bare(output), everything=False)
+    return {**shown, PASSED_ON: True} if output.get(PASSED_ON) else shown
 
 
 def _margin(scores: Mapping[str, float]) -> float:

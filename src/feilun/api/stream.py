@@ -25,7 +25,7 @@ import msgspec
 
 from feilun.api.answer import Streamed, Write
 from feilun.api.body import Disconnected
-from feilun.api.call import Answered, Call, charge, log_rows, token_count, usage_counts
+from feilun.api.call import Answered, Call, charge, log_rows, token_count, units_of, usage_counts
 from feilun.api.context import Api
 from feilun.api.guard import Guard, Watch
 from feilun.billing import holds
@@ -334,7 +334,7 @@ class _Account:
             await self._settle(Answered(self.call_id, outputs, usage), code, None)
 
     async def _settle(self, answered: Answered, code: str, kept: Idempotent | None) -> None:
-        units = {"calls": 1, **usage_counts(answered.usage)}
+        units = units_of(answered.usage)
         made: Event = charge(self._api, self._call, answered, units, self._lines)
         rows = log_rows(self._call, answered)
         outcome = await self._end(holds.settle(replace(made, outcome=code), rows, kept))

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from decimal import ROUND_UP, Decimal
 from typing import Literal
 
+from feilun.billing.rating import UPSTREAM_COST
 from feilun.errors import InvalidData
 from feilun.money import MICRO
 from feilun.store.records import UsageRow
@@ -92,9 +93,10 @@ class Suggestion:
 
 def busy_seconds(row: UsageRow, per_hour: float, streams: int = 1) -> float:
     """Machine time behind a sum of events: what they cost at `per_hour`, the price at which their
-    version was served. Where that was nothing, their engine time over `streams`."""
+    version was served, but for what another server was paid. Where that was nothing, their engine
+    time over `streams`."""
     if per_hour > 0:
-        return row.cost / MICRO / per_hour * 3600
+        return (row.cost - row.units.get(UPSTREAM_COST, 0)) / MICRO / per_hour * 3600
     return row.engine_us / 1e6 / streams
 
 
@@ -162,6 +164,8 @@ def margins(
         sum_ = found.setdefault(name, _Sum())
         sum_.inputs += row.units.get("inputs", 0)
         sum_.revenue += _in(row.amount, row.currency, currency, exchange or {})
+        paid = row.units.get(UPSTREAM_COST, 0)
+        sum_.paid += _in(paid, row.currency, currency, exchange or {})
         sum_.seconds += busy_seconds(row, per_hour.get(str(row.by["model_version"]), price))
     busy = sum(sum_.seconds for sum_ in found.values())
     idle_seconds = max(0.0, paid_hours * 3600 - busy)
@@ -172,7 +176,7 @@ def margins(
             currency=currency,
             inputs=sum_.inputs,
             revenue=sum_.revenue,
-            cost=round(sum_.seconds * each),
+            cost=round(sum_.seconds * each) + sum_.paid,
             idle=round(idle_seconds * each * sum_.seconds / busy) if busy else 0,
         )
         for name, sum_ in found.items()
@@ -186,6 +190,7 @@ def margins(
 class _Sum:
     inputs: int = 0
     revenue: int = 0
+    paid: int = 0
     seconds: float = 0.0
 
 

@@ -14,14 +14,31 @@ from datetime import UTC, datetime
 from typing import Protocol, TypeVar
 
 from feilun.billing.plans import Plan
+from feilun.billing.prices import UpstreamPrice, upstream_prices
 from feilun.errors import UsageError
 from feilun.money import Tariff
 from feilun.store.catalog import Catalog
 from feilun.store.records import Customer, Price, Rated, Subscription
 from feilun.store.store import Store
 
-__all__ = ["Line", "Lines", "PlanVersion", "RateBook", "Rating", "currency_of"]
+__all__ = [
+    "UPSTREAM",
+    "UPSTREAM_COST",
+    "Line",
+    "Lines",
+    "PlanVersion",
+    "RateBook",
+    "Rating",
+    "currency_of",
+]
 
+UPSTREAM = "upstream_"
+"""What units begin with that count what another server answered: ``upstream_inputs``,
+``upstream_tokens_in``, ``upstream_tokens_out``. They are the operator's business alone."""
+UPSTREAM_COST = "upstream_cost"
+"""The unit that counts what was paid for that, in micro-units: a part of the event's cost."""
+
+_FREE = UpstreamPrice()
 _NEVER = datetime.max.replace(tzinfo=UTC)
 
 
@@ -110,6 +127,7 @@ class RateBook:
         self._plans: Mapping[str, Sequence[PlanVersion]] = {}
         self._subscribed: Mapping[str, Sequence[Subscription]] = {}
         self._known: dict[tuple[str, str, str], Lines] = {}
+        self._upstream: Mapping[str, UpstreamPrice] = {}
         self._epoch = -1
         self._reading = threading.Lock()
 
@@ -141,6 +159,7 @@ class RateBook:
         for subscription in self._catalog.subscriptions():
             subscribed.setdefault(subscription.customer, []).append(subscription)
         self._lists, self._plans, self._subscribed = lists, plans, subscribed
+        self._upstream = upstream_prices(self._catalog)
         # A new dict: whoever still fills the old one fills what nobody reads.
         self._known = {}
 
@@ -169,6 +188,10 @@ class RateBook:
         if found is None or moment >= found.until:
             found = known[key] = self._find(customer, project, endpoint, moment)
         return found
+
+    def upstream(self, project: str) -> UpstreamPrice:
+        """What answers of another server cost, which calls of `project` are passed on to."""
+        return self._upstream.get(project, _FREE)
 
     def plan_of(self, customer: str, now: datetime | None = None) -> PlanVersion | None:
         """The version of the plan that `customer` (an id) is on, None where it is on none."""

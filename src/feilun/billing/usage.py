@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from feilun.billing.currency import exact_text
 from feilun.billing.limits import LimitSettings
+from feilun.billing.rating import UPSTREAM
 from feilun.money import MICRO
 from feilun.store.ledger import Ledger
 from feilun.store.ledger_allowances import Allowances, Counted
@@ -53,7 +54,7 @@ def own_usage(
             {
                 "day": _day(row.by["day"]),
                 "model": row.by["model_version"],
-                **dict(row.units),
+                **{name: n for name, n in row.units.items() if not name.startswith(UPSTREAM)},
                 "amount": money(row.amount),
                 "currency": row.currency,
             }

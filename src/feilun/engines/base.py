@@ -31,12 +31,13 @@ class Engine(Protocol):
 
     @property
     def info(self) -> Mapping[str, Any]:
-        """How it runs: ``engine``, ``device``, ``precision``, ``streams``, ``threads``, batch
-        sizes, ``waiting``, the items that wait for a batch now, ``vectors``, whether items can have
-        one, ``searches``, whether it takes the options of `engines._search`, ``options``, which of
-        those of `engines._streaming` it honours (default: none), ``costly``, where an answer takes
-        a large part of a second, so that what is only looked at is asked of few rows, and
-        ``remote``, where somebody else computes it and may want money for it."""
+        """How it runs: ``engine``, ``device``, ``precision``, ``streams``, ``lanes``, where more
+        calls may be under way than streams share the machine, ``threads``, batch sizes,
+        ``waiting``, the items that wait for a batch now, ``vectors``, whether items can have one,
+        ``searches``, whether it takes the options of `engines._search`, ``options``, which of those
+        of `engines._streaming` it honours (default: none), ``costly``, where an answer takes a
+        large part of a second, so that what is only looked at is asked of few rows, and ``remote``,
+        where somebody else computes it and may want money for it."""
         ...
 
     @property

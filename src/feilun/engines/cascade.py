@@ -86,7 +86,11 @@ class CascadeEngine:
             self._family.decoder(one.card.schema, one.card.point) for one in self.stages
         ]
         self._infos = [one.info for one in self.stages]
-        self._streams = max(int(one.get("streams", 1)) for one in self._infos)
+        # Another server's streams are no share of a machine here.
+        here = [one for one in self._infos if not one.get("remote")]
+        self._streams = max(int(one.get("streams", 1)) for one in here or self._infos)
+        self._lanes = max(int(one.get("streams", 1)) for one in self._infos)
+        self._remote = len(here) < len(self._infos)
         self._lock = threading.Lock()
         self._usage = Usage()
         self._closed = False
@@ -99,11 +103,12 @@ class CascadeEngine:
             "engine": self.name,
             "precision": self.card.precision,
             "streams": self._streams,
+            "lanes": self._lanes,
             "threads": sum(int(one.get("threads", 1)) for one in infos),
             "waiting": sum(int(one.get("waiting", 0)) for one in infos),
             "costly": any(one.get("costly") for one in infos),
             "remote": any(one.get("remote") for one in infos),
-            "levels": tuple(level.name for level in self.levels),
+            "levels": () if self._remote else tuple(level.name for level in self.levels),
         }
         oldest = [one["oldest"] for one in infos if "oldest" in one]
         if oldest:
@@ -263,7 +268,7 @@ class CascadeEngine:
                     usage = self._timed(place, chunk.usage)
                     usage = added(usage, spent)
                     if chunk.final:
-                        usage = _counting(usage, self.levels[place].name, len(chunk.outputs))
+                        usage = self._counting(usage, place, len(chunk.outputs))
                     one = replace(chunk, index=index, usage=usage)
                     if place < self._last:
                         kept.append(one)
@@ -326,7 +331,7 @@ class CascadeEngine:
             usage = replace(
                 usage, tokens=0 if pictures else cost, pixels=cost if pictures else 0, units={}
             )
-        return _counting(replace(usage, inputs=count), self.levels[place].name, count)
+        return self._counting(replace(usage, inputs=count), place, count)
 
     def _timed(self, place: int, usage: Usage) -> Usage:
         """What a stage has used, its seconds as those of so many streams as there are here: money
@@ -334,6 +339,12 @@ class CascadeEngine:
         scale = self._streams / max(1, int(self._infos[place].get("streams", 1)))
         own = (usage.engine_seconds - usage.upstream_seconds) * scale
         return replace(usage, engine_seconds=own + usage.upstream_seconds)
+
+    def _counting(self, usage: Usage, place: int, answers: int) -> Usage:
+        """Counts who answered; of another server `Usage.upstream` tells it."""
+        if not answers or self._remote:
+            return usage
+        return replace(usage, units={**usage.units, unit(self.levels[place].name): answers})
 
     # The switches.
 
@@ -402,12 +413,6 @@ def load(folder: Path, card: Card, *, streams: int | None, threads: int | None) 
             opened.callback(stages[-1].close)
         opened.pop_all()
     return CascadeEngine(card, stages)
-
-
-def _counting(usage: Usage, name: str, answers: int) -> Usage:
-    if not answers:
-        return usage
-    return replace(usage, units={**usage.units, unit(name): answers})
 
 
 def _marked(chunk: Chunk, place: int) -> Chunk:

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 from urllib.parse import urlsplit
 
 import httpx
@@ -27,11 +28,13 @@ from feilun.engines.card import Card
 from feilun.errors import BadAnswer, EnvironmentProblem, FeilunError, InvalidData, Overloaded
 from feilun.families.generation import Written, objects
 from feilun.modalities.language import conversations
-from feilun.types import EngineRequest, Item, Output
+from feilun.types import Chunk, EngineRequest, Item, Output
 
-__all__ = ["FORMATS", "UpstreamEngine", "address_of", "load"]
+__all__ = ["FORMATS", "METHOD", "UpstreamEngine", "address_of", "load"]
 
 FORMATS = ("upstream",)
+METHOD = "upstream"
+"""What stands for the training method of such a version; nothing trains it."""
 
 _CONNECT, _SILENT = 10.0, 60.0  # seconds to connect, and between two pieces
 _LONGEST_LINE = 1 << 20  # characters of one event
@@ -58,18 +61,34 @@ class UpstreamEngine(StreamingEngine):
         self._key = str(extra.get("key", UPSTREAM_KEY))
         self.longest = int(extra.get("longest", MAX_TOKENS))
         self._clients: dict[asyncio.AbstractEventLoop, httpx.AsyncClient] = {}
+        self._said: Callable[[Item], str | None] = lambda item: None
 
     @property
     def info(self) -> Mapping[str, Any]:
         more = {"device": "-", "streams": _ANSWERS, "costly": True, "remote": True}
         return {**super().info, **more}
 
+    def remember(self, said: Callable[[Item], str | None]) -> None:
+        """What the other server `said` of an item before, None where it was not asked: `raw` does
+        not ask it again."""
+        self._said = said
+
     def raw(self, items: Sequence[Item]) -> np.ndarray:
         def ask(item: Item) -> Written:
-            return Written(asyncio.run(self._whole(item)))
+            said = self._said(item)
+            return Written(asyncio.run(self._whole(item)) if said is None else said)
 
         with ThreadPoolExecutor(_AT_ONCE, "feilun-upstream") as pool:
             return objects(list(pool.map(ask, items)))
+
+    async def submit(self, request: EngineRequest) -> AsyncIterator[Chunk]:
+        async with aclosing(cast(AsyncGenerator[Chunk], super().submit(request))) as chunks:
+            async for chunk in chunks:
+                used = chunk.usage
+                assert used is not None
+                upstream = {"inputs": used.inputs, **used.units}
+                used = replace(used, upstream=upstream, upstream_seconds=used.engine_seconds)
+                yield replace(chunk, usage=used)
 
     async def write(
         self, item: Item, options: Mapping[str, Any]

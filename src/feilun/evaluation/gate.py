@@ -40,6 +40,8 @@ _STORED = (
 MOST_ROWS = 100_000
 """Beyond this many more rows no number is named: the versions are as good as equal."""
 _NAMED = 8
+_LEAST_UPSTREAM = 20
+"""Rows without which nothing can be said of how good the answers are that would be saved."""
 
 Verdict = Literal["better", "equal", "not_worse", "worse", "cannot_tell", "first"]
 """``not_worse``: a gain is to be expected, and none is proven."""
@@ -115,6 +117,8 @@ def _verdict(other: Comparison, margin: float) -> Verdict:
 def _against_live(evaluation: Evaluation, live: Comparison, verdict: Verdict) -> list[Reason]:
     """How the candidate stands to the live version; decides whether it may go live."""
     figures = _figures(evaluation, live)
+    if evaluation.answered_here is not None:
+        return _against_upstream(evaluation, live, figures)
     if live.same:
         return [Reason("evaluation.gate_same", figures, "against")]
     codes = {
@@ -145,6 +149,22 @@ def _against_live(evaluation: Evaluation, live: Comparison, verdict: Verdict) ->
         return [Reason(code, figures, "note"), Reason("gate.loss_allowed", figures, "for"), *notes]
     against = Reason("gate.no_gain_expected", figures, "note")
     return [Reason(code, figures, "against"), against, *notes]
+
+
+def _against_upstream(
+    evaluation: Evaluation, live: Comparison, figures: dict[str, Figure]
+) -> list[Reason]:
+    """The live version passes its calls on, which costs money: to lose no more than the margin is
+    enough. Rows on which both say the same have an interval of no width, however few they are."""
+    here = evaluation.answered_here or 0.0
+    figures = {**figures, "here": here, "needed": _LEAST_UPSTREAM}
+    if not here:
+        return [Reason("gate.nothing_here", figures, "against")]
+    if live.rows < _LEAST_UPSTREAM:
+        return [Reason("gate.few_upstream", figures, "against")]
+    if live.evidence.low < -evaluation.margin:
+        return [Reason("gate.loses_upstream", figures, "against")]
+    return [Reason("gate.as_good_as_upstream", figures, "for")]
 
 
 def _figures(evaluation: Evaluation, other: Comparison) -> dict[str, Figure]:

@@ -159,8 +159,9 @@ class Evaluation:
     """Everything measured of one candidate on the test rows. Metrics that `confidence` covers carry
     intervals; `validation` are the same metrics on the validation rows, which chose among models
     and therefore flatter. `is_live` tells that the candidate is the version that answers now.
-    `details` is the family's own part (`Family.Details`); in JSON its fields stand beside the
-    others."""
+    `answered_here` is the share of the rows that it answers itself where the live version passes
+    them on to another server; None elsewhere. `details` is the family's own part
+    (`Family.Details`); in JSON its fields stand beside the others."""
 
     name: str
     method: str
@@ -185,6 +186,7 @@ class Evaluation:
     fresh_after: int = 20
     is_live: bool = False
     modalities: tuple[Modality, ...] = ()
+    answered_here: float | None = None
     details: Any = None
 
     @property

@@ -18,6 +18,8 @@ def headline(evaluation: Evaluation, decision: Decision, lang: Language | None =
     if evaluation.is_live:
         passed = "evaluation.headline_live"
         return fill(passed if decision.promote else "evaluation.headline_live_refused", names, lang)
+    if decision.promote and evaluation.answered_here is not None and live is not None:
+        return fill("gate.headline_upstream", names, lang)
     if decision.verdict == "cannot_tell" and not decision.promote:
         return fill("evaluation.headline_cannot_tell", names, lang)
     if decision.verdict == "worse" and not decision.promote:

@@ -349,8 +349,9 @@ class Family(Combining, ABC):
         right."""
 
     def public(self, output: Output, everything: bool) -> Output:
-        """The answer as a caller sees it; `everything` with what is there only on request."""
-        return output
+        """The answer as a caller sees it; `everything` with what is there only on request. Who of
+        several models gave it is not told."""
+        return {name: value for name, value in output.items() if name != "passed_on"}
 
     def text(self, output: Output) -> str:
         """The text of an answer, where the family `streams`."""

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from feilun.store.catalog import Catalog
 from feilun.store.records import DataVersion, ModelVersion
 
-__all__ = ["kept_corrections", "new_rows", "tried", "unlearnt"]
+__all__ = ["kept_calls", "kept_corrections", "new_rows", "tried", "unlearnt"]
 
 
 def unlearnt(catalog: Catalog, latest: DataVersion) -> list[DataVersion]:
@@ -30,9 +30,18 @@ def tried(catalog: Catalog, corrections: Sequence[DataVersion]) -> int:
 
 def kept_corrections(catalog: Catalog, project: str) -> int:
     """How many corrections stand in the rows and in no version that went live."""
+    return _kept(catalog, project, "corrections")
+
+
+def kept_calls(catalog: Catalog, project: str) -> int:
+    """The same of calls that another server answered."""
+    return _kept(catalog, project, "calls")
+
+
+def _kept(catalog: Catalog, project: str, what: str) -> int:
     latest = catalog.latest_data(project)
     found = unlearnt(catalog, latest) if latest is not None else []
-    return sum(one.info["corrections"] for one in found)
+    return sum(one.info.get(what, 0) for one in found)
 
 
 def new_rows(catalog: Catalog, latest: DataVersion, live: ModelVersion) -> Sequence[str]:

@@ -16,6 +16,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from feilun.config import ProjectConfig, Settings
+from feilun.engines.upstream import METHOD as UPSTREAM
 from feilun.errors import FeilunError, Refused
 from feilun.pipeline import durable
 from feilun.pipeline.context import Context
@@ -107,6 +108,10 @@ def identity(
         live = store.catalog.live(store.catalog.project(project).endpoint)
         unused = sorted(f.feedback.id for f in store.ledger.feedback(project, unused_only=True))
         learns += [live.version if live else None, unused]
+        if any(one.method == UPSTREAM for one in store.catalog.model_versions(project)):
+            learns += [
+                one.prediction_id for one in store.ledger.recent_predictions(project, limit=1)
+            ]
     if before := store.catalog.setting(f"deleted:{project}"):
         learns.append(before)
     what = json.dumps([kind, project, learns, config], sort_keys=True, default=str)

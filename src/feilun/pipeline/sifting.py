@@ -15,15 +15,16 @@ from feilun.types import Item
 __all__ = ["sifted", "told"]
 
 
-def sifted(context: Context, data: DataVersion) -> Sifted:
-    """What of the feedback that waits may join `data`, what is held for review, what waits on."""
+def sifted(context: Context, data: DataVersion | None) -> Sifted:
+    """What of the feedback that waits may join `data` (None: the first rows there will be), what is
+    held for review, what waits on."""
     return sift(
         context.store.ledger,
         context.project,
         max_share=context.config.feedback.max_share,
         floor=context.config.update.min_corrections,
-        train_rows=sum(data.counts.get("train", {}).values()),
-        known=_known(context, data),
+        train_rows=sum(data.counts.get("train", {}).values()) if data else 0,
+        known=_known(context, data) if data else lambda item: None,
         several_right=context.task.family.several_right,
     )
 

@@ -85,7 +85,7 @@ def _climb(step: StepRunner, plan: dict[str, Any]) -> dict[str, Any]:
         )
         outcome = {**trained, **packed, **judged}
         if judged["promote"]:
-            outcome |= step(f"deploy:{method}", {"version": version})
+            outcome |= step(f"deploy:{method}", {"version": version, "stepwise": True})
             # Golden requests may refuse what the gate let pass: then it is nothing to beat.
             below = version if outcome["promoted"] else below
         rungs.append(outcome)

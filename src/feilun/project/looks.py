@@ -275,7 +275,9 @@ def _learned(run: Run, collected: Mapping[str, Any]) -> list[str]:
     notes = [t("project.collected", **collected)] if collected.get("data_version") else []
     if collected.get("data_version") and collected.get("earlier"):
         notes.append(t("project.collected_earlier", rows=collected["earlier"]))
-    if collected.get("data_version") and "drawn" in collected:
+    if collected.get("calls"):
+        notes.append(t("project.collected_calls", calls=collected["calls"]))
+    if collected.get("corrections") and collected.get("data_version") and "drawn" in collected:
         judging = "project.drawn_judge" if collected["drawn"] else "project.none_drawn"
         notes.append(t(judging, **collected))
     notes += trust_words(collected)

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from feilun.project.drift import DriftView
     from feilun.project.forecast import ForecastView
     from feilun.project.review import ReviewItem, Settled
+    from feilun.project.savings import Savings
     from feilun.project.suites import SuiteScores
     from feilun.project.tuning import SearchView
 
@@ -463,6 +464,22 @@ class Project(DataVerbs):
         from feilun.project.drift import look
 
         return look(self.scope)
+
+    def upstream(self, days: int = 30) -> Savings:
+        """What passing calls on to another server costs, how many are answered here, and what that
+        saves, from the calls of the last `days`. Raises `NotFound` where none are passed on."""
+        from feilun.project.savings import view
+
+        return view(self.scope, days)
+
+    def raise_share(self, *, report: Report | None = None) -> Deployed:
+        """Puts the version that takes over from another server on the next of ``upstream.steps``,
+        where the gate lets it pass anew. Raises `NotFound` where none stands on a step, `Refused`
+        with the gate's reasons."""
+        from feilun.project.savings import next_step
+
+        version, canary = next_step(self.scope)
+        return self.deploy(version, canary=canary, reason=t("upstream.raised"), report=report)
 
     def forecast(
         self,

@@ -67,6 +67,7 @@ class Status(Result):
         ]
         notes += [_live(p) for p in self.projects if p["live"]]
         notes += [sentence_beside(one, p["project"]) for p in self.projects for one in p["beside"]]
+        notes += [p["savings"] for p in self.projects if p.get("savings")]
         notes += [p["drift"]["sentence"] for p in self.projects if p["drift"]]
         servers = [t("project.server_at", **server) for server in self.servers]
         notes += servers or [t("project.no_server")]
@@ -74,8 +75,10 @@ class Status(Result):
         return tables
 
 
-def gather(store: Store, folder: Path, names: Sequence[str]) -> Status:
-    """Reads the state of these projects."""
+def gather(
+    store: Store, folder: Path, names: Sequence[str], savings: Mapping[str, str] | None = None
+) -> Status:
+    """Reads the state of these projects. `savings` are sentences on what some of them save."""
     projects, runs = [], []
     for name in names:
         row = store.catalog.project(name)
@@ -95,6 +98,7 @@ def gather(store: Store, folder: Path, names: Sequence[str]) -> Status:
                 "live_accuracy": _audited(store, name, live),
                 "drift": _drift(store, live),
                 "beside": beside(store, row.endpoint),
+                "savings": (savings or {}).get(name, ""),
             }
         )
         runs += [run_state(store, run) for run in store.catalog.runs(name, limit=3)]

@@ -9,10 +9,7 @@ from feilun.errors import UsageError
 from feilun.messages import t
 from feilun.project.scope import Scope
 
-__all__ = ["METHOD", "Upstream", "pass_on"]
-
-METHOD = "upstream"
-"""What stands for the training method of such a version; nothing trains it."""
+__all__ = ["Upstream", "pass_on"]
 
 _ASKED = ({"role": "user", "content": "?"},)
 
@@ -41,7 +38,7 @@ def pass_on(scope: Scope, upstream: Upstream) -> None:
     """Puts a version live that passes calls on to `upstream`, unless one is live already."""
     from feilun.billing.prices import set_price
     from feilun.engines.card import Card, write_card
-    from feilun.engines.upstream import address_of
+    from feilun.engines.upstream import METHOD, address_of
     from feilun.types import Schema
 
     store, name = scope.store, scope.name

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from feilun import messages
 from feilun.billing.currency import exact_text
-from feilun.billing.prices import set_price
+from feilun.billing.prices import UpstreamPrice, set_price, set_upstream_price
 from feilun.config import Settings, load_settings
 from feilun.errors import NotFound
 from feilun.messages import t
@@ -20,7 +20,7 @@ from feilun.project.access import create_key, holder, list_keys, rotate_key
 from feilun.project.acts import Acts
 from feilun.project.health import Health, check
 from feilun.project.results import Listing, NewApiKey, RotatedKey, size
-from feilun.project.scope import WorkspaceScope
+from feilun.project.scope import Scope, WorkspaceScope
 from feilun.project.status import Status, gather
 from feilun.store import Store, open_store
 from feilun.store.records import DEFAULT_SCOPES, Customer
@@ -290,7 +290,7 @@ class WorkspaceVerbs:
         """What is live, what is running and how far, which servers answer."""
         scope = self.scope
         found = [scope.project(project)] if project else scope.projects()
-        return gather(self.store, self.folder, [one.name for one in found])
+        return gather(self.store, self.folder, [one.name for one in found], _savings(found))
 
     def doctor(self) -> Health:
         """Checks the installation and the workspace."""
@@ -394,8 +394,12 @@ class WorkspaceVerbs:
         for project in self.scope.projects():
             if not project.file.exists():
                 continue
-            serving = project.config().serving
-            set_price(self.store.catalog, project.name, serving.price_per_1000, serving.currency)
+            config = project.config()
+            serving, other = config.serving, config.upstream
+            catalog, name = self.store.catalog, project.name
+            set_price(catalog, name, serving.price_per_1000, serving.currency)
+            paid = UpstreamPrice(other.price_in, other.price_out)
+            set_upstream_price(catalog, name, paid, serving.currency)
 
     def greeting(self, address: str) -> list[str]:
         """What ``feilun serve`` says once it answers: addresses, what is live, how to call."""
@@ -409,3 +413,15 @@ class WorkspaceVerbs:
         if not self.keys().rows:
             lines.append(t("project.no_keys"))
         return lines
+
+
+def _savings(projects: Sequence[Scope]) -> dict[str, str]:
+    """What those projects save whose live version answers some calls and passes the others on."""
+    found = {}
+    for project in projects:
+        live = project.live()
+        if live is not None and "upstream" in live.metrics:
+            from feilun.project.savings import sentence
+
+            found[project.name] = sentence(project)
+    return found

@@ -125,7 +125,7 @@ class Served:
         self.gives_vectors = bool(info.get("vectors"))
         self.searches = bool(info.get("searches"))
         self.options = frozenset(info.get("options", ()))
-        self.admission.lanes = self.streams
+        self.admission.lanes = max(self.streams, int(info.get("lanes", 1)))
 
     def _progress(self) -> int:
         return 0 if self.engine is None else self.engine.usage.inputs

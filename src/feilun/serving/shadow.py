@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import perf_counter
 from typing import Any
 
@@ -123,6 +123,7 @@ class Shadow:
     async def _ask(self, sample: _Sample) -> None:
         asked = 0
         try:
+            sample = await self._answered_here(sample)
             for start in range(0, len(sample.items), _SLICE):
                 while self._pressed():
                     if perf_counter() - sample.since > _PATIENCE:
@@ -144,6 +145,22 @@ class Shadow:
         except Exception:
             self.counts.failed += len(sample.items) - asked
             log.exception("the shadow %s failed", self.served.id)
+
+    async def _answered_here(self, sample: _Sample) -> _Sample:
+        """Without what the shadow would pass on to another server, which would want money for an
+        answer that nobody hears."""
+        engine = self.served.engine
+        passes = getattr(engine, "passes", None)
+        if engine is None or passes is None or not engine.info.get("remote"):
+            return sample
+        passed = await asyncio.to_thread(passes, sample.items)
+        kept = [place for place, gone in enumerate(passed) if not gone]
+        return replace(
+            sample,
+            items=[sample.items[place] for place in kept],
+            outputs=[sample.outputs[place] for place in kept],
+            live_seconds=sample.live_seconds * len(kept) / max(1, len(sample.items)),
+        )
 
     def _compare(self, live: Sequence[Output], own: Sequence[Output]) -> None:
         counts = self.counts

@@ -11,7 +11,7 @@ import typer
 from feilun.cli.shell import Shell
 from feilun.messages import t
 
-__all__ = ["usage", "usage_export"]
+__all__ = ["upstream", "usage", "usage_export"]
 
 
 def usage(
@@ -24,6 +24,20 @@ def usage(
     """What customers used, owe and cost, from the ledger."""
     with shell.workspace() as workspace:
         shell.show(workspace.usage(customer=customer, project=shell.project_name, days=days))
+
+
+def upstream(
+    shell: Shell,
+    days: Annotated[int, typer.Option("--days", min=1, help=t("cli.option_usage_days"))] = 30,
+    raise_: Annotated[bool, typer.Option("--raise", help=t("cli.option_raise"))] = False,
+) -> None:
+    """What passing calls on costs, and what answering them here saves."""
+    with shell.project() as project:
+        if raise_:
+            with shell.progress() as report:
+                shell.show(project.raise_share(report=report))
+            return
+        shell.show(project.upstream(days))
 
 
 _FORMS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]

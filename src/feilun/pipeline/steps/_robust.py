@@ -28,11 +28,11 @@ def robustness(
     given: Answers,
 ) -> Robustness | None:
     """How the variant that is served bears what the task knows to change; None where the settings
-    or the task want none. `asked` answers by that variant, `given` are its answers on the unchanged
-    test rows."""
+    or the task want none, and where another server would have to be asked, and paid. `asked`
+    answers by that variant, `given` are its answers on the unchanged test rows."""
     settings = context.config.evaluation
     disturbances = context.task.disturbances()
-    if not settings.robustness or not disturbances:
+    if not settings.robustness or not disturbances or engine.info.get("remote"):
         return None
     family, rows = context.task.family, settings.robustness_rows
 

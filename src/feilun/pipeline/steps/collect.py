@@ -7,16 +7,19 @@ from typing import Any
 
 from feilun.data.clean.mending import Mending
 from feilun.data.outcome import BuildReport
-from feilun.data.sources.base import ExampleSource
+from feilun.data.sources.base import AnySource, ExampleSource
 from feilun.data.versions import build
+from feilun.feedback.kept import SOURCE as CALLS
+from feilun.feedback.kept import KeptCall, corrected
 from feilun.feedback.to_data import DRAWN, SOURCE, Learned
 from feilun.feedback.words import trust_words
 from feilun.messages import t
 from feilun.pipeline.context import Context
-from feilun.pipeline.lineage import kept_corrections, tried, unlearnt
+from feilun.pipeline.lineage import kept_calls, kept_corrections, tried, unlearnt
 from feilun.pipeline.sifting import sifted
 from feilun.pipeline.sifting import told as trust_told
 from feilun.pipeline.steps._released import Released
+from feilun.pipeline.steps.upstream import new_calls, upstream_of
 from feilun.store.records import DataVersion
 from feilun.store.vault import vault_file
 
@@ -26,7 +29,8 @@ __all__ = ["collect"]
 def collect(context: Context) -> dict[str, Any]:
     """The new data version, or none with the reason: too few corrections so far, or none that says
     anything new. Answers that were drawn at random judge and are no corrections: they come along
-    with the next ones.
+    with the next ones. Where calls are passed on to another server, those that were kept are rows,
+    too, as soon as there are enough of them and its answers may be learnt from.
 
     Corrections are marked as used only once their version stands in the catalog, and the version
     names them, so that a step that was killed in between finishes the marking and learns nothing
@@ -39,23 +43,28 @@ def collect(context: Context) -> dict[str, Any]:
     if live is None:
         return answer | {"reason": t("pipeline.nothing_live", project=context.project)}
     previous = catalog.latest_data(context.project)
-    if previous is None:
+    passes_on = upstream_of(context, catalog.model_version(live.version)) is not None
+    if previous is None and not passes_on:
         return answer | {"reason": t("pipeline.no_rows_here", project=context.project)}
-    if previous.info.get("run") == context.run_id:
+    if previous is not None and previous.info.get("run") == context.run_id:
         ledger.mark_used(previous.info["feedback"], previous.id)
         return answer | _found(context, previous)
     sorted_out = sifted(context, previous)
     learned = list(sorted_out.learned)
     answer["trust"] = trust = trust_told(context, sorted_out)
+    calls, why = _calls(context, previous) if passes_on else ([], "")
     wanted = context.config.update.min_corrections
     have = _training(learned) + kept_corrections(catalog, context.project)
-    if have < wanted:
+    if why and (previous is None or have < wanted):
+        return answer | {"reason": why, "corrections": have} | _waiting(previous)
+    if not passes_on and have < wanted:
         reason = t("pipeline.too_few", have=have, need=wanted)
         return answer | {"reason": reason, "corrections": have} | _waiting(previous)
-    if not learned:
+    if not learned and not calls:
+        assert previous is not None
         return answer | _found(context, previous)
-    version = _add(context, previous, learned, trust)
-    ledger.mark_used(_ids(learned), version.id)
+    version = _add(context, previous, learned, calls, trust)
+    ledger.mark_used(version.info["feedback"], version.id)
     found = _found(context, version)
     if found["data_version"] is None:
         trained = _training(learned)
@@ -64,17 +73,37 @@ def collect(context: Context) -> dict[str, Any]:
     return answer | found
 
 
+def _calls(context: Context, previous: DataVersion | None) -> tuple[list[KeptCall], str]:
+    """The kept calls that no row of `previous` is made of, where they may be learnt from; and why
+    they alone are no reason for an update, else ""."""
+    settings = context.config.upstream
+    calls = new_calls(context, previous)
+    have = len(calls) + kept_calls(context.store.catalog, context.project)
+    few = t("pipeline.too_few_calls", have=have, need=settings.min_calls)
+    if not settings.learn:
+        terms = t("pipeline.upstream_terms", project=context.project, have=have)
+        return [], few if have < settings.min_calls else terms
+    return calls, few if have < settings.min_calls else ""
+
+
 def _add(
-    context: Context, previous: DataVersion, learned: list[Learned], trust: dict[str, Any]
+    context: Context,
+    previous: DataVersion | None,
+    learned: list[Learned],
+    calls: list[KeptCall],
+    trust: dict[str, Any],
 ) -> DataVersion:
-    """`previous` with what was learned; `previous` itself when it holds all of it already. The
-    version tells what was held back and why."""
+    """`previous` with what was learned and the answered `calls`; `previous` itself when it holds
+    all of it already. The version tells what was held back and why."""
     artifacts = context.store.artifacts
-    before = Released(artifacts.path(previous.artifact))
+    before = Released(artifacts.path(previous.artifact)) if previous is not None else None
+    feedback = _ids(learned)
+    calls, learned = corrected(calls, learned)
     out = artifacts.new()
     try:
         built = build(
             [
+                *_call_sources(calls),
                 ExampleSource(SOURCE, [one.example for one in learned if not one.drawn]),
                 ExampleSource(DRAWN, [one.example for one in learned if one.drawn], split="test"),
             ],
@@ -87,7 +116,7 @@ def _add(
             new_label_rows=context.config.update.new_label_rows,
             mending=Mending(vault=vault_file(context.store.folder, context.project)),
         )
-        if not _changed(built) and not built.waiting:
+        if previous is not None and not _changed(built) and not built.waiting:
             return previous
         ref = context.store.publish(out, "data").ref
     finally:
@@ -95,28 +124,42 @@ def _add(
     report = built.to_json()
     report.pop("out")
     # What the last draw put among the test rows is new to training.
-    report["new_ids"] = [*report["new_ids"], *before.released]
+    released = before.released if before is not None else ()
+    report["new_ids"] = [*report["new_ids"], *released]
     return context.store.catalog.add_data_version(
         context.project,
         ref,
         "feedback",
-        parent=previous.id,
+        parent=previous.id if previous is not None else None,
         counts=report["counts"],
-        roles=previous.roles,
+        roles=previous.roles if previous is not None else {},
         info={
             **report,
             # The report of what is trained on it shows these beside the others.
             "warnings": [*report["warnings"], *trust_words({"trust": trust})],
             "changed": _changed(built),
-            "corrections": _training(learned),
+            "calls": len(calls),
+            "corrections": _training(learned) + sum(bool(one.feedback_ids) for one in calls),
             "drawn": len(learned) - _training(learned),
-            "released": len(before.released),
-            "feedback": _ids(learned),
+            "released": len(released),
+            "feedback": feedback,
             "run": context.run_id,
             "trust": trust,
         },
         key=f"{context.run_id}:collect",
     )
+
+
+def _call_sources(calls: list[KeptCall]) -> list[AnySource]:
+    """Drawn calls are divided by lot, so that some judge; the others train."""
+    if not calls:
+        return []
+    drawn = [one.example for one in calls if one.drawn]
+    others = [one.example for one in calls if not one.drawn]
+    return [
+        ExampleSource(CALLS, drawn, corrects=False),
+        ExampleSource(CALLS, others, corrects=False, split="train"),
+    ]
 
 
 def _changed(built: BuildReport) -> bool:
@@ -132,9 +175,9 @@ def _ids(learned: list[Learned]) -> list[str]:
     return [id_ for one in learned for id_ in one.feedback_ids]
 
 
-def _waiting(version: DataVersion) -> dict[str, Any]:
+def _waiting(version: DataVersion | None) -> dict[str, Any]:
     """New labels that wait beside `version`, with their rows."""
-    return {"waiting": dict(version.info.get("waiting", {}))}
+    return {"waiting": dict(version.info.get("waiting", {}))} if version is not None else {}
 
 
 def _found(context: Context, version: DataVersion) -> dict[str, Any]:
@@ -146,6 +189,7 @@ def _found(context: Context, version: DataVersion) -> dict[str, Any]:
     found = {
         "data_version": version.id if taken else None,
         "corrections": sum(info["corrections"] for info in told) if taken else own,
+        "calls": sum(info.get("calls", 0) for info in told),
         "drawn": sum(info.get("drawn", 0) for info in told),
         "earlier": tried(context.store.catalog, taken),
         "new_rows": sum(info["new"] for info in told),

@@ -16,8 +16,10 @@ from feilun.compression.compress import compress as build_variants
 from feilun.engines.base import open_engine
 from feilun.engines.card import read_card, write_card
 from feilun.engines.cascade import Level, levels_of, stages_of
+from feilun.messages import t
 from feilun.pipeline.context import Context
 from feilun.pipeline.steps._judged import spared
+from feilun.pipeline.steps.upstream import CASCADE, cascade, upstream_of
 from feilun.store.dataset import Dataset
 from feilun.store.records import ModelVersion
 from feilun.tasks._questions import questions
@@ -62,16 +64,17 @@ def compress(context: Context, version: str, keep: bool = False) -> dict[str, An
         kept = artifacts.new()
         shutil.copytree(chosen, kept, dirs_exist_ok=True)
         ref = context.store.publish(kept, "variant").ref
+        figures = _figures(made)
+        figures[made.chosen] |= {"artifact": ref, **point}
+        name, more = _beside_upstream(context, made.chosen, chosen, figures)
     finally:
         shutil.rmtree(out, ignore_errors=True)
-    figures = _figures(made)
-    figures[made.chosen] |= {"artifact": ref, **point}
-    catalog.update_model_version(version, variant=made.chosen, variants=figures)
+    catalog.update_model_version(version, variant=name, variants=figures)
     return {
-        "variant": made.chosen,
+        "variant": name,
         "variants": figures,
         **point,
-        "reasons": [*made.reasons, *notes],
+        "reasons": [*made.reasons, *notes, *more],
     }
 
 
@@ -95,6 +98,31 @@ def _cheaper(context: Context, model: ModelVersion) -> list[Stage]:
             level = Level(other.method, other.id, name or "")
             found[other.method] = Stage(level, folder, rate)
     return list(found.values())
+
+
+def _beside_upstream(
+    context: Context, name: str, folder: Path, figures: dict[str, dict[str, Any]]
+) -> tuple[str, list[str]]:
+    """Where calls are passed on to another server now, the variant that answers the sure ones by
+    the variant `name` in `folder` and passes on the rest; what will be served, and what there is
+    to say of it."""
+    catalog, artifacts = context.store.catalog, context.store.artifacts
+    live = catalog.live(catalog.project(context.project).endpoint)
+    now = catalog.model_version(live.version) if live is not None else None
+    upstream, data = upstream_of(context, now), catalog.latest_data(context.project)
+    if upstream is None or data is None:
+        return name, []
+    out = artifacts.new()
+    found = cascade(context, folder, upstream, context.dataset(data), out)
+    ref = context.store.publish(out, "variant").ref
+    figures[CASCADE] = {**figures[name], "artifact": ref, **found.to_json()}
+    said = t(
+        "pipeline.cascade_chosen",
+        share=round(100 * found.share),
+        rows=found.rows,
+        threshold=round(found.threshold, 3),
+    )
+    return CASCADE, [said]
 
 
 def _calibrate(

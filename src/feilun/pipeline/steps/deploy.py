@@ -20,6 +20,7 @@ from feilun.engines.cascade import CascadeEngine, unit
 from feilun.errors import EnvironmentProblem, InvalidData
 from feilun.messages import t
 from feilun.pipeline.context import Context
+from feilun.pipeline.steps.upstream import first_step
 from feilun.serving.golden import GoldenResult, compare, golden_items
 from feilun.serving.internal import make_token
 from feilun.serving.process import temporary_server
@@ -51,12 +52,14 @@ def deploy(
     forced: bool = False,
     reason: str = "",
     beside: tuple[Role, float] | None = None,
+    stepwise: bool = False,
 ) -> dict[str, Any]:
     """Whether the version went live, and the golden requests' result. A server that runs takes the
     candidate under an internal address while the live version keeps answering; without one, a
     server is started for the proof and ended after it.
 
-    With `beside`, a role and its share of the calls, the version stands beside the live one.
+    With `beside`, a role and its share of the calls, the version stands beside the live one;
+    `stepwise` puts one that takes over from another server on the first of ``upstream.steps``.
     """
     catalog = context.store.catalog
     model = catalog.model_version(version)
@@ -64,6 +67,8 @@ def deploy(
     live = catalog.live(endpoint)
     if live is not None and (live.version, live.artifact) == (version, model.artifact()):
         return {"promoted": True, "golden": {}, "already": True}
+    if stepwise and beside is None:
+        beside = first_step(context, model)
     with _server(context) as address:
         golden, far, levels = _prove(context, model, address)
         found: dict[str, Any] = {
@@ -124,6 +129,7 @@ def _prove(
         if limit is not None:  # longer ones are refused, which is no other answer
             asked: Any = engine
             items = [item for item in items if asked.asked(item) < limit]
+        items = _here(engine, items)
         expected: list[Output] = []
         for start in range(0, len(items), _BATCH):
             expected += engine.predict(items[start : start + _BATCH], all_scores=True)
@@ -183,7 +189,7 @@ def _items(context: Context, model: ModelVersion, engine: Engine) -> list[Item]:
         return list(islice(cycle(task.example_items()), wanted))
     dataset = context.dataset(data)
     found = golden_items(dataset, wanted, context.config.training.seed)
-    if isinstance(engine, CascadeEngine):
+    if isinstance(engine, CascadeEngine) and not engine.info.get("remote"):
         found += _switched(engine, [*dataset.items("validation")])
     return [item for item in found if _fits(engine, item)]
 
@@ -200,6 +206,16 @@ def _switched(engine: CascadeEngine, items: list[Item]) -> list[Item]:
         for row in np.flatnonzero(routes == place)[:_EACH]
     ]
     return [items[row] for row in dict.fromkeys([*places, *engine.nearest(items, _NEAR)])]
+
+
+def _here(engine: Engine, items: list[Item]) -> list[Item]:
+    """Without those that come to another server, which wants money for them and may word an answer
+    otherwise each time."""
+    if not engine.info.get("remote"):
+        return items
+    passes = getattr(engine, "passes", None)
+    passed = passes(items) if passes is not None else [True] * len(items)
+    return [item for item, gone in zip(items, passed, strict=True) if not gone]
 
 
 def _fits(engine: Engine, item: Item) -> bool:

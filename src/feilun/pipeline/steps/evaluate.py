@@ -44,6 +44,7 @@ from feilun.pipeline.steps._renamed import renamed, since
 from feilun.pipeline.steps._robust import robustness
 from feilun.pipeline.steps._unjudged import unjudged
 from feilun.pipeline.steps._used import explained, money
+from feilun.pipeline.steps.upstream import answers_here, passes_on, recall
 from feilun.store.dataset import Dataset
 from feilun.store.records import DataVersion, ModelVersion
 from feilun.table import to_jsonable
@@ -84,6 +85,8 @@ def evaluate(
     # One engine for all that the candidate is asked: opening one compiles it.
     with closing(open_engine(context.folder(model))) as engine:
         cleanings = since(context, model, data)
+        recall(context, engine, dataset)
+        here = answers_here(engine, items)
 
         def asked(given: Sequence[Item]) -> Answers:
             return renamed(family, _answers(model, engine, given), cleanings)
@@ -93,6 +96,7 @@ def evaluate(
         for done, (role, other) in enumerate(others.items(), 1):
             context.report(Progress("evaluate", done, total))
             with closing(open_engine(context.folder(other))) as its:
+                recall(context, its, dataset)
                 said = _answers(other, its, items)
             references[role] = renamed(family, said, since(context, other, data))
         folds: dict[Role, Folded] = {}
@@ -137,6 +141,7 @@ def evaluate(
             found,
             is_live=now == model.id,
             misses=explained(context, engine, found.misses, items, row_ids),
+            answered_here=here if passes_on(context, others.get("live")) else None,
         )
         robust = robustness(context, engine, asked, dataset, candidate)
     decision = replace(decide(found, forgetting=forgot), acts=decides)
@@ -370,6 +375,16 @@ def _note(
     if live is not None:
         metrics[JUDGED_AGAINST] = live.name
         metrics["apart"] = (live.won + live.lost) / live.rows
+    if live is not None and found.answered_here is not None:
+        gain = live.evidence
+        metrics["upstream"] = {
+            "here": found.answered_here,
+            "gain": gain.value,
+            "low": gain.low,
+            "high": gain.high,
+            "margin": found.margin,
+            "rows": live.rows,
+        }
     catalog = context.store.catalog
     catalog.update_model_version(model.id, metrics=metrics, report=ref)
     if not decision.promote and model.state == "candidate":
