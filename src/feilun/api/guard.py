@@ -8,7 +8,6 @@ guards, it has seen each window with what came before. An answer that is stopped
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -16,6 +15,7 @@ from typing import Any
 from feilun.api.context import Api
 from feilun.data import personal
 from feilun.errors import EnvironmentProblem, NotFound, PayloadTooLarge, UsageError
+from feilun.serving import denied
 from feilun.serving.served import Served
 from feilun.types import Chunk, Item, Output, Usage
 
@@ -34,7 +34,7 @@ class Guard:
         self._api = api
         self._served = served
         self._settings = settings = served.guard
-        self._denied = [_plain(text) for text in settings.deny if text]
+        self._denied = [denied.plain(text) for text in settings.deny if text]
         self.window = max([_WINDOW, *map(len, self._denied)])
         self.masks = settings.mask_personal
         self.asks = bool(settings.model)
@@ -63,9 +63,7 @@ class Guard:
 
     def denied(self, text: str) -> int | None:
         """Where the first text of the deny list begins; None where there is none."""
-        plain = _plain(text)
-        places = [place for one in self._denied if (place := plain.find(one)) >= 0]
-        return min(places, default=None)
+        return denied.first(text, self._denied)
 
     async def refused(self, text: str) -> bool:
         """Whether the classifier gives `text` a label that is refused."""
@@ -168,9 +166,3 @@ class Watch:
         chunk = self._held[0]
         self._held[0] = replace(chunk, delta=chunk.delta[size:])
         return chunk
-
-
-def _plain(text: str) -> str:
-    """`text` without case and width, each character still in its place."""
-    folded = (unicodedata.normalize("NFKC", one).lower() for one in text)
-    return "".join(new if len(new) == 1 else one for new, one in zip(folded, text, strict=True))

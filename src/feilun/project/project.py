@@ -11,6 +11,7 @@ from feilun.errors import NotFound, Refused, UsageError
 from feilun.messages import language, t
 from feilun.project import answers, beside, looks
 from feilun.project.data_verbs import DataVerbs
+from feilun.project.judging_verbs import JudgingVerbs
 from feilun.project.results import (
     Compressed,
     Deployed,
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from feilun.project.forecast import ForecastView
     from feilun.project.review import ReviewItem, Settled
     from feilun.project.savings import Savings
-    from feilun.project.suites import SuiteScores
     from feilun.project.tuning import SearchView
 
 __all__ = ["Model", "Project"]
@@ -102,7 +102,7 @@ class Model:
         return Table(title, [t("project.metric"), t("project.score")], rows)._repr_html_()
 
 
-class Project(DataVerbs):
+class Project(DataVerbs, JudgingVerbs):
     """One project of a workspace. Made by `Workspace.init` and `Workspace.project`."""
 
     # The wheel
@@ -284,25 +284,6 @@ class Project(DataVerbs):
 
         judged = evaluate(context, version=version.id)
         return looks.evaluated(self.workspace.store, self.file.parent, version.id, judged)
-
-    def suite(
-        self,
-        suite: str,
-        data: Path | str | None,
-        model: str | None = None,
-        *,
-        method: str | None = None,
-        report: Report | None = None,
-    ) -> SuiteScores:
-        """Runs a public suite on the files of the folder `data`: ``clue`` trains the project's base
-        (by `method`, as ``run`` would) on each of CLUE's tasks that are there and judges it by the
-        dev file; ``lm`` asks a version for the likelihood of answers (HellaSwag, ARC, PIQA,
-        WinoGrande, LAMBADA). Nothing of it is kept."""
-        from feilun.project import suites
-
-        version = self.scope.version(model) if suite == "lm" else None
-        opened = type(self.workspace)
-        return suites.run(self.scope.context(report), version, suite, data, method, opened)
 
     def compress(self, model: str | None = None, *, report: Report | None = None) -> Compressed:
         """Builds and measures the variants of a version and chooses one."""

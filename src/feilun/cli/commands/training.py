@@ -131,18 +131,63 @@ def evaluate(
     suite: Annotated[str | None, typer.Option("--suite", help=t("cli.option_suite"))] = None,
     data: Annotated[str | None, typer.Option("--data", help=t("cli.option_suite_data"))] = None,
     method: Annotated[str | None, typer.Option("--method", help=t("cli.option_method"))] = None,
+    judge: Annotated[str | None, typer.Option("--judge", help=t("cli.option_judge"))] = None,
+    judge_model: Annotated[
+        str, typer.Option("--judge-model", help=t("cli.option_judge_model"))
+    ] = "",
+    against: Annotated[str | None, typer.Option("--against", help=t("cli.option_against"))] = None,
+    rows: Annotated[int, typer.Option("--rows", help=t("cli.option_judge_rows"))] = 50,
+    price: Annotated[str | None, typer.Option("--price", help=t("cli.option_judge_price"))] = None,
+    guard: Annotated[str | None, typer.Option("--guard", help=t("cli.option_guard"))] = None,
     reading: Reading,
 ) -> None:
-    """Judges a version on the test rows, on the labelled rows of a file, or by a public suite."""
+    """Judges a version on the test rows, or on the labelled rows of a file.
+
+    Or by a public suite, by a larger model's preference beside another version, or the guard by
+    labelled texts.
+    """
+    others = {"--on": on, "--suite": suite, "--judge": judge, "--guard": guard}
+    chosen = [name for name, value in others.items() if value is not None]
+    if len(chosen) > 1:
+        raise UsageError("cli.one_of", options=chosen)
+    if suite is None and (data is not None or method is not None):
+        raise UsageError("cli.belongs_to", options=["--data", "--method"], to="--suite")
+    if judge is None and (judge_model or against or price):
+        raise UsageError(
+            "cli.belongs_to", options=["--judge-model", "--against", "--price"], to="--judge"
+        )
     result: Result
     with shell.project() as project, shell.progress() as report:
         if suite is not None:
             result = project.suite(suite, data, model, method=method, report=report)
+        elif judge is not None:
+            result = project.judge(
+                judge,
+                model,
+                judge_model=judge_model,
+                against=against,
+                rows=rows,
+                price=_price(price),
+                report=report,
+            )
+        elif guard is not None:
+            result = project.guard_rates(guard)
         else:
-            if data is not None or method is not None:
-                raise UsageError("cli.suite_missing")
             result = project.evaluate(model, on=on, report=report, **reading)
     shell.show(result)
+
+
+def _price(given: str | None) -> tuple[float, float] | None:
+    """``0.15,0.60`` as what a million tokens read and written cost."""
+    if given is None:
+        return None
+    try:
+        read, written = (float(one) for one in given.split(","))
+    except ValueError:
+        raise UsageError("cli.bad_price", given=given) from None
+    if not (0 <= read < float("inf") and 0 <= written < float("inf")):
+        raise UsageError("cli.bad_price", given=given)
+    return read, written
 
 
 def forecast(

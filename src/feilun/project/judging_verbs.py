@@ -1,0 +1,86 @@
+"""The verbs of a project that judge by other means than its test rows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from feilun.errors import UsageError
+from feilun.project.base import ProjectBase
+from feilun.project.scope import Report
+
+if TYPE_CHECKING:
+    from feilun.project.guarding import GuardRates
+    from feilun.project.judging import Judged
+    from feilun.project.suites import SuiteScores
+
+__all__ = ["JudgingVerbs"]
+
+
+class JudgingVerbs(ProjectBase):
+    """Public suites, a larger model as judge, the guard's rates."""
+
+    def suite(
+        self,
+        suite: str,
+        data: Path | str | None,
+        model: str | None = None,
+        *,
+        method: str | None = None,
+        report: Report | None = None,
+    ) -> SuiteScores:
+        """Runs a public suite on the files of the folder `data`: ``clue`` trains the project's base
+        (by `method`, as ``run`` would) on each of CLUE's tasks that are there and judges it by the
+        dev file; ``lm`` asks a version for the likelihood of answers (HellaSwag, ARC, PIQA,
+        WinoGrande, LAMBADA). Nothing of it is kept."""
+        from feilun.project import suites
+
+        version = self.scope.version(model) if suite == "lm" else None
+        opened = type(self.workspace)
+        return suites.run(self.scope.context(report), version, suite, data, method, opened)
+
+    def judge(
+        self,
+        address: str,
+        model: str | None = None,
+        *,
+        judge_model: str,
+        against: str | None = None,
+        rows: int = 50,
+        price: tuple[float, float] | None = None,
+        report: Report | None = None,
+    ) -> Judged:
+        """Has a larger model compare the answers of two versions (`model`, by default the newest,
+        and `against`, by default the live one, or the one before it) to at most `rows` test
+        questions, each pair in both orders. `address` is that of any server that speaks OpenAI's
+        chat completions, `judge_model` the model's name there; its key stands in the environment
+        variable ``FEILUN_JUDGE_KEY``. Answers that people have corrected show how far it agrees
+        with them. `price` is that of a million tokens read and written."""
+        from feilun.project import judging
+
+        if rows < 1:
+            raise UsageError("project.judge_rows", rows=rows)
+        one = self.scope.version(model or "latest")
+        other = self._against(one.id, against)
+        context = self.scope.context(report)
+        return judging.judge(context, one, other, address, judge_model, rows, price)
+
+    def _against(self, version: str, wanted: str | None) -> Any:
+        """The version that `version` is compared with."""
+        if wanted is not None:
+            return self.scope.version(wanted)
+        live = self.scope.live()
+        if live is not None and live.id != version:
+            return live
+        others = self.workspace.store.catalog.model_versions(self.name)
+        usable = [one for one in others if one.id != version and one.artifact() and not one.pruned]
+        if not usable:
+            raise UsageError("project.judge_one_version", version=version)
+        return usable[-1]
+
+    def guard_rates(self, on: Any) -> GuardRates:
+        """How much of what has to be stopped ``[guard]`` catches, and how often it stops what may
+        pass, on the labelled rows of the file `on` (or rows at hand)."""
+        from feilun.project import guarding
+
+        return guarding.guard_rates(self.scope.context(), on)
