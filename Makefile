@@ -7,6 +7,9 @@ STAMP := .venv/.ready
 # Three workers on two cores: tests that wait for a server leave one idle.
 PYTEST := $(BIN)/pytest -n 3 --dist loadscope --no-loadscope-reorder
 
+# With it every process, and there are thousands, would compile feilun anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help setup demo check test test-all torture bench bench-serving bench-evidence bench-flywheel bench-tasks bench-language docs pictures lint format clean clean-all
 .DEFAULT_GOAL := help
 

@@ -38,6 +38,8 @@ _LOADED = [
     "sqlalchemy.dialects.sqlite",
     "sqlalchemy.orm",
     "tomlkit",
+    "torch",  # three seconds of a processor, for each command that compresses a network
+    "transformers.modeling_utils",
     "typer",
 ]
 

@@ -28,7 +28,7 @@ from helpers.rows import write_reviews
 SETTINGS = [
     "--method",
     "full",
-    *("--set", "training.full.epochs=16"),
+    *("--set", "training.full.epochs=10"),
     *("--set", "training.full.patience=99"),
     *("--set", "training.full.checkpoint_steps=5"),
     *("--set", "training.full.batch_tokens=256"),
@@ -45,7 +45,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _prepare(folder: Path, base: Path) -> Path:
     folder.mkdir()
     feilun_json("init", "reviews", "--base", str(base), cwd=folder)
-    write_reviews(folder / "reviews.csv", 600)
+    write_reviews(folder / "reviews.csv", 400)
     feilun_json("data", "add", "reviews.csv", cwd=folder)
     return folder
 
@@ -109,7 +109,7 @@ main()
 """
 
 
-@pytest.mark.parametrize("kills", [3, pytest.param(20, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.slow)])
 def test_killed_run_ends_as_the_undisturbed_one(tmp_path: Path, base: Path, kills: int) -> None:
     calm = _prepare(tmp_path / "calm", base)
     begun = time.monotonic()
