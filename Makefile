@@ -68,7 +68,7 @@ bench-flywheel: $(STAMP)
 	$(BIN)/python -m benchmarks.evidence flywheel $(ARGS)
 
 bench-tasks: $(STAMP)
-	$(BIN)/python -m benchmarks tabular entities recommendation forecasting similarity translation documents pretraining $(ARGS)
+	$(BIN)/python -m benchmarks tabular entities recommendation forecasting similarity search-scale translation documents pretraining $(ARGS)
 
 bench-language: $(STAMP)
 	$(BIN)/python -m benchmarks language $(if $(ARGS),-- $(ARGS))

@@ -66,6 +66,11 @@ PARTS = {
         "Targets: the taught encoder finds at least 10 points more of the answers first than as it "
         "was, and never fewer than BM25.",
     ),
+    "search-scale": Part(
+        "benchmarks.tasks.search_scale",
+        "Search over a million documents",
+        "Target: a query in at most 50 ms, by terms, by vectors and by both.",
+    ),
     "translation": Part(
         "benchmarks.tasks.translation",
         "Translation of programs into Chinese",

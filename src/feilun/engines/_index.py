@@ -7,7 +7,8 @@ worked out when the index is made, so that a query only adds up the lists of its
 
 ``documents.arrow`` (Arrow IPC, read where it lies) holds the texts, ``index.safetensors`` the rest:
 `terms` (terms,) uint64 ascending, the hash of each; `indptr` (terms + 1,); and, for the documents
-that have a term, `indices` and `weights`. Nothing in it is code.
+that have a term, ascending, `indices` and `weights`. Both stay on disk until they are looked at.
+Nothing in it is code.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from typing import Any
 
 import numpy as np
 
+from feilun.engines._mapped import mapped
 from feilun.errors import CorruptArtifact
 
 __all__ = ["DOCUMENTS", "INDEX", "Documents", "Index", "best", "length", "terms"]
@@ -35,7 +37,11 @@ K1, B = 1.2, 0.75
 
 _WHOLE = 3
 """Characters of a word up to which it is a term only as a whole."""
-_CHUNK = 16_384  # documents of one record batch
+_CHUNK = 16_384  # documents of one record batch, and those that are put into an index at once
+_FREQUENT = 32  # a term is frequent that one document in so many has
+_SEEN = 5000  # documents by which it is told how high the best ones stand
+_LOWER = 0.8  # it is looked again when what is left has become so much less
+_TINY = 1e-6
 # A character of a script without spaces, or a run of letters and digits.
 _ALONE = "\u2e80-\u2fdf\u3005-\u3007\u3021-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
 _ALONE += "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\U00020000-\U0003ffff"
@@ -132,38 +138,51 @@ class Index:
                 column.append(numbers.setdefault(term, len(numbers)))
                 count.append(times)
         size = len(lengths)
-        long = np.array(lengths, np.int32)
+        long = np.frombuffer(lengths, np.int32)
         mean = float(long.mean()) if size else 0.0
         hashes = np.fromiter(map(_hash, numbers), np.uint64, len(numbers))
         order = np.argsort(hashes)
         place = np.empty(len(order), np.int32)
         place[order] = np.arange(len(order), dtype=np.int32)
-        of_term = place[np.array(column, np.int32)]
-        counts = np.array(count, np.int32)
-        rows = np.repeat(np.arange(size, dtype=np.int32), np.array(distinct, np.int32))
-        having = np.bincount(of_term, minlength=len(order))
-        by_term = np.argsort(of_term, kind="stable")
-        weights = _saturated(counts, long[rows], mean) * _rarity(having, size)[of_term]
+        columns, counts = np.frombuffer(column, np.int32), np.frombuffer(count, np.int32)
+        ends = np.concatenate(([0], np.cumsum(np.frombuffer(distinct, np.int32), dtype=np.int64)))
+        having = np.bincount(columns, minlength=len(order))[order]
+        rare = _rarity(having, size)
+        indptr = np.concatenate(([0], np.cumsum(having))).astype(np.int64)
+        indices, weights = np.empty(len(columns), np.int32), np.empty(len(columns), np.float32)
+        free = indptr[:-1].copy()  # where the next document of each term goes
+        for start in range(0, size, _CHUNK):
+            begin, end = int(ends[start]), int(ends[min(size, start + _CHUNK)])
+            rows = np.repeat(np.arange(start, min(size, start + _CHUNK), dtype=np.int32),
+                             np.diff(ends[start : start + _CHUNK + 1]))  # fmt: skip
+            of_term = place[columns[begin:end]]
+            by_term = np.argsort(of_term, kind="stable")
+            sorted_terms, rows = of_term[by_term], rows[by_term]
+            new = np.diff(sorted_terms, prepend=-1) != 0
+            first = np.flatnonzero(new)
+            rank = np.arange(len(sorted_terms)) - np.repeat(first, np.diff([*first, end - begin]))
+            to = free[sorted_terms] + rank
+            indices[to] = rows
+            saturated = _saturated(counts[begin:end][by_term], long[rows], mean)
+            weights[to] = saturated * rare[sorted_terms]
+            free[sorted_terms[new]] += np.diff([*first, end - begin])
         tensors = {
             "terms": hashes[order],
-            "indptr": np.concatenate(([0], np.cumsum(having))).astype(np.int64),
-            "indices": rows[by_term],
-            "weights": weights[by_term].astype(np.float32),
+            "indptr": indptr,
+            "indices": indices,
+            "weights": weights,
         }
         return cls(size, mean, tensors)
 
     @classmethod
     def read(cls, folder: Path) -> Index:
         """The index in `folder`. Raises `CorruptArtifact` where there is none."""
-        from safetensors import SafetensorError
-        from safetensors.numpy import load_file
-
         file = folder / INDEX
         try:
-            tensors = load_file(file)
+            tensors = mapped(file)
             size, mean = (float(tensors[name][0]) for name in ("size", "mean_length"))
             return cls(int(size), mean, tensors)
-        except (OSError, KeyError, IndexError, SafetensorError) as error:
+        except (OSError, KeyError, IndexError, TypeError, ValueError) as error:
             raise CorruptArtifact("engines.bad_weights", file=file, reason=repr(error)) from None
 
     def write(self, folder: Path) -> None:
@@ -190,6 +209,71 @@ class Index:
             highest += times * self._rarity_of(end - begin)
             found[self._indices[begin:end]] += times * self._weights[begin:end]
         return found / np.float32(highest) if highest else found
+
+    def nearest(
+        self,
+        query: Sequence[str],
+        most: int,
+        base: np.ndarray | None = None,
+        share: float = 1.0,
+        least: float = 0.0,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The `most` documents with the highest scores above `least`, the highest first, and these
+        scores: `share` of what `search` gives, added to `base` (documents,) where there is one.
+
+        Terms are gone through from the rarest to the most frequent. As soon as what is left can
+        lift no other document among the best, frequent terms are looked up for the documents that
+        can still be (MaxScore: Turtle and Flood, 1995, "Query evaluation: strategies and
+        optimizations").
+        """
+        lists, highest = [], 0.0
+        for term, times in Counter(query).items():
+            begin, end = self._list(term)
+            bound = times * self._rarity_of(end - begin)
+            highest += bound
+            if end > begin:
+                lists.append((end - begin, begin, end, times, bound))
+        lists.sort()
+        scale = share / highest if highest else 0.0
+        scores = np.zeros(self.size, np.float32) if base is None else np.array(base, np.float32)
+        left = sum(bound for *_, bound in lists) * scale
+        some = [] if base is None else [_high(scores)]
+        looked, seen = np.inf, 0
+        able: np.ndarray | None = None
+        for count, begin, end, times, bound in lists:
+            places = self._indices[begin:end]
+            if able is None and count > self.size // _FREQUENT and left < _LOWER * looked:
+                some = [np.unique(np.concatenate(some))] if some else []
+                able, looked = self._able(scores, some, most, left), left
+            if able is None:
+                scores[places] += np.float32(times * scale) * self._weights[begin:end]
+                if seen < _SEEN:
+                    some.append(places[:_SEEN])
+                    seen += len(some[-1])
+            else:
+                found = np.minimum(np.searchsorted(places, able), count - 1)
+                hit = places[found] == able
+                added = self._weights[begin:end][found[hit]]
+                scores[able[hit]] += np.float32(times * scale) * added
+            left -= bound * scale
+        if able is None:
+            chosen = best(scores, most, least)
+            return chosen, scores[chosen]
+        chosen = able[best(scores[able], most, least)]
+        return chosen, scores[chosen]
+
+    def _able(
+        self, scores: np.ndarray, some: Sequence[np.ndarray], most: int, left: float
+    ) -> np.ndarray | None:
+        """The documents that can still be among the `most` best when `left` is the most that any
+        can gain; None where these are too many to look up. `some` have rare terms: what the best
+        of them have is the least that is needed."""
+        found = scores[some[0]] if some else scores[:0]
+        if len(found) < most:
+            return None
+        border = float(np.partition(found, len(found) - most)[len(found) - most])
+        able = np.flatnonzero(scores >= border - left - _TINY).astype(np.int32)
+        return able if len(able) <= self.size // _FREQUENT else None
 
     def scores(self, query: Sequence[str], documents: Iterable[Sequence[str]]) -> np.ndarray:
         """The score of any documents, given as terms: 0 without a common term, below 1 however
@@ -252,6 +336,15 @@ def best(scores: np.ndarray, most: int, least: float = 0.0) -> np.ndarray:
         places = places[found >= border]
     order: np.ndarray = np.argsort(-scores[places], kind="stable")[:most]
     return np.asarray(places[order])
+
+
+def _high(scores: np.ndarray) -> np.ndarray:
+    """The places of some of the highest `scores`, by a look at a part of them."""
+    part = scores[:: max(1, len(scores) // 8192)]
+    if len(part) < 8:
+        return np.zeros(0, np.int32)
+    border = np.partition(part, len(part) - 4)[len(part) - 4]
+    return np.flatnonzero(scores >= border)[:_SEEN].astype(np.int32)
 
 
 def _saturated(count: np.ndarray, length: np.ndarray, mean: float) -> np.ndarray:

@@ -44,12 +44,30 @@ class Catalogue:
         """The score of every document for a query by their terms, float32 (documents,)."""
         return self.index.search(terms(query))
 
+    def nearest(
+        self,
+        query: str,
+        options: Mapping[str, Any],
+        base: np.ndarray | None = None,
+        share: float = 1.0,
+        least: float = 0.0,
+        spare: int = 0,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """What `ranked` would show, and `spare` more, as places and scores: `share` of the scores
+        by terms, added to `base` (documents,) where there is one; see `Index.nearest`."""
+        most = depth(options) + spare
+        return self.index.nearest(terms(query), most, base, share, least)
+
+    def shown(self, places: np.ndarray, scores: np.ndarray, options: Mapping[str, Any]) -> Ranked:
+        """Documents as an answer, the best first."""
+        texts = [self.documents[place] for place in places.tolist()]
+        shown = int(options.get("k", SHOWN))
+        return Ranked(texts, scores.tolist(), total=len(self.documents), shown=shown)
+
     def ranked(self, scores: np.ndarray, options: Mapping[str, Any], least: float = 0.0) -> Ranked:
         """The documents with the highest `scores` (documents,) above `least`."""
         places = best(scores, depth(options), least)
-        texts = [self.documents[place] for place in places.tolist()]
-        shown = int(options.get("k", SHOWN))
-        return Ranked(texts, scores[places].tolist(), total=len(self.documents), shown=shown)
+        return self.shown(places, scores[places], options)
 
 
 def ranked_texts(texts: Sequence[str], scores: np.ndarray) -> Ranked:

@@ -53,8 +53,8 @@ class Bm25Engine(InlineEngine):
         found = np.empty(len(request.items), dtype=object)
         for place, item in enumerate(request.items):
             if documents is None:
-                scores = self._catalogue.lexical(str(item))
-                found[place] = self._catalogue.ranked(scores, request.options)
+                nearest = self._catalogue.nearest(str(item), request.options)
+                found[place] = self._catalogue.shown(*nearest, request.options)
             else:
                 scores = self._catalogue.index.scores(terms(str(item)), read)
                 found[place] = ranked_texts(documents, scores)

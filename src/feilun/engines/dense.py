@@ -2,9 +2,10 @@
 
 A version holds the encoder (``model.xml``, ``model.bin``, the tokenizer's files), the catalogue
 (see `_index`) and ``vectors.safetensors``: `vectors` (documents, dimensions) float16, every row of
-length one. The card's ``extra`` says what stands before a `query` and before a `document` when the
-encoder reads it, and what BM25 counts: a document's score is ``(1 - lexical) * cosine + lexical *
-BM25``, where `lexical` was chosen on the validation rows.
+length one, and of many documents `codes` and `units`, the same in 8 bits (see `_vectors`). The
+card's ``extra`` says what stands before a `query` and before a `document` when the encoder reads
+it, and what BM25 counts: a document's score is ``(1 - lexical) * cosine + lexical * BM25``, where
+`lexical` was chosen on the validation rows.
 """
 
 from __future__ import annotations
@@ -19,8 +20,10 @@ from typing import Any
 
 import numpy as np
 
-from feilun.engines._index import terms
-from feilun.engines._search import Catalogue, ranked_texts
+from feilun.engines._index import best, terms
+from feilun.engines._mapped import mapped
+from feilun.engines._search import Catalogue, depth, ranked_texts
+from feilun.engines._vectors import Vectors
 from feilun.engines.array import ArrayEngine, Inferred
 from feilun.engines.card import Card
 from feilun.engines.openvino import Requests, compiled_model
@@ -41,7 +44,7 @@ __all__ = [
 FORMATS = ("dense",)
 VECTORS = "vectors.safetensors"
 
-_PART = 65_536  # documents whose vectors are looked at together
+_SPARE = 100  # documents beside those that are shown whose rounded vectors are looked at again
 
 
 def unit(vectors: np.ndarray, dimensions: int | None = None) -> np.ndarray:
@@ -62,13 +65,16 @@ def combined(cosine: np.ndarray, lexical: np.ndarray, weight: float) -> np.ndarr
 class DenseEngine(ArrayEngine):
     """Answers from a `dense` version. Whoever wants vectors gets those of the encoder."""
 
+    _catalogue: Catalogue | None = None
+
     def __init__(
         self, folder: Path, card: Card, requests: Requests, streams: int, facts: Mapping[str, Any]
     ) -> None:
         width = int(card.extra["width"])
         super().__init__(folder, card, requests, streams, facts, width=width)
-        self._vectors = _read(folder, self.open_catalogue(folder))
-        self._dimensions = self._vectors.shape[1]
+        threads = int(facts.get("threads", 1))
+        self._vectors = _read(folder, self.open_catalogue(folder), threads)
+        self._dimensions = self._vectors.width
         self._lexical = float(card.extra.get("lexical", 0.0))
         self._before = [str(card.extra.get(name, "")) for name in ("query", "document")]
         self._ranked, self._decode = self._decode, _placeholders
@@ -81,10 +87,17 @@ class DenseEngine(ArrayEngine):
 
     def lexical(self, query: str) -> np.ndarray:
         """The score of every document for a query by their terms, float32 (documents,)."""
+        assert self._catalogue is not None
         return self._catalogue.lexical(query)
+
+    def scores_of(self, query: str, documents: Sequence[Sequence[str]]) -> np.ndarray:
+        """The scores by terms of any documents, given as terms, float32."""
+        assert self._catalogue is not None
+        return self._catalogue.index.scores(terms(query), documents)
 
     def found(self, query: str, scores: np.ndarray, options: Mapping[str, Any]) -> Any:
         """The raw output for a query whose `scores` of all documents are known."""
+        assert self._catalogue is not None
         return self._catalogue.ranked(scores, options, least=-np.inf)
 
     def raw(self, items: Sequence[Item]) -> np.ndarray:
@@ -139,19 +152,38 @@ class DenseEngine(ArrayEngine):
                 found[place] = self._nearest(query, vectors[place], options)
                 continue
             cosine = vectors[len(queries) :] @ vectors[place]
-            lexical = self._catalogue.index.scores(terms(query), read)
+            lexical = self.scores_of(query, read)
             found[place] = ranked_texts(documents, combined(cosine, lexical, self._lexical))
         return found
 
     def _nearest(self, query: str, vector: np.ndarray, options: Mapping[str, Any]) -> Any:
-        cosine = np.empty(len(self._vectors), np.float32)
-        for start in range(0, len(cosine), _PART):
-            part = self._vectors[start : start + _PART]
-            cosine[start : start + _PART] = part.astype(np.float32) @ vector
+        cosine = self._vectors.cosine(vector)
+        if self._vectors.rounds and self._catalogue is not None:
+            return self._of_many(self._catalogue, query, vector, cosine, options)
         scores = cosine
         if self._lexical:
             scores = combined(cosine, self.lexical(query), self._lexical)
         return self.found(query, scores, options)
+
+    def _of_many(
+        self,
+        catalogue: Catalogue,
+        query: str,
+        vector: np.ndarray,
+        cosine: np.ndarray,
+        options: Mapping[str, Any],
+    ) -> Any:
+        """What is nearest by rounded vectors, in the order of the vectors as they are."""
+        base = (1 - self._lexical) * cosine
+        if self._lexical:
+            share, least = self._lexical, -np.inf
+            places, scores = catalogue.nearest(query, options, base, share, least, _SPARE)
+        else:
+            places = best(base, depth(options) + _SPARE, -np.inf)
+            scores = base[places]
+        scores = scores - base[places] + (1 - self._lexical) * self._vectors.exact(places, vector)
+        order = np.lexsort((places, -scores))[: depth(options)]
+        return catalogue.shown(places[order], scores[order], options)
 
 
 def load(folder: Path, card: Card, *, streams: int | None, threads: int | None) -> DenseEngine:
@@ -179,16 +211,14 @@ def _placeholders(raw: np.ndarray, all_scores: bool) -> list[Output]:
     return [{} for _ in raw]
 
 
-def _read(folder: Path, documents: int) -> np.ndarray:
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
-
+def _read(folder: Path, documents: int, threads: int) -> Vectors:
     file = folder / VECTORS
     try:
-        vectors: np.ndarray = load_file(file)["vectors"]
-    except (OSError, KeyError, SafetensorError) as error:
+        held = mapped(file)
+        vectors = held["vectors"]
+    except (OSError, KeyError, TypeError, ValueError) as error:
         raise CorruptArtifact("engines.bad_weights", file=file, reason=repr(error)) from None
     if vectors.ndim != 2 or len(vectors) != documents:
         reason = f"{vectors.shape}, {documents}"
         raise CorruptArtifact("engines.bad_weights", file=file, reason=reason)
-    return vectors
+    return Vectors(vectors, held.get("codes"), held.get("units"), threads=threads)

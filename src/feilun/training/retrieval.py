@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from pydantic import Field
 
+from feilun.engines import _vectors
 from feilun.engines._search import Catalogue
 from feilun.engines.array import ArrayEngine
 from feilun.engines.card import write_card
@@ -283,4 +284,6 @@ def _save(folder: Path, vectors: np.ndarray) -> None:
     from safetensors.numpy import save_file
 
     tensors: dict[str, Any] = {"vectors": np.ascontiguousarray(vectors)}
+    if len(vectors) > _vectors.EXACT:
+        tensors["codes"], tensors["units"] = _vectors.rounded(vectors)
     save_file(tensors, folder / VECTORS)
