@@ -166,7 +166,7 @@ class Index:
             saturated = _saturated(counts[begin:end][by_term], long[rows], mean)
             weights[to] = saturated * rare[sorted_terms]
             free[sorted_terms[new]] += np.diff([*first, end - begin])
-        tensors = {
+        tensors: dict[str, np.ndarray] = {
             "terms": hashes[order],
             "indptr": indptr,
             "indices": indices,
