@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import copy
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import Field
 
 from feilun.errors import InvalidData
 from feilun.families.ranking import RANKING, items_of
+from feilun.families.tally import PairTally
 from feilun.modalities import recognise
 from feilun.modalities.noise import Disturbance
 from feilun.modalities.text import networks, ngrams, noise, tokens
+from feilun.modalities.text.catalogue_checks import CatalogueChecks
 from feilun.tasks.base import Column, Features, Processor, RowReader, TaskBase, TaskSettings
 from feilun.types import ColumnSample, Example, Item, Roles, Schema
 
@@ -90,6 +93,7 @@ class Task(TaskBase):
     )
     default_base = "minilm"
     encodes = True
+    _max_length = 256
 
     def recognise(self, columns: Sequence[ColumnSample]) -> Roles:
         """By usual names, those that belong together first, else the two columns of the longest
@@ -133,6 +137,17 @@ class Task(TaskBase):
         own = unicodedata.normalize("NFC", str(item)).strip()
         right = [text for one in targets for text in items_of(one) if text != own]
         return item, self.family.together(right) if right else None
+
+    def bound(self, settings: Mapping[str, Any]) -> Self:
+        """With the tokens that an encoder reads."""
+        task = copy.copy(self)
+        task._max_length = Settings(**settings).max_length
+        return task
+
+    def inspection(self) -> PairTally:
+        """Documents that say the same, that nobody asks for, and that are too long for an
+        encoder."""
+        return CatalogueChecks(self._max_length)
 
     def check(self, item: Item) -> Item:
         """The text of `item`; see `tokens.check`."""
