@@ -24,7 +24,7 @@ from feilun.table import Table
 
 __all__ = ["archive", "delete", "rename", "unarchive"]
 
-_PAGES = ("audit", "reports", "logs")
+_PAGES = ("audit", "comparisons", "reports", "logs")
 """Folders of a project that feilun writes what it found into."""
 
 

@@ -180,7 +180,8 @@ def _train(job: TrainJob, send: Any) -> TrainResult:
         try:
             result = chosen.train(job, settings, tell)
             seconds = train_parts(chosen, job, settings, tell)
-            figures = {**result.figures, "parts_seconds": seconds} if seconds else result.figures
+            figures = {**result.figures, **_peak()}
+            figures |= {"parts_seconds": seconds} if seconds else {}
             return replace(result, figures=figures)
         except MemoryError:
             raise EnvironmentProblem("training.no_memory", method=job.method) from None
@@ -189,6 +190,17 @@ def _train(job: TrainJob, send: Any) -> TrainResult:
             if reason is None:
                 raise
             raise EnvironmentProblem("training.cannot_write", reason=reason) from error
+
+
+def _peak() -> dict[str, float]:
+    """The most memory that this process held at once, in bytes, where the system tells it. What
+    ``getrusage`` calls so is that of the parent before, too."""
+    try:
+        lines = Path("/proc/self/status").read_text("utf-8").splitlines()
+    except OSError:
+        return {}
+    found = [line.split()[1] for line in lines if line.startswith("VmHWM:")]
+    return {"peak_memory_bytes": 1024.0 * float(found[0])} if found else {}
 
 
 def _from_disk(error: Exception) -> str | None:

@@ -13,7 +13,7 @@ from feilun.errors import UsageError
 from feilun.messages import t
 from feilun.table import Result
 
-__all__ = ["compress", "evaluate", "forecast", "run", "train", "tune", "update"]
+__all__ = ["compare", "compress", "evaluate", "forecast", "run", "train", "tune", "update"]
 
 
 def run(
@@ -188,6 +188,20 @@ def _price(given: str | None) -> tuple[float, float] | None:
     if not (0 <= read < float("inf") and 0 <= written < float("inf")):
         raise UsageError("cli.bad_price", given=given)
     return read, written
+
+
+def compare(
+    shell: Shell,
+    methods: Annotated[str, typer.Option("--methods", help=t("cli.option_methods"))] = "all",
+    reference: Annotated[
+        str | None, typer.Option("--reference", help=t("cli.option_compare_reference"))
+    ] = None,
+    restart: Annotated[bool, typer.Option("--restart", help=t("cli.option_restart"))] = False,
+) -> None:
+    """Trains several methods on the same rows and shows them in one table."""
+    with shell.project() as project, shell.progress() as report:
+        result = project.compare(methods, reference=reference, restart=restart, report=report)
+    shell.show(result)
 
 
 def forecast(
