@@ -121,9 +121,42 @@ def test_from_a_file_to_an_answer_and_a_key_in_chinese(
         assert not workspace.store.catalog.key_by_hash(secret)
 
 
+def test_a_file_without_labels_becomes_data_by_keyboard(
+    browser: Browser, told: list[str], tmp_path: Path
+) -> None:
+    file = tmp_path / "texts.csv"
+    rows = dict(reviews(30, noise=0.0))
+    with file.open("w", newline="") as out:
+        csv.writer(out).writerows([["text"], *([text] for text in rows)])
+    with Workspace(tmp_path / "shop") as workspace, console(workspace) as served:
+        project = workspace.init("texts")
+        page = _page(browser, told, locale="en")
+        _enter(page, served)
+        page.goto(f"{served.address}/p/texts/label")
+        page.set_input_files("[name=file]", file)
+        page.fill("[name=labels]", "great, bad")
+        _press(page, t("console.label_begin", "en"))
+        for _ in rows:
+            shown = page.input_value("form.review [name=id]")
+            key = "1" if rows[page.inner_text("form.review .text")] == "great" else "2"
+            with page.expect_response(lambda answer: answer.request.method == "POST"):
+                page.keyboard.press(key)
+            page.wait_for_function(
+                """before => { const now = document.querySelector("form.review [name=id]");
+                return !now || now.value !== before; }""",
+                arg=shown,
+            )
+        page.goto(f"{served.address}/p/texts/label")
+        assert t("console.label_empty", "en") in page.inner_text("main")
+        assert project.labelling.state().decided == len(rows)
+        _press(page, t("console.label_collect", "en"))
+        assert page.url.endswith("/runs")
+        assert {row["input"]: row["label"] for row in project.rows("", limit=99).rows} == rows
+
+
 def _answer_pages(served: Console) -> list[str]:
     names = ("", "/data", "/data/audit", "/runs", "/versions", "/versions/reviews@1")
-    project = [f"/p/reviews{name}" for name in (*names, "/try", "/review")]
+    project = [f"/p/reviews{name}" for name in (*names, "/try", "/review", "/label")]
     customer = served.workspace.store.catalog.customers()[0].id
     return [
         "/",
@@ -131,7 +164,9 @@ def _answer_pages(served: Console) -> list[str]:
         "/customers",
         f"/customers/{customer}",
         "/money",
+        f"/money/{customer}",
         "/system",
+        "/system/erase",
         "/system/health",
         "/nothing",
     ]

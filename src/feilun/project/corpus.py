@@ -30,7 +30,7 @@ from feilun.store.dataset import Dataset, DatasetWriter
 from feilun.table import Result, Table
 from feilun.types import Example, Item, Progress, Schema
 
-__all__ = ["Corpus", "add", "corpora", "dataset", "listing", "sample"]
+__all__ = ["Corpus", "add", "corpora", "dataset", "listing", "replace_rows", "sample"]
 
 _ASKED = 1000
 """Rows, the first ones, that the tokenizer is tried on."""
@@ -174,6 +174,14 @@ def corpora(scope: Scope) -> list[Corpus]:
     """The corpora of the project, oldest first."""
     found = scope.store.catalog.settings(f"corpus:{scope.name}:")
     return [Corpus(**found[key]) for key in sorted(found)]
+
+
+def replace_rows(scope: Scope, artifact: str, instead: str, rows: int) -> None:
+    """Puts the artifact `instead`, of `rows` rows, in place of `artifact`: rows were erased."""
+    catalog = scope.store.catalog
+    for key, one in catalog.settings(f"corpus:{scope.name}:").items():
+        if one["artifact"] == artifact:
+            catalog.set_setting(key, {**one, "artifact": instead, "rows": rows})
 
 
 def dataset(scope: Scope, name: str | None = None) -> Dataset:

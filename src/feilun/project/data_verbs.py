@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from feilun.project.mend import Cleaned, Used
     from feilun.project.preview import Preview
     from feilun.project.row_search import Rows
+    from feilun.project.voting import Votes
     from feilun.project.watch import Watched
 
 __all__ = ["DataVerbs"]
@@ -120,6 +121,13 @@ class DataVerbs(ProjectBase):
             report=report,
             read=ReadOptions(encoding, delimiter, header_row, sheet),
         )
+
+    @property
+    def labelling(self) -> Votes:
+        """Labelling the rows of a corpus: by whom, how far people agree, and data made of it."""
+        from feilun.project.voting import Votes
+
+        return Votes(self.scope, self.add)
 
     def watch(
         self,

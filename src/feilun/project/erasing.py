@@ -22,7 +22,9 @@ from typing import Any
 from feilun.data.erasure import Found, Selection, forms, search_rows, without
 from feilun.errors import NotFound
 from feilun.messages import t
+from feilun.project.corpus import Corpus, corpora, replace_rows
 from feilun.project.scope import Scope, WorkspaceScope
+from feilun.project.voting import forget_votes
 from feilun.store.catalog_audit import acting, actor
 from feilun.store.columns import dump_json
 from feilun.store.dataset import Dataset
@@ -231,14 +233,18 @@ def _meant(at: Scope, chosen: Selection) -> _Meant:
         vault.close()
     whole = Selection((*chosen.texts, *letters), chosen.rows, chosen.subjects, chosen.calls)
     meant = _Meant(whole, letters)
-    for version in at.store.catalog.data_versions(at.name):
-        if version.artifact not in meant.rows:
-            data = Dataset(at.store.artifacts.path(version.artifact))
-            found = search_rows(data, whole)
-            meant.rows[version.artifact] = found
+    for artifact in (one.artifact for one in _holders(at)):
+        if artifact not in meant.rows:
+            found = search_rows(Dataset(at.store.artifacts.path(artifact)), whole)
+            meant.rows[artifact] = found
             # The same words in the call log are the same person's.
             meant.inputs |= {dump_json(one) for one in found.inputs if len(one) >= _WHOLE}
     return meant
+
+
+def _holders(at: Scope) -> list[DataVersion | Corpus]:
+    """What holds rows of the project: its data versions and its corpora."""
+    return [*at.store.catalog.data_versions(at.name), *corpora(at)]
 
 
 def _plan(at: Scope, chosen: Selection) -> dict[str, Any]:
@@ -247,7 +253,7 @@ def _plan(at: Scope, chosen: Selection) -> dict[str, Any]:
     versions = catalog.data_versions(at.name)
     data = [
         {"version": one.id, **{s: meant.rows[one.artifact].splits[s] for s in _SPLITS}}
-        for one in versions
+        for one in _holders(at)
         if meant.rows[one.artifact].ids
     ]
     answers = at.store.ledger.answers_about(at.name, meant.hits, frozenset(chosen.calls))
@@ -334,6 +340,8 @@ def _carry_out(at: Scope, chosen: Selection, *, keep_out: bool) -> None:
             shutil.rmtree(out, ignore_errors=True)
         replaced -= {ref}  # another version was like this all along
         store.catalog.replace_data(artifact, ref, dict(counts), change)
+        replace_rows(at, artifact, ref, sum(n for one in counts.values() for n in one.values()))
+        forget_votes(at, found.ids)
     if meant.letters:
         vault = Vault(vault_file(store.folder, at.name))
         vault.forget(meant.letters)

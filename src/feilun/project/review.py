@@ -48,6 +48,11 @@ class ReviewItem:
     _asked: Asked = "review"
     _added: list[str] = field(default_factory=list)
 
+    @property
+    def place(self) -> tuple[str, int]:
+        """Which answer of which call."""
+        return self.prediction.prediction_id, self.prediction.index
+
     def label(self, label: Any) -> None:
         """Says what the right answer is, as a reviewer; the answer's own label confirms it. Raises
         `Gone` when the input is no longer kept, `InvalidData` for what cannot be a label."""

@@ -7,10 +7,9 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
+from typing import Generic, Protocol, TypeVar
 
-from feilun.project.review import ReviewItem
-
-__all__ = ["Desk", "Place"]
+__all__ = ["Asked", "Desk", "Place"]
 
 Place = tuple[str, int]
 """Which answer of which call."""
@@ -20,42 +19,54 @@ _AHEAD = 20  # items taken from the queue at a time
 _FRESH = 60.0  # seconds after which an empty queue is looked at again
 
 
+class Asked(Protocol):
+    """Something that a person is asked about."""
+
+    @property
+    def place(self) -> Place:
+        """What tells it from others."""
+        ...
+
+
+_Item = TypeVar("_Item", bound=Asked)
+
+
 @dataclass
-class _Queue:
-    source: Iterator[ReviewItem] | None = None
-    items: dict[Place, ReviewItem] = field(default_factory=dict)
+class _Queue(Generic[_Item]):
+    source: Iterator[_Item] | None = None
+    items: dict[Place, _Item] = field(default_factory=dict)
     held: dict[Place, tuple[str, float]] = field(default_factory=dict)
-    done: dict[Place, ReviewItem] = field(default_factory=dict)
+    done: dict[Place, _Item] = field(default_factory=dict)
     order: dict[str, list[Place]] = field(default_factory=dict)
     empty_at: float = 0.0
 
 
-class Desk:
+class Desk(Generic[_Item]):
     """The queues of one console. Safe for threads."""
 
     def __init__(self) -> None:
-        self._queues: dict[str, _Queue] = {}
+        self._queues: dict[str, _Queue[_Item]] = {}
         self._lock = threading.Lock()
 
     def take(
-        self, project: str, who: str, make: Callable[[], Iterator[ReviewItem]], count: int
-    ) -> list[ReviewItem]:
+        self, project: str, who: str, make: Callable[[], Iterator[_Item]], count: int
+    ) -> list[_Item]:
         """The next `count` items for `who`: those that they hold already first. `make` begins the
         queue anew when it has run out."""
         with self._lock:
-            queue = self._queues.setdefault(project, _Queue())
+            queue = self._queues.setdefault(project, _Queue[_Item]())
             now = time.monotonic()
             queue.held = {p: h for p, h in queue.held.items() if h[1] > now}
-            found: list[ReviewItem] = []
+            found: list[_Item] = []
             while len(found) < count:
                 found = self._free(queue, who)[:count]
                 if len(found) == count or not self._refill(queue, make, now):
                     break
             for item in found:
-                queue.held[_place(item)] = (who, now + _HELD)
+                queue.held[item.place] = (who, now + _HELD)
             return found
 
-    def item(self, project: str, place: Place) -> ReviewItem | None:
+    def item(self, project: str, place: Place) -> _Item | None:
         """The item at `place`, None when it is not in the queue any more."""
         queue = self._queues.get(project)
         return queue.items.get(place) if queue else None
@@ -70,7 +81,7 @@ class Desk:
                 queue.done[place] = item
                 queue.order.setdefault(who, []).append(place)
 
-    def undo(self, project: str, who: str) -> ReviewItem | None:
+    def undo(self, project: str, who: str) -> _Item | None:
         """Puts back what `who` finished last, first in their queue."""
         with self._lock:
             queue = self._queues.get(project)
@@ -83,24 +94,20 @@ class Desk:
             return item
 
     @staticmethod
-    def _free(queue: _Queue, who: str) -> list[ReviewItem]:
+    def _free(queue: _Queue[_Item], who: str) -> list[_Item]:
         mine = [i for p, i in queue.items.items() if queue.held.get(p, ("",))[0] == who]
         return mine + [i for p, i in queue.items.items() if p not in queue.held]
 
     @staticmethod
-    def _refill(queue: _Queue, make: Callable[[], Iterator[ReviewItem]], now: float) -> bool:
+    def _refill(queue: _Queue[_Item], make: Callable[[], Iterator[_Item]], now: float) -> bool:
         """Whether more was found."""
         if queue.source is None:
             if queue.empty_at and now - queue.empty_at < _FRESH:
                 return False
             queue.source = make()
-        more = [i for i in islice(queue.source, _AHEAD) if _place(i) not in queue.done]
+        more = [i for i in islice(queue.source, _AHEAD) if i.place not in queue.done]
         if not more:
             queue.source, queue.empty_at = None, now
             return False
-        queue.items.update({_place(item): item for item in more if _place(item) not in queue.items})
+        queue.items.update({item.place: item for item in more if item.place not in queue.items})
         return True
-
-
-def _place(item: ReviewItem) -> Place:
-    return item.prediction.prediction_id, item.prediction.index

@@ -36,6 +36,6 @@ def menu(role: Role) -> tuple[Entry, ...]:
 def tabs(project: str, role: Role) -> list[tuple[str, str]]:
     """The screens of one project."""
     if role == "reviewer":
-        return [("review", path("p", project, "review"))]
-    names = ("data", "runs", "versions", "try", "review")
+        return [(name, path("p", project, name)) for name in ("review", "label")]
+    names = ("data", "label", "runs", "versions", "try", "review")
     return [("overview", path("p", project))] + [(n, path("p", project, n)) for n in names]

@@ -14,7 +14,7 @@ from feilun.errors import InvalidData
 from feilun.project import Project
 from feilun.web.view import View
 
-__all__ = ["Editor", "editor", "given"]
+__all__ = ["Editor", "editor", "editor_of", "given"]
 
 _KEYS = "123456789abcdefghijklmoprtvwxyz"
 """``n``, ``q``, ``s`` and ``u`` are left to the page."""
@@ -41,7 +41,11 @@ class Editor:
 def editor(project: Project) -> Editor:
     """How answers of the project's live version are corrected."""
     model = project.live_or_newest
-    names = tuple(model.labels()) if model is not None else ()
+    return editor_of(project, tuple(model.labels()) if model is not None else ())
+
+
+def editor_of(project: Project, names: tuple[str, ...]) -> Editor:
+    """How one of the `names` is given, or what else the family's targets are."""
     schema = project.task.family.target_schema()
     if not names:
         return Editor("text")

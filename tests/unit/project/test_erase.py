@@ -137,6 +137,18 @@ def _killed(*_: object) -> None:
     raise KeyboardInterrupt
 
 
+def test_rows_without_labels_are_erased_too(project: Project) -> None:
+    project.add_corpus([{"text": f"{NAME} has a question"}, {"text": "Nobody has one"}])
+    votes = project.labelling
+    votes.start(["great", "bad"])
+    for item in votes.queue("mei"):
+        item.label("bad")
+    done = project.workspace.erase(NAME)
+    assert [one["version"] for one in done.data][-1] == "reviews:corpus1"
+    assert (votes.state().rows, votes.state().labelled) == (1, 1)
+    assert not project.workspace.erase(NAME, dry_run=True).data
+
+
 def test_who_is_not_named_is_not_erased(project: Project) -> None:
     erase = project.workspace.erase
     with pytest.raises(UsageError):

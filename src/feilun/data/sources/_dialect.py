@@ -144,8 +144,11 @@ def _score(rows: list[list[str]], errors: int, known: Collection[str]) -> float:
     widths = Counter(map(len, rows))
     width, often = max(widths.items(), key=lambda pair: (pair[1], pair[0]))
     header = len(rows[0])
-    if header > 1 and {cell.strip().casefold() for cell in rows[0]} & set(known):
+    named = not {cell.strip().casefold() for cell in rows[0]}.isdisjoint(known)
+    if named and header > 1:
         width, often = header, widths[header] + len(rows)  # a header that speaks for itself
+    if named and len(widths) == header == 1 and len(rows) > 1:
+        return 1.0 - errors / (len(rows) + errors)  # one column, whatever stands in its quotes
     if width == 1:
         return 0.3 - errors / (len(rows) + errors)
     even = often / len(rows)

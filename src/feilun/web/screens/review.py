@@ -91,11 +91,11 @@ def _shown(item: ReviewItem) -> Mapping[str, Any]:
     }
 
 
-def _desk(view: View) -> Desk:
+def _desk(view: View) -> Desk[ReviewItem]:
     state = view.request.app.state
     if not hasattr(state, "desk"):
         state.desk = Desk()
-    desk: Desk = state.desk
+    desk: Desk[ReviewItem] = state.desk
     return desk
 
 
