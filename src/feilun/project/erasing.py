@@ -29,7 +29,7 @@ from feilun.store.catalog_audit import acting, actor
 from feilun.store.columns import dump_json
 from feilun.store.dataset import Dataset
 from feilun.store.files import write_atomically
-from feilun.store.records import DataVersion, ModelVersion
+from feilun.store.records import DataVersion
 from feilun.store.vault import Vault, vault_file
 from feilun.table import Result, Table
 
@@ -277,20 +277,21 @@ def _models(at: Scope, meant: _Meant, versions: Sequence[DataVersion]) -> Any:
         if not count:
             continue
         learnt[model.id] = count
+        found = [model.weights, *(one.get("artifact") for one in model.variants.values())]
+        weights = [ref for ref in found if ref]
         yield {
             "version": model.id,
             "data": model.data_version or "–",
             "rows": count,
             "state": model.state,
-            "quotes": any(True for _ in _weights_quoting(at, model, meant)),
+            "quotes": model.pruned is None and any(_quotes(at, ref, meant) for ref in weights),
         }
 
 
-def _weights_quoting(at: Scope, model: ModelVersion, meant: _Meant) -> Any:
-    refs = [model.weights, *(one.get("artifact") for one in model.variants.values())]
-    for ref in filter(None, refs):
-        if model.pruned is None and at.store.artifacts.exists(ref):
-            yield from _files_with(at.store.artifacts.path(ref), meant)
+def _quotes(at: Scope, ref: str, meant: _Meant) -> bool:
+    """Whether texts among the files of an artifact hold any of it."""
+    artifacts = at.store.artifacts
+    return artifacts.exists(ref) and any(True for _ in _files_with(artifacts.path(ref), meant))
 
 
 def _quoting(at: Scope, meant: _Meant) -> Any:
@@ -324,10 +325,16 @@ def _carry_out(at: Scope, chosen: Selection, *, keep_out: bool) -> None:
     store.catalog.rewrite_runs(at.name, change)
     held, begun = store.catalog.references(), time.time()
     for model in store.catalog.model_versions(at.name):
-        if model.report is None or not store.artifacts.exists(model.report):
-            continue
-        if any(True for _ in _files_with(store.artifacts.path(model.report), meant)):
-            store.catalog.update_model_version(model.id, report=None)
+        decisions = model.metrics.get("decisions", ())
+        reports = {model.report, *(one["report"] for one in decisions)} - {None}
+        quoting = {ref for ref in reports if _quotes(at, ref, meant)}
+        if quoting:
+            left = [one for one in decisions if one["report"] not in quoting]
+            store.catalog.update_model_version(
+                model.id,
+                report=None if model.report in quoting else model.report,
+                metrics={**model.metrics, "decisions": left},
+            )
     replaced = {artifact for artifact, found in meant.rows.items() if found.ids}
     for artifact in sorted(replaced):
         found = meant.rows[artifact]

@@ -137,6 +137,22 @@ def _killed(*_: object) -> None:
     raise KeyboardInterrupt
 
 
+def test_reports_that_quote_it_go(project: Project) -> None:
+    """A report shows rows of the test split: what one of them says is in no file any more."""
+    workspace, model = project.workspace, project.model()
+    folder = workspace.store.artifacts.path(str(model.record.report))
+    told = "".join(file.read_text("utf-8") for file in folder.rglob("*") if file.suffix == ".json")
+    rows = [row["input"] for row in project.rows("", split="test", limit=99).rows]
+    quoted = next((text for text in rows if text in told), None)
+    if quoted is None:  # nothing was wrong: a word of the report's own stands for it
+        quoted = "accuracy"
+        assert quoted in told
+    workspace.erase(quoted)
+    assert project.model().record.report is None
+    assert not project.model().metrics.get("decisions")
+    assert not folder.exists()
+
+
 def test_rows_without_labels_are_erased_too(project: Project) -> None:
     project.add_corpus([{"text": f"{NAME} has a question"}, {"text": "Nobody has one"}])
     votes = project.labelling
