@@ -50,6 +50,7 @@ __all__ = [
     "PASSED_ON",
     "CascadeEngine",
     "Level",
+    "ask_how_sure",
     "certainty",
     "is_drawn",
     "levels_of",
@@ -85,6 +86,8 @@ class CascadeEngine:
         self._decoders: list[Decoder] = [
             self._family.decoder(one.card.schema, one.card.point) for one in self.stages
         ]
+        for one in self.stages[:-1]:
+            ask_how_sure(one)
         self._infos = [one.info for one in self.stages]
         # Another server's streams are no share of a machine here.
         here = [one for one in self._infos if not one.get("remote")]
@@ -397,6 +400,12 @@ class CascadeEngine:
     def _count(self, used: Usage) -> None:
         with self._lock:
             self._usage = added(self._usage, used)
+
+
+def ask_how_sure(engine: Engine) -> None:
+    """Has a model that writes say how sure it is of its answers, where it is able to."""
+    if hasattr(engine, "says_how_sure"):
+        engine.says_how_sure = True
 
 
 def load(folder: Path, card: Card, *, streams: int | None, threads: int | None) -> CascadeEngine:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import codecs
 import importlib.util
+import math
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, suppress
 from functools import lru_cache
@@ -68,6 +69,10 @@ class GenaiEngine(StreamingEngine):
         | {"response_format", "tools", "tool_choice", "parallel_tool_calls"}
     )
 
+    says_how_sure = False
+    """Whether answers have a score, the geometric mean of their tokens' probabilities: what a
+    cascade passes answers on by. It is no measure of truth, so nothing else is told it."""
+
     def __init__(self, folder: Path, card: Card, threads: int | None) -> None:
         super().__init__(card)
         file = folder / MODEL
@@ -125,7 +130,7 @@ class GenaiEngine(StreamingEngine):
                 with suppress(InvalidData):  # a prompt that no caller could send has no answer
                     ids = self._asked_ids(item, {})
                     sink = Sink()
-                    number = self._generator.add(ids, self._config(ids, {}), sink)
+                    number = self._generator.add(ids, self._config(ids, self._rated({})), sink)
                     sinks[place] = sink, number, _Text(self)
             for place, (sink, _, text) in list(sinks.items()):
                 part = sink.items.get()
@@ -135,7 +140,7 @@ class GenaiEngine(StreamingEngine):
                 text.add(part)
                 if part.reason is not None:
                     del sinks[place]
-                    found[place] = Written(text.whole())
+                    found[place] = self._whole(text)
         return objects(found)
 
     async def submit(self, request: EngineRequest) -> AsyncIterator[Chunk]:
@@ -171,7 +176,7 @@ class GenaiEngine(StreamingEngine):
             await asyncio.to_thread(self._generator.start)
         ids = self._asked_ids(item, options)
         sink = Sink(asyncio.get_running_loop())
-        number = self._generator.add(ids, self._config(ids, options), sink)
+        number = self._generator.add(ids, self._config(ids, self._rated(options)), sink)
         text = _Text(self)
         try:
             reason = None
@@ -184,7 +189,7 @@ class GenaiEngine(StreamingEngine):
             self._generator.stop(number)
         if reason == "refused":
             raise EnvironmentProblem("engines.no_room")
-        output = self._decode(objects([Written(text.whole())]), True)[0]
+        output = self._decode(objects([self._whole(text)]), True)[0]
         yield {**output, "finish_reason": reason}
 
     def count(self, text: str) -> int:
@@ -249,6 +254,12 @@ class GenaiEngine(StreamingEngine):
     def abandon(self) -> None:
         """Gives up on a model that hangs: every call under way fails."""
         self._generator.close(EnvironmentProblem("engines.abandoned"))
+
+    def _rated(self, options: Mapping[str, Any]) -> Mapping[str, Any]:
+        return {"logprobs": 0, **options} if self.says_how_sure else options
+
+    def _whole(self, text: _Text) -> Written:
+        return Written(text.whole(), text.sure() if self.says_how_sure else None)
 
     def _drop(self, sinks: Mapping[int, tuple[Sink, int, _Text]]) -> None:
         for _, number, _ in sinks.values():
@@ -316,11 +327,13 @@ class _Text:
         self._ids: list[int] = []
         self._read = ""
         self._parts: list[str] = []
+        self._logprobs: list[float] = []
 
     def add(self, part: Part) -> list[Token]:
         """Each token with the text that it adds; stop tokens are none of the answer's. What is
         left of a character that was never whole is the last token's."""
         found = []
+        self._logprobs += part.logprobs
         logprobs: Sequence[float | None] = part.logprobs or [None] * len(part.ids)
         for token, logprob in zip(part.ids, logprobs, strict=False):
             if token not in self._stops:
@@ -333,6 +346,12 @@ class _Text:
     def whole(self) -> str:
         """The text of the whole answer."""
         return "".join(self._parts)
+
+    def sure(self) -> float | None:
+        """The geometric mean of the probabilities of all tokens, the one that stops too; None
+        where they are not known."""
+        known = self._logprobs
+        return min(1.0, math.exp(sum(known) / len(known))) if known else None
 
     def _one(self, token: int) -> str:
         if self._pieces is not None:

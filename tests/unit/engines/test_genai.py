@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import os
 import random
+import shutil
 import signal
 from collections.abc import Iterator
 from contextlib import aclosing, closing, suppress
@@ -17,7 +19,9 @@ import pytest
 
 from feilun.engines import genai
 from feilun.engines._generator import Part
-from feilun.engines.card import Card
+from feilun.engines._levels import write_cascade
+from feilun.engines.base import open_engine
+from feilun.engines.card import Card, write_card
 from feilun.errors import CorruptArtifact, EnvironmentProblem, InvalidData, Overloaded
 from feilun.types import Chunk, EngineRequest, Schema
 from helpers.gguf import tiny_gguf
@@ -289,3 +293,30 @@ def test_the_process_ends_with_its_parent(folder: Path) -> None:
         sleep(0.02)
     assert process.poll() is not None
     engine.close()
+
+
+def test_how_sure_an_answer_is_is_said_where_a_cascade_asks_for_it(
+    engine: genai.GenaiEngine, folder: Path, tmp_path: Path
+) -> None:
+    asked = [one for one in QUESTIONS if _text(_ask(engine, one))]
+    plain = engine.predict(asked)
+    assert not any("score" in one for one in plain)
+    stage, last = tmp_path / "lm", tmp_path / "upstream"
+    shutil.copytree(folder, stage)
+    write_card(stage, CARD)
+    last.mkdir()
+    extra = {"address": "http://127.0.0.1:9/v1", "model": "m"}
+    write_card(last, Card("upstream", CARD.schema, "upstream", extra=extra))
+    write_cascade(tmp_path / "both", [("own", stage), ("upstream", last)], [0.0])
+    with closing(open_engine(tmp_path / "both")) as both:
+        answers = both.predict(asked)
+        assert [one["generated_text"] for one in answers] == [
+            one["generated_text"] for one in plain
+        ]
+        for question, one in zip(asked, answers, strict=True):
+            *_, chunk = asyncio.run(_chunks(both, question))  # type: ignore[arg-type]
+            assert chunk.outputs[0]["score"] == pytest.approx(one["score"], abs=1e-3)
+            told = _ask(engine, question, logprobs=0)[-1].outputs[0]["logprobs"]
+            whole = math.prod(math.exp(token["logprob"]) for token in told)
+            # The token that stops counts, too, and adds nothing to what is told.
+            assert 0 < one["score"] ** (len(told) + 1) <= whole + 1e-6

@@ -19,6 +19,7 @@ from feilun.data.content import content_key, stored_key
 from feilun.engines._levels import PASSED_ON, is_drawn, stages_of, write_cascade
 from feilun.engines.base import Engine, open_engine
 from feilun.engines.card import Card, read_card
+from feilun.engines.cascade import ask_how_sure
 from feilun.errors import NotFound
 from feilun.families.base import Family
 from feilun.feedback.kept import SOURCE, KeptCall, kept_calls
@@ -169,6 +170,7 @@ def _threshold(context: Context, own: Path, upstream: Path, dataset: Dataset) ->
     truth = family.truth(dataset.values("label", "validation"), dataset.schema.labels)
     known = np.flatnonzero(family.known(truth))
     with closing(open_engine(own)) as here, closing(open_engine(upstream)) as there:
+        ask_how_sure(here)
         known = known[spared(here, len(known))]
         if not len(known):
             return Cascade(_NEVER, 0.0, 0.0, 0)
