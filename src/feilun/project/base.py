@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from feilun.config import ProjectConfig
 from feilun.project.scope import Scope
 from feilun.project.workspace_verbs import WorkspaceVerbs
 from feilun.tasks.base import TaskBase
+
+if TYPE_CHECKING:
+    from feilun.project.savings import Savings
 
 __all__ = ["ProjectBase"]
 
@@ -55,3 +58,10 @@ class ProjectBase:
     def is_free(self) -> bool:
         """Whether its answers cost customers nothing; a replica does not know and says no."""
         return self.scope.is_free()
+
+    def upstream(self, days: int = 30) -> Savings:
+        """What passing calls on to another server costs, how many are answered here, and what that
+        saves, from the calls of the last `days`. Raises `NotFound` where none are passed on."""
+        from feilun.project.savings import view
+
+        return view(self.scope, days)

@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from feilun.project.drift import DriftView
     from feilun.project.forecast import ForecastView
     from feilun.project.review import ReviewItem, Settled
-    from feilun.project.savings import Savings
     from feilun.project.tuning import SearchView
 
 __all__ = ["Model", "Project"]
@@ -446,13 +445,6 @@ class Project(DataVerbs, JudgingVerbs):
         from feilun.project.drift import look
 
         return look(self.scope)
-
-    def upstream(self, days: int = 30) -> Savings:
-        """What passing calls on to another server costs, how many are answered here, and what that
-        saves, from the calls of the last `days`. Raises `NotFound` where none are passed on."""
-        from feilun.project.savings import view
-
-        return view(self.scope, days)
 
     def raise_share(self, *, report: Report | None = None) -> Deployed:
         """Puts the version that takes over from another server on the next of ``upstream.steps``,
