@@ -22,6 +22,7 @@ import numpy as np
 from markupsafe import Markup
 
 from feilun.families.combining import Combining
+from feilun.families.instructed import Instructed
 from feilun.families.tally import PairTally, Peculiarity, Tally
 from feilun.messages import Language
 from feilun.metrics.measured import Measured
@@ -175,7 +176,7 @@ class Sheet(ABC):
         return {}
 
 
-class Family(Combining, ABC):
+class Family(Combining, Instructed, ABC):
     """A kind of answer. Stateless: one object serves all tasks of the family."""
 
     name: ClassVar[str]

@@ -25,6 +25,7 @@ from feilun.families.base import (
     Family,
     Sheet,
 )
+from feilun.families.instructed import mapping
 from feilun.messages import Language
 from feilun.metrics.comparison import scores
 from feilun.metrics.measured import Measured
@@ -115,6 +116,53 @@ class Spans(Family):
         """Tuples of spans; None for an unlabelled row. Spans of a kind that is not among `labels`
         stay: a model that does not know them has missed them."""
         return objects([None if one is None else spans_of(one) for one in targets])
+
+    def json_schema(self, labels: Sequence[str]) -> dict[str, Any]:
+        """``{"entities": [{"text": …, "type": …}]}``, in the order of the text."""
+        one = {
+            "type": "object",
+            "properties": {
+                "text": {"type": "string"},
+                "type": {"type": "string", "enum": list(labels)},
+            },
+            "required": ["text", "type"],
+            "additionalProperties": False,
+        }
+        return {
+            "type": "object",
+            "properties": {"entities": {"type": "array", "items": one, "maxItems": _MOST}},
+            "required": ["entities"],
+            "additionalProperties": False,
+        }
+
+    def json_answer(self, target: str, item: Any) -> Any:
+        """See `json_schema`."""
+        text = str(item)
+        return {
+            "entities": [
+                {"text": text[start:end], "type": label} for start, end, label in spans_of(target)
+            ]
+        }
+
+    def json_raw(self, value: Any, item: Any, labels: Sequence[str], sure: float) -> list[Found]:
+        """Each written text where it stands next in the input; one that does not stand in it is
+        none. No span over another."""
+        text, begin = str(item), 0
+        found: list[Found] = []
+        written = mapping(value).get("entities")
+        for one in written if isinstance(written, list) else ():
+            word, label = mapping(one).get("text"), mapping(one).get("type")
+            if not isinstance(word, str) or not word.strip() or label not in labels:
+                continue
+            place = text.find(word, begin)
+            if place < 0:
+                place = text.find(word)  # not in the order of the text
+            end = place + len(word)
+            if place < 0 or any(place < other.end and other.start < end for other in found):
+                continue
+            found.append(Found(place, end, str(label), sure, word))
+            begin = max(begin, end)
+        return sorted(found, key=lambda each: each.start)
 
     def known(self, truth: np.ndarray) -> np.ndarray:
         """See `Family`."""

@@ -31,6 +31,7 @@ from feilun.families.classes.probabilities import softmax
 from feilun.families.classes.setting import set_point
 from feilun.families.classes.sheet import ClassSheet
 from feilun.families.classes.words import weakness
+from feilun.families.instructed import mapping
 from feilun.messages import Language
 from feilun.metrics.measured import Measured
 from feilun.metrics.scores import Score
@@ -100,6 +101,32 @@ class Classes(Family):
         places = {label: place for place, label in enumerate(labels)}
         found = [-1 if one is None else places.get(one, -1) for one in targets]
         return np.array(found, np.int64)
+
+    def json_schema(self, labels: Sequence[str]) -> dict[str, Any]:
+        """``{"label": …}``, one of the labels."""
+        label = {"type": "string", "enum": list(labels)}
+        return {
+            "type": "object",
+            "properties": {"label": label},
+            "required": ["label"],
+            "additionalProperties": False,
+        }
+
+    def json_answer(self, target: str, item: Any) -> Any:
+        """See `json_schema`."""
+        return {"label": target}
+
+    def json_raw(self, value: Any, item: Any, labels: Sequence[str], sure: float) -> np.ndarray:
+        """Logits of `sure` for the label and of the rest for the others, in equal parts; equal ones
+        where no label was written."""
+        label = str(mapping(value).get("label"))
+        if label not in labels or len(labels) < 2:
+            return np.zeros(len(labels), np.float32)
+        most = min(max(sure, 1 / len(labels)), 1 - 1e-6)
+        chances = np.full(len(labels), (1 - most) / (len(labels) - 1))
+        chances[list(labels).index(label)] = most
+        logits: np.ndarray = np.log(chances).astype(np.float32)
+        return logits
 
     def known(self, truth: np.ndarray) -> np.ndarray:
         """See `Family`."""

@@ -40,8 +40,9 @@ class Method(AdapterMethod[Settings]):
 
     def supports(self, task: TaskBase, base: Path | str | None) -> str | None:
         """Networks of blocks that give vectors of places."""
-        if isinstance(base, Path) and describe(base).convolves:
-            return t("training.reason_no_attention", base=base.name)
+        folder = isinstance(base, Path) and (base / "config.json").is_file()  # not one GGUF file
+        if folder and describe(base).convolves:
+            return t("training.reason_no_attention", base=Path(str(base)).name)
         return super().supports(task, base)
 
     def parameters(self, body: Body, settings: Settings) -> int:
