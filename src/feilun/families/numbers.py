@@ -156,6 +156,12 @@ class Huber(Objective):
 
         return torch.nn.functional.huber_loss(outputs[:, 0], targets, reduction="sum")
 
+    def divergence(
+        self, one: torch.Tensor, other: torch.Tensor, targets: torch.Tensor
+    ) -> torch.Tensor:
+        """Half the squared difference, in deviations."""
+        return ((one - other) ** 2).sum() / 2
+
     def validated(self, outputs: np.ndarray, targets: np.ndarray) -> tuple[Numbers, float]:
         """With the mean squared error, in standard deviations."""
         answers = outputs[:, 0]

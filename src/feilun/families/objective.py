@@ -40,6 +40,16 @@ class Objective(ABC):
     def loss(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """The loss of all `targets` that count, added up. `outputs` are float32, rows first."""
 
+    def divergence(
+        self, one: torch.Tensor, other: torch.Tensor, targets: torch.Tensor
+    ) -> torch.Tensor:
+        """How far apart two answers to the same rows are, added up over all `targets` that count:
+        0 where they are equal. Default: of logits over the last axis, the mean of both directions
+        of the Kullback-Leibler divergence."""
+        a, b = one.log_softmax(-1), other.log_softmax(-1)
+        each = ((a.exp() - b.exp()) * (a - b)).sum(-1) / 2
+        return each[targets != IGNORED].sum() if targets.shape == each.shape else each.sum()
+
     def right(self, outputs: torch.Tensor, targets: torch.Tensor) -> tuple[int, int] | None:
         """How many of a batch are right, and how many there are, which is shown as accuracy while
         a network learns; None where answers are not right or wrong."""

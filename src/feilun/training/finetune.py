@@ -32,6 +32,7 @@ from feilun.training import (
     frozen,
     heads,
     precision,
+    robust,
 )
 from feilun.training.adaptation import Adaptation
 from feilun.training.batches import EncodedRows, Examples, Labelled, Order, order
@@ -46,7 +47,7 @@ from feilun.training.rows import (
     schema_of,
     start_card,
 )
-from feilun.training.settings import MethodSettings, read_by_encoders
+from feilun.training.settings import read_by_encoders
 from feilun.types import OneOf, Progress, Range, Real, Schema, Whole
 
 __all__ = [
@@ -96,7 +97,7 @@ class Lesson:
 SettingsT = TypeVar("SettingsT", bound="FineTuneSettings")
 
 
-class FineTuneSettings(MethodSettings):
+class FineTuneSettings(robust.RobustSettings):
     """What full and lora let a project choose. What is None is fixed by the base's size."""
 
     epochs: int | None = Field(
@@ -241,7 +242,7 @@ def estimate(
     used = augment.counted(job, settings.augment, settings.augment_share, used)
     budget = settings.batch_tokens or _budget(body, rows.max_cost)
     batch = min(budget, settings.batch_rows * max(1, rows.max_cost))
-    passes = 3 if trained > 0.5 else 2
+    passes = (3 if trained > 0.5 else 2) * robust.passes(settings)
     layers = getattr(settings, "frozen_layers", "none")
     still = layers / body.layers if isinstance(layers, int) and body.stacked else 0.0
     if layers != "none":  # the tables of the embeddings do not learn, nor do layers below
@@ -400,7 +401,10 @@ def teach(
         adaptation,
         lesson.sample,
         layers,
+        robust.Robust(settings, objective) if robust.wanted(settings) else None,
     )
+    if course.robust is not None:
+        course.robust.watch(model, layers)
     learner = adaptation.wrap(model, rows, course.ends[-1])
     sizes = [one.numel() for one in learner.parameters() if one.requires_grad]
     trained, figures = run(course, learner, report)

@@ -89,6 +89,8 @@ class FrozenLayers:
         self._given: Any = None
         self._rest: tuple[None, ...] | None = None
         self._handle: Any = None
+        self.perturbed: Callable[[Any], Any] | None = None
+        """What makes of the outputs what the first learning layer is given."""
         whole = self._watched(batch)
         if not count:
             return
@@ -163,10 +165,13 @@ class FrozenLayers:
         """What the first learning layer is given instead of what came through."""
         if isinstance(self._given, _Catch):
             raise _Reached(args[0] if args else kwargs["hidden_states"])
-        hidden = self._given
+        came = args[0] if args else kwargs["hidden_states"]
+        hidden = self._given.to(came.dtype)
+        if self.perturbed is not None:
+            hidden = self.perturbed(hidden)
         if args:
-            return (hidden.to(args[0].dtype), *args[1:]), kwargs
-        return args, {**kwargs, "hidden_states": hidden.to(kwargs["hidden_states"].dtype)}
+            return (hidden, *args[1:]), kwargs
+        return args, {**kwargs, "hidden_states": hidden}
 
     def given(self, arrays: Arrays) -> Arrays:
         """Takes the kept outputs out of a batch, for the pass that follows."""

@@ -21,6 +21,7 @@ from feilun.training.batches import Examples, Order
 from feilun.training.frozen import FrozenLayers
 from feilun.training.job import Report, TrainJob
 from feilun.training.replan import Replan, load, save
+from feilun.training.robust import Robust
 from feilun.types import Progress
 
 __all__ = ["RANK", "Course", "Steering"]
@@ -49,6 +50,7 @@ class Course:
     adaptation: Adaptation
     sample: Callable[[Any], str] | None = None
     layers: FrozenLayers | None = None
+    robust: Robust | None = None
 
     @property
     def metric(self) -> str:
@@ -99,6 +101,9 @@ class Steering:
         self, args: Any, state: Any, control: Any, model: Any = None, **_: Any
     ) -> None:
         self._course.adaptation.stepped(model, state.global_step + 1)
+        robust = self._course.robust
+        if robust is not None and robust.average is not None:
+            robust.average.update(model, state.global_step + 1)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         step = state.global_step

@@ -32,6 +32,7 @@ TRACKERS = ("mlflow", "swanlab", "tensorboard", "wandb")
 """Trackers that the Trainer speaks to; each is a package of this name."""
 
 _WEIGHTS = "learned.safetensors"
+_AVERAGES = "averages.safetensors"
 _LOGS = 200  # times that loss and metrics are written down in a training
 
 
@@ -50,6 +51,8 @@ def run(course: Course, model: Any, report: Report) -> tuple[Any, dict[str, floa
         note = t("training.note_resumed", step=resumed, steps=course.ends[-1])
         report(Progress("train", resumed, course.ends[-1], "steps", note=note))
     trainer.train(resume_from_checkpoint=str(last) if last else None)
+    if course.robust is not None and course.robust.average is not None:
+        course.robust.average.swap(trainer.model)
     state = trainer.state
     step = state.best_global_step if len(course.held) else state.global_step
     figures = {
@@ -166,9 +169,10 @@ def _loss(course: Course, counts: _Counts, model: Any) -> Callable[..., Any]:
             counts.add(objective.right(found, labels))
         total = objective.loss(found, labels)
         # Targets of all batches that are accumulated count alike.
-        mean: torch.Tensor = total / (
-            (labels != IGNORED).sum() if num_items_in_batch is None else num_items_in_batch
-        )
+        count = (labels != IGNORED).sum() if num_items_in_batch is None else num_items_in_batch
+        mean: torch.Tensor = total / count
+        if course.robust is not None and torch.is_grad_enabled():
+            mean = course.robust.loss(total, found, labels, count)
         more = course.adaptation.penalty(model) if torch.is_grad_enabled() else None
         return mean if more is None else mean + more / course.settings.accumulation
 
@@ -240,6 +244,29 @@ class _Ours:
         layers = self.course.layers
         return found if layers is None else layers.given(found)
 
+    def training_step(
+        self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None
+    ) -> Any:
+        above: Any = super().training_step  # type: ignore[misc]
+        robust = self.course.robust
+        if robust is None:
+            return above(model, inputs, num_items_in_batch)
+        inputs = robust.doubled(inputs)
+        return robust.step(lambda: above(model, dict(inputs), num_items_in_batch), model)
+
+    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
+        """Judges the averages of the weights, where there are any."""
+        average = self.course.robust.average if self.course.robust else None
+        if average is None:
+            found: dict[str, float] = super().evaluate(*args, **kwargs)  # type: ignore[misc]
+            return found
+        average.swap(self.model)
+        try:
+            found = super().evaluate(*args, **kwargs)  # type: ignore[misc]
+        finally:
+            average.swap(self.model)
+        return found
+
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         """Writes what learns, under the names that it has here.
 
@@ -252,6 +279,8 @@ class _Ours:
         folder.mkdir(parents=True, exist_ok=True)
         tensors = {name: tensor.contiguous() for name, tensor in _learned(self.model).items()}
         save_file(tensors, folder / _WEIGHTS)
+        if self.course.robust is not None and self.course.robust.average is not None:
+            save_file(self.course.robust.average.weights, folder / _AVERAGES)
 
     def _load_from_checkpoint(self, folder: str, model: Any = None) -> None:
         import torch
@@ -263,6 +292,8 @@ class _Ours:
         with torch.no_grad():
             for name, tensor in own.items():
                 tensor.copy_(kept[name])
+        if self.course.robust is not None and self.course.robust.average is not None:
+            self.course.robust.average.weights = load_file(Path(folder) / _AVERAGES)
 
     def _load_best_model(self) -> None:
         self._load_from_checkpoint(self.state.best_model_checkpoint)

@@ -38,6 +38,13 @@ class BinaryCrossEntropy(Objective):
             outputs, wanted, reduction="sum"
         )
 
+    def divergence(
+        self, one: torch.Tensor, other: torch.Tensor, targets: torch.Tensor
+    ) -> torch.Tensor:
+        """Of each decision by itself: the mean of both directions of the Kullback-Leibler
+        divergence."""
+        return ((one.sigmoid() - other.sigmoid()) * (one - other)).sum() / 2
+
     def validated(self, outputs: np.ndarray, targets: np.ndarray) -> tuple[Measures, float]:
         """At the threshold with the best F1 over all tags: a network that says yes too rarely has
         learnt which tags are likelier all the same."""
