@@ -21,6 +21,7 @@ from feilun.types import Progress
 
 __all__ = ["Context"]
 
+_ENCODER = "encoder"
 _VERSION = re.compile(r"[^/\\]+@(\d+|live|latest)")
 
 
@@ -70,11 +71,14 @@ class Context:
         return self.store.artifacts.path(ref)
 
     def weights(self, name: str) -> Path | None:
-        """The float weights of a version of any project of this workspace, such as ``corpus@2``;
-        None for what is no version's name. Raises `NotFound` where there is no such version."""
+        """The network of a version of any project of this workspace, such as ``corpus@2``: its
+        float weights, or the encoder that it keeps beside what answers; None for what is no
+        version's name. Raises `NotFound` where there is no such version."""
         if not _VERSION.fullmatch(name):
             return None
-        return self.folder(self.store.catalog.model_version(name), "")
+        folder = self.folder(self.store.catalog.model_version(name), "")
+        encoder = folder / _ENCODER
+        return encoder if encoder.is_dir() and not (folder / "config.json").is_file() else folder
 
     def packed(self, name: str) -> Path | None:
         """As `weights`, but the variant of the version that is one GGUF file, where it has one: the

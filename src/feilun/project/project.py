@@ -30,6 +30,7 @@ from feilun.table import Table
 from feilun.types import Item, Schema
 
 if TYPE_CHECKING:
+    from feilun.project.bases import BasesView
     from feilun.project.comparing import ComparisonView
     from feilun.project.drift import DriftView
     from feilun.project.forecast import ForecastView
@@ -162,6 +163,17 @@ class Project(DataVerbs, JudgingVerbs):
         changes |= {"tune.minutes": minutes} if minutes is not None else {}
         changes |= {"tune.trials": trials} if trials is not None else {}
         return self._turn("tune", None, changes, restart, report)
+
+    def bases(
+        self, given: Sequence[str] = (), *, rows: int = 500, report: Report | None = None
+    ) -> BasesView:
+        """The base models on this machine (starters, versions of this workspace, and those `given`
+        by name or folder), those that fit the task, the language, the memory and the time first,
+        ranked by how well their vectors tell up to `rows` training rows apart, with what each would
+        cost. Nothing is downloaded. Raises `NotFound` for a name that is not here."""
+        from feilun.project.bases import bases
+
+        return bases(self.scope, given, rows, report)
 
     def join_search(self, *, report: Report | None = None) -> SearchView:
         """Helps with the search that another process began by `tune`, until its time is over.

@@ -13,7 +13,17 @@ from feilun.errors import UsageError
 from feilun.messages import t
 from feilun.table import Result
 
-__all__ = ["compare", "compress", "evaluate", "forecast", "run", "train", "tune", "update"]
+__all__ = [
+    "bases",
+    "compare",
+    "compress",
+    "evaluate",
+    "forecast",
+    "run",
+    "train",
+    "tune",
+    "update",
+]
 
 
 def run(
@@ -111,6 +121,17 @@ def update(
     shell.show(result)
     if not result.promoted:
         raise typer.Exit(1)
+
+
+def bases(
+    shell: Shell,
+    base: Annotated[list[str] | None, typer.Argument(help=t("cli.argument_bases"))] = None,
+    rows: Annotated[int, typer.Option("--rows", min=10, help=t("cli.option_bases_rows"))] = 500,
+) -> None:
+    """The base models at hand, the best for the rows first, with what each would cost."""
+    with shell.project() as project, shell.progress() as report:
+        result = project.bases(base or (), rows=rows, report=report)
+    shell.show(result)
 
 
 def compress(
