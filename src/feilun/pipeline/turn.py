@@ -40,12 +40,12 @@ def _update(run_id: str, step: StepRunner) -> dict[str, Any]:
 def _again(step: StepRunner) -> list[dict[str, Any]]:
     """The best version that was refused before, judged on what has come since: it is trained
     already. Where it goes live, the update continues it."""
-    recalled = step("recall", {})
-    version = recalled["version"]
+    reconsidered = step("reconsider", {})
+    version = reconsidered["version"]
     if version is None:
         return []
     judged = step(f"evaluate:{version}", {"version": version, "decides": True})
-    outcome = {**recalled, **judged, "promoted": False}
+    outcome = {**reconsidered, **judged, "promoted": False}
     if judged["promote"]:
         outcome |= step(f"deploy:{version}", {"version": version})
     return [outcome]

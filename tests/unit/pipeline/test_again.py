@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from feilun.pipeline.steps.recall import recall
+from feilun.pipeline.steps.reconsider import reconsider
 from feilun.project import Project
 from feilun.project.results import Turned
 from helpers.linear import answered, linear_project
@@ -124,7 +124,7 @@ def test_what_was_refused_is_judged_again_on_what_customers_ask_now(project: Pro
     assert not project.run(method="linear").promoted
     assert catalog.model_version("reviews@2").state == "refused"
     few = project.scope.context()
-    assert recall(few) == {"version": None, "rows": 0}, "nothing has come since"
+    assert reconsider(few) == {"version": None, "rows": 0}, "nothing has come since"
     truth = dict(answered(project, 90, rows=_in_new_words(90, 2)))
     for drawn in project.review(60, drawn_only=True):
         drawn.label(truth[drawn.prediction.prediction_id])

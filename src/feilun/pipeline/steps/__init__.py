@@ -10,7 +10,7 @@ from feilun.pipeline.steps.compress import compress
 from feilun.pipeline.steps.deploy import deploy
 from feilun.pipeline.steps.evaluate import evaluate
 from feilun.pipeline.steps.plan import plan
-from feilun.pipeline.steps.recall import recall
+from feilun.pipeline.steps.reconsider import reconsider
 from feilun.pipeline.steps.search import join, search
 from feilun.pipeline.steps.train import train
 
@@ -22,7 +22,7 @@ __all__ = [
     "evaluate",
     "join",
     "plan",
-    "recall",
+    "reconsider",
     "search",
     "train",
 ]
@@ -33,7 +33,7 @@ STEPS: dict[str, Callable[..., dict[str, Any]]] = {
     "deploy": deploy,
     "evaluate": evaluate,
     "plan": plan,
-    "recall": recall,
+    "reconsider": reconsider,
     "search": search,
     "train": train,
 }

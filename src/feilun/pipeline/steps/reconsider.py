@@ -15,13 +15,13 @@ from feilun.pipeline.steps._history import DECISIONS, GAIN, JUDGED_AGAINST, JUDG
 from feilun.store.records import DataVersion, ModelVersion
 from feilun.types import Progress
 
-__all__ = ["recall"]
+__all__ = ["reconsider"]
 
 _LEAST = 20
 """New test rows without which the answer would be the same."""
 
 
-def recall(context: Context) -> dict[str, Any]:
+def reconsider(context: Context) -> dict[str, Any]:
     """The ``version``, None where there is none: of those that a gate refused beside the version
     that is live, the one that was expected to lose least, if `_LEAST` test rows have come since.
     ``rows`` counts these."""
@@ -43,7 +43,7 @@ def recall(context: Context) -> dict[str, Any]:
     if rows < _LEAST:
         return {"version": None, "rows": rows}
     note = t("pipeline.judged_again", version=best.id, rows=rows)
-    context.report(Progress("recall", 0, 0, note=note))
+    context.report(Progress("reconsider", 0, 0, note=note))
     return {"version": best.id, "method": best.method, "notes": [note], "rows": rows}
 
 
