@@ -308,6 +308,23 @@ def test_a_person_is_looked_for_and_then_erased(shop: Console) -> None:
     assert act["actor"] == "owner:a owner"  # who asked, not who did
 
 
+def test_a_look_at_the_data_is_done_by_a_worker(shop: Console) -> None:
+    workspace = shop.workspace
+    with shop.signed_in("operator") as http:
+        assert http.get("/p/reviews/data/audit/page").status_code == 404
+        for _ in range(2):  # pressed twice, it is done once
+            assert http.post("/p/reviews/data/audit").status_code == 303
+        [asked] = [r for r in workspace.store.catalog.runs("reviews") if r.kind == "data audit"]
+        assert messages.t("console.kind_data_audit", "en") in http.get("/p/reviews/runs").text
+        while workspace.store.catalog.run(asked.id).state == "queued":
+            workspace.work(once=True, say=lambda _: None)
+        assert workspace.store.catalog.run(asked.id).state == "finished"
+        page = http.get("/p/reviews/data/audit/page")
+        assert page.status_code == 200
+        assert page.headers["content-security-policy"].startswith("sandbox")
+        assert "<iframe" in http.get("/p/reviews/data/audit").text
+
+
 def test_a_session_ends_when_nobody_uses_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

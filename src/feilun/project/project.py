@@ -215,7 +215,7 @@ class Project(DataVerbs, JudgingVerbs):
         overrides: Mapping[str, Any] | None = None,
         restart: bool = False,
     ) -> str:
-        """Queues a turn for ``feilun worker`` and returns its place's id."""
+        """Queues a turn, or a look at the data, for ``feilun worker``; its place's id."""
         changes = dict(overrides or {})
         if method is not None:
             changes["training.method"] = method

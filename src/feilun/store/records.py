@@ -56,7 +56,7 @@ __all__ = [
 
 ModelState = Literal["candidate", "live", "retired", "refused", "failed"]
 Role = Literal["live", "canary", "shadow"]
-RunKind = Literal["run", "train", "tune", "update"]
+RunKind = Literal["run", "train", "tune", "update", "data audit"]
 RunState = Literal["queued", "running", "finished", "failed", "refused", "stopped"]
 StepState = Literal["running", "finished", "failed", "interrupted"]
 """``interrupted``: begun by a process that is no more, and begun again since."""

@@ -16,12 +16,17 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from feilun.messages import t
 
-__all__ = ["COOKIE", "Guard"]
+__all__ = ["COOKIE", "DOCUMENT_POLICY", "Guard"]
 
 COOKIE = "feilun_console"
 
 _LOOPBACK = ("localhost", "127.0.0.1", "[::1]", "::1")
 _SAFE = ("GET", "HEAD", "OPTIONS")
+DOCUMENT_POLICY = (
+    "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'self'"
+)
+"""What a report may do that a page shows in a frame: nothing but look as it does."""
+
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
     "connect-src 'self'; frame-src 'self'; form-action 'self'; base-uri 'none'; "

@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from starlette.responses import Response
+from starlette.responses import HTMLResponse, Response
 
 from feilun import messages
 from feilun.data.splits import SPLITS
 from feilun.errors import InvalidData, NotFound
 from feilun.project import Project
+from feilun.store.records import RunKind
 from feilun.web.access import STAFF
+from feilun.web.guard import DOCUMENT_POLICY
 from feilun.web.paths import path
 from feilun.web.view import Page, View
 
 __all__ = ["PAGES"]
 
 _ROWS = 50
+_LOOK: RunKind = "data audit"
+_GOING = ("queued", "running")
 _READING = ("encoding", "delimiter", "header_row", "sheet")
 
 
@@ -80,8 +85,48 @@ def _keep(view: View) -> Response:
 
 def _audit(view: View) -> Response:
     project = view.project
-    found = project.audit(quick=True)
-    return view.render("audit.html", project=project.name, found=found)
+    return view.render("audit.html", project=project.name, **_looked(project))
+
+
+def _audit_live(view: View) -> tuple[str, bool]:
+    """How far the look is, until it has ended."""
+    project = view.project
+    found = _looked(project)
+    html = view.html("audit_state.html", project=project.name, **found)
+    return html, found["look"] is None or found["look"].state not in _GOING
+
+
+def _begin_audit(view: View) -> Response:
+    """Queues a look, which a worker carries out whatever becomes of this browser."""
+    project = view.project
+    project.scope.data()  # raises where there is none
+    look = _looked(project)["look"]
+    if look is None or look.state not in _GOING:
+        project.enqueue(_LOOK)
+    return view.go(path("p", project.name, "data", "audit"))
+
+
+def _audit_page(view: View) -> Response:
+    page = _looked(view.project)["page"]
+    if page is None:
+        raise NotFound("console.not_audited")
+    text = page.read_text("utf-8")
+    return HTMLResponse(text, headers={"content-security-policy": DOCUMENT_POLICY})
+
+
+def _looked(project: Project) -> dict[str, Any]:
+    """The last `look` that was asked for, None before the first, and the `page` of the newest one
+    at the data as it is, with its `time`."""
+    runs = project.workspace.store.catalog.runs(project.name)
+    version = project.scope.data().id if _has_data(project) else ""
+    page = project.file.parent / "audit" / f"{version.replace(':', '-')}.html"
+    there = page.is_file()
+    return {
+        "look": next((run for run in runs if run.kind == _LOOK), None),
+        "page": page if there else None,
+        "time": datetime.fromtimestamp(page.stat().st_mtime, UTC) if there else None,
+        "version": version,
+    }
 
 
 def _uploaded(view: View) -> Path:
@@ -124,4 +169,7 @@ PAGES = (
     Page("GET", "/p/{project}/data/check/{token}", _check, STAFF),
     Page("POST", "/p/{project}/data/check/{token}", _check_posted, STAFF, again=_check),
     Page("GET", "/p/{project}/data/audit", _audit, STAFF),
+    Page("POST", "/p/{project}/data/audit", _begin_audit, STAFF, again=_audit),
+    Page("GET", "/p/{project}/data/audit/live", _audit_live, STAFF, live=True),
+    Page("GET", "/p/{project}/data/audit/page", _audit_page, STAFF),
 )

@@ -100,7 +100,7 @@ def _list(project: Project) -> list[Mapping[str, Any]]:
     begun = sorted((run.created for run in runs if _QUEUED not in run.id), reverse=True)
     shown = []
     for run in reversed(runs):
-        if _QUEUED in run.id:
+        if _QUEUED in run.id and run.kind in _KINDS:
             # The oldest place is the first to begin.
             taken = next((at for at in reversed(begun) if at > run.created), None)
             if taken is not None:

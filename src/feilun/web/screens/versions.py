@@ -9,15 +9,13 @@ from feilun.project import Model, Project
 from feilun.project.results import scored
 from feilun.render.wording import metric_name
 from feilun.web.access import STAFF
+from feilun.web.guard import DOCUMENT_POLICY
 from feilun.web.paths import path
 from feilun.web.view import Page, View
 
 __all__ = ["PAGES"]
 
 # A report is a page of its own, with its style inside; it may do nothing but be looked at.
-_REPORT_POLICY = (
-    "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'self'"
-)
 
 
 def _versions(view: View) -> Response:
@@ -64,7 +62,7 @@ def _report(view: View) -> Response:
         raise NotFound("console.no_report", version=model.id)
     folder = view.workspace.store.artifacts.path(reports[number - 1])
     page = (folder / "report.html").read_text("utf-8")
-    return HTMLResponse(page, headers={"content-security-policy": _REPORT_POLICY})
+    return HTMLResponse(page, headers={"content-security-policy": DOCUMENT_POLICY})
 
 
 def _reports(model: Model) -> list[str]:
