@@ -12,6 +12,7 @@ from feilun.families.classes import CLASSES
 from feilun.families.classes.point import Point, decoder
 from feilun.metrics.comparison import values
 from feilun.tasks import base
+from feilun.training.finetune import FineTuneSettings as MethodSettings
 from feilun.types import Schema
 
 ROWS = 60
@@ -201,3 +202,23 @@ def test_answers_have_a_mean_or_it_is_said_why(family: Family, schema: Schema) -
     swapped = decode(family.mean(raws[::-1], np.array([0.5, 0.5])), True)
     for one, other in zip(both, swapped, strict=True):
         assert family.differ(one, other).size < 1e-5
+
+
+def test_a_teacher_says_what_to_learn_or_it_is_said_why_not(
+    family: Family, schema: Schema, targets: list[str]
+) -> None:
+    reason = family.untaught()
+    if reason is not None:
+        assert family.name in reason
+        return
+    truth = family.truth([*targets[:-1], None], schema.labels)
+    raw = _raw(family, schema)
+    learnt = [family.softened(raw, truth, schema.labels, share) for share in (0.0, 1.0)]
+    assert len(learnt[0]) == ROWS
+    # Of a row without a target the teacher says all; of the others as much as it may.
+    assert np.array_equal(learnt[0][-1], learnt[1][-1])
+    assert not np.allclose(learnt[0][:-1], learnt[1][:-1])
+    objective = family.objective(learnt[1], schema.labels, MethodSettings())
+    again = objective.targets(list(learnt[1]), [])
+    assert len(again) == ROWS
+    assert np.isfinite(again).all()

@@ -1,4 +1,5 @@
-"""What a family says of models that answer together: a cascade, an ensemble.
+"""What a family says of models that work together: a cascade, an ensemble, a
+teacher and its student.
 
 Where the nature of the answers does not allow it, the family says why, and no other room needs to
 know which family it is.
@@ -60,4 +61,18 @@ class Combining:
     def stated(self, outputs: Sequence[Output], schema: Schema) -> np.ndarray:
         """The settled raw outputs that these answers, with all their scores, state. Needed where
         there is a `mean`."""
+        raise NotImplementedError(self.name)
+
+    def untaught(self) -> str | None:
+        """Why a student cannot learn what another model answers, in words; None where it can.
+        Default: it can where the family has `softened`."""
+        if type(self).softened is Combining.softened:
+            return t("training.not_soft", family=self.name)
+        return None
+
+    def softened(
+        self, raw: np.ndarray, truth: np.ndarray, labels: Sequence[str], share: float
+    ) -> np.ndarray:
+        """Targets that `Family.objective` takes as it takes `truth`: a `share` of what a teacher's
+        settled outputs `raw` state, the rest what is right; of rows without a target all."""
         raise NotImplementedError(self.name)

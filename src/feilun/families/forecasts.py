@@ -131,6 +131,10 @@ class ForecastFamily(NumberFamily):
         """Nothing says how sure a whole forecast is."""
         return t("compression.not_sure", family=self.name)
 
+    def untaught(self) -> str | None:
+        """No network learns forecasts here."""
+        return t("training.not_soft", family=self.name)
+
     def unaveraged(self) -> str | None:
         """What a step's interval is made of has no mean."""
         return t("training.no_mean", family=self.name)

@@ -264,6 +264,14 @@ class NumberFamily(Family):
         """The values."""
         return np.array([[one["value"]] for one in outputs], np.float64).reshape(-1, 1)
 
+    def softened(
+        self, raw: np.ndarray, truth: np.ndarray, labels: Sequence[str], share: float
+    ) -> np.ndarray:
+        """Numbers, float64 (rows,)."""
+        stated = np.asarray(raw, np.float64)[:, 0]
+        wanted = np.where(np.isfinite(truth), truth, stated)
+        return np.where(np.isfinite(truth), share * stated + (1 - share) * wanted, stated)
+
     def uncascaded(self) -> str | None:
         """The interval of a number is as wide for every row."""
         return t("numbers.same_width")

@@ -18,7 +18,7 @@ from feilun.types import Progress
 
 __all__ = ["DataStats", "Estimate", "Machine", "Method", "Report", "TrainJob", "TrainResult"]
 
-_PATHS = ("data", "out", "scratch", "previous", "logs")
+_PATHS = ("data", "out", "scratch", "previous", "logs", "unlabelled")
 
 Report = Callable[[Progress], None]
 """Takes the signs of life of a long step."""
@@ -35,7 +35,8 @@ class TrainJob:
     `trackers` (tensorboard, mlflow, wandb, swanlab) get live metrics; `logs` is where TensorBoard's
     files go, in `scratch` by default. `deadline` is the Unix time by which it should be over: a
     method that can learn from less, or for less long, does so in time, and says it. `members` are
-    the folders of the versions that a method which ``combines`` works on.
+    the folders of the versions that a method which ``combines`` works on; `unlabelled` is a file of
+    inputs that callers sent, a JSON value a line.
     """
 
     method: str
@@ -55,6 +56,7 @@ class TrainJob:
     replay: float = 1.0
     deadline: float | None = None
     members: tuple[Path, ...] = ()
+    unlabelled: Path | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; `from_json` gives an equal job back. A base folder stays a folder."""

@@ -25,7 +25,7 @@ from feilun.families.classes.binary import Binary, classified
 from feilun.families.classes.classification import Classified, class_scores
 from feilun.families.classes.details import Details
 from feilun.families.classes.labels import label_of, order_labels
-from feilun.families.classes.objective import CrossEntropy, label_weights
+from feilun.families.classes.objective import CrossEntropy, SoftCrossEntropy, label_weights
 from feilun.families.classes.point import Point, decoder, point_of
 from feilun.families.classes.probabilities import softmax
 from feilun.families.classes.setting import set_point
@@ -153,7 +153,9 @@ class Classes(Family):
         settings: Any,
         own: np.ndarray | None = None,
     ) -> CrossEntropy:
-        """See `CrossEntropy`."""
+        """See `CrossEntropy`; probabilities (rows, labels) are learnt as they are."""
+        if truth.ndim == 2:
+            return SoftCrossEntropy(None, settings.label_smoothing)
         weights = label_weights(truth, len(labels), settings.class_weights, own)
         return CrossEntropy(weights, settings.label_smoothing)
 
@@ -186,6 +188,15 @@ class Classes(Family):
         """The logarithms of the mean probabilities."""
         stacked = np.stack([softmax(raw) for raw in raws])
         return _logs(np.tensordot(weights, stacked, 1))
+
+    def softened(
+        self, raw: np.ndarray, truth: np.ndarray, labels: Sequence[str], share: float
+    ) -> np.ndarray:
+        """Probabilities, float32 (rows, labels)."""
+        stated, known = softmax(raw), self.known(truth)
+        stated[known] *= share
+        stated[np.flatnonzero(known), np.asarray(truth)[known]] += 1 - share
+        return stated.astype(np.float32)
 
     def stated(self, outputs: Sequence[Output], schema: Schema) -> np.ndarray:
         """The logarithms of the probabilities."""

@@ -13,7 +13,7 @@ from feilun.families.objective import Objective
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["CrossEntropy", "label_weights"]
+__all__ = ["CrossEntropy", "SoftCrossEntropy", "label_weights"]
 
 
 class CrossEntropy(Objective):
@@ -46,6 +46,18 @@ class CrossEntropy(Objective):
         probabilities = softmax(outputs)
         stated = probabilities[np.arange(len(targets)), targets]
         return Classified(targets, probabilities), float(-np.log(np.maximum(stated, 1e-9)).mean())
+
+
+class SoftCrossEntropy(CrossEntropy):
+    """Of logits (rows, labels) and probabilities (rows, labels): what a teacher states."""
+
+    def right(self, outputs: torch.Tensor, targets: torch.Tensor) -> tuple[int, int]:
+        """Rows whose most probable label is the target's."""
+        return super().right(outputs, targets.argmax(dim=-1))
+
+    def validated(self, outputs: np.ndarray, targets: np.ndarray) -> tuple[Classified, float]:
+        """See `CrossEntropy`."""
+        return super().validated(outputs, targets.argmax(axis=-1))
 
 
 def label_weights(

@@ -29,10 +29,11 @@ from feilun.families.tags.decisions import (
     decided,
     in_words,
     limits_of,
+    logits,
     probabilities,
     tags_of,
 )
-from feilun.families.tags.objective import BinaryCrossEntropy
+from feilun.families.tags.objective import BinaryCrossEntropy, softened
 from feilun.families.tags.sheet import Details, TagSheet
 from feilun.families.tags.tally import TagTally
 from feilun.messages import Language, t
@@ -209,12 +210,18 @@ class Tags(Family):
 
     def mean(self, raws: Sequence[np.ndarray], weights: np.ndarray) -> np.ndarray:
         """The logits of the mean probabilities."""
-        return _logits(np.tensordot(weights, np.stack([probabilities(raw) for raw in raws]), 1))
+        return logits(np.tensordot(weights, np.stack([probabilities(raw) for raw in raws]), 1))
+
+    def softened(
+        self, raw: np.ndarray, truth: np.ndarray, labels: Sequence[str], share: float
+    ) -> np.ndarray:
+        """Probabilities in the form of `truth`."""
+        return softened(raw, truth, self.known(truth), share)
 
     def stated(self, outputs: Sequence[Output], schema: Schema) -> np.ndarray:
         """The logits of the probabilities."""
         rows = [[one["scores"][label] for label in schema.labels] for one in outputs]
-        return _logits(np.array(rows, np.float64).reshape(len(outputs), len(schema.labels)))
+        return logits(np.array(rows, np.float64).reshape(len(outputs), len(schema.labels)))
 
     def said(self, output: Output) -> str:
         """The tags."""
@@ -483,12 +490,6 @@ def _stated(output: Output) -> Mapping[str, float]:
         one["label"]: one["score"] for one in output["tags"]
     }
     return stated
-
-
-def _logits(chances: np.ndarray) -> np.ndarray:
-    chances = np.clip(chances, 1e-9, 1 - 1e-9)
-    found: np.ndarray = np.log(chances / (1 - chances)).astype(np.float32)
-    return found
 
 
 TAGS = Tags()

@@ -49,6 +49,13 @@ def probabilities(raw: np.ndarray) -> np.ndarray:
     return result
 
 
+def logits(chances: np.ndarray) -> np.ndarray:
+    """The reverse of `probabilities`, float32."""
+    chances = np.clip(chances, 1e-9, 1 - 1e-9)
+    result: np.ndarray = np.log(chances / (1 - chances)).astype(np.float32)
+    return result
+
+
 def limits_of(labels: Sequence[str], point: Mapping[str, Any]) -> np.ndarray:
     """The probability from which each tag is given, float64 (tags,)."""
     shared, own = point.get("threshold", 0.5), point.get("thresholds", {})

@@ -15,7 +15,7 @@ from feilun.types import Encoded
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["BinaryCrossEntropy"]
+__all__ = ["BinaryCrossEntropy", "softened"]
 
 
 class BinaryCrossEntropy(Objective):
@@ -26,8 +26,11 @@ class BinaryCrossEntropy(Objective):
         self._smoothing = smoothing
 
     def targets(self, truth: Sequence[Any], batch: Sequence[Encoded]) -> np.ndarray:
-        """float32 (rows, tags): 1 where a row has the tag. Tags without an output are left out."""
-        return (np.asarray(truth)[:, :-1] > 0).astype(np.float32)
+        """float32 (rows, tags): 1 where a row has the tag, or what a teacher states of it. Tags
+        without an output are left out."""
+        marks = np.asarray(truth)[:, :-1]
+        soft = np.issubdtype(marks.dtype, np.floating)
+        return (marks if soft else marks > 0).astype(np.float32)
 
     def loss(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """See `Objective`."""
@@ -53,6 +56,15 @@ class BinaryCrossEntropy(Objective):
         stated = np.where(marks, chances, 1 - chances)
         measured = Measures(*(_counted(one) for one in (marks, chances >= limit)))
         return measured, float(-np.log(np.maximum(stated, 1e-9)).mean())
+
+
+def softened(raw: np.ndarray, truth: np.ndarray, known: np.ndarray, share: float) -> np.ndarray:
+    """What a teacher states by `raw` logits (rows, tags), mixed with the `truth` (rows, tags + 1)
+    of the `known` rows: float32, the last column of tags without an output 0."""
+    stated = probabilities(raw)
+    marks = (np.asarray(truth)[:, :-1] > 0).astype(np.float64)
+    mixed = np.where(known[:, None], share * stated + (1 - share) * marks, stated)
+    return np.pad(mixed.astype(np.float32), ((0, 0), (0, 1)))
 
 
 def _counted(marks: np.ndarray) -> np.ndarray:

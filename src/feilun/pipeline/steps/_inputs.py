@@ -40,6 +40,7 @@ def inputs_of(
         "seed": job.seed,
         # Artifacts are named by their contents.
         **({"members": [one.name for one in job.members]} if job.members else {}),
+        **({"unlabelled": _file(job.unlabelled)} if job.unlabelled else {}),
     }
     digest = _digest(weights)
     after = {
@@ -78,6 +79,10 @@ def _rows(data: Dataset) -> str:
             for label, *values in zip(*(c.to_pylist() for c in batch.columns), strict=True):
                 whole.update(stored_key(kinds, values) + (label or "").encode() + b"\0")
     return whole.hexdigest()
+
+
+def _file(file: Path) -> str:
+    return sha256(file.read_bytes()).hexdigest()
 
 
 def _base(base: Path | str | None) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,10 @@ from feilun.engines.cascade import stages_of
 from feilun.pipeline.context import Context
 from feilun.training.settings import method
 
-__all__ = ["members", "members_of"]
+__all__ = ["members", "members_of", "unlabelled"]
+
+_TRAFFIC = 20_000
+"""Inputs of calls that teach at most, the newest."""
 
 
 def members(context: Context, name: str, settings: Mapping[str, Any]) -> tuple[Path, ...]:
@@ -34,6 +38,26 @@ def members(context: Context, name: str, settings: Mapping[str, Any]) -> tuple[P
         found.pop(other, None)
         found[other] = folder
     return tuple(found.values())
+
+
+def unlabelled(context: Context, settings: Mapping[str, Any], out: Path) -> Path | None:
+    """Writes what callers asked of late, a JSON value a line, where a method's setting ``traffic``
+    wants it: inputs without feedback that are kept and may be; None where there are none."""
+    if not settings.get("traffic"):
+        return None
+    asked = context.store.ledger.recent_predictions(
+        context.project, limit=_TRAFFIC, unlabelled_only=True
+    )
+    items = {json.dumps(one.input, ensure_ascii=False) for one in asked if _is_plain(one.input)}
+    if not items:
+        return None
+    out.write_text("\n".join(sorted(items)) + "\n", "utf-8")
+    return out
+
+
+def _is_plain(item: Any) -> bool:
+    values = item.values() if isinstance(item, Mapping) else (item,)
+    return item is not None and not any(isinstance(value, bytes) for value in values)
 
 
 def members_of(folder: Path) -> tuple[str, ...]:

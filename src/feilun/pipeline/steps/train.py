@@ -12,7 +12,7 @@ from feilun.messages import t
 from feilun.pipeline.context import Context
 from feilun.pipeline.lineage import new_rows
 from feilun.pipeline.steps._inputs import inputs_of, made_before
-from feilun.pipeline.steps._members import members
+from feilun.pipeline.steps._members import members, unlabelled
 from feilun.store.records import ModelVersion
 from feilun.training.child import run_child
 from feilun.training.job import TrainJob
@@ -59,6 +59,7 @@ def train(context: Context, plan: dict[str, Any], rung: dict[str, Any]) -> dict[
         replay=context.config.update.replay,
         deadline=None if left is None else time.time() + left,
         members=members(context, rung["method"], rung["settings"]),
+        unlabelled=unlabelled(context, rung["settings"], scratch / "unlabelled.jsonl"),
     )
     inputs = inputs_of(context, job, previous, rung.get("parent"))
     before, same = (None, False) if context.anew else made_before(context, inputs)
