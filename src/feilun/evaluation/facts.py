@@ -67,4 +67,7 @@ class Facts:
     data: DataFacts | None = None
     training: TrainingFacts | None = None
     variants: tuple[VariantFacts, ...] = ()
+    frontier: Mapping[str, Any] | None = None
+    """The table of ``compress --explore`` in which this version was chosen: its ``metric``,
+    ``currency`` and ``points``."""
     search: Mapping[str, Any] | None = None

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
+
+from markupsafe import Markup
 
 from feilun.evaluation.facts import DataFacts, Facts, TrainingFacts, VariantFacts
 from feilun.evaluation.result import Forgetting
 from feilun.evaluation.view import Row, tile
+from feilun.messages import LANGUAGES, t
 from feilun.metrics.scores import Score
 from feilun.render import wording
 from feilun.render.bilingual import both, say
+from feilun.render.frontier import frontier_plot
 
 __all__ = ["view_beside"]
 
@@ -24,6 +29,7 @@ def view_beside(facts: Facts, forgetting: Forgetting | None, metric: str) -> Row
         "forgetting_tiles": _forgetting_tiles(forgetting, metric) if forgetting else [],
         "held": _held(forgetting) if forgetting else [],
         "variants": [_variant(one, metric) for one in facts.variants],
+        "frontier": _frontier(facts.frontier) if facts.frontier else None,
         "data": _data(facts.data) if facts.data else None,
         "figures": _figures(facts.training) if facts.training else [],
     }
@@ -112,6 +118,18 @@ def _variant(one: VariantFacts, metric: str) -> Row:
         "chosen": one.chosen,
         "note": one.note,
     }
+
+
+def _frontier(table: Mapping[str, Any]) -> Markup:
+    metric = str(table["metric"])
+    return frontier_plot(
+        table["points"],
+        across={
+            lang: t("project.cost_of_1000", lang, currency=table["currency"]) for lang in LANGUAGES
+        },
+        up={lang: wording.metric_name(metric, lang) for lang in LANGUAGES},
+        percent=wording.is_share(metric),
+    )
 
 
 def _bytes(size: float) -> str:

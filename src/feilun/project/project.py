@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from feilun.project.bases import BasesView
     from feilun.project.comparing import ComparisonView
     from feilun.project.drift import DriftView
+    from feilun.project.explored import Frontier
     from feilun.project.forecast import ForecastView
     from feilun.project.review import ReviewItem, Settled
     from feilun.project.tuning import SearchView
@@ -305,6 +306,17 @@ class Project(DataVerbs, JudgingVerbs):
         with self.workspace.store.lock(self.name):
             packed = compress(self.scope.context(report), version=version.id)
         return looks.compressed(self.workspace.store, version.id, packed)
+
+    def explore(self, *, report: Report | None = None) -> Frontier:
+        """Measures the variants of the newest version of every method and the cascades of them on
+        the same validation rows; the cheapest within the allowed loss becomes the variant of its
+        version. The table and a picture of it stay in ``frontier`` beside the project's file."""
+        from feilun.pipeline.steps.explore import explore
+        from feilun.project.explored import keep
+
+        with self.workspace.store.lock(self.name):
+            found = explore(self.scope.context(report))
+        return keep(self.called, self.file.parent, found)
 
     def deploy(
         self,

@@ -201,7 +201,7 @@ class Method(Protocol):
 
     One that ``combines`` gets versions at hand as `TrainJob.members`: ``"served"`` as they are
     served, ``"weights"`` as they were trained; its setting ``of`` names the methods whose versions
-    these are.
+    these are, of which it gets the newest or, with ``every = True``, all.
     """
 
     rung: int

@@ -290,7 +290,8 @@ def test_the_cascade_is_a_variant_and_is_chosen(project: Project) -> None:
 
 
 def test_an_ensemble_of_what_is_at_hand_is_one_version(project: Project) -> None:
-    project.run(method="ensemble", overrides={"evaluation.robustness": False})
+    overrides = {"evaluation.robustness": False, "compression.variants": ["fp32"]}
+    project.run(method="ensemble", overrides=overrides)
     record = project.models()[-1].record
     assert record.method == "ensemble"
     weights = project.workspace.store.artifacts.path(str(record.weights))
@@ -298,3 +299,28 @@ def test_an_ensemble_of_what_is_at_hand_is_one_version(project: Project) -> None
     # The cheapest member answers first, and the mean of all where it is not sure.
     assert set(record.variants) == {"ensemble", "cascade"}
     assert project.predict(["lovely tea, will buy again"], model=record.id).outputs[0]["label"]
+
+
+def test_the_frontier_is_drawn_and_the_cheapest_is_taken(project: Project) -> None:
+    found = project.explore()
+    methods = {one.record.id: one.record.method for one in project.models()}
+    assert {methods[one["version"]] for one in found.points} == {"linear", "head", "ensemble"}
+    assert "reviews@2 fp32" in {one["name"] for one in found.points}
+    costs = [one["cost"] for one in found.points]
+    assert costs == sorted(costs)
+    (chosen,) = [one for one in found.points if one["chosen"]]
+    assert chosen["frontier"]
+    assert chosen["loss"]["value"] <= 0.005
+    cheaper = [one for one in found.points if one["cost"] < chosen["cost"]]
+    assert all(one["loss"]["value"] > 0.005 for one in cheaper)
+    record = project.model(found.version).record
+    assert record.artifact() == record.variants[str(record.variant)]["artifact"]
+    open_engine(project.workspace.store.artifacts.path(str(record.artifact()))).close()
+    kept = {file.suffix: file.read_text("utf-8") for file in found.folder.iterdir()}
+    assert json.loads(kept[".json"])["chosen"] == chosen["name"]
+    assert chosen["name"] in kept[".txt"]
+    assert kept[".svg"].startswith("<svg")
+    assert kept[".svg"].count("<circle") == len(found.points)
+    judged = project.evaluate(found.version)
+    assert judged.report is not None
+    assert kept[".svg"].count("<circle") <= judged.report.read_text("utf-8").count("<circle")

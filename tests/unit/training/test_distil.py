@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 
 from feilun.engines.base import open_engine
 from feilun.engines.card import read_card
@@ -76,3 +78,41 @@ def test_without_a_teacher_it_is_said_what_to_train(
 ) -> None:
     with pytest.raises(UsageError, match="full"):
         train(job_for("distil", taught[2], tmp_path, settings=FAST))
+
+
+def test_a_soup_is_the_mean_of_what_helps(
+    taught: tuple[Path, Path, Path, str], tmp_path: Path
+) -> None:
+    teacher, _, data, _ = taught
+    near, far = (_moved(teacher, tmp_path / name, by) for name, by in (("a", 1e-4), ("b", 5.0)))
+    job = job_for("soup", data, tmp_path / "soup", members=(far, near, teacher))
+    result = train(job)
+    assert result.figures["versions"] == 2  # the one that was moved far is left out
+    mean, first, second = (load_file(one / "model.safetensors") for one in (job.out, teacher, near))
+    for name, tensor in mean.items():
+        assert np.allclose(tensor, (first[name] + second[name]) / 2, atol=1e-6)
+    assert read_card(job.out).method == "soup"
+    engine = open_engine(job.out, threads=1)
+    assert engine.predict(["lovely tea"])[0]["label"] in ("bad", "great")
+    engine.close()
+
+
+def test_one_version_makes_no_soup(taught: tuple[Path, Path, Path, str], tmp_path: Path) -> None:
+    teacher, student, data, _ = taught
+    with pytest.raises(UsageError, match="architecture"):  # the student has fewer layers
+        train(job_for("soup", data, tmp_path, members=(student, teacher)))
+
+
+def _moved(folder: Path, out: Path, by: float) -> Path:
+    """The version with noise of this size on its weights."""
+    shutil.copytree(folder, out)
+    draw = np.random.default_rng(0)
+    weights = load_file(out / "model.safetensors")
+    moved = {
+        name: tensor + draw.normal(0, by, tensor.shape).astype(tensor.dtype)
+        if np.issubdtype(tensor.dtype, np.floating)
+        else tensor
+        for name, tensor in weights.items()
+    }
+    save_file(moved, out / "model.safetensors", metadata={"format": "pt"})
+    return out

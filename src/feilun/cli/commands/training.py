@@ -137,10 +137,15 @@ def bases(
 def compress(
     shell: Shell,
     model: Annotated[str | None, typer.Argument(help=t("cli.argument_model"))] = None,
+    explore: Annotated[bool, typer.Option("--explore", help=t("cli.option_explore"))] = False,
 ) -> None:
     """Builds and measures the variants of a version and chooses one."""
+    if explore and model is not None:
+        raise UsageError("project.explore_all", given=model)
     with shell.project() as project, shell.progress() as report:
-        result = project.compress(model, report=report)
+        result = (
+            project.explore(report=report) if explore else project.compress(model, report=report)
+        )
     shell.show(result)
 
 

@@ -21,7 +21,8 @@ _TRAFFIC = 20_000
 def members(context: Context, name: str, settings: Mapping[str, Any]) -> tuple[Path, ...]:
     """The folders of the newest versions of the methods in the setting ``of`` (default: of every
     other method that does not combine itself), oldest first, for the method `name`; nothing for
-    one that does not combine. Of a cascade it is the last stage."""
+    one that does not combine. All versions of these methods for one that wants ``every`` one. Of a
+    cascade it is the last stage."""
     how = getattr(method(name), "combines", None)
     if how is None:
         return ()
@@ -35,8 +36,9 @@ def members(context: Context, name: str, settings: Mapping[str, Any]) -> tuple[P
         folder = context.folder(version, "" if how == "weights" else None)
         if how == "served":
             folder = (stages_of(folder) if read_card(folder).format == "cascade" else [folder])[-1]
-        found.pop(other, None)
-        found[other] = folder
+        place = version.id if getattr(method(name), "every", False) else other
+        found.pop(place, None)
+        found[place] = folder
     return tuple(found.values())
 
 

@@ -20,11 +20,10 @@ from feilun.messages import t
 from feilun.pipeline.context import Context
 from feilun.pipeline.steps._judged import spared
 from feilun.pipeline.steps.upstream import CASCADE, cascade, upstream_of
-from feilun.store.dataset import Dataset
-from feilun.store.records import ModelVersion
+from feilun.store.records import DataVersion, ModelVersion
 from feilun.tasks._questions import questions
 
-__all__ = ["compress"]
+__all__ = ["calibrated", "compress"]
 
 
 def compress(context: Context, version: str, keep: bool = False) -> dict[str, Any]:
@@ -59,7 +58,7 @@ def compress(context: Context, version: str, keep: bool = False) -> dict[str, An
         chosen = made.folder(made.chosen)
         point, notes = read_card(chosen).point, [""][:0]
         if made.chosen not in made.settled:
-            point, notes = _calibrate(context, chosen, questions(context.dataset(data)))
+            point, notes = calibrated(context, chosen, data)
         # Variants that were not chosen are measured, not kept: they can be built again.
         kept = artifacts.new()
         shutil.copytree(chosen, kept, dirs_exist_ok=True)
@@ -125,12 +124,13 @@ def _beside_upstream(
     return CASCADE, [said]
 
 
-def _calibrate(
-    context: Context, folder: Path, dataset: Dataset
+def calibrated(
+    context: Context, folder: Path, data: DataVersion
 ) -> tuple[dict[str, Any], list[str]]:
-    """Sets the operating point on the validation rows, writes it into the folder's card, and says
+    """The operating point set on the validation rows of `data`, written into the folder's card, and
     what there is to say of it."""
     family, card = context.task.family, read_card(folder)
+    dataset = questions(context.dataset(data))
     items, labels = dataset.items("validation"), card.schema.labels
     truth = family.truth(dataset.values("label", "validation"), labels)
     known = np.flatnonzero(family.known(truth))

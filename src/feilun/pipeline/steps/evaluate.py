@@ -44,6 +44,7 @@ from feilun.pipeline.steps._renamed import renamed, since
 from feilun.pipeline.steps._robust import robustness
 from feilun.pipeline.steps._unjudged import unjudged
 from feilun.pipeline.steps._used import explained, money
+from feilun.pipeline.steps.explore import FRONTIER
 from feilun.pipeline.steps.upstream import answers_here, passes_on, recall
 from feilun.store.dataset import Dataset
 from feilun.store.records import DataVersion, ModelVersion
@@ -326,6 +327,7 @@ def _facts(context: Context, model: ModelVersion, judged: DataVersion, rows: int
             )
             for name, figures in model.variants.items()
         ),
+        frontier=model.metrics.get(FRONTIER),
     )
 
 
