@@ -10,10 +10,8 @@ from feilun.data.sources.base import AS_FOUND, Held, ReadOptions
 from feilun.errors import NotFound, Refused, UsageError
 from feilun.messages import language, t
 from feilun.project import answers, beside, looks
-from feilun.project.data_verbs import DataVerbs
 from feilun.project.judging_verbs import JudgingVerbs
 from feilun.project.results import (
-    Compressed,
     Deployed,
     Evaluated,
     FeedbackAdded,
@@ -23,6 +21,7 @@ from feilun.project.results import (
     scored,
 )
 from feilun.project.scope import Report
+from feilun.project.variant_verbs import VariantVerbs
 from feilun.render.wording import metric_name
 from feilun.store.ids import new_id
 from feilun.store.records import ModelVersion, RunKind
@@ -33,7 +32,6 @@ if TYPE_CHECKING:
     from feilun.project.bases import BasesView
     from feilun.project.comparing import ComparisonView
     from feilun.project.drift import DriftView
-    from feilun.project.explored import Frontier
     from feilun.project.forecast import ForecastView
     from feilun.project.review import ReviewItem, Settled
     from feilun.project.tuning import SearchView
@@ -104,7 +102,7 @@ class Model:
         return Table(title, [t("project.metric"), t("project.score")], rows)._repr_html_()
 
 
-class Project(DataVerbs, JudgingVerbs):
+class Project(VariantVerbs, JudgingVerbs):
     """One project of a workspace. Made by `Workspace.init` and `Workspace.project`."""
 
     # The wheel
@@ -297,26 +295,6 @@ class Project(DataVerbs, JudgingVerbs):
 
         judged = evaluate(context, version=version.id)
         return looks.evaluated(self.workspace.store, self.file.parent, version.id, judged)
-
-    def compress(self, model: str | None = None, *, report: Report | None = None) -> Compressed:
-        """Builds and measures the variants of a version and chooses one."""
-        from feilun.pipeline.steps import compress
-
-        version = self.scope.version(model)
-        with self.workspace.store.lock(self.name):
-            packed = compress(self.scope.context(report), version=version.id)
-        return looks.compressed(self.workspace.store, version.id, packed)
-
-    def explore(self, *, report: Report | None = None) -> Frontier:
-        """Measures the variants of the newest version of every method and the cascades of them on
-        the same validation rows; the cheapest within the allowed loss becomes the variant of its
-        version. The table and a picture of it stay in ``frontier`` beside the project's file."""
-        from feilun.pipeline.steps.explore import explore
-        from feilun.project.explored import keep
-
-        with self.workspace.store.lock(self.name):
-            found = explore(self.scope.context(report))
-        return keep(self.called, self.file.parent, found)
 
     def deploy(
         self,

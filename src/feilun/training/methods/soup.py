@@ -30,7 +30,7 @@ from feilun.training.settings import MethodSettings, read_by_encoders
 from feilun.types import Progress, Schema
 
 __all__ = ["Settings", "combines", "estimate", "every", "least_rows", "needs_base", "needs_torch",
-           "on_request", "rung", "supports", "train"]  # fmt: skip
+           "on_request", "rung", "supports", "train", "write_mean"]  # fmt: skip
 
 rung = 4
 needs_base = False
@@ -89,13 +89,13 @@ def train(job: TrainJob, settings: Settings, report: Report) -> TrainResult:
         report(Progress("train", number, 2 * len(able), "versions"))
         shutil.rmtree(trial, ignore_errors=True)
         shutil.copytree(taken[0], trial, copy_function=shutil.copyfile)
-        _write_mean([*taken, folder], trial)
+        write_mean([*taken, folder], trial)
         fitness = _fitness(trial, rows, schema, job.threads)
         if fitness >= best:
             best = fitness
             taken.append(folder)
     if len(taken) > 1:
-        _write_mean(taken, job.out)
+        write_mean(taken, job.out)
     write_card(job.out, start_card(job, "transformers", schema, settings.model_dump()))
     note = t("training.note_soup", kept=len(taken), of=len(able), rows=len(rows))
     figures = {
@@ -119,7 +119,7 @@ def _shapes(folder: Path) -> dict[str, tuple[int, ...]]:
         return {name: tuple(tensors.get_slice(name).get_shape()) for name in tensors.keys()}  # noqa: SIM118
 
 
-def _write_mean(folders: Sequence[Path], out: Path) -> None:
+def write_mean(folders: Sequence[Path], out: Path) -> None:
     """The mean of the weights; what is no floating number is the first one's."""
     from safetensors.torch import load_file, save_file
 
