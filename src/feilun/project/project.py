@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from feilun.project.comparing import ComparisonView
     from feilun.project.drift import DriftView
     from feilun.project.forecast import ForecastView
+    from feilun.project.pairing import PairsWritten
     from feilun.project.review import ReviewItem, Settled
     from feilun.project.tuning import SearchView
 
@@ -432,6 +433,14 @@ class Project(VariantVerbs, JudgingVerbs):
         projects, are refused one by one."""
         need = self.config().update.min_corrections
         return answers.add_feedback(self.workspace.store, self.name, Path(file), need)
+
+    def write_pairs(self, file: Path | str) -> PairsWritten:
+        """Writes corrections of written answers as pairs (``prompt``, ``chosen``, ``rejected``),
+        from which the method dpo learns. Raises `UsageError` where answers are not written,
+        `NotFound` where there is none."""
+        from feilun.project.pairing import write_pairs
+
+        return write_pairs(self.scope.context(), Path(file))
 
     def review(self, limit: int = 100, *, drawn_only: bool = False) -> Iterator[ReviewItem]:
         """What is worth a look: corrections that were held back, then doubtful answers, and between

@@ -91,14 +91,14 @@ class Peft(Adaptation):
 
     def __init__(self, job: TrainJob, config: Any) -> None:
         self._job = job
-        self._config = config
+        self.config = config
 
     def wrap(self, model: Any, rows: Examples, steps: int) -> Any:
         """Raises `InvalidData` for a network without linear layers."""
         from peft import get_peft_model
 
         layers, head = linear_layers(self._job, model)
-        return get_peft_model(model, self._config(layers, head, steps))
+        return get_peft_model(model, self.config(layers, head, steps))
 
     def unwrap(self, model: Any) -> Any:
         _keep(self._job.out / "adapter", model)

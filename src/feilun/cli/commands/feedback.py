@@ -11,7 +11,7 @@ from feilun.cli.shell import Shell
 from feilun.errors import UsageError
 from feilun.messages import t
 
-__all__ = ["drift", "feedback_add", "feedback_settle"]
+__all__ = ["drift", "feedback_add", "feedback_pairs", "feedback_settle"]
 
 
 def feedback_add(
@@ -21,6 +21,15 @@ def feedback_add(
     """Corrections from a file (prediction_id, index, label)."""
     with shell.project() as project:
         shell.show(project.add_feedback(file))
+
+
+def feedback_pairs(
+    shell: Shell,
+    file: Annotated[Path, typer.Argument(help=t("cli.argument_pairs"))],
+) -> None:
+    """Corrections as pairs of a better and a worse answer."""
+    with shell.project() as project:
+        shell.show(project.write_pairs(file))
 
 
 def feedback_settle(

@@ -246,8 +246,12 @@ def _entries(context: Context, wanted: Sequence[str]) -> tuple[list[_Entry], lis
             threads=config.training.threads,
         )
         settle = getattr(chosen, "settle", None)
-        settings = settle(job, settings) if settle else settings
-        estimate = chosen.estimate(job, settings, stats, here)
+        try:
+            settings = settle(job, settings) if settle else settings
+            estimate = chosen.estimate(job, settings, stats, here)
+        except FeilunError as error:  # what it needs besides the rows is not there
+            out(error.message())
+            continue
         free = here.memory_bytes * _MEMORY
         if estimate.memory_bytes > free:
             need = f"{estimate.memory_bytes / 2**30:.1f}"
