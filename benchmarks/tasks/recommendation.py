@@ -25,7 +25,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from feilun.modalities.questions import questions
 
 from feilun.config import DataConfig
 from feilun.data.sources.base import Held, Source
@@ -36,6 +35,7 @@ from feilun.metrics.comparison import gains, scores
 from feilun.metrics.ranking import Ranking
 from feilun.store.dataset import Dataset
 from feilun.tasks import base as tasks
+from feilun.tasks._questions import questions
 from feilun.training.job import TrainJob
 from feilun.training.settings import method
 
