@@ -137,7 +137,15 @@ def test_a_horizon_a_correction_and_an_update(project: Project) -> None:
             # One value by its date, under the data's own names, is the same answer.
             third = asked({"门店": "东门店", "日期": days[2]})["outputs"][0]
             assert third == outputs[2]
+            # A shop that is known at the call alone.
+            week = [_sales("西门店", day, 0) for day in range(28)]
+            opened = {"series": "北门店", "horizon": 7, "history": week, "start": "2026-03-02"}
+            first, *_ = asked(opened)["outputs"]
+            assert first["time"] == "2026-03-30"
+            assert first["low"] < week[0] < first["high"]
             for inputs, words in (
+                ({**opened, "start": None}, "no start"),
+                ({**opened, "history": [1, "x", 2]}, "history[1]"),
                 ({"series": "北门店", "horizon": 3}, "北门店"),
                 ({"series": "东门店"}, "time is missing"),
                 ({"series": "东门店", "horizon": 0}, "whole number"),

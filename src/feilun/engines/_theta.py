@@ -15,9 +15,11 @@ import numpy as np
 from feilun.errors import CorruptArtifact
 from feilun.modalities.series.state import SeriesState
 
-__all__ = ["Theta"]
+__all__ = ["Theta", "fitted"]
 
 _FILE = "theta.safetensors"
+_ALPHAS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9)
+_LEAST = 8
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,6 +56,18 @@ class Theta:
             levels[begin:end] = smoothed(values, float(self.alphas[one]), float(self.drifts[one]))
         return replace(self, levels=levels)
 
+    def of(self, state: SeriesState, place: int) -> Theta:
+        """Fitted anew to the one series of `state` at `place` that has values."""
+        alphas, drifts = np.ones(place + 1), np.zeros(place + 1)
+        times, seasons = np.zeros(place + 1, bool), np.zeros((place + 1, state.season))
+        alphas[place], drifts[place], seasons[place], times[place] = fitted(state, state.values)
+        levels = smoothed(
+            deseasoned(state.values, seasons[place], bool(times[place])),
+            float(alphas[place]),
+            float(drifts[place]),
+        )
+        return Theta(alphas, drifts, seasons, times, levels)
+
     def save(self, folder: Path) -> None:
         """Writes all but the levels, which the history gives again."""
         from safetensors.numpy import save_file
@@ -73,6 +87,70 @@ class Theta:
         except (OSError, TypeError, SafetensorError) as error:
             raise CorruptArtifact("engines.bad_weights", file=folder, reason=repr(error)) from None
         return found.settled(state)
+
+
+def fitted(state: SeriesState, values: np.ndarray) -> tuple[float, float, np.ndarray, bool]:
+    """The weight of the newest value, the drift, the season and whether it multiplies, that err
+    least over leads up to the horizon on the training `values` of one series. The last value where
+    they are too few."""
+    nothing = np.zeros(state.season)
+    if len(values) < _LEAST:
+        return 1.0, 0.0, nothing, False
+    seasonal = state.season > 1 and len(values) >= 2 * state.season
+    ways = [False, True] if seasonal and values.min() > 0 else [False]
+    best, least = (1.0, 0.0, nothing, False), np.inf
+    for multiply in ways:
+        season = _season(values, state.season, multiply) if seasonal else nothing
+        plain = deseasoned(values, season, multiply)
+        slope = float(np.polyfit(np.arange(len(plain)), plain, 1)[0]) / 2
+        for alpha in _ALPHAS:
+            for drift in (slope, 0.0):
+                level = smoothed(plain, alpha, drift)
+                error = _error(values, level, drift, season, multiply, state.horizon)
+                if error < least:
+                    best, least = (alpha, drift, season, multiply), error
+    return best
+
+
+def _season(values: np.ndarray, period: int, multiply: bool) -> np.ndarray:
+    """The mean of each phase beside the moving mean of a season around it; 0 (1) on average."""
+    kernel = np.ones(period) / period
+    if period % 2 == 0:
+        kernel = np.r_[0.5, np.ones(period - 1), 0.5] / period
+    trend = np.convolve(values, kernel, "valid")
+    first = len(kernel) // 2
+    inner = values[first : first + len(trend)]
+    part = inner / np.where(trend == 0, 1.0, trend) if multiply else inner - trend
+    phase = (first + np.arange(len(part))) % period
+    count = np.bincount(phase, minlength=period)
+    total = np.bincount(phase, weights=part, minlength=period)
+    neutral = 1.0 if multiply else 0.0
+    found = np.where(count > 0, total / np.maximum(count, 1), neutral)
+    if multiply:
+        found = np.where(found > 0, found, 1.0)
+        return np.asarray(found / found.mean(), np.float64)
+    return np.asarray(found - found.mean(), np.float64)
+
+
+def _error(
+    values: np.ndarray,
+    level: np.ndarray,
+    drift: float,
+    season: np.ndarray,
+    multiply: bool,
+    horizon: int,
+) -> float:
+    total, count = 0.0, 0
+    for lead in {1, (horizon + 1) // 2, horizon}:
+        if lead >= len(values):
+            continue
+        each = season[np.arange(lead, len(values)) % len(season)]
+        plain = level[:-lead] + drift * lead
+        said = plain * each if multiply else plain + each
+        half = len(said) // 4  # the first levels are still those of the first value
+        total += float(np.abs(said - values[lead:])[half:].sum())
+        count += len(said) - half
+    return total / count if count else np.inf
 
 
 def deseasoned(values: np.ndarray, season: np.ndarray, times: bool) -> np.ndarray:

@@ -21,6 +21,7 @@ from feilun.engines._theta import Theta
 from feilun.engines.card import Card
 from feilun.errors import CorruptArtifact, InvalidData
 from feilun.families.forecasts import BLOCK, BLOCKS, LEAD, SCALE, SPREAD, TIME, VALUE, WIDTH
+from feilun.modalities.series.history import HISTORY, START
 from feilun.modalities.series.state import SeriesState
 from feilun.modalities.series.task import SERIES, steps_ahead
 from feilun.modalities.series.task import TIME as WHEN
@@ -72,24 +73,52 @@ class ForecastEngine(InlineEngine):
         raw[:, BLOCK] = -1.0
         raw[:, TIME] = 0.0
         found = np.array([self._place(item) for item in items], np.int64)
+        given: dict[tuple[int, int], list[int]] = {}
+        for row, item in enumerate(items):
+            values = _brought(item)
+            if values is not None:  # one list for all times that are asked of it
+                given.setdefault((id(values), int(found[row])), []).append(row)
+        for (_, place), places in given.items():
+            place = place if place >= 0 else len(self._state.names)
+            first: Any = items[places[0]]
+            start = self._seconds(first[START])
+            state = self._state.brought(place, start, np.array(first[HISTORY], np.float64))
+            forecast = self._forecast
+            if isinstance(forecast, Theta):
+                forecast = forecast.of(state, place)
+            rows = np.array(places)
+            series = np.full(len(rows), place)
+            self._fill(raw, items, rows, series, state, forecast, None)
+            found[rows] = -1
         rows = np.flatnonzero(found >= 0)
+        self._fill(raw, items, rows, found[rows], self._state, self._forecast, self._levels)
+        return raw
+
+    def _fill(
+        self,
+        raw: np.ndarray,
+        items: Sequence[Item],
+        rows: np.ndarray,
+        series: np.ndarray,
+        state: SeriesState,
+        forecast: Forecaster,
+        levels: Levels | None,
+    ) -> None:
+        """Fills the `rows` of `raw`, which ask of `series` of `state`."""
         if not len(rows):
-            return raw
-        series = found[rows]
-        steps = self._steps([items[row] for row in rows.tolist()], series)
-        state = self._state
+            return
+        steps = self._steps([items[row] for row in rows.tolist()], series, state)
         raw[rows, TIME] = state.times(series, steps)
         inside = steps >= 0
         rows, series, steps = rows[inside], series[inside], steps[inside]
         origins = state.origins(series, steps)
         beside = covariates(self._beside, [items[row] for row in rows.tolist()])
-        raw[rows, VALUE] = self._forecast(state, series, steps, origins, beside)
+        raw[rows, VALUE] = forecast(state, series, steps, origins, beside)
         raw[rows, SCALE] = raw[rows, SPREAD] = state.scales[series]
-        if self._levels is not None:
-            raw[rows, SPREAD] *= self._levels.at(state, series, origins)
+        if levels is not None:
+            raw[rows, SPREAD] *= levels.at(state, series, origins)
         raw[rows, LEAD] = np.maximum(steps - origins + 1, 1)
         raw[rows, BLOCK] = series * BLOCKS + origins
-        return raw
 
     def _place(self, item: Item) -> int:
         """The place of an item's series, -1 where it is not known."""
@@ -98,16 +127,16 @@ class ForecastEngine(InlineEngine):
             return 0 if len(self._codes) == 1 else self._codes.get("", -1)
         return self._codes.get(str(name), -1)
 
-    def _steps(self, items: Sequence[Item], series: np.ndarray) -> np.ndarray:
+    def _steps(self, items: Sequence[Item], series: np.ndarray, state: SeriesState) -> np.ndarray:
         times = [item[WHEN] if isinstance(item, Mapping) else item for item in items]
         ahead = [steps_ahead(time) for time in times]
         fixed = np.array([number is None for number in ahead], bool)
         steps = np.array([number or 0 for number in ahead], np.int64) - 1
-        steps += self._state.lengths[series]
+        steps += state.lengths[series]
         if fixed.any():
             given = [time for time, one in zip(times, fixed, strict=True) if one]
             exact = np.array([self._seconds(time) for time in given])
-            steps[fixed] = self._state.steps(series[fixed], exact)
+            steps[fixed] = state.steps(series[fixed], exact)
         return steps
 
     def _seconds(self, time: Any) -> float:
@@ -125,7 +154,7 @@ class ForecastEngine(InlineEngine):
     def _refusal(self, item: Item, place: int, raw: np.ndarray) -> InvalidData:
         param = f"inputs[{place}]"
         series = str(item.get(SERIES) if isinstance(item, Mapping) else "")[:60]
-        if self._place(item) < 0:
+        if self._place(item) < 0 and _brought(item) is None:
             names = list(self._state.names)[:_SHOWN]
             return InvalidData(
                 "forecasts.unknown_series",
@@ -137,6 +166,11 @@ class ForecastEngine(InlineEngine):
         code = "forecasts.too_far" if raw[LEAD] > 1 else "forecasts.too_early"
         steps = _FAR * self._state.horizon
         return InvalidData(code, time=str(item[WHEN])[:40], steps=steps, param=param)  # type: ignore[index,call-overload]
+
+
+def _brought(item: Item) -> Any:
+    """The values that came with the call; None without any."""
+    return item.get(HISTORY) if isinstance(item, Mapping) else None
 
 
 def forecaster(folder: Path, model: str, state: SeriesState) -> Forecaster:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -103,6 +103,33 @@ class SeriesState:
         back = (np.maximum(steps - origins, 0) // season + 1) * season
         found = self.at(series, steps - back)
         return np.where(np.isnan(found), self.at(series, origins - 1), found)
+
+    def brought(self, place: int, start: float, values: np.ndarray) -> SeriesState:
+        """A state whose series at `place` has `values` that came with a call, the first of them at
+        `start` and each one step later, and whose others have none. Frequency, seasons and horizon
+        stay."""
+        times = self.frequency.times(start, np.arange(len(values)))
+        built = build_series(
+            [""] * len(values),
+            times,
+            values,
+            np.ones(len(values), bool),
+            dated=self.frequency.unit != "n",
+            frequency=self.frequency.text,
+            season=self.season,
+            horizon=self.horizon,
+        ).state
+        none, count = np.zeros(place), len(built.values)
+        return replace(
+            self,
+            names=("",) * (place + 1),
+            starts=np.concatenate([none, built.starts]),
+            begins=np.concatenate([none, built.begins]).astype(np.int64),
+            values=built.values,
+            anchors=np.concatenate([none, built.anchors]).astype(np.int64),
+            scales=np.concatenate([none + 1, built.scales]),
+            covariates=np.full((count, self.covariates.shape[1]), np.nan),
+        )
 
     # On disk
 

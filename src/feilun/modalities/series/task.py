@@ -15,6 +15,8 @@ from feilun.modalities import recognise
 from feilun.modalities.base import Column, Features, RowReader
 from feilun.modalities.noise import Disturbance
 from feilun.modalities.pieces import Pieces
+from feilun.modalities.series import history
+from feilun.modalities.series.history import HISTORY, START
 from feilun.modalities.series.times import dated, when
 from feilun.modalities.series.wide import Wide, by_series, by_times
 from feilun.modalities.table import column_kinds
@@ -220,7 +222,7 @@ class Series(Table):
         if ahead is None and not any(name in row for name in known):
             given = [str(name)[:40] for name in item][:_SHOWN]
             raise InvalidData("tables.no_known_column", given=given or ["-"], columns=self._names())
-        found: dict[str, Scalar] = {}
+        found: dict[str, Any] = {}
         for column in self.columns:
             if column.name == TIME:
                 found[TIME] = self._moment(row.get(TIME), column, ahead is not None)
@@ -228,7 +230,19 @@ class Series(Table):
                 found[column.name] = cell(row.get(column.name), column)
         if ahead is not None:
             found[HORIZON] = _horizon(ahead)
+        if row.get(HISTORY) is not None and not self._has(HISTORY):
+            found[HISTORY] = history.checked(row)
+            time = next((c for c in self.columns if c.name == TIME), Column(TIME, "date"))
+            found[START] = self._moment(row[START], time, False)
+            if _is_relative(found[START]):
+                raise InvalidData("forecasts.needs_start", values=len(found[HISTORY]))
         return found
+
+    def without_options(self, item: Item) -> Item:
+        """The row without the values that came with the call."""
+        if not isinstance(item, Mapping) or HISTORY not in item or self._has(HISTORY):
+            return item
+        return {name: value for name, value in item.items() if name not in (HISTORY, START)}
 
     def _moment(self, value: Any, column: Column, may_lack: bool) -> Scalar:
         if column_kinds.missing(value):
@@ -255,7 +269,9 @@ class Series(Table):
         return [{**rest, TIME: f"+{step}"} for step in range(1, int(item[HORIZON]) + 1)]  # type: ignore[arg-type]
 
     def kept(self, item: Item, output: Output) -> Item:
-        """With the time that the answer is about, instead of how many steps ahead it was."""
+        """With the time that the answer is about, instead of how many steps ahead it was, and
+        without the values that came with it."""
+        item = self.without_options(item)
         if not isinstance(item, Mapping) or not _is_relative(item.get(TIME)):
             return item
         time: Scalar = output["time"]
@@ -283,6 +299,8 @@ class Series(Table):
         if self.columns and not self._has(HORIZON):
             horizon = {"type": "integer", "minimum": 1, "maximum": MAX_HORIZON}
             kinds = [horizon, {"type": "null"}]
+            if not self._has(HISTORY):
+                schema["properties"] |= history.schemas()
             schema["properties"][HORIZON] = {"anyOf": kinds, "description": "steps ahead"}
         return schema
 
