@@ -8,14 +8,29 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
 from feilun.engines._index import DOCUMENTS, Documents, Index, best, terms
 from feilun.families.ranking import DEPTH, SHOWN, Ranked
 
-__all__ = ["Catalogue", "depth", "ranked_texts"]
+__all__ = ["Catalogue", "Searches", "depth", "ranked_texts"]
+
+
+@runtime_checkable
+class Searches(Protocol):
+    """An engine that searches a catalogue, which may be exchanged: versions whose catalogues differ
+    are compared over one."""
+
+    @property
+    def documents(self) -> Sequence[str]:
+        """What is searched."""
+        ...
+
+    def search_over(self, documents: Sequence[str]) -> None:
+        """Searches `documents` from now on, by what it has learnt. Not while it answers calls."""
+        ...
 
 
 class Catalogue:

@@ -61,6 +61,11 @@ class Vectors:
         return self._whole is None
 
     @property
+    def vectors(self) -> np.ndarray:
+        """All of them, float16 (documents, width)."""
+        return self._vectors
+
+    @property
     def width(self) -> int:
         """Numbers of a vector."""
         return int(self._vectors.shape[1])

@@ -34,6 +34,15 @@ class Bm25Engine(InlineEngine):
     def info(self) -> Mapping[str, Any]:
         return {**super().info, "searches": True, "documents": len(self._catalogue.documents)}
 
+    @property
+    def documents(self) -> Sequence[str]:
+        """See `Searches`."""
+        return self._catalogue.documents
+
+    def search_over(self, documents: Sequence[str]) -> None:
+        """See `Searches`; nothing is learnt but how rare terms are, and that anew."""
+        self._catalogue = Catalogue.of(list(documents))
+
     def raw(self, items: Sequence[Item]) -> np.ndarray:
         return self._found(EngineRequest(items))
 

@@ -72,8 +72,8 @@ class DenseEngine(ArrayEngine):
     ) -> None:
         width = int(card.extra["width"])
         super().__init__(folder, card, requests, streams, facts, width=width)
-        threads = int(facts.get("threads", 1))
-        self._vectors = _read(folder, self.open_catalogue(folder), threads)
+        self._threads = int(facts.get("threads", 1))
+        self._vectors = _read(folder, self.open_catalogue(folder), self._threads)
         self._dimensions = self._vectors.width
         self._lexical = float(card.extra.get("lexical", 0.0))
         self._before = [str(card.extra.get(name, "")) for name in ("query", "document")]
@@ -84,6 +84,24 @@ class DenseEngine(ArrayEngine):
         """Opens what is searched, and says how many documents there are."""
         self._catalogue = Catalogue.read(folder)
         return len(self._catalogue.documents)
+
+    @property
+    def documents(self) -> Sequence[str]:
+        """See `Searches`; nothing where what is found is no document of a catalogue."""
+        return () if self._catalogue is None else self._catalogue.documents
+
+    def search_over(self, documents: Sequence[str]) -> None:
+        """See `Searches`; the encoder reads those that it has no vectors of."""
+        place = {text: number for number, text in enumerate(self.documents)}
+        added = [text for text in documents if text not in place]
+        vectors = self._vectors.vectors
+        if added:
+            read = super().raw([self._before[1] + text for text in added])
+            fresh = unit(read, self._dimensions).astype(vectors.dtype)
+            vectors = np.concatenate([vectors, fresh])
+        place |= {text: len(place) + number for number, text in enumerate(added)}
+        self._vectors = Vectors(vectors[[place[text] for text in documents]], threads=self._threads)
+        self._catalogue = Catalogue.of(list(documents))
 
     def lexical(self, query: str) -> np.ndarray:
         """The score of every document for a query by their terms, float32 (documents,)."""

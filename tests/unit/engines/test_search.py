@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 
 from feilun.engines._index import DOCUMENTS, INDEX, Index, best, length, terms
-from feilun.engines._search import Catalogue
+from feilun.engines._search import Catalogue, Searches
 from feilun.engines.base import open_engine
 from feilun.engines.dense import VECTORS
 from feilun.errors import CorruptArtifact, InvalidData
+from feilun.pipeline.steps._catalogue import over_one_catalogue
 from feilun.store.dataset import DatasetWriter
 from feilun.tasks import base as tasks
 from feilun.training.job import TrainJob
@@ -23,7 +24,7 @@ from feilun.training.settings import methods_for
 from feilun.types import ColumnSample, EngineRequest, Example, Output, Schema, Split, Usage
 from helpers.builds import bad_rows, build_version
 from helpers.jobs import train
-from helpers.tiny import head_version
+from helpers.tiny import head_version, linear_version
 
 TASK = tasks.get("text-similarity")
 FAQ = {
@@ -254,6 +255,45 @@ def test_a_dense_version_keeps_the_share_that_validation_prefers(tmp_path: Path)
     (job.out / VECTORS).write_bytes(whole[:-8])
     with pytest.raises(CorruptArtifact):
         open_engine(job.out)
+
+
+@pytest.mark.parametrize("method", ["bm25", "dense"])
+def test_versions_are_compared_over_one_catalogue(tmp_path: Path, method: str) -> None:
+    """An older version searches what a newer one does as if it had been made of it."""
+    base = head_version(tmp_path / "base") / "encoder" if method == "dense" else None
+    rows = [(f"w{n}", f"w{n} w{n + 1}") for n in range(12)]
+    own = {"lexical": 0.3} if method == "dense" else {}
+    fewer, more = rows[1:8], [*rows[4:], *rows[:4]]  # one goes, some come, all in another order
+    older, newer = (
+        _job(method, _pairs(tmp_path / name / "data", part), tmp_path / name, base, settings=own)
+        for name, part in (("older", fewer), ("newer", more[:-1]))
+    )
+    for job in (older, newer):
+        train(job)
+    first, second = open_engine(older.out, threads=1), open_engine(newer.out, threads=1)
+    queries = [query for query, _ in rows]
+    alone = [one.total for one in first.raw(queries)]
+    over_one_catalogue(second, first)
+    assert isinstance(first, Searches)
+    assert isinstance(second, Searches)
+    assert list(first.documents) == list(second.documents)
+    for one, other in zip(first.raw(queries), second.raw(queries), strict=True):
+        assert one.total == other.total
+        assert set(one.items) == set(other.items)
+        # What was written in half precision and what was just read differ by that.
+        assert dict(zip(one.items, one.scores, strict=True)) == pytest.approx(
+            dict(zip(other.items, other.scores, strict=True)), abs=2e-3
+        )
+    assert alone == [7] * len(queries)
+    first.close()
+    second.close()
+
+
+def test_what_searches_no_catalogue_is_left_alone(tmp_path: Path) -> None:
+    linear, other = (open_engine(linear_version(tmp_path / name)) for name in ("a", "b"))
+    over_one_catalogue(linear, other)
+    linear.close()
+    other.close()
 
 
 def test_pairs_teach_an_encoder_what_words_alone_do_not_tell(tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ from feilun.families.base import Answers
 from feilun.feedback.to_data import DRAWN
 from feilun.metrics.scores import Score
 from feilun.pipeline.context import Context
+from feilun.pipeline.steps._catalogue import over_one_catalogue
 from feilun.pipeline.steps._folded import folded
 from feilun.pipeline.steps._history import (
     DECISIONS,
@@ -98,6 +99,7 @@ def evaluate(
             context.report(Progress("evaluate", done, total))
             with closing(open_engine(context.folder(other))) as its:
                 recall(context, its, dataset)
+                over_one_catalogue(engine, its)
                 said = _answers(other, its, items)
             references[role] = renamed(family, said, since(context, other, data))
         folds: dict[Role, Folded] = {}
