@@ -12,7 +12,6 @@ import httpx
 import openai
 import pytest
 
-from feilun.errors import UsageError
 from feilun.project import Project, Workspace
 from feilun.project.upstream import Upstream
 from helpers.serving import Answering, make_key, serving
@@ -115,8 +114,3 @@ def test_an_own_version_is_judged_against_the_provider(
     model = project.model(rung.version)
     report = model.evaluate()
     assert "support@1" in str(report.to_json())  # the live one, asked on the same rows
-
-
-def test_only_conversations_are_passed_on(tmp_path: Path) -> None:
-    with Workspace(tmp_path) as workspace, pytest.raises(UsageError, match="task chat"):
-        workspace.init("x", task="text-classification", upstream=Upstream("http://x/v1", "m"))

@@ -310,8 +310,9 @@ class CascadeEngine:
             kept = self._kept(place, found)
             if only is not None:
                 kept[:] = True
+            marked = self._remote and place == self._last
             for row, output in zip(asked.tolist(), found, strict=True):
-                outputs[row] = output
+                outputs[row] = {**output, PASSED_ON: True} if marked else output
             if each is not None and costs is not None:
                 for row, cost in zip(asked.tolist(), each, strict=True):
                     costs[row] = cost

@@ -133,6 +133,8 @@ def explain(
 ) -> Explanation | None:
     """Explains one checked item, by default its answer against the next best. None where there is
     nothing to explain: one label alone, a family without explanations, an item without parts."""
+    if engine.info.get("remote"):
+        return None  # each question might cost money
     (whole,) = engine.predict([item], all_scores=True)
     engine, _ = _answering(engine, item)
     contrast = _contrast(engine, whole, answer, other)
@@ -152,6 +154,8 @@ async def explain_later(
 ) -> tuple[Explanation | None, float]:
     """`explain` for a server, and the engine's seconds: `output` is the answer with all its scores,
     and what else has to be asked goes through `ask`."""
+    if engine.info.get("remote"):
+        return None, 0.0
     engine, options = await asyncio.to_thread(_answering, engine, item)
     contrast = _contrast(engine, output)
     if contrast is None:

@@ -23,12 +23,14 @@ import msgspec
 import numpy as np
 
 from feilun.config import UPSTREAM_KEY
+from feilun.engines._labelling import LabellingEngine
 from feilun.engines._streaming import MAX_TOKENS, StreamingEngine, ToolCall
 from feilun.engines.card import Card
 from feilun.errors import BadAnswer, EnvironmentProblem, FeilunError, InvalidData, Overloaded
 from feilun.families.generation import Written, objects
 from feilun.modalities.language import conversations
-from feilun.types import Chunk, EngineRequest, Item, Output
+from feilun.tasks import base as tasks
+from feilun.types import Chunk, EngineRequest, Item, Output, Schema
 
 __all__ = ["FORMATS", "METHOD", "UpstreamEngine", "address_of", "load"]
 
@@ -148,10 +150,14 @@ class UpstreamEngine(StreamingEngine):
                 if chunk.final:
                     return self._task.family.text(chunk.outputs[0])
         finally:
-            client = self._clients.pop(asyncio.get_running_loop(), None)
-            if client is not None:
-                await client.aclose()
+            await self.leave()
         return ""
+
+    async def leave(self) -> None:
+        """Closes what belongs to the running loop, before it ends."""
+        client = self._clients.pop(asyncio.get_running_loop(), None)
+        if client is not None:
+            await client.aclose()
 
     def _body(self, item: Item, options: Mapping[str, Any]) -> dict[str, Any]:
         messages = [one.plain() for one in conversations.messages_of(str(item))]
@@ -252,9 +258,13 @@ class UpstreamEngine(StreamingEngine):
         return self._clients[loop]
 
 
-def load(folder: Path, card: Card, *, streams: int | None, threads: int | None) -> UpstreamEngine:
+def load(
+    folder: Path, card: Card, *, streams: int | None, threads: int | None
+) -> UpstreamEngine | LabellingEngine:
     """Opens a version; the other server is not asked anything yet."""
-    return UpstreamEngine(card)
+    if tasks.of(card.schema).family.streams:
+        return UpstreamEngine(card)
+    return LabellingEngine(card, UpstreamEngine(replace(card, schema=Schema("chat", (), {}))))
 
 
 def address_of(given: str) -> str:

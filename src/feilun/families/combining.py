@@ -46,6 +46,12 @@ class Combining:
         Default: `point`."""
         return point
 
+    def asserted(self, target: str | None, labels: Sequence[str]) -> np.ndarray | None:
+        """Raw outputs for one row that state `target` as good as certainly, at the neutral point;
+        of no target nothing. None where the family cannot: its answers are more than a name.
+        Default: None."""
+        return None
+
     def unaveraged(self) -> str | None:
         """Why answers of several models have no mean, in words; None where they have one. Default:
         they have one where the family has `mean`."""

@@ -17,21 +17,33 @@ _ASKED = ({"role": "user", "content": "?"},)
 @dataclass(frozen=True, slots=True)
 class Upstream:
     """A server that speaks OpenAI's chat completions: its `address` (``https://…/v1``), the
-    `model` there, and the environment variable that holds the `key`, of which nothing is kept."""
+    `model` there, and the environment variable that holds the `key`, of which nothing is kept.
+    Where a task answers with labels, it is asked for one of `labels` by `instruction`, in which
+    ``{labels}`` stands for them (default: a sentence in English)."""
 
     address: str
     model: str
     key: str = UPSTREAM_KEY
+    labels: tuple[str, ...] = ()
+    instruction: str = ""
 
     def check(self, task: str) -> None:
-        """Raises `InvalidData` for what is no address, `UsageError` for a task that answers no
-        conversations."""
+        """Raises `InvalidData` for what is no address, `UsageError` for a task that answers neither
+        conversations nor with a label of a text, and for labels that are missing or too many."""
         from feilun.engines.upstream import address_of
         from feilun.tasks import base as tasks
 
         address_of(self.address)
-        if tasks.get(task).conversation(_ASKED) is None:
+        found = tasks.get(task)
+        if found.conversation(_ASKED) is not None:
+            if self.labels:
+                raise UsageError("project.upstream_no_labels", task=task)
+            return
+        texts = [column.kind for column in found.columns] == ["text"] and not found.open_columns
+        if not texts or found.family.asserted(None, ("a", "b")) is None:
             raise UsageError("project.no_upstream", task=task)
+        if len(set(self.labels)) < 2 or not all(map(found.family.target, self.labels)):
+            raise UsageError("project.upstream_labels", task=task, given=list(self.labels))
 
 
 def pass_on(scope: Scope, upstream: Upstream) -> None:
@@ -48,8 +60,17 @@ def pass_on(scope: Scope, upstream: Upstream) -> None:
         return
     address = address_of(upstream.address)
     folder = store.artifacts.new()
-    extra = {"address": address, "model": upstream.model, "key": upstream.key}
-    write_card(folder, Card("upstream", Schema(project.task, (), {}), METHOD, "-", extra=extra))
+    labels = tuple(dict.fromkeys(upstream.labels))
+    extra = {
+        "address": address,
+        "model": upstream.model,
+        "key": upstream.key,
+        **({"labels": labels} if labels else {}),
+        **({"instruction": upstream.instruction} if upstream.instruction else {}),
+    }
+    point = scope.task.family.neutral() if labels else {}
+    schema = Schema(project.task, labels, {})
+    write_card(folder, Card("upstream", schema, METHOD, "-", extra=extra, point=point))
     version = catalog.add_model_version(
         name,
         METHOD,

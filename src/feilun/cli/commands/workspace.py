@@ -33,11 +33,15 @@ def init(
     upstream_key: Annotated[
         str, typer.Option("--upstream-key", help=t("cli.option_upstream_key"))
     ] = UPSTREAM_KEY,
+    upstream_labels: Annotated[
+        str, typer.Option("--upstream-labels", help=t("cli.option_upstream_labels"))
+    ] = "",
 ) -> None:
     """A new project in the workspace."""
     from feilun.project.upstream import Upstream
 
-    other = Upstream(upstream, upstream_model, upstream_key) if upstream else None
+    labels = tuple(one.strip() for one in upstream_labels.split(",") if one.strip())
+    other = Upstream(upstream, upstream_model, upstream_key, labels) if upstream else None
     with shell.workspace() as workspace:
         project = workspace.init(name, task=task, base=base, upstream=other)
         more = [t("cli.init_next", name=name)]

@@ -69,6 +69,9 @@ _EXPLANATION: dict[str, Any] = {
 }
 """Log-odds that each part, or each square of a picture, adds for one label against another."""
 
+_CERTAIN = 0.99
+"""The probability of a label that somebody named without saying how sure it is."""
+
 
 class Classes(Family):
     """One label of several. Targets are labels as they are; raw outputs are logits (rows, labels);
@@ -179,6 +182,14 @@ class Classes(Family):
         """Logits at temperature 1."""
         return (np.asarray(raw) / point_of(point).temperature).astype(np.float32)
 
+    def asserted(self, target: str | None, labels: Sequence[str]) -> np.ndarray | None:
+        """99 % for the label."""
+        chances = np.full(len(labels), (1 - _CERTAIN) / max(1, len(labels) - 1))
+        if target is not None:
+            chances[list(labels).index(target)] = _CERTAIN
+        stated: np.ndarray = np.log(chances).astype(np.float32)
+        return stated
+
     def scaled(self, point: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
         """Both temperatures, and the rule of `point`."""
         whole = point_of(point)
@@ -205,7 +216,9 @@ class Classes(Family):
 
     def public(self, output: Output, everything: bool) -> Output:
         """Probabilities to six digits, all of them only where asked for."""
-        shown = {name: value for name, value in output.items() if name != "scores"}
+        shown = {
+            name: value for name, value in output.items() if name not in ("scores", "passed_on")
+        }
         if "score" in shown:
             shown["score"] = round(shown["score"], 6)
         if everything and "scores" in output:

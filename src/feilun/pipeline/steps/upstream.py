@@ -7,10 +7,12 @@ may cost money.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -18,7 +20,7 @@ import numpy as np
 from feilun.data.content import content_key, stored_key
 from feilun.engines._levels import PASSED_ON, is_drawn, stages_of, write_cascade
 from feilun.engines.base import Engine, open_engine
-from feilun.engines.card import Card, read_card
+from feilun.engines.card import Card, read_card, write_card
 from feilun.engines.cascade import ask_how_sure
 from feilun.errors import NotFound
 from feilun.families.base import Family
@@ -154,13 +156,18 @@ def cascade(context: Context, own: Path, upstream: Path, dataset: Dataset, out: 
     """Writes into `out` what answers by `own` where it is sure, and by `upstream` else. It answers
     as many of the validation rows as it can while the primary metric loses no more than
     ``compression.max_loss`` against what the other server said of them."""
-    found = _threshold(context, own, upstream, dataset)
-    write_cascade(
-        out,
-        [("own", own), ("upstream", upstream)],
-        [found.threshold],
-        drawn=context.config.upstream.audit,
-    )
+    with TemporaryDirectory() as scratch:
+        # Both have the labels that the rows have; the other server may name further ones.
+        there = Path(scratch) / "upstream"
+        shutil.copytree(upstream, there)
+        write_card(there, replace(read_card(upstream), schema=read_card(own).schema))
+        found = _threshold(context, own, there, dataset)
+        write_cascade(
+            out,
+            [("own", own), ("upstream", there)],
+            [found.threshold],
+            drawn=context.config.upstream.audit,
+        )
     return found
 
 
