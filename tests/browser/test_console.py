@@ -155,8 +155,8 @@ def test_a_file_without_labels_becomes_data_by_keyboard(
 
 
 def _answer_pages(served: Console) -> list[str]:
-    names = ("", "/data", "/data/audit", "/runs", "/versions", "/versions/reviews@1")
-    project = [f"/p/reviews{name}" for name in (*names, "/try", "/review", "/label")]
+    names = ("", "/data", "/data/audit", "/runs", "/versions", "/versions/reviews@1", "/try")
+    project = [f"/p/reviews{name}" for name in (*names, "/runs/compare", "/review", "/label")]
     customer = served.workspace.store.catalog.customers()[0].id
     return [
         "/",

@@ -325,6 +325,18 @@ def test_a_look_at_the_data_is_done_by_a_worker(shop: Console) -> None:
         assert "<iframe" in http.get("/p/reviews/data/audit").text
 
 
+def test_runs_stand_side_by_side_and_a_baseline_is_pinned(shop: Console) -> None:
+    run = next(r.id for r in shop.workspace.store.catalog.runs("reviews") if r.kind == "run")
+    with shop.signed_in("operator") as http:
+        assert run in http.get("/p/reviews/runs/compare").text
+        page = http.get("/p/reviews/runs/compare", params={"run": run}).text
+        assert messages.t("runs.same_settings", "en") in page
+        pressed = http.post("/p/reviews/runs/compare", data={"run": run, "baseline": run})
+        assert pressed.headers["location"].endswith(f"?run={run}")
+        assert "checked" in http.get("/p/reviews/runs/compare").text
+        assert http.get("/p/reviews/runs/compare", params={"run": "nothing"}).status_code == 404
+
+
 def test_a_session_ends_when_nobody_uses_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

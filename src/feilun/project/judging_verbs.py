@@ -12,13 +12,28 @@ from feilun.project.scope import Report
 if TYPE_CHECKING:
     from feilun.project.guarding import GuardRates
     from feilun.project.judging import Judged
+    from feilun.project.runs_beside import RunsBeside
     from feilun.project.suites import SuiteScores
 
 __all__ = ["JudgingVerbs"]
 
 
 class JudgingVerbs(ProjectBase):
-    """Public suites, a larger model as judge, the guard's rates."""
+    """Public suites, a larger model as judge, the guard's rates, runs side by side."""
+
+    def compare_runs(self, *runs: str, baseline: str | None = None) -> RunsBeside:
+        """Runs (ids) side by side with `baseline`, by default the pinned one, else the first: time,
+        scores with their intervals, settings that differ. Raises `UsageError` for none and for too
+        many, `NotFound`."""
+        from feilun.project.runs_beside import beside
+
+        return beside(self.scope, runs, baseline)
+
+    def pin_run(self, run: str | None) -> None:
+        """Makes a run the baseline of comparisons; None: no run is. Raises `NotFound`."""
+        from feilun.project.runs_beside import pin
+
+        pin(self.scope, run)
 
     def suite(
         self,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, cast
+from urllib.parse import urlencode
 
 from starlette.responses import Response
 
@@ -12,6 +13,7 @@ from feilun import messages
 from feilun.errors import InvalidData
 from feilun.messages.words import step_words, unit_words
 from feilun.project import Project
+from feilun.project.runs_beside import pinned
 from feilun.project.status import run_state
 from feilun.store.records import Run, RunKind
 from feilun.web.access import STAFF
@@ -88,6 +90,30 @@ def _run(view: View) -> Response:
     )
 
 
+def _compare(view: View) -> Response:
+    """Runs that have ended, and those that are chosen side by side."""
+    project = view.project
+    chosen = view.request.query_params.getlist("run")
+    baseline = view.query("baseline") or pinned(project.scope)
+    ended = [one for one in _list(project) if not one["moves"] and not one["queued"]]
+    return view.render(
+        "compare.html",
+        project=project.name,
+        list=ended,
+        chosen=chosen,
+        baseline=baseline,
+        found=project.compare_runs(*chosen, baseline=baseline) if chosen else None,
+    )
+
+
+def _pin(view: View) -> Response:
+    project, baseline = view.project, view.field("baseline")
+    project.pin_run(baseline or None)
+    target = path("p", project.name, "runs", "compare")
+    chosen = urlencode([("run", one) for one in view.many.get("run", [])])
+    return view.go(f"{target}?{chosen}" if chosen else target, messages.t("console.pinned"))
+
+
 def _stop(view: View) -> Response:
     project = view.project
     project.stop(view.part("run"))
@@ -142,6 +168,8 @@ PAGES = (
     Page("GET", "/p/{project}/runs", _runs, STAFF),
     Page("GET", "/p/{project}/runs/live", _live, STAFF, live=True),
     Page("POST", "/p/{project}/runs", _start, STAFF, again=_runs),
+    Page("GET", "/p/{project}/runs/compare", _compare, STAFF),
+    Page("POST", "/p/{project}/runs/compare", _pin, STAFF, again=_compare),
     Page("GET", "/p/{project}/runs/{run}", _run, STAFF),
     Page("POST", "/p/{project}/runs/{run}/stop", _stop, STAFF, again=_runs),
 )
