@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
+import string
 import sys
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -54,8 +57,10 @@ def _roberta(folder: Path, **more: Any) -> Path:
 def test_equal_to_transformers(starter: Path) -> None:
     from transformers import AutoTokenizer
 
+    # The starter does not know full-width forms: ours reads them as usual ones.
+    plain = [unicodedata.normalize("NFKC", text) for text in TEXTS]
     theirs = AutoTokenizer.from_pretrained(starter)(
-        TEXTS, padding="longest", truncation=True, max_length=128, return_tensors="np"
+        plain, padding="longest", truncation=True, max_length=128, return_tensors="np"
     )
     processor = TextProcessor.read(starter, 128)
     ours = processor.collate(processor.encode(TEXTS))
@@ -63,6 +68,43 @@ def test_equal_to_transformers(starter: Path) -> None:
     for name, array in ours.items():
         assert array.dtype == np.int64
         np.testing.assert_array_equal(array, theirs[name])
+
+
+def test_forms_that_a_base_does_not_know_are_read_as_those_it_knows(
+    starter: Path, tmp_path: Path
+) -> None:
+    wide, plain = "Ｖｅｒｙ　ｇｏｏｄ，５　ｓｔａｒｓ！", "Very good,5 stars!"
+    base = TextProcessor.read(starter, 128)
+    assert base.folds
+    assert base.unknown_share([wide]) == 0
+    [one, other] = base.encode([wide, plain])
+    np.testing.assert_array_equal(one.arrays["input_ids"], other.arrays["input_ids"])
+    assert base.folded_share([wide, plain]) == 0.5
+    # Every token still knows its place in the text as it came.
+    encoding = base.tokenizer.encode(wide)
+    at = encoding.tokens.index("stars")
+    assert wide[slice(*encoding.offsets[at])] == "ｓｔａｒｓ"
+    # It is written into the version, so that answers read what training read.
+    base.save(tmp_path)
+    (tmp_path / "feilun.json").write_text("{}", "utf-8")
+    served = TextProcessor.read(tmp_path, 128)
+    np.testing.assert_array_equal(
+        served.encode([wide])[0].arrays["input_ids"], one.arrays["input_ids"]
+    )
+    # A version that was trained without it answers as it did.
+    shutil.copy(starter / "tokenizer.json", tmp_path / "tokenizer.json")
+    assert TextProcessor.read(tmp_path, 128).unknown_share([wide]) > 0.5
+
+
+def test_a_base_that_knows_full_width_forms_reads_them_as_they_are(tmp_path: Path) -> None:
+    letters = string.ascii_letters + string.digits
+    words = [*letters, *(chr(ord(letter) + 0xFEE0) for letter in letters), "<unk>"]
+    tokenizer = Tokenizer(models.WordLevel({w: i for i, w in enumerate(words)}, unk_token="<unk>"))
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    processor = TextProcessor.read(tmp_path, 16)
+    assert not processor.folds
+    [one, other] = processor.encode(["a", "ａ"])
+    assert one.arrays["input_ids"] != other.arrays["input_ids"]
 
 
 def test_padding_of_the_file_is_reset(starter: Path) -> None:

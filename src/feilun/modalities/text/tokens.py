@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import math
 import shutil
+import string
+import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -27,6 +29,10 @@ MAX_CHARACTERS = 1_000_000
 _CHARACTERS_PER_TOKEN = 100
 """No more characters than this times the tokens kept are tokenised, so that a huge text costs no
 more than a long one. What lies beyond counts as cut."""
+
+_PLAIN = string.ascii_letters + string.digits
+_WIDE = "".join(chr(ord(letter) + 0xFEE0) for letter in _PLAIN)
+_CARD = "feilun.json"  # of a version
 
 _FILES = ("tokenizer_config.json", "special_tokens_map.json")
 
@@ -121,10 +127,15 @@ class TextProcessor:
         self.pads_left = tokenizer_config.get("padding_side") == "left"
         self.takes_types = config.get("type_vocab_size", 0) > 1
         self._characters = self.max_length * _CHARACTERS_PER_TOKEN
+        self.folds = False
+        """Whether `read` lets a base read what its own tokenizer does not know."""
 
     @classmethod
     def read(cls, folder: Path | str | None, max_length: int) -> Self:
-        """The processor of a base model's or a version's folder.
+        """The processor of a base model's or a version's folder. Where a base does not know
+        full-width letters, its tokenizer reads texts in their compatible form (Unicode's NFKC): so
+        it is written into versions, and every place in a text still has its tokens. What a version
+        was trained with is not changed.
 
         Raises `InvalidData` when `folder` is none or keeps no tokenizer.
         """
@@ -135,13 +146,12 @@ class TextProcessor:
             config = {"max_position_embeddings": header.context}
             words = gguf.tokenizer_config(header)
             return cls(gguf.tokenizer(header), max_length, config, words, folder)
-        return cls(
-            _tokenizer(folder),
-            max_length,
-            _json(folder / "config.json"),
-            _json(folder / "tokenizer_config.json"),
-            folder,
-        )
+        tokenizer, words = _tokenizer(folder), _json(folder / "tokenizer_config.json")
+        version = any((place / _CARD).is_file() for place in (folder, folder.parent))
+        folds = not version and _fold(tokenizer, _unknown_id(tokenizer, words))
+        found = cls(tokenizer, max_length, _json(folder / "config.json"), words, folder)
+        found.folds = folds
+        return found
 
     def encode(self, items: Sequence[Item]) -> list[Encoded]:
         """Token ids of each text; `Encoded.cut` counts the tokens beyond ``max_length``."""
@@ -189,6 +199,13 @@ class TextProcessor:
             text = json.dumps(self._config, ensure_ascii=False, indent=2, sort_keys=True)
             (folder / "config.json").write_text(text + "\n", "utf-8")
 
+    def folded_share(self, items: Sequence[Item]) -> float:
+        """Share of these texts that are read in another form than they came (see `read`)."""
+        if not items or not self.folds:
+            return 0.0
+        texts = [str(item) for item in items]
+        return sum(not unicodedata.is_normalized("NFKC", text) for text in texts) / len(texts)
+
     def unknown_share(self, items: Sequence[Item]) -> float:
         """Share of these texts' tokens, special ones apart, that the vocabulary does not have."""
         if self.unknown_id is None:
@@ -199,6 +216,27 @@ class TextProcessor:
             unknown += encoding.ids.count(self.unknown_id)
             total += len(encoding.ids)
         return unknown / total if total else 0.0
+
+
+def _fold(tokenizer: Tokenizer, unknown: int | None) -> bool:
+    """Lets a tokenizer that does not know most full-width letters and digits read NFKC. Whether it
+    was needed."""
+    from tokenizers import normalizers
+
+    if unknown is None:
+        return False  # it reads bytes
+    wide = tokenizer.encode_batch_fast(list(_WIDE), add_special_tokens=False)
+    plain = tokenizer.encode_batch_fast(list(_PLAIN), add_special_tokens=False)
+    lost = sum(
+        unknown in one.ids and unknown not in other.ids
+        for one, other in zip(wide, plain, strict=True)
+    )
+    if 2 * lost <= len(_WIDE):
+        return False
+    own = tokenizer.normalizer
+    steps = [normalizers.NFKC(), *([own] if own is not None else [])]
+    tokenizer.normalizer = normalizers.Sequence(steps)
+    return True
 
 
 def _same(first: Path, second: Path) -> bool:

@@ -169,10 +169,14 @@ def _processor(
 
 def _gaps(processor: Processor, dataset: Dataset, notes: list[str]) -> bool:
     """Whether the base cannot read the rows; says so either way when much is unknown."""
+    sample = list(dataset.items("train")[:_SAMPLE])
+    folded_of = getattr(processor, "folded_share", None)
+    if folded_of is not None and (folded := folded_of(sample)):
+        notes.append(t("pipeline.folded", share=f"{100 * folded:.3g}"))
     share_of = getattr(processor, "unknown_share", None)
     if share_of is None:
         return False
-    share = share_of(list(dataset.items("train")[:_SAMPLE]))
+    share = share_of(sample)
     if share > 0.05:
         notes.append(t("pipeline.unknown_tokens", share=f"{100 * share:.0f}"))
     return bool(share > _UNREADABLE)
