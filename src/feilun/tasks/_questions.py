@@ -39,12 +39,13 @@ def asked(task: TaskBase, examples: Sequence[Example]) -> list[Example]:
 
 class Questions(Dataset):
     """The rows of `data` with one row for all that share their input and their split: the item and
-    the target that `TaskBase.question` makes of them, the rest from the row with the lowest id. A
-    split is held in memory while it is read."""
+    the target that `TaskBase.question` makes of them, the rest from the row with the lowest id. The
+    questions of a split are held in memory once they were read."""
 
     def __init__(self, data: Dataset) -> None:
         super().__init__(data.folder)
         self._data = data
+        self._made: dict[Split, tuple[dict[str, list[Any]], np.ndarray]] = {}
 
     def __len__(self) -> int:
         return sum(map(self.size, _SPLITS))
@@ -63,18 +64,39 @@ class Questions(Dataset):
             for one in _SPLITS:
                 yield from self.batches(columns, one)
             return
-        inputs = [INPUT + name for name in self.columns]
-        read = list(dict.fromkeys([*columns, "row_id", "label", *inputs]))
-        found = list(self._data.batches(read, split))
-        if not found:
+        made, first = self._asked(split)
+        if not len(first):
             return
-        table = pa.Table.from_batches(found)
-        held = {name: table.column(name).to_pylist() for name in ("row_id", "label", *inputs)}
-        cells = list(zip(*(held[name] for name in inputs), strict=True))
-        groups = _groups(cells, held["row_id"])
+        rest = [name for name in columns if name not in made]
+        kept: Any = None
+        if rest:
+            table = pa.Table.from_batches(list(self._data.batches(rest, split)))
+            kept = table.take(numbers(first)).combine_chunks()
+        arrays = []
+        for name in columns:
+            kind = self.columns.get(name.removeprefix(INPUT), "text")
+            write = floats if name != "label" and kind == "number" else strings
+            arrays.append(write(made[name]) if name in made else kept.column(name).chunk(0))
+        yield pa.record_batch(arrays, names=list(columns))
+
+    def _asked(self, split: Split) -> tuple[dict[str, list[Any]], np.ndarray]:
+        """The questions of a split, label and inputs by their columns, and the place of the row
+        that each has its other columns from. Made once: it reads all rows before the split."""
+        if split in self._made:
+            return self._made[split]
+        import pyarrow as pa
+
+        inputs = [INPUT + name for name in self.columns]
         made: dict[str, list[Any]] = {name: [] for name in ("label", *inputs)}
-        names, task = list(self.columns), tasks.of(self.schema)
-        earlier = self._earlier(inputs, split, set(cells)) if task.recurring else {}
+        found = list(self._data.batches(["row_id", "label", *inputs], split))
+        groups: list[list[int]] = []
+        if found:
+            table = pa.Table.from_batches(found)
+            held = {name: table.column(name).to_pylist() for name in ("row_id", "label", *inputs)}
+            cells = list(zip(*(held[name] for name in inputs), strict=True))
+            groups = _groups(cells, held["row_id"])
+            names, task = list(self.columns), tasks.of(self.schema)
+            earlier = self._earlier(inputs, split, set(cells)) if task.recurring else {}
         for group in groups:
             values = cells[group[0]]
             item: Item = dict(zip(names, values, strict=True)) if len(names) > 1 else values[0]
@@ -83,14 +105,8 @@ class Questions(Dataset):
             made["label"].append(target)
             for name in names:
                 made[INPUT + name].append(item[name] if isinstance(item, Mapping) else item)
-        first = numbers(np.array([group[0] for group in groups], np.int64))
-        kept = table.take(first).combine_chunks()
-        arrays = []
-        for name in columns:
-            kind = self.columns.get(name.removeprefix(INPUT), "text")
-            write = floats if name in inputs and kind == "number" else strings
-            arrays.append(write(made[name]) if name in made else kept.column(name).chunk(0))
-        yield pa.record_batch(arrays, names=list(columns))
+        self._made[split] = made, np.array([group[0] for group in groups], np.int64)
+        return self._made[split]
 
     def _earlier(
         self, inputs: Sequence[str], split: Split, wanted: set[tuple[Any, ...]]
