@@ -23,6 +23,7 @@ from helpers.page import Page
 EVIL = "<script>alert(1)</script><img src=http://evil.example/x onerror=alert(2)>\"'&{{ 7*7 }}"
 PARAMS = {
     "contents": 3, "largest": 4, "groups": 2, "test": 1, "validation": 0, "file": "s.csv",
+    "questions": 60,
     "accuracy": 0.8, "pairs": ["a → b (3)"], "label": "a", "begin": 0.1, "end": 0.9, "effect": 0.4,
     "known": 0.9, "guess": 0.5, "column": "shop", "token": "x", "where": "start", "covers": 0.4,
     "purity": 0.99, "right": 0.9, "rows": 9, "labels": ["a (3)"], "hopeless": 1, "limit": 50,
