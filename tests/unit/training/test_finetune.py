@@ -217,7 +217,7 @@ class TestLora:
 
     def test_a_network_without_linear_layers_is_refused(self, tmp_path: Path) -> None:
         from feilun.tasks import base as tasks
-        from feilun.training.methods import lora
+        from feilun.training.adapters import linear_layers
         from feilun.types import Schema
 
         model = tasks.get("image-classification").load(
@@ -225,7 +225,7 @@ class TestLora:
         )
         job = job_for("lora", tmp_path, tmp_path, "scratch:resnet")
         with pytest.raises(InvalidData) as caught:
-            lora.adapt(job, lora.Settings(), model.model)
+            linear_layers(job, model.model)
         assert caught.value.code == "training.no_layers"
 
 
