@@ -123,9 +123,9 @@ def test_an_interrupted_comparison_goes_on(
 
 
 def test_what_cannot_learn_the_rows_is_listed_with_its_reason(project: Project) -> None:
-    view = project.compare("linear,crf,theta,bm25", reference="linear")
+    view = project.compare("linear,crf,theta,ensemble,dpo", reference="linear")
     left = {one.method: one.reason for one in view.found.methods if not one.score}
-    assert set(left) == {"crf", "theta", "bm25"}
+    assert set(left) == {"crf", "theta", "ensemble", "dpo"}
     assert all(left.values())
     messages.use("zh")
     assert view.tables()[1].title == "未参与比较"

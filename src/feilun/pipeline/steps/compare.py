@@ -27,14 +27,16 @@ from feilun.metrics.measured import Measured
 from feilun.metrics.scores import Score
 from feilun.pipeline.context import Context
 from feilun.pipeline.steps._judged import spared
+from feilun.pipeline.steps._members import members
 from feilun.pipeline.steps.plan import rows_of
 from feilun.store.files import write_atomically
+from feilun.store.records import DataVersion
 from feilun.table import to_jsonable
 from feilun.tasks._questions import questions
 from feilun.training import machine
 from feilun.training.bases import resolve
 from feilun.training.child import run_child
-from feilun.training.job import TrainJob
+from feilun.training.job import Machine, TrainJob
 from feilun.training.settings import MethodSettings, method, methods
 from feilun.types import Progress
 
@@ -188,78 +190,73 @@ def _tried(
 
 def _entries(context: Context, wanted: Sequence[str]) -> tuple[list[_Entry], list[Compared]]:
     """What can be tried, the cheapest first, and what cannot with its reason."""
-    config, task = context.config, context.task
     data = context.store.catalog.latest_data(context.project)
     assert data is not None
-    dataset = context.dataset(data)
-    here = machine.look(context.store.folder, config.training.threads, config.training.memory_limit)
+    here = machine.look(
+        context.store.folder,
+        context.config.training.threads,
+        context.config.training.memory_limit,
+    )
     entries, left = [], []
     for name in [one for one in methods() if not wanted or one in wanted]:
-        chosen = method(name)
-
-        def out(reason: str, name: str = name) -> None:
-            left.append(Compared(name, reason=reason))
-
-        if chosen.needs_torch and not here.has_torch:
-            out(t("compare.no_torch"))
-            continue
-        base: Path | str | None = None
-        if chosen.needs_base:
-            packed = getattr(chosen, "packed", False)
-            try:
-                base = resolve(
-                    config.project.base,
-                    task,
-                    context.settings,
-                    context.packed if packed else context.weights,
-                    packed=packed,
-                )
-            except FeilunError as error:
-                out(error.message())
-                continue
-        reason = chosen.supports(task, base)
-        if reason is not None:
-            out(reason)
-            continue
-        needs_folder = chosen.needs_base and getattr(chosen, "needs_folder", True)
-        if needs_folder and not isinstance(base, Path):
-            out(t("compare.no_base"))
-            continue
-        processor = None
-        if isinstance(base, Path):
-            processor = task.processor(base, context.task_settings())
-        stats = rows_of(dataset, processor, data.counts)
-        least = min(chosen.least_rows, task.family.least_rows or chosen.least_rows)
-        if not wanted and stats.train < least:
-            out(t("compare.few_rows", rows=stats.train, least=least))
-            continue
-        settings = cast("MethodSettings", chosen.Settings(**context.method_settings[name]))
-        job = TrainJob(
-            method=name,
-            task=config.project.task,
-            data=dataset.folder,
-            base=base,
-            out=context.store.folder,
-            scratch=context.store.folder,
-            task_settings=context.task_settings(),
-            seed=config.training.seed,
-            threads=config.training.threads,
-        )
-        settle = getattr(chosen, "settle", None)
         try:
-            settings = settle(job, settings) if settle else settings
-            estimate = chosen.estimate(job, settings, stats, here)
+            found = _entry(context, data, here, name, named=bool(wanted))
         except FeilunError as error:  # what it needs besides the rows is not there
-            out(error.message())
-            continue
-        free = here.memory_bytes * _MEMORY
-        if estimate.memory_bytes > free:
-            need = f"{estimate.memory_bytes / 2**30:.1f}"
-            out(t("compare.memory", need=need, free=f"{free / 2**30:.1f}"))
-            continue
-        job = replace(job, settings=settings.model_dump(mode="json"))
-        entries.append(_Entry(name, job, estimate.seconds))
+            found = error.message()
+        if isinstance(found, str):
+            left.append(Compared(name, reason=found))
+        else:
+            entries.append(found)
     return entries, left
+
+
+def _entry(
+    context: Context, data: DataVersion, here: Machine, name: str, *, named: bool
+) -> _Entry | str:
+    """What trying the method takes, or why it cannot be tried."""
+    config, task, chosen = context.config, context.task, method(name)
+    if chosen.needs_torch and not here.has_torch:
+        return t("compare.no_torch")
+    base: Path | str | None = None
+    if chosen.needs_base:
+        packed = getattr(chosen, "packed", False)
+        find = context.packed if packed else context.weights
+        base = resolve(config.project.base, task, context.settings, find, packed=packed)
+    reason = chosen.supports(task, base)
+    if reason is not None:
+        return reason
+    needs_folder = chosen.needs_base and getattr(chosen, "needs_folder", True)
+    if needs_folder and not isinstance(base, Path):
+        return t("compare.no_base")
+    dataset, read = context.dataset(data), context.task_settings()
+    processor = task.processor(base, read) if isinstance(base, Path) else None
+    stats = rows_of(dataset, processor, data.counts)
+    least = min(chosen.least_rows, task.family.least_rows or chosen.least_rows)
+    if not named and stats.train < least:
+        return t("compare.few_rows", rows=stats.train, least=least)
+    settings = cast("MethodSettings", chosen.Settings(**context.method_settings[name]))
+    job = TrainJob(
+        method=name,
+        task=config.project.task,
+        data=dataset.folder,
+        base=base,
+        out=context.store.folder,
+        scratch=context.store.folder,
+        task_settings=read,
+        seed=config.training.seed,
+        threads=config.training.threads,
+        members=members(context, name, settings.model_dump()),
+    )
+    if getattr(chosen, "combines", None) and not job.members:
+        return t("compare.no_members")
+    settle = getattr(chosen, "settle", None)
+    settings = settle(job, settings) if settle else settings
+    estimate = chosen.estimate(job, settings, stats, here)
+    free = here.memory_bytes * _MEMORY
+    if estimate.memory_bytes > free:
+        need = f"{estimate.memory_bytes / 2**30:.1f}"
+        return t("compare.memory", need=need, free=f"{free / 2**30:.1f}")
+    return _Entry(name, replace(job, settings=settings.model_dump(mode="json")), estimate.seconds)
 
 
 def _key(context: Context, artifact: str, entries: Sequence[_Entry]) -> str:
