@@ -21,6 +21,7 @@ from feilun.project.results import (
     scored,
 )
 from feilun.project.scope import Report
+from feilun.project.search_verbs import SearchVerbs
 from feilun.project.variant_verbs import VariantVerbs
 from feilun.render.wording import metric_name
 from feilun.store.ids import new_id
@@ -29,13 +30,11 @@ from feilun.table import Table
 from feilun.types import Item, Schema
 
 if TYPE_CHECKING:
-    from feilun.project.bases import BasesView
     from feilun.project.comparing import ComparisonView
     from feilun.project.drift import DriftView
     from feilun.project.forecast import ForecastView
     from feilun.project.pairing import PairsWritten
     from feilun.project.review import ReviewItem, Settled
-    from feilun.project.tuning import SearchView
 
 __all__ = ["Model", "Project"]
 
@@ -103,7 +102,7 @@ class Model:
         return Table(title, [t("project.metric"), t("project.score")], rows)._repr_html_()
 
 
-class Project(VariantVerbs, JudgingVerbs):
+class Project(SearchVerbs, VariantVerbs, JudgingVerbs):
     """One project of a workspace. Made by `Workspace.init` and `Workspace.project`."""
 
     # The wheel
@@ -163,24 +162,6 @@ class Project(VariantVerbs, JudgingVerbs):
         changes |= {"tune.minutes": minutes} if minutes is not None else {}
         changes |= {"tune.trials": trials} if trials is not None else {}
         return self._turn("tune", None, changes, restart, report)
-
-    def bases(
-        self, given: Sequence[str] = (), *, rows: int = 500, report: Report | None = None
-    ) -> BasesView:
-        """The base models on this machine (starters, versions of this workspace, and those `given`
-        by name or folder), those that fit the task, the language, the memory and the time first,
-        ranked by how well their vectors tell up to `rows` training rows apart, with what each would
-        cost. Nothing is downloaded. Raises `NotFound` for a name that is not here."""
-        from feilun.project.bases import bases
-
-        return bases(self.scope, given, rows, report)
-
-    def join_search(self, *, report: Report | None = None) -> SearchView:
-        """Helps with the search that another process began by `tune`, until its time is over.
-        Raises `NotFound` where none goes on."""
-        from feilun.project.tuning import join
-
-        return join(self.scope, report)
 
     def _turn(
         self,
