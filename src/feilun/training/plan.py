@@ -329,7 +329,8 @@ def _why(name: str) -> str:
 
 def _halve_batch(settings: Any) -> Any:
     """Half the batch and twice the batches before a step: the same learning in less memory."""
-    if getattr(settings, "batch_rows", 1) < 2:
+    # A loss that tells the rows of a batch apart learns something else from smaller ones.
+    if not hasattr(settings, "accumulation") or (settings.batch_rows or 1) < 2:
         return None
     tokens = settings.batch_tokens
     return settings.model_copy(
