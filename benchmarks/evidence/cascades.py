@@ -14,7 +14,9 @@ from __future__ import annotations
 import argparse
 import csv
 import itertools
+import json
 import tempfile
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +32,7 @@ from feilun.engines.cascade import CascadeEngine
 from feilun.metrics.intervals import paired_difference, wilson
 from feilun.metrics.scores import Score
 
+HEAD = "[compression]"
 LOSSES = (0.0, 0.005, 0.01)
 """Allowed losses that a threshold is set for."""
 
@@ -50,7 +53,7 @@ class Measured:
 
 
 def measured(
-    method: str, rows: int | None, settings: dict[str, Any], seed: int
+    method: str, rows: int | None, settings: dict[str, Any], seed: int, variants: Sequence[str]
 ) -> list[Measured | str]:
     """A line for each allowed loss; in words where no cascade saved enough."""
     with tempfile.TemporaryDirectory() as given:
@@ -61,12 +64,13 @@ def measured(
         with Workspace(folder / "workspace") as workspace:
             project = workspace.init("reviews")
             project.add(training)
+            _allow(project.file, LOSSES[0], variants)
             overrides = {"training.seed": seed, "evaluation.robustness": False, **settings}
             project.run(method=method, overrides=overrides)
             (version,) = [one for one in project.models() if one.record.method == method]
             found: list[Measured | str] = []
             for allowed in LOSSES:
-                _allow(project.file, allowed)
+                _allow(project.file, allowed, variants)
                 packed = project.compress(version.id)
                 if packed.chosen != "cascade":
                     found.append(packed.reasons[-1])
@@ -120,13 +124,11 @@ def _cut(file: Path, rows: int | None, out: Path) -> Path:
     return out
 
 
-def _allow(file: Path, loss: float) -> None:
-    """Sets ``compression.max_loss`` in the project file."""
-    text = file.read_text("utf-8")
-    lines = [line for line in text.splitlines() if not line.startswith("max_loss")]
-    if "[compression]" not in lines:
-        lines += ["", "[compression]"]
-    lines.insert(lines.index("[compression]") + 1, f"max_loss = {loss}")
+def _allow(file: Path, loss: float, variants: Sequence[str]) -> None:
+    """Sets ``compression.max_loss`` and the variants in the project file."""
+    told = [line for line in file.read_text("utf-8").splitlines() if line not in ("", HEAD)]
+    lines = [line for line in told if not line.startswith(("max_loss", "variants"))]
+    lines += [HEAD, f"max_loss = {loss}", f"variants = {json.dumps(list(variants))}"]
     file.write_text("\n".join(lines) + "\n", "utf-8")
 
 
@@ -142,6 +144,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int)
     parser.add_argument("--max-length", type=int)
     parser.add_argument("--set", action="append", default=[], dest="settings")
+    parser.add_argument("--variants", default="int8", help="of which the last stage is chosen")
     parser.add_argument("--seeds", type=int, default=1)
     asked = parser.parse_args()
     settings: dict[str, Any] = dict(one.split("=", 1) for one in asked.settings)
@@ -153,7 +156,8 @@ def main() -> None:
         "| --- | --- | --- | --- | --- | --- | --- |"
     )
     for seed in range(asked.seeds):
-        for one in measured(asked.method, asked.rows, settings, seed):
+        variants = asked.variants.split(",")
+        for one in measured(asked.method, asked.rows, settings, seed, variants):
             if isinstance(one, str):
                 print(f"| {one} |")
                 continue
