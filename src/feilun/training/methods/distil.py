@@ -35,7 +35,7 @@ from feilun.training.settings import read_by_encoders
 from feilun.types import Item, Progress, Schema
 
 __all__ = ["Settings", "combines", "estimate", "halved", "least_rows", "needs_base", "needs_torch",
-           "on_request", "rung", "supports", "train"]  # fmt: skip
+           "on_request", "rung", "settle", "supports", "train"]  # fmt: skip
 
 rung = 4
 needs_base = False
@@ -74,6 +74,13 @@ class Settings(finetune.FineTuneSettings):
 def supports(task: TaskBase, base: Path | str | None) -> str | None:
     """Whatever an encoder learns whose answers can be targets."""
     return read_by_encoders(task) or task.family.untaught()
+
+
+def settle(job: TrainJob, settings: Settings) -> Settings:
+    """`settings` with what is left open fixed by the base that the teacher grew from."""
+    if job.base is None:
+        return settings.model_copy(update={"batch_rows": settings.batch_rows or 64})
+    return finetune.settle(job, settings, _RATE)
 
 
 def estimate(job: TrainJob, settings: Settings, rows: DataStats, machine: Machine) -> Estimate:
