@@ -48,6 +48,8 @@ class Fall:
     turned: int
     was: Shown
     became: Shown
+    draws: int = 1
+    """Above 1 it was an attack: `after` is what was right in spite of all tries."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,9 @@ class Robustness:
     def large(self) -> tuple[Fall, ...]:
         """The drops that the verdict speaks of."""
         return tuple(
-            one for one in self.falls if one.change.value <= -LARGE and one.change.high < 0
+            one
+            for one in self.falls
+            if one.change.value <= -LARGE and one.change.high < 0 and one.draws == 1
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -103,12 +107,19 @@ def robustness(
     originals = [items[int(row)] for row in drawn]
     falls = []
     for change in safe:
-        changed = _changed(change, originals, drawn, seed)
+        if change.draws > 1:
+            given = [outputs[row] for row in drawn.tolist()]
+            truth = [str(targets[row]) for row in drawn.tolist()]
+            changed, reached = _attacked(
+                change, originals, given, truth, drawn, answer, family, seed
+            )
+        else:
+            changed, reached = _changed(change, originals, drawn, seed), []
         touched = [n for n, item in enumerate(changed) if item != originals[n]]
         if not touched:
             continue
         rows = drawn[touched]
-        now = answer([changed[n] for n in touched])
+        now = [reached[n] for n in touched] if reached else answer([changed[n] for n in touched])
         was = [outputs[row] for row in rows.tolist()]
         wanted = [str(targets[row]) for row in rows.tolist()]
         scored = _scored(family.judged(wanted, now), family.judged(wanted, was), family, confidence)
@@ -133,6 +144,7 @@ def robustness(
                 turned=sum(turned),
                 was=_short(originals[example]),
                 became=_short(changed[example]),
+                draws=change.draws,
             )
         )
     falls.sort(key=lambda one: (one.change.value, one.name))
@@ -148,6 +160,31 @@ def _changed(change: Disturbance, items: Sequence[Item], rows: np.ndarray, seed:
         change(item, np.random.default_rng((seed, mark, row)))
         for item, row in zip(items, rows.tolist(), strict=True)
     ]
+
+
+def _attacked(
+    change: Disturbance,
+    items: Sequence[Item],
+    given: Sequence[Output],
+    truth: Sequence[str],
+    rows: np.ndarray,
+    answer: Answer,
+    family: Family,
+    seed: int,
+) -> tuple[list[Item], list[Output]]:
+    """Tries each rightly answered row until a changed one is answered otherwise, `change.draws`
+    times at most. The last try of each row and its answer; the others stay as they are."""
+    said = [family.said(one) for one in given]
+    changed, now = list(items), list(given)
+    left = [n for n, one in enumerate(said) if one == truth[n]]
+    for tried in range(change.draws):
+        part = [items[n] for n in left]
+        shifted = _changed(change, part, rows[left], seed + 7919 * tried) if left else []
+        answers = answer(shifted) if left else []
+        for n, item, output in zip(left, shifted, answers, strict=True):
+            changed[n], now[n] = item, output
+        left = [n for n in left if family.said(now[n]) == said[n]]
+    return changed, now
 
 
 def _scored(

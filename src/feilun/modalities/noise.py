@@ -23,12 +23,14 @@ class Disturbance:
     `safe` tells that labels survive it whatever the task's rows are about: only such changes judge
     a version by default. A mirrored picture is a counter-example: a mirrored shoe stays a shoe, a
     mirrored letter does not stay a letter. `teaches` tells that augmentation by ``auto`` uses it.
+    `draws` above 1 make it an attack: of so many tries one that turns a right answer counts.
     """
 
     name: str
     change: Callable[[Item, np.random.Generator], Item]
     safe: bool = True
     teaches: bool = False
+    draws: int = 1
 
     def __call__(self, item: Item, draw: np.random.Generator) -> Item:
         """The changed item, or an equal one where there is nothing to change."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -149,8 +150,7 @@ class Task(TaskBase):
             return changed
 
         return by_name(
-            Disturbance(found.name, one_of(found), found.safe, found.teaches)
-            for found in noise.disturbances().values()
+            replace(found, change=one_of(found)) for found in noise.disturbances().values()
         )
 
     def pieces(self, item: Item) -> Pieces | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -140,3 +141,34 @@ def test_real_changes_are_tried_on_real_texts() -> None:
     assert touched["typo"] == touched["width"] == touched["punctuation"] == 40
     assert touched["case"] == touched["script"] == 20
     assert "words" not in touched
+
+
+def test_an_attack_tries_right_answers_until_one_turns() -> None:
+    """A model that answers by the last word is turned by any swap of the last two, one that reads
+    what is there at all by none."""
+    items = ["fine plot, weak end, good", "fine plot, weak end, bad"] * 30
+    truth = ["good", "bad"] * 30
+    swaps = {"swaps": get("text-classification").disturbances()["swaps"]}
+    places = [int(one == "good") for one in truth]
+    names = [str(one) for one in places]
+    asked: list[int] = []
+
+    def by_the_last(texts: Any) -> Any:
+        asked.append(len(texts))
+        return said([int(str(text).endswith("good")) for text in texts])
+
+    found = robustness(by_the_last, items, names, said(places), CLASSES, swaps, limit=60)
+    assert found is not None
+    [fall] = found.falls
+    assert fall.draws == 8
+    assert fall.before.value == 1
+    assert fall.after.value < 0.8
+    assert asked[0] == 60, "all that were right"
+    assert asked == sorted(asked, reverse=True), "who has turned is not asked again"
+    assert not found.large(), "an attack finds something in every model"
+    whole = robustness(
+        lambda texts: said([int("good" in str(text)) for text in texts]),
+        items, names, said(places), CLASSES, swaps, limit=60,
+    )  # fmt: skip
+    assert whole is not None
+    assert whole.falls[0].change.value == 0

@@ -17,6 +17,7 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.util import find_spec
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -28,12 +29,14 @@ __all__ = ["disturbances"]
 
 _SLIPS = 0.1  # of words; of Chinese characters half as many
 _LOST = 0.1
+_TRIES = 8  # of an attack
 
 _KEYS = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
 _HAN = r"\u3400-\u9fff\uf900-\ufaff"
 _SLIPPERY = re.compile(rf"[A-Za-z]{{3,}}|[{_HAN}]")
 _PLACES = re.compile(rf"(?<=[^\W_]) (?=[^\W_])|(?<=[{_HAN}])(?=[{_HAN}])")
 _WORDS = re.compile(rf"[{_HAN}]|[^\s{_HAN}]+\s*")
+_TOKENS = re.compile(rf"[{_HAN}]|[^\s{_HAN}]+")
 _CHINESE = re.compile(rf"[{_HAN}]")
 
 
@@ -48,6 +51,8 @@ def disturbances() -> Mapping[str, Disturbance]:
         Disturbance("spaces", _spaces),
         # "not good" may lose its "not": good enough to learn from, not to judge by.
         Disturbance("words", _words, safe=False, teaches=True),
+        Disturbance("slips", _typo, draws=_TRIES),
+        Disturbance("swaps", _swaps, draws=_TRIES),
     ]
     if find_spec("opencc") is not None:
         found.insert(3, Disturbance("script", _script))
@@ -136,6 +141,18 @@ def _words(item: Item, draw: np.random.Generator) -> Item:
         return text
     lost = set(_some(draw, np.full(len(words), _LOST)).tolist())
     return "".join(word for place, word in enumerate(words) if place not in lost).strip() or text
+
+
+def _swaps(item: Item, draw: np.random.Generator) -> Item:
+    """One word in ten changes place with the next, in Chinese one character in ten."""
+    text = str(item)
+    found = [one.span() for one in _TOKENS.finditer(text)]
+    parts = [text[a:b] for a, b in found]
+    for place in _some(draw, np.full(max(0, len(found) - 1), _LOST)).tolist():
+        parts[place : place + 2] = parts[place + 1], parts[place]
+    gaps = [text[end:begin] for (_, end), (begin, _) in pairwise([(0, 0), *found])]
+    tail = text[found[-1][1] :] if found else text
+    return "".join(gap + part for gap, part in zip(gaps, parts, strict=True)) + tail
 
 
 def _some(draw: np.random.Generator, rates: np.ndarray) -> np.ndarray:
