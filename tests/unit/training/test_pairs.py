@@ -93,5 +93,5 @@ def test_methods_on_vectors_of_one_text_do_not_offer_themselves() -> None:
     from feilun.training.methods import full, head, lora
 
     task = tasks.get(TASK)
-    assert full.supports(task, None) is lora.supports(task, None) is None
+    assert full.supports(task, None) is lora.Method().supports(task, None) is None
     assert TASK in (head.supports(task, None) or "")
