@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from feilun.compression.cascade import switch
 from feilun.data.content import content_key, stored_key
 from feilun.engines._levels import PASSED_ON, is_drawn, stages_of, write_cascade
 from feilun.engines.base import Engine, open_engine
@@ -185,34 +186,21 @@ def _threshold(context: Context, own: Path, upstream: Path, dataset: Dataset) ->
         asked = [items[place] for place in known.tolist()]
         raw, sure = _said(family, here, asked)
         other = family.settled(there.raw(asked), there.card.schema, there.card.point)
-        labels, point = here.card.schema.labels, family.neutral()
-    truth = truth[known]
-
-    def score(answers: np.ndarray) -> float:
-        one = np.ones((1, len(known)))
-        measured = family.measured(truth, answers, labels, point)
-        return float(measured.replicates(one)[primary][0])
-
-    sign = 1.0 if family.metrics[primary] else -1.0
-    best, most = score(other), context.config.compression.max_loss
-    found = Cascade(_NEVER, 0.0, 0.0, len(known))
-    for threshold in sorted({one for one in sure.tolist() if one >= 0}, reverse=True):
-        mine = sure >= threshold
-        mixed = other.copy()
-        mixed[mine] = raw[mine]
-        loss = sign * (best - score(mixed))
-        if loss <= most + 1e-9:
-            found = Cascade(float(threshold), float(mine.mean()), max(0.0, loss), len(known))
-    return found
+        labels = here.card.schema.labels
+    allowed = context.config.compression.max_loss
+    found = switch(family, primary, truth[known], labels, sure, raw, other, allowed)
+    if found is None:
+        return Cascade(_NEVER, 0.0, 0.0, len(known))
+    return Cascade(found.threshold, found.share, max(0.0, found.loss.value), len(known))
 
 
 def _said(family: Family, engine: Engine, items: Sequence[Item]) -> tuple[np.ndarray, np.ndarray]:
-    """Raw outputs at the neutral point, and how sure each answer is; -1 where it is none."""
+    """Raw outputs at the neutral point, and how sure each answer is; -inf where it is none."""
     card = engine.card
     raw = engine.raw(items)
     outputs = family.decoder(card.schema, card.point)(raw, False)
     found = [None if "abstained" in one else family.sure(one) for one in outputs]
-    sure = np.array([-1.0 if one is None else one for one in found])
+    sure = np.array([-np.inf if one is None else one for one in found])
     return family.settled(raw, card.schema, card.point), sure
 
 
