@@ -95,6 +95,7 @@ def keep(project: str, folder: Path, found: Mapping[str, Any]) -> Frontier:
         across={lang: t("project.cost_of_1000", currency=found["currency"])},
         up={lang: metric_name(found["metric"], lang)},
         percent=is_share(found["metric"]),
+        alone=True,
     )
     (out / f"{_NAME}.svg").write_text(str(picture) + "\n", "utf-8")
     plain = json.dumps(result.to_json(), ensure_ascii=False, indent=2)

@@ -25,10 +25,11 @@ def frontier_plot(
     across: Mapping[str, str],
     up: Mapping[str, str],
     percent: bool = True,
+    alone: bool = False,
 ) -> Markup:
     """Points (`Point.to_json`) by what 1,000 answers cost, on a logarithmic axis, and their score
     with its interval; those on the frontier are joined, the chosen one marked. `across` and `up`
-    are the axes' titles by language. It brings its own style, so that it may stand alone."""
+    are the axes' titles by language. `alone` it brings its style with it; a report has one."""
     costs = [max(float(one["cost"]), 1e-12) for one in points]
     lows = [float(one["score"]["low"]) for one in points]
     highs = [float(one["score"]["high"]) for one in points]
@@ -42,7 +43,7 @@ def frontier_plot(
     def y_of(value: float) -> float:
         return _TOP + (1 - (value - low) / room) * _HEIGHT
 
-    parts = [element("style", Markup(_STYLE))]
+    parts = [element("style", Markup(_STYLE))] if alone else []
     for share in (0.0, 0.25, 0.5, 0.75, 1.0):
         value = low + share * room
         y = y_of(value)

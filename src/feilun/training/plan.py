@@ -32,8 +32,8 @@ AUTO = "auto"
 _FEWEST_ROWS = 200
 """Training rows that a time limit may leave a method with."""
 _FEWEST_STEPS = 100
-"""Steps of the optimizer that a time limit may leave a method with; measured, see
-docs/decisions/frozen-layers.md."""
+"""Steps of the optimizer that a time limit may leave a method with: 66 did not teach one class
+of Chinese news at all (docs/decisions/frozen-layers.md)."""
 _MEMORY_SHARE = 0.85
 """Of the free memory that one training may be estimated to need."""
 _GIB = 2**30

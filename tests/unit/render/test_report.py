@@ -34,6 +34,19 @@ NOT_HERE = {
 }
 
 
+FRONTIER = [
+    {
+        "name": f"reviews@{cost}",
+        "variant": "int8",
+        "cost": cost / 1e6,
+        "score": {"value": 0.8, "low": 0.75, "high": 0.85},
+        "frontier": cost == 1,
+        "chosen": cost == 1,
+    }
+    for cost in (1, 3)
+]
+
+
 def _whole(text: str = "text") -> tuple[Evaluation, Decision, Forgetting, Facts]:
     """An update's report with every section."""
     live = answers(LABELS, flipped(TRUTH, range(60), 2), name="reviews@1", method="head")
@@ -66,6 +79,7 @@ def _whole(text: str = "text") -> tuple[Evaluation, Decision, Forgetting, Facts]
             VariantFacts("fp32", Score(0.9, 0.85, 0.93), size=91_000_000),
             VariantFacts("int8", None, 0.002, 4, 0, 1.9, 1696.0, 23_600_000, chosen=True),
         ),
+        frontier={"metric": "accuracy", "currency": "USD", "points": FRONTIER},
     )
     return found, decide(found, forgetting=kept), kept, facts
 
