@@ -26,7 +26,7 @@ from feilun.feedback.novelty import sketch
 from feilun.feedback.queue import Novelty, audit_draw, review_queue
 from feilun.metrics.intervals import wilson
 from feilun.modalities.text.ngrams import NGrams
-from feilun.store.records import Prediction
+from feilun.store.ledger_records import Prediction
 from feilun.training import logistic
 
 FIRST, STEP, LAST = 200, 100, 1200

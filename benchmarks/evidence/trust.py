@@ -18,7 +18,7 @@ from benchmarks.evidence.review import Data, Model
 
 from feilun.feedback.trust import SURE, suspects
 from feilun.metrics.intervals import wilson
-from feilun.store.records import Voice
+from feilun.store.ledger_records import Voice
 
 TRAIN, HELD, TURNED = 2000, 200, 500
 ROUNDS = 100

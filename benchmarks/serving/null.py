@@ -22,7 +22,8 @@ from feilun.api import __main__ as server
 from feilun.api import context
 from feilun.api.door import Door
 from feilun.billing.meter import Meter
-from feilun.store.records import ApiKey, CallOutcome, LedgerCall
+from feilun.store.ledger_records import CallOutcome, LedgerCall
+from feilun.store.records import ApiKey
 from feilun.types import EngineRequest
 
 __all__: list[str] = []

@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from feilun.messages import t
 from feilun.project import Workspace
-from feilun.store.records import Prediction
+from feilun.store.ledger_records import Prediction
 from helpers.browser import CHROMIUM, WIDTHS
 from helpers.console import Console, console
 from helpers.linear import QUICK, answered, linear_project

@@ -14,7 +14,7 @@ from feilun.billing.invoice_page import invoice_html
 from feilun.billing.invoices import close_month
 from feilun.project.invoicing import Invoices
 from feilun.store import open_store
-from feilun.store.records import Invoice
+from feilun.store.ledger_records import Invoice
 from helpers.browser import CHROMIUM, WIDTHS, look, print_pdf
 from helpers.month import AFTER, MONTH, add_customer, add_plan, call, day
 

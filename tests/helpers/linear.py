@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from feilun.project import Project, Workspace
-from feilun.store.records import Event, Prediction
+from feilun.store.ledger_records import Event, Prediction
 from helpers.rows import reviews, write_reviews
 
 __all__ = ["QUICK", "answered", "linear_project"]

@@ -16,7 +16,7 @@ from feilun.errors import Conflict
 from feilun.store import Store
 from feilun.store.catalog import Catalog
 from feilun.store.ledger_invoices import month_span
-from feilun.store.records import Event
+from feilun.store.ledger_records import Event
 from helpers.truth import Fact, Truth
 
 __all__ = ["Closing"]

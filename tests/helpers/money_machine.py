@@ -29,7 +29,7 @@ from feilun.billing.withheld import credit_of
 from feilun.errors import Conflict, Gone, InvalidData
 from feilun.store import Store
 from feilun.store.ledger_allowances import Counted
-from feilun.store.records import CallOutcome, Event, Idempotent, LedgerCall
+from feilun.store.ledger_records import CallOutcome, Event, Idempotent, LedgerCall
 from helpers.money_closing import Closing
 from helpers.truth import Fact, PlanTruth, Steps, Truth
 

@@ -11,7 +11,8 @@ from feilun.billing.plans import parse_plan, set_plan, subscribe
 from feilun.billing.rating import RateBook
 from feilun.billing.withheld import credit_of
 from feilun.store import Store
-from feilun.store.records import CallOutcome, Customer, Event, Idempotent, LedgerCall, Price
+from feilun.store.ledger_records import CallOutcome, Event, Idempotent, LedgerCall
+from feilun.store.records import Customer, Price
 
 MONTH = "2025-10"
 BEGIN = datetime(2025, 10, 1, tzinfo=UTC)

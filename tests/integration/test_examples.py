@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from feilun.store.records import Event
+from feilun.store.ledger_records import Event
 from helpers.serving import Answering, make_key, make_workspace, serving
 
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"

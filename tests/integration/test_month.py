@@ -24,7 +24,8 @@ from feilun.errors import Conflict
 from feilun.store import Store
 from feilun.store.ledger_allowances import Counted
 from feilun.store.ledger_invoices import digest_of
-from feilun.store.records import Customer, Invoice
+from feilun.store.ledger_records import Invoice
+from feilun.store.records import Customer
 from helpers.month import AFTER, MONTH, add_customer, add_plan, call, day
 from helpers.serving import client, make_key, make_workspace, serving
 

@@ -22,7 +22,7 @@ import feilun
 from feilun.billing.withheld import WITHHELD
 from feilun.serving.served import Served
 from feilun.store import Store
-from feilun.store.records import CallOutcome, LedgerCall
+from feilun.store.ledger_records import CallOutcome, LedgerCall
 from helpers.serving import client, make_key, make_workspace, server_process, serving
 
 PRICE = 2_000_000

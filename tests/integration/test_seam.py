@@ -119,7 +119,7 @@ CONSOLE = """
 import json, re, sys
 from pathlib import Path
 from feilun.project import Workspace
-from feilun.store.records import Prediction
+from feilun.store.ledger_records import Prediction
 from helpers.console import console
 
 name, given, right = sys.argv[1:]

@@ -25,7 +25,7 @@ from feilun.errors import EnvironmentProblem
 from feilun.serving.internal import make_token
 from feilun.serving.ports import bind
 from feilun.serving.process import temporary_server
-from feilun.store.records import CallOutcome, LedgerCall
+from feilun.store.ledger_records import CallOutcome, LedgerCall
 from feilun.store.store import Store
 from helpers.serving import (
     add_version,

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from feilun.project import Workspace
-from feilun.store.records import Event
+from feilun.store.ledger_records import Event
 from helpers.serving import Answering, make_key
 from helpers.toys import add_parrot, answering, write_site
 

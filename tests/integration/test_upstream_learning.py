@@ -20,7 +20,7 @@ from feilun.pipeline.steps.upstream import first_step
 from feilun.project import Project, Workspace
 from feilun.project.margins import margin
 from feilun.project.upstream import Upstream
-from feilun.store.records import Prediction
+from feilun.store.ledger_records import Prediction
 from helpers.serving import Answering, make_key, serving
 
 GOODS = (

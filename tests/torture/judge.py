@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from feilun.money import Tariff
-from feilun.store.records import Event
+from feilun.store.ledger_records import Event
 from feilun.store.store import Store
 from torture.journal import read
 

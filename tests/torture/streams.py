@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from feilun.money import Tariff
-from feilun.store.records import Event
+from feilun.store.ledger_records import Event
 from feilun.store.store import Store
 from helpers.toys import PARROT
 from torture.journal import Journal, read

@@ -17,7 +17,8 @@ from feilun.api.routes import ApiOf, UsageKey
 from feilun.billing.currency import amount_text
 from feilun.billing.invoice_page import invoice_csv, invoice_html
 from feilun.billing.usage import left_over, own_usage
-from feilun.store.records import ApiKey, Invoice
+from feilun.store.ledger_records import Invoice
+from feilun.store.records import ApiKey
 
 __all__ = ["router"]
 

@@ -25,7 +25,8 @@ from feilun.engines.cascade import PASSED_ON
 from feilun.serving.caller import caller
 from feilun.serving.served import Served
 from feilun.store.ids import new_id
-from feilun.store.records import ApiKey, Event, LedgerCall, Prediction
+from feilun.store.ledger_records import Event, LedgerCall, Prediction
+from feilun.store.records import ApiKey
 from feilun.types import Item, Output, Usage
 
 __all__ = [

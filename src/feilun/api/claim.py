@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from feilun.errors import InvalidData, PayloadTooLarge
-from feilun.store.records import Idempotent
+from feilun.store.ledger_records import Idempotent
 
 __all__ = ["KEPT", "MOST_KEPT", "Claim", "Retries"]
 

@@ -20,7 +20,8 @@ from feilun.api.claim import Claim
 from feilun.api.context import Api
 from feilun.api.trace import Trace
 from feilun.errors import Unauthorized, UsageError
-from feilun.store.records import ApiKey, Idempotent
+from feilun.store.ledger_records import Idempotent
+from feilun.store.records import ApiKey
 
 __all__ = ["HEADER", "REPLAYED", "once", "replay"]
 

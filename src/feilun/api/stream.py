@@ -33,7 +33,7 @@ from feilun.billing.passage import Passage
 from feilun.errors import EnvironmentProblem, FeilunError, PayloadTooLarge, UsageError
 from feilun.serving.caller import Caller, caller
 from feilun.store.ids import new_id
-from feilun.store.records import CallOutcome, Event, Idempotent, LedgerCall
+from feilun.store.ledger_records import CallOutcome, Event, Idempotent, LedgerCall
 from feilun.types import Chunk, Output, Usage
 
 __all__ = ["DONE", "Events", "Words", "event", "streamed"]

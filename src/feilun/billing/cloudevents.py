@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from feilun.billing.currency import exact_text
-from feilun.store.records import Event
+from feilun.store.ledger_records import Event
 
 __all__ = ["SOURCE", "TYPES", "cloud_event", "lines"]
 

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from feilun.errors import Conflict, InvalidData, UsageError
 from feilun.store.ids import new_id
-from feilun.store.records import Event
+from feilun.store.ledger_records import Event
 from feilun.store.store import Store
 
 __all__ = ["CREDIT", "give_credit"]

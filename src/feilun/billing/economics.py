@@ -17,7 +17,7 @@ from typing import Literal
 from feilun.billing.rating import UPSTREAM_COST
 from feilun.errors import InvalidData
 from feilun.money import MICRO
-from feilun.store.records import UsageRow
+from feilun.store.ledger_records import UsageRow
 
 __all__ = [
     "BUSY_AT_MOST",

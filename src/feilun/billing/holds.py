@@ -13,7 +13,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from feilun.store.ledger import Ledger
-from feilun.store.records import Event, Idempotent, LedgerCall, Prediction
+from feilun.store.ledger_records import Event, Idempotent, LedgerCall, Prediction
 
 __all__ = ["EXPIRED", "hold", "release", "release_expired", "settle"]
 

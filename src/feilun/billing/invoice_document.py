@@ -18,7 +18,8 @@ from feilun.billing.rating import PlanVersion
 from feilun.errors import InvalidData
 from feilun.money import MICRO
 from feilun.store.ledger_invoices import MINIMUM, RERATE, month_span
-from feilun.store.records import Customer, UsageRow
+from feilun.store.ledger_records import UsageRow
+from feilun.store.records import Customer
 
 __all__ = [
     "Seller",

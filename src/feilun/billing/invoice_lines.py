@@ -19,7 +19,8 @@ from feilun.billing.plans import Plan
 from feilun.billing.rating import Line
 from feilun.money import Tariff
 from feilun.store.ledger_invoices import MINIMUM, RERATE
-from feilun.store.records import Price, UsageRow
+from feilun.store.ledger_records import UsageRow
+from feilun.store.records import Price
 
 __all__ = ["lines_at", "owed", "tiers_of", "usage_amount", "usage_lines", "used"]
 

@@ -17,7 +17,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from feilun import messages
 from feilun.billing.currency import exact_text
 from feilun.billing.plans import UNITS
-from feilun.store.records import Invoice
+from feilun.store.ledger_records import Invoice
 
 __all__ = ["COLUMNS", "grouped", "invoice_csv", "invoice_html", "line_title"]
 

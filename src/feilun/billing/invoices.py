@@ -32,7 +32,8 @@ from feilun.billing.prepaid import settle_month
 from feilun.billing.rating import PlanVersion, RateBook
 from feilun.errors import Conflict, CorruptArtifact, InvalidData
 from feilun.store.ledger_invoices import MINIMUM, month_span
-from feilun.store.records import Customer, Event, Invoice, UsageRow
+from feilun.store.ledger_records import Event, Invoice, UsageRow
+from feilun.store.records import Customer
 from feilun.store.store import Store
 
 __all__ = [

@@ -24,7 +24,7 @@ from typing import Protocol
 
 from feilun.billing.withheld import credit_of
 from feilun.errors import Conflict, EnvironmentProblem, FeilunError, Unauthorized
-from feilun.store.records import CallOutcome, LedgerCall
+from feilun.store.ledger_records import CallOutcome, LedgerCall
 
 __all__ = ["Gate", "Meter", "Writer"]
 

@@ -17,7 +17,7 @@ from feilun.billing.invoice_document import micro_in
 from feilun.errors import Conflict, InvalidData
 from feilun.store.ids import new_id
 from feilun.store.ledger_balances import INVOICED, OPENING, TOPUP
-from feilun.store.records import Event, UsageRow
+from feilun.store.ledger_records import Event, UsageRow
 from feilun.store.store import Store
 
 __all__ = ["Settlement", "record_topup", "settle_month"]

@@ -18,7 +18,8 @@ from feilun.billing.prices import UpstreamPrice, upstream_prices
 from feilun.errors import UsageError
 from feilun.money import Tariff
 from feilun.store.catalog import Catalog
-from feilun.store.records import Customer, Price, Rated, Subscription
+from feilun.store.ledger_records import Rated
+from feilun.store.records import Customer, Price, Subscription
 from feilun.store.store import Store
 
 __all__ = [

@@ -14,7 +14,8 @@ from feilun.billing.invoice_lines import lines_at, owed, used
 from feilun.billing.plans import Plan
 from feilun.errors import Conflict, NotFound
 from feilun.store.ledger_invoices import MINIMUM, RERATE
-from feilun.store.records import Customer, Event, Price, UsageRow
+from feilun.store.ledger_records import Event, UsageRow
+from feilun.store.records import Customer, Price
 from feilun.store.store import Store
 
 __all__ = ["Rerating", "rerate", "rerating"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from feilun.billing.holds import release
-from feilun.store.records import CallOutcome, Event, LedgerCall
+from feilun.store.ledger_records import CallOutcome, Event, LedgerCall
 
 __all__ = ["WITHHELD", "credit_of"]
 

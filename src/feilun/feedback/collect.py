@@ -17,7 +17,7 @@ from typing import Any
 from feilun.errors import FeilunError, Forbidden, InvalidData, NotFound
 from feilun.store.catalog import Catalog
 from feilun.store.ledger import Ledger
-from feilun.store.records import Asked, Feedback, FeedbackSource, Prediction
+from feilun.store.ledger_records import Asked, Feedback, FeedbackSource, Prediction
 from feilun.tasks import base as tasks
 
 __all__ = ["FileResult", "RefusedRow", "accept", "add_file"]

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from feilun.feedback.to_data import Learned, content_hash
-from feilun.store.records import Prediction
+from feilun.store.ledger_records import Prediction
 from feilun.types import Example, Item, Output
 
 __all__ = ["SOURCE", "KeptCall", "corrected", "kept_calls"]

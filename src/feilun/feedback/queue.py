@@ -17,7 +17,7 @@ from hashlib import sha256
 import numpy as np
 
 from feilun.feedback.alike import fingerprint, text_of, vectors
-from feilun.store.records import Prediction
+from feilun.store.ledger_records import Prediction
 from feilun.types import Item
 
 __all__ = ["Novelty", "abstained", "audit_draw", "review_queue", "weave"]

@@ -17,7 +17,7 @@ from feilun.feedback.alike import fingerprint, neighbours, text_of
 from feilun.feedback.to_data import DRAWN, SOURCE, Learned, examples_of
 from feilun.feedback.trust import SURE, Suspect, suspects
 from feilun.store.ledger import Ledger
-from feilun.store.records import LabelledPrediction
+from feilun.store.ledger_records import LabelledPrediction
 from feilun.types import Item
 
 __all__ = ["NEARLY", "Held", "Known", "Reason", "Sifted", "share_limit", "sift"]

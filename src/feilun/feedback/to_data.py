@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 from feilun.store.ledger import Ledger
-from feilun.store.records import FeedbackSource, LabelledPrediction
+from feilun.store.ledger_records import FeedbackSource, LabelledPrediction
 from feilun.types import Example, Item
 
 __all__ = ["DRAWN", "SOURCE", "Learned", "content_hash", "examples_of", "rank", "to_examples"]

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from feilun.store.records import Voice
+from feilun.store.ledger_records import Voice
 
 __all__ = ["SURE", "Suspect", "suspects"]
 

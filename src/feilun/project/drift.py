@@ -20,7 +20,8 @@ from feilun.pipeline.context import Context
 from feilun.project.scope import Scope
 from feilun.store.catalog import Catalog
 from feilun.store.dataset import Dataset, is_media
-from feilun.store.records import ModelVersion, Prediction
+from feilun.store.ledger_records import Prediction
+from feilun.store.records import ModelVersion
 from feilun.table import Result, Table, to_jsonable
 from feilun.tasks import base as tasks
 from feilun.types import Item

@@ -14,7 +14,7 @@ from feilun.errors import FeilunError
 from feilun.messages import t
 from feilun.project.scope import WorkspaceScope
 from feilun.store.check import check as check_store
-from feilun.store.records import CheckResult
+from feilun.store.ledger_records import CheckResult
 from feilun.table import Result, Table
 
 __all__ = ["Health", "check"]

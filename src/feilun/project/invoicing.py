@@ -29,7 +29,8 @@ from feilun.errors import InvalidData, InvalidSettings, UsageError
 from feilun.messages import t
 from feilun.project.results import Listing
 from feilun.store.files import full_disk, write_atomically
-from feilun.store.records import Customer, Invoice
+from feilun.store.ledger_records import Invoice
+from feilun.store.records import Customer
 from feilun.table import Result, Table, to_jsonable
 
 if TYPE_CHECKING:

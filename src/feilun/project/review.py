@@ -21,7 +21,7 @@ from feilun.pipeline.sifting import sifted, told
 from feilun.project.drift import known_rows, noted
 from feilun.project.scope import Scope
 from feilun.store import Store
-from feilun.store.records import Asked, Prediction
+from feilun.store.ledger_records import Asked, Prediction
 from feilun.table import Result, Table
 
 __all__ = ["ReviewItem", "Settled", "review", "settle"]

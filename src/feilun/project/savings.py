@@ -18,7 +18,8 @@ from feilun.money import MICRO
 from feilun.pipeline.steps.upstream import new_calls, upstream_of
 from feilun.project.scope import Scope
 from feilun.render.wording import share, signed
-from feilun.store.records import ModelVersion, UsageRow
+from feilun.store.ledger_records import UsageRow
+from feilun.store.records import ModelVersion
 from feilun.table import Result, Table
 
 __all__ = ["Savings", "next_step", "savings", "sentence", "view"]

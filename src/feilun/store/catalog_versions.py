@@ -13,13 +13,7 @@ from feilun.store.catalog_audit import note
 from feilun.store.catalog_base import as_dict, next_number, one, put_setting
 from feilun.store.catalog_projects import Projects
 from feilun.store.columns import now
-from feilun.store.records import (
-    ArtifactRow,
-    DataVersion,
-    Json,
-    ModelState,
-    ModelVersion,
-)
+from feilun.store.records import ArtifactRow, DataVersion, Json, ModelState, ModelVersion
 
 __all__ = ["ModelChanges", "Versions"]
 

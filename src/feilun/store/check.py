@@ -13,9 +13,9 @@ from sqlalchemy import text
 from feilun.errors import FeilunError
 from feilun.messages import t
 from feilun.store.database import BUSY_SECONDS, Database
+from feilun.store.ledger_records import CheckResult
 from feilun.store.ledger_roots import FOLDER, read_roots
 from feilun.store.migrate import current, head
-from feilun.store.records import CheckResult
 from feilun.store.store import Store
 
 __all__ = ["check"]

@@ -24,11 +24,11 @@ from feilun.store.ledger_chain import Head, new_writer
 from feilun.store.ledger_group import GroupWriter
 from feilun.store.ledger_holds import Holds
 from feilun.store.ledger_idempotency import Retries
+from feilun.store.ledger_records import CallOutcome, Event, LedgerCall, Prediction
 from feilun.store.ledger_roots import Root, Roots
 from feilun.store.ledger_totals import Dimension, Totals, event_of
 from feilun.store.ledger_verify import Verification, check_roots, verify
 from feilun.store.ledger_voices import VoiceLog
-from feilun.store.records import CallOutcome, Event, LedgerCall, Prediction
 
 __all__ = ["Dimension", "Ledger"]
 

@@ -18,8 +18,8 @@ from sqlalchemy import ColumnElement, Connection, and_, func, or_, select
 from feilun.store import tables_ledger as t
 from feilun.store.database import Database
 from feilun.store.ledger_invoices import MINIMUM
+from feilun.store.ledger_records import Event
 from feilun.store.ledger_totals import event_of
-from feilun.store.records import Event
 
 __all__ = ["INVOICED", "OPENING", "TOPUP", "Account", "Balances", "drawn_by_writer", "paid_in"]
 

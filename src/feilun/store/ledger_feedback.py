@@ -12,7 +12,7 @@ from feilun.store import tables_ledger as t
 from feilun.store.columns import now
 from feilun.store.ids import new_id
 from feilun.store.ledger_predictions import PredictionLog
-from feilun.store.records import Asked, Feedback, FeedbackSource, LabelledPrediction
+from feilun.store.ledger_records import Asked, Feedback, FeedbackSource, LabelledPrediction
 
 __all__ = ["FeedbackLog", "winners"]
 

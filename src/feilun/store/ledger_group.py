@@ -20,6 +20,7 @@ from feilun.store.bulk import Insert, driven
 from feilun.store.database import Database
 from feilun.store.inputs import pack
 from feilun.store.ledger_chain import Head, link_hash
+from feilun.store.ledger_records import CallOutcome, Idempotent, LedgerCall, Prediction
 from feilun.store.ledger_rows import (
     DIMENSIONS,
     SUMS,
@@ -29,7 +30,6 @@ from feilun.store.ledger_rows import (
     event_row,
     volumes_of,
 )
-from feilun.store.records import CallOutcome, Idempotent, LedgerCall, Prediction
 
 __all__ = ["HOLD", "GroupWriter", "idempotent_of"]
 

@@ -14,8 +14,8 @@ from sqlalchemy import func, select
 from feilun.store import tables_ledger as t
 from feilun.store.columns import now
 from feilun.store.database import Database
+from feilun.store.ledger_records import Event
 from feilun.store.ledger_totals import event_of
-from feilun.store.records import Event
 
 __all__ = ["Hold", "Holds"]
 

@@ -10,7 +10,7 @@ from feilun.store import tables_ledger as t
 from feilun.store.columns import now
 from feilun.store.database import Database
 from feilun.store.ledger_group import idempotent_of
-from feilun.store.records import Idempotent
+from feilun.store.ledger_records import Idempotent
 
 __all__ = ["Retries"]
 

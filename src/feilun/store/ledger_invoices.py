@@ -20,8 +20,8 @@ from feilun.errors import Conflict, CorruptArtifact, NotFound
 from feilun.store import tables_ledger as t
 from feilun.store.columns import dump_json, now
 from feilun.store.database import Database
+from feilun.store.ledger_records import Event, Invoice, UsageRow
 from feilun.store.ledger_totals import event_of
-from feilun.store.records import Event, Invoice, UsageRow
 
 __all__ = ["MINIMUM", "RERATE", "InvoiceLog", "digest_of", "month_span"]
 

@@ -14,7 +14,7 @@ from feilun.store.blobs import Blobs
 from feilun.store.columns import now
 from feilun.store.database import Database
 from feilun.store.inputs import unpack
-from feilun.store.records import Prediction
+from feilun.store.ledger_records import Prediction
 
 __all__ = ["BLOB_GRACE", "PredictionLog"]
 

@@ -10,7 +10,7 @@ from typing import Any
 from feilun.store import tables_ledger as t
 from feilun.store.ids import new_id
 from feilun.store.ledger_chain import EVENT_COLUMNS
-from feilun.store.records import Event
+from feilun.store.ledger_records import Event
 
 __all__ = ["DIMENSIONS", "SUMS", "UNITS", "Place", "add_up", "amounts", "event_row", "volumes_of"]
 

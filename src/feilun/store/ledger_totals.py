@@ -10,8 +10,8 @@ from sqlalchemy import ColumnElement, Connection, Row, String, Table, cast, func
 
 from feilun.store import tables_ledger as t
 from feilun.store.database import Database
+from feilun.store.ledger_records import Event, UsageRow
 from feilun.store.ledger_rows import UNITS
-from feilun.store.records import Event, UsageRow
 
 __all__ = ["Dimension", "Totals", "event_of"]
 

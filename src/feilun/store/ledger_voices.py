@@ -10,7 +10,7 @@ from sqlalchemy import case, func, select
 
 from feilun.store import tables_ledger as t
 from feilun.store.ledger_feedback import FeedbackLog, winners
-from feilun.store.records import Voice
+from feilun.store.ledger_records import Voice
 
 __all__ = ["VoiceLog"]
 

@@ -18,7 +18,8 @@ from feilun.cli.app import run
 from feilun.project import Workspace
 from feilun.project.invoicing import Invoices
 from feilun.store import Store
-from feilun.store.records import Customer, Event
+from feilun.store.ledger_records import Event
+from feilun.store.records import Customer
 from helpers.month import AFTER, BEGIN, MONTH, add_customer, add_plan, call, day
 
 

@@ -17,7 +17,7 @@ from feilun.errors import InvalidData
 from feilun.project import Workspace
 from feilun.project.margins import margin, suggest_price
 from feilun.project.moments import moment_of, per_second, share_of
-from feilun.store.records import Event, UsageRow
+from feilun.store.ledger_records import Event, UsageRow
 
 HOUR = 3600
 

@@ -17,7 +17,14 @@ from feilun.api import claim
 from feilun.errors import Gone, InvalidData
 from feilun.money import Tariff
 from feilun.store import Store
-from feilun.store.records import CallOutcome, Event, Idempotent, LedgerCall, Prediction, Rated
+from feilun.store.ledger_records import (
+    CallOutcome,
+    Event,
+    Idempotent,
+    LedgerCall,
+    Prediction,
+    Rated,
+)
 from helpers.serving import Answering, client, make_key, make_workspace, serving
 
 DAY = timedelta(hours=24)

@@ -31,7 +31,8 @@ from feilun.project import Workspace
 from feilun.project.invoicing import Invoices
 from feilun.store import Store, tables_ledger
 from feilun.store.ledger_invoices import digest_of, month_span
-from feilun.store.records import Customer, Event, Invoice, Rated
+from feilun.store.ledger_records import Event, Invoice, Rated
+from feilun.store.records import Customer
 from helpers.month import AFTER, BEGIN, MONTH, add_customer, add_plan, call, day
 
 FLAT = {"currency": "EUR", "rates": [{"unit": "inputs", "tiers": [{"per_1000": "2"}]}]}

@@ -17,7 +17,7 @@ from feilun.billing.leases import SLICES, Bucket, Lease, Sharing
 from feilun.billing.prepaid import record_topup
 from feilun.store import Store
 from feilun.store.ledger_allowances import Counted
-from feilun.store.records import Event
+from feilun.store.ledger_records import Event
 from helpers.processes import finish, kill, start, wait_for
 
 MONTH = f"{time.gmtime().tm_year}-{time.gmtime().tm_mon:02d}"
@@ -32,7 +32,7 @@ HAMMER = """
     from feilun.errors import PaymentRequired, RateLimited
     from feilun.store import open_store
     from feilun.store.ids import new_id
-    from feilun.store.records import Event
+    from feilun.store.ledger_records import Event
 
     folder, url, key_id, seconds, gate, until = sys.argv[1:7]
     store = open_store(Path(folder), url or None)

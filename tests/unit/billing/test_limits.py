@@ -20,7 +20,8 @@ from feilun.billing.rating import RateBook
 from feilun.errors import EnvironmentProblem, QuotaExceeded, RateLimited
 from feilun.store import Store, open_store
 from feilun.store.ids import new_id
-from feilun.store.records import ApiKey, Event
+from feilun.store.ledger_records import Event
+from feilun.store.records import ApiKey
 
 YESTERDAY = datetime.now(UTC) - timedelta(days=1)
 PER_1000 = "1000"  # one input costs one unit of the currency

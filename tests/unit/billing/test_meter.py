@@ -12,7 +12,7 @@ import pytest
 
 from feilun.billing.meter import Meter
 from feilun.errors import Conflict, EnvironmentProblem
-from feilun.store.records import CallOutcome, Event, LedgerCall
+from feilun.store.ledger_records import CallOutcome, Event, LedgerCall
 
 
 class Ledger:

@@ -15,7 +15,7 @@ from feilun.billing.prepaid import record_topup
 from feilun.errors import Conflict, InvalidData, NotFound, UsageError
 from feilun.project import Workspace
 from feilun.store import Store
-from feilun.store.records import Event
+from feilun.store.ledger_records import Event
 
 EUR = 1_000_000
 OCTOBER = datetime(2026, 10, 5, 12, tzinfo=UTC)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from feilun.billing.prices import CostCarry, set_price
 from feilun.billing.usage import money, own_usage
 from feilun.store import open_store
-from feilun.store.records import Event
+from feilun.store.ledger_records import Event
 
 NOW = datetime.now(UTC)
 

@@ -15,7 +15,7 @@ from feilun.billing.plans import Plan, parse_plan
 from feilun.billing.rating import RateBook
 from feilun.money import Tariff
 from feilun.store import Store, open_store
-from feilun.store.records import Event
+from feilun.store.ledger_records import Event
 
 NOW = datetime(2026, 11, 15, 12, tzinfo=UTC)
 DAY = timedelta(days=1)

@@ -11,7 +11,7 @@ import pytest
 from feilun.errors import FeilunError, Gone, InvalidData, NotFound
 from feilun.feedback.collect import accept, add_file
 from feilun.store import open_store
-from feilun.store.records import Prediction
+from feilun.store.ledger_records import Prediction
 from feilun.store.store import Store
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from feilun.config import EvaluationConfig
 from feilun.project import Project, Workspace
-from feilun.store.records import Event, Prediction
+from feilun.store.ledger_records import Event, Prediction
 from helpers.rows import reviews, write_reviews
 
 

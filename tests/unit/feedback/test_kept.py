@@ -8,7 +8,7 @@ from typing import Any
 from feilun.feedback.kept import SOURCE, corrected, kept_calls
 from feilun.feedback.to_data import DRAWN, Learned
 from feilun.feedback.to_data import SOURCE as FEEDBACK
-from feilun.store.records import Prediction
+from feilun.store.ledger_records import Prediction
 from feilun.types import Example
 
 CALL = Prediction(

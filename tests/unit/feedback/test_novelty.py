@@ -11,7 +11,7 @@ from feilun.feedback.drift import Side, measure
 from feilun.feedback.novelty import sketch
 from feilun.feedback.queue import audit_draw, review_queue, weave
 from feilun.modalities.text.ngrams import NGrams
-from feilun.store.records import Prediction
+from feilun.store.ledger_records import Prediction
 from feilun.tasks import base as tasks
 from helpers.rows import reviews
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from feilun.feedback.queue import review_queue
-from feilun.store.records import Prediction
+from feilun.store.ledger_records import Prediction
 from feilun.types import Item
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from feilun.feedback.to_data import DRAWN, SOURCE, to_examples
 from feilun.store import open_store
-from feilun.store.records import FeedbackSource, Prediction
+from feilun.store.ledger_records import FeedbackSource, Prediction
 from feilun.store.store import Store
 from feilun.types import Item
 

@@ -11,7 +11,7 @@ import pytest
 from feilun.feedback.sift import Sifted, share_limit, sift
 from feilun.feedback.trust import suspects
 from feilun.store import open_store
-from feilun.store.records import FeedbackSource, Prediction, Voice
+from feilun.store.ledger_records import FeedbackSource, Prediction, Voice
 from feilun.store.store import Store
 from feilun.types import Item
 

@@ -10,7 +10,7 @@ import pytest
 from feilun.errors import InvalidData
 from feilun.feedback.collect import accept
 from feilun.project import Workspace
-from feilun.store.records import Prediction
+from feilun.store.ledger_records import Prediction
 
 PEOPLE = ["Anna Keller", "王小明", "Li Wei", "李芳", "Olga Meyer", "陈伟"]
 PLACES = ["Oslo", "上海", "Porto", "武汉", "Vienna", "北京"]

@@ -12,7 +12,7 @@ import pytest
 from feilun.data.erasure import Selection
 from feilun.errors import NotFound, UsageError
 from feilun.project import Project, Workspace, erasing
-from feilun.store.records import Event, Prediction
+from feilun.store.ledger_records import Event, Prediction
 from helpers.linear import QUICK
 from helpers.rows import reviews
 

@@ -13,7 +13,7 @@ import pytest
 from feilun import messages
 from feilun.errors import Conflict, InvalidData, NotFound
 from feilun.project import Project, Workspace
-from feilun.store.records import Prediction
+from feilun.store.ledger_records import Prediction
 from feilun.types import Example
 from helpers.cli import feilun, feilun_json
 from helpers.rows import write_reviews

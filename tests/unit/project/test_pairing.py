@@ -11,7 +11,7 @@ import pytest
 
 from feilun.errors import NotFound, UsageError
 from feilun.project import Project, Workspace
-from feilun.store.records import Event, Prediction
+from feilun.store.ledger_records import Event, Prediction
 from feilun.training.preferences import read_pairs
 from helpers.llama import SHOP
 from helpers.rows import write_reviews

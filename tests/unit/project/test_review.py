@@ -12,7 +12,7 @@ from feilun import messages
 from feilun.errors import NotFound
 from feilun.project import Project
 from feilun.project.worker import due
-from feilun.store.records import Event, Prediction
+from feilun.store.ledger_records import Event, Prediction
 from feilun.table import Result
 from helpers.linear import linear_project
 from helpers.rows import reviews

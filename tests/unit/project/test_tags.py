@@ -13,7 +13,7 @@ from feilun.errors import InvalidData
 from feilun.feedback.collect import accept
 from feilun.project import Workspace
 from feilun.project.project import Project
-from feilun.store.records import Prediction
+from feilun.store.ledger_records import Prediction
 
 PARTS = {
     "late": ("The parcel came two weeks late.", "快递晚了两个星期。"),

@@ -198,7 +198,7 @@ def test_a_full_disk_leaves_nothing_half_made(artifacts: Artifacts) -> None:
     from pathlib import Path
     from feilun.errors import EnvironmentProblem
     from feilun.store import open_store
-    from feilun.store.records import Prediction
+    from feilun.store.ledger_records import Prediction
     store = open_store(Path(sys.argv[1]))
     folder = store.artifacts.new()
     for n in range(400):

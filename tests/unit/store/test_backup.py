@@ -22,7 +22,7 @@ from feilun.store import Store, open_store
 from feilun.store.backup import backup, restore
 from feilun.store.check import check
 from feilun.store.gc import collect
-from feilun.store.records import Event, Prediction
+from feilun.store.ledger_records import Event, Prediction
 
 
 def publish(store: Store, content: str, kind: str = "weights") -> str:

@@ -19,7 +19,7 @@ from feilun.errors import EnvironmentProblem
 from feilun.store import Store
 from feilun.store import store as store_module
 from feilun.store.database import Database, sqlite_url
-from feilun.store.records import CallOutcome, LedgerCall
+from feilun.store.ledger_records import CallOutcome, LedgerCall
 from helpers.processes import kill, start
 from helpers.serving import Answering, make_workspace, serving
 from torture.servers import Postgres

@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 from feilun.errors import Conflict, Forbidden, Gone, NotFound
 from feilun.store import Store
 from feilun.store.ids import new_id
-from feilun.store.records import Event, Prediction
+from feilun.store.ledger_records import Event, Prediction
 
 NOW = datetime.now(UTC)
 

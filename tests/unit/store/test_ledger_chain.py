@@ -22,11 +22,11 @@ from feilun.store.check import check
 from feilun.store.database import Database, postgres_url, sqlite_url
 from feilun.store.ledger import Ledger
 from feilun.store.ledger_chain import EVENT_COLUMNS, canonical
+from feilun.store.ledger_records import CheckResult, Event, LedgerCall
 from feilun.store.ledger_roots import FOLDER, Root, export_root, read_roots
 from feilun.store.ledger_rows import event_row
 from feilun.store.ledger_verify import Fault
 from feilun.store.migrate import migrate
-from feilun.store.records import CheckResult, Event, LedgerCall
 from helpers.cli import feilun_json
 
 TODAY = datetime.now(UTC).date().isoformat()

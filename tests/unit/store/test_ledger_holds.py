@@ -19,7 +19,7 @@ from feilun.billing.holds import EXPIRED, hold, release, release_expired, settle
 from feilun.errors import Gone
 from feilun.money import Tariff
 from feilun.store import Store
-from feilun.store.records import Event, Rated
+from feilun.store.ledger_records import Event, Rated
 
 SOON = timedelta(minutes=5)
 
@@ -103,7 +103,7 @@ from datetime import datetime, timedelta, UTC
 from pathlib import Path
 from feilun.billing.holds import hold
 from feilun.store import open_store
-from feilun.store.records import Event
+from feilun.store.ledger_records import Event
 
 store = open_store(Path(sys.argv[1]), sys.argv[2] or None)
 held = Event("killed", amount=900, customer="ann", project="p")

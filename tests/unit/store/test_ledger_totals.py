@@ -15,8 +15,8 @@ from hypothesis import strategies as some
 from feilun.errors import Conflict
 from feilun.money import Tariff
 from feilun.store import Store
+from feilun.store.ledger_records import CallOutcome, Event, LedgerCall, Rated
 from feilun.store.ledger_rows import UNITS
-from feilun.store.records import CallOutcome, Event, LedgerCall, Rated
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 STEPS = Tariff(((1_000, 0), (10_000, 500_000), (None, 300_000)))

@@ -24,7 +24,7 @@ from feilun.families.ranking import RANKING, Ranked, items_of
 from feilun.feedback.to_data import examples_of
 from feilun.modalities import askers
 from feilun.store.dataset import Dataset
-from feilun.store.records import Feedback, LabelledPrediction, Prediction
+from feilun.store.ledger_records import Feedback, LabelledPrediction, Prediction
 from feilun.tasks import base as tasks
 from feilun.tasks._questions import asked, questions
 from feilun.training import interactions

@@ -13,7 +13,7 @@ from feilun import messages
 from feilun.errors import FeilunError, InvalidData, NotFound
 from feilun.project.invoicing import form_of
 from feilun.project.margins import By, margin
-from feilun.store.records import Invoice
+from feilun.store.ledger_records import Invoice
 from feilun.web.access import EVERYBODY, STAFF
 from feilun.web.paths import path
 from feilun.web.view import Page, View
