@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from feilun.messages import t
@@ -186,11 +187,16 @@ def test_every_page_fits_every_screen_and_can_be_read_aloud(
     shop: Console, browser: Browser, lang: str
 ) -> None:
     complaints: list[str] = []
-    page = _page(browser, complaints, locale=lang)
+    scheme = "light" if lang == "en" else "dark"
+    page = _page(browser, complaints, locale=lang, color_scheme=scheme)
     _enter(page, shop)
     faults: list[str] = []
+    axe = Axe()
     for path in _answer_pages(shop):
         page.goto(shop.address + path)
+        found = axe.run(page)
+        if found.violations_count:
+            faults.append(f"{path}: {found.generate_snapshot()}")
         for width in WIDTHS:
             page.set_viewport_size({"width": width, "height": 900})
             faults += [f"{path} at {width}: {fault}" for fault in page.evaluate(_FAULTS)]
@@ -202,6 +208,22 @@ def test_every_page_fits_every_screen_and_can_be_read_aloud(
     assert not faults
     # The browser itself says that the page that is not there was answered with 404.
     assert all("404" in one for one in complaints)
+
+
+def test_the_first_page_is_light_and_stands_still(shop: Console, browser: Browser) -> None:
+    page = _page(browser, [], locale="en")
+    _enter(page, shop)
+    sizes: list[int] = []
+    page.on("response", lambda answer: sizes.append(len(answer.body())))
+    moved = """() => new Promise(done => { let sum = 0;
+      new PerformanceObserver(list => { for (const one of list.getEntries()) sum += one.value; })
+        .observe({type: "layout-shift", buffered: true});
+      setTimeout(() => done(sum), 300); })"""
+    for path in ("/", "/p/reviews/runs", "/p/reviews/try"):
+        page.goto(shop.address + path, wait_until="load")
+        assert page.evaluate(moved) == 0, path
+    assert sizes
+    assert sum(sizes) < 150_000, "all three together weigh less than one may"
 
 
 def test_reviewing_by_keyboard(shop: Console, browser: Browser, told: list[str]) -> None:

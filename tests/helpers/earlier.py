@@ -106,6 +106,13 @@ def _differences(said: Any, found: Any, tolerance: float, where: str) -> Iterato
     elif where.endswith("/anyOf") and isinstance(said, list) and isinstance(found, list):
         # A later version may take more forms, never fewer.
         yield from (f"{where}: {one!r} is gone" for one in said if one not in found)
+    elif where.endswith("/falls") and isinstance(said, list) and isinstance(found, list):
+        # A later version may try more changes of the rows.
+        named = {one["name"]: one for one in found}
+        for one in said:
+            yield from _differences(
+                one, named.get(one["name"]), tolerance, f"{where}/{one['name']}"
+            )
     elif isinstance(said, list) and isinstance(found, list) and len(said) == len(found):
         for place, (one, other) in enumerate(zip(said, found, strict=True)):
             yield from _differences(one, other, tolerance, f"{where}/{place}")

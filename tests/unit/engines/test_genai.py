@@ -244,7 +244,9 @@ def test_an_abandoned_engine_fails_its_calls(folder: Path) -> None:
     engine = genai.load(folder, CARD, streams=None, threads=1)
 
     async def hang() -> None:
-        request = EngineRequest(["x"], stream=True, options={"max_tokens": 200})
+        # Many, because one may be over with its second token.
+        asked = [f"x {number}" for number in range(40)]
+        request = EngineRequest(asked, stream=True, options={"max_tokens": 200})
         async with aclosing(engine.submit(request)) as chunks:  # type: ignore[type-var]
             await anext(chunks)
             engine.abandon()
