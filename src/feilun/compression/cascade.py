@@ -22,7 +22,6 @@ from feilun.engines.cascade import FORMATS, Level, certainty, mixed, write_casca
 from feilun.families.base import Family
 from feilun.messages import language, t
 from feilun.metrics.comparison import gains, values
-from feilun.metrics.measured import Measured
 from feilun.metrics.scores import Score
 from feilun.render.wording import points, signed
 from feilun.tasks import base as tasks
@@ -84,12 +83,15 @@ def switch(
     dear: np.ndarray,
     allowed: float,
     reference: np.ndarray | None = None,
+    *,
+    proven: bool = True,
 ) -> Switch | None:
     """The lowest threshold on how `sure` (rows,) the `cheap` raw outputs are, so that with the
     `dear` ones for the rest `metric` loses at most `allowed` against the `reference` (default: the
     dear ones), at this threshold and at all higher ones: an exception further down would be chance.
-    None where less than a tenth of the rows could be answered so. All raw outputs are for the
-    neutral operating point."""
+    `proven` asks it of the whole interval, because on a few hundred rows the cheap model often
+    looks as good as the dear one that was taken for being better. None where less than a tenth of
+    the rows could be answered so. All raw outputs are for the neutral operating point."""
     known = np.sort(sure[np.isfinite(sure)])[::-1]
     if not len(known):
         return None
@@ -99,7 +101,7 @@ def switch(
     level = values(wanted)[metric]
     if level is None:
         return None
-    best: tuple[float, Measured] | None = None
+    best: tuple[float, Score] | None = None
     for count in np.unique(np.linspace(1, len(known), _CUTS).round().astype(int)).tolist():
         # Between two rows, so that what is computed in another order falls on the same side.
         below = known[count] if count < len(known) else known[-1]
@@ -110,14 +112,16 @@ def switch(
         value = values(measured)[metric]
         if value is None or (level - value if better else value - level) > allowed + 1e-9:
             break
-        best = threshold, measured
+        gain = gains(measured, wanted)[metric]
+        if proven and -gain.low > allowed + 1e-9:
+            break
+        best = threshold, gain
     if best is None:
         return None
-    threshold, measured = best
+    threshold, gain = best
     share = float((sure >= threshold).mean())
     if share < _LEAST_SHARE:
         return None
-    gain = gains(measured, wanted)[metric]
     return Switch(threshold, share, Score(0.0 - gain.value, 0.0 - gain.high, 0.0 - gain.low))
 
 

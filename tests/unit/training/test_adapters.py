@@ -37,7 +37,11 @@ from helpers.llama import SHOP, write_causal
 from helpers.pairs import PAIRS, write_pair
 
 SHOP, PAIRS = SHOP[:12], PAIRS[:12]
-NAMES = [name for name in methods() if isinstance(method(name), AdapterMethod)]
+NAMES = [
+    name
+    for name in methods()
+    if isinstance(method(name), AdapterMethod) and "pairs" not in method(name).Settings.model_fields
+]
 BESIDE = {"prefix-tuning", "bottleneck"}
 VIRTUAL = {"prompt-tuning", "p-tuning"}
 RATES = {"ia3": 3e-2, "prefix-tuning": 5e-2, "prompt-tuning": 1e-1, "p-tuning": 2e-2}
