@@ -29,7 +29,7 @@ _COMPLAINTS = re.compile(
     re.I,
 )
 _BOOKS = re.compile("书|作者|阅读|小说|故事|情节")
-_DRAWN = 120
+_DRAWN = 300
 """Answers to the customers that are drawn at random and labelled."""
 
 
