@@ -4,8 +4,8 @@
 BIN := .venv/bin
 STAMP := .venv/.ready
 # In the order of the folders: the long ones come early, so that no worker ends alone with one.
-# Four workers on two cores: tests that wait for a server leave one idle.
-PYTEST := $(BIN)/pytest -n 4 --dist loadscope --no-loadscope-reorder
+# Three workers on two cores: tests that wait for a server leave one idle.
+PYTEST := $(BIN)/pytest -n 3 --dist loadscope --no-loadscope-reorder
 
 # With it every process, and there are thousands, would compile feilun anew.
 unexport PYTHONDONTWRITEBYTECODE
