@@ -4,14 +4,21 @@ it is told is made of the input, and what it writes becomes the answer."""
 from __future__ import annotations
 
 import importlib.util
+import re
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from time import perf_counter
+from typing import Any, ClassVar, NamedTuple
 
 import msgspec
 import numpy as np
 
 from feilun.engines._generator import Generator, Part, Sink
+from feilun.engines._index import length
+from feilun.engines._inline import InlineEngine
 from feilun.engines.card import Card
 from feilun.engines.genai import MODEL, check, properties, sequences
 from feilun.errors import CorruptArtifact, EnvironmentProblem, InvalidData
@@ -19,8 +26,12 @@ from feilun.modalities.language import gguf
 from feilun.modalities.language.causal import PromptProcessor
 from feilun.modalities.language.conversations import Message
 from feilun.modalities.language.template import render
+from feilun.types import EngineRequest, Item, Output, Usage
 
-__all__ = ["Writer", "Wrote"]
+__all__ = ["HAN", "Writer", "WritingEngine", "Wrote", "tokens_of"]
+
+HAN = re.compile("[\u3400-\u9fff]")
+"""What tells a Chinese text."""
 
 _CONTEXT = 8192  # tokens of prompt and answer at most, whatever the model reads
 _BATCH_TOKENS = 512
@@ -137,3 +148,79 @@ class Writer:
         text = self._processor.tokenizer.decode(kept, skip_special_tokens=True).strip()
         probability = float(np.exp(np.mean(logs))) if logs else 0.0
         return Wrote(text, read, len(ids), min(1.0, probability), reason)
+
+
+def tokens_of(wrote: Sequence[Wrote]) -> dict[str, int]:
+    """The tokens that were read and written, as units of a call."""
+    return {
+        "tokens_in": sum(one.tokens_in for one in wrote),
+        "tokens_out": sum(one.tokens_out for one in wrote),
+    }
+
+
+class WritingEngine(InlineEngine):
+    """An engine whose answers a `Writer` writes. The card's ``config`` has the ``prompt``, without
+    which one of `prompts` is taken, and ``max_tokens``, by default `longest`."""
+
+    longest: ClassVar[int]
+    prompts: ClassVar[Mapping[str, str]]
+
+    def __init__(self, folder: Path, card: Card, threads: int | None) -> None:
+        super().__init__(card, slow=True)
+        self._writer = Writer(folder, card, threads)
+        # Threads only wait here: all answers are written together, in another process.
+        self._aside = ThreadPoolExecutor(self._writer.sequences, f"feilun-{self.name}")
+        self._told = str(card.config.get("prompt", ""))
+        self._longest = int(card.config.get("max_tokens", self.longest))
+
+    @property
+    def info(self) -> Mapping[str, Any]:
+        return {
+            **super().info,
+            "batch": self._writer.sequences,
+            "streams": self._writer.sequences,
+            "costly": True,
+            "waiting": self._writer.waiting,
+            "oldest": self._writer.steps,
+        }
+
+    def start(self) -> None:
+        """Opens the model."""
+        self._writer.start()
+
+    def raw(self, items: Sequence[Item]) -> np.ndarray:
+        return self._read(items)[0]
+
+    def warm_up(self) -> None:
+        self.raw(self._task.example_items()[:1])
+
+    def most(self, request: EngineRequest) -> Mapping[str, int]:
+        count = len(request.items)
+        read = count * (self._writer.context - 1)
+        return {"inputs": count, "tokens_in": read, "tokens_out": count * self._longest}
+
+    def close(self) -> None:
+        super().close()
+        self._writer.close()
+
+    def abandon(self) -> None:
+        """Gives up on a model that hangs: every call under way fails."""
+        self._writer.abandon()
+
+    @abstractmethod
+    def _read(self, items: Sequence[Item]) -> tuple[np.ndarray, dict[str, int]]:
+        """The raw outputs, and the tokens that the model read and wrote for them."""
+
+    def _told_of(self, text: str) -> str:
+        """The prompt for `text`: the version's own, else the usual one in its language."""
+        return self._told or self.prompts["zh" if HAN.search(text) else "en"]
+
+    def _answer(self, request: EngineRequest) -> tuple[list[Output], Usage]:
+        start = perf_counter()
+        raw, units = self._read(request.items)
+        outputs = self._decode(raw, request.all_scores)
+        tokens = sum(length(str(item)) for item in request.items)
+        used = Usage(len(request.items), tokens, units=units)
+        used = replace(used, engine_seconds=perf_counter() - start)
+        self._count(used)
+        return outputs, used

@@ -10,25 +10,20 @@ cut off, says nothing: all labels are then equally likely, and no entity is foun
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
-from time import perf_counter
-from typing import Any
 
 import numpy as np
 
-from feilun.engines._index import Documents, Index, best, length, terms
-from feilun.engines._inline import InlineEngine
+from feilun.engines._index import Documents, Index, best, terms
 from feilun.engines._prompts import fill
-from feilun.engines._writer import Writer
+from feilun.engines._writer import WritingEngine, tokens_of
 from feilun.engines.card import Card
 from feilun.engines.genai import ANSWERS, QUESTIONS
 from feilun.errors import CorruptArtifact
 from feilun.modalities.language.conversations import Message
-from feilun.types import EngineRequest, Item, Output, Usage
+from feilun.tasks import base as tasks
+from feilun.types import Item
 
 __all__ = ["CONVERTS", "FORMATS", "PROMPTS", "FewShotEngine", "load"]
 
@@ -41,74 +36,26 @@ PROMPTS = {
     "zh": "阅读文本，只回复符合以下模式的 JSON：\n{schema}\n标签有：{labels}。\n\n"
     "{examples}Text: {text}\nJSON:",
 }
-_HAN = re.compile("[\u3400-\u9fff]")
 
 
-class FewShotEngine(InlineEngine):
+class FewShotEngine(WritingEngine):
     """Answers from a `few-shot` version."""
 
     name = "few-shot"
+    longest = 128
+    prompts = PROMPTS
 
     def __init__(self, folder: Path, card: Card, threads: int | None) -> None:
-        super().__init__(card, slow=True)
         self._labels = card.schema.labels
-        self._schema = self._task.family.json_schema(self._labels)
+        self._schema = tasks.of(card.schema).family.json_schema(self._labels)
         if self._schema is None:
             raise CorruptArtifact("engines.bad_card", folder=folder, reason=card.schema.task)
-        self._writer = Writer(folder, card, threads)
-        # Threads only wait here: all answers are written together, in another process.
-        self._aside = ThreadPoolExecutor(self._writer.sequences, "feilun-few-shot")
-        self._told = str(card.config.get("prompt", ""))
-        self._longest = int(card.config.get("max_tokens", 128))
+        super().__init__(folder, card, threads)
         self._shots = int(card.config.get("shots", 0))
         if self._shots:
             self._index = Index.read(folder)
             self._texts = Documents(folder / QUESTIONS)
             self._answers = Documents(folder / ANSWERS)
-
-    @property
-    def info(self) -> Mapping[str, Any]:
-        return {
-            **super().info,
-            "batch": self._writer.sequences,
-            "streams": self._writer.sequences,
-            "costly": True,
-            "waiting": self._writer.waiting,
-            "oldest": self._writer.steps,
-        }
-
-    def start(self) -> None:
-        """Opens the model."""
-        self._writer.start()
-
-    def raw(self, items: Sequence[Item]) -> np.ndarray:
-        return self._read(items)[0]
-
-    def warm_up(self) -> None:
-        self.raw(self._task.example_items()[:1])
-
-    def most(self, request: EngineRequest) -> Mapping[str, int]:
-        count = len(request.items)
-        read = count * (self._writer.context - 1)
-        return {"inputs": count, "tokens_in": read, "tokens_out": count * self._longest}
-
-    def close(self) -> None:
-        super().close()
-        self._writer.close()
-
-    def abandon(self) -> None:
-        """Gives up on a model that hangs: every call under way fails."""
-        self._writer.abandon()
-
-    def _answer(self, request: EngineRequest) -> tuple[list[Output], Usage]:
-        start = perf_counter()
-        raw, units = self._read(request.items)
-        outputs = self._decode(raw, request.all_scores)
-        tokens = sum(length(str(item)) for item in request.items)
-        used = Usage(len(request.items), tokens, units=units)
-        used = replace(used, engine_seconds=perf_counter() - start)
-        self._count(used)
-        return outputs, used
 
     def _read(self, items: Sequence[Item]) -> tuple[np.ndarray, dict[str, int]]:
         """The raw outputs, and the tokens that the model read and wrote for them."""
@@ -128,16 +75,12 @@ class FewShotEngine(InlineEngine):
             found = np.empty(len(items), dtype=object)
         for place, row in enumerate(rows):
             found[place] = row
-        units = {
-            "tokens_in": sum(one.tokens_in for one in wrote),
-            "tokens_out": sum(one.tokens_out for one in wrote),
-        }
-        return found, units
+        return found, tokens_of(wrote)
 
     def _prompt(self, text: str) -> list[int]:
         """The tokens of the prompt, with as many examples, and then as much of the text, as there
         is room for."""
-        prompt = self._told or PROMPTS["zh" if _HAN.search(text) else "en"]
+        prompt = self._told_of(text)
         shots = self._near(text)
         while True:
             values = {

@@ -15,23 +15,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
-from time import perf_counter
 from typing import Any
 
 import numpy as np
 
-from feilun.engines._index import length
-from feilun.engines._inline import InlineEngine
 from feilun.engines._library import Library, sentences
 from feilun.engines._prompts import fill
-from feilun.engines._writer import Writer, Wrote
+from feilun.engines._writer import HAN, WritingEngine, Wrote, tokens_of
 from feilun.engines.card import Card
 from feilun.families.answers import Passage, Reading, says
 from feilun.modalities.language.conversations import Message
-from feilun.types import EngineRequest, Item, Output, Usage
+from feilun.types import Item
 
 __all__ = ["CONVERTS", "FORMATS", "PROMPTS", "RagEngine", "cited", "load"]
 
@@ -45,69 +40,24 @@ PROMPTS = {
     "zh": "请只根据下面的段落回答问题，用一句简短的话，并在句末用方括号写出段落的编号，例如 [1]。"
     "如果段落里没有说明，请写：不知道。\n\n{passages}\n\n问题：{question}",
 }
-_HAN = re.compile("[\u3400-\u9fff]")
 _CITED = re.compile(r"\s*[\[【(（]\s*(?:passage|段落)?\s*(\d{1,2})\s*[\]】)）]", re.I)
 
 
-class RagEngine(InlineEngine):
+class RagEngine(WritingEngine):
     """Answers from a `rag` version."""
 
     name = "rag"
+    longest = 96
+    prompts = PROMPTS
 
     def __init__(self, folder: Path, card: Card, threads: int | None) -> None:
         self._library = Library.read(folder, card.schema.settings)
-        super().__init__(card, slow=True)
-        self._writer = Writer(folder, card, threads)
-        # Threads only wait here: all answers are written together, in another process.
-        self._aside = ThreadPoolExecutor(self._writer.sequences, "feilun-rag")
+        super().__init__(folder, card, threads)
         self._many = int(card.config.get("passages", 3))
-        self._longest = int(card.config.get("max_tokens", 96))
-        self._told = str(card.config.get("prompt", ""))
 
     @property
     def info(self) -> Mapping[str, Any]:
-        return {
-            **super().info,
-            "passages": len(self._library.passages),
-            "batch": self._writer.sequences,
-            "streams": self._writer.sequences,
-            "costly": True,
-            "waiting": self._writer.waiting,
-            "oldest": self._writer.steps,
-        }
-
-    def start(self) -> None:
-        """Opens the model."""
-        self._writer.start()
-
-    def raw(self, items: Sequence[Item]) -> np.ndarray:
-        return self._read(items)[0]
-
-    def warm_up(self) -> None:
-        self.raw(self._task.example_items()[:1])
-
-    def most(self, request: EngineRequest) -> Mapping[str, int]:
-        count = len(request.items)
-        read = count * (self._writer.context - 1)
-        return {"inputs": count, "tokens_in": read, "tokens_out": count * self._longest}
-
-    def close(self) -> None:
-        super().close()
-        self._writer.close()
-
-    def abandon(self) -> None:
-        """Gives up on a model that hangs: every call under way fails."""
-        self._writer.abandon()
-
-    def _answer(self, request: EngineRequest) -> tuple[list[Output], Usage]:
-        start = perf_counter()
-        raw, units = self._read(request.items)
-        outputs = self._decode(raw, request.all_scores)
-        tokens = sum(length(str(item)) for item in request.items)
-        used = Usage(len(request.items), tokens, units=units)
-        used = replace(used, engine_seconds=perf_counter() - start)
-        self._count(used)
-        return outputs, used
+        return {**super().info, "passages": len(self._library.passages)}
 
     def _read(self, items: Sequence[Item]) -> tuple[np.ndarray, dict[str, int]]:
         """The readings, and the tokens that the model read and wrote for them."""
@@ -124,17 +74,13 @@ class RagEngine(InlineEngine):
         wrote = self._writer.write([ids for *_, ids in asked], self._longest)
         for (place, passages, _), one in zip(asked, wrote, strict=True):
             found[place] = self._believed(str(items[place]), found[place], passages, one)
-        units = {
-            "tokens_in": sum(one.tokens_in for one in wrote),
-            "tokens_out": sum(one.tokens_out for one in wrote),
-        }
-        return found, units
+        return found, tokens_of(wrote)
 
     def _prompt(
         self, question: str, passages: Sequence[Passage]
     ) -> tuple[Sequence[Passage], list[int]]:
         """As many of the passages as there is room for, and the tokens of the prompt."""
-        prompt = self._told or PROMPTS["zh" if _HAN.search(question) else "en"]
+        prompt = self._told_of(question)
         while True:
             numbered = "\n\n".join(
                 f"[{number}] {f'{one.heading}: ' if one.heading else ''}{one.text}"
@@ -182,7 +128,7 @@ def cited(text: str, passages: Sequence[Passage]) -> tuple[str, list[Passage]]:
                 kept.append(plain)
                 used[place] = None
                 break
-    glue = "" if kept and _HAN.search(kept[0]) else " "
+    glue = "" if kept and HAN.search(kept[0]) else " "
     return glue.join(kept), [passages[place] for place in used]
 
 
