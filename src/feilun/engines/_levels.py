@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, fields, replace
 from hashlib import blake2b
 from pathlib import Path
@@ -19,14 +20,29 @@ from typing import Any
 
 import numpy as np
 
-from feilun.engines.base import Engine
+from feilun.engines.base import Engine, open_engine
 from feilun.engines.card import Card, read_card, write_card
 from feilun.families.base import Family
 from feilun.tasks import base as tasks
 from feilun.types import EngineRequest, Item, Output, Usage
 
-__all__ = ["FORMATS", "PASSED_ON", "STAGES", "Level", "certainty", "collected", "copied",
-           "is_drawn", "levels_of", "mixed", "stages_of", "unit", "write_cascade"]  # fmt: skip
+__all__ = [
+    "FORMATS",
+    "PASSED_ON",
+    "STAGES",
+    "Level",
+    "StagedEngine",
+    "certainty",
+    "collected",
+    "copied",
+    "is_drawn",
+    "levels_of",
+    "mixed",
+    "open_stages",
+    "stages_of",
+    "unit",
+    "write_cascade",
+]
 
 FORMATS = ("cascade",)
 STAGES = "stages"
@@ -154,3 +170,38 @@ def stages_of(folder: Path) -> list[Path]:
     """The folders of the stages of a cascade, the first one first; none for another version."""
     found = [one for one in (folder / STAGES).glob("*") if one.name.isdigit() and one.is_dir()]
     return sorted(found, key=lambda one: int(one.name))
+
+
+class StagedEngine:
+    """What cascades and ensembles do alike with their `stages`: one that is closed closes all."""
+
+    stages: tuple[Engine, ...]
+    _closed = False
+
+    def warm_up(self) -> None:
+        for stage in self.stages:
+            stage.warm_up()
+
+    def close(self) -> None:
+        self._closed = True
+        for stage in self.stages:
+            stage.close()
+
+    def abandon(self) -> None:
+        """Gives up on all stages where one hangs."""
+        self._closed = True
+        for stage in self.stages:
+            getattr(stage, "abandon", stage.close)()
+
+
+def open_stages(
+    folders: Sequence[Path], *, streams: int | None, threads: int | None
+) -> list[Engine]:
+    """The engines of `folders`; none stays open where one cannot be."""
+    with ExitStack() as opened:
+        stages = []
+        for one in folders:
+            stages.append(open_engine(one, streams=streams, threads=threads))
+            opened.callback(stages[-1].close)
+        opened.pop_all()
+    return stages

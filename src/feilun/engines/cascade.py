@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
-from contextlib import ExitStack, aclosing
+from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -27,16 +27,18 @@ from feilun.engines._levels import (
     PASSED_ON,
     STAGES,
     Level,
+    StagedEngine,
     certainty,
     collected,
     is_drawn,
     levels_of,
     mixed,
+    open_stages,
     stages_of,
     unit,
     write_cascade,
 )
-from feilun.engines.base import Engine, open_engine
+from feilun.engines.base import Engine
 from feilun.engines.card import Card
 from feilun.errors import CorruptArtifact, EnvironmentProblem, InvalidData
 from feilun.families.base import Decoder
@@ -69,7 +71,7 @@ LEVEL = "cascade_stage"
 _EVERY_ENGINE = frozenset({"max_tokens", "stop", "n"})
 
 
-class CascadeEngine:
+class CascadeEngine(StagedEngine):
     """Answers from a `cascade` version. See `Engine` for the meaning of each method."""
 
     name = "cascade"
@@ -96,7 +98,6 @@ class CascadeEngine:
         self._remote = len(here) < len(self._infos)
         self._lock = threading.Lock()
         self._usage = Usage()
-        self._closed = False
 
     @property
     def info(self) -> Mapping[str, Any]:
@@ -222,21 +223,6 @@ class CascadeEngine:
                 continue
             found = {name: max(found.get(name, 0), most.get(name, 0)) for name in (*found, *most)}
         return found
-
-    def warm_up(self) -> None:
-        for stage in self.stages:
-            stage.warm_up()
-
-    def close(self) -> None:
-        self._closed = True
-        for stage in self.stages:
-            stage.close()
-
-    def abandon(self) -> None:
-        """Gives up on all stages where one hangs."""
-        self._closed = True
-        for stage in self.stages:
-            getattr(stage, "abandon", stage.close)()
 
     # Texts: each input by itself, so that only what answered is counted.
 
@@ -416,12 +402,7 @@ def load(folder: Path, card: Card, *, streams: int | None, threads: int | None) 
     thresholds = card.extra.get("thresholds", ())
     if len(found) < 2 or len(thresholds) != len(found) - 1:
         raise CorruptArtifact("engines.bad_weights", file=folder / STAGES, reason=f"{len(found)}")
-    with ExitStack() as opened:
-        stages = []
-        for one in found:
-            stages.append(open_engine(one, streams=streams, threads=threads))
-            opened.callback(stages[-1].close)
-        opened.pop_all()
+    stages = open_stages(found, streams=streams, threads=threads)
     return CascadeEngine(card, stages)
 
 

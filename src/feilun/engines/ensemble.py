@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,8 +17,16 @@ from typing import Any
 import numpy as np
 
 from feilun.engines._inline import added
-from feilun.engines._levels import STAGES, collected, copied, levels_of, stages_of
-from feilun.engines.base import Engine, open_engine
+from feilun.engines._levels import (
+    STAGES,
+    StagedEngine,
+    collected,
+    copied,
+    levels_of,
+    open_stages,
+    stages_of,
+)
+from feilun.engines.base import Engine
 from feilun.engines.card import Card, write_card
 from feilun.errors import CorruptArtifact, EnvironmentProblem
 from feilun.tasks import base as tasks
@@ -30,7 +37,7 @@ __all__ = ["FORMATS", "EnsembleEngine", "load", "write_ensemble"]
 FORMATS = ("ensemble",)
 
 
-class EnsembleEngine:
+class EnsembleEngine(StagedEngine):
     """Answers from an `ensemble` version. See `Engine` for the meaning of each method."""
 
     name = "ensemble"
@@ -45,7 +52,6 @@ class EnsembleEngine:
         self._streams = max(int(one.info.get("streams", 1)) for one in stages)
         self._lock = threading.Lock()
         self._usage = Usage()
-        self._closed = False
 
     @property
     def info(self) -> Mapping[str, Any]:
@@ -106,33 +112,13 @@ class EnsembleEngine:
     def most(self, request: EngineRequest) -> Mapping[str, int]:
         return {"inputs": len(request.items)}
 
-    def warm_up(self) -> None:
-        for stage in self.stages:
-            stage.warm_up()
-
-    def close(self) -> None:
-        self._closed = True
-        for stage in self.stages:
-            stage.close()
-
-    def abandon(self) -> None:
-        """Gives up on all members where one hangs."""
-        self._closed = True
-        for stage in self.stages:
-            getattr(stage, "abandon", stage.close)()
-
 
 def load(folder: Path, card: Card, *, streams: int | None, threads: int | None) -> EnsembleEngine:
     """Opens all members. Raises `CorruptArtifact` where weights do not fit them."""
     found = stages_of(folder)
     if len(found) < 2 or len(card.extra.get("weights", ())) != len(found):
         raise CorruptArtifact("engines.bad_weights", file=folder / STAGES, reason=f"{len(found)}")
-    with ExitStack() as opened:
-        stages = []
-        for one in found:
-            stages.append(open_engine(one, streams=streams, threads=threads))
-            opened.callback(stages[-1].close)
-        opened.pop_all()
+    stages = open_stages(found, streams=streams, threads=threads)
     return EnsembleEngine(card, stages)
 
 

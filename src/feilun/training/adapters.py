@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
 from feilun.errors import InvalidData
+from feilun.messages import t
 from feilun.tasks.base import TaskBase
 from feilun.training import finetune, heads
 from feilun.training.adaptation import Adaptation
@@ -32,6 +33,8 @@ class AdapterMethod(Generic[SettingsT]):
     on_request: bool = True
     """Auto takes lora alone of these; the others are asked for by name."""
     rate: ClassVar[float]
+    needs_attention: ClassVar[bool] = False
+    """Whether what learns stands in blocks that give vectors of places, as attention does."""
 
     @property
     def Settings(self) -> type[SettingsT]:  # noqa: N802 - a class
@@ -54,6 +57,9 @@ class AdapterMethod(Generic[SettingsT]):
 
     def supports(self, task: TaskBase, base: Path | str | None) -> str | None:
         """Whatever a network can be taught; see `finetune.supports`."""
+        folder = isinstance(base, Path) and (base / "config.json").is_file()  # not one GGUF file
+        if self.needs_attention and folder and describe(base).convolves:
+            return t("training.reason_no_attention", base=Path(str(base)).name)
         return finetune.supports(task, base)
 
     def settle(self, job: TrainJob, settings: SettingsT) -> SettingsT:

@@ -7,19 +7,16 @@ serve it, and a language model is not exported to GGUF.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from pydantic import Field
 
-from feilun.messages import t
 from feilun.modalities import attached
-from feilun.tasks.base import TaskBase
 from feilun.training import finetune
 from feilun.training.adaptation import Adaptation, freeze
 from feilun.training.adapters import AdapterMethod, first_row
 from feilun.training.batches import Examples
-from feilun.training.body import Body, describe
+from feilun.training.body import Body
 from feilun.training.job import TrainJob
 
 __all__ = ["Method", "Settings"]
@@ -37,13 +34,7 @@ class Method(AdapterMethod[Settings]):
     """Down, GELU, up, and added, after each block."""
 
     rate = 1e-3
-
-    def supports(self, task: TaskBase, base: Path | str | None) -> str | None:
-        """Networks of blocks that give vectors of places."""
-        folder = isinstance(base, Path) and (base / "config.json").is_file()  # not one GGUF file
-        if folder and describe(base).convolves:
-            return t("training.reason_no_attention", base=Path(str(base)).name)
-        return super().supports(task, base)
+    needs_attention = True
 
     def parameters(self, body: Body, settings: Settings) -> int:
         return 2 * body.layers * body.width * max(1, body.width // settings.reduction)
