@@ -10,25 +10,22 @@ kept with the version and judged with it.
 from __future__ import annotations
 
 import json
-import shutil
 from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 
 from pydantic import Field, field_validator
 
-from feilun.engines._index import Documents, Index
 from feilun.engines._prompts import lacking
 from feilun.engines.card import write_card
-from feilun.engines.genai import ANSWERS, MODEL, QUESTIONS, check
 from feilun.errors import InvalidData
 from feilun.messages import t
 from feilun.modalities.language import gguf
 from feilun.store.dataset import Dataset
 from feilun.tasks.base import TaskBase
 from feilun.tasks.base import get as get_task
+from feilun.training import packed_base
 from feilun.training.job import DataStats, Estimate, Machine, Report, TrainJob, TrainResult
-from feilun.training.methods.prompt import write_tokenizer
 from feilun.training.rows import schema_of, start_card
 from feilun.training.settings import MethodSettings
 from feilun.types import Progress
@@ -94,26 +91,19 @@ def supports(task: TaskBase, base: Path | str | None) -> str | None:
 
 def estimate(job: TrainJob, settings: Settings, rows: DataStats, machine: Machine) -> Estimate:
     """The file's size; the answers are written when the version is judged."""
-    folder = job.previous or job.base
-    file = gguf.found(folder) if isinstance(folder, Path) else None
-    size = file.stat().st_size if file else 0
-    return Estimate(int(size + _BESIDE), _SECONDS, {"disk_bytes": 2.0 * size})
+    return packed_base.estimate(job, _SECONDS, _BESIDE)
 
 
 def train(job: TrainJob, settings: Settings, report: Report) -> TrainResult:
     """Writes a `few-shot` version: the base's file and the examples. An update takes these from all
     rows anew."""
     begin = perf_counter()
-    folder = job.previous or job.base
-    file = gguf.found(folder) if isinstance(folder, Path) else None
+    file = packed_base.found(job)
     if file is None:
-        reason = t("training.reason_no_prompt", base=folder)
+        reason = t("training.reason_no_prompt", base=job.previous or job.base)
         raise InvalidData("training.unsupported", method="few-shot", reason=reason, options=["-"])
-    header = gguf.read(file)
-    check(header)
+    header = packed_base.keep(file, job.out)
     dataset = Dataset(job.data)
-    shutil.copyfile(file, job.out / MODEL)
-    write_tokenizer(header, job.out)
     count = 0
     if settings.shots:
         family = get_task(job.task).family
@@ -123,9 +113,7 @@ def train(job: TrainJob, settings: Settings, report: Report) -> TrainResult:
         said = [
             json.dumps(family.json_answer(label, item), ensure_ascii=False) for item, label in known
         ]
-        Index.of(texts).write(job.out)
-        Documents.write(job.out / QUESTIONS, texts)
-        Documents.write(job.out / ANSWERS, said)
+        packed_base.write_examples(texts, said, job.out)
         count = len(known)
     card = start_card(job, "few-shot", schema_of(job, dataset), settings.model_dump(mode="json"))
     write_card(job.out, replace(card, precision=header.precision))

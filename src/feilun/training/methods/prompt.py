@@ -8,8 +8,6 @@ Examples for GPT-3?"). Both are kept with the version, and are judged with it.
 
 from __future__ import annotations
 
-import json
-import shutil
 from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
@@ -17,20 +15,17 @@ from time import perf_counter
 import numpy as np
 from pydantic import Field
 
-from feilun.engines._index import Documents, Index
 from feilun.engines._streaming import MAX_TOKENS
 from feilun.engines.card import write_card
-from feilun.engines.genai import ANSWERS, MODEL, QUESTIONS, check
 from feilun.errors import InvalidData
 from feilun.families.generation import Generation
 from feilun.messages import t
 from feilun.modalities.language import conversations, gguf
-from feilun.modalities.language.template import CHATML
-from feilun.modalities.language.template import FILE as TEMPLATE
 from feilun.store.dataset import Dataset
 from feilun.tasks.base import TaskBase
+from feilun.training import packed_base
 from feilun.training.job import DataStats, Estimate, Machine, Report, TrainJob, TrainResult
-from feilun.training.rows import Rows, all_rows, drawn, schema_of, start_card
+from feilun.training.rows import all_rows, drawn, schema_of, start_card
 from feilun.training.settings import MethodSettings
 from feilun.types import Progress
 
@@ -43,7 +38,6 @@ __all__ = [
     "rung",
     "supports",
     "train",
-    "write_tokenizer",
 ]
 
 rung = 1
@@ -97,30 +91,25 @@ def supports(task: TaskBase, base: Path | str | None) -> str | None:
 
 def estimate(job: TrainJob, settings: Settings, rows: DataStats, machine: Machine) -> Estimate:
     """The file's size; the answers are written when the version is judged."""
-    folder = job.previous or job.base
-    file = gguf.found(folder) if isinstance(folder, Path) else None
-    size = file.stat().st_size if file else 0
-    return Estimate(int(size + _BESIDE), _SECONDS, {"disk_bytes": 2.0 * size})
+    return packed_base.estimate(job, _SECONDS, _BESIDE)
 
 
 def train(job: TrainJob, settings: Settings, report: Report) -> TrainResult:
     """Writes a `prompt` version: the base's file with what it is told. An update takes its examples
     from all rows anew."""
     begin = perf_counter()
-    folder = job.previous or job.base
-    file = gguf.found(folder) if isinstance(folder, Path) else None
+    file = packed_base.found(job)
     if file is None:
-        raise InvalidData("training.unsupported", method="prompt", reason=folder, options=["-"])
-    header = gguf.read(file)
-    check(header)
+        reason = job.previous or job.base
+        raise InvalidData("training.unsupported", method="prompt", reason=reason, options=["-"])
+    header = packed_base.keep(file, job.out)
     dataset = Dataset(job.data)
     rows, notes = drawn(all_rows(dataset), settings.max_rows, job.seed)
     report(Progress("train", 0, len(rows), "rows"))
-    shutil.copyfile(file, job.out / MODEL)
-    write_tokenizer(header, job.out)
     answers = [str(one) for one in rows.labels]
     if settings.shots:
-        _write_examples(rows, answers, job.out)
+        asked = [conversations.question(str(item)) for item in rows.items]
+        packed_base.write_examples(asked, answers, job.out)
     extra = {
         "system_prompt": settings.system_prompt,
         "shots": settings.shots,
@@ -131,29 +120,6 @@ def train(job: TrainJob, settings: Settings, report: Report) -> TrainResult:
     report(Progress("train", len(rows), len(rows), "rows"))
     figures = {"seconds": perf_counter() - begin, "rows": float(len(rows))}
     return TrainResult(figures, tuple(notes))
-
-
-def write_tokenizer(header: gguf.Gguf, out: Path) -> None:
-    """The tokenizer and the chat template of a GGUF file, or what lies beside it, into `out`."""
-    beside = header.file.parent
-    for name in ("tokenizer.json", "tokenizer_config.json", TEMPLATE):
-        if (beside / name).is_file():
-            shutil.copyfile(beside / name, out / name)
-    if not (out / "tokenizer.json").is_file():
-        gguf.tokenizer(header).save(str(out / "tokenizer.json"))
-    if not (out / "tokenizer_config.json").is_file():
-        text = json.dumps(gguf.tokenizer_config(header), ensure_ascii=False, indent=2)
-        (out / "tokenizer_config.json").write_text(text + "\n", "utf-8")
-    if not (out / TEMPLATE).is_file():
-        (out / TEMPLATE).write_text(header.template or CHATML, "utf-8")
-
-
-def _write_examples(rows: Rows, answers: list[str], out: Path) -> None:
-    """An index of the questions, and what was answered."""
-    asked = [conversations.question(str(item)) for item in rows.items]
-    Index.of(asked).write(out)
-    Documents.write(out / QUESTIONS, asked)
-    Documents.write(out / ANSWERS, answers)
 
 
 def _usual(answers: list[str], out: Path) -> int:

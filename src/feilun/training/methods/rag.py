@@ -5,7 +5,6 @@ this workspace (``support@3``), which has learnt the company's own words.
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
@@ -14,15 +13,14 @@ from pydantic import Field, field_validator
 
 from feilun.engines._prompts import lacking
 from feilun.engines.card import write_card
-from feilun.engines.genai import MODEL, check
 from feilun.errors import InvalidData
 from feilun.messages import t
 from feilun.modalities.language import gguf
 from feilun.store.dataset import Dataset
 from feilun.tasks.base import TaskBase
+from feilun.training import packed_base
 from feilun.training.documents import answers_questions, library_of
 from feilun.training.job import DataStats, Estimate, Machine, Report, TrainJob, TrainResult
-from feilun.training.methods.prompt import write_tokenizer
 from feilun.training.rows import schema_of, start_card
 from feilun.training.settings import MethodSettings
 from feilun.types import Progress
@@ -78,29 +76,22 @@ def supports(task: TaskBase, base: Path | str | None) -> str | None:
 
 def estimate(job: TrainJob, settings: Settings, rows: DataStats, machine: Machine) -> Estimate:
     """The file's size; the answers are written when the version is judged."""
-    folder = job.previous or job.base
-    file = gguf.found(folder) if isinstance(folder, Path) else None
-    size = file.stat().st_size if file else 0
-    return Estimate(int(size + _BESIDE), _SECONDS, {"disk_bytes": 2.0 * size})
+    return packed_base.estimate(job, _SECONDS, _BESIDE)
 
 
 def train(job: TrainJob, settings: Settings, report: Report) -> TrainResult:
     """Writes a `rag` version: the library and the base's file. An update makes the library anew."""
     begin = perf_counter()
-    folder = job.previous or job.base
-    file = gguf.found(folder) if isinstance(folder, Path) else None
+    file = packed_base.found(job)
     if file is None:
-        reason = t("training.reason_no_prompt", base=folder)
+        reason = t("training.reason_no_prompt", base=job.previous or job.base)
         raise InvalidData("training.unsupported", method="rag", reason=reason, options=["-"])
-    header = gguf.read(file)
-    check(header)
+    header = packed_base.keep(file, job.out)
     dataset = Dataset(job.data)
     schema = schema_of(job, dataset)
     report(Progress("train", 0, len(dataset), "rows", note=t("training.note_indexing")))
     library = library_of(dataset, schema.settings)
     library.write(job.out)
-    shutil.copyfile(file, job.out / MODEL)
-    write_tokenizer(header, job.out)
     card = start_card(job, "rag", schema, settings.model_dump(mode="json"))
     write_card(job.out, replace(card, precision=header.precision))
     figures = {
