@@ -7,9 +7,16 @@ from pathlib import Path
 
 import numpy as np
 
+from feilun.engines.card import Card, write_card
 from feilun.modalities.language.gguf import byte_characters
+from feilun.store.records import ModelVersion
+from feilun.store.store import Store
+from feilun.types import Schema
 
-__all__ = ["SPECIALS", "tiny_gguf"]
+__all__ = ["SPECIALS", "WRITTEN", "add_written", "tiny_gguf"]
+
+WRITTEN = "written"
+"""The project of `add_written`."""
 
 SPECIALS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 _CONTROL, _NORMAL = 3, 1
@@ -84,3 +91,21 @@ def tiny_gguf(
     writer.write_tensors_to_file()
     writer.close()
     return file
+
+
+def add_written(
+    store: Store, *, longest: int, config: dict[str, object] | None = None
+) -> ModelVersion:
+    """The model as a chat project whose first version is live; an answer has at most `longest`
+    tokens."""
+    folder = store.artifacts.new()
+    tiny_gguf(folder / "model.gguf", context=2048)
+    card = Card("gguf", Schema("chat", (), {}), "prompt", extra={"longest": longest})
+    write_card(folder, card)
+    weights = store.publish(folder, "weights").ref
+    store.catalog.add_project(WRITTEN, "chat")
+    version = store.catalog.add_model_version(
+        WRITTEN, "prompt", weights=weights, config=config or {}
+    )
+    store.catalog.set_live(WRITTEN, version.id)
+    return version

@@ -16,10 +16,8 @@ from typing import Any
 import httpx
 import pytest
 
-from feilun.engines.card import Card, write_card
 from feilun.project import Workspace
-from feilun.types import Schema
-from helpers.gguf import tiny_gguf
+from helpers.gguf import WRITTEN, add_written
 from helpers.serving import Answering, client, make_key
 from helpers.toys import add_parrot, answering, write_site
 
@@ -47,17 +45,8 @@ def _memory(workspace: Workspace) -> str:
 
 
 def _gguf(workspace: Workspace) -> str:
-    store = workspace.store
-    store.catalog.add_project("written", "chat")
-    folder = store.artifacts.new()
-    tiny_gguf(folder / "model.gguf", context=2048)
-    extra = {"longest": 8}
-    write_card(folder, Card("gguf", Schema("chat", (), {}), "prompt", extra=extra))
-    ref = store.publish(folder, "weights").ref
-    store.catalog.set_live(
-        "written", store.catalog.add_model_version("written", "prompt", weights=ref).id
-    )
-    return "written"
+    add_written(workspace.store, longest=8)
+    return WRITTEN
 
 
 ENGINES: dict[str, Callable[[Workspace], str]] = {

@@ -26,6 +26,8 @@ def _exact(verdict: Verdict, kills: int) -> None:
     assert verdict.counts["feedback on record"] > 0, told
     assert verdict.counts["streams heard whole"] > 5, told
     assert verdict.counts["tokens charged"] > 100, told
+    assert verdict.counts["kills of engine"] > 0, told
+    assert verdict.counts["streams of the real model charged"] > 0, told
 
 
 def test_a_killed_server_bills_every_answer_once(tmp_path: Path) -> None:

@@ -16,12 +16,13 @@ from pathlib import Path
 from feilun.billing.holds import release_expired
 from feilun.billing.plans import parse_plan, set_plan, subscribe
 from feilun.project import Workspace
+from helpers.gguf import add_written
 from helpers.serving import add_version, make_key
-from helpers.toys import PARROT, add_parrot, environment, write_site
+from helpers.toys import add_parrot, environment, write_site
 from torture.client import Order
 from torture.judge import PROJECT, Verdict, judge, seen
 from torture.servers import Postgres, Replica, Spawned
-from torture.streams import PRICES, heard, judge_streams
+from torture.streams import LONGEST, MODELS, PRICES, heard, judge_streams
 
 __all__ = ["torture"]
 
@@ -87,7 +88,7 @@ class Torture:
             time.sleep(self.draw.uniform(0.02, 1.5))
         else:
             time.sleep(self.draw.uniform(0.02, 2.5))
-        kinds = ["server"] * 6 + ["servers", "client"]
+        kinds = ["server"] * 6 + ["engine"] * 3 + ["servers", "client"]
         if self.postgres is not None:
             kinds += ["postgres"] * 3 + ["everything"]
         kind = self.draw.choice(kinds)
@@ -96,7 +97,13 @@ class Torture:
             client = self.draw.choice(self.clients)
             client.kill()
             client.start()
-            return
+        elif kind == "engine":
+            # Its server starts another when it is asked next.
+            self.draw.choice(self.replicas).kill_engine()
+        else:
+            self._kill_servers(kind)
+
+    def _kill_servers(self, kind: str) -> None:
         doomed = [self.draw.choice(self.replicas)] if kind == "server" else list(self.replicas)
         if self.postgres is not None and kind in ("postgres", "everything"):
             self.postgres.kill()
@@ -189,9 +196,12 @@ def _prepare(folder: Path, database: str | None, addresses: list[str], seed: int
         settings.write_text(text.replace(free, f"price_per_1000 = {PRICE / 1e6}"), "utf-8")
         store = workspace.store
         store.catalog.set_live(PROJECT, add_version(store).id)
-        add_parrot(store, {"project": {"serving": {"write_deadline": DEADLINE}}})
+        serving: dict[str, object] = {"project": {"serving": {"write_deadline": DEADLINE}}}
+        add_parrot(store, serving)
+        add_written(store, longest=LONGEST, config=serving)
         rates = [
-            {"project": PARROT, "unit": unit, "tiers": [{"per_1000": f"{price / 1e6:.4f}"}]}
+            {"project": model, "unit": unit, "tiers": [{"per_1000": f"{price / 1e6:.4f}"}]}
+            for model in MODELS
             for unit, price in PRICES.items()
         ]
         plan = {"currency": "USD", "rates": rates}

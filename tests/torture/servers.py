@@ -19,6 +19,9 @@ import psutil
 
 __all__ = ["Postgres", "Replica", "Spawned", "free_port"]
 
+ENGINE = "feilun.engines._generator"
+"""The module that a language model's process runs."""
+
 
 def free_port() -> int:
     """A port that was free a moment ago."""
@@ -85,6 +88,15 @@ class Replica(Spawned):
         with contextlib.suppress(httpx.TransportError):
             return httpx.get(f"{self.address}/readyz", trust_env=False, timeout=5).is_success
         return False
+
+    def kill_engine(self) -> None:
+        """SIGKILL to the process that its language model runs in, where there is one now."""
+        assert self.process is not None
+        with contextlib.suppress(psutil.NoSuchProcess):
+            for child in psutil.Process(self.process.pid).children(recursive=True):
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    if ENGINE in child.cmdline():
+                        child.kill()
 
     def wait(self, timeout: float = 60) -> bool:
         """Whether it answers within `timeout`. One that gave up, because its database was away

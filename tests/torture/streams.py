@@ -1,10 +1,12 @@
 """Streams under torture: callers who read slowly, leave in the middle and come again; and whether
 what they heard is what was charged, to the token.
 
-Every piece of a stream is a token of the parrot's. A caller notes each as it comes. It hears a
-stream to its end, or leaves after some pieces: politely, by closing its side and reading on until
-the server has closed the other, so that it knows all that was delivered; or at once, with whatever
-is still on its way. It asks with a key until one stream of that key is whole.
+Most streams are the parrot's, a fake of a language model of which every piece is a token; the
+others a real one's of two layers, in a process of its own that is killed as well, and its tokens
+are counted by their probabilities, which are asked for. A caller notes each piece as it comes. It
+hears a stream to its end, or leaves after some pieces: politely, by closing its side and reading on
+until the server has closed the other, so that it knows all that was delivered; or at once, with
+whatever is still on its way. It asks with a key until one stream of that key is whole.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -24,16 +27,20 @@ from urllib.parse import urlsplit
 from feilun.money import Tariff
 from feilun.store.ledger_records import Event
 from feilun.store.store import Store
+from helpers.gguf import WRITTEN
 from helpers.toys import PARROT
 from torture.journal import Journal, read
 
 if TYPE_CHECKING:
     from torture.client import Order
 
-__all__ = ["PRICES", "Listener", "heard", "judge_streams"]
+__all__ = ["LONGEST", "MODELS", "PRICES", "Listener", "heard", "judge_streams"]
 
 PRICES = {"tokens_in": 33_700, "tokens_out": 101_300}
 """Micro-units for 1,000 tokens."""
+MODELS = (PARROT, WRITTEN)
+LONGEST = 60
+"""Tokens of an answer of the real model at most."""
 
 _PASSING = (409, 429, 500, 503)
 """What trouble of the servers explains before a stream has begun: as for other calls, and 500 for
@@ -77,10 +84,12 @@ class Listener:
         self._count += 1
         number = f"{self.number}-{self.place}-{self._count}"
         name = f"{self.order.who(self.number)}/{number}"
-        long = self._draw.random() < 0.1
+        model = WRITTEN if self._draw.random() < 0.25 else PARROT
+        long = model == PARROT and self._draw.random() < 0.1
         size = _LONG if long else self._draw.randrange(5, 60)
         ask = {
             "stream": name,
+            "model": model,
             "key": f"stream-{number}" if self._draw.random() < 0.8 else "",
             "say": "".join(self._draw.choices("abc 茶灯", k=2 * size)),
             "pause": 0 if long else self._draw.choice((0, 0.005, 0.02)),
@@ -143,7 +152,14 @@ class Listener:
     ) -> http.client.HTTPResponse:
         order = {"say": ask["say"], "pause": ask["pause"], "name": ask["stream"]}
         said = json.dumps(order, ensure_ascii=False)
-        body = {"model": PARROT, "stream": True, "messages": [{"role": "user", "content": said}]}
+        body = {
+            "model": ask["model"],
+            "stream": True,
+            "messages": [{"role": "user", "content": said}],
+        }
+        if ask["model"] == WRITTEN:
+            # Each answer is another: tokens are killed at random, not always the same.
+            body |= {"logprobs": True, "temperature": 1.0}
         secret = self.order.secrets[self.order.who(self.number)]
         headers = {"authorization": f"Bearer {secret}", "content-type": "application/json"}
         if ask["key"]:
@@ -197,21 +213,26 @@ class _Hearing:
     def _take(self, told: dict[str, Any], again: bool) -> None:
         self._usage = told.get("usage") or self._usage
         for choice in told["choices"]:
-            text = choice["delta"].get("content")
-            if text:
+            text = choice["delta"].get("content") or ""
+            logprobs = choice["logprobs"]
+            tokens = len(logprobs["content"]) if logprobs else bool(text)
+            if tokens:
                 self._pieces += 1
                 self._said += text
                 note = {"piece": self._name, "call": told["id"], "again": again}
-                self.journal.write(note, sync=False)
+                self.journal.write(note | {"tokens": int(tokens)}, sync=False)
 
     def note(self) -> None:
         """Notes how it ended, where anything came."""
         if not self._pieces:
             return
-        say = self.ask["say"]
-        note = {"ended": self._name, "how": self.ended, "prefix": say.startswith(self._said)}
+        note = {"ended": self._name, "how": self.ended}
+        if self.ask["model"] == PARROT:
+            say = self.ask["say"]
+            whole = self.ended == "whole"
+            note["same"] = self._said == say if whole else say.startswith(self._said)
         if self.ended == "whole":
-            note |= {"same": self._said == say, "usage": self._usage}
+            note |= {"usage": self._usage, "said": sha256(self._said.encode()).hexdigest()}
         self.journal.write(note)
         if self.ended == "whole":
             self.journal.write({"whole": self.ask["stream"]})
@@ -219,13 +240,13 @@ class _Hearing:
 
 @dataclass
 class Attempt:
-    """What a caller heard of one stream: so many `pieces`, and how it `ended` ("" where the caller
+    """What a caller heard of one stream: so many `tokens`, and how it `ended` ("" where the caller
     was killed itself)."""
 
     name: str
     call: str
     again: bool
-    pieces: int = 0
+    tokens: int = 0
     ended: str = ""
 
 
@@ -236,6 +257,7 @@ class Heard:
     asked: dict[str, dict[str, Any]] = field(default_factory=dict)
     attempts: dict[str, Attempt] = field(default_factory=dict)
     whole: set[str] = field(default_factory=set)
+    said: dict[str, str] = field(default_factory=dict)
     faults: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
 
 
@@ -249,14 +271,17 @@ def heard(journals: Iterable[Path]) -> Heard:
             elif "piece" in line:
                 name = line["piece"].partition("#")[0]
                 new = Attempt(name, line["call"], line["again"])
-                found.attempts.setdefault(line["piece"], new).pieces += 1
+                found.attempts.setdefault(line["piece"], new).tokens += line["tokens"]
             elif "ended" in line:
                 attempt = found.attempts[line["ended"]]
                 attempt.ended = line["how"]
-                if not line["prefix"] or not line.get("same", True):
+                if not line.get("same", True):
                     found.faults["a stream said something else"].append(line["ended"])
+                said = line.get("said")
+                if said and found.said.setdefault(attempt.call, said) != said:
+                    found.faults["a stream that was given again was another"].append(line["ended"])
                 used = line.get("usage")
-                if used and used["completion_tokens"] != attempt.pieces:
+                if used and used["completion_tokens"] != attempt.tokens:
                     found.faults["usage of a final chunk is not what came"].append(line["ended"])
             elif "whole" in line:
                 found.whole.add(line["whole"])
@@ -269,7 +294,7 @@ def heard(journals: Iterable[Path]) -> Heard:
 def judge_streams(store: Store, found: Heard) -> tuple[dict[str, int], dict[str, list[str]]]:
     """Counts, and faults: what was heard beside what the ledger holds of it."""
     faults = found.faults
-    events = [event for event in store.ledger.events() if event.project == PARROT]
+    events = [event for event in store.ledger.events() if event.project in MODELS]
     calls: dict[str, list[Event]] = defaultdict(list)
     for event in events:
         calls[event.call_id].append(event)
@@ -305,8 +330,9 @@ def judge_streams(store: Store, found: Heard) -> tuple[dict[str, int], dict[str,
         "streams asked": len(found.asked),
         "streams heard whole": len(found.whole),
         **dict(sorted(counts.items())),
-        "tokens heard": sum(one.pieces for one in first.values()),
+        "tokens heard": sum(one.tokens for one in first.values()),
         "tokens charged": tokens,
+        "streams of the real model charged": sum(end.project == WRITTEN for end in ends.values()),
         "holds that ended by themselves": sum(event.outcome == "expired" for event in events),
     }
     return told, dict(faults)
@@ -320,12 +346,12 @@ def _beside(
     counts: Counter[str],
 ) -> None:
     """One attempt beside its charge."""
-    told = f"{attempt.name} {attempt.call} heard {attempt.pieces} ({attempt.ended or 'killed'})"
+    told = f"{attempt.name} {attempt.call} heard {attempt.tokens} ({attempt.ended or 'killed'})"
     if not its:
         faults["heard and never held"].append(told)
         return
     if attempt.ended == "whole":
-        if end is None or end.outcome != "ok" or end.units.get("tokens_out") != attempt.pieces:
+        if end is None or end.outcome != "ok" or end.units.get("tokens_out") != attempt.tokens:
             faults["a whole stream is charged otherwise"].append(f"{told}: {end}")
         return
     if end is None:
@@ -334,19 +360,19 @@ def _beside(
     charged = end.units.get("tokens_out", 0)
     if attempt.again:
         return
-    if charged > attempt.pieces:
+    if charged > attempt.tokens:
         where = "charged more than was heard"
         if attempt.ended == "vanished" or not attempt.ended:
             # What was on its way to who did not read on.
-            counts["tokens on their way to who vanished"] += charged - attempt.pieces
-            most = max(counts["most of them in one stream"], charged - attempt.pieces)
+            counts["tokens on their way to who vanished"] += charged - attempt.tokens
+            most = max(counts["most of them in one stream"], charged - attempt.tokens)
             counts["most of them in one stream"] = most
-            if charged - attempt.pieces > _BUFFERED:
+            if charged - attempt.tokens > _BUFFERED:
                 faults[where].append(f"{told}, charged {charged}")
         else:
             faults[where].append(f"{told}, charged {charged} {end.outcome}")
-    elif charged < attempt.pieces:
-        counts["tokens heard and not charged"] += attempt.pieces - charged
+    elif charged < attempt.tokens:
+        counts["tokens heard and not charged"] += attempt.tokens - charged
 
 
 def _once(found: Heard, paid: Mapping[str, int]) -> None:
@@ -360,19 +386,23 @@ def _once(found: Heard, paid: Mapping[str, int]) -> None:
 
 def _names(store: Store) -> dict[str, str]:
     """What the stream of each call was asked as: its order says so."""
-    rows = store.ledger.recent_predictions(PARROT, limit=None, usable_only=False)
+    rows = [
+        row
+        for model in MODELS
+        for row in store.ledger.recent_predictions(model, limit=None, usable_only=False)
+    ]
     return {row.prediction_id: json.loads(str(row.input))["name"] for row in rows}
 
 
 def _month(events: Iterable[Event], faults: dict[str, list[str]]) -> None:
     """A customer's month costs what its tokens cost, however its streams were cut."""
-    volume: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
-    amount: Counter[tuple[str, str]] = Counter()
+    volume: dict[tuple[str, str, str], Counter[str]] = defaultdict(Counter)
+    amount: Counter[tuple[str, str, str]] = Counter()
     for event in events:
         if event.kind != "settle":
             continue
         assert event.created is not None
-        where = str(event.customer), f"{event.created:%Y-%m}"
+        where = str(event.customer), str(event.project), f"{event.created:%Y-%m}"
         volume[where].update(event.units)
         amount[where] += event.amount
     for where, units in volume.items():

@@ -188,7 +188,7 @@ class _Output:
     def add(self, chunk: Chunk) -> list[bytes]:
         """A piece of the text, or calls."""
         told = []
-        if chunk.delta:
+        if chunk.delta or chunk.logprobs:
             told += [] if self._open else self._text()
             part = self._items[-1]["content"][0]
             part["text"] += chunk.delta

@@ -220,7 +220,7 @@ class _Pieces:
                     asked.check_call(one)
                 if chunk.outputs:
                     outputs = chunk.outputs
-                elif chunk.delta or chunk.calls:
+                elif chunk.delta or chunk.calls or chunk.logprobs:
                     self._come.add(chunk.index)
                     if asked.checks:
                         self._kept.append(chunk)

@@ -326,18 +326,26 @@ class _Text:
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._ids: list[int] = []
         self._read = ""
+        self._held: list[Token] = []
         self._parts: list[str] = []
         self._logprobs: list[float] = []
 
     def add(self, part: Part) -> list[Token]:
-        """Each token with the text that it adds; stop tokens are none of the answer's. What is
-        left of a character that was never whole is the last token's."""
-        found = []
+        """Each token with the text that it adds, those of one character together; stop tokens are
+        none of the answer's. What is left of a character that was never whole is the last token's:
+        a token that is charged leaves, also where the answer ends in the middle of a character."""
+        found: list[Token] = []
         self._logprobs += part.logprobs
         logprobs: Sequence[float | None] = part.logprobs or [None] * len(part.ids)
         for token, logprob in zip(part.ids, logprobs, strict=False):
             if token not in self._stops:
-                found.append(Token(self._one(token), logprob))
+                self._held.append(Token(self._one(token), logprob))
+                if self._held[-1].text:
+                    found += self._held
+                    self._held = []
+        if part.reason is not None:
+            found += self._held
+            self._held = []
         if found and part.reason is not None:
             found[-1] = found[-1]._replace(text=found[-1].text + self._rest())
         self._parts += [one.text for one in found]

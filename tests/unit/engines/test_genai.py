@@ -116,10 +116,16 @@ def test_characters_of_several_tokens_are_held_until_they_are_whole(
     text = genai._Text(engine)
     found = [token.text for one in ids for token in text.add(Part([one], []))]
     assert "".join(found) == whole
+    assert len(found) == len(ids)
     assert "\ufffd" not in "".join(found)
     assert found.count("") > 10  # bytes of characters that were not whole yet
     broken = genai._Text(engine)
     assert [one.text for one in broken.add(Part(ids[-1:], [], "length"))] == ["\ufffd"]
+    # A stop token may come by itself: what is charged has left all the same.
+    halted = genai._Text(engine)
+    stop = next(iter(engine._stops))
+    parts = [Part(ids[-2:-1], []), Part([stop], [], "stop")]
+    assert [one.text for part in parts for one in halted.add(part)] == ["\ufffd"]
 
 
 def test_a_seed_repeats_what_chance_wrote(engine: genai.GenaiEngine) -> None:
