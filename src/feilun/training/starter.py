@@ -24,6 +24,7 @@ from feilun.errors import EnvironmentProblem
 
 __all__ = ["cached", "unpack"]
 
+_LINK = "packed.gguf"
 _ENDS = 4 << 20  # bytes of a file's beginning and of its end
 _DIGITS = ("smollm",)
 """GGUF's names of the tokenizers that take every digit for itself before they part words."""
@@ -34,16 +35,23 @@ def cached(file: Path) -> Path:
     ``~/.cache``). It is made once, by whoever comes first, in some twenty seconds. Raises
     `EnvironmentProblem` where it cannot be."""
     folder = _place(file)
-    if (folder / "config.json").is_file():
+    if _whole(folder):
         return folder
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{folder}.lock"):
             if not (folder / "config.json").is_file():
                 _make(file, folder)
+            elif not _whole(folder):  # the package that had the file is in another place now
+                (folder / _LINK).unlink(missing_ok=True)
+                (folder / _LINK).symlink_to(file)
     except OSError as error:
         raise EnvironmentProblem("training.no_cache", folder=folder, reason=str(error)) from None
     return folder
+
+
+def _whole(folder: Path) -> bool:
+    return (folder / "config.json").is_file() and (folder / _LINK).exists()
 
 
 def _place(file: Path) -> Path:
@@ -62,7 +70,7 @@ def _make(file: Path, folder: Path) -> None:
         if done.returncode:
             reason = done.stderr.strip().rpartition("\n")[2][:300]
             raise EnvironmentProblem("training.no_starter", file=file, reason=reason)
-        (aside / "packed.gguf").symlink_to(file)  # what is served as it is needs no copy
+        (aside / _LINK).symlink_to(file)  # what is served as it is needs no copy
         shutil.rmtree(folder, ignore_errors=True)
         aside.rename(folder)
     finally:

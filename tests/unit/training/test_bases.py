@@ -239,10 +239,16 @@ def test_a_starter_of_one_file_is_unpacked_once(
     stamp = (folder / "config.json").stat().st_mtime_ns
     assert bases.resolve("tiny", chat, here) == folder
     assert (folder / "config.json").stat().st_mtime_ns == stamp
+    # The package is installed anew in another place, and the old one is gone.
+    moved = package.rename(tmp_path / "moved_starter") / "tiny.gguf"
+    monkeypatch.setattr(bases, "_QUANTIZED", (("tiny", "moved_starter", "tiny.gguf"),))
+    assert bases.resolve("tiny", chat, here) == folder
+    assert (folder / "packed.gguf").samefile(moved)
+    assert (folder / "config.json").stat().st_mtime_ns == stamp
     torn = tmp_path / "torn_starter"
     torn.mkdir()
     (torn / "__init__.py").touch()
-    (torn / "torn.gguf").write_bytes((package / "tiny.gguf").read_bytes()[:5000])
+    (torn / "torn.gguf").write_bytes(moved.read_bytes()[:5000])
     monkeypatch.setattr(bases, "_QUANTIZED", (("torn", "torn_starter", "torn.gguf"),))
     with pytest.raises(InvalidData, match="5,000 bytes"):
         bases.resolve("torn", chat, here)
