@@ -3,6 +3,7 @@ allowed."""
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from pydantic import ValidationError
@@ -11,16 +12,27 @@ from feilun.messages import t
 
 __all__ = ["describe_faults"]
 
+_TYPE = re.compile(
+    r"none|bool|int|float|str|constrained-\w+|function-.*|(list|literal|tuple|dict)\[.*\]"
+)
+
 
 def describe_faults(error: ValidationError, prefix: str = "", upper: bool = False) -> list[str]:
-    """One line for each fault of a pydantic error: where, what was given, what is allowed."""
-    lines = []
+    """One line for each fault of a pydantic error: where, what was given, what is allowed. What a
+    field of several types does not take is one fault, with all that is allowed."""
+    found: dict[str, list[str]] = {}
     for fault in error.errors(include_url=False):
-        where = ".".join(str(part) for part in fault["loc"])
+        where = ".".join(str(part) for part in fault["loc"] if not _is_type(part))
         where = prefix + (where.upper() if upper else where)
         given = "" if fault["type"] == "missing" else f" ({fault['input']!r})"
-        lines.append(f"{where}{given}: {_rule(fault)}")
-    return lines
+        found.setdefault(f"{where}{given}", []).append(_rule(fault))
+    joint = t("config.rule_or")
+    return [f"{where}: {joint.join(dict.fromkeys(rules))}" for where, rules in found.items()]
+
+
+def _is_type(part: int | str) -> bool:
+    """Whether a part of a fault's place is the type, of several, that was tried there."""
+    return isinstance(part, str) and _TYPE.fullmatch(part) is not None
 
 
 def _rule(fault: Any) -> str:

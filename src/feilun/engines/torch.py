@@ -67,13 +67,16 @@ def load_module(folder: Path, card: Card | None = None) -> torch.nn.Module:
         raise EnvironmentProblem("engines.needs_train", folder=folder, format=card.format) from None
     task = tasks.of(card.schema)
     if card.format == "head":
-        module = _head(task.encoder(folder / "encoder"), folder / HEAD, len(card.schema.labels))
+        outputs = len(task.family.outputs(card.schema.labels))
+        module = _head(
+            task.encoder(folder / "encoder"), folder / HEAD, outputs, task.family.by_position
+        )
     else:
         module = task.load(folder, card.schema)
     return module.float().eval().requires_grad_(False)
 
 
-def _head(encoder: torch.nn.Module, file: Path, labels: int) -> torch.nn.Module:
+def _head(encoder: torch.nn.Module, file: Path, labels: int, by_position: bool) -> torch.nn.Module:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
@@ -87,15 +90,15 @@ def _head(encoder: torch.nn.Module, file: Path, labels: int) -> torch.nn.Module:
     if [tuple(part.shape) for part in parts] != wanted:
         shapes = [f"{name} {tuple(tensor.shape)}" for name, tensor in sorted(tensors.items())]
         raise CorruptArtifact("engines.bad_shapes", file=file, shapes=shapes, labels=labels)
-    module: torch.nn.Module = _head_class()(encoder, *parts)
+    module: torch.nn.Module = _head_classes()[by_position](encoder, *parts)
     return module
 
 
 @cache
-def _head_class() -> type[Any]:
+def _head_classes() -> tuple[type[Any], type[Any]]:
     import torch
 
-    class Head(torch.nn.Module):
+    class PositionHead(torch.nn.Module):
         """Vectors of the frozen encoder, standardised, times the trained matrix."""
 
         mean: torch.Tensor
@@ -110,11 +113,17 @@ def _head_class() -> type[Any]:
                 self.register_buffer(name, part.float())
 
         def forward(self, **arrays: torch.Tensor) -> torch.Tensor:
-            return self.with_vectors(**arrays)[0]
+            return self._outputs(self.encoder(**arrays))
+
+        def _outputs(self, vectors: torch.Tensor) -> torch.Tensor:
+            standardised = (vectors - self.mean) / self.scale
+            return torch.nn.functional.linear(standardised, self.weight, self.bias)
+
+    class Head(PositionHead):
+        """The same of one vector an item, which can be given beside the outputs."""
 
         def with_vectors(self, **arrays: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
             vectors = self.encoder(**arrays)
-            standardised = (vectors - self.mean) / self.scale
-            return torch.nn.functional.linear(standardised, self.weight, self.bias), vectors
+            return self._outputs(vectors), vectors
 
-    return Head
+    return Head, PositionHead

@@ -206,6 +206,9 @@ class Family(Combining, Instructed, ABC):
     training may learn from changed copies."""
     differentiable: ClassVar[bool] = False
     """Whether a network learns it by gradients: `outputs` and `objective` are there."""
+    by_position: ClassVar[bool] = False
+    """Whether a network answers for each position of an item, of which `gathered` makes an answer,
+    and not once for the whole."""
     keeps_base: ClassVar[bool] = False
     """Whether answers need much of what a base knows, which is lost where all its weights learn:
     then adapters are tried first."""

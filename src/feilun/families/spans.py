@@ -2,35 +2,35 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
-import msgspec
 import numpy as np
 from markupsafe import Markup
 
-from feilun.config import EvaluationConfig, ProjectConfig
-from feilun.errors import InvalidData
+from feilun.config import ProjectConfig
 from feilun.families import _bio, _span_cells
 from feilun.families._objects import objects
+from feilun.families._span_sheet import Details, SpanSheet
+from feilun.families._spans_said import (
+    Found,
+    canonical,
+    checked,
+    of_answer,
+    plain,
+    spans_of,
+    words,
+)
 from feilun.families.base import (
     Answers,
     Decoder,
     Difference,
     Disagreement,
-    Error,
     Family,
-    Sheet,
 )
 from feilun.families.instructed import mapping
 from feilun.messages import Language
-from feilun.metrics.comparison import scores
 from feilun.metrics.measured import Measured
-from feilun.metrics.scores import Score
-from feilun.metrics.spans import Span
 from feilun.metrics.spans import Spans as Measures
 from feilun.render import wording
 from feilun.render.bilingual import say
@@ -43,35 +43,6 @@ __all__ = ["SPANS", "Found", "Spans", "spans_of"]
 
 _FEWEST = 5
 _MOST = 40
-
-
-@dataclass(frozen=True, slots=True)
-class KindScores:
-    """One kind of span on the test rows: how many there are, and how well they are found."""
-
-    label: str
-    spans: int
-    precision: Score | None
-    recall: Score | None
-    f1: Score | None
-
-
-@dataclass(frozen=True, slots=True)
-class Details:
-    """What an evaluation holds of spans alone: each kind, the most frequent first."""
-
-    kinds: tuple[KindScores, ...] = ()
-
-
-class Found(NamedTuple):
-    """A span that a model found: its first character, the one after its last, its kind, how
-    probable it is, and what stands there."""
-
-    start: int
-    end: int
-    label: str
-    score: float
-    word: str
 
 
 class Spans(Family):
@@ -90,6 +61,7 @@ class Spans(Family):
     structured = True
     points = True
     differentiable = True
+    by_position = True
     epochs = 6  # the first two or three go by before anything but "no span" is answered
     batch_rows = 8  # a row teaches as many tags as it has words
     rate = 0.7  # measured, docs/decisions/objectives.md
@@ -102,7 +74,7 @@ class Spans(Family):
         spans = _span_cells.listed(value)
         if spans is None:
             return None
-        return _canonical(_checked([_span_cells.span(one, n) for n, one in enumerate(spans, 1)]))
+        return canonical(checked([_span_cells.span(one, n) for n, one in enumerate(spans, 1)]))
 
     def names(self, targets: Iterable[str]) -> tuple[str, ...]:
         """The kinds of spans, sorted."""
@@ -185,7 +157,7 @@ class Spans(Family):
         own: np.ndarray | None = None,
     ) -> _bio.TagCrossEntropy:
         """See `TagCrossEntropy`."""
-        return _bio.TagCrossEntropy(labels, settings.label_smoothing)
+        return _bio.TagCrossEntropy(labels, getattr(settings, "label_smoothing", 0.0))
 
     def gathered(
         self, outputs: np.ndarray, batch: Sequence[Encoded], labels: Sequence[str]
@@ -254,7 +226,7 @@ class Spans(Family):
 
     def said(self, output: Output) -> str:
         """The spans."""
-        return _canonical(_spans(output))
+        return canonical(of_answer(output))
 
     def sure(self, output: Output) -> float | None:
         """The probability of the least certain span; None where none was found."""
@@ -267,7 +239,7 @@ class Spans(Family):
 
     def differ(self, left: Output, right: Output) -> Difference:
         """The largest difference of a span's probability; 1 where spans differ."""
-        if _spans(left) != _spans(right):
+        if of_answer(left) != of_answer(right):
             return Difference(False, 1.0)
         pairs = zip(left["entities"], right["entities"], strict=True)
         return Difference(True, max((abs(a["score"] - b["score"]) for a, b in pairs), default=0.0))
@@ -314,11 +286,11 @@ class Spans(Family):
         self, truth: np.ndarray, raw: np.ndarray, labels: tuple[str, ...], point: Mapping[str, Any]
     ) -> Measures:
         """See `metrics.spans`."""
-        return Measures(list(truth), [_plain(row) for row in raw])
+        return Measures(list(truth), [plain(row) for row in raw])
 
     def judged(self, targets: Sequence[str], outputs: Sequence[Output]) -> Measured:
         """See `metrics.spans`."""
-        return Measures([spans_of(one) for one in targets], [_spans(one) for one in outputs])
+        return Measures([spans_of(one) for one in targets], [of_answer(one) for one in outputs])
 
     def sheet(
         self,
@@ -336,9 +308,9 @@ class Spans(Family):
         """Rows with other spans; as sure as the first's least certain span."""
         found = []
         for row, (one, other) in enumerate(zip(first, second, strict=True)):
-            if _plain(one) != _plain(other):
+            if plain(one) != plain(other):
                 sure = min((span.score for span in one), default=0.0)
-                found.append(Disagreement(row, _words(one), _words(other), sure))
+                found.append(Disagreement(row, words(one), words(other), sure))
         return sorted(found, key=lambda each: -each.sure)
 
     def sections(self, evaluation: Any) -> Markup:
@@ -365,137 +337,6 @@ class Spans(Family):
         value, worst = min(found, key=lambda each: each[0])
         figures = {"label": worst.label, "f1": float(value), "spans": worst.spans}
         return (fill("spans.weakest", figures, lang),)
-
-
-class SpanSheet(Sheet):
-    """All versions' spans beside the true ones."""
-
-    measured: Measures
-
-    def __init__(
-        self, candidate: Answers, references: Mapping[str, Answers], truth: np.ndarray
-    ) -> None:
-        self._truth: list[tuple[Span, ...]] = list(truth)
-        self._answers = {"": candidate, **references}
-        self._plain = {
-            role: [_plain(row) for row in one.raw] for role, one in self._answers.items()
-        }
-        self.measured = Measures(self._truth, self._plain[""])
-        self.others = {role: Measures(self._truth, self._plain[role]) for role in references}
-
-    def comparable(self, role: str) -> tuple[tuple[str, ...], np.ndarray]:
-        """Kinds of spans that the other version does not know, and the rows without any of them."""
-        known = set(self._answers[role].labels)
-        new = tuple(one for one in self._answers[""].labels if one not in known)
-        rows = [not any(label in new for _, _, label in row) for row in self._truth]
-        return new, np.array(rows, dtype=bool)
-
-    def same(self, role: str) -> bool:
-        """See `Sheet`."""
-        if self._plain[""] != self._plain[role]:
-            return False
-        ours, theirs = (
-            [one.score for row in self._answers[name].raw for one in row] for name in ("", role)
-        )
-        return bool(np.allclose(ours, theirs, atol=1e-6))
-
-    def better(self, role: str) -> tuple[np.ndarray, np.ndarray]:
-        """By the number of spans that are missing or wrong in a row."""
-        ours, theirs = self._faults(""), self._faults(role)
-        return ours < theirs, theirs < ours
-
-    def targets(self) -> list[str]:
-        """See `Sheet`."""
-        return [_canonical(row) for row in self._truth]
-
-    def spoken(self, row: int) -> tuple[str, str, str]:
-        """See `Sheet`."""
-        live = self._answers["live"].raw[row]
-        return _words(self._truth[row]), _words(live), _words(self._answers[""].raw[row])
-
-    def errors(self, most: int) -> tuple[int, Sequence[Error]]:
-        """Rows with the most missing and wrong spans first. The probability stated is that of the
-        least certain span that was answered; none is known of the truth."""
-        faults = self._faults("")
-        wrong = np.flatnonzero(faults)
-        worst = wrong[np.argsort(-faults[wrong], kind="stable")][:most].tolist()
-        raw = self._answers[""].raw
-        found = [
-            Error(
-                row,
-                _words(self._truth[row]),
-                _words(raw[row]),
-                float(min((one.score for one in raw[row]), default=0.0)),
-                0.0,
-            )
-            for row in worst
-        ]
-        return len(wrong), found
-
-    def details(
-        self,
-        settings: EvaluationConfig,
-        train_counts: Mapping[str, int],
-        seed: int,
-        validation: tuple[np.ndarray, np.ndarray] | None = None,
-    ) -> Mapping[str, Any]:
-        """The fields of `Details`: at most `_MOST` kinds."""
-        kinds = self.measured.by_type()
-        counts = {name: sum(map(len, one.truth)) for name, one in kinds.items()}
-        found = []
-        for name in sorted(kinds, key=lambda each: (-counts[each], each))[:_MOST]:
-            one = scores(
-                kinds[name],
-                resamples=settings.resamples,
-                confidence=settings.confidence,
-                seed=seed,
-            )
-            found.append(KindScores(name, counts[name], one["precision"], one["recall"], one["f1"]))
-        return {"kinds": tuple(found)}
-
-    def _faults(self, role: str) -> np.ndarray:
-        pairs = zip(self._truth, self._plain[role], strict=True)
-        return np.array([len(set(true) ^ set(found)) for true, found in pairs])
-
-
-def spans_of(target: str) -> tuple[Span, ...]:
-    """The spans of a canonical target; none for a text that is not one."""
-    if not target.startswith("["):
-        return ()
-    return tuple((one["start"], one["end"], one["label"]) for one in json.loads(target))
-
-
-def _checked(spans: list[Span]) -> list[Span]:
-    """In their order; a span that is given twice counts once. Raises `InvalidData` for two that
-    overlap."""
-    ordered = sorted(set(spans))
-    for one, other in pairwise(ordered):
-        if other[0] < one[1]:
-            raise InvalidData("spans.overlap", first=_words([one]), second=_words([other]))
-    return ordered
-
-
-def _canonical(spans: Iterable[Span]) -> str:
-    plain = [{"start": start, "end": end, "label": label} for start, end, label in sorted(spans)]
-    return msgspec.json.encode(plain).decode()
-
-
-def _spans(output: Output) -> tuple[Span, ...]:
-    return tuple((one["start"], one["end"], one["entity_group"]) for one in output["entities"])
-
-
-def _plain(row: Iterable[Found]) -> tuple[Span, ...]:
-    return tuple((one.start, one.end, one.label) for one in row)
-
-
-def _words(row: Iterable[Sequence[Any]]) -> str:
-    """``PER 0–5 (Maria); LOC 16–22``; a dash for no span."""
-    return (
-        "; ".join(
-            f"{one[2]} {one[0]}–{one[1]}" + (f" ({one[4]})" if len(one) > 4 else "") for one in row
-        )
-        or "–"
-    )
 
 
 SPANS = Spans()

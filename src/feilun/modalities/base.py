@@ -410,7 +410,8 @@ class TaskBase(ABC):
 
     @abstractmethod
     def encoder(self, base: Path) -> torch.nn.Module:
-        """The frozen body: ``forward(**arrays)`` gives one float32 vector an item (batch, width).
+        """The frozen body: ``forward(**arrays)`` gives one float32 vector an item (batch, width);
+        where the family answers `by_position`, one for each position (batch, positions, width).
         The attribute ``model`` is the transformers model inside."""
 
     def space(self) -> Mapping[str, Range]:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Settings", "Task"]
 
+_SHORT = 16  # tokens that hold a pair of words
 # What files call the two texts: the names of one line belong together.
 _NAMES = (
     ("premise", "hypothesis"),
@@ -168,8 +169,8 @@ class Task(TaskBase):
         return networks.classifier(base, outputs, self.family.problem_type)
 
     def encoder(self, base: Path) -> torch.nn.Module:
-        """The mean over the tokens of both texts that are not padding."""
-        return networks.encoder(base)
+        """The means over the tokens of each text, how far they are apart and what they share."""
+        return networks.pair_encoder(base, pairs.PairProcessor.read(base, _SHORT).separator)
 
 
 def _blank(value: object) -> bool:

@@ -116,8 +116,8 @@ class Task(TaskBase):
         return networks.tagger(base, outputs, self.family.problem_type)
 
     def encoder(self, base: Path) -> torch.nn.Module:
-        """The mean over the tokens that are not padding."""
-        return networks.encoder(base)
+        """The last layer's vector of each token."""
+        return networks.states(base)
 
 
 def _holds_spans(value: Any) -> bool:

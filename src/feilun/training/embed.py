@@ -6,9 +6,11 @@ What it cannot convert, torch computes.
 
 from __future__ import annotations
 
+import math
 import threading
+import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from feilun.engines.batching import plan
+from feilun.families.objective import IGNORED, Objective
 from feilun.tasks.base import Arrays, Encoded, Processor, TaskBase
 from feilun.training import precision
 from feilun.types import Item
@@ -28,6 +31,19 @@ __all__ = ["Embedder"]
 Infer = Callable[[Arrays], np.ndarray]
 
 _PART = 2048  # items encoded at once: enough to sort by length, few enough to hold pictures
+_POSITIONED = 256  # the same where each has many vectors
+
+
+class _Ticker:
+    """Adds up what threads have done, for one listener."""
+
+    def __init__(self, tick: Callable[[int], None]) -> None:
+        self._tick, self._done, self._lock = tick, 0, threading.Lock()
+
+    def add(self, count: int) -> None:
+        with self._lock:
+            self._done += count
+            self._tick(self._done)
 
 
 class Embedder:
@@ -50,30 +66,65 @@ class Embedder:
 
     def vectors(self, items: Sequence[Item], tick: Callable[[int], None]) -> np.ndarray:
         """Float32 (len(items), width); `tick` hears how many are done."""
-        done = 0
-        lock = threading.Lock()
-
-        def run(batch: Sequence[Encoded]) -> np.ndarray:
-            nonlocal done
-            result = self._infer(self._processor.collate(batch))
-            with lock:
-                done += len(batch)
-                tick(done)
-            return result
-
         found: list[tuple[np.ndarray, np.ndarray]] = []
-        with ThreadPoolExecutor(self._streams, "feilun-embed") as pool:
-            for start in range(0, len(items), _PART):
-                encoded = self._processor.encode(items[start : start + _PART])
-                batches = plan([item.cost for item in encoded])
-                answers = pool.map(run, [[encoded[i] for i in places] for places in batches])
-                found += [(start + p, v) for p, v in zip(batches, answers, strict=True)]
+        heard = _Ticker(tick)
+        for start in range(0, len(items), _PART):
+            encoded = self._processor.encode(items[start : start + _PART])
+            found += [(start + places, given) for places, given in self._answered(encoded, heard)]
         if not found:
             return np.zeros((0, 1), np.float32)
         result = np.empty((len(items), found[0][1].shape[1]), np.float32)
         for places, vectors in found:
             result[places] = vectors
         return result
+
+    def positions(
+        self,
+        items: Sequence[Item],
+        truth: Sequence[Any],
+        objective: Objective,
+        most: int,
+        tick: Callable[[int], None],
+        until: float = math.inf,
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Of an encoder that gives a vector for each position: those that have a target, float32
+        (positions, width), their targets, and the place of their item. Items are read from the
+        first on until there are `most` vectors, or the Unix time is `until`."""
+        vectors: list[np.ndarray] = []
+        targets: list[np.ndarray] = []
+        owners: list[np.ndarray] = []
+        heard, count = _Ticker(tick), 0
+        for start in range(0, len(items), _POSITIONED):
+            if count >= most or (start and time.time() >= until):
+                break
+            encoded = self._processor.encode(items[start : start + _POSITIONED])
+            rows = [(row, start + n) for n, item in enumerate(encoded) for row in item.rows]
+            for places, given in self._answered([row for row, _ in rows], heard):
+                batch = [rows[place] for place in places.tolist()]
+                wanted = objective.targets([truth[n] for _, n in batch], [row for row, _ in batch])
+                counts = wanted != IGNORED
+                vectors.append(given[:, : wanted.shape[1]][counts])
+                targets.append(wanted[counts])
+                owners.append(np.repeat([n for _, n in batch], counts.sum(axis=1)))
+                count += len(targets[-1])
+        if not vectors:
+            return np.zeros((0, 1), np.float32), np.zeros(0, np.int64), np.zeros(0, np.int64)
+        every = (np.concatenate(one)[:most] for one in (vectors, targets, owners))
+        return next(every), next(every), next(every)
+
+    def _answered(
+        self, encoded: Sequence[Encoded], heard: _Ticker
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """The places of each batch and what the encoder gives for them."""
+
+        def run(places: np.ndarray) -> np.ndarray:
+            result = self._infer(self._processor.collate([encoded[n] for n in places.tolist()]))
+            heard.add(len(places))
+            return result
+
+        batches = plan([item.cost for item in encoded])
+        with ThreadPoolExecutor(self._streams, "feilun-embed") as pool:
+            yield from zip(batches, pool.map(run, batches), strict=True)
 
     def save_processor(self, folder: Path) -> None:
         """Writes the processor's files into `folder`."""

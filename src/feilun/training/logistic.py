@@ -25,7 +25,6 @@ STRENGTHS = (0.3, 1.0, 3.0, 10.0, 30.0)
 
 _FOLDS = 3
 _ONE_STRENGTH = 200_000_000  # non-zeros times labels beyond which one strength is tried, not five
-_MIDDLE = 3.0
 _ABSENT = 10.0  # logits by which a label without a row stays behind the rarest label
 _TOLERANCE = 1e-4
 """Where the solver stops. In rows of length one gradients are small: at 1e-3 it stopped after five
@@ -61,6 +60,7 @@ def fit(
     weights: np.ndarray | None = None,
     strengths: Sequence[float] = STRENGTHS,
     origins: np.ndarray | None = None,
+    groups: np.ndarray | None = None,
     seed: int = 0,
     tick: Callable[[int, int], None] = lambda done, total: None,
 ) -> Fitted:
@@ -70,17 +70,18 @@ def fit(
     stay unseen, so that they can compare rungs without favour. They choose only where a label has
     too few rows to stand in every fold. `weights` are those of the labels. `origins` names for
     each row the one that it is a copy of, itself for an original, and originals stand first: copies
-    learn in the folds of their originals and judge nothing. `tick` hears of each finished fit.
+    learn in the folds of their originals and judge nothing. Rows of one of `groups` (n,) stand in
+    one fold. `tick` hears of each finished fit.
     """
     present = np.unique(labels)
     sample = None if weights is None else weights[labels]
     work = int(getattr(rows, "nnz", rows.size)) * len(present)
     if work > _ONE_STRENGTH or len(strengths) == 1:
-        strength = _MIDDLE if len(strengths) > 1 else strengths[0]
+        strength = strengths[len(strengths) // 2]
         model = _solve(rows, labels, strength, sample)
         tick(1, 1)
         return _widened(model, present, count, strength, float("nan"))
-    folds = _folds(labels, origins, seed)
+    folds = _folds(labels, origins, seed) if groups is None else _dealt(groups, seed)
     judges = sum(len(hold[1]) if unseen is None else len(unseen) for _, unseen in folds)
     losses, right = np.zeros((len(strengths), judges)), np.zeros((len(strengths), judges), bool)
     raw = np.zeros((len(strengths), judges, count), np.float32)
@@ -124,6 +125,15 @@ def _folds(
 
     folds = StratifiedKFold(_FOLDS, shuffle=True, random_state=seed).split(np.zeros(len(own)), own)
     return [(np.flatnonzero(~np.isin(origins, unseen)), unseen) for _, unseen in folds]
+
+
+def _dealt(groups: np.ndarray, seed: int) -> list[tuple[np.ndarray | None, np.ndarray | None]]:
+    """The same, of whole groups."""
+    names, places = np.unique(groups, return_inverse=True)
+    if len(names) < _FOLDS:
+        return [(None, None)]
+    fold = (np.random.default_rng(seed).permutation(len(names)) % _FOLDS)[places]
+    return [(np.flatnonzero(fold != n), np.flatnonzero(fold == n)) for n in range(_FOLDS)]
 
 
 def _solve(

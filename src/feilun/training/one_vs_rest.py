@@ -21,7 +21,6 @@ each other."""
 
 _FOLDS = 3
 _ONE_STRENGTH = 40_000_000  # non-zeros times tags beyond which one strength is tried, not four
-_MIDDLE = 10.0
 _STEPS = 200
 _ROUGH, _FINE = 1e-4, 1e-5
 """Where the solver stops, as a part of the loss: while strengths are compared, and at the end. On
@@ -45,7 +44,7 @@ def fit(
     marked = (np.asarray(marks) > 0).astype(np.float32)
     work = int(getattr(rows, "nnz", rows.size)) * marked.shape[1]
     if len(strengths) == 1 or work > _ONE_STRENGTH or len(marked) < 3 * _FOLDS:
-        strength = strengths[0] if len(strengths) == 1 else _MIDDLE
+        strength = strengths[(len(strengths) - 1) // 2]
         weights = _solve(rows, marked, strength, _FINE)
         tick(1, 1)
         return _fitted(weights, strength, float("nan"))

@@ -17,7 +17,7 @@ from feilun.families.numbers import NUMBERS
 from feilun.families.tags import TAGS
 from feilun.metrics.comparison import values
 from feilun.store.dataset import Dataset, DatasetWriter
-from feilun.training import augment, heads
+from feilun.training import augment, heads, out_of_fold
 from feilun.training.methods.full import Settings
 from feilun.training.rows import Rows
 from feilun.types import Example, Schema
@@ -33,7 +33,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_bert(tmp_path_factory.mktemp("base"))
 
 
-def test_a_network_learns_tags(base: Path, tmp_path: Path) -> None:
+def test_a_network_and_a_stack_learn_tags(base: Path, tmp_path: Path) -> None:
     with DatasetWriter(tmp_path / "data", {"text": "text"}, TAGS.stratum) as writer:
         for number, (text, _) in enumerate(reviews(240)):
             split = ("train", "train", "train", "validation", "test")[number % 5]
@@ -49,13 +49,21 @@ def test_a_network_learns_tags(base: Path, tmp_path: Path) -> None:
     assert result.figures["validation_micro_f1"] > 0.8
     config = json.loads((job.out / "config.json").read_text("utf-8"))
     assert config["problem_type"] == "multi_label_classification"
+    frozen = replace(
+        job_for("stack", tmp_path / "data", tmp_path / "stack", base), task="text-tagging"
+    )
+    train(frozen)
+    kept = out_of_fold.read(frozen.out)
+    assert kept is not None
+    assert kept.raw.shape == (144, len(WORDS))
     rows = Dataset(tmp_path / "data")
-    engine = open_engine(job.out, threads=1)
     labels = rows.schema.labels
     truth = TAGS.truth(rows.values("label", "test"), labels)
-    raw = engine.raw(rows.items("test"))
-    engine.close()
-    assert (values(TAGS.measured(truth, raw, labels, TAGS.neutral()))["micro_f1"] or 0) > 0.7
+    for version in (job.out, frozen.out):
+        engine = open_engine(version, threads=1)
+        raw = engine.raw(rows.items("test"))
+        engine.close()
+        assert (values(TAGS.measured(truth, raw, labels, TAGS.neutral()))["micro_f1"] or 0) > 0.7
 
 
 def test_numbers_are_learnt_in_deviations_and_answered_in_their_own_units() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from feilun.engines.base import open_engine
 from feilun.modalities.text.pairs import PairProcessor
 from feilun.store.dataset import Dataset, DatasetWriter
 from feilun.tasks import base as tasks
+from feilun.tasks.base import Processor
 from feilun.types import Example, Schema
 from helpers.bert import write_bert
 from helpers.jobs import job_for, train
@@ -89,9 +91,29 @@ def test_a_pair_is_joined_as_the_tokenizer_says_and_cut_at_the_longer_text(base:
     assert share == pytest.approx(0.25)
 
 
-def test_methods_on_vectors_of_one_text_do_not_offer_themselves() -> None:
-    from feilun.training.methods import full, head, lora
+def test_a_head_reads_each_text_by_itself(base: Path, data: Path, tmp_path: Path) -> None:
+    import torch
 
     task = tasks.get(TASK)
-    assert full.supports(task, None) is lora.Method().supports(task, None) is None
-    assert TASK in (head.supports(task, None) or "")
+    processor, encoder = task.processor(base, SETTINGS), task.encoder(base)
+    alone = tasks.get("text-classification")
+    one_text, one_encoder = alone.processor(base, SETTINGS), alone.encoder(base)
+
+    def vectors(processor: Processor, encoder: Any, items: list[Any]) -> Any:
+        arrays = processor.collate(processor.encode(items))
+        return encoder(**{name: torch.from_numpy(array) for name, array in arrays.items()})
+
+    with torch.inference_mode():
+        pair = {"text": "tea lovely", "other": "stale bread"}
+        found = vectors(processor, encoder, [pair, {**pair, "other": "stale bread, late again"}])
+        (u,) = vectors(one_text, one_encoder, ["tea lovely"])
+    assert found.shape == (2, 4 * 32)
+    torch.testing.assert_close(found[0, :32], u)
+    torch.testing.assert_close(found[0, :32], found[1, :32])
+    v = found[0, 32:64]
+    torch.testing.assert_close(found[0, 64:], torch.cat([(u - v).abs(), u * v]))
+    job = replace(job_for("head", data, tmp_path, base, settings={"augment": "off"}), task=TASK)
+    train(job)
+    engine = open_engine(job.out, threads=1)
+    assert accuracy(engine, data) > 0.7
+    engine.close()

@@ -87,12 +87,13 @@ def test_methods_stand_from_the_lowest_rung_to_the_highest() -> None:
 
 
 def test_auto_fine_tunes_what_a_network_learns(base: Path) -> None:
-    """Methods on vectors of one text are for classes of one text; spans need more passes."""
+    """Nothing counts features of words one by one, so that spans have no stack; they need more
+    passes."""
     pairs = planned(AUTO, base, task="text-pair-classification")
-    assert names(pairs) == ["linear", "full"]
-    assert names(planned(AUTO, base, task="text-tagging")) == ["linear", "full"]
+    assert names(pairs) == ["linear", "stack", "full"]
+    assert names(planned(AUTO, base, task="text-tagging")) == ["linear", "stack", "full"]
     spans = planned(AUTO, base, task="token-classification")
-    assert names(spans) == ["crf", "full"]
+    assert names(spans) == ["crf", "head", "full"]
     assert pairs.notes == spans.notes == ()
     used = [(plan.rungs[-1].settings["epochs"], plan.rungs[-1].settings["batch_rows"])
             for plan in (pairs, spans)]  # fmt: skip
@@ -280,13 +281,18 @@ class TestSettings:
 
     def test_all_faults_are_named_together(self) -> None:
         config = TrainingConfig(
-            epocs=4, full={"epochs": 0, "speed": 1}, lora=3, linear={"strength": -1}
+            epocs=4,
+            full={"epochs": 0, "speed": 1, "frozen_layers": "some"},
+            lora=3,
+            linear={"strength": -1},
         )
         with pytest.raises(InvalidSettings) as caught:
             resolve(config)
         faults = "\n".join(caught.value.params["faults"])
         for name in ("epocs", "full.epochs", "full.speed", "training.lora", "linear.strength"):
             assert name in faults
+        (frozen,) = (one for one in faults.splitlines() if "frozen" in one)
+        assert frozen.startswith("training.full.frozen_layers ('some'): must be 'auto' or 'none'")
 
     def test_every_setting_is_described(self) -> None:
         for name, settings in resolve(TrainingConfig()).items():

@@ -213,6 +213,25 @@ def test_full_learns_spans(version: Path, data: Path) -> None:
     assert list(model.config.id2label.values()) == ["O", "B-GOODS", "I-GOODS"]
 
 
+def test_a_head_on_a_frozen_encoder_learns_spans(base: Path, data: Path, tmp_path: Path) -> None:
+    job = tag_job("head", data, tmp_path, base)
+    result = train(job)
+    assert result.figures["words"] > result.figures["rows"] == 120
+    engine = open_engine(job.out, threads=1)
+    assert f1(engine, data) > 0.7
+    made = compress(job.out, data, tmp_path / "made", CompressionConfig(), lambda _: None)
+    served = open_engine(made.folder("fp32"), threads=1)
+    text = ". ".join(texts()[4:24])  # in windows
+    assert served.predict([text])[0]["entities"]
+    assert "vector" not in served.predict([text])[0]
+    items = Dataset(data).items("test")
+    assert [[one[:3] for one in row] for row in served.raw(items)] == [
+        [one[:3] for one in row] for row in engine.raw(items)
+    ]
+    served.close()
+    engine.close()
+
+
 def test_variants_answer_as_the_float_does_and_read_long_texts(
     version: Path, data: Path, tmp_path: Path
 ) -> None:

@@ -13,7 +13,7 @@ from feilun.modalities import checkpoints
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["classifier", "encoder", "tagger"]
+__all__ = ["classifier", "encoder", "pair_encoder", "states", "tagger"]
 
 
 def classifier(
@@ -52,8 +52,29 @@ def encoder(base: Path) -> torch.nn.Module:
     return module.eval().requires_grad_(False)
 
 
+def states(base: Path) -> torch.nn.Module:
+    """Gives the last layer for each token (batch, tokens, width); nothing in it learns."""
+    from transformers import AutoModel
+
+    module: torch.nn.Module = _modules()[3](checkpoints.read(AutoModel, base))
+    return module.eval().requires_grad_(False)
+
+
+def pair_encoder(base: Path, separator: int | None) -> torch.nn.Module:
+    """Reads both texts of a pair, each by itself, and gives their means u and v, how far these are
+    apart and what they share: [u, v, |u - v|, u * v] (batch, 4 * width), as InferSent does (Conneau
+    and others, 2017). Nothing in it learns.
+
+    `separator` is the token that ends the first text; None where token types tell the texts apart.
+    """
+    from transformers import AutoModel
+
+    module: torch.nn.Module = _modules()[4](checkpoints.read(AutoModel, base), separator)
+    return module.eval().requires_grad_(False)
+
+
 @cache
-def _modules() -> tuple[type[Any], type[Any], type[Any]]:
+def _modules() -> tuple[type[Any], ...]:
     # Named arguments instead of **arrays: converters read the inputs off the signature.
     import torch
 
@@ -110,4 +131,46 @@ def _modules() -> tuple[type[Any], type[Any], type[Any]]:
             output = self.model(input_ids=input_ids, attention_mask=attention_mask, **types)
             return mean_of(output.last_hidden_state, attention_mask)
 
-    return TextLogits, TextVectors, TextTags
+    class TextStates(TextTags):
+        def forward(
+            self,
+            input_ids: torch.Tensor,
+            attention_mask: torch.Tensor,
+            token_type_ids: torch.Tensor | None = None,
+        ) -> torch.Tensor:
+            types = {} if token_type_ids is None else {"token_type_ids": token_type_ids}
+            output = self.model(input_ids=input_ids, attention_mask=attention_mask, **types)
+            hidden: torch.Tensor = output.last_hidden_state.float()
+            return hidden
+
+    class PairVectors(torch.nn.Module):
+        def __init__(self, model: Any, separator: int | None) -> None:
+            super().__init__()
+            self.model = model
+            self._by_types = separator is None
+            self._separator = -1 if separator is None else separator  # no token has it
+
+        def forward(
+            self,
+            input_ids: torch.Tensor,
+            attention_mask: torch.Tensor,
+            token_type_ids: torch.Tensor | None = None,
+        ) -> torch.Tensor:
+            if self._by_types and token_type_ids is not None:
+                second = token_type_ids
+            else:
+                ends = torch.eq(input_ids, self._separator).long()
+                second = torch.gt(ends.cumsum(1) - ends, 0).long()
+            # A single text is of type 0 to the encoder, and begins with its first token.
+            types = {} if token_type_ids is None else {"token_type_ids": token_type_ids * 0}
+            first = torch.zeros_like(second)
+            first[:, 0] = 1
+            means = []
+            for side in (1 - second, torch.maximum(second, first)):
+                mask = attention_mask * side
+                output = self.model(input_ids=input_ids, attention_mask=mask, **types)
+                means.append(mean_of(output.last_hidden_state, mask))
+            u, v = means
+            return torch.cat([u, v, (u - v).abs(), u * v], dim=1)
+
+    return TextLogits, TextVectors, TextTags, TextStates, PairVectors

@@ -23,6 +23,18 @@ class PairProcessor(TextProcessor):
         super().__init__(*given)
         self._own = self.tokenizer.num_special_tokens_to_add(True)
 
+    @property
+    def separator(self) -> int | None:
+        """The token that ends the first text; None where token types tell the texts apart, and
+        where nothing does."""
+        if self.takes_types:
+            return None
+        one, two = (self.tokenizer.encode(text, add_special_tokens=False) for text in ("a", "b"))
+        joined, end = self.tokenizer.post_process(one, two), len(one)
+        marks = [place for place, mark in enumerate(joined.special_tokens_mask) if mark]
+        between = [place for place in marks if end <= place < len(joined.ids) - 1]
+        return joined.ids[between[0]] if between else None
+
     def encode(self, items: Sequence[Item]) -> list[Encoded]:
         """Token numbers and types of each pair."""
         texts = _texts(items)

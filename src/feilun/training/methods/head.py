@@ -1,7 +1,8 @@
-"""The base stays as it is, and logistic regression learns on its vectors.
+"""The base stays as it is, and logistic regression learns on its vectors: of classes against each
+other, of each tag against its absence, of the tag of each word where spans are found.
 
 Writes ``encoder/`` (the base's configuration, weights and processor) and ``head.safetensors``:
-`mean` and `scale` (width,) standardise a vector, `weight` (labels, width) and `bias` (labels,)
+`mean` and `scale` (width,) standardise a vector, `weight` (outputs, width) and `bias` (outputs,)
 turn it into logits. `stack` learns in the same way, on the vectors beside the instant features.
 """
 
@@ -10,7 +11,7 @@ from __future__ import annotations
 import math
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
@@ -26,11 +27,11 @@ from feilun.messages import t
 from feilun.store.dataset import Dataset
 from feilun.tasks import base as tasks
 from feilun.tasks.base import TaskBase
-from feilun.training import augment, logistic, out_of_fold
+from feilun.training import augment, logistic, one_vs_rest, out_of_fold
 from feilun.training.body import describe
 from feilun.training.job import DataStats, Estimate, Machine, Report, TrainJob, TrainResult
 from feilun.training.logistic import Fitted, Matrix
-from feilun.training.rows import all_rows, drawn, read, schema_of, start_card
+from feilun.training.rows import Rows, all_rows, drawn, read, schema_of, start_card
 from feilun.training.settings import MethodSettings, read_by_encoders
 from feilun.types import Item, Progress, Schema
 
@@ -48,12 +49,18 @@ folded = True
 _STRENGTHS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3)
 _EMBEDDING = 0.85  # of the time that is left; the rest is for fitting
 _FEWEST = 100  # rows that a time limit leaves
+_FAMILIES = ("classes", "tags", "spans")
+_POSITIONS = 150_000  # vectors of words that are held at most: 230 MB at a width of 384
+_CHOOSING = 20_000  # of them that choose the strength
+_PAIRED = 4  # vectors of one encoder's width that a pair of texts is described by
 
 
 class Beside:
     """What stands beside the vectors: here nothing."""
 
     strengths: ClassVar[Sequence[float]] = _STRENGTHS
+    tag_strengths: ClassVar[Sequence[float]] = _STRENGTHS
+    """The same of a tag against its absence."""
     extra: ClassVar[Mapping[str, Any]] = {}
     """What the card says of it."""
 
@@ -83,11 +90,9 @@ class Settings(MethodSettings):
 
 
 def supports(task: TaskBase, base: Path | str | None) -> str | None:
-    """Classes of one text or picture: what an encoder gives one vector of."""
-    if task.family.name != "classes":
+    """Classes, tags and spans of what an encoder reads."""
+    if task.family.name not in _FAMILIES:
         return t("training.reason_no_vector_answer", task=task.name)
-    if task.modality not in ("text", "image"):
-        return t("training.reason_no_encoder", task=task.name)
     return read_by_encoders(task)
 
 
@@ -96,10 +101,16 @@ def estimate(job: TrainJob, settings: Settings, rows: DataStats, machine: Machin
     body = describe(job.base)
     used = min(rows.train, settings.max_rows)
     used = augment.counted(job, settings.augment, settings.augment_share, used) + rows.validation
-    seconds = (
-        5.0 + machine.seconds(body.forward(rows.mean_cost) * used) + used * len(rows.labels) / 1e5
-    )
-    memory = 3 * body.bytes + used * body.width * 4 * 3 + 600e6
+    task = tasks.get(job.task)
+    fitted, width, passes = float(used), body.width, len(task.columns)
+    if task.family.by_position:
+        fitted = min(used * max(1.0, rows.mean_cost), _POSITIONS)
+    elif passes > 1:
+        width *= _PAIRED
+    outputs = len(task.family.outputs(tuple(rows.labels)))
+    forward = passes * body.forward(rows.mean_cost) * used
+    seconds = 5.0 + machine.seconds(forward) + fitted * outputs / 1e5
+    memory = 3 * body.bytes + fitted * width * 4 * 3 + 600e6
     return Estimate(int(memory), seconds, {"rows": used, "parameters": body.parameters})
 
 
@@ -112,20 +123,34 @@ def learn(
     job: TrainJob, settings: Settings, report: Report, kind: type[Beside] = Beside
 ) -> TrainResult:
     """The same, on the vectors and what stands beside them."""
-    from feilun.training.embed import Embedder
-
     if not isinstance(job.base, Path):
         raise UsageError("training.needs_folder", method=job.method, base=job.base)
-    start = perf_counter()
     dataset = Dataset(job.data)
     schema = schema_of(job, dataset)
     rows, notes = drawn(all_rows(dataset), settings.max_rows, job.seed)
+    given = job, settings, report, dataset, schema, rows, notes
+    if tasks.of(schema).family.by_position:
+        return _learn_positions(*given)
+    return _learn_items(*given, kind)
+
+
+def _learn_items(
+    job: TrainJob,
+    settings: Settings,
+    report: Report,
+    dataset: Dataset,
+    schema: Schema,
+    rows: Rows,
+    notes: list[str],
+    kind: type[Beside],
+) -> TrainResult:
+    """Of one vector an item."""
+    start = perf_counter()
     found = augment.added(job, settings.augment, settings.augment_share, rows)
     more = found.more if found else rows
     held = read(dataset, "validation")
     total, limited = len(more) + len(held), False
-    report(Progress("train", 0, total, "rows", note=t("training.note_opening")))
-    embedder = Embedder(tasks.get(job.task), job.base, dict(schema.settings), job.threads)
+    embedder = _opened(job, schema, total, report)
 
     def embed(items: Sequence[Item], before: int) -> np.ndarray:
         def tick(done: int) -> None:
@@ -157,18 +182,21 @@ def learn(
     count, family, balance = len(schema.labels), tasks.of(schema).family, settings.class_weights
 
     def fit(labels: np.ndarray, weights: np.ndarray | None, origins: np.ndarray | None) -> Fitted:
+        strengths = beside.strengths if settings.strength is None else (settings.strength,)
+        how: dict[str, Any] = {"seed": job.seed, "tick": _fitting(report)}
+        if labels.ndim == 2:  # a mark a tag, and behind them what has no column
+            if settings.strength is None:
+                strengths = beside.tag_strengths
+            return one_vs_rest.fit(seen, labels[:, :count], strengths=strengths, **how)
         return logistic.fit(
             seen[: len(labels)],
             labels,
             count,
             (hold, held.labels),
             weights=weights,
-            strengths=beside.strengths if settings.strength is None else (settings.strength,),
+            strengths=strengths,
             origins=origins,
-            seed=job.seed,
-            tick=lambda done, fits: report(
-                Progress("train", done, fits, "fits", note=t("training.note_fitting"))
-            ),
+            **how,
         )
 
     fitted = None
@@ -194,6 +222,89 @@ def learn(
     if limited:
         figures["cut_short"] = 1.0
     return TrainResult(figures, tuple(notes))
+
+
+def _learn_positions(
+    job: TrainJob,
+    settings: Settings,
+    report: Report,
+    dataset: Dataset,
+    schema: Schema,
+    rows: Rows,
+    notes: list[str],
+) -> TrainResult:
+    """Of a family that answers by position: the vectors of all words of a row learn their tags.
+    Whole rows are read, drawn by the seed, until there are vectors enough; a part of them chooses
+    the strength, over folds of whole rows."""
+    start = perf_counter()
+    family, total = tasks.of(schema).family, len(rows)
+    rows = rows.take(np.random.default_rng(job.seed).permutation(total))
+    embedder = _opened(job, schema, total, report)
+    until = math.inf
+    if job.deadline is not None:
+        until = time.time() + _EMBEDDING * (job.deadline - time.time())
+
+    def tick(done: int) -> None:
+        done = min(done, total)
+        report(Progress("train", done, total, "rows", note=t("training.note_embedding")))
+
+    objective = family.objective(rows.labels, schema.labels, settings)
+    vectors, targets, owners = embedder.positions(
+        rows.items, list(rows.labels), objective, _POSITIONS, tick, until
+    )
+    used = len(np.unique(owners))
+    if used < total:
+        notes.append(t("training.note_fewer_rows", rows=used, total=total))
+    mean, scale = vectors.mean(axis=0), _scale(vectors)
+    embedded = perf_counter() - start
+    vectors -= mean
+    vectors /= scale
+    count = len(family.outputs(schema.labels))
+    strengths: tuple[float, ...] = _STRENGTHS
+    nobody = (vectors[:0], targets[:0])
+    how: dict[str, Any] = {"seed": job.seed, "tick": _fitting(report)}
+    if settings.strength is None:
+        few = slice(0, _CHOOSING)
+        chosen = logistic.fit(
+            vectors[few],
+            targets[few],
+            count,
+            nobody,
+            strengths=strengths,
+            groups=owners[few],
+            **how,
+        )
+        strengths = (chosen.strength,)
+    else:
+        strengths = (settings.strength,)
+    fitted = logistic.fit(vectors, targets, count, nobody, strengths=strengths, **how)
+    _write(job, embedder, {"mean": mean, "scale": scale}, fitted)
+    write_card(job.out, start_card(job, "head", schema, settings.model_dump()))
+    figures = {
+        "seconds": perf_counter() - start,
+        "embed_seconds": embedded,
+        "rows": float(used),
+        "words": float(len(targets)),
+        "strength": fitted.strength,
+    }
+    if until < math.inf and used < total:
+        figures["cut_short"] = 1.0
+    return TrainResult(figures, tuple(notes))
+
+
+def _opened(job: TrainJob, schema: Schema, total: int, report: Report) -> Embedder:
+    from feilun.training.embed import Embedder
+
+    assert isinstance(job.base, Path)
+    report(Progress("train", 0, total, "rows", note=t("training.note_opening")))
+    return Embedder(tasks.get(job.task), job.base, dict(schema.settings), job.threads)
+
+
+def _fitting(report: Report) -> Callable[[int, int], None]:
+    def tick(done: int, fits: int) -> None:
+        report(Progress("train", done, fits, "fits", note=t("training.note_fitting")))
+
+    return tick
 
 
 def _room(job: TrainJob, held: int, seconds: float) -> float:

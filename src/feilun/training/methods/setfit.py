@@ -77,7 +77,9 @@ class Settings(head.Settings):
 
 
 def supports(task: TaskBase, base: Path | str | None) -> str | None:
-    """What `head` learns."""
+    """Classes of one text or picture, of which rows of one label can be drawn together."""
+    if task.family.name != "classes" or task.modality not in ("text", "image"):
+        return t("training.reason_no_pairs", task=task.name)
     return head.supports(task, base)
 
 

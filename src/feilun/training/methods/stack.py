@@ -23,7 +23,7 @@ from feilun.engines.array import STACKED
 from feilun.engines.linear import WEIGHTS, is_scaled, pick, weigh
 from feilun.tasks import base as tasks
 from feilun.tasks.base import Features, TaskBase, fit_features
-from feilun.training import logistic
+from feilun.training import logistic, one_vs_rest
 from feilun.training.job import DataStats, Estimate, Machine, Report, TrainJob, TrainResult
 from feilun.training.logistic import Fitted, Matrix
 from feilun.training.methods import head, linear
@@ -85,6 +85,7 @@ class _Features(head.Beside):
     """The features of a training, weighed: of its rows with their copies, and of the held rows."""
 
     strengths: ClassVar[Sequence[float]] = logistic.STRENGTHS
+    tag_strengths: ClassVar[Sequence[float]] = one_vs_rest.STRENGTHS
     extra: ClassVar[Mapping[str, Any]] = {STACKED: True}
     features: Features
     columns: np.ndarray
