@@ -308,3 +308,88 @@ def test_places_are_marked_by_keyboard_and_by_mouse(
         row.label for n in range(2) for row in names.workspace.store.ledger.feedback_of(f"p{n}", 0)
     ]
     assert labelled == ['[{"start":18,"end":22,"label":"LOC"}]']
+
+
+@pytest.fixture(scope="module")
+def chat(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
+    """A live version that answers in words, and six answers of it."""
+    with Workspace(tmp_path_factory.mktemp("chat")) as workspace:
+        project = workspace.init("help", task="chat")
+        project.add([{"prompt": f"Item {n}?", "completion": f"{n} euros."} for n in range(20)])
+        project.train(method="memory")
+        workspace.store.catalog.set_live("help", "help@1")
+        answers = [
+            Prediction(
+                f"p{n}", 0, asked, {"generated_text": f"Hello.\nIt is {n}."},
+                f"Hello.\nIt is {n}.", None, None, "help@1", "help", "ada",
+            )
+            for n, asked in enumerate(
+                ["When do you open?", "Is it blue?", "多少钱？", "Who are you?", "Bye.", "Where?"]
+            )
+        ]  # fmt: skip
+        workspace.store.ledger.commit([], answers)
+        with console(workspace) as served:
+            yield served
+
+
+def test_written_answers_are_accepted_edited_and_rejected_by_keyboard(
+    chat: Console, browser: Browser, told: list[str]
+) -> None:
+    page = _page(browser, told, locale="en")
+    _enter(page, chat)
+    page.goto(f"{chat.address}/p/help/review")
+    ledger = chat.workspace.store.ledger
+
+    def shown() -> str:
+        return page.input_value("form.review [name=id]")
+
+    def press(keys: str) -> str:
+        before = shown()
+        with page.expect_response(lambda answer: answer.request.method == "POST"):
+            page.keyboard.press(keys)
+        page.wait_for_function(
+            "before => document.querySelector('form.review [name=id]').value !== before", arg=before
+        )
+        return before
+
+    accepted = press("Enter")
+    assert [one.label for one in ledger.feedback_of(accepted)] == [f"Hello.\nIt is {accepted[1]}."]
+    page.keyboard.press("e")
+    page.keyboard.press("Control+a")
+    page.keyboard.type("At nine, 1 or 2.")
+    edited = press("Control+Enter")
+    assert [one.label for one in ledger.feedback_of(edited)] == ["At nine, 1 or 2."]
+    page.fill("[name=note]", "of last year")
+    page.keyboard.press("Escape")
+    rejected = press("1")
+    (remark,) = ledger.remarks_of(rejected)
+    assert (remark.reason, remark.note) == ("wrong_fact", "of last year")
+    assert not ledger.feedback_of(rejected)
+    page.keyboard.press("u")
+    page.wait_for_function(
+        "id => document.querySelector('form.review [name=id]').value === id", arg=rejected
+    )
+    assert not ledger.remarks_of(rejected)
+    page.wait_for_load_state("networkidle")
+    page.fill("textarea", "What I typed.")
+    page.keyboard.press("Escape")
+    assert press("2") == rejected
+    assert [one.label for one in ledger.feedback_of(rejected)] == ["What I typed."]
+
+    page.wait_for_load_state("networkidle")
+    page.fill("textarea", "A long answer, typed in vain?")
+    page.context.set_offline(True)
+    page.keyboard.press("Control+Enter")
+    page.wait_for_selector("#offline")
+    assert page.input_value("textarea") == "A long answer, typed in vain?"
+    page.context.set_offline(False)
+    told.clear()  # the browser says that it was offline
+    ledger.forget_inputs("help")
+    page.keyboard.press("Control+Enter")
+    page.wait_for_selector(".problem[role=alert] .hint, .problem[role=alert]:not(#offline)")
+    assert page.input_value("textarea") == "A long answer, typed in vain?"
+    assert all("410" in line for line in told)
+    told.clear()
+    page.set_viewport_size({"width": WIDTHS[0], "height": 900})
+    assert page.evaluate(_FAULTS) == []
+    assert not Axe().run(page).violations_count

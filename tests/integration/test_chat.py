@@ -14,6 +14,7 @@ import openai
 import pytest
 
 from feilun.billing.plans import parse_plan, set_plan, subscribe
+from feilun.client import ApiError, Client
 from feilun.project import Project, Workspace
 from helpers.serving import Answering, make_key, serving
 
@@ -323,8 +324,16 @@ def test_a_correction_becomes_the_next_version(shop: Project, server: Answering)
     answer = server.http.post("/v1/chat/completions", json=asked)
     id_ = json.loads(answer.text.split("\n")[0].removeprefix("data: "))["id"]
     right = "Yes, we repair umbrellas for 5 euros."
-    body = {"prediction_id": id_, "label": right}
-    assert server.http.post("/v1/feedback", json=body).status_code == 200
+    with Client(server.address, server.key.secret) as api:
+        said = api.feedback(id_, rejected="incomplete", note="what does it cost?")
+        assert (said["label"], said["rejected"]) == (None, "incomplete")
+        assert said["note"] == "what does it cost?"
+        with pytest.raises(ApiError, match="wrong_fact, incomplete") as caught:
+            api.feedback(id_, right, rejected="ugly")
+        assert (caught.value.status, caught.value.param) == (422, "rejected")
+        first = next(iter(shop.review(10)))
+        assert (first.why, first.prediction.prediction_id) == ("rejected", id_)
+        assert api.feedback(id_, right)["label"] == right
     turned = shop.update()
     data = shop.workspace.store.catalog.latest_data("shop")
     assert data is not None

@@ -204,6 +204,9 @@ def test_feedback(server: Answering) -> None:
     assert response.status_code == 200
     assert response.json()["label"] == "good"
     assert [f.label for f in server.store.ledger.feedback_of(call, 1)] == ["good"]
+    no_reason = {"prediction_id": call, "index": 1, "rejected": "wrong_fact"}
+    error = error_of(server.http.post("/v1/feedback", json=no_reason))
+    assert (error["code"], error["param"]) == ("feedback.no_faults", "rejected")
 
 
 def test_feedback_of_another_customer_is_refused_as_if_there_were_no_answer(
@@ -234,7 +237,8 @@ def test_feedback_to_an_expired_input(server: Answering) -> None:
     ("body", "code", "param"),
     [
         ({"label": "x"}, "api.missing_field", "prediction_id"),
-        ({"prediction_id": "p"}, "api.missing_field", "label"),
+        ({"prediction_id": "p"}, "feedback.no_label", "label"),
+        ({"prediction_id": "p", "rejected": 1}, "api.wrong_value", "rejected"),
         ({"prediction_id": "p", "label": "x", "more": 1}, "api.unknown_field", "more"),
         ({"prediction_id": "p", "label": "x", "index": -1}, "api.wrong_value", "index"),
         ({"prediction_id": "p", "label": "x", "index": 10**30}, "api.wrong_value", "index"),

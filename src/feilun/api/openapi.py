@@ -42,6 +42,8 @@ def describe(app: FastAPI) -> Callable[[messages.Language], dict[str, Any]]:
             said["prediction_id"]["description"] = messages.t("api.schema_id", lang)
             said["label"] = _target(messages.t("api.schema_label", lang))
             said["index"]["description"] = messages.t("api.schema_index", lang)
+            said["rejected"]["description"] = messages.t("api.schema_rejected", lang)
+            said["note"]["description"] = messages.t("api.schema_note", lang)
         for path, operations in made["paths"].items():
             for method, operation in operations.items():
                 _complete(path, method, operation, lang)

@@ -136,7 +136,9 @@ ANSWERS: dict[tuple[str, str], dict[str, Any]] = {
             "id": {"type": "string"},
             "prediction_id": {"type": "string"},
             "index": {"type": "integer"},
-            "label": {"type": "string"},
+            "label": {"type": ["string", "null"]},
+            "rejected": {"type": ["string", "null"]},
+            "note": {"type": "string"},
         },
     },
     ("/v1/models", "get"): {

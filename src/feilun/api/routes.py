@@ -17,7 +17,7 @@ from feilun.api.json_route import JsonRoute
 from feilun.api.metrics import CONTENT_TYPE
 from feilun.api.predict import predict
 from feilun.api.trace import Trace
-from feilun.feedback.collect import accept
+from feilun.feedback.collect import LONGEST_NOTE, take
 from feilun.serving.models import Models
 from feilun.serving.served import Served
 from feilun.store.records import ApiKey
@@ -80,13 +80,16 @@ def _json(value: Any, status: int = 200) -> Response:
 
 
 class FeedbackBody(BaseModel):
-    """Which label an earlier answer should have had; of entities, which ones there are."""
+    """Which label an earlier answer should have had (of entities, which ones there are), or for
+    what it is rejected; and a note."""
 
     model_config = ConfigDict(extra="forbid")
 
     prediction_id: str = Field(max_length=100)
-    label: str | int | float | bool | list[Any] | dict[str, Any]
+    label: str | int | float | bool | list[Any] | dict[str, Any] | None = None
     index: int = Field(0, ge=0, lt=2**31)
+    rejected: str | None = Field(None, max_length=40)
+    note: str = Field("", max_length=LONGEST_NOTE)
 
 
 @router.post("/v1/predict", tags=["models"])
@@ -106,28 +109,34 @@ async def post_predict(
 
 @router.post("/v1/feedback", tags=["feedback"])
 def post_feedback(body: FeedbackBody, api: ApiOf, key: FeedbackKey) -> Response:
-    """Says which label an earlier answer should have had, so that the next version learns it.
+    """Says which label an earlier answer should have had, so that the next version learns it, or
+    why a written answer is rejected.
 
     Only the customer who got the answer may label it, and only while its input is kept.
     """
     store = api.service.store
-    said = accept(
+    said, remarked = take(
         store.catalog,
         store.ledger,
         body.prediction_id,
         body.index,
         body.label,
+        rejected=body.rejected,
+        note=body.note,
         customer=key.customer,
         key_id=key.id,
     )
-    return _json(
-        {
-            "id": said.id,
-            "prediction_id": said.prediction_id,
-            "index": said.index,
-            "label": said.label,
-        }
-    )
+    kept = said or remarked
+    assert kept is not None
+    told: dict[str, Any] = {
+        "id": kept.id,
+        "prediction_id": kept.prediction_id,
+        "index": kept.index,
+        "label": said.label if said else None,
+    }
+    if remarked is not None:
+        told |= {"rejected": remarked.reason, "note": remarked.note}
+    return _json(told)
 
 
 @router.get("/v1/models", tags=["models"])

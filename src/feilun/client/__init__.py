@@ -4,7 +4,7 @@
 
     with Client("http://127.0.0.1:8000", key="fl_...") as api:
         answer = api.predict(["works well", "arrived broken"], model="reviews")
-        api.feedback(answer.id, "bad", index=1)
+        api.feedback(answer.id, "bad", index=1)  # or, of a written answer, rejected="wrong_fact"
         found = api.search("How do I get my money back?", model="faq")
         for piece in api.chat_stream("Where is my parcel?", model="support"):
             print(piece.text, end="", flush=True)
@@ -208,13 +208,23 @@ class Client(_Base):
                 wait = stream.again(patience, self._unreachable(error), sent_it)
             sleep(wait)
 
-    def feedback(self, prediction_id: str, label: Label, *, index: int = 0) -> dict[str, Any]:
-        """Says which label the output `index` of an earlier answer should have had.
+    def feedback(
+        self,
+        prediction_id: str,
+        label: Label | None = None,
+        *,
+        index: int = 0,
+        rejected: str | None = None,
+        note: str = "",
+    ) -> dict[str, Any]:
+        """Says which label the output `index` of an earlier answer should have had, or, of a
+        written answer, for what it is `rejected`: ``wrong_fact``, ``incomplete``, ``wording``,
+        ``harmful`` or ``other``; and a `note` to it.
 
         Raises `ApiError`: 404 for an answer that this key's customer did not get, 410 when the
-        input is no longer kept.
+        input is no longer kept, 422 for a reason that there is not.
         """
-        return self._call(wire.feedback(prediction_id, label, index))
+        return self._call(wire.feedback(prediction_id, label, index, rejected, note))
 
     def models(self) -> list[dict[str, Any]]:
         """The models that answer now: name, version, task, labels."""
@@ -377,9 +387,17 @@ class AsyncClient(_Base):
                 wait = stream.again(patience, self._unreachable(error), sent_it)
             await asyncio.sleep(wait)
 
-    async def feedback(self, prediction_id: str, label: Label, *, index: int = 0) -> dict[str, Any]:
+    async def feedback(
+        self,
+        prediction_id: str,
+        label: Label | None = None,
+        *,
+        index: int = 0,
+        rejected: str | None = None,
+        note: str = "",
+    ) -> dict[str, Any]:
         """See `Client.feedback`."""
-        return await self._call(wire.feedback(prediction_id, label, index))
+        return await self._call(wire.feedback(prediction_id, label, index, rejected, note))
 
     async def models(self) -> list[dict[str, Any]]:
         """See `Client.models`."""

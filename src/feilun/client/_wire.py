@@ -282,9 +282,13 @@ def chat(
     return Request("POST", "/v1/chat/completions", body, headers=headers)
 
 
-def feedback(prediction_id: str, label: Label, index: int) -> Request:
+def feedback(
+    prediction_id: str, label: Label | None, index: int, rejected: str | None, note: str
+) -> Request:
     """Saying the same again adds nothing, so that it may be said again."""
-    body = {"prediction_id": prediction_id, "index": index, "label": label}
+    body: dict[str, Any] = {"prediction_id": prediction_id, "index": index}
+    more = {"label": label, "rejected": rejected, "note": note or None}
+    body |= {name: value for name, value in more.items() if value is not None}
     return Request("POST", "/v1/feedback", body)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from feilun.config import ProjectConfig
 from feilun.errors import InvalidData
 from feilun.families._abstaining import threshold
+from feilun.families._faults import FAULTS
 from feilun.families._objects import objects
 from feilun.families.base import (
     Answers,
@@ -81,6 +82,7 @@ class Generation(Family):
     metrics: ClassVar = Texts.higher_is_better
     primary = "chrf"
     streams = differentiable = keeps_base = True
+    faults = FAULTS
     least_rows = 20
     epochs, batch_rows, smallest_batch, rate = 5, 8, 2, 1.5
     sentences: ClassVar = {"evaluation.tile_missed": "generation.tile_missed"}

@@ -1,4 +1,5 @@
-"""Takes what people say the right answer was: one at a time from the API, or a file of it.
+"""Takes what people say of answers: what would have been right, that one is rejected and why, a
+note. One at a time from the API, or a file of it.
 
 Only the customer who got an answer may label it. To anybody else it does not exist, so that ids
 cannot be probed. A label that the model does not know is taken too: it waits until it has enough
@@ -17,10 +18,13 @@ from typing import Any
 from feilun.errors import FeilunError, Forbidden, InvalidData, NotFound
 from feilun.store.catalog import Catalog
 from feilun.store.ledger import Ledger
-from feilun.store.ledger_records import Asked, Feedback, FeedbackSource, Prediction
+from feilun.store.ledger_records import Asked, Feedback, FeedbackSource, Prediction, Remark
 from feilun.tasks import base as tasks
 
-__all__ = ["FileResult", "RefusedRow", "accept", "add_file"]
+__all__ = ["LONGEST_NOTE", "FileResult", "RefusedRow", "accept", "add_file", "remark", "take"]
+
+LONGEST_NOTE = 2000
+"""Characters of a note."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,23 +63,7 @@ def accept(
     input is no longer kept or never was, `InvalidData` for something that is no label, and for an
     answer of another project than `project`, where one is named.
     """
-    hidden = NotFound(
-        "feedback.no_prediction", id=prediction_id, index=index, param="prediction_id"
-    )
-    try:
-        answer = ledger.prediction(prediction_id, index)
-    except NotFound:
-        raise hidden from None
-    if source == "customer" and (customer is None or answer.customer != customer):
-        raise hidden
-    if project is not None and answer.project != project:
-        raise InvalidData(
-            "feedback.other_project",
-            id=prediction_id,
-            index=index,
-            kept=answer.project,
-            project=project,
-        )
+    answer = _answer(ledger, prediction_id, index, source, customer, project)
     text = _label(catalog, answer, label)
     try:
         return ledger.add_feedback(
@@ -88,7 +76,126 @@ def accept(
             asked=asked,
         )
     except (Forbidden, NotFound):
-        raise hidden from None
+        raise _hidden(prediction_id, index) from None
+
+
+def remark(
+    catalog: Catalog,
+    ledger: Ledger,
+    prediction_id: str,
+    index: int,
+    *,
+    rejected: str | None = None,
+    note: str = "",
+    source: FeedbackSource = "customer",
+    customer: str | None = None,
+    key_id: str | None = None,
+    asked: Asked | None = None,
+    project: str | None = None,
+) -> Remark:
+    """Rejects an answer for one of the family's faults, `rejected`, without saying what would be
+    right, or keeps a `note` on it.
+
+    Raises as `accept` does, but for `Gone`; `InvalidData` for a reason that there is not, and for a
+    note that is too long.
+    """
+    answer = _answer(ledger, prediction_id, index, source, customer, project)
+    _check(catalog, answer, rejected, note)
+    try:
+        return ledger.add_remark(
+            prediction_id,
+            index,
+            reason=rejected,
+            note=note.strip(),
+            source=source,
+            customer=customer,
+            key_id=key_id,
+            asked=asked,
+        )
+    except (Forbidden, NotFound):
+        raise _hidden(prediction_id, index) from None
+
+
+def take(
+    catalog: Catalog,
+    ledger: Ledger,
+    prediction_id: str,
+    index: int,
+    label: Any = None,
+    *,
+    rejected: str | None = None,
+    note: str = "",
+    **who: Any,
+) -> tuple[Feedback | None, Remark | None]:
+    """All that is said of an answer at once: the right one, that it is rejected, a note; see
+    `accept` and `remark`, whose keywords `who` are. All of it is kept, or nothing. Raises
+    `InvalidData` where nothing is said."""
+    blank = label is None or (isinstance(label, str) and not label.strip())
+    if blank and not rejected:
+        raise InvalidData("feedback.no_label", param="label")
+    if rejected or note.strip():
+        # What cannot be said is refused before anything is kept.
+        answer = _answer(
+            ledger,
+            prediction_id,
+            index,
+            who.get("source", "customer"),
+            who.get("customer"),
+            who.get("project"),
+        )
+        _check(catalog, answer, rejected or None, note)
+    said = None
+    if not blank:
+        said = accept(catalog, ledger, prediction_id, index, label, **who)
+    remarked = None
+    if rejected or note.strip():
+        remarked = remark(
+            catalog, ledger, prediction_id, index, rejected=rejected or None, note=note, **who
+        )
+    return said, remarked
+
+
+def _check(catalog: Catalog, answer: Prediction, rejected: str | None, note: str) -> None:
+    """Raises `InvalidData` for what `remark` does not keep."""
+    task = tasks.get(catalog.project(answer.project).task)
+    if rejected is not None and rejected not in task.family.faults:
+        key = "feedback.unknown_fault" if task.family.faults else "feedback.no_faults"
+        options = task.family.faults
+        raise InvalidData(
+            key, given=rejected[:40], options=options, task=task.name, param="rejected"
+        )
+    if len(note) > LONGEST_NOTE:
+        raise InvalidData("feedback.long_note", length=len(note), limit=LONGEST_NOTE, param="note")
+
+
+def _hidden(prediction_id: str, index: int) -> NotFound:
+    return NotFound("feedback.no_prediction", id=prediction_id, index=index, param="prediction_id")
+
+
+def _answer(
+    ledger: Ledger,
+    prediction_id: str,
+    index: int,
+    source: FeedbackSource,
+    customer: str | None,
+    project: str | None,
+) -> Prediction:
+    """The answer that `source` may speak of."""
+    try:
+        answer = ledger.prediction(prediction_id, index)
+    except NotFound:
+        raise _hidden(prediction_id, index) from None
+    if source == "customer" and (customer is None or answer.customer != customer):
+        raise _hidden(prediction_id, index)
+    if project is not None and answer.project != project:
+        raise InvalidData(
+            "feedback.other_project",
+            id=prediction_id,
+            index=index,
+            kept=answer.project,
+            project=project,
+        )
+    return answer
 
 
 def _label(catalog: Catalog, answer: Prediction, label: Any) -> str:
@@ -115,22 +222,25 @@ def add_file(
 ) -> FileResult:
     """Takes feedback from a CSV (``.csv``, ``.tsv``) or JSON Lines file (``.jsonl``).
 
-    Columns ``prediction_id`` and ``label``, and ``index`` where calls had several inputs. Rows that
-    cannot be taken, those about answers of another project than `project` among them, are reported
-    with the reason; the others count all the same. Raises `InvalidData` when the file as a whole
-    cannot be read; then nothing was taken.
+    Columns ``prediction_id`` and ``label``, ``index`` where calls had several inputs, ``rejected``
+    (a fault; the label may then be empty) and ``note``. Rows that cannot be taken, those about
+    answers of another project than `project` among them, are reported with the reason; the others
+    count all the same. Raises `InvalidData` when the file as a whole cannot be read; then nothing
+    was taken.
     """
     accepted = 0
     refused = []
     for number, row in list(_rows(file)):
         try:
-            prediction_id, index, label = _fields(row)
-            accept(
+            prediction_id, index, label, rejected, note = _fields(row)
+            take(
                 catalog,
                 ledger,
                 prediction_id,
                 index,
                 label,
+                rejected=rejected,
+                note=note,
                 source=source,
                 customer=customer,
                 project=project,
@@ -146,10 +256,13 @@ def add_file(
     return FileResult(accepted, tuple(refused))
 
 
-def _fields(row: Any) -> tuple[str, int, Any]:
+def _fields(row: Any) -> tuple[str, int, Any, str | None, str]:
+    """The call, the input's place, the label, why the answer is rejected, a note."""
     if not isinstance(row, Mapping):
         raise InvalidData("feedback.not_an_object")
-    missing = [name for name in ("prediction_id", "label") if row.get(name) in (None, "")]
+    rejected = str(row.get("rejected") or "").strip() or None
+    needed = ("prediction_id",) if rejected else ("prediction_id", "label")
+    missing = [name for name in needed if row.get(name) in (None, "")]
     if missing:
         raise InvalidData("feedback.row_lacks", missing=missing)
     raw = row.get("index")
@@ -159,7 +272,8 @@ def _fields(row: Any) -> tuple[str, int, Any]:
         index = -1
     if index < 0:
         raise InvalidData("feedback.bad_index", index=str(raw)[:40])
-    return str(row["prediction_id"]), index, row["label"]
+    note = str(row.get("note") or "")
+    return str(row["prediction_id"]), index, row.get("label"), rejected, note
 
 
 def _rows(file: Path) -> Iterator[tuple[int, Any]]:
@@ -176,7 +290,8 @@ def _rows(file: Path) -> Iterator[tuple[int, Any]]:
                 return
             reader = csv.DictReader(stream, delimiter="\t" if suffix == ".tsv" else ",")
             columns = reader.fieldnames or ()
-            missing = [name for name in ("prediction_id", "label") if name not in columns]
+            said = "rejected" if "rejected" in columns else "label"
+            missing = [name for name in ("prediction_id", said) if name not in columns]
             if missing:
                 raise InvalidData(
                     "feedback.file_lacks", file=file, missing=missing, columns=columns or "-"

@@ -12,6 +12,7 @@ from feilun.project.scope import Report
 if TYPE_CHECKING:
     from feilun.project.guarding import GuardRates
     from feilun.project.judging import Judged
+    from feilun.project.reviewed import Reviews
     from feilun.project.runs_beside import RunsBeside
     from feilun.project.suites import SuiteScores
 
@@ -19,7 +20,14 @@ __all__ = ["JudgingVerbs"]
 
 
 class JudgingVerbs(ProjectBase):
-    """Public suites, a larger model as judge, the guard's rates, runs side by side."""
+    """Public suites, people and a larger model as judges, the guard's rates, runs side by side."""
+
+    def reviews(self) -> Reviews:
+        """What people found of each version's answers: how many they accepted, edited and rejected,
+        and for which reasons."""
+        from feilun.project.reviewed import reviews
+
+        return reviews(self.scope.context())
 
     def compare_runs(self, *runs: str, baseline: str | None = None) -> RunsBeside:
         """Runs (ids) side by side with `baseline`, by default the pinned one, else the first: time,

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any, Literal
 
 from feilun.errors import NotFound
-from feilun.feedback.collect import accept
+from feilun.feedback.collect import accept, remark, take
 from feilun.feedback.novelty import sketch
 from feilun.feedback.queue import abstained, audit_draw, review_queue, weave
 from feilun.feedback.sift import Held, Sifted
@@ -21,12 +21,14 @@ from feilun.pipeline.sifting import sifted, told
 from feilun.project.drift import known_rows, noted
 from feilun.project.scope import Scope
 from feilun.store import Store
-from feilun.store.ledger_records import Asked, Prediction
+from feilun.store.catalog import Catalog
+from feilun.store.ledger import Ledger
+from feilun.store.ledger_records import Asked, Feedback, Prediction, Remark
 from feilun.table import Result, Table
 
 __all__ = ["ReviewItem", "Settled", "review", "settle"]
 
-Why = Literal["held", "drifted", "abstained", "doubtful", "audit"]
+Why = Literal["held", "rejected", "drifted", "abstained", "doubtful", "audit"]
 
 _RECENT = 10_000
 _HELD_OF_KEY = 10
@@ -37,51 +39,72 @@ _DRIFTED = 20
 @dataclass(frozen=True)
 class ReviewItem:
     """One answer in the queue: the input, what was answered, why it is there (``held`` back from
-    learning, ``drifted``, ``abstained``, ``doubtful``, or drawn at random for the ``audit``) and,
-    for the first two, a sentence on it. `said` is the label that was held back."""
+    learning, ``rejected`` by a customer who did not say what would be right, ``drifted``,
+    ``abstained``, ``doubtful``, or drawn at random for the ``audit``) and, for the first three, a
+    sentence on it. `said` is the label that was held back. It may be rejected for one of the
+    `faults`."""
 
     prediction: Prediction
     why: Why
     note: str
     said: str | None
+    faults: tuple[str, ...]
     _store: Store
     _asked: Asked = "review"
-    _added: list[str] = field(default_factory=list)
+    _added: list[list[Feedback | Remark]] = field(default_factory=list)
 
     @property
     def place(self) -> tuple[str, int]:
         """Which answer of which call."""
-        return self.prediction.prediction_id, self.prediction.index
+        return self.prediction.place
 
     def label(self, label: Any) -> None:
         """Says what the right answer is, as a reviewer; the answer's own label confirms it. Raises
         `Gone` when the input is no longer kept, `InvalidData` for what cannot be a label."""
-        row, store = self.prediction, self._store
-        known = {one.id for one in store.ledger.feedback_of(row.prediction_id, row.index)}
-        said = accept(
-            store.catalog,
-            store.ledger,
-            row.prediction_id,
-            row.index,
-            label,
-            source="reviewer",
-            asked=self._asked,
-        )
-        if said.id not in known:
-            self._added.append(said.id)
+        self._say(lambda: (accept(*self._where, label, source="reviewer", asked=self._asked),))
+
+    def reject(self, reason: str, label: Any = None, note: str = "") -> None:
+        """Rejects the answer for one of the `faults`, and says in `label` what would be right,
+        where that is known. Raises as `label` does, and `InvalidData` for another reason."""
+        who: Any = {"source": "reviewer", "asked": self._asked}
+        self._say(lambda: take(*self._where, label, rejected=reason, note=note, **who))
+
+    def remark(self, note: str) -> None:
+        """Keeps a note on the answer, as long as its input is kept."""
+        self._say(lambda: (remark(*self._where, note=note, source="reviewer"),))
 
     def undo(self) -> bool:
-        """Takes back what `label` said last; False where there is nothing, or where an update has
+        """Takes back what was said last; False where there is nothing, or where an update has
         learned it meanwhile."""
-        return bool(self._added) and self._store.ledger.take_back(self._added.pop())
+        ledger = self._store.ledger
+        gone = [
+            ledger.take_back(one.id)
+            if isinstance(one, Feedback)
+            else ledger.take_back_remark(one.id)
+            for one in (self._added.pop() if self._added else ())
+        ]
+        return bool(gone) and all(gone)
+
+    @property
+    def _where(self) -> tuple[Catalog, Ledger, str, int]:
+        return self._store.catalog, self._store.ledger, *self.place
+
+    def _say(self, say: Callable[[], Iterable[Feedback | Remark | None]]) -> None:
+        """Remembers for `undo` what is new of it."""
+        ledger = self._store.ledger
+        known = {one.id for one in ledger.feedback_of(*self.place)}
+        known |= {one.id for one in ledger.remarks_of(*self.place)}
+        added = [one for one in say() if one is not None and one.id not in known]
+        if added:
+            self._added.append(added)
 
 
 def review(scope: Scope, limit: int, *, drawn_only: bool = False) -> Iterator[ReviewItem]:
-    """At most `limit` answers: corrections that were held back, rows that show a drift best, then
-    the doubtful ones, between which a share (`feedback.audit`) is drawn from all that the live
-    version answered. With `drawn_only` all are drawn: labels of these alone judge what comes."""
+    """At most `limit` answers: corrections that were held back, what customers rejected, rows that
+    show a drift best, then the doubtful ones, between which a share (`feedback.audit`) is drawn
+    from all that the live version answered. With `drawn_only` all are drawn: labels of these alone
+    judge what comes."""
     context = scope.context()
-    store = context.store
     live = scope.live()
     ranked = [] if drawn_only else _ranked(context, limit)
     share = 1.0 if drawn_only else context.config.feedback.audit
@@ -90,14 +113,15 @@ def review(scope: Scope, limit: int, *, drawn_only: bool = False) -> Iterator[Re
     seen: set[tuple[str, int]] = set()
     queue = _queue(context, weave(ranked, drawn, limit), lots)
     if not drawn_only:
-        queue = chain(_held(context), _drifted(context, live.id if live else None), queue)
+        drifted = _drifted(context, live.id if live else None)
+        queue = chain(_held(context), _rejected(context, limit), drifted, queue)
     for item in queue:
-        place = (item.prediction.prediction_id, item.prediction.index)
+        place = item.place
         if place in seen:
             continue
         seen.add(place)
         asked: Asked = "audit" if place in lots else "review"
-        yield ReviewItem(item.prediction, item.why, item.note, item.said, store, asked)
+        yield replace(item, _asked=asked)
         if len(seen) == limit:
             return
 
@@ -119,7 +143,21 @@ def _held(context: Context) -> Iterator[ReviewItem]:
         else:
             note = t("review.conflict", said=held.said.feedback.label, against=held.against)
         said = held.said.feedback.label
-        yield ReviewItem(held.said.prediction, "held", note, said, context.store)
+        yield _item(context, held.said.prediction, "held", note, said)
+
+
+def _rejected(context: Context, limit: int) -> Iterator[ReviewItem]:
+    """What customers rejected and nobody has put right."""
+    for said, prediction in context.store.ledger.rejections_to_answer(context.project, limit):
+        reason = t(f"feedback.fault_{said.reason}")
+        note = t("review.rejected", reason=f"{reason}: {said.note}" if said.note else reason)
+        yield _item(context, prediction, "rejected", note)
+
+
+def _item(
+    context: Context, prediction: Prediction, why: Why, note: str = "", said: str | None = None
+) -> ReviewItem:
+    return ReviewItem(prediction, why, note, said, context.task.family.faults, context.store)
 
 
 def _drifted(context: Context, version: str | None) -> Iterator[ReviewItem]:
@@ -134,7 +172,7 @@ def _drifted(context: Context, version: str | None) -> Iterator[ReviewItem]:
             continue
         labelled = ledger.feedback_of(row.prediction_id, row.index)
         if prediction.stored and not prediction.purged and not labelled:
-            yield ReviewItem(prediction, "drifted", t("review.drifted"), None, context.store)
+            yield _item(context, prediction, "drifted", t("review.drifted"))
 
 
 def _drawn(
@@ -176,7 +214,7 @@ def _queue(
         why: Why = "audit" if (row.prediction_id, row.index) in lots else "doubtful"
         if abstained(row):
             why = "abstained"
-        yield ReviewItem(row, why, "", None, context.store)
+        yield _item(context, row, why)
 
 
 def _sifted(context: Context) -> Sifted | None:

@@ -5,7 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import Select, case, delete, func, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Exists,
+    Row,
+    Select,
+    case,
+    delete,
+    exists,
+    func,
+    insert,
+    select,
+    update,
+)
 
 from feilun.errors import Forbidden, Gone, NotFound
 from feilun.store import tables_ledger as t
@@ -14,7 +27,7 @@ from feilun.store.ids import new_id
 from feilun.store.ledger_predictions import PredictionLog
 from feilun.store.ledger_records import Asked, Feedback, FeedbackSource, LabelledPrediction
 
-__all__ = ["FeedbackLog", "winners"]
+__all__ = ["FeedbackLog", "answer_of", "is_gone", "trust", "winners"]
 
 _FIELDS = (
     "id",
@@ -53,18 +66,10 @@ class FeedbackLog(PredictionLog):
         """
         said = t.feedback.c
         with self._db.write() as connection:
-            answer = connection.execute(
-                select(t.predictions).where(
-                    t.predictions.c.prediction_id == prediction_id, t.predictions.c.index == index
-                )
-            ).first()
-            if answer is None:
-                raise NotFound("store.no_prediction", id=prediction_id, index=index)
-            if source == "customer" and (customer is None or answer.customer != customer):
-                raise Forbidden("store.not_your_prediction", id=prediction_id)
+            answer = answer_of(connection, prediction_id, index, source, customer)
             if not answer.stored:
                 raise Gone("store.input_not_stored", id=prediction_id, index=index)
-            if answer.purged or (answer.expires is not None and answer.expires <= now()):
+            if is_gone(answer):
                 raise Gone("store.input_gone", id=prediction_id, index=index)
             last = connection.execute(
                 select(*(said[name] for name in _FIELDS))
@@ -190,12 +195,56 @@ class FeedbackLog(PredictionLog):
             return connection.scalar(query) or 0
 
 
+def answer_of(
+    connection: Connection,
+    prediction_id: str,
+    index: int,
+    source: FeedbackSource,
+    customer: str | None,
+) -> Row[Any]:
+    """The row of an answer that `source` may speak of. Raises `NotFound`, and `Forbidden` where a
+    customer speaks of another one's."""
+    c = t.predictions.c
+    query = select(t.predictions).where(c.prediction_id == prediction_id, c.index == index)
+    answer = connection.execute(query).first()
+    if answer is None:
+        raise NotFound("store.no_prediction", id=prediction_id, index=index)
+    if source == "customer" and (customer is None or answer.customer != customer):
+        raise Forbidden("store.not_your_prediction", id=prediction_id)
+    return answer
+
+
+def is_gone(answer: Row[Any]) -> bool:
+    """Whether the input of the answer is no longer kept."""
+    return bool(answer.purged or (answer.expires is not None and answer.expires <= now()))
+
+
+def trust(source: ColumnElement[str]) -> ColumnElement[int]:
+    """0 for the operator, whose word goes before all others, 1 for a reviewer, 2 for a customer."""
+    return case((source == "operator", 0), (source == "reviewer", 1), else_=2)
+
+
 def winners(project: str | None) -> Select[Any]:
-    """All feedback with its `place` among what was said of the same answer; 1 counts."""
+    """All feedback with its `place` among what was said of the same answer; 1 counts. That an
+    answer is right is not among it where somebody as much trusted has rejected it since, or
+    somebody trusted more ever has."""
     c = t.feedback.c
-    trust = case((c.source == "operator", 0), (c.source == "reviewer", 1), else_=2)
     place = func.row_number().over(
-        partition_by=(c.prediction_id, c.index), order_by=(trust, c.id.desc())
+        partition_by=(c.prediction_id, c.index), order_by=(trust(c.source), c.id.desc())
     )
-    query = select(*(c[name] for name in _FIELDS), place.label("place"))
+    query = select(*(c[name] for name in _FIELDS), place.label("place")).where(~_overruled())
     return query if project is None else query.where(c.project == project)
+
+
+def _overruled() -> Exists:
+    c, r, p = t.feedback.c, t.remarks.c, t.predictions.c
+    later = (trust(r.source) == trust(c.source)) & (r.created > c.created)
+    return exists().where(
+        r.prediction_id == c.prediction_id,
+        r.index == c.index,
+        r.reason.is_not(None),
+        (trust(r.source) < trust(c.source)) | later,
+        p.prediction_id == c.prediction_id,
+        p.index == c.index,
+        p.label == c.label,
+    )

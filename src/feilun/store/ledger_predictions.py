@@ -54,8 +54,8 @@ class PredictionLog:
     ) -> list[Prediction]:
         """The newest answers of `project`, newest first.
 
-        `unlabelled_only` leaves out those that have feedback, `usable_only` those whose input is
-        not (or no longer) kept.
+        `unlabelled_only` leaves out those that have feedback or that the house has rejected,
+        `usable_only` those whose input is not (or no longer) kept.
         """
         c = t.predictions.c
         query = select(t.predictions).where(c.project == project)
@@ -69,7 +69,14 @@ class PredictionLog:
             said = select(t.feedback.c.id).where(
                 t.feedback.c.prediction_id == c.prediction_id, t.feedback.c.index == c.index
             )
-            query = query.where(~said.exists())
+            r = t.remarks.c
+            rejected = select(r.id).where(
+                r.prediction_id == c.prediction_id,
+                r.index == c.index,
+                r.reason.is_not(None),
+                r.source != "customer",
+            )
+            query = query.where(~said.exists(), ~rejected.exists())
         query = query.order_by(c.created.desc(), c.prediction_id.desc(), c.index).limit(limit)
         with self._db.read() as connection:
             rows = connection.execute(query).all()
@@ -98,6 +105,9 @@ class PredictionLog:
                     .where(tuple_(c.prediction_id, c.index).in_(keys))
                     .values(input=None, input_hash=None, purged=True)
                 )
+                r = t.remarks.c  # a note may quote what was asked
+                of = tuple_(r.prediction_id, r.index).in_(keys)
+                connection.execute(update(t.remarks).where(of).values(note=""))
                 b = t.prediction_blobs.c
                 mine = tuple_(b.prediction_id, b.index).in_(keys)
                 names = set(connection.scalars(select(b.hash).where(mine)))
@@ -122,15 +132,16 @@ class PredictionLog:
         self, project: str, hits: Callable[[str], bool], ids: Collection[str] = ()
     ) -> list[tuple[str, int]]:
         """The answers of `project` by id and index whose call is one of `ids`, or of whose input or
-        output, as JSON, or label or feedback `hits` says so."""
-        c, f = t.predictions.c, t.feedback.c
+        output, as JSON, or label, feedback or notes `hits` says so."""
+        c, f, r = t.predictions.c, t.feedback.c, t.remarks.c
         kept = select(
             c.prediction_id, c.index, c.input, cast(c.output, String).label("output"), c.label
         ).where(c.project == project)
         said = select(f.prediction_id, f.index, f.label).where(f.project == project)
+        noted = select(r.prediction_id, r.index, r.note).where(r.project == project)
         found: dict[tuple[str, int], None] = {}
         with self._db.read() as connection:
-            for query in (kept, said):
+            for query in (kept, said, noted):
                 rows = connection.execution_options(yield_per=1000).execute(query)
                 for id_, index, *texts in rows:
                     if id_ in ids or any(text and hits(text) for text in texts):
@@ -139,9 +150,10 @@ class PredictionLog:
 
     def erase_answers(self, answers: Sequence[tuple[str, int]]) -> tuple[int, int]:
         """Deletes these answers: their inputs, bytes that no other refers to, what was kept for
-        retries, and the feedback on them. Returns how many answers and pieces of feedback. What was
-        charged stays."""
-        c, f, b = t.predictions.c, t.feedback.c, t.prediction_blobs.c
+        retries, and feedback and remarks on them. Returns how many answers and pieces of feedback.
+        What was charged stays."""
+        c, f, r = t.predictions.c, t.feedback.c, t.remarks.c
+        b = t.prediction_blobs.c
         gone = said = 0
         for begin in range(0, len(answers), _BATCH):
             keys = answers[begin : begin + _BATCH]
@@ -154,6 +166,8 @@ class PredictionLog:
                 still = set(connection.scalars(select(b.hash).where(b.hash.in_(names))))
                 of = tuple_(f.prediction_id, f.index).in_(keys)
                 said += connection.execute(delete(t.feedback).where(of)).rowcount
+                of = tuple_(r.prediction_id, r.index).in_(keys)
+                connection.execute(delete(t.remarks).where(of))
                 of = tuple_(c.prediction_id, c.index).in_(keys)
                 gone += connection.execute(delete(t.predictions).where(of)).rowcount
                 calls = [id_ for id_, _ in keys]

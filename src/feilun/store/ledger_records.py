@@ -29,6 +29,8 @@ __all__ = [
     "LedgerCall",
     "Prediction",
     "Rated",
+    "Remark",
+    "Reviewed",
     "UsageRow",
     "Voice",
 ]
@@ -147,6 +149,11 @@ class Prediction:
     input_hash: str | None = None
     created: datetime | None = None
 
+    @property
+    def place(self) -> tuple[str, int]:
+        """Which answer of which call."""
+        return self.prediction_id, self.index
+
 
 @dataclass(frozen=True, slots=True)
 class LedgerCall:
@@ -212,6 +219,36 @@ class Feedback:
     used_in: str | None
     key_id: str | None = None
     asked: Asked | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """What somebody says of an answer besides the right one: that they reject it for a `reason`,
+    and a `note`; without a reason, the note alone. The last rejection of each source counts."""
+
+    id: str
+    prediction_id: str
+    index: int
+    reason: str | None
+    note: str
+    source: FeedbackSource
+    customer: str | None
+    key_id: str | None
+    asked: Asked | None
+    created: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Reviewed:
+    """How many answers of `model_version` were accepted as they are, edited, or rejected for
+    `reason` (`what`); by a customer or the house; `drawn` at random to be looked at, or chosen."""
+
+    model_version: str
+    what: Literal["accepted", "edited", "rejected"]
+    reason: str | None
+    by_customer: bool
+    drawn: bool
+    answers: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,15 +9,16 @@ from typing import Any
 from sqlalchemy import case, func, select
 
 from feilun.store import tables_ledger as t
-from feilun.store.ledger_feedback import FeedbackLog, winners
+from feilun.store.ledger_feedback import winners
 from feilun.store.ledger_records import Voice
+from feilun.store.ledger_remarks import RemarkLog, drawn
 
 __all__ = ["VoiceLog"]
 
 _EVER = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-class VoiceLog(FeedbackLog):
+class VoiceLog(RemarkLog):
     """Sums over predictions and feedback; the inputs are not read, so they may be gone."""
 
     def voices(self, project: str, since: datetime | None, sure: float) -> list[Voice]:
@@ -81,15 +82,10 @@ class VoiceLog(FeedbackLog):
         return int(rows), int(still or 0)
 
     def audited(self, project: str, model_version: str) -> tuple[int, int]:
-        """How many answers of the version were drawn at random and labelled by the house, and how
-        many of them were right."""
-        p, f = t.predictions.c, t.feedback.c
-        asked = (
-            select(f.prediction_id, f.index)
-            .where(f.project == project, f.asked == "audit")
-            .distinct()
-            .subquery()
-        )
+        """How many answers of the version were drawn at random and labelled or rejected by the
+        house, and how many of them were right."""
+        p = t.predictions.c
+        asked = drawn(project).subquery()
         winner = winners(project).subquery()
         query = (
             select(func.count(), func.sum(case((winner.c.label == p.label, 1), else_=0)))
@@ -107,11 +103,10 @@ class VoiceLog(FeedbackLog):
         )
         with self._db.read() as connection:
             rows, right = connection.execute(query).one()
-        return int(rows), int(right or 0)
+            wrong = connection.scalar(self._rejected_draws(project, model_version)) or 0
+        return int(rows) + wrong, int(right or 0)
 
     def audited_answers(self, project: str) -> set[tuple[str, int]]:
-        """The answers that were drawn at random and labelled."""
-        f = t.feedback.c
-        query = select(f.prediction_id, f.index).where(f.project == project, f.asked == "audit")
+        """The answers that were drawn at random and labelled or rejected."""
         with self._db.read() as connection:
-            return {(row[0], row[1]) for row in connection.execute(query)}
+            return {(row[0], row[1]) for row in connection.execute(drawn(project))}

@@ -36,6 +36,7 @@ __all__ = [
     "prediction_blobs",
     "predictions",
     "reasons",
+    "remarks",
     "roots",
     "totals",
     "volumes",
@@ -249,5 +250,23 @@ feedback = Table(
     Column("used_in", String),
     Column("key_id", String),
     Column("asked", String),
+    Index(None, "prediction_id", "index"),
+)
+
+# What is said of an answer besides the right one; without a reason it is a note alone.
+remarks = Table(
+    "remarks",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("prediction_id", String, nullable=False),
+    Column("index", Integer, nullable=False),
+    Column("project", String, nullable=False, index=True),
+    Column("reason", String),
+    Column("note", Line, nullable=False),
+    Column("source", String, nullable=False),
+    Column("customer", String),
+    Column("key_id", String),
+    Column("asked", String),
+    Column("created", Moment, nullable=False),
     Index(None, "prediction_id", "index"),
 )

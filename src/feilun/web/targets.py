@@ -62,7 +62,7 @@ def given(view: View, how: Editor) -> Any:
     nothing typed. Raises `InvalidData` for what should be JSON and is not."""
     if how.kind == "several":
         return view.many.get("label", [])
-    text = view.field("label")
+    text = view.field("label").replace("\r\n", "\n")  # as forms send the ends of lines
     if text[:1] not in ("[", "{") or how.kind == "one":
         return text or None
     try:

@@ -11,14 +11,14 @@ from feilun.cli.shell import Shell
 from feilun.errors import UsageError
 from feilun.messages import t
 
-__all__ = ["drift", "feedback_add", "feedback_pairs", "feedback_settle"]
+__all__ = ["drift", "feedback_add", "feedback_pairs", "feedback_settle", "feedback_status"]
 
 
 def feedback_add(
     shell: Shell,
     file: Annotated[Path, typer.Argument(help=t("cli.argument_feedback"))],
 ) -> None:
-    """Corrections from a file (prediction_id, index, label)."""
+    """Corrections from a file (prediction_id, index, label, rejected, note)."""
     with shell.project() as project:
         shell.show(project.add_feedback(file))
 
@@ -43,6 +43,12 @@ def feedback_settle(
         raise UsageError("review.choose")
     with shell.project() as project:
         shell.show(project.settle(customer, accept=accept))
+
+
+def feedback_status(shell: Shell) -> None:
+    """How many answers people accepted, edited and rejected, and why."""
+    with shell.project() as project:
+        shell.show(project.reviews())
 
 
 def drift(shell: Shell) -> None:

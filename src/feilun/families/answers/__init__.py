@@ -10,6 +10,7 @@ import numpy as np
 from feilun.config import ProjectConfig
 from feilun.errors import InvalidData
 from feilun.families._abstaining import threshold
+from feilun.families._faults import FAULTS
 from feilun.families._objects import objects
 from feilun.families.answers.rows import (
     DEPTH,
@@ -83,6 +84,7 @@ class AnswersFamily(Family):
     primary = "f1"
     structured = True
     unjudged = True
+    faults = FAULTS
     sentences: ClassVar = {
         "evaluation.tile_missed": "answers.tile_missed",
         "gate.adds_labels": "answers.adds_documents",

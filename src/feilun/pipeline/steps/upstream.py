@@ -76,7 +76,8 @@ def calls_of(context: Context) -> list[KeptCall]:
     if not passed:
         return []
     rows = ledger.recent_predictions(context.project, limit=None)
-    return kept_calls(rows, passed)
+    rejected = ledger.rejected_answers(context.project)
+    return kept_calls((one for one in rows if one.place not in rejected), passed)
 
 
 def new_calls(context: Context, data: DataVersion | None) -> list[KeptCall]:

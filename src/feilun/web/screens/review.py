@@ -1,4 +1,8 @@
-"""Reviewing: one answer after the other, a key a label, the next one there before it is asked."""
+"""Reviewing: one answer after the other, a key a label, the next one there before it is asked.
+
+A written answer is accepted or edited as it stands in its text area, or rejected for a reason, with
+what stands there then as the right one, where it was changed.
+"""
 
 from __future__ import annotations
 
@@ -29,9 +33,9 @@ def _review(view: View) -> Response:
     return view.render(
         "review.html",
         project=project.name,
-        item=_shown(items[0]) if items else None,
-        ahead=_shown(items[1]) if len(items) > 1 else None,
+        item=_shown(view, items[0]) if items else None,
         how=editor(project),
+        reviews=project.reviews() if items and items[0].faults else None,
     )
 
 
@@ -41,9 +45,8 @@ def _next(view: View) -> Response:
     items = _desk(view).take(project.name, _who(view), lambda: project.review(_LIMIT), 2)
     if len(items) < 2:
         return JSONResponse({"html": None})
-    html = view.html(
-        "review_item.html", project=project.name, item=_shown(items[1]), how=editor(project)
-    )
+    item = _shown(view, items[1])
+    html = view.html("review_item.html", project=project.name, item=item, how=editor(project))
     return JSONResponse({"html": html})
 
 
@@ -60,10 +63,20 @@ def _label(view: View) -> Response:
     if item is None:
         raise NotFound("console.item_gone")
     if do == "label":
-        said = given(view, editor(project))
-        item.label(item.prediction.label if said is None else said)
+        _judge(view, item, given(view, editor(project)))
     desk.finish(project.name, _who(view), place)
     return _on(view, project)
+
+
+def _judge(view: View, item: ReviewItem, said: Any) -> None:
+    """Keeps what the form says of the answer."""
+    answered, note, reason = item.prediction.label, view.field("note"), view.field("rejected")
+    if reason:
+        item.reject(reason, None if said == answered else said, note)
+        return
+    item.label(answered if said is None else said)
+    if note:
+        item.remark(note)
 
 
 def _on(view: View, project: Project, *said: str) -> Response:
@@ -72,10 +85,12 @@ def _on(view: View, project: Project, *said: str) -> Response:
     return view.go(path("p", project.name, "review"), *said)
 
 
-def _shown(item: ReviewItem) -> Mapping[str, Any]:
+def _shown(view: View, item: ReviewItem) -> Mapping[str, Any]:
     row = item.prediction
     value = row.input
     fields = value if isinstance(value, Mapping) else {"": value}
+    # What was typed before the form failed stands there again.
+    typed = view.typed if view.problem and view.field("id") == row.prediction_id else {}
     return {
         "id": row.prediction_id,
         "index": row.index,
@@ -83,7 +98,12 @@ def _shown(item: ReviewItem) -> Mapping[str, Any]:
         "note": item.note,
         "label": row.label,
         "score": row.score,
-        "said": item.said,
+        "said": typed.get("label", item.said),
+        "typed_note": typed.get("note", ""),
+        "faults": [
+            (str(number), name, messages.t(f"feedback.fault_{name}", view.lang))
+            for number, name in enumerate(item.faults, 1)
+        ],
         "fields": [
             (name, data_uri(v) if isinstance(v, bytes) else v, isinstance(v, bytes))
             for name, v in fields.items()

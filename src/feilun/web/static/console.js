@@ -151,26 +151,58 @@ if (review) {
     event.preventDefault();
     const form = event.target;
     const body = new URLSearchParams(new FormData(form, button));
-    const shown = review.innerHTML;
+    const shown = [...review.childNodes]; // with what was typed
+    const at = document.activeElement;
     review.innerHTML = ahead;
     prepare(review);
     ahead = null;
-    const answer = await fetch(form.action, {method: "POST", body, headers: {"x-script": "1"}});
-    if (!answer.ok) { // back to what was not taken, which says why
-      review.innerHTML = shown;
-      HTMLFormElement.prototype.submit.call(review.querySelector("form"));
+    const problem = document.getElementById("offline");
+    let answer = null;
+    try {
+      answer = await fetch(form.action, {method: "POST", body, headers: {"x-script": "1"}});
+    } catch { /* nobody answers */ }
+    if (answer && answer.ok) {
+      if (problem) problem.remove();
+      await look();
       return;
     }
-    await look();
+    ahead = review.innerHTML; // back to what was not taken
+    review.replaceChildren(...shown);
+    if (review.contains(at)) at.focus();
+    if (!answer) {
+      if (problem) return;
+      const told = document.createElement("p");
+      told.id = "offline";
+      told.className = "problem";
+      told.setAttribute("role", "alert");
+      told.textContent = review.dataset.offline;
+      review.before(told);
+      return;
+    }
+    if (button && button.name) { // the page that is loaded says why
+      const chosen = document.createElement("input");
+      Object.assign(chosen, {type: "hidden", name: button.name, value: button.value});
+      form.append(chosen);
+    }
+    HTMLFormElement.prototype.submit.call(form);
   });
 }
 
 document.addEventListener("keydown", (event) => {
+  const form = event.target.closest && event.target.closest("form.review");
+  if (form && event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
+    const save = form.querySelector("[data-key=Enter]");
+    if (save) { event.preventDefault(); save.click(); }
+    return;
+  }
   if (event.ctrlKey || event.metaKey || event.altKey) return;
   const tag = event.target.tagName;
+  if (event.key === "Escape" && /^(INPUT|TEXTAREA)$/.test(tag)) { event.target.blur(); return; }
   if (/^(INPUT|TEXTAREA|SELECT)$/.test(tag) && event.target.type !== "checkbox") return;
   if (event.key === "Enter" && /^(BUTTON|A|SUMMARY)$/.test(tag)) return; // which it presses
   const key = event.key.length > 1 ? event.key : event.key.toLowerCase();
+  const area = document.querySelector("#review [data-edit]");
+  if (key === "e" && area) { event.preventDefault(); area.focus(); return; }
   const button = [...document.querySelectorAll("main [data-key]")].find((one) => one.dataset.key === key);
   if (button) { event.preventDefault(); button.click(); }
 });
