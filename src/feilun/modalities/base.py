@@ -205,6 +205,8 @@ class TaskBase(ABC):
     default_base: ClassVar[str | None] = None
     """Starter that `auto` climbs to when the project names no base; None: rung zero only."""
 
+    scratches: ClassVar[tuple[str, ...]] = ()
+    """Bases that begin from nothing, by their names, such as ``scratch:vit``."""
     begins: ClassVar[str | None] = None
     """What a method that learns this task begins from where the project names no base and there is
     no `default_base`: a name such as ``scratch:auto``."""

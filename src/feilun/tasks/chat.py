@@ -11,7 +11,7 @@ from pydantic import Field
 from feilun.errors import InvalidData
 from feilun.families.generation import REPLY
 from feilun.modalities import recognise
-from feilun.modalities.language import causal, conversations
+from feilun.modalities.language import architectures, causal, conversations
 from feilun.modalities.noise import Disturbance
 from feilun.modalities.text import networks, ngrams, noise, tokens
 from feilun.tasks.base import (
@@ -82,6 +82,7 @@ class Task(TaskBase):
     family = REPLY
     nested = undivided = encodes = True
     default_base = "smollm2"
+    scratches = architectures.scratch_names("llama")
     columns = (Column("messages", "text", (*_LISTS[1:], *_QUESTIONS)),)
     label_aliases = _ANSWERS
     examples = (

@@ -85,6 +85,7 @@ class Task(TaskBase):
     undivided = True
     prose = self_supervised = lean = True
     begins = "scratch:auto"
+    scratches = (begins,)
     columns = (Column("text", "text", recognise.TEXT),)
     label_aliases = _CONTINUATION
     examples = (

@@ -85,8 +85,10 @@ def resolve(
             return default
         return _checked(at_hand[default], packed) if default in at_hand else None
     if base.startswith(_SCRATCH):
-        if not (task.default_base or task.begins or "").startswith(_SCRATCH):
+        if not task.scratches:
             raise InvalidData("training.no_scratch", base=base, task=task.name)
+        if base not in task.scratches:
+            raise InvalidData("tasks.unknown_scratch", base=base, options=task.scratches)
         return base
     if base in at_hand:
         return _checked(at_hand[base], packed)

@@ -10,8 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from feilun.errors import InvalidData
+from feilun.modalities.language import architectures
 
-__all__ = ["Body", "describe"]
+__all__ = ["VOCABULARY", "Body", "describe", "fresh"]
+
+VOCABULARY = 8000
+"""Words of a network that is begun for rows, at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +26,7 @@ class Body:
     is made of convolutions, which torch learns slowly in bfloat16 (measured: seven times);
     `vocabulary` is how many words each position of a network that writes gives a logit for;
     `stacked` is whether it is one stack of layers with weights of their own, whose lower ones can
-    stay as they are."""
+    stay as they are; `usual` is the cost of an item where nothing has read the rows yet."""
 
     parameters: int
     active: int
@@ -32,6 +36,7 @@ class Body:
     convolves: bool = False
     vocabulary: int = 0
     stacked: bool = False
+    usual: float = 0.0
 
     @property
     def bytes(self) -> int:
@@ -59,12 +64,24 @@ _SCRATCH = {
     "scratch:resnet": Body(700_000, 700_000, 64, 6, per_token=64.0, convolves=True),
     "scratch:vit": Body(250_000, 230_000, 96, 3, per_token=16.0),
 }
+_TEXT = 128.0  # tokens of a text and its answer, for a plan without a tokenizer
 _WRITERS = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration", "ForMaskedLM")
 _CONVOLUTION = 256.0  # pixels a position, mean over the stages of ImageNet networks
 
 
+def fresh(objective: architectures.Objective, size: architectures.Size, vocabulary: int) -> Body:
+    """The size of a transformer that begins from nothing with so many words."""
+    layers, width = architectures.SIZES[size]
+    passing = architectures.parameters(objective, size, vocabulary)
+    layers *= 2 if objective == "spans" else 1  # a decoder, too
+    return Body(passing, passing, width, layers, vocabulary=vocabulary, usual=_TEXT)
+
+
 def describe(base: Path | str | None) -> Body:
     """The size of a base folder, or of a network that begins from nothing."""
+    named = architectures.parsed(base)
+    if named is not None:
+        return fresh(*named, VOCABULARY)
     if not isinstance(base, Path):
         return _SCRATCH.get(str(base), _SCRATCH["scratch:resnet"])
     try:

@@ -37,6 +37,7 @@ from feilun.training import (
 from feilun.training.adaptation import Adaptation
 from feilun.training.batches import EncodedRows, Examples, Labelled, Order, order
 from feilun.training.body import Body, describe
+from feilun.training.fresh import source_of
 from feilun.training.frozen import FrozenLayers
 from feilun.training.job import DataStats, Estimate, Machine, Report, TrainJob, TrainResult
 from feilun.training.rows import (
@@ -70,6 +71,7 @@ _JUDGES = 5000  # validation rows that choose the epoch at most; all of them jud
 _BESIDE, _BESIDE_ADAPTERS = 0.35, 1.2
 _CONVOLVING = 3.0  # times as long as bare products of float32, measured with small networks
 _LONGER, _FASTER = 1.5, 2.0  # epochs and step size where lower layers are frozen
+_LONGEST = 4  # times a usual text
 _STEP = 0.02  # seconds of a step whatever its size, measured with small networks on pictures
 
 
@@ -240,8 +242,9 @@ def estimate(
     used = learning_count(job, rows.train)
     used = min(used, settings.max_rows or used)
     used = augment.counted(job, settings.augment, settings.augment_share, used)
-    budget = settings.batch_tokens or _budget(body, rows.max_cost)
-    batch = min(budget, settings.batch_rows * max(1, rows.max_cost))
+    largest = rows.max_cost or math.ceil(_LONGEST * body.usual)
+    budget = settings.batch_tokens or _budget(body, largest)
+    batch = min(budget, settings.batch_rows * max(1, largest))
     passes = (3 if trained > 0.5 else 2) * robust.passes(settings)
     layers = getattr(settings, "frozen_layers", "none")
     still = layers / body.layers if isinstance(layers, int) and body.stacked else 0.0
@@ -249,18 +252,19 @@ def estimate(
         trained *= body.active / body.parameters * (1 - still)
     # Weights, and for what learns a gradient and AdamW's two moments; twice the weights in passing.
     memory = body.bytes * (2 + 3 * trained) + body.activations(batch) * (1 - still) + 800e6
-    work = body.forward(rows.mean_cost) * (
+    mean_cost = rows.mean_cost or body.usual
+    work = body.forward(mean_cost) * (
         (used * passes + rows.validation) * settings.epochs * (1 - still)
         + (used + rows.validation) * still
     )
-    steps = settings.epochs * max(1.0, used * max(1.0, rows.mean_cost) / batch)
+    steps = settings.epochs * max(1.0, used * max(1.0, mean_cost) / batch)
     computing = (
         _CONVOLVING * work / (machine.flops_fp32 or machine.flops)
         if body.convolves
         else machine.seconds(work, _BESIDE if trained > 0.5 else _BESIDE_ADAPTERS)
     )
     seconds = 10.0 + computing + steps * (_STEP + body.bytes * trained * 7 / 8e9)
-    kept = 4.0 * body.width * rows.mean_cost / body.per_token if still else 0.0
+    kept = 4.0 * body.width * mean_cost / body.per_token if still else 0.0
     detail = {
         "rows": float(used),
         "epochs": float(settings.epochs),
@@ -307,7 +311,7 @@ def finetune(
     dataset = Dataset(job.data)
     schema = schema_of(job, dataset)
     task = tasks.get(job.task)
-    source = job.previous or job.base
+    source = source_of(job, dataset, report)
     rows, notes = drawn(learning_rows(job, dataset), settings.max_rows, job.seed)
     report(Progress("train", 0, len(rows), "rows", note=t("training.note_opening")))
     own = rows.labels

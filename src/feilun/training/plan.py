@@ -134,7 +134,8 @@ class _Planner:
             if not self._worth(name):
                 continue
             other = getattr(method(name), "fallback", None)
-            if self._task.family.keeps_base and other in able:
+            kept = self._task.family.keeps_base and isinstance(self._job.base, Path)
+            if kept and other in able:
                 name, other = other, None
                 rung = self._fitted(name, t("training.why_adapters"))
             else:

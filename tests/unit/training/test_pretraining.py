@@ -18,14 +18,16 @@ from feilun.data.sources import Source
 from feilun.data.versions import build
 from feilun.engines.base import open_engine
 from feilun.families.objective import IGNORED
+from feilun.modalities.language import architectures
 from feilun.modalities.language.models import Marks, auto_class
-from feilun.store.dataset import Dataset
+from feilun.store.dataset import Dataset, DatasetWriter
 from feilun.tasks import base as tasks
-from feilun.training import architectures, tokenizer
+from feilun.training import tokenizer
 from feilun.training.job import TrainJob
-from feilun.training.methods import pretrain
+from feilun.training.methods import full, pretrain
 from feilun.training.packing import Blocks, Pieces, tokenise
-from feilun.types import EngineRequest, Progress
+from feilun.types import EngineRequest, Example, Progress, Schema
+from helpers.pairs import PAIRS
 
 OBJECTIVES = ("causal", "masked", "spans")
 WORDS = ("the", "tea", "grows", "slowly", "under", "a", "bright", "river", "and", "keeps", "stones")
@@ -231,6 +233,31 @@ def test_it_goes_on_from_a_base(trained: Any, data: Path, tmp_path: Path, object
     assert (
         config["architectures"] == json.loads((folder / "config.json").read_text())["architectures"]
     )
+
+
+def test_spans_are_a_base_for_translations(trained: Any, tmp_path: Path) -> None:
+    with DatasetWriter(tmp_path / "pairs", {"text": "text"}) as writer:
+        for number, (text, said) in enumerate([*PAIRS, *PAIRS[::4]]):
+            split: Any = "train" if number < len(PAIRS) else "validation"
+            writer.add(Example(f"row-{number}", text, said, split))
+        writer.close(Schema("translation", (), {"max_length": 64}))
+    folder = trained["spans"][0]
+    assert tasks.get("translation").unfit(folder) is None
+    settings = {"epochs": 4, "batch_rows": 4, "learning_rate": 5e-3, "precision": "fp32"}
+    job = replace(
+        _job(tmp_path / "pairs", tmp_path, "spans", folder),
+        method="full",
+        task="translation",
+        task_settings={},
+        settings=settings,
+    )
+    result = full.train(job, full.Settings(**settings), lambda progress: None)
+    assert result.figures["rows"] == len(PAIRS)
+    engine = open_engine(job.out, threads=1)
+    assert len(engine.predict([PAIRS[0][0]])[0]["translation_text"]) < 300
+    engine.close()
+    kept = [json.loads((one / "tokenizer.json").read_text("utf-8")) for one in (folder, job.out)]
+    assert kept[0]["model"]["vocab"] == kept[1]["model"]["vocab"]
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
+from feilun.config import Settings
 from feilun.engines.base import open_engine
 from feilun.engines.card import read_card
 from feilun.engines.seq2seq import Seq2SeqEngine
@@ -19,8 +20,10 @@ from feilun.families.objective import IGNORED
 from feilun.modalities.language.seq2seq import PairProcessor, Seq2SeqLessons
 from feilun.store.dataset import DatasetWriter
 from feilun.tasks import base as tasks
+from feilun.training import bases
+from feilun.training.body import describe
 from feilun.training.job import TrainJob
-from feilun.types import EngineRequest, Example, Schema
+from feilun.types import EngineRequest, Example, Progress, Schema
 from helpers.bert import write_bert
 from helpers.jobs import train
 from helpers.pairs import PAIRS, write_pair
@@ -45,7 +48,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def _job(name: str, data: Path, folder: Path, base: Path, **settings: Any) -> TrainJob:
+def _job(name: str, data: Path, folder: Path, base: Path | str, **settings: Any) -> TrainJob:
     out, scratch = folder / "out", folder / "scratch"
     out.mkdir(parents=True)
     scratch.mkdir()
@@ -109,6 +112,45 @@ def test_adapters_learn_and_are_merged(tmp_path: Path, data: Path) -> None:
     engine = open_engine(job.out, threads=1)
     assert len(engine.predict(["Open the file"])[0]["translation_text"]) < 100
     engine.close()
+
+
+@pytest.mark.parametrize("name", ["scratch:t5-nano", "scratch:llama-nano"])
+def test_it_begins_from_nothing_by_name_and_size(tmp_path: Path, data: Path, name: str) -> None:
+    class Killed(Exception):
+        pass
+
+    def note(progress: Progress) -> None:
+        bits = progress.figures.get("validation_bits_per_byte")
+        learnt.extend([bits] if bits is not None else [])
+
+    def kill(progress: Progress) -> None:
+        if progress.unit == "steps" and progress.done >= 12:
+            raise Killed
+
+    learnt: list[float] = []
+    several = {"epochs": 4, "checkpoint_steps": 4}
+    whole, cut = (_job("full", data, tmp_path / one, name, **several) for one in ("whole", "cut"))
+    train(whole, note)
+    with pytest.raises(Killed):
+        train(cut, kill)
+    assert train(cut).figures["resumed_from_step"] >= 4
+    assert learnt[-1] < 0.9 * learnt[0]
+    weights = [(job.out / "model.safetensors").read_bytes() for job in (whole, cut)]
+    assert weights[0] == weights[1]
+    engine = open_engine(cut.out, threads=1)
+    assert engine.predict(["Open the file"])[0].keys() >= {"translation_text"}
+    assert engine.card.schema.task == "translation"
+    engine.close()
+    found = describe(name), describe(cut.out)
+    assert found[0].width == found[1].width == 64
+    assert found[0].layers // (2 if "t5" in name else 1) == found[1].layers
+    assert "no 'scratch:t5-huge'" in str(_refused("scratch:t5-huge"))
+
+
+def _refused(base: str) -> InvalidData:
+    with pytest.raises(InvalidData) as caught:
+        bases.resolve(base, TASK, Settings())
+    return caught.value
 
 
 def test_what_is_learnt_stands_where_the_outputs_stand(base: Path) -> None:

@@ -41,6 +41,7 @@ class PictureTask(TaskBase):
     columns = (Column("image", "image", recognise.IMAGE),)
     label_aliases = recognise.LABEL
     encodes = True
+    scratches = networks.SCRATCH
 
     def _own(self, settings: Mapping[str, Any]) -> PictureSettings:
         return cast(PictureSettings, self.Settings(**settings))

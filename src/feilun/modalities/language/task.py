@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from feilun.errors import InvalidData
 from feilun.modalities.base import Lessons, Processor, TaskSettings
-from feilun.modalities.language import causal, conversations, seq2seq
+from feilun.modalities.language import architectures, causal, conversations, seq2seq
 from feilun.modalities.text.task import TextSettings, TextTask
 from feilun.types import Item, Schema
 
@@ -23,10 +23,11 @@ class WrittenTask(TextTask):
     examples and summary.
 
     Networks that learn it are an encoder with a decoder (T5, BART, Marian), or a causal language
-    model, to which the text is what a user says.
+    model, to which the text is what a user says; either may begin from nothing.
     """
 
     Settings: ClassVar[type[TaskSettings]] = TextSettings
+    scratches = architectures.scratch_names("t5", "llama")
 
     def check(self, item: Item) -> Item:
         """The text of `item`; see `tokens.check`. Raises `InvalidData` for one without a word."""

@@ -20,15 +20,16 @@ from pydantic import Field
 from feilun.errors import InvalidData
 from feilun.families.tokens import TokenCrossEntropy
 from feilun.messages import t
+from feilun.modalities.language import architectures
 from feilun.modalities.language.causal import token_sizes
 from feilun.modalities.language.models import read_marks, ready
 from feilun.modalities.text.documents import Objective
 from feilun.store.dataset import INPUT, ROWS, Dataset
 from feilun.tasks.base import TaskBase
-from feilun.training import architectures, checkpoints, finetune
+from feilun.training import checkpoints, finetune
 from feilun.training import tokenizer as own_tokenizer
 from feilun.training.batches import Examples, Order, order
-from feilun.training.body import Body, describe
+from feilun.training.body import Body, describe, fresh
 from feilun.training.corpus import documents
 from feilun.training.job import DataStats, Estimate, Machine, Report, TrainJob, TrainResult
 from feilun.training.packing import Blocks, Pieces, Tokens, tokenise
@@ -304,12 +305,7 @@ def _body(job: TrainJob, settings: Settings) -> Body:
     source = job.previous or job.base
     if isinstance(source, Path):
         return describe(source)
-    objective, vocabulary = _objective(job), settings.vocabulary or 0
-    layers, width = architectures.SIZES[_named(settings)]
-    passing = architectures.parameters(objective, _named(settings), vocabulary)
-    return Body(
-        passing, passing, width, layers * (1 + (objective == "spans")), 1.0, False, vocabulary
-    )
+    return fresh(_objective(job), _named(settings), settings.vocabulary or 0)
 
 
 def _tokenizer(

@@ -15,7 +15,20 @@ from typing import Any, Literal
 
 from feilun.modalities.text.documents import Objective
 
-__all__ = ["PASSES", "SIZES", "Size", "config", "flops", "parameters", "right_size", "tokens_for"]
+__all__ = [
+    "OBJECTIVES",
+    "PASSES",
+    "SIZES",
+    "Objective",
+    "Size",
+    "config",
+    "flops",
+    "parameters",
+    "parsed",
+    "right_size",
+    "scratch_names",
+    "tokens_for",
+]
 
 Size = Literal["nano", "tiny", "mini", "small", "medium", "base"]
 SIZES: Mapping[Size, tuple[int, int]] = {
@@ -27,9 +40,25 @@ SIZES: Mapping[Size, tuple[int, int]] = {
     "base": (12, 768),
 }
 """Layers and width; ``nano`` is for trials."""
+OBJECTIVES: Mapping[str, Objective] = {"llama": "causal", "bert": "masked", "t5": "spans"}
+"""The objective that each architecture is trained with, by the architecture's name."""
 PASSES = 4
 _PER_PARAMETER = 20
 _HEAD = 64
+
+
+def scratch_names(*architectures: str) -> tuple[str, ...]:
+    """The bases of these architectures that begin from nothing, such as ``scratch:t5-small``."""
+    return tuple(f"scratch:{name}-{size}" for name in architectures for size in SIZES)
+
+
+def parsed(base: object) -> tuple[Objective, Size] | None:
+    """The objective and the size of a base such as ``scratch:t5-small``; None for others."""
+    for name, objective in OBJECTIVES.items():
+        for size in SIZES:
+            if base == f"scratch:{name}-{size}":
+                return objective, size
+    return None
 
 
 def parameters(objective: Objective, size: Size, vocabulary: int) -> int:
