@@ -89,6 +89,7 @@ def joined(
         return table, columns
     name = next(one for one in ("tags", "label", "label_") if one not in table.columns)
     rest = [column for column in table.columns if column not in parts]
+    read = task.label_cells([one for one in table.samples() if one.name in parts])
 
     def changed() -> Iterator[Row | BadRow]:
         for row in table.rows():
@@ -96,12 +97,19 @@ def joined(
                 yield row
                 continue
             said = {one: row.values.get(one) for one in parts}
-            said = {one: parts[one] if cell in (None, "") else cell for one, cell in said.items()}
+            said = {
+                one: parts[one] if cell in (None, "") else read.get(one, _as_it_is)(cell)
+                for one, cell in said.items()
+            }
             kept = {column: row.values.get(column) for column in rest}
             yield replace(row, values={**kept, name: cast(Scalar, said)})
 
     made = table.over([*rest, name], changed(), details={"joined": list(parts)})
     return made, {**columns, "label": name}
+
+
+def _as_it_is(cell: Scalar) -> Scalar:
+    return cell
 
 
 def _parts(table: Table, task: TaskBase, columns: Mapping[str, str]) -> Mapping[str, Scalar]:

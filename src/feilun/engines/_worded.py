@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Iterator, Mapping
 from typing import Any
 
 from feilun.engines._streaming import StreamingEngine
@@ -20,12 +20,16 @@ class WordedEngine(StreamingEngine):
 
     async def write(self, item: Item, options: Mapping[str, Any]) -> AsyncGenerator[str | Output]:
         output = self._decode(self.raw([item]), True)[0]
-        text, begin = self._task.family.text(output), 0
+        for piece in self._pieces(self._task.family.text(output)):
+            yield piece
+        yield output
+
+    def _pieces(self, text: str) -> Iterator[str]:
+        begin = 0
         ends = [end for _, end in sequence.tokens(text)]
         for end in [*ends[:-1], len(text)]:
             yield text[begin:end]
             begin = end
-        yield output
 
     def clipped(self, text: str) -> str:
         """`text`, no more than its first `longest` tokens."""

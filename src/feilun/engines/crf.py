@@ -20,7 +20,7 @@ from feilun.families.spans import Found
 from feilun.modalities.text import sequence
 from feilun.types import Item
 
-__all__ = ["FORMATS", "MODEL", "CrfEngine", "crfsuite", "load"]
+__all__ = ["FORMATS", "MODEL", "CrfEngine", "crfsuite", "load", "tagger"]
 
 FORMATS = ("crf",)
 MODEL = "model.crfsuite"
@@ -42,7 +42,7 @@ class CrfEngine(InlineEngine):
 
     def __init__(self, folder: Path, card: Card) -> None:
         super().__init__(card)
-        self._tagger = _read(folder / MODEL)
+        self._tagger = tagger(folder / MODEL)
         self._turn = threading.Lock()  # a tagger holds one text at a time
 
     def raw(self, items: Sequence[Item]) -> np.ndarray:
@@ -75,12 +75,13 @@ def load(folder: Path, card: Card, *, streams: int | None, threads: int | None) 
     return CrfEngine(folder, card)
 
 
-def _read(file: Path) -> Any:
+def tagger(file: Path) -> Any:
+    """The model of CRFsuite in `file`. Raises `CorruptArtifact` for what is none."""
     try:
         if file.read_bytes()[:4] != b"lCRF":  # which CRFsuite itself does not look at
             raise CorruptArtifact("engines.bad_weights", file=file, reason="lCRF")
-        tagger = crfsuite().Tagger()
-        tagger.open(str(file))
+        opened = crfsuite().Tagger()
+        opened.open(str(file))
     except (OSError, ValueError) as error:
         raise CorruptArtifact("engines.bad_weights", file=file, reason=repr(error)) from None
-    return tagger
+    return opened

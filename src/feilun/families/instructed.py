@@ -16,6 +16,10 @@ class Instructed:
         """JSON Schema of one answer as a language model writes it; None where it cannot."""
         return None
 
+    def record(self, target: str) -> Mapping[str, Any] | None:
+        """The JSON object that a canonical target states, where it states one. Default: None."""
+        return None
+
     def json_answer(self, target: str, item: Any) -> Any:
         """A canonical target as JSON of that schema, for an example."""
         raise NotImplementedError

@@ -10,8 +10,9 @@ from markupsafe import Markup
 
 from feilun.config import ProjectConfig
 from feilun.families import _bio, _span_cells
+from feilun.families._claims import Details, SectionWords, kinds_section, weakest_kind
 from feilun.families._objects import objects
-from feilun.families._span_sheet import Details, SpanSheet
+from feilun.families._span_sheet import SpanSheet
 from feilun.families._spans_said import (
     Found,
     canonical,
@@ -32,17 +33,14 @@ from feilun.families.instructed import mapping
 from feilun.messages import Language
 from feilun.metrics.measured import Measured
 from feilun.metrics.spans import Spans as Measures
-from feilun.render import wording
-from feilun.render.bilingual import say
-from feilun.render.figures import interval, said, score_bar
-from feilun.render.page import template
-from feilun.render.wording import fill
 from feilun.types import Encoded, Output, Schema
 
 __all__ = ["SPANS", "Found", "Spans", "spans_of"]
 
-_FEWEST = 5
 _MOST = 40
+_WORDS = SectionWords(
+    "spans.report_title", "spans.report_lead", "spans.column_kind", "spans.column_spans"
+)
 
 
 class Spans(Family):
@@ -315,28 +313,11 @@ class Spans(Family):
 
     def sections(self, evaluation: Any) -> Markup:
         """Each kind of span with its scores."""
-        rows = [
-            {
-                "label": one.label,
-                "spans": wording.number(one.spans),
-                "bar": score_bar(one.f1),
-                **{name: said(name, getattr(one, name)) for name in ("f1", "precision", "recall")},
-                "range": interval("f1", one.f1),
-            }
-            for one in evaluation.details.kinds
-        ]
-        page = template("spans.html", "feilun.families")
-        return Markup(page.render(say=say, rows=rows, count=evaluation.rows))
+        return kinds_section(evaluation, _WORDS)
 
     def weakness(self, evaluation: Any, lang: Language) -> Sequence[str]:
         """The kind that is found worst, of those with five spans or more."""
-        scored = [(one, one.f1) for one in evaluation.details.kinds if one.spans >= _FEWEST]
-        found = [(score.value, one) for one, score in scored if score is not None]
-        if len(found) < 2:
-            return ()
-        value, worst = min(found, key=lambda each: each[0])
-        figures = {"label": worst.label, "f1": float(value), "spans": worst.spans}
-        return (fill("spans.weakest", figures, lang),)
+        return weakest_kind(evaluation, "spans.weakest", lang)
 
 
 SPANS = Spans()

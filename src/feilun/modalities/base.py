@@ -275,6 +275,13 @@ class TaskBase(ABC):
         to their cells. Default: none."""
         return {}
 
+    def label_cells(
+        self, columns: Sequence[ColumnSample]
+    ) -> Mapping[str, Callable[[Scalar], Scalar]]:
+        """How a cell of some of these columns is read where they are joined as `label_columns`
+        says: a table of texts has no numbers. Default: as it stands."""
+        return {}
+
     def is_document(self, columns: Sequence[ColumnSample]) -> bool:
         """Whether a table with these columns is a document, each row a section of it, where the
         task reads `documents`. Default: no table is."""

@@ -129,7 +129,8 @@ class Estimate:
 @dataclass(frozen=True, slots=True)
 class DataStats:
     """What planning knows of a data version: labelled rows of each split, training rows of each
-    label, and the cost of an item (tokens, pixels) as the task's processor counts it."""
+    label, the cost of an item (tokens, pixels) as the task's processor counts it, and how many
+    training rows state a JSON object (`Family.record`)."""
 
     train: int
     validation: int
@@ -137,6 +138,7 @@ class DataStats:
     labels: Mapping[str, int]
     mean_cost: float = 0.0
     max_cost: int = 0
+    records: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; `from_json` gives equal statistics back."""

@@ -15,6 +15,7 @@ from feilun.pipeline.steps._members import members_of
 from feilun.pipeline.steps._paces import paces
 from feilun.store.dataset import Dataset
 from feilun.store.records import ModelVersion
+from feilun.tasks import base as tasks
 from feilun.tasks.base import Processor
 from feilun.training import machine
 from feilun.training.bases import resolve
@@ -189,6 +190,8 @@ def rows_of(dataset: Dataset, processor: Processor | None, counts: Any) -> DataS
     if processor is not None:
         encoded = processor.encode(list(dataset.items("train")[:_SAMPLE]))
     costs = [row.cost for item in encoded for row in item.rows]
+    family = tasks.of(dataset.schema).family
+    targets = dataset.values("label", "train")
     return DataStats(
         train=dataset.size("train"),
         validation=dataset.size("validation"),
@@ -196,6 +199,7 @@ def rows_of(dataset: Dataset, processor: Processor | None, counts: Any) -> DataS
         labels=dict(counts.get("train", {})),
         mean_cost=sum(costs) / len(encoded) if encoded else 0.0,
         max_cost=max(costs, default=0),
+        records=sum(one is not None and family.record(one) is not None for one in targets),
     )
 
 
