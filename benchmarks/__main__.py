@@ -23,7 +23,7 @@ PARTS = {
     "cold": Part(
         "benchmarks.cold",
         "From the end of `feilun data add` to the first answer over HTTP",
-        "4,000 real reviews, cold processes included. Targets: 20 s for rung zero, "
+        "4,000 real reviews, cold processes included. Targets: 20 s for the linear baseline, "
         "60 s for the head.",
     ),
     "serving": Part(

@@ -61,10 +61,10 @@ def measure(method: str, folder: Path) -> dict[str, Any]:
             headers = {"Authorization": f"Bearer {key}"}
             answer: dict[str, Any] = {}
             forced = False
-            # The wanted rung, not the cheaper one that goes live before it.
+            # The wanted stage, not the cheaper one that goes live before it.
             while answer.get("method") != method:
                 if run.poll() is not None and not forced and answer:
-                    # The gate refused the rung: its first answer then comes by force.
+                    # The gate refused the stage: its first answer then comes by force.
                     forced = True
                     words = ["deploy", _newest(folder, method), "--force", "--reason", "benchmark"]
                     feilun(*words, cwd=folder)
@@ -117,7 +117,7 @@ def main() -> None:
             os.environ.pop("FEILUN_WORKSPACE", None)
             print(method, file=sys.stderr)
             results.append(measure(method, Path(folder)))
-    print("| rung | rows | seconds to the first answer | let by the gate |")
+    print("| stage | rows | seconds to the first answer | let by the gate |")
     print("|---|---|---|---|")
     for result in results:
         gate = "no, deployed by force" if result["forced"] else "yes"

@@ -24,9 +24,7 @@ def main() -> None:
     found = report.flattery
     assert found is not None
     assert found.distinct is not None
-    print(
-        f"{report.rows:,} rows, rung zero on a sample of {found.rows:,} (whole groups, seed 0).\n"
-    )
+    print(f"{report.rows:,} rows, the linear baseline on {found.rows:,} (whole groups, seed 0).\n")
     print("| test set | accuracy | 95 % interval |")
     print("|---|--:|--:|")
     for name, score in (

@@ -2,9 +2,9 @@
 
     python -m benchmarks.evidence.choices
 
-The linear rung on 2,000 reviews; its temperature, the threshold for the costs of the two errors and
-the cut-off for abstaining are set on 400 (or 100) validation rows and judged on all other rows, in
-ten seeded divisions of two data sets.
+The linear baseline on 2,000 reviews; its temperature, the threshold for the costs of the two errors
+and the cut-off for abstaining are set on 400 (or 100) validation rows and judged on all other rows,
+in ten seeded divisions of two data sets.
 """
 
 from __future__ import annotations

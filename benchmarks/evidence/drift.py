@@ -2,9 +2,9 @@
 
     python -m benchmarks.evidence.drift
 
-The linear rung is trained on 2,000 reviews and judged on 400. Rows of the same source that nothing
-has seen stand for what customers ask when nothing has changed; for a shift, a part of them is
-replaced by other texts. Each draw is a first look at a version.
+The linear baseline is trained on 2,000 reviews and judged on 400. Rows of the same source that
+nothing has seen stand for what customers ask when nothing has changed; for a shift, a part of them
+is replaced by other texts. Each draw is a first look at a version.
 """
 
 from __future__ import annotations

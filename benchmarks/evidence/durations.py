@@ -2,7 +2,7 @@
 
 python -m benchmarks.evidence durations -- [--rows 1000] [--repeat 3] [--sets English,churn]
 
-Four data sets go through `feilun run` as users have it, the plan's estimate of each rung beside
+Four data sets go through `feilun run` as users have it, the plan's estimate of each stage beside
 what its step took, child process and registration included. The first run of a project knows the
 machine alone, later ones what training took there before. Then once more with a limit of half of
 what the whole took.
@@ -31,7 +31,7 @@ _TOLERANCE = 1.1
 
 @dataclass(frozen=True)
 class Took:
-    """One rung of one run: `planned` and `taken` seconds, `note` of a plan that was cut."""
+    """One stage of one run: `planned` and `taken` seconds, `note` of a plan that was cut."""
 
     method: str
     planned: float
@@ -83,12 +83,12 @@ def run(made: Project, seed: int, limit: float | None = None) -> list[Took]:
     record = catalog.run(done.run)
     steps = {step.step: step for step in catalog.steps(done.run) if step.finished}
     found = []
-    for rung in record.plan["rungs"]:
-        step = steps[f"train:{rung['method']}"]
+    for stage in record.plan["rungs"]:
+        step = steps[f"train:{stage['method']}"]
         assert step.finished is not None
         taken = (step.finished - step.started).total_seconds()
         figures = step.result.get("figures", {})
-        found.append(Took(rung["method"], rung["seconds"], taken, figures))
+        found.append(Took(stage["method"], stage["seconds"], taken, figures))
         print(limit, found[-1], file=sys.stderr, flush=True)
     return found
 
@@ -136,7 +136,7 @@ def main() -> None:
 
 
 def _less(held: list[Took]) -> str:
-    """In which rungs less was trained than without the limit."""
+    """In which stages less was trained than without the limit."""
     said = []
     for one in held:
         allowed, planned = one.figures.get("steps_allowed"), one.figures.get("steps_planned")

@@ -2,10 +2,10 @@
 
     python -m benchmarks.evidence.explanations
 
-English reviews. Rung zero is explained exactly and by leaving words out, a frozen encoder with a
-linear head by leaving words out and by integrated gradients (Sundararajan et al., 2017; 24 steps
-from padding), whose tokens are summed up by word. Faithful is an explanation whose three heaviest
-words, taken out, change the answer's log-odds most.
+English reviews. The linear baseline is explained exactly and by leaving words out, a frozen encoder
+with a linear head by leaving words out and by integrated gradients (Sundararajan et al., 2017; 24
+steps from padding), whose tokens are summed up by word. Faithful is an explanation whose three
+heaviest words, taken out, change the answer's log-odds most.
 """
 
 from __future__ import annotations

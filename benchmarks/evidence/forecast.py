@@ -108,7 +108,7 @@ def main() -> int:
     parser.add_argument("--rows", type=int, default=1000)
     parser.add_argument("--data", choices=("en", "zh"), nargs="*", default=("en", "zh"))
     given = parser.parse_args()
-    print(f"{given.rows:,} rows visible, twice as many hidden; rung zero.", end=" ")
+    print(f"{given.rows:,} rows visible, twice as many hidden; the linear baseline.", end=" ")
     print("`within 2x`: between half and twice the rows that brought the gain.\n")
     print("| data | added | mean gain | seed | forecast | 8 of 10 cases | within 2x", end=" | ")
     print("own gain | forecast for it |")

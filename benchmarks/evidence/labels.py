@@ -2,10 +2,11 @@
 
     python -m benchmarks.evidence.labels [--seeds 3]
 
-Five in a hundred labels are changed to another one, drawn by the seed. Rung zero answers every row
-without having seen it or a near-duplicate of it, and `feilun data audit` flags what contradicts
-it. A flag is right where it hits a changed label; wrong labels that the data had before count
-against it. The first row of each data set has nothing changed: what is flagged there was in it.
+Five in a hundred labels are changed to another one, drawn by the seed. The linear baseline answers
+every row without having seen it or a near-duplicate of it, and `feilun data audit` flags what
+contradicts it. A flag is right where it hits a changed label; wrong labels that the data had before
+count against it. The first row of each data set has nothing changed: what is flagged there was in
+it.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ def main() -> None:
     seeds = parser.parse_args().seeds
     print(f"{SHARE:.0%} of the labels changed, means of {seeds} seeds; five folds by group.\n")
     print(
-        "| data | rows | labels | changed | accuracy of rung zero | flagged | precision | recall | "
+        "| data | rows | labels | changed | baseline accuracy | flagged | precision | recall | "
         f"right of the first {FIRST} |"
     )
     print("|---|--:|--:|--:|--:|--:|--:|--:|--:|")

@@ -3,8 +3,8 @@
     python -m benchmarks.evidence.review
 
 Rows with known labels stand for answers that nobody has labelled. From 200 labelled rows on, 100
-more are labelled at a time, in the queue's order or at random; the linear rung is fitted anew on
-all that is labelled, answers the rest, and is judged on 1,000 rows that nothing else sees.
+more are labelled at a time, in the queue's order or at random; the linear baseline is fitted anew
+on all that is labelled, answers the rest, and is judged on 1,000 rows that nothing else sees.
 """
 
 from __future__ import annotations
@@ -59,7 +59,8 @@ def read(file: Path, text: str, label: str) -> tuple[list[str], list[str]]:
 
 
 class Model:
-    """The linear rung on some rows: every label's probability, its temperature from other rows."""
+    """The linear baseline on some rows: every label's probability, its temperature from other
+    rows."""
 
     def __init__(self, data: Data, chosen: np.ndarray, held: np.ndarray) -> None:
         occurs = np.bincount(data.rows[chosen].indices, minlength=data.features.size)

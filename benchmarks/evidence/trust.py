@@ -2,8 +2,8 @@
 
     python -m benchmarks.evidence.trust
 
-The linear rung is trained on 2,000 reviews. Simulated customers ask about reviews that it has not
-seen; honest ones correct wrong answers with some diligence and confirm every tenth right one,
+The linear baseline is trained on 2,000 reviews. Simulated customers ask about reviews that it has
+not seen; honest ones correct wrong answers with some diligence and confirm every tenth right one,
 hostile ones turn a share of all labels round and confirm nothing.
 """
 

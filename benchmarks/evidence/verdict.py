@@ -2,8 +2,9 @@
 
     python -m benchmarks.evidence.verdict
 
-Rung zero on the reviews, judged without a target; with a target; with the costs of the two errors;
-and with the unsure answers left to a person. What is printed is what `feilun evaluate` says.
+The linear baseline on the reviews, judged without a target; with a target; with the costs of the
+two errors; and with the unsure answers left to a person. What is printed is what `feilun evaluate`
+says.
 """
 
 from __future__ import annotations

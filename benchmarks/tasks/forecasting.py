@@ -42,9 +42,9 @@ def judged(name: str, test: float) -> list[dict[str, Any]]:
             project.add(file)
             turned = project.run()
             found = []
-            for rung in turned.rungs:
-                said = project.evaluate(rung.version)
-                found.append({"data": name, "method": rung.method, "rows": said.rows}
+            for stage in turned.stages:
+                said = project.evaluate(stage.version)
+                found.append({"data": name, "method": stage.method, "rows": said.rows}
                              | {metric: said.metrics[metric] for metric in SHOWN})  # fmt: skip
     return found
 

@@ -43,7 +43,7 @@ def _section(task: TaskBase) -> str:
     ]
     examples = [(_example(e.item), code(str(e.label))) for e in task.examples]
     better = "higher" if task.family.metrics.get(task.primary, True) else "lower"
-    base_model = code(task.default_base) if task.default_base else "none: rung zero only"
+    base_model = code(task.default_base) if task.default_base else "none: the linear baseline only"
     return "\n\n".join(
         [
             f"## {task.name}",
@@ -54,7 +54,7 @@ def _section(task: TaskBase) -> str:
             table(("role", "holds", "recognised names"), columns),
             "Besides these, `id`, `group` and `subject` are recognised where a file has them.",
             f"**Primary metric**: {code(task.primary)}, {better} is better. {_OTHERS}",
-            f"**Baseline**: rung zero on the task's own features. {prose(task.features.__doc__)}",
+            f"**Baseline**: linear, on the task's own features. {prose(task.features.__doc__)}",
             f"**Base model** when the project names none: {base_model}.",
             "**Settings**, the `[task]` table of the project file:",
             table(("setting", "type", "default", "meaning"), settings),

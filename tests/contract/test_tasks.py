@@ -217,7 +217,7 @@ def test_answers_fit_their_schema(task: TaskBase) -> None:
     assert decode(raw[:0], False) == []
 
 
-# Rung zero
+# The linear baseline
 
 
 def test_features_are_the_same_alone_and_together(task: TaskBase) -> None:

@@ -41,7 +41,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     feilun_json("data", "add", "reviews.csv", cwd=folder)
     settings = ["--method", "full", "--set", "training.full.epochs=1"]
     turned = feilun_json("run", *settings, cwd=folder)
-    version = turned["rungs"][-1]["version"]
+    version = turned["stages"][-1]["version"]
     feilun_json("export", version, "out", cwd=folder)
     return folder / "out"
 

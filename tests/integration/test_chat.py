@@ -69,8 +69,8 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
         settings = project.file.read_text("utf-8")
         project.file.write_text(f"{settings}\n[update]\nmin_corrections = 1\n", "utf-8")
         project.add(_file(tmp_path_factory.mktemp("data")))
-        (rung,) = project.run(method="memory").rungs
-        assert (rung.version, rung.method, rung.promoted) == ("shop@1", "memory", True)
+        (stage,) = project.run(method="memory").stages
+        assert (stage.version, stage.method, stage.promoted) == ("shop@1", "memory", True)
         yield project
 
 
@@ -338,6 +338,6 @@ def test_a_correction_becomes_the_next_version(shop: Project, server: Answering)
     data = shop.workspace.store.catalog.latest_data("shop")
     assert data is not None
     assert data.info["feedback"]
-    assert turned.rungs[0].version == "shop@2"
+    assert turned.stages[0].version == "shop@2"
     outputs = shop.model("shop@2").predict("Do you repair umbrellas?").outputs
     assert outputs[0]["generated_text"] == right

@@ -169,13 +169,13 @@ def test_a_horizon_a_correction_and_an_update(project: Project) -> None:
             document = http.get("/openapi.json").json()
             assert "ForecastingOutput" in document["components"]["schemas"]
     turned = project.update()
-    assert turned.rungs
+    assert turned.stages
     rows = {
         (example.item["series"], example.item["time"]): example.label
         for example in _dataset(project).examples()
     }
     assert rows["东门店", days[3]] == str(_sales("东门店", DAYS + 3, 0))
-    newer = project.predict([{"series": "东门店", "horizon": 1}], model=turned.rungs[-1].version)
+    newer = project.predict([{"series": "东门店", "horizon": 1}], model=turned.stages[-1].version)
     assert newer.outputs[0]["time"] == (FIRST + timedelta(days=DAYS + 14)).isoformat()
 
 

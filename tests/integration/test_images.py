@@ -36,7 +36,7 @@ def _right(files: list[Path], labels: list[str]) -> int:
 def test_digits_from_a_folder(tmp_path: Path) -> None:
     pictures = write_digits(tmp_path / "digits", 800)
     turned = _wheel(tmp_path, pictures)
-    methods = {rung["method"]: rung for rung in turned["rungs"]}  # type: ignore[attr-defined]
+    methods = {stage["method"]: stage for stage in turned["stages"]}  # type: ignore[attr-defined]
     assert {"linear", "full"} <= methods.keys()
     assert methods["full"]["score"]["value"] >= 0.9
     files = [sorted((pictures / str(n)).iterdir())[0] for n in range(10)]
@@ -56,7 +56,7 @@ def test_digits_from_a_folder(tmp_path: Path) -> None:
 def test_fashion_mnist_from_a_folder(tmp_path: Path) -> None:
     pictures = write_fashion(tmp_path / "fashion", "train", 12_000)
     turned = _wheel(tmp_path, pictures)
-    best = max(rung["score"]["value"] for rung in turned["rungs"])  # type: ignore[attr-defined]
+    best = max(stage["score"]["value"] for stage in turned["stages"])  # type: ignore[attr-defined]
     assert best >= 0.86
     held = write_fashion(tmp_path / "held", "t10k", 200)
     files = sorted(held.glob("*/*.png"))

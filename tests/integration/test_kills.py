@@ -53,7 +53,7 @@ def _prepare(folder: Path, base: Path) -> Path:
 def _learnt(folder: Path, turned: dict[str, Any]) -> tuple[str | None, str | None, dict[str, Any]]:
     """The last version: the hash of its weights, the variant that answers, its answers."""
     with Workspace(folder) as workspace:
-        version = workspace.project().model(turned["rungs"][-1]["version"]).record
+        version = workspace.project().model(turned["stages"][-1]["version"]).record
         assert version.report is not None
         found: dict[str, Any] = load_file(
             workspace.store.artifacts.path(version.report) / "logits.safetensors"

@@ -58,7 +58,7 @@ def test_what_is_learnt_is_shown_before(shop: Project) -> None:
 
 def test_a_taught_model_goes_live(shop: Project) -> None:
     turned = shop.run(method="full")
-    memory, taught = turned.rungs
+    memory, taught = turned.stages
     assert (memory.method, taught.method) == ("memory", "full")
     assert taught.variant in ("q8_0", "f16")  # one GGUF file
     version = shop.model(taught.version)

@@ -22,8 +22,8 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
         settings = project.file.read_text("utf-8")
         project.file.write_text(f"{settings}\n[update]\nmin_corrections = 1\n", "utf-8")
         project.add(write_corpus(tmp_path_factory.mktemp("data") / "texts"))
-        (rung,) = project.run(method="ngrams").rungs
-        assert (rung.version, rung.method, rung.promoted) == ("corpus@1", "ngrams", True)
+        (stage,) = project.run(method="ngrams").stages
+        assert (stage.version, stage.method, stage.promoted) == ("corpus@1", "ngrams", True)
         yield project
 
 
@@ -70,7 +70,7 @@ def test_a_correction_says_how_a_text_goes_on(corpus: Project, server: Answering
     data = corpus.workspace.store.catalog.latest_data("corpus")
     assert data is not None
     assert data.info["feedback"]
-    assert turned.rungs[0].version == "corpus@2"
+    assert turned.stages[0].version == "corpus@2"
     learnt = list(documents(Dataset(corpus.workspace.store.artifacts.path(data.artifact)), "train"))
     assert "The shop is closed on Sundays and in August." in learnt
     output = corpus.model("corpus@2").predict("The shop is closed").outputs[0]

@@ -115,7 +115,7 @@ def test_a_call_a_correction_and_an_update(project: Project) -> None:
             document = http.get("/openapi.json").json()
             assert "TabularRegressionOutput" in document["components"]["schemas"]
     turned = project.update()
-    assert turned.rungs
+    assert turned.stages
     assert project.workspace.store.catalog.latest_data("houses").id == "houses:2"
 
 

@@ -38,7 +38,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
         turned = project.run(
             method="pretrain", overrides=NANO, report=lambda one: said.append(one.note)
         )
-        assert [rung.method for rung in turned.rungs] == ["ngrams", "pretrain"]
+        assert [stage.method for stage in turned.stages] == ["ngrams", "pretrain"]
         assert any("8,000 tokens" in note and "operations" in note for note in said), said
         yield made
 
@@ -69,7 +69,7 @@ def test_it_is_a_base_for_every_text_task(workspace: Workspace, tmp_path: Path) 
     reviews.add(_reviews(tmp_path))
     overrides = {"project.base": "words@2", "training.epochs": 3}
     turned = reviews.run(method="full", overrides=overrides)
-    record = workspace.store.catalog.model_version(turned.rungs[-1].version)
+    record = workspace.store.catalog.model_version(turned.stages[-1].version)
     assert record.method == "full"
     assert record.config["rung"]["base_name"] == "words@2"
     kept = json.loads((workspace.store.artifacts.path(record.weights) / "config.json").read_text())
@@ -89,5 +89,5 @@ def test_a_causal_one_is_a_base_for_chat(workspace: Workspace, tmp_path: Path) -
     chat.add(tmp_path / "faq.jsonl")
     overrides = {"project.base": "stories@2", "training.epochs": 1}
     turned = chat.train(method="full", overrides=overrides)
-    record = workspace.store.catalog.model_version(turned.rungs[-1].version)
+    record = workspace.store.catalog.model_version(turned.stages[-1].version)
     assert record.config["rung"]["base_name"] == "stories@2"

@@ -50,7 +50,7 @@ def versions(shop: Project) -> list[Any]:
         "training.prompt.shots": 2,
         "training.prompt.max_tokens": 12,
     }
-    return list(shop.run(method="prompt", overrides=settings).rungs)
+    return list(shop.run(method="prompt", overrides=settings).stages)
 
 
 @pytest.fixture(scope="module")

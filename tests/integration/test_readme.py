@@ -2,7 +2,8 @@
 
 The commands are read out of the files and run by a shell, in the order in which they are shown.
 Only what a reader would put in is put in: a file of reviews, the key, and a free port. To be done
-in a minute the project trains rung zero alone; `make demo` turns the whole wheel in ``.ci/run``.
+in a minute the project trains the linear baseline alone; `make demo` turns the whole wheel in
+``.ci/run``.
 """
 
 from __future__ import annotations

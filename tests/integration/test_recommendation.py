@@ -113,7 +113,7 @@ def test_a_call_a_click_and_an_update(project: Project) -> None:
             document = http.get("/openapi.json").json()
             assert "RecommendationOutput" in document["components"]["schemas"]
     turned = project.update()
-    assert turned.rungs
+    assert turned.stages
     data = workspace.store.catalog.latest_data("drinks")
     assert data is not None
     assert data.id == "drinks:2"

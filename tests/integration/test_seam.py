@@ -221,7 +221,7 @@ def test_a_text_becomes_a_number(site: Path, tmp_path: Path) -> None:
     assert found["said"][0]["value"] > 3.5
     assert "ToyRatingsInput" in found["titles"]
     turned = json.loads(_feilun(site, tmp_path, "update", "--json"))
-    assert turned["rungs"]
+    assert turned["stages"]
     shown = _console(site, tmp_path, "stars", "the soap is lovely", "2.5")
     assert shown["labels"] == ["2.5"]
     assert html.escape(shown["said"]) in shown["asked"]
@@ -231,8 +231,8 @@ def test_a_picture_becomes_a_box(site: Path, tmp_path: Path) -> None:
     _feilun(site, tmp_path, "init", "spots", "--task", "toy-spots")
     _feilun(site, tmp_path, "data", "add", str(_spots(tmp_path)))
     turned = json.loads(_feilun(site, tmp_path, "run", "--json"))
-    assert [rung["method"] for rung in turned["rungs"]] == ["spots"]
-    assert turned["rungs"][0]["promoted"]
+    assert [stage["method"] for stage in turned["stages"]] == ["spots"]
+    assert turned["stages"][0]["promoted"]
     judged = json.loads(_feilun(site, tmp_path, "evaluate", "--json"))
     assert judged["metrics"]["iou"]["value"] > 0.9
     assert "iou" in _feilun(site, tmp_path, "evaluate")
@@ -268,8 +268,8 @@ def test_a_text_becomes_another_token_by_token(site: Path, tmp_path: Path) -> No
     _feilun(site, tmp_path, "init", "glossary", "--task", "toy-glossary")
     _feilun(site, tmp_path, "data", "add", str(_glossary(tmp_path)))
     turned = json.loads(_feilun(site, tmp_path, "run", "--json"))
-    assert [rung["method"] for rung in turned["rungs"]] == ["glossary"]
-    assert turned["rungs"][0]["promoted"]
+    assert [stage["method"] for stage in turned["stages"]] == ["glossary"]
+    assert turned["stages"][0]["promoted"]
     judged = json.loads(_feilun(site, tmp_path, "evaluate", "--json"))
     assert judged["metrics"]["exact_match"]["value"] > 0.9
     assert judged["metrics"]["chrf"]["low"] > 0.9
@@ -283,7 +283,7 @@ def test_a_text_becomes_another_token_by_token(site: Path, tmp_path: Path) -> No
     assert "ToyGlossaryOutput" in found["titles"]
     # Corrections are learnt, and judge nothing: on the rows that do, there is nothing to gain.
     turned = json.loads(_feilun(site, tmp_path, "update", "--json", ends=(0, 1)))
-    assert (turned["data_version"], turned["rungs"][0]["verdict"]) == ("glossary:2", "equal")
+    assert (turned["data_version"], turned["stages"][0]["verdict"]) == ("glossary:2", "equal")
 
     shown = _console(site, tmp_path, "glossary", "old tea", "alter Tee")
     assert (shown["said"], shown["labels"]) == ("alt Tee", ["alter Tee"])

@@ -194,7 +194,7 @@ def test_a_corrected_search_finds_the_document_after_the_update(
     assert NEW not in [one["document"]["text"] for one in first["results"]]
     correction = {"prediction_id": first["id"], "label": NEW}
     assert http.post("/v1/feedback", json=correction).json()["label"] == NEW
-    (learnt,) = project.update(overrides={"update.min_corrections": 1}).rungs
+    (learnt,) = project.update(overrides={"update.min_corrections": 1}).stages
     found = project.predict("do gift cards expire", model=learnt.version)
     assert found.outputs[0]["items"][0]["item"] == NEW
 
@@ -202,7 +202,7 @@ def test_a_corrected_search_finds_the_document_after_the_update(
 def test_an_encoder_gives_vectors_to_openai_s_client(project: Project, tmp_path: Path) -> None:
     """Its weights are drawn at random: what counts is that all fits together."""
     base = write_bert(tmp_path / "base")
-    version = project.run(method="dense", overrides={"project.base": str(base)}).rungs[-1].version
+    version = project.run(method="dense", overrides={"project.base": str(base)}).stages[-1].version
     project.deploy(version, force=True, reason="for its vectors")
     workspace = project.workspace
     with temporary_server(workspace.folder, workspace.settings) as address:

@@ -62,8 +62,8 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
         settings = project.file.read_text("utf-8")
         project.file.write_text(f"{settings}\n[update]\nmin_corrections = 1\n", "utf-8")
         project.add(_memory(tmp_path_factory.mktemp("data")))
-        (rung,) = project.run().rungs
-        assert (rung.version, rung.method, rung.promoted) == ("program@1", "fuzzy", True)
+        (stage,) = project.run().stages
+        assert (stage.version, stage.method, stage.promoted) == ("program@1", "fuzzy", True)
         yield project
 
 
@@ -149,6 +149,6 @@ def test_a_correction_becomes_the_next_version(program: Project, server: Answeri
     right = "要还原 7 个窗口吗？"
     body = {"prediction_id": called["id"], "label": right}
     assert server.http.post("/v1/feedback", json=body).status_code == 200
-    assert program.update().rungs[0].version == "program@2"
+    assert program.update().stages[0].version == "program@2"
     outputs = program.model("program@2").predict([text, "Restore 12 windows?"]).outputs
     assert [one["translation_text"] for one in outputs] == [right, "要还原 12 个窗口吗？"]

@@ -110,7 +110,7 @@ def test_an_own_version_is_judged_against_the_provider(
 ) -> None:
     project, _ = support
     project.add(_file(tmp_path))
-    (rung,) = project.run(method="memory").rungs
-    model = project.model(rung.version)
+    (stage,) = project.run(method="memory").stages
+    model = project.model(stage.version)
     report = model.evaluate()
     assert "support@1" in str(report.to_json())  # the live one, asked on the same rows

@@ -92,7 +92,7 @@ def test_labels_come_from_the_other_server_until_an_own_classifier_is_sure(
     (units,) = [row.units for row in server.store.ledger.usage(project="tickets")]
     assert units["upstream_inputs"] == units["inputs"] == len(texts)
     update = project.update(overrides=HOW)
-    assert update.promoted, update.rungs[-1].reasons
+    assert update.promoted, update.stages[-1].reasons
     asked = len(provider.store.ledger.recent_predictions("faq", limit=None))
     assert asked == len(texts), "the kept labels are the reference"
     answer = project.predict("The courier is late and the parcel is lost")

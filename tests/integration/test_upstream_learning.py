@@ -114,8 +114,8 @@ def test_nothing_is_learnt_before_there_is_enough_and_the_terms_were_read(
     assert "140 different questions" in turned["few"].reason
     assert "1000" in turned["few"].reason
     assert "learn = true" in turned["terms"].reason
-    assert not turned["few"].rungs
-    assert not turned["terms"].rungs
+    assert not turned["few"].stages
+    assert not turned["terms"].stages
 
 
 def test_only_what_a_key_lets_be_kept_is_learnt(turned: dict[str, Any]) -> None:
@@ -129,8 +129,8 @@ def test_only_what_a_key_lets_be_kept_is_learnt(turned: dict[str, Any]) -> None:
 
 def test_an_own_version_goes_live_that_is_as_good(turned: dict[str, Any]) -> None:
     update = turned["update"]
-    assert update.promoted, update.rungs[-1].reasons
-    (reason, *_) = update.rungs[-1].reasons
+    assert update.promoted, update.stages[-1].reasons
+    (reason, *_) = update.stages[-1].reasons
     assert "support@1, which passes all of them on" in reason
     assert turned["asked by the update"] == 0, "the kept answers are the reference"
 

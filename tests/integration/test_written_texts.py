@@ -68,8 +68,8 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
             settings = project.file.read_text("utf-8")
             project.file.write_text(f"{settings}\n[update]\nmin_corrections = 1\n", "utf-8")
             project.add(file)
-            (rung,) = project.run().rungs
-            assert rung.promoted
+            (stage,) = project.run().stages
+            assert stage.promoted
         yield workspace
 
 
@@ -143,7 +143,7 @@ def test_a_correction_becomes_the_next_version(
     body = {"prediction_id": called["id"], "label": right}
     assert server.http.post("/v1/feedback", json=body).status_code == 200
     project: Project = workspace.project(model)
-    assert project.update().rungs[0].version == f"{model}@2"
+    assert project.update().stages[0].version == f"{model}@2"
     data = workspace.store.catalog.latest_data(model)
     assert data is not None
     assert data.info["feedback"]

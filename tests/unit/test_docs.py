@@ -176,20 +176,21 @@ def test_every_guide_and_concept_is_there() -> None:
     guides = ("data", "training", "evaluation", "compression", "serving", "feedback", "images")
     for name in (*guides, "running-in-production"):
         assert (docs / "guides" / f"{name}.md").is_file(), name
-    for name in ("wheel", "rungs", "gate", "ledger", "golden-requests"):
+    for name in ("wheel", "stages", "gate", "ledger", "golden-requests"):
         assert (docs / "concepts" / f"{name}.md").is_file(), name
     assert (docs / "decisions" / "log.md").is_file()
 
 
-GUIDES = sorted(
+PAGES = sorted(
     file
-    for file in (ROOT / "docs" / "guides").glob("*.md")
-    if not file.name.endswith(".zh-CN.md") and file.name != "README.md"
+    for room in ("concepts", "guides")
+    for file in (ROOT / "docs" / room).glob("*.md")
+    if not file.name.endswith(".zh-CN.md") and file.name not in {"README.md", "glossary.md"}
 )
 
 
-@pytest.mark.parametrize("english", GUIDES, ids=lambda file: file.stem)
-def test_every_guide_is_there_in_both_languages(english: Path) -> None:
+@pytest.mark.parametrize("english", PAGES, ids=lambda file: file.stem)
+def test_every_guide_and_concept_is_there_in_both_languages(english: Path) -> None:
     chinese = english.with_suffix(".zh-CN.md")
     assert chinese.is_file()
     texts = english.read_text("utf-8"), chinese.read_text("utf-8")

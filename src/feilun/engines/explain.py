@@ -1,9 +1,9 @@
 """Why an answer is what it is: how much each word, square or column spoke for it, in the unit of
 the family: the log-odds of a label against the next best, what a number would be without it.
 
-Rung zero on n-grams is explained exactly: its weights times the features, each n-gram's share given
-to the characters that it stands on. Any other model is asked again without each part in turn
-(occlusion; Zeiler and Fergus, 2014), which needs nothing but the variant that answers.
+The linear baseline on n-grams is explained exactly: its weights times the features, each n-gram's
+share given to the characters that it stands on. Any other model is asked again without each part in
+turn (occlusion; Zeiler and Fergus, 2014), which needs nothing but the variant that answers.
 """
 
 from __future__ import annotations

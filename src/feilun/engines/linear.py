@@ -1,4 +1,5 @@
-"""Rung zero: features (n-grams of a text, columns of a table) times a matrix, answered inline.
+"""The linear baseline: features (n-grams of a text, columns of a table) times a matrix, answered
+inline.
 
 ``weights.safetensors`` holds `coef` (width, size), `intercept` (width,), width being the numbers
 that the family wants of a row, and, where the method weighed its features, `idf` (size,); all

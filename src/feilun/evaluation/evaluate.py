@@ -232,7 +232,7 @@ def _comparisons(
     folds: Mapping[Role, Sheet],
     drawn: np.ndarray | None,
 ) -> tuple[Comparison, ...]:
-    """One for each role. A version with several roles (the rung below is often the live one) is
+    """One for each role. A version with several roles (the stage below is often the live one) is
     compared once."""
     done: dict[str, Comparison] = {}
     result = []

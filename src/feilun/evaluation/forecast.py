@@ -57,7 +57,7 @@ class Forecast:
 def forecast(
     points: list[Point], rows: int, *, target: float | None = None, gain: float | None = None
 ) -> Forecast:
-    """What accuracy `target`, or `gain` more than now, would take. The answer is of the rung that
+    """What accuracy `target`, or `gain` more than now, would take. The answer is of the stage that
     the points are of. Raises `ValueError` for fewer than three points or neither aim."""
     if len(points) < 3 or (target is None) == (gain is None):
         raise ValueError(f"three points are needed, and target or gain; not {len(points)}")

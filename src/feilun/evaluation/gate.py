@@ -4,7 +4,7 @@ A candidate goes live when a gain over the live version is to be expected of it
 (`feilun.evaluation.expectation`): what was measured on the same rows, taken for as much as they are
 worth, less the luck of many attempts. Where it knows labels that the live version does not, which
 these rows cannot count, it may be expected to lose up to the margin on the others. It is refused,
-too, when it loses to a cheaper rung, when it is worse than always giving the most frequent label,
+too, when it loses to a cheaper stage, when it is worse than always giving the most frequent label,
 when a label that another version finds is never found any more, when a part of the rows lost much
 and for certain, when an update forgot more than the margin, and when it answers exactly as the live
 version does: nothing is gained then.
@@ -91,7 +91,7 @@ def decide(evaluation: Evaluation, *, forgetting: Forgetting | None = None) -> D
             more_rows = _rounded(live.more_rows)
             reasons += _label_more(more_rows)
         reasons += asked(evaluation)
-    reasons += _rungs(evaluation)
+    reasons += _stages(evaluation)
     reasons += evaluation.family.reasons(evaluation)
     reasons += parts(evaluation)
     reasons += forgotten(evaluation, forgetting)
@@ -197,8 +197,8 @@ def _rounded(rows: int | None) -> int | None:
     return math.ceil(rows / unit) * unit
 
 
-def _rungs(evaluation: Evaluation) -> list[Reason]:
-    """A dearer rung must beat each cheaper one that it was compared with."""
+def _stages(evaluation: Evaluation) -> list[Reason]:
+    """A dearer stage must beat each cheaper one that it was compared with."""
     reasons: list[Reason] = []
     seen: set[str] = set()
     for role in ("below", "baseline"):

@@ -36,8 +36,8 @@ UNSURE = 0.5
 """Up to this probability of a loss beyond the margin the rows cannot tell; above it the loss is
 more likely than not."""
 Role = Literal["live", "below", "baseline"]
-"""What a candidate is compared with: the version that answers now, the rung below it trained on the
-same rows, the cheap baseline."""
+"""What a candidate is compared with: the version that answers now, the stage below it trained on
+the same rows, the cheap baseline."""
 ROLES: tuple[Role, ...] = get_args(Role)
 
 
@@ -209,7 +209,7 @@ class Evaluation:
         return next((one for one in self.comparisons if one.role == role), None)
 
     def compared(self) -> tuple[Comparison, ...]:
-        """Each other version once, though it may have several roles (live and the rung below)."""
+        """Each other version once, though it may have several roles (live and the stage below)."""
         first: dict[str, Comparison] = {}
         for one in self.comparisons:
             first.setdefault(one.name, one)

@@ -1,4 +1,4 @@
-"""How unlike the training rows an input is, on the features of rung zero.
+"""How unlike the training rows an input is, on the features of the linear baseline.
 
 Of hashed n-grams only a count is kept for each column: how many training rows have it. So the
 sketch has the size of the columns (4 MiB for 2 to the power of 20), however many rows there are.

@@ -127,7 +127,7 @@ class Lessons(Protocol):
 
 
 class Features(Protocol):
-    """Turns items into the sparse or dense rows of rung zero; see also `Fitted`."""
+    """Turns items into the sparse or dense rows of the linear baseline; see also `Fitted`."""
 
     @property
     def size(self) -> int:
@@ -203,7 +203,8 @@ class TaskBase(ABC):
     encodes: ClassVar[bool] = False
     """Whether networks read its inputs: `processor` and `load` are there."""
     default_base: ClassVar[str | None] = None
-    """Starter that `auto` climbs to when the project names no base; None: rung zero only."""
+    """Starter that `auto` uses when the project names no base; None: the linear baseline
+    only."""
 
     scratches: ClassVar[tuple[str, ...]] = ()
     """Bases that begin from nothing, by their names, such as ``scratch:vit``."""
@@ -385,8 +386,8 @@ class TaskBase(ABC):
     def features(
         self, settings: Mapping[str, Any], state: Mapping[str, Any] | None = None
     ) -> Features:
-        """The features of rung zero and of the baseline. `state` is what `Fitted` features keep;
-        without it they are not fitted yet (see `fit_features`)."""
+        """The features of the linear baseline. `state` is what `Fitted`
+        features keep; without it they are not fitted yet (see `fit_features`)."""
 
     @abstractmethod
     def load(self, base: Path | str | None, schema: Schema) -> torch.nn.Module:

@@ -1,7 +1,7 @@
-"""One turn of the wheel as a workflow: plan, then climb the rungs, each proven before it goes live.
+"""One turn of the wheel as a workflow: plan, then the stages, each proven before it goes live.
 
 The body only composes: every step takes and returns references (JSON), so a killed process goes on
-after the last finished one. A rung is registered as a model version when it is trained; the later
+after the last finished one. A stage is registered as a model version when it is trained; the later
 steps name that version. `run`, `update`, `tune` and `train` differ in their first steps and in
 how far they go.
 """
@@ -16,8 +16,8 @@ __all__ = ["BODIES"]
 
 
 def _run(run_id: str, step: StepRunner) -> dict[str, Any]:
-    """From the latest data version to the best rung that the evidence carries."""
-    return _climb(step, step("plan", {}))
+    """From the latest data version to the best stage that the evidence carries."""
+    return _in_stages(step, step("plan", {}))
 
 
 def _update(run_id: str, step: StepRunner) -> dict[str, Any]:
@@ -28,12 +28,12 @@ def _update(run_id: str, step: StepRunner) -> dict[str, Any]:
     again = _again(step)
     live = next((one["version"] for one in again if one["promoted"]), None)
     plan = step("plan", {"collected": collected | ({"live": live} if live else {})})
-    climbed = _climb(step, plan)
+    trained_stages = _in_stages(step, plan)
     return {
         "collected": collected,
-        **climbed,
-        "rungs": [*again, *climbed["rungs"]],
-        "live": climbed["live"] or live,
+        **trained_stages,
+        "rungs": [*again, *trained_stages["rungs"]],
+        "live": trained_stages["live"] or live,
     }
 
 
@@ -52,9 +52,9 @@ def _again(step: StepRunner) -> list[dict[str, Any]]:
 
 
 def _train(run_id: str, step: StepRunner) -> dict[str, Any]:
-    """The planned rungs as candidates: trained, neither judged nor deployed."""
+    """The planned stages as candidates: trained, neither judged nor deployed."""
     plan = step("plan", {})
-    trained = [step(f"train:{r['method']}", {"plan": plan, "rung": r}) for r in plan["rungs"]]
+    trained = [step(f"train:{r['method']}", {"plan": plan, "stage": r}) for r in plan["rungs"]]
     return {"data_version": plan["data_version"], "rungs": trained, "live": None}
 
 
@@ -62,21 +62,21 @@ def _tune(run_id: str, step: StepRunner) -> dict[str, Any]:
     """A search on rows that do not judge; then its winner, as one attempt, on those that do."""
     found = step("search", {})
     plan = step("plan", {"found": found["winner"]})
-    return {"search": found, **_climb(step, plan)}
+    return {"search": found, **_in_stages(step, plan)}
 
 
-def _climb(step: StepRunner, plan: dict[str, Any]) -> dict[str, Any]:
-    # The first rung is the baseline of the others; the best one so far is what the next must not
-    # lose to. A rung that is refused stays a version, and the climb goes on past it.
-    rungs: list[dict[str, Any]] = []
+def _in_stages(step: StepRunner, plan: dict[str, Any]) -> dict[str, Any]:
+    # The first stage is the baseline of the others; the best one so far is what the next must not
+    # lose to. A stage that is refused stays a version, and the next one is trained.
+    stages: list[dict[str, Any]] = []
     baseline: str | None = None
     below: str | None = None
-    for rung in plan["rungs"]:
-        method = rung["method"]
-        trained = step(f"train:{method}", {"plan": plan, "rung": rung})
+    for stage in plan["rungs"]:
+        method = stage["method"]
+        trained = step(f"train:{method}", {"plan": plan, "stage": stage})
         version = trained["version"]
         if version is None:  # the time limit left it none
-            rungs.append(trained)
+            stages.append(trained)
             continue
         packed = step(f"compress:{method}", {"version": version, "keep": True})
         judged = step(
@@ -88,9 +88,9 @@ def _climb(step: StepRunner, plan: dict[str, Any]) -> dict[str, Any]:
             outcome |= step(f"deploy:{method}", {"version": version, "stepwise": True})
             # Golden requests may refuse what the gate let pass: then it is nothing to beat.
             below = version if outcome["promoted"] else below
-        rungs.append(outcome)
+        stages.append(outcome)
         baseline = baseline or version
-    return {"data_version": plan["data_version"], "rungs": rungs, "live": below}
+    return {"data_version": plan["data_version"], "rungs": stages, "live": below}
 
 
 BODIES: dict[str, Body] = {"run": _run, "update": _update, "train": _train, "tune": _tune}

@@ -72,7 +72,7 @@ def _training(found: Ahead) -> list[str]:
         low=f"{ahead.low or 0:,}",
         high=t("forecast.beyond") if ahead.high is None else f"{ahead.high:,}",
     )
-    return [said, t("forecast.of_rung_zero")]
+    return [said, t("forecast.of_baseline")]
 
 
 def _test(found: Ahead) -> list[str]:

@@ -16,7 +16,7 @@ from feilun.feedback.words import trust_words
 from feilun.messages import t
 from feilun.pipeline.context import Context
 from feilun.project.advice import command
-from feilun.project.results import Compressed, Evaluated, Listing, Rung, Turned
+from feilun.project.results import Compressed, Evaluated, Listing, Stage, Turned
 from feilun.project.tuning import SearchView
 from feilun.store import Store
 from feilun.store.records import DataVersion, ModelVersion, Run
@@ -208,7 +208,7 @@ def turned(store: Store, folder: Path, run: Run, *, repeated: bool = False) -> T
     """A finished run as people see it; `repeated` when it had finished before. What is live is
     what answers now: after a rollback that is not what the run had put there."""
     result = run.result
-    rungs = [_rung(store, raw) for raw in result.get("rungs", ()) if raw["version"]]
+    stages = [_stage(store, raw) for raw in result.get("rungs", ()) if raw["version"]]
     collected = result.get("collected", {})
     notes = [*_learned(run, collected), *run.plan.get("notes", ())]
     notes += [note for raw in result.get("rungs", ()) for note in raw.get("notes", ())]
@@ -222,10 +222,10 @@ def turned(store: Store, folder: Path, run: Run, *, repeated: bool = False) -> T
         for raw in result.get("rungs", ())[-1:]
         for said in raw.get("modalities", ())
     ]
-    if repeated and rungs and run.finished:
+    if repeated and stages and run.finished:
         notes.append(t("project.repeated", finished=f"{run.finished:%Y-%m-%d %H:%M}"))
-    promoted = any(rung.promoted for rung in rungs)
-    if rungs and collected.get("corrections") and not promoted:
+    promoted = any(stage.promoted for stage in stages)
+    if stages and collected.get("corrections") and not promoted:
         kept = {"corrections": collected["corrections"], "data": collected["data_version"]}
         notes.append(t("project.corrections_kept", **kept))
     live = store.catalog.live(store.catalog.project(run.project).endpoint)
@@ -241,7 +241,7 @@ def turned(store: Store, folder: Path, run: Run, *, repeated: bool = False) -> T
         kind=run.kind,
         promoted=promoted,
         live=live.version if live and run.kind != "train" else None,
-        rungs=rungs,
+        stages=stages,
         report=page,
         data_version=result.get("data_version"),
         reason=collected.get("reason", ""),
@@ -288,11 +288,11 @@ def _learned(run: Run, collected: Mapping[str, Any]) -> list[str]:
     return notes
 
 
-def _rung(store: Store, raw: Mapping[str, Any]) -> Rung:
+def _stage(store: Store, raw: Mapping[str, Any]) -> Stage:
     version = store.catalog.model_version(raw["version"])
     primary = version.metrics.get("primary", "accuracy")
     chosen = version.variants.get(version.variant or "", {})
-    return Rung(
+    return Stage(
         version=version.id,
         method=version.method,
         primary=primary,

@@ -115,7 +115,7 @@ class Project(SearchVerbs, VariantVerbs, JudgingVerbs):
         restart: bool = False,
         report: Report | None = None,
     ) -> Turned:
-        """The whole wheel on the latest data: plan, and for each rung train, compress, evaluate,
+        """The whole wheel on the latest data: plan, and for each stage train, compress, evaluate,
         deploy what the gate lets through. Resumes an interrupted run of the same data and
         settings; `restart` begins anew. Raises `AlreadyRunning` while another process runs it."""
         self.scope.data()
@@ -129,7 +129,7 @@ class Project(SearchVerbs, VariantVerbs, JudgingVerbs):
         restart: bool = False,
         report: Report | None = None,
     ) -> Turned:
-        """The planned rungs as candidates, neither judged nor deployed."""
+        """The planned stages as candidates, neither judged nor deployed."""
         self.scope.data()
         return self._turn("train", method, overrides, restart, report)
 

@@ -26,7 +26,7 @@ __all__ = [
     "NewApiKey",
     "Predicted",
     "RotatedKey",
-    "Rung",
+    "Stage",
     "Turned",
     "going_on",
     "percent",
@@ -158,8 +158,8 @@ def _detail(name: str) -> str:
 
 
 @dataclass(frozen=True)
-class Rung(Result):
-    """One rung of a turn: its version, what it scored on the test rows with interval, whether it
+class Stage(Result):
+    """One stage of a turn: its version, what it scored on the test rows with interval, whether it
     went live (`already`: before this turn) and why."""
 
     version: str
@@ -186,7 +186,7 @@ class Turned(Result):
     kind: str
     promoted: bool
     live: str | None
-    rungs: Sequence[Rung]
+    stages: Sequence[Stage]
     report: Path | None
     data_version: str | None = None
     reason: str = ""
@@ -194,12 +194,21 @@ class Turned(Result):
     next: str = ""
     search: Result | None = None
 
+    @property
+    def rungs(self) -> Sequence[Stage]:
+        """`stages` by the name that they had in version 0.1."""
+        return self.stages
+
+    def to_json(self) -> dict[str, Any]:
+        value = super().to_json()
+        return {**value, "rungs": value["stages"]}
+
     def tables(self) -> Sequence[Table]:
         notes = list(self.notes)
         if self.reason:
             notes.append(self.reason)
-        for rung in self.rungs:
-            notes += [f"{rung.version} ({rung.method}): {reason}" for reason in rung.reasons]
+        for stage in self.stages:
+            notes += [f"{stage.version} ({stage.method}): {reason}" for reason in stage.reasons]
         if self.live:
             notes.append(t("project.live_now", version=self.live))
         if self.report:
@@ -217,22 +226,22 @@ class Turned(Result):
         ]
         rows = [
             [
-                rung.version,
-                rung.method,
-                tested(rung.primary, rung.score),
-                rung.variant or "–",
-                "–" if rung.latency_ms is None else f"{rung.latency_ms:.1f} ms",
-                size(rung.bytes),
-                "–" if rung.seconds is None else spoken(rung.seconds),
+                stage.version,
+                stage.method,
+                tested(stage.primary, stage.score),
+                stage.variant or "–",
+                "–" if stage.latency_ms is None else f"{stage.latency_ms:.1f} ms",
+                size(stage.bytes),
+                "–" if stage.seconds is None else spoken(stage.seconds),
                 t(
                     "project.stays_live"
-                    if rung.already
+                    if stage.already
                     else "project.promoted"
-                    if rung.promoted
+                    if stage.promoted
                     else "project.not_promoted"
                 ),
             ]
-            for rung in self.rungs
+            for stage in self.stages
         ]
         title = t(f"project.turn_{self.kind}")
         searched = self.search.tables() if self.search else ()

@@ -37,8 +37,8 @@ class Task(Series):
 
     The input is a series and a time after its last value, or a number of steps; the answer is the
     value with an interval. Rows hold one value each: a column of times, one of values, one that
-    names the series where there are several, and any others that are known beforehand. Rung zero
-    repeats the last season.
+    names the series where there are several, and any others that are known beforehand. The linear
+    baseline repeats the last season.
     """
 
     summary = "tasks.forecasting"

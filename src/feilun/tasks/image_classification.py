@@ -19,9 +19,9 @@ class Settings(PictureSettings):
 class Task(PictureTask):
     """Which of the labels fits a picture: a product's kind, a scan's digit, a part's fault.
 
-    The input is one picture (PNG, JPEG, WebP, GIF, BMP or TIFF). Rung zero looks at coarse colours
-    and the directions of edges; above it stands any transformers image classifier, or a small
-    network that begins from nothing.
+    The input is one picture (PNG, JPEG, WebP, GIF, BMP or TIFF). The linear baseline looks at
+    coarse colours and the directions of edges; above it stands any transformers image classifier,
+    or a small network that begins from nothing.
     """
 
     summary = "tasks.image_classification"

@@ -19,7 +19,7 @@ class Task(Table):
     this loan paid back.
 
     The inputs are all columns of the file but the label: numbers, categories, dates, with missing
-    values. Rung zero is a logistic regression; above it stand boosted trees.
+    values. The linear baseline is a logistic regression; above it stand boosted trees.
     """
 
     summary = "tasks.tabular_classification"

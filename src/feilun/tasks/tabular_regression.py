@@ -18,8 +18,8 @@ class Task(Table):
     much will this customer spend.
 
     The inputs are all columns of the file but the target: numbers, categories, dates, with missing
-    values. The answer is a number with an interval. Rung zero is a ridge regression; above it stand
-    boosted trees.
+    values. The answer is a number with an interval. The linear baseline is a ridge regression;
+    above it stand boosted trees.
     """
 
     summary = "tasks.tabular_regression"

@@ -16,8 +16,8 @@ class Settings(TextSettings):
 class Task(TextTask):
     """Which of the labels fits a text: a review's mood, a letter's department, a ticket's topic.
 
-    The input is one text of any language. Rung zero counts its character 1- to 4-grams and word
-    1- and 2-grams; above it stands any transformers encoder.
+    The input is one text of any language. The linear baseline counts its character 1- to 4-grams
+    and word 1- and 2-grams; above it stands any transformers encoder.
     """
 
     summary = "tasks.text_classification"

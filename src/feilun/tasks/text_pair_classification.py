@@ -54,7 +54,7 @@ class Settings(TaskSettings):
         20,
         ge=10,
         le=24,
-        description="rung zero hashes n-grams into 2 to this power columns; fewer save memory",
+        description="n-grams are hashed into 2 to this power columns; fewer save memory",
     )
 
 
@@ -62,9 +62,9 @@ class Task(TaskBase):
     """Which of the labels fits two texts together: does one follow from the other, do both ask the
     same, does an entry match a query, are two descriptions of one product.
 
-    The inputs are two texts of any language, `text` and `other`; their order counts. Rung zero
-    counts the n-grams of each, of what they share and of where they differ, with a few figures of
-    their overlap; above it stands any transformers encoder that reads both together.
+    The inputs are two texts of any language, `text` and `other`; their order counts. The linear
+    baseline counts the n-grams of each, of what they share and of where they differ, with a few
+    figures of their overlap; above it stands any transformers encoder that reads both together.
     """
 
     summary = "tasks.text_pair_classification"

@@ -30,9 +30,9 @@ class Task(TextTask):
     a review names. A text may have several tags, or none.
 
     The input is one text of any language. The tags of a row are a list, names with a sign between
-    them (``late|refund``), or a column of yes and no for each. Rung zero counts character 1- to
-    4-grams and word 1- and 2-grams and decides each tag by itself; above it stands any transformers
-    encoder.
+    them (``late|refund``), or a column of yes and no for each. The linear baseline counts character
+    1- to 4-grams and word 1- and 2-grams and decides each tag by itself; above it stands any
+    transformers encoder.
     """
 
     summary = "tasks.text_tagging"

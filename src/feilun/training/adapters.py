@@ -26,7 +26,7 @@ class AdapterMethod(Generic[SettingsT]):
     """A `feilun.training.job.Method`. One that extends it names its step size `rate` for a width of
     384, the parameters that learn, and what learns; its settings are its file's ``Settings``."""
 
-    rung: int = 2
+    order: int = 2
     needs_base: bool = True
     needs_torch: bool = True
     least_rows: int = 200

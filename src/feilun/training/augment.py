@@ -8,7 +8,7 @@ give it: copies of a rare label make it better known, not more expected.
 ``auto`` asks whether copies help, on rows of the training split held out fold by fold: logistic
 regression learns with and without them, and they stay only if the loss on the held-out rows is
 surely smaller and no fewer of them are right. ``linear`` and ``head`` ask their own features; where
-a training takes minutes, the features of rung zero answer for it.
+a training takes minutes, the features of the linear baseline answer for it.
 """
 
 from __future__ import annotations

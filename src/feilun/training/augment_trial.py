@@ -1,4 +1,5 @@
-"""Whether copies help, where the training itself is too dear to be done twice: rung zero answers.
+"""Whether copies help, where the training itself is too dear to be done twice: the linear baseline
+answers.
 
 The decision is kept in the job's scratch folder: a training that goes on after a kill goes on with
 the rows that it began with.
@@ -88,7 +89,7 @@ def _features(job: TrainJob, rows: Rows, schema: Schema) -> Any:
 
 
 def _weighed(matrix: Any) -> Any:
-    """Features as rung zero weighs them."""
+    """Features as the linear baseline weighs them."""
     from feilun.engines.linear import pick, weigh
 
     if isinstance(matrix, np.ndarray):

@@ -71,9 +71,9 @@ def resolve(
     `base` is a starter's name, a version of a project of this workspace (``corpus@2``), whose
     weights `version` finds where there are such, a folder (from here or from the workspace), a hub
     id (``org/name``, through ``HF_ENDPOINT`` where it is set) or ``modelscope:org/name``. None
-    means the task's default, and gives None where this machine lacks it: rung zero needs no base.
-    A base that is a GGUF file is unpacked into a folder that transformers trains, in the user's
-    cache; with `packed` it is the folder with the file itself.
+    means the task's default, and gives None where this machine lacks it: the linear baseline needs
+    no base. A base that is a GGUF file is unpacked into a folder that transformers trains, in the
+    user's cache; with `packed` it is the folder with the file itself.
 
     Raises `NotFound` for what does not exist, `InvalidData` for a folder that cannot be used,
     `EnvironmentProblem` when the hub cannot be reached or a package is missing.

@@ -1,4 +1,5 @@
-"""Rung zero on growing parts of the rows, each part inside the next: what a forecast is made of."""
+"""The linear baseline on growing parts of the rows, each part inside the next: what a forecast is
+made of."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Rung zero's answers to rows that it did not learn from, for whoever wants to know the data.
+"""The linear baseline's answers to rows that it did not learn from, for whoever wants to know the
+data.
 
 The features are made once and weighed over all rows (which uses no label); only the fits repeat.
 """

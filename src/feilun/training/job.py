@@ -187,8 +187,8 @@ class Machine:
 
 class Method(Protocol):
     """What a file of ``training/methods`` offers, by itself or as a class ``Method`` that takes no
-    arguments (as those that extend `feilun.training.adapters.AdapterMethod`). `rung` orders the
-    methods that auto climbs; it leaves one out that has fewer than `least_rows` training rows,
+    arguments (as those that extend `feilun.training.adapters.AdapterMethod`). `order` orders the
+    methods that auto tries; it leaves one out that has fewer than `least_rows` training rows,
     which would be learnt by heart.
 
     Optional: ``needs_folder = False`` for one whose base may begin from nothing, ``packed = True``
@@ -206,7 +206,7 @@ class Method(Protocol):
     these are, of which it gets the newest or, with ``every = True``, all.
     """
 
-    rung: int
+    order: int
     needs_base: bool
     needs_torch: bool
     least_rows: int

@@ -67,7 +67,7 @@ def fit(
     """Fits `labels` (positions below `count`) on `rows` (n, columns).
 
     The strength with the smallest log-loss wins, over three folds of `rows`: the validation rows
-    stay unseen, so that they can compare rungs without favour. They choose only where a label has
+    stay unseen, so that they can compare stages without favour. They choose only where a label has
     too few rows to stand in every fold. `weights` are those of the labels. `origins` names for
     each row the one that it is a copy of, itself for an original, and originals stand first: copies
     learn in the folds of their originals and judge nothing. Rows of one of `groups` (n,) stand in

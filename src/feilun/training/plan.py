@@ -1,6 +1,6 @@
-"""Which rungs a run climbs, with what settings, and why: fixed before anything is trained.
+"""Which stages a run trains, with what settings, and why: fixed before anything is trained.
 
-The fit check estimates memory and time of every rung on this machine first. What would not fit is
+The fit check estimates memory and time of every stage on this machine first. What would not fit is
 made smaller (no copies, batches, then what the method knows to be lighter, epochs, rows) and said
 so, but never so small that it would learn nothing; what does not fit even then is left out of
 ``auto`` with its reason, and refused when it was asked for by name, with what fits offered instead.
@@ -26,7 +26,7 @@ from feilun.training.job import DataStats, Estimate, Machine, TrainJob
 from feilun.training.rows import learning_count
 from feilun.training.settings import MethodSettings, method, methods_for, read_by_encoders
 
-__all__ = ["AUTO", "Plan", "PlannedRung", "plan"]
+__all__ = ["AUTO", "Plan", "PlannedStage", "plan"]
 
 AUTO = "auto"
 _FEWEST_ROWS = 200
@@ -40,7 +40,7 @@ _GIB = 2**30
 
 
 @dataclass(frozen=True, slots=True)
-class PlannedRung:
+class PlannedStage:
     """One training: its method's complete settings, its estimate, and in words why it is there."""
 
     method: str
@@ -51,9 +51,9 @@ class PlannedRung:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The rungs from the lowest to the highest, and sentences on what was left out and why."""
+    """The stages from the lowest to the highest, and sentences on what was left out and why."""
 
-    rungs: tuple[PlannedRung, ...]
+    stages: tuple[PlannedStage, ...]
     notes: tuple[str, ...]
 
 
@@ -67,15 +67,15 @@ def plan(
     paces: Mapping[str, float] | None = None,
 ) -> Plan:
     """Plans ``auto`` or one method. `paces` are how many times its estimate a method took here
-    before. `job` is what the rungs have in common (task, data, base, and
-    for an update the previous version, which then is the only rung).
+    before. `job` is what the stages have in common (task, data, base, and
+    for an update the previous version, which then is the only stage).
 
-    The baseline, rung zero, is always trained first, because every other rung is held against it.
-    Raises `UsageError` when the method needs a base and there is none, `EnvironmentProblem` when
-    it does not fit this machine or the time limit; both say what fits.
+    The baseline is always trained first, because every other stage is held
+    against it. Raises `UsageError` when the method needs a base and there is none,
+    `EnvironmentProblem` when it does not fit this machine or the time limit; both say what fits.
     """
     planner = _Planner(job, config, settings, stats, machine, paces or {})
-    return planner.climb() if wanted == AUTO else planner.named(wanted)
+    return planner.automatic() if wanted == AUTO else planner.named(wanted)
 
 
 class _Planner:
@@ -104,24 +104,24 @@ class _Planner:
         for name in of:
             self._require(name)
         chosen[-1:-1] = of
-        rungs = []
+        stages = []
         for name in chosen:
             why = "training.why_named" if name == wanted else "training.why_baseline"
             why = "training.why_member" if name in of else why
-            rung = self._fitted(name, t("training.why_update") if updating else t(why))
-            if rung is None:
+            stage = self._fitted(name, t("training.why_update") if updating else t(why))
+            if stage is None:
                 raise EnvironmentProblem(
                     "training.does_not_fit",
                     method=name,
                     reason=self._notes[-1],
                     options=self._fitting() or ["-"],
                 )
-            rungs.append(rung)
-            self._take(rung)
-        return Plan(tuple(rungs), tuple(self._notes))
+            stages.append(stage)
+            self._take(stage)
+        return Plan(tuple(stages), tuple(self._notes))
 
-    def climb(self) -> Plan:
-        rungs: list[PlannedRung] = []
+    def automatic(self) -> Plan:
+        stages: list[PlannedStage] = []
         able = self._able()
         unread = read_by_encoders(self._task)
         expected = any(column.kind in ("text", "image") for column in self._task.columns)
@@ -137,26 +137,26 @@ class _Planner:
             kept = self._task.family.keeps_base and isinstance(self._job.base, Path)
             if kept and other in able:
                 name, other = other, None
-                rung = self._fitted(name, t("training.why_adapters"))
+                stage = self._fitted(name, t("training.why_adapters"))
             else:
-                rung = self._fitted(name, _why(name))
-            if rung is None and other in able and isinstance(self._job.base, Path):
+                stage = self._fitted(name, _why(name))
+            if stage is None and other in able and isinstance(self._job.base, Path):
                 # Where the whole model does not fit, a few weights of it may.
-                rung = self._fitted(other, _why(other))
-            if rung is not None:
-                rungs.append(rung)
-                self._take(rung)
-        return Plan(tuple(rungs), tuple(self._notes))
+                stage = self._fitted(other, _why(other))
+            if stage is not None:
+                stages.append(stage)
+                self._take(stage)
+        return Plan(tuple(stages), tuple(self._notes))
 
-    def _take(self, rung: PlannedRung) -> None:
-        """Takes a rung's time off what is left; the baseline is trained even where it is more."""
-        if rung.estimate.seconds > self._seconds:
-            need = about(rung.estimate.seconds)
-            self._notes.append(t("training.note_baseline_over", method=rung.method, need=need))
-        self._seconds -= rung.estimate.seconds
+    def _take(self, stage: PlannedStage) -> None:
+        """Takes a stage's time off what is left; the baseline is trained even where it is more."""
+        if stage.estimate.seconds > self._seconds:
+            need = about(stage.estimate.seconds)
+            self._notes.append(t("training.note_baseline_over", method=stage.method, need=need))
+        self._seconds -= stage.estimate.seconds
 
     def _able(self) -> list[str]:
-        """The methods that can learn the task, from the lowest rung to the highest."""
+        """The methods that can learn the task, from the lowest stage to the highest."""
         return methods_for(self._task, self._job.base)
 
     @property
@@ -164,7 +164,7 @@ class _Planner:
         return tasks.get(self._job.task).bound(self._job.task_settings)
 
     def _worth(self, name: str) -> bool:
-        """Whether auto should try the rung at all; notes why not."""
+        """Whether auto should try the stage at all; notes why not."""
         asked = method(name)
         if asked.needs_torch and not self._machine.has_torch:
             self._notes.append(t("training.skip_no_torch", method=name))
@@ -201,8 +201,8 @@ class _Planner:
                 "training.needs_train", what=name, package="torch, transformers"
             )
 
-    def _fitted(self, name: str, why: str) -> PlannedRung | None:
-        """The rung, made smaller until it fits; None, with a note, if it does not even then."""
+    def _fitted(self, name: str, why: str) -> PlannedStage | None:
+        """The stage, made smaller until it fits; None, with a note, if it does not even then."""
         whole = settings = self._settle(name)
         estimate = self._estimate(name, settings)
         fewest = self._fewest_steps(name, settings)
@@ -232,7 +232,7 @@ class _Planner:
             for key, value in settings.model_dump().items()
             if value != getattr(whole, key)
         ]
-        return PlannedRung(name, settings.model_dump(mode="json"), estimate, why)
+        return PlannedStage(name, settings.model_dump(mode="json"), estimate, why)
 
     def _in_memory(self, estimate: Estimate) -> bool:
         return estimate.memory_bytes <= self._memory
@@ -253,7 +253,7 @@ class _Planner:
             return t(
                 "training.skip_disk", method=name, need=f"{disk / _GIB:.1f}", free=f"{free:.1f}"
             )
-        if not self._in_time(estimate) and method(name).rung > 0:
+        if not self._in_time(estimate) and method(name).order > 0:
             left = f"{max(0.0, self._seconds) / 60:.1f}"
             minutes, steps = f"{estimate.seconds / 60:.1f}", estimate.detail.get("steps")
             if not steps or self._job.previous is not None:

@@ -53,12 +53,12 @@ class MethodSettings(BaseModel):
 
 
 def methods() -> list[str]:
-    """The names of all methods from the lowest rung to the highest."""
-    return sorted(registry.names("methods"), key=lambda name: (method(name).rung, name))
+    """The names of all methods from the lowest stage to the highest."""
+    return sorted(registry.names("methods"), key=lambda name: (method(name).order, name))
 
 
 def methods_for(task: TaskBase, base: Path | str | None = None) -> list[str]:
-    """The methods that can learn `task`, the lowest rung first: its baseline."""
+    """The methods that can learn `task`, the lowest stage first: its baseline."""
     return [name for name in methods() if method(name).supports(task, base) is None]
 
 
@@ -75,7 +75,10 @@ def method(name: str) -> Method:
     """The method `name`: its module, or the ``Method`` of its module. Raises `UsageError` listing
     the options for an unknown one."""
     module = registry.load("methods", name)
-    return cast(Method, module.Method() if hasattr(module, "Method") else module)
+    found: Any = module.Method() if hasattr(module, "Method") else module
+    if not hasattr(found, "order"):
+        found.order = found.rung  # its name in version 0.1
+    return cast(Method, found)
 
 
 def resolve(config: TrainingConfig) -> dict[str, MethodSettings]:

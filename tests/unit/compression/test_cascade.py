@@ -257,7 +257,7 @@ def test_tags_are_answered_in_stages_too() -> None:
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
-    """A head on a tiny encoder beside rung zero, which is as good."""
+    """A head on a tiny encoder beside the linear baseline, which is as good."""
     folder = tmp_path_factory.mktemp("cascaded")
     base = write_bert(folder / "base")
     with Workspace(folder / "workspace") as workspace:

@@ -1,4 +1,5 @@
-"""Why an answer is what it is: exact sums for rung zero, left-out parts for anything else."""
+"""Why an answer is what it is: exact sums for the linear baseline, left-out parts for anything
+else."""
 
 from __future__ import annotations
 

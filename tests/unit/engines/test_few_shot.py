@@ -83,7 +83,7 @@ def project(tmp_path_factory: pytest.TempPathFactory, base: Path) -> Iterator[Pr
 
 def test_it_stands_in_one_table_with_the_small_model(project: Project) -> None:
     run = project.run(method="few-shot", overrides={"training.few-shot.shots": 2})
-    small, written = run.rungs
+    small, written = run.stages
     assert (small.method, written.method) == ("linear", "few-shot")
     assert not written.promoted, "its weights are drawn at random"
     assert run.live == "tone@1"

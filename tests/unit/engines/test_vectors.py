@@ -112,7 +112,7 @@ def test_only_who_asks_gets_them(tmp_path: Path) -> None:
         assert ("vector" in one) == (number % 2 == 0)
 
 
-def test_rung_zero_has_none(tmp_path: Path) -> None:
+def test_the_linear_baseline_has_none(tmp_path: Path) -> None:
     version = linear_version(tmp_path / "version")
     with closing(open_engine(version)) as engine:
         assert not engine.info["vectors"]

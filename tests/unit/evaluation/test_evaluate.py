@@ -160,7 +160,7 @@ def test_thousands_of_labels_stay_small() -> None:
     assert len(json.dumps(found.to_json())) < 300_000
 
 
-def test_the_baseline_of_rung_zero_is_the_commonest_label(truth: np.ndarray) -> None:
+def test_the_baseline_of_the_first_stage_is_the_commonest_label(truth: np.ndarray) -> None:
     constant = CLASSES.constant({"bad": 30, "good": 10}, LABELS, len(truth))
     assert constant is not None
     found = judged(LABELS, truth, answers(LABELS, truth), {"baseline": constant})

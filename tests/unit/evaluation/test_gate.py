@@ -229,7 +229,7 @@ def test_fewer_right_but_fairer_to_rare_labels_is_no_reason_to_refuse() -> None:
 
 
 @pytest.mark.parametrize("wrong", [range(60), range(50)], ids=["loses", "ties"])
-def test_a_rung_that_does_not_beat_the_one_below_is_never_promoted(wrong: range) -> None:
+def test_a_stage_that_does_not_beat_the_one_below_is_never_promoted(wrong: range) -> None:
     truth = _truth(400)
     below = answers(LABELS, flipped(truth, range(50), 2), name="reviews@1", method="linear")
     found = judged(LABELS, truth, answers(LABELS, flipped(truth, wrong, 2)), {"below": below})
@@ -238,7 +238,7 @@ def test_a_rung_that_does_not_beat_the_one_below_is_never_promoted(wrong: range)
     assert _codes(decision, "against") == {"evaluation.gate_rung_loses"}
 
 
-def test_a_rung_that_beats_the_one_below_goes_on() -> None:
+def test_a_stage_that_beats_the_one_below_goes_on() -> None:
     truth = _truth(400)
     below = answers(LABELS, flipped(truth, range(50), 2), name="reviews@1", method="linear")
     candidate = answers(LABELS, flipped(truth, range(20), 2))

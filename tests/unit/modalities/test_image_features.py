@@ -1,4 +1,4 @@
-"""Rung zero's view of pictures: colours and edges, enough to read digits."""
+"""The linear baseline's view of pictures: colours and edges, enough to read digits."""
 
 from __future__ import annotations
 

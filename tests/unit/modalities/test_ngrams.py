@@ -1,4 +1,4 @@
-"""Rung zero's n-grams: the vectorised hashing counts what a plain loop counts."""
+"""The linear baseline's n-grams: the vectorised hashing counts what a plain loop counts."""
 
 from __future__ import annotations
 

@@ -416,12 +416,12 @@ def test_trees_are_not_planned_for_texts(tmp_path: Path) -> None:
     machine = Machine(2, 8 << 30, 8 << 30, 1e10)
     job = TrainJob("auto", "text-classification", tmp_path, None, tmp_path, tmp_path)
     given: Any = (TrainingConfig(), settings, stats, machine)
-    assert [rung.method for rung in plan("auto", job, *given).rungs] == ["linear"]
+    assert [stage.method for stage in plan("auto", job, *given).stages] == ["linear"]
     with pytest.raises(UsageError) as caught:
         plan("trees", job, *given)
     assert caught.value.code == "training.unsupported"
     table = TrainJob("auto", TASK.name, tmp_path, None, tmp_path, tmp_path)
-    assert [rung.method for rung in plan("auto", table, *given).rungs] == ["linear", "trees"]
+    assert [stage.method for stage in plan("auto", table, *given).stages] == ["linear", "trees"]
     with pytest.raises(UsageError, match="head"):
         plan("head", table, *given)
 

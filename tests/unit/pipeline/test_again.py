@@ -37,19 +37,19 @@ def test_equal_inputs_give_the_same_version_and_no_attempt(project: Project) -> 
     project.run(method="linear", overrides={"training.linear.strength": 1.0})
     other = {"training.linear.strength": 30.0}
     tried = project.run(method="linear", overrides=other)
-    assert tried.rungs[0].version == "reviews@2"
+    assert tried.stages[0].version == "reviews@2"
     counted = catalog.model_version("reviews@2").metrics["consultations"]
     # A setting that has nothing to do with this version: it is judged again, that is all.
     again = project.run(method="linear", overrides=other | {"evaluation.resamples": 300})
     assert tried.run != again.run
-    assert [rung.version for rung in again.rungs] == ["reviews@2"]
+    assert [stage.version for stage in again.stages] == ["reviews@2"]
     assert "counts as no new attempt" in _shown(again)
     assert catalog.model_version("reviews@2").metrics["consultations"] == counted
     assert len(catalog.model_versions("reviews")) == 2
     # New test rows make no other version either, and judge the one there is.
     project.add(write_reviews(project.file.parent / "t.csv", 60, seed=3), split="test")
     judged = project.run(method="linear", overrides=other)
-    assert [rung.version for rung in judged.rungs] == ["reviews@2"]
+    assert [stage.version for stage in judged.stages] == ["reviews@2"]
     assert catalog.model_version("reviews@2").metrics["judged_on"] == "reviews:2"
 
 
@@ -57,7 +57,7 @@ def test_what_comes_after_training_makes_a_version_of_the_same_weights(project: 
     catalog = project.workspace.store.catalog
     project.run(method="linear")
     changed = project.run(method="linear", overrides={"serving.abstain_below": 0.6})
-    assert [rung.version for rung in changed.rungs] == ["reviews@2"]
+    assert [stage.version for stage in changed.stages] == ["reviews@2"]
     first, second = (catalog.model_version(f"reviews@{n}") for n in (1, 2))
     assert first.weights == second.weights
     assert first.variants != second.variants
@@ -68,13 +68,13 @@ def test_what_comes_after_training_makes_a_version_of_the_same_weights(project: 
 def test_begun_anew_everything_is_done_anew(project: Project) -> None:
     project.train(method="linear")
     trained = project.train(method="linear", restart=True)
-    assert [rung.version for rung in trained.rungs] == ["reviews@2"]
+    assert [stage.version for stage in trained.stages] == ["reviews@2"]
 
 
 def test_the_live_version_stays_live(project: Project) -> None:
     project.run(method="linear")
     again = project.run(method="linear", overrides={"evaluation.resamples": 300})
-    assert [(rung.version, rung.already) for rung in again.rungs] == [("reviews@1", True)]
+    assert [(stage.version, stage.already) for stage in again.stages] == [("reviews@1", True)]
     assert "stays live" in str(again.tables()[0].rows)
 
 
@@ -85,7 +85,7 @@ def test_corrections_of_a_refused_update_count_for_the_next(project: Project) ->
     _corrected(project, 60, seed=11)
     refused = project.update(overrides=need)
     assert not refused.promoted
-    assert refused.rungs[0].version == "reviews@2"
+    assert refused.stages[0].version == "reviews@2"
     assert "60 corrections stay in reviews:2 and count for the next update" in _shown(refused)
     assert store.ledger.waiting("reviews") == 0
     assert project.workspace.status().projects[0]["corrections"] == 60
@@ -93,13 +93,13 @@ def test_corrections_of_a_refused_update_count_for_the_next(project: Project) ->
     _corrected(project, 12, seed=12)
     following = project.update(overrides=need)
     assert following.data_version == "reviews:3"
-    assert [rung.version for rung in following.rungs] == ["reviews@3"]
+    assert [stage.version for stage in following.stages] == ["reviews@3"]
     assert "60 of these corrections come from updates that did not go live" in _shown(following)
     assert "reviews:3: 72 pieces of feedback" in _shown(following)
     # Once a version that learned them goes live they are done with.
     store.catalog.set_live("reviews", "reviews@3", reason="", actor="test")
     done = project.update(overrides=need)
-    assert not done.rungs
+    assert not done.stages
     assert done.reason.startswith("0 corrections so far")
 
 
@@ -131,9 +131,9 @@ def test_what_was_refused_is_judged_again_on_what_customers_ask_now(project: Pro
     for item in project.review(90):
         item.label(truth[item.prediction.prediction_id])
     turned = project.update(overrides={"update.min_corrections": 3})
-    assert [rung.version for rung in turned.rungs] == ["reviews@2", "reviews@3"], turned
-    assert turned.rungs[0].promoted, turned.rungs[0].reasons
+    assert [stage.version for stage in turned.stages] == ["reviews@2", "reviews@3"], turned
+    assert turned.stages[0].promoted, turned.stages[0].reasons
     assert "reviews@2 was refused before and is judged again" in _shown(turned)
-    updated = catalog.model_version(turned.rungs[1].version)
+    updated = catalog.model_version(turned.stages[1].version)
     assert updated.parent == "reviews@2", "the update goes on from what is live by now"
-    assert len(turned.rungs) == 2
+    assert len(turned.stages) == 2

@@ -42,7 +42,7 @@ def test_new_test_rows_judge_the_versions_that_are_there(tmp_path: Path) -> None
         # The gate compares the next version with the old one on the very same rows.
         turned = project.run(method="linear", overrides={"training.linear.strength": 2.0})
         assert any(f"the {there} test rows of reviews:2" in note for note in turned.notes)
-        assert any(f"{there} test rows reviews@2" in why for why in turned.rungs[0].reasons)
+        assert any(f"{there} test rows reviews@2" in why for why in turned.stages[0].reasons)
 
 
 def test_rows_that_a_version_learned_do_not_judge_it(tmp_path: Path) -> None:

@@ -71,25 +71,25 @@ def test_an_unfinished_update_is_found_though_its_corrections_are_used(project: 
 class _Script:
     """Answers every step from a list of what is promoted by the gate and by the golden requests."""
 
-    def __init__(self, *rungs: tuple[str, bool, bool]) -> None:
-        self._rungs = {method: (gate, golden) for method, gate, golden in rungs}
+    def __init__(self, *stages: tuple[str, bool, bool]) -> None:
+        self._stages = {method: (gate, golden) for method, gate, golden in stages}
         self.asked: list[tuple[str, dict[str, Any]]] = []
 
     def __call__(self, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
         self.asked.append((name, arguments))
         kind, _, method = name.partition(":")
         if kind == "plan":
-            return {"data_version": "d:1", "rungs": [{"method": m} for m in self._rungs]}
+            return {"data_version": "d:1", "rungs": [{"method": m} for m in self._stages]}
         if kind == "train":
             return {"version": method}
         if kind == "evaluate":
-            return {"promote": self._rungs[method][0], "reasons": []}
+            return {"promote": self._stages[method][0], "reasons": []}
         if kind == "deploy":
-            return {"promoted": self._rungs[method][1]}
+            return {"promoted": self._stages[method][1]}
         return {}
 
 
-def test_a_rung_is_held_against_the_best_that_really_went_live() -> None:
+def test_a_stage_is_held_against_the_best_that_really_went_live() -> None:
     script = _Script(("linear", True, True), ("head", True, False), ("full", True, True))
     turned = BODIES["run"]("id", script)
     judged = {name: given for name, given in script.asked if name.startswith("evaluate")}
@@ -103,10 +103,10 @@ def test_a_rung_is_held_against_the_best_that_really_went_live() -> None:
     # head passed the gate and failed the golden requests: it is nothing to beat
     assert judged["evaluate:full"]["below"] == "linear"
     assert turned["live"] == "full"
-    assert [rung.get("promoted") for rung in turned["rungs"]] == [True, False, True]
+    assert [stage.get("promoted") for stage in turned["rungs"]] == [True, False, True]
 
 
-def test_a_refused_rung_is_climbed_past_and_not_deployed() -> None:
+def test_a_refused_stage_is_climbed_past_and_not_deployed() -> None:
     script = _Script(("linear", False, True), ("head", True, True))
     turned = BODIES["run"]("id", script)
     assert "deploy:linear" not in [name for name, _ in script.asked]

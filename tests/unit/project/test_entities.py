@@ -40,8 +40,8 @@ def test_the_wheel_turns_with_entities(tmp_path: Path, workspace_dir: Path) -> N
         project.file.write_text(f"{settings}\n[update]\nmin_corrections = 1\n", "utf-8")
         added = project.add(tmp_path / "more.jsonl")
         assert added.report["bad"] == 1
-        (rung,) = project.run().rungs
-        assert (rung.version, rung.method) == ("ents@1", "crf")
+        (stage,) = project.run().stages
+        assert (stage.version, stage.method) == ("ents@1", "crf")
         (output,) = project.predict("Dear Anna Keller moved to 上海.").outputs
         found = [(one["entity_group"], one["word"]) for one in output["entities"]]
         assert found == [("PER", "Anna Keller"), ("LOC", "上海")]

@@ -18,7 +18,7 @@ from feilun.project.results import (
     FeedbackAdded,
     NewApiKey,
     Predicted,
-    Rung,
+    Stage,
     Turned,
     percent,
     scored,
@@ -27,7 +27,7 @@ from feilun.project.results import (
 from feilun.table import Result, Table, to_jsonable
 
 SCORE = {"value": 0.8512, "low": 0.83, "high": 0.872}
-RUNG = Rung("r@1", "linear", "accuracy", SCORE, True, "first", ["so"], None, 0.3, 15_300, 2.0)
+RUNG = Stage("r@1", "linear", "accuracy", SCORE, True, "first", ["so"], None, 0.3, 15_300, 2.0)
 RESULTS: list[Result] = [
     Turned("r-run-1", "run", True, "r@1", [RUNG], Path("r.html"), "r:1"),
     Turned("r-update-1", "update", False, None, [], None, reason="too few"),

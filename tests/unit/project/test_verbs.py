@@ -217,7 +217,7 @@ def test_feedback_and_update(project: Project, tmp_path: Path) -> None:
 
     updated = project.update()
     assert updated.data_version == "reviews:2"
-    version = project.model(updated.rungs[-1].version).record
+    version = project.model(updated.stages[-1].version).record
     assert version.parent == "reviews@1"
     words = _shown(updated)
     assert "so-so" in words  # a new label waits, and is said to
@@ -235,7 +235,7 @@ def test_feedback_and_update(project: Project, tmp_path: Path) -> None:
     assert not updated.promoted
     assert "stay in reviews:2 and count for the next update" in words
     again = project.update()
-    assert again.rungs[-1].version == version.id
+    assert again.stages[-1].version == version.id
     assert "counts as no new attempt" in _shown(again)
 
 

@@ -172,7 +172,7 @@ def test_a_sure_gain_is_kept() -> None:
     assert not augment.helps(plain, logistic.Fitted(np.zeros(0), np.zeros(0), 1.0, 0.0))
 
 
-def test_rung_zero_answers_for_dear_trainings_and_the_answer_outlives_a_kill(
+def test_the_linear_baseline_answers_for_dear_trainings_and_the_answer_outlives_a_kill(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = pictures(tmp_path / "data", 120)

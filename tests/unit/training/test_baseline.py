@@ -33,7 +33,8 @@ def _reviews(folder: Path, lang: str, monkeypatch: pytest.MonkeyPatch) -> tuple[
 
 
 def _accuracy(folder: Path, rows: Rows, unseen: Rows) -> float:
-    """Of rung zero, by the way it is trained and served: three quarters of `rows` train."""
+    """Of the linear baseline, by the way it is trained and served: three quarters of `rows`
+    train."""
     labels = sorted({label for _, label in rows})
     data = write_dataset(folder / "data", labels=labels, rows=rows, settings={"feature_bits": 20})
     job = job_for("linear", data, folder)
@@ -89,7 +90,8 @@ def test_the_solver_does_not_stop_halfway() -> None:
 
 
 def test_the_strength_is_chosen_without_the_validation_rows() -> None:
-    """They compare rungs later: a choice made on them would favour the one that it was made for."""
+    """They compare stages later: a choice made on them would favour the one that it was made
+    for."""
     generator = np.random.default_rng(1)
     rows = generator.normal(size=(400, 30)).astype(np.float32)
     truth = (rows[:, 0] > 0).astype(np.int64)

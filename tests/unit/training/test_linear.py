@@ -1,4 +1,4 @@
-"""Rung zero: what it writes is what the engine answers from."""
+"""The linear baseline: what it writes is what the engine answers from."""
 
 from __future__ import annotations
 

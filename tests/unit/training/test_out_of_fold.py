@@ -236,5 +236,5 @@ def test_drawn_answers_judge_once_and_train_then(tmp_path: Path) -> None:
         labels = rows.schema.labels
         like = [Answers(one.id, "linear", labels, np.zeros((1, 2))) for one in (updated, first)]
         assert folded(context, data, (updated, like[0]), (first, like[1])) is None
-        said = " ".join([*turned.notes, *turned.rungs[0].reasons])
+        said = " ".join([*turned.notes, *turned.stages[0].reasons])
         assert f"{len(seen[1])} of these rows were drawn from what customers ask now" in said

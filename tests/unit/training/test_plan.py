@@ -1,4 +1,4 @@
-"""The plan: which rungs, why, made to fit, refused with what would."""
+"""The plan: which stages, why, made to fit, refused with what would."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def planned(
 
 
 def names(found: Plan) -> list[str]:
-    return [rung.method for rung in found.rungs]
+    return [stage.method for stage in found.stages]
 
 
 def test_what_took_longer_before_is_planned_longer(base: Path) -> None:
@@ -54,32 +54,32 @@ def test_what_took_longer_before_is_planned_longer(base: Path) -> None:
         TrainingConfig(),
         TrainJob("", "text-classification", Path("d"), base, Path("o"), Path("s")),
     )
-    [_, *above] = plan("full", job, settings, resolve(settings), STATS, MACHINE).rungs
+    [_, *above] = plan("full", job, settings, resolve(settings), STATS, MACHINE).stages
     [_, *slower] = plan(
         "full", job, settings, resolve(settings), STATS, MACHINE, {"full": 3.0}
-    ).rungs
+    ).stages
     assert slower[0].estimate.seconds == pytest.approx(3 * above[0].estimate.seconds)
 
 
 def test_copies_are_counted_and_are_the_first_to_go(base: Path) -> None:
     few = replace(STATS, train=1000, labels={"bad": 500, "great": 500})
-    tried = planned("linear", base, stats=few).rungs[0]
-    without = planned("linear", base, stats=few, augment="off").rungs[0]
+    tried = planned("linear", base, stats=few).stages[0]
+    without = planned("linear", base, stats=few, augment="off").stages[0]
     assert tried.estimate.seconds > 1.2 * without.estimate.seconds
     assert tried.estimate.detail["rows"] == 2000
     slow = replace(MACHINE, flops=2e8)
-    whole = planned("full", base, stats=few, machine=slow).rungs[-1].estimate.seconds
+    whole = planned("full", base, stats=few, machine=slow).stages[-1].estimate.seconds
     hurried = planned("full", base, stats=few, machine=slow, time_limit=0.8 * whole / 60)
-    assert hurried.rungs[-1].settings["augment"] == "off"
-    assert hurried.rungs[-1].settings["epochs"] == 2
+    assert hurried.stages[-1].settings["augment"] == "off"
+    assert hurried.stages[-1].settings["epochs"] == 2
     assert "augment" in hurried.notes[-1]
     named = planned("full", base, stats=few, machine=slow, augment=["typo"], time_limit=whole)
-    assert named.rungs[-1].settings["augment"] == ["typo"], "asked for by name"
+    assert named.stages[-1].settings["augment"] == ["typo"], "asked for by name"
 
 
-def test_methods_stand_from_the_lowest_rung_to_the_highest() -> None:
-    rungs = [method(name).rung for name in methods()]
-    assert rungs == sorted(rungs)
+def test_methods_stand_from_the_lowest_stage_to_the_highest() -> None:
+    stages = [method(name).order for name in methods()]
+    assert stages == sorted(stages)
     of_texts = [
         name for name in methods() if name in ("full", "head", "linear", "lora", "stack", "trees")
     ]
@@ -95,24 +95,24 @@ def test_auto_fine_tunes_what_a_network_learns(base: Path) -> None:
     spans = planned(AUTO, base, task="token-classification")
     assert names(spans) == ["crf", "head", "full"]
     assert pairs.notes == spans.notes == ()
-    used = [(plan.rungs[-1].settings["epochs"], plan.rungs[-1].settings["batch_rows"])
+    used = [(plan.stages[-1].settings["epochs"], plan.stages[-1].settings["batch_rows"])
             for plan in (pairs, spans)]  # fmt: skip
     assert used == [(2, 64), (6, 8)]
 
 
-def test_auto_climbs_every_rung_and_leaves_nothing_open(base: Path) -> None:
+def test_auto_trains_every_stage_and_leaves_nothing_open(base: Path) -> None:
     found = planned(AUTO, base)
     assert names(found) == ["linear", "stack", "full"]
     assert found.notes == ()
-    assert found.rungs[-1].settings["epochs"] == 2
-    assert found.rungs[-1].settings["learning_rate"] > 0
-    assert all(rung.why and rung.estimate.seconds > 0 for rung in found.rungs)
+    assert found.stages[-1].settings["epochs"] == 2
+    assert found.stages[-1].settings["learning_rate"] > 0
+    assert all(stage.why and stage.estimate.seconds > 0 for stage in found.stages)
     messages.use("zh")
-    assert "第零级" in planned(AUTO, base).rungs[0].why
+    assert "线性基线" in planned(AUTO, base).stages[0].why
 
 
 @pytest.mark.parametrize(
-    ("change", "rungs", "note"),
+    ("change", "stages", "note"),
     [
         ({"base": None}, ["linear"], "no base model"),
         ({"machine": replace(MACHINE, has_torch=False)}, ["linear"], "torch"),
@@ -123,10 +123,10 @@ def test_auto_climbs_every_rung_and_leaves_nothing_open(base: Path) -> None:
     ids=["no base", "no torch", "few rows", "some rows", "from nothing"],
 )
 def test_auto_says_why_it_stops(
-    base: Path, change: dict[str, Any], rungs: list[str], note: str
+    base: Path, change: dict[str, Any], stages: list[str], note: str
 ) -> None:
     found = planned(AUTO, **{"base": base, **change})
-    assert names(found) == rungs
+    assert names(found) == stages
     assert note in " ".join(found.notes)
 
 
@@ -134,39 +134,39 @@ def limited(base: Path, share: float, **more: Any) -> tuple[Plan, float]:
     """The plan of full training on a slow machine, with `share` of the time that it would take
     beside what the baseline takes; and the seconds that it had."""
     more = {"machine": replace(MACHINE, flops=2e8), **more}
-    free = planned("full", base, **more).rungs
+    free = planned("full", base, **more).stages
     seconds = free[0].estimate.seconds + share * free[-1].estimate.seconds
     return planned("full", base, **more, time_limit=seconds / 60), seconds
 
 
 def test_a_time_limit_becomes_epochs_then_rows(base: Path) -> None:
     fewer, _ = limited(base, 0.5, epochs=8, frozen_layers="none")
-    assert 1 < fewer.rungs[-1].settings["epochs"] < 8
-    assert fewer.rungs[-1].settings["max_rows"] is None
+    assert 1 < fewer.stages[-1].settings["epochs"] < 8
+    assert fewer.stages[-1].settings["max_rows"] is None
     assert "epochs" in fewer.notes[0]
     many = replace(STATS, train=12_000)
     little, seconds = limited(base, 1 / 12, epochs=8, stats=many, frozen_layers="none")
-    assert little.rungs[-1].settings["epochs"] == 1
-    assert 6000 < little.rungs[-1].settings["max_rows"] < 12_000
-    assert sum(rung.estimate.seconds for rung in little.rungs) <= seconds
+    assert little.stages[-1].settings["epochs"] == 1
+    assert 6000 < little.stages[-1].settings["max_rows"] < 12_000
+    assert sum(stage.estimate.seconds for stage in little.stages) <= seconds
 
 
 def test_what_is_left_of_the_time_freezes_lower_layers_before_it_drops_epochs(base: Path) -> None:
     found, _ = limited(base, 0.9, epochs=8)
-    settings = found.rungs[-1].settings
+    settings = found.stages[-1].settings
     assert (settings["frozen_layers"], settings["epochs"]) == (1, 8)
     assert "frozen_layers" in " ".join(found.notes)
-    whole = planned("full", base).rungs[-1].settings
+    whole = planned("full", base).stages[-1].settings
     assert whole["frozen_layers"] == "none", "there is time for all layers"
     asked, _ = limited(base, 0.9, epochs=8, frozen_layers="none")
-    assert asked.rungs[-1].settings["frozen_layers"] == "none"
-    assert asked.rungs[-1].settings["epochs"] < 8
+    assert asked.stages[-1].settings["frozen_layers"] == "none"
+    assert asked.stages[-1].settings["epochs"] < 8
     # Where epochs and step size are open, fewer weights learn longer, in larger steps.
-    usual = planned("full", base).rungs[-1].settings
-    settled = planned("full", base, frozen_layers=1).rungs[-1].settings
+    usual = planned("full", base).stages[-1].settings
+    settled = planned("full", base, frozen_layers=1).stages[-1].settings
     assert (usual["epochs"], settled["epochs"]) == (2, 3)
     assert settled["learning_rate"] == 2 * usual["learning_rate"]
-    own = planned("full", base, frozen_layers=1, learning_rate=1e-5, epochs=1).rungs[-1].settings
+    own = planned("full", base, frozen_layers=1, learning_rate=1e-5, epochs=1).stages[-1].settings
     assert (own["epochs"], own["learning_rate"]) == (1, 1e-5)
 
 
@@ -178,13 +178,13 @@ def test_a_plan_that_would_learn_nothing_gives_way_to_a_smaller_learner(base: Pa
     assert "stack" in caught.value.params["options"]
     slow = replace(MACHINE, flops=2e8)
     free = planned(AUTO, base, machine=slow)
-    below = sum(rung.estimate.seconds for rung in free.rungs[:-1])
-    seconds = below + 0.1 * free.rungs[-1].estimate.seconds
+    below = sum(stage.estimate.seconds for stage in free.stages[:-1])
+    seconds = below + 0.1 * free.stages[-1].estimate.seconds
     found = planned(AUTO, base, machine=slow, time_limit=seconds / 60)
     assert names(found) == ["linear", "stack"]
     assert any("steps" in note for note in found.notes)
     # Few rows make few steps, and more than that is not asked of them.
-    few = planned("full", base, stats=replace(STATS, train=300)).rungs[-1]
+    few = planned("full", base, stats=replace(STATS, train=300)).stages[-1]
     assert few.estimate.detail["steps"] < 100
     # What goes on from a version knows its labels.
     update = planned("full", None, previous=base, new_rows=100, machine=slow, time_limit=2)
@@ -202,9 +202,9 @@ def test_no_time_at_all_is_refused_with_what_fits(base: Path) -> None:
 
 
 def test_little_memory_means_small_batches_and_more_of_them(base: Path) -> None:
-    need = planned("full", base).rungs[-1].estimate.memory_bytes
+    need = planned("full", base).stages[-1].estimate.memory_bytes
     tight = replace(MACHINE, memory_bytes=int((need - 5e6) / 0.85))
-    settings = planned("full", base, machine=tight).rungs[-1].settings
+    settings = planned("full", base, machine=tight).stages[-1].settings
     assert settings["batch_rows"] < 64
     assert settings["batch_rows"] * settings["accumulation"] == 64
 
@@ -250,24 +250,24 @@ def test_an_unknown_method_lists_the_options(base: Path) -> None:
 
 def test_an_update_costs_its_new_rows_and_as_many_old_ones(base: Path) -> None:
     large = replace(STATS, train=300_000)
-    whole = planned("full", None, previous=base, stats=large).rungs[0].estimate
-    update = planned("full", None, previous=base, stats=large, new_rows=100).rungs[0].estimate
+    whole = planned("full", None, previous=base, stats=large).stages[0].estimate
+    update = planned("full", None, previous=base, stats=large, new_rows=100).stages[0].estimate
     assert whole.detail["rows"] == 300_000
     assert update.detail["rows"] == 200
     assert update.seconds < whole.seconds / 5  # what it costs to begin stays
-    few = planned("full", None, previous=base, new_rows=2000).rungs[0].estimate
+    few = planned("full", None, previous=base, new_rows=2000).stages[0].estimate
     assert few.detail["rows"] == 3000  # no more than there are
     # What does not fit the time is made smaller from these rows on, not from all.
     tight = planned(
         "full", None, previous=base, stats=large, new_rows=50_000, time_limit=whole.seconds / 900
     )
-    assert 200 <= tight.rungs[0].settings["max_rows"] < 100_000
+    assert 200 <= tight.stages[0].settings["max_rows"] < 100_000
 
 
-def test_an_update_is_one_rung(base: Path) -> None:
+def test_an_update_is_one_stage(base: Path) -> None:
     found = planned("full", None, previous=base)
     assert names(found) == ["full"]
-    assert "continues" in found.rungs[0].why
+    assert "continues" in found.stages[0].why
 
 
 class TestSettings:

@@ -159,8 +159,8 @@ def test_the_next_plan_knows_what_the_last_one_took(tmp_path: Path) -> None:
             "resumed": (1e-9, done | {"resumed_from_step": 4}),
             "reused": (1e-9, {"seconds": 60.0}),
         }
-        rungs = [{"method": name, "estimated": told} for name, (told, _) in cases.items()]
-        plan = {"machine": {"cores": 2}, "rungs": rungs}
+        stages = [{"method": name, "estimated": told} for name, (told, _) in cases.items()]
+        plan = {"machine": {"cores": 2}, "rungs": stages}
         catalog.add_run("r", "t", "run", plan=plan)
         for name, (_, figures) in cases.items():
             catalog.begin_step("r", f"train:{name}")
@@ -169,7 +169,7 @@ def test_the_next_plan_knows_what_the_last_one_took(tmp_path: Path) -> None:
         assert paces(catalog, 4) == {}
 
 
-def test_a_rung_without_time_is_left_out_and_told(
+def test_a_stage_without_time_is_left_out_and_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     messages.use("en")
@@ -184,7 +184,7 @@ def test_a_rung_without_time_is_left_out_and_told(
         project = workspace.init("t", task="tabular-classification")
         project.add(rows)
         done = project.run(overrides={"training": {"time_limit": 0.0001}})
-        assert [rung.method for rung in done.rungs] == ["linear"]
+        assert [stage.method for stage in done.stages] == ["linear"]
         assert any("trees was left out" in note for note in done.notes)
 
 

@@ -259,5 +259,5 @@ def test_auto_makes_no_card_unless_asked(tmp_path: Path) -> None:
         task_settings=task_settings,
     )
     given: Any = (job, TrainingConfig(), settings, stats, Machine(2, 8 << 30, 8 << 30, 1e10))
-    assert [one.method for one in plan("auto", *given).rungs] == ["linear", "trees"]
-    assert [one.method for one in plan("scorecard", *given).rungs] == ["linear", "scorecard"]
+    assert [one.method for one in plan("auto", *given).stages] == ["linear", "trees"]
+    assert [one.method for one in plan("scorecard", *given).stages] == ["linear", "scorecard"]

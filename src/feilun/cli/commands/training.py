@@ -58,7 +58,7 @@ def train(
     set_: Annotated[list[str] | None, typer.Option("--set", help=t("cli.option_set"))] = None,
     restart: Annotated[bool, typer.Option("--restart", help=t("cli.option_restart"))] = False,
 ) -> None:
-    """Candidates of the planned rungs, neither judged nor deployed."""
+    """Candidates of the planned stages, neither judged nor deployed."""
     with shell.project() as project, shell.progress() as report:
         result = project.train(
             method=method, overrides=_with(base, set_), restart=restart, report=report

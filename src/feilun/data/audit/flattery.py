@@ -17,7 +17,7 @@ __all__ = ["Flattery", "sample_groups"]
 
 @dataclass(frozen=True, slots=True)
 class Flattery:
-    """The cheap rung on the same `rows`, judged three ways.
+    """The linear baseline on the same `rows`, judged three ways.
 
     `naive`: a fifth drawn by lot judges, duplicates and all. `distinct`: the same after equal rows
     became one; None where there were none. `honest`: no near-duplicate of a judging row trains, and

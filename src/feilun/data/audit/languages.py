@@ -21,7 +21,8 @@ _JUDGED = 30
 
 def languages(scan: Scan, basis: Notice, right: Mapping[int, np.ndarray] | None) -> list[Draft]:
     """Scripts beside the most frequent one that a hundredth of the rows are in. `right` tells for
-    each script how the cheap rung's answers on the sample were, bool: what the minority pays."""
+    each script how the linear baseline's answers on the sample were, bool: what the minority
+    pays."""
     if not scan.text:
         return []
     counts = np.bincount(scan.scripts, minlength=len(NAMES))

@@ -1,6 +1,6 @@
 """Compares the inputs and answers of now with those of then.
 
-Inputs: a classifier two-sample test (Lopez-Paz and Oquab 2017). A logistic regression on rung
+Inputs: a classifier two-sample test (Lopez-Paz and Oquab 2017). A logistic regression on stage
 zero's features learns on one half to tell the two sides apart and is judged on the other half; if
 it cannot, nobody will see a difference there. Judging on rows that it did not learn from makes the
 test exact whatever the classifier, and identical rows can only bring it below .5.

@@ -1,4 +1,5 @@
-"""Pictures as arrays: the processor that training and serving share, and rung zero's features."""
+"""Pictures as arrays: the processor that training and serving share, and the linear baseline's
+features."""
 
 from __future__ import annotations
 
@@ -151,8 +152,8 @@ def _crop(pixels: np.ndarray, crop: tuple[int, int]) -> np.ndarray:
 
 
 class PixelFeatures:
-    """The features of rung zero for pictures, float32: the colours of 16 x 16 fields, and the
-    directions of edges in 8 x 8 fields (histograms of oriented gradients).
+    """The features of the linear baseline for pictures, float32: the colours of 16 x 16 fields, and
+    the directions of edges in 8 x 8 fields (histograms of oriented gradients).
 
     Colours run from -1/8 to 1/8, so that in rows of length one they do not drown the edges:
     accuracy of logistic regression on 3,000 pictures of clothes .876, with colours 0 to 1 .855.

@@ -49,8 +49,8 @@ _PLACES = 64  # a word's characters beyond this many share the powers of the fir
 
 
 class NGrams:
-    """The features of rung zero for texts: 2 to the `bits` columns of 1 + ln(count), float32, that
-    of words doubled."""
+    """The features of the linear baseline for texts: 2 to the `bits` columns of 1 + ln(count),
+    float32, that of words doubled."""
 
     def __init__(self, bits: int = 20) -> None:
         self.bits = bits

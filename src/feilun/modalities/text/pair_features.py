@@ -39,8 +39,9 @@ _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 
 
 class PairFeatures:
-    """The features of rung zero for pairs: four blocks of n-grams, 2 to the `bits` columns together
-    (first text, second, shared, differing), then the figures and their tenths, float32.
+    """The features of the linear baseline for pairs: four blocks of n-grams, 2 to the `bits`
+    columns together (first text, second, shared, differing), then the figures and their tenths,
+    float32.
 
     Each text's block has length one, the shared and the differing block together have two: long
     texts count no more than short ones, and the comparison more than either text.

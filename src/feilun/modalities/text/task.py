@@ -31,7 +31,7 @@ class TextSettings(TaskSettings):
         20,
         ge=10,
         le=24,
-        description="rung zero hashes n-grams into 2 to this power columns; fewer save memory",
+        description="n-grams are hashed into 2 to this power columns; fewer save memory",
     )
 
 

@@ -1,4 +1,5 @@
-"""The cheap rung's answers to rows that it did not see: what they tell of duplicates and labels."""
+"""The linear baseline's answers to rows that it did not see: what they tell of duplicates and
+labels."""
 
 from __future__ import annotations
 

@@ -27,13 +27,13 @@ def paces(catalog: Catalog, cores: int) -> dict[str, float]:
         if run.plan.get("machine", {}).get("cores") != cores:
             continue
         steps = {step.step: step for step in catalog.steps(run.id)}
-        for rung in run.plan.get("rungs", ()):
-            step = steps.get(f"train:{rung['method']}")
-            if step is None or not rung.get("estimated") or len(found[rung["method"]]) >= _NEWEST:
+        for stage in run.plan.get("rungs", ()):
+            step = steps.get(f"train:{stage['method']}")
+            if step is None or not stage.get("estimated") or len(found[stage["method"]]) >= _NEWEST:
                 continue
             taken = _taken(step)
             if taken is not None:
-                found[rung["method"]].append(taken / rung["estimated"])
+                found[stage["method"]].append(taken / stage["estimated"])
     return {
         method: min(_FURTHEST, max(1 / _FURTHEST, median(ratios)))
         for method, ratios in found.items()

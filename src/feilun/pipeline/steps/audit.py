@@ -1,4 +1,5 @@
-"""What is wrong with the data: the data room's findings, fed with the cheap rung's predictions."""
+"""What is wrong with the data: the data room's findings, fed with the linear baseline's
+predictions."""
 
 from __future__ import annotations
 
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["SAMPLE", "Audited", "Looked", "look"]
 
 SAMPLE = 20_000
-"""Rows at most that the cheap rung answers and that are looked at for marks."""
+"""Rows at most that the linear baseline answers and that are looked at for marks."""
 _MEDIA = 4_000
 _TOKENS = 2_000
 
@@ -40,8 +41,8 @@ _TOKENS = 2_000
 @dataclass(frozen=True, slots=True)
 class Audited:
     """`findings`, the worst first; `flattery` where duplicates could be weighed; `sample` rows that
-    the cheap rung answered with `accuracy` (None where it could not); `suspects` is the file, None
-    without one; `stages` the seconds of each."""
+    the linear baseline answered with `accuracy` (None where it could not); `suspects` is the file,
+    None without one; `stages` the seconds of each."""
 
     rows: int
     findings: tuple[Finding, ...]

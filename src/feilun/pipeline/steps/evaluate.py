@@ -67,10 +67,11 @@ def evaluate(
     below: str | None = None,
     decides: bool = False,
 ) -> dict[str, Any]:
-    """The gate's decision and the report. `below` is the best rung of the same turn, `baseline`
-    its rung zero (default: the newest linear version). The rows are the newest frozen test rows,
-    whatever data the versions were trained on, without those that one of them learned. Where
-    it `decides` what goes live, its report is kept with the version beside those of later looks.
+    """The gate's decision and the report. `below` is the best stage of the same turn, `baseline`
+    its linear baseline (default: the newest linear version). The rows are the newest frozen
+    test rows, whatever data the versions were trained on, without those that one of them learned.
+    Where it `decides` what goes live, its report is kept with the version beside those of later
+    looks.
     """
     catalog = context.store.catalog
     model = catalog.model_version(version)
@@ -293,8 +294,8 @@ def _report(
 
 def _facts(context: Context, model: ModelVersion, judged: DataVersion, rows: int) -> Facts:
     data = context.data_of(model)
-    rung = model.config.get("rung", {})
-    base = rung.get("base_name")
+    stage = model.config.get("rung", {})
+    base = stage.get("base_name")
     searched = _searched(context, model)
     return Facts(
         search=searched,
@@ -312,7 +313,7 @@ def _facts(context: Context, model: ModelVersion, judged: DataVersion, rows: int
             method=model.method,
             base=str(base) if base else None,
             figures=model.metrics.get("training", {}),
-            settings=rung.get("settings", {}),
+            settings=stage.get("settings", {}),
         ),
         variants=tuple(
             VariantFacts(

@@ -1,4 +1,5 @@
-"""What more labels would bring: for training, by rung zero's learning curve, and for judging."""
+"""What more labels would bring: for training, by the linear baseline's learning curve, and for
+judging."""
 
 from __future__ import annotations
 
@@ -28,8 +29,8 @@ _APART = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Ahead:
-    """`curve` holds (rows, accuracy) of rung zero on unseen rows. `found` is its forecast for
-    training rows, `gain` the accuracy that is to be won. `test_rows` are there, and about
+    """`curve` holds (rows, accuracy) of the linear baseline on unseen rows. `found` is its forecast
+    for training rows, `gain` the accuracy that is to be won. `test_rows` are there, and about
     `test_wanted` prove such a gain in eight of ten cases; `apart` is the share of test rows on
     which versions differ, as last seen or, `assumed`, taken for granted."""
 
@@ -51,8 +52,8 @@ def forecast(
     target: float | None = None,
 ) -> Ahead:
     """For `gain` in accuracy, or for `target`: then the gain is what `version`, judged on its test
-    rows, is short of it, and rung zero is where there is none. Raises `InvalidData` for too few
-    rows, or rows of one label."""
+    rows, is short of it, and the linear baseline is where there is none. Raises `InvalidData` for
+    too few rows, or rows of one label."""
     from feilun.training import folds
     from feilun.training.curve import FITS, curve
 

@@ -1,4 +1,4 @@
-"""Fixes what a turn will do before any of it is done: rungs, settings, base, seed, threads."""
+"""Fixes what a turn will do before any of it is done: stages, settings, base, seed, threads."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ def plan(
     collected: dict[str, Any] | None = None,
     found: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """The plan as JSON, noted with the run. After `collected` corrections it has one rung: the live
-    version's method, continued from its weights. What a search `found` best is planned as if the
-    settings had said so."""
+    """The plan as JSON, noted with the run. After `collected` corrections it has one stage: the
+    live version's method, continued from its weights. What a search `found` best is planned as if
+    the settings had said so."""
     if found is not None:
         context = _settled(context, found)
     catalog, config = context.store.catalog, context.config
@@ -97,21 +97,21 @@ def plan(
         "notes": notes,
         "rungs": [
             {
-                "method": rung.method,
-                "settings": dict(rung.settings),
-                "base": _recorded(base) if method(rung.method).needs_base else None,
+                "method": stage.method,
+                "settings": dict(stage.settings),
+                "base": _recorded(base) if method(stage.method).needs_base else None,
                 "base_name": config.project.base or context.task.default_base
-                if method(rung.method).needs_base
+                if method(stage.method).needs_base
                 else None,
                 "previous": live.id if live and previous is not None else None,
                 "parent": live.id if live else None,
-                "why": rung.why,
-                "seconds": rung.estimate.seconds,
-                "estimated": rung.estimate.seconds / before.get(rung.method, 1.0),
-                "memory_bytes": rung.estimate.memory_bytes,
-                "detail": dict(rung.estimate.detail),
+                "why": stage.why,
+                "seconds": stage.estimate.seconds,
+                "estimated": stage.estimate.seconds / before.get(stage.method, 1.0),
+                "memory_bytes": stage.estimate.memory_bytes,
+                "detail": dict(stage.estimate.detail),
             }
-            for rung in chosen.rungs
+            for stage in chosen.stages
         ],
     }
     catalog.update_run(context.run_id, plan=planned)
@@ -208,7 +208,7 @@ def _recorded(base: Path | str | None) -> Any:
 
 
 def _words(planned: dict[str, Any], stats: DataStats) -> list[str]:
-    """The plan as people read it: rows, maximum length, and each rung with its cost."""
+    """The plan as people read it: rows, maximum length, and each stage with its cost."""
     lines = [
         t(
             "pipeline.planned_rows",
@@ -223,34 +223,34 @@ def _words(planned: dict[str, Any], stats: DataStats) -> list[str]:
             or "-",
         )
     ]
-    for rung in planned["rungs"]:
-        epochs = rung["settings"].get("epochs")
-        key = "pipeline.planned_epochs" if epochs else "pipeline.planned_rung"
+    for stage in planned["rungs"]:
+        epochs = stage["settings"].get("epochs")
+        key = "pipeline.planned_epochs" if epochs else "pipeline.planned_stage"
         lines.append(
             t(
                 key,
-                method=rung["method"],
-                why=rung["why"],
+                method=stage["method"],
+                why=stage["why"],
                 epochs=epochs,
-                time=about(rung["seconds"]),
-                memory=f"{rung['memory_bytes'] / 2**30:.1f}",
+                time=about(stage["seconds"]),
+                memory=f"{stage['memory_bytes'] / 2**30:.1f}",
             )
         )
     return lines
 
 
 def _costs(context: Context, planned: dict[str, Any]) -> list[str]:
-    """What the rungs that count their operations cost: tokens, operations, hours, money."""
+    """What the stages that count their operations cost: tokens, operations, hours, money."""
     serving = context.config.serving
     lines = []
-    for rung in planned["rungs"]:
-        detail, hours = rung["detail"], rung["seconds"] / 3600
+    for stage in planned["rungs"]:
+        detail, hours = stage["detail"], stage["seconds"] / 3600
         if "flops" not in detail:
             continue
         lines.append(
             t(
                 "pipeline.planned_tokens",
-                method=rung["method"],
+                method=stage["method"],
                 parameters=f"{detail['parameters'] / 1e6:.1f}",
                 tokens=int(detail["tokens"]),
                 flops=f"{detail['flops']:.1e}",

@@ -1,4 +1,4 @@
-"""Trains one planned rung in a child process and registers it as a model version."""
+"""Trains one planned stage in a child process and registers it as a model version."""
 
 from __future__ import annotations
 
@@ -21,47 +21,48 @@ from feilun.types import Progress
 __all__ = ["train"]
 
 _GENEROUS = 1.5
-"""Times its estimate that a rung may take where the limit holds it: it is said to be so far off."""
+"""Times its estimate that a stage may take where the limit holds it: it is said to be so far
+off."""
 _LEAST = 0.1
-"""Share of its estimate without which a rung is not begun."""
+"""Share of its estimate without which a stage is not begun."""
 
 
-def train(context: Context, plan: dict[str, Any], rung: dict[str, Any]) -> dict[str, Any]:
-    """`plan` fixed everything; ``rung`` is one of its rungs. Returns the version's id and the
+def train(context: Context, plan: dict[str, Any], stage: dict[str, Any]) -> dict[str, Any]:
+    """`plan` fixed everything; ``stage`` is one of its stages. Returns the version's id and the
     method's figures. Where the same was made before, it is that version, ``again``; where only
     what comes after training differs, its weights are taken. Checkpoints stay in the run's scratch
     folder until the version stands."""
     catalog, artifacts = context.store.catalog, context.store.artifacts
-    left = _seconds(context, plan, rung)
-    if left is not None and left <= 0 and rung["method"] != plan["rungs"][0]["method"]:
-        note = t("training.note_no_time", method=rung["method"])
+    left = _seconds(context, plan, stage)
+    if left is not None and left <= 0 and stage["method"] != plan["rungs"][0]["method"]:
+        note = t("training.note_no_time", method=stage["method"])
         context.report(Progress("train", 0, 0, note=note))
-        return {"version": None, "method": rung["method"], "figures": {}, "notes": [note]}
+        return {"version": None, "method": stage["method"], "figures": {}, "notes": [note]}
     data = catalog.data_version(plan["data_version"])
-    previous = catalog.model_version(rung["previous"]) if rung.get("previous") else None
-    scratch = context.scratch(f"train-{rung['method']}")
+    previous = catalog.model_version(stage["previous"]) if stage.get("previous") else None
+    scratch = context.scratch(f"train-{stage['method']}")
     out = artifacts.new()
     job = TrainJob(
-        method=rung["method"],
+        method=stage["method"],
         task=context.config.project.task,
         data=artifacts.path(data.artifact),
-        base=_base(rung["base"]),
+        base=_base(stage["base"]),
         previous=context.folder(previous, "") if previous else None,
         out=out,
         scratch=scratch,
-        settings=rung["settings"],
+        settings=stage["settings"],
         task_settings=plan["task_settings"],
         seed=plan["seed"],
         threads=plan["threads"],
         trackers=tuple(context.config.training.trackers),
-        logs=_logs(context, rung["method"]),
+        logs=_logs(context, stage["method"]),
         new_rows=tuple(new_rows(catalog, data, previous)) if previous else (),
         replay=context.config.update.replay,
         deadline=None if left is None else time.time() + left,
-        members=members(context, rung["method"], rung["settings"]),
-        unlabelled=unlabelled(context, rung["settings"], scratch / "unlabelled.jsonl"),
+        members=members(context, stage["method"], stage["settings"]),
+        unlabelled=unlabelled(context, stage["settings"], scratch / "unlabelled.jsonl"),
     )
-    inputs = inputs_of(context, job, previous, rung.get("parent"))
+    inputs = inputs_of(context, job, previous, stage.get("parent"))
     before, same = (None, False) if context.anew else made_before(context, inputs)
     if before is not None and before.weights is not None:
         shutil.rmtree(out, ignore_errors=True)
@@ -82,27 +83,27 @@ def train(context: Context, plan: dict[str, Any], rung: dict[str, Any]) -> dict[
         figures, notes = dict(result.figures), tuple(result.notes)
     version = catalog.add_model_version(
         context.project,
-        rung["method"],
+        stage["method"],
         data_version=data.id,
-        parent=rung.get("parent"),
+        parent=stage.get("parent"),
         weights=ref,
         config={
-            "rung": rung,
+            "rung": stage,
             "project": context.config.model_dump(mode="json"),
             "inputs": inputs,
         },
-        reason=rung["why"],
+        reason=stage["why"],
         metrics={"training": figures},
         run_id=context.run_id,
-        key=f"{context.run_id}:{rung['method']}",
+        key=f"{context.run_id}:{stage['method']}",
     )
     shutil.rmtree(scratch, ignore_errors=True)
     return _trained(version, figures, notes)
 
 
-def _seconds(context: Context, plan: dict[str, Any], rung: dict[str, Any]) -> float | None:
-    """Seconds that this rung may train: of what the run's time limit still holds, what is left to
-    it by the share that it and the later rungs were planned with. None without a limit."""
+def _seconds(context: Context, plan: dict[str, Any], stage: dict[str, Any]) -> float | None:
+    """Seconds that this stage may train: of what the run's time limit still holds, what is left to
+    it by the share that it and the later stages were planned with. None without a limit."""
     limit = context.config.training.time_limit
     if limit is None:
         return None
@@ -111,11 +112,11 @@ def _seconds(context: Context, plan: dict[str, Any], rung: dict[str, Any]) -> fl
     spent = sum((s.finished - s.started).total_seconds() for s in mine if s.finished)
     left = 60 * limit - spent
     methods = [one["method"] for one in plan["rungs"]]
-    rest = plan["rungs"][methods.index(rung["method"]) :]
-    share = rung["seconds"] / max(1e-9, sum(one["seconds"] for one in rest))
-    allowed = min(left, max(_GENEROUS * rung["seconds"], share * left))
+    rest = plan["rungs"][methods.index(stage["method"]) :]
+    share = stage["seconds"] / max(1e-9, sum(one["seconds"] for one in rest))
+    allowed = min(left, max(_GENEROUS * stage["seconds"], share * left))
     # Less than opening the model takes is no time at all.
-    return allowed if left > _LEAST * rung["seconds"] else 0.0
+    return allowed if left > _LEAST * stage["seconds"] else 0.0
 
 
 def _trained(

@@ -1,5 +1,5 @@
-"""Rung zero of search: BM25 over the terms of the catalogue. Nothing is learnt, nothing is needed
-but the documents, and it takes seconds."""
+"""The instant stage of search: BM25 over the terms of the catalogue. Nothing is learnt, nothing
+is needed but the documents, and it takes seconds."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from feilun.training.rows import start_card
 from feilun.training.settings import MethodSettings
 from feilun.types import Progress
 
-__all__ = ["Settings", "estimate", "needs_base", "needs_torch", "rung", "supports", "train"]
+__all__ = ["Settings", "estimate", "needs_base", "needs_torch", "order", "supports", "train"]
 
-rung = 0
+order = 0
 needs_base = False
 needs_torch = False
 least_rows = 0

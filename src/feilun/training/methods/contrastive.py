@@ -1,4 +1,4 @@
-"""The top rung of search: an encoder learns which document answers which query.
+"""The top stage of search: an encoder learns which document answers which query.
 
 The loss is the multiple negatives ranking loss (Henderson and others, "Efficient Natural Language
 Response Suggestion for Smart Reply", 2017; InfoNCE): of all documents of a batch the query's own
@@ -44,9 +44,9 @@ from feilun.types import OneOf, Progress, Range, Real, Whole
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Settings", "estimate", "needs_base", "needs_torch", "rung", "supports", "train"]
+__all__ = ["Settings", "estimate", "needs_base", "needs_torch", "order", "supports", "train"]
 
-rung = 3
+order = 3
 needs_base = True
 needs_torch = True
 least_rows = 100

@@ -13,9 +13,9 @@ from feilun.training.job import DataStats, Estimate, Machine, Report, TrainJob, 
 from feilun.training.retrieval import DenseSettings, reads_queries, searches, write_dense
 from feilun.types import Progress
 
-__all__ = ["Settings", "estimate", "needs_base", "needs_torch", "rung", "supports", "train"]
+__all__ = ["Settings", "estimate", "needs_base", "needs_torch", "order", "supports", "train"]
 
-rung = 1
+order = 1
 needs_base = True
 needs_torch = True
 least_rows = 0

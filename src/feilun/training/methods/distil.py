@@ -35,9 +35,9 @@ from feilun.training.settings import read_by_encoders
 from feilun.types import Item, Progress, Schema
 
 __all__ = ["Settings", "combines", "estimate", "halved", "least_rows", "needs_base", "needs_torch",
-           "on_request", "rung", "settle", "supports", "train"]  # fmt: skip
+           "on_request", "order", "settle", "supports", "train"]  # fmt: skip
 
-rung = 4
+order = 4
 needs_base = False
 needs_torch = True
 least_rows = 50

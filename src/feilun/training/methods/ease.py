@@ -35,12 +35,12 @@ __all__ = [
     "needs_base",
     "needs_torch",
     "notes",
-    "rung",
+    "order",
     "supports",
     "train",
 ]
 
-rung = 2
+order = 2
 needs_base = False
 needs_torch = False
 least_rows = 1000

@@ -32,9 +32,9 @@ from feilun.training.settings import MethodSettings
 from feilun.types import Progress
 
 __all__ = ["Settings", "combines", "estimate", "least_rows", "needs_base", "needs_torch",
-           "on_request", "rung", "supports", "train", "weigh"]  # fmt: skip
+           "on_request", "order", "supports", "train", "weigh"]  # fmt: skip
 
-rung = 4
+order = 4
 needs_base = False
 needs_torch = False
 least_rows = 0

@@ -11,7 +11,8 @@ import numpy as np
 from pydantic import Field
 
 from feilun.engines.card import write_card
-from feilun.engines.extractive import RANKINGS, order
+from feilun.engines.extractive import RANKINGS
+from feilun.engines.extractive import order as rank_sentences
 from feilun.families.generation import Generation
 from feilun.messages import t
 from feilun.metrics.summaries import rouge, rouge_tokens
@@ -23,9 +24,9 @@ from feilun.training.rows import all_rows, drawn, schema_of, start_card
 from feilun.training.settings import MethodSettings
 from feilun.types import Progress
 
-__all__ = ["Settings", "estimate", "needs_base", "needs_torch", "rung", "supports", "train"]
+__all__ = ["Settings", "estimate", "needs_base", "needs_torch", "order", "supports", "train"]
 
-rung = 0
+order = 0
 needs_base = False
 needs_torch = False
 least_rows = 0
@@ -73,7 +74,7 @@ def train(job: TrainJob, settings: Settings, report: Report) -> TrainResult:
     for row, (item, target) in enumerate(zip(rows.items, rows.labels, strict=True)):
         found, truth = sentences(str(item)), rouge_tokens(str(target))
         for place, ranking in enumerate(rankings):
-            ranked = order(found, ranking)
+            ranked = rank_sentences(found, ranking)
             for count in range(settings.most_sentences):
                 if count >= len(ranked):  # there is no more to add
                     scores[place, count:, row] = scores[place, count - 1, row]

@@ -36,13 +36,13 @@ __all__ = [
     "needs_base",
     "needs_torch",
     "on_request",
+    "order",
     "packed",
-    "rung",
     "supports",
     "train",
 ]
 
-rung = 1
+order = 1
 needs_base = True
 needs_torch = False
 packed = True

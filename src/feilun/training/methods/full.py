@@ -1,4 +1,4 @@
-"""The top rung: every weight of the base learns, or those of a network that begins from nothing.
+"""The top stage: every weight of the base learns, or those of a network that begins from nothing.
 
 Writes a plain transformers folder. An update continues from the weights of the live version.
 """
@@ -17,13 +17,13 @@ __all__ = [
     "lighter",
     "needs_base",
     "needs_torch",
-    "rung",
+    "order",
     "settle",
     "supports",
     "train",
 ]
 
-rung = 3
+order = 3
 needs_base = True
 needs_torch = True
 least_rows = 200

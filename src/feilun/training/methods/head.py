@@ -38,9 +38,9 @@ from feilun.types import Item, Progress, Schema
 if TYPE_CHECKING:
     from feilun.training.embed import Embedder
 
-__all__ = ["Settings", "estimate", "needs_base", "needs_torch", "rung", "supports", "train"]
+__all__ = ["Settings", "estimate", "needs_base", "needs_torch", "order", "supports", "train"]
 
-rung = 1
+order = 1
 needs_base = True
 needs_torch = True
 least_rows = 50

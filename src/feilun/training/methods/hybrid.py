@@ -14,9 +14,9 @@ from feilun.training.methods import dense
 from feilun.training.retrieval import DenseSettings, Searched, reads_queries, write_encoder
 from feilun.types import Progress
 
-__all__ = ["Settings", "estimate", "needs_base", "needs_torch", "rung", "supports", "train"]
+__all__ = ["Settings", "estimate", "needs_base", "needs_torch", "order", "supports", "train"]
 
-rung = 1
+order = 1
 needs_base = True
 needs_torch = True
 least_rows = 0

@@ -29,10 +29,10 @@ from feilun.training.series import Prepared, no_series, prepare, write_version
 from feilun.training.settings import MethodSettings
 from feilun.types import Progress, Range, Real, Whole
 
-__all__ = ["Settings", "estimate", "least_rows", "needs_base", "needs_torch", "rung", "supports",
+__all__ = ["Settings", "estimate", "least_rows", "needs_base", "needs_torch", "order", "supports",
            "train"]  # fmt: skip
 
-rung = 2
+order = 2
 needs_base = False
 needs_torch = False
 least_rows = 60

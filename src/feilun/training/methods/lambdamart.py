@@ -29,9 +29,9 @@ from feilun.training.job import DataStats, Estimate, Machine, Report, TrainJob, 
 from feilun.training.methods import ease
 from feilun.types import Progress
 
-__all__ = ["Settings", "estimate", "needs_base", "needs_torch", "rung", "supports", "train"]
+__all__ = ["Settings", "estimate", "needs_base", "needs_torch", "order", "supports", "train"]
 
-rung = 3
+order = 3
 needs_base = False
 needs_torch = False
 least_rows = 5000

@@ -1,4 +1,5 @@
-"""Rung zero: logistic regression on hashed n-grams (or the task's own features), in seconds.
+"""The linear baseline: logistic regression on hashed n-grams (or the task's own features), in
+seconds.
 
 ``weights.safetensors`` keeps the columns that training rows use: `columns` (kept,) int32 says
 which, `coef` is (labels, kept), `idf` (kept,). Very many labels are fitted by naive Bayes, whose
@@ -34,9 +35,9 @@ if TYPE_CHECKING:
 
     from feilun.tasks.base import Features
 
-__all__ = ["Settings", "estimate", "needs_base", "needs_torch", "rung", "supports", "train"]
+__all__ = ["Settings", "estimate", "needs_base", "needs_torch", "order", "supports", "train"]
 
-rung = 0
+order = 0
 needs_base = False
 needs_torch = False
 least_rows = 0

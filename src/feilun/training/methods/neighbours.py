@@ -24,9 +24,9 @@ from feilun.types import Progress
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
-__all__ = ["Settings", "estimate", "needs_base", "needs_torch", "rung", "supports", "train"]
+__all__ = ["Settings", "estimate", "needs_base", "needs_torch", "order", "supports", "train"]
 
-rung = 1
+order = 1
 needs_base = False
 needs_torch = False
 least_rows = 100

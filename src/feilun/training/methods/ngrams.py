@@ -23,9 +23,9 @@ from feilun.training.rows import schema_of, start_card
 from feilun.training.settings import MethodSettings
 from feilun.types import Progress
 
-__all__ = ["Settings", "estimate", "needs_base", "needs_torch", "rung", "supports", "train"]
+__all__ = ["Settings", "estimate", "needs_base", "needs_torch", "order", "supports", "train"]
 
-rung = 0
+order = 0
 needs_base = False
 needs_torch = False
 least_rows = 0

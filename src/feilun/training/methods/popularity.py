@@ -11,9 +11,9 @@ from feilun.training import interactions
 from feilun.training.job import DataStats, Estimate, Machine, Report, TrainJob, TrainResult
 from feilun.training.settings import MethodSettings
 
-__all__ = ["Settings", "estimate", "needs_base", "needs_torch", "rung", "supports", "train"]
+__all__ = ["Settings", "estimate", "needs_base", "needs_torch", "order", "supports", "train"]
 
-rung = 0
+order = 0
 needs_base = False
 needs_torch = False
 least_rows = 0

@@ -28,7 +28,8 @@ from feilun.store.dataset import INPUT, ROWS, Dataset
 from feilun.tasks.base import TaskBase
 from feilun.training import checkpoints, finetune
 from feilun.training import tokenizer as own_tokenizer
-from feilun.training.batches import Examples, Order, order
+from feilun.training.batches import Examples, Order
+from feilun.training.batches import order as order_batches
 from feilun.training.body import Body, describe, fresh
 from feilun.training.corpus import documents
 from feilun.training.job import DataStats, Estimate, Machine, Report, TrainJob, TrainResult
@@ -45,13 +46,13 @@ __all__ = [
     "estimate",
     "needs_base",
     "needs_torch",
-    "rung",
+    "order",
     "settle",
     "supports",
     "train",
 ]
 
-rung = 2
+order = 2
 needs_base = True
 needs_torch = True
 least_rows = 200
@@ -377,7 +378,7 @@ def _planned(rows: Any, passes: int, settings: Settings, seed: int) -> tuple[Ord
     The model is judged ten times, at even distances."""
     costs = rows.costs[: rows.count]
     budget = settings.batch_tokens or 1
-    once = order(costs, passes, settings.batch_rows, budget, seed)
+    once = order_batches(costs, passes, settings.batch_rows, budget, seed)
     batches: list[list[int]] = []
     seen = begin = 0
     for number, end in enumerate(once.ends):

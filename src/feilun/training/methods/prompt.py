@@ -34,13 +34,13 @@ __all__ = [
     "estimate",
     "needs_base",
     "needs_torch",
+    "order",
     "packed",
-    "rung",
     "supports",
     "train",
 ]
 
-rung = 1
+order = 1
 needs_base = True
 needs_torch = False
 packed = True

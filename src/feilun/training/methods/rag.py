@@ -30,13 +30,13 @@ __all__ = [
     "estimate",
     "needs_base",
     "needs_torch",
+    "order",
     "packed",
-    "rung",
     "supports",
     "train",
 ]
 
-rung = 4
+order = 4
 needs_base = True
 needs_torch = False
 packed = True

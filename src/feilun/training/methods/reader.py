@@ -49,13 +49,13 @@ __all__ = [
     "least_rows",
     "needs_base",
     "needs_torch",
-    "rung",
+    "order",
     "supports",
     "taught",
     "train",
 ]
 
-rung = 3
+order = 3
 needs_base = True
 needs_torch = True
 least_rows = 60

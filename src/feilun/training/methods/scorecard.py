@@ -33,10 +33,10 @@ from feilun.training.rows import all_rows, drawn, schema_of, start_card
 from feilun.training.settings import MethodSettings
 from feilun.types import Item, Progress
 
-__all__ = ["Settings", "estimate", "least_rows", "needs_base", "needs_torch", "on_request", "rung",
+__all__ = ["Settings", "estimate", "least_rows", "needs_base", "needs_torch", "on_request", "order",
            "supports", "train"]  # fmt: skip
 
-rung = 1
+order = 1
 needs_base = False
 needs_torch = False
 least_rows = 200

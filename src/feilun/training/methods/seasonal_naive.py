@@ -16,10 +16,10 @@ from feilun.training.series import no_series, prepare, write_version
 from feilun.training.settings import MethodSettings
 from feilun.types import Progress
 
-__all__ = ["Settings", "estimate", "least_rows", "needs_base", "needs_torch", "rung", "supports",
+__all__ = ["Settings", "estimate", "least_rows", "needs_base", "needs_torch", "order", "supports",
            "train"]  # fmt: skip
 
-rung = 0
+order = 0
 needs_base = False
 needs_torch = False
 least_rows = 0

@@ -36,10 +36,10 @@ from feilun.types import OneOf, Progress, Range, Real, Whole
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Settings", "estimate", "least_rows", "needs_base", "needs_torch", "on_request", "rung",
+__all__ = ["Settings", "estimate", "least_rows", "needs_base", "needs_torch", "on_request", "order",
            "supports", "train"]  # fmt: skip
 
-rung = 1
+order = 1
 needs_base = True
 needs_torch = True
 least_rows = 2

@@ -30,9 +30,9 @@ from feilun.training.settings import MethodSettings, read_by_encoders
 from feilun.types import Progress, Schema
 
 __all__ = ["Settings", "combines", "estimate", "every", "least_rows", "needs_base", "needs_torch",
-           "on_request", "rung", "supports", "train", "write_mean"]  # fmt: skip
+           "on_request", "order", "supports", "train", "write_mean"]  # fmt: skip
 
-rung = 4
+order = 4
 needs_base = False
 needs_torch = True
 least_rows = 0

@@ -29,10 +29,10 @@ from feilun.training.logistic import Fitted, Matrix
 from feilun.training.methods import head, linear
 from feilun.types import Item, Schema
 
-__all__ = ["Settings", "estimate", "fallback", "least_rows", "needs_base", "needs_torch", "rung",
+__all__ = ["Settings", "estimate", "fallback", "least_rows", "needs_base", "needs_torch", "order",
            "supports", "train"]  # fmt: skip
 
-rung = 1
+order = 1
 needs_base = True
 needs_torch = True
 least_rows = 50

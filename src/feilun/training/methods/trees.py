@@ -37,10 +37,10 @@ if TYPE_CHECKING:
 
     from feilun.modalities.table.features import TableFeatures
 
-__all__ = ["Settings", "estimate", "least_rows", "needs_base", "needs_torch", "rung", "supports",
+__all__ = ["Settings", "estimate", "least_rows", "needs_base", "needs_torch", "order", "supports",
            "train"]  # fmt: skip
 
-rung = 1
+order = 1
 needs_base = False
 needs_torch = False
 least_rows = 50
