@@ -313,14 +313,20 @@ def _open(settings: Mapping[str, Any]) -> tuple[Any, Any]:
 
     def make(config: Mapping[str, Any]) -> Any:
         plain = dict(config)
-        schema = plain.pop("json_schema", None)
+        schema, marks = plain.pop("json_schema", None), plain.pop("marks", None)
         made = genai.GenerationConfig(**plain)
         if not plain.get("echo"):
             made.stop_token_ids = stops
             if stops:
                 made.eos_token_id = min(stops)
         if schema is not None:
-            made.structured_output_config = genai.StructuredOutputConfig(json_schema=schema)
+            form = genai.StructuredOutputConfig
+            if marks is None:
+                made.structured_output_config = form(json_schema=schema)
+            else:  # a call of a tool stands between two marks
+                begin, end = map(form.ConstString, marks)
+                tags = begin + form.JSONSchema(schema) + end
+                made.structured_output_config = form(structural_tags_config=tags)
         return made
 
     return pipeline, make

@@ -290,6 +290,9 @@ class GenaiEngine(StreamingEngine):
         schema = _schema(options.get("response_format"))
         if schema is not None:
             config["json_schema"] = schema
+        called = _call_schema(options)
+        if called is not None:
+            config |= {"json_schema": called, "marks": self.CALLS}
         return config
 
     def _asked_ids(self, item: Item, options: Mapping[str, Any]) -> tuple[int, ...]:
@@ -455,3 +458,29 @@ def _schema(wanted: Any) -> str | None:
     if wanted.get("type") != "json_schema":
         return None
     return msgspec.json.encode(wanted["json_schema"].get("schema", {})).decode()
+
+
+def _call_schema(options: Mapping[str, Any]) -> str | None:
+    """The JSON schema of the call of a tool that has to come; None where none has to. Arguments
+    whose schema refers to parts of itself are held to it when they have come."""
+    choice = options.get("tool_choice", "auto")
+    if choice in ("auto", "none"):
+        return None
+    wanted = choice["function"]["name"] if isinstance(choice, Mapping) else None
+    forms = []
+    for function in (one["function"] for one in options.get("tools", ())):
+        if wanted not in (None, function["name"]):
+            continue
+        arguments = function.get("parameters") or {"type": "object"}
+        if "$ref" in msgspec.json.encode(arguments).decode():
+            arguments = {"type": "object"}
+        forms.append(
+            {
+                "type": "object",
+                "properties": {"name": {"const": function["name"]}, "arguments": arguments},
+                "required": ["name", "arguments"],
+                "additionalProperties": False,
+            }
+        )
+    found = forms[0] if len(forms) == 1 else {"anyOf": forms}
+    return msgspec.json.encode(found).decode()
