@@ -1,7 +1,8 @@
 """Boosted trees on the columns of a table, answered inline.
 
 ``model.txt`` is a LightGBM booster in its own text format, ``features.json`` tells what its columns
-are made of, ``readers.safetensors`` how texts and pictures are read. A booster gives the numbers
+are made of, ``readers.safetensors`` how texts and pictures are read, ``encoder/`` (where it is
+there) gives the vectors of texts. A booster gives the numbers
 that the family wants of a row, or one where it wants two: of two labels it knows the log-odds of
 the second alone.
 """
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from feilun.engines._column_vectors import ENCODER, ColumnVectors
 from feilun.engines._features import read_features
 from feilun.engines._inline import InlineEngine
 from feilun.engines._readers import Readers
@@ -45,10 +47,12 @@ class TreesEngine(InlineEngine):
 
     name = "trees"
 
-    def __init__(self, folder: Path, card: Card) -> None:
-        super().__init__(card)
+    def __init__(self, folder: Path, card: Card, threads: int | None = None) -> None:
+        encoded = (folder / ENCODER).is_dir()
+        super().__init__(card, slow=encoded)
         self._features = cast("TableFeatures", read_features(folder, card.schema))
-        self._readers = Readers.read(folder, self._features)
+        self._encoder = ColumnVectors(folder / ENCODER, threads) if encoded else None
+        self._readers = Readers.read(folder, self._features, self._encoder)
         self._boosters = _read(folder, card, len(self.owners))
 
     def raw(self, items: Sequence[Item]) -> np.ndarray:
@@ -59,6 +63,11 @@ class TreesEngine(InlineEngine):
             [one.predict(rows, raw_score=True, num_threads=1) for one in self._boosters], 0
         )
         return widened(raw, self._width)
+
+    def close(self) -> None:
+        super().close()
+        if self._encoder is not None:
+            self._encoder.close()
 
     @property
     def owners(self) -> np.ndarray:
@@ -89,8 +98,9 @@ def widened(raw: np.ndarray, width: int) -> np.ndarray:
 
 
 def load(folder: Path, card: Card, *, streams: int | None, threads: int | None) -> TreesEngine:
-    """Opens a `trees` version; it answers in its caller's thread, so it takes no streams."""
-    return TreesEngine(folder, card)
+    """Opens a `trees` version; it answers in its caller's thread, so it takes no streams, unless an
+    encoder reads texts for it."""
+    return TreesEngine(folder, card, threads)
 
 
 def model_file(number: int) -> str:

@@ -1,4 +1,5 @@
-"""Readers of a table's texts and pictures: linear models whose scores trees learn from.
+"""Readers of a table's texts and pictures: linear models whose scores trees learn from. An encoder,
+where there is one, has each text read a second time, by its vector.
 
 A training row gets its score from a model that has not seen it, else trees would trust what was
 learnt by heart. The version keeps the mean of these models.
@@ -11,12 +12,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from feilun.engines._readers import Reader, Readers
+from feilun.engines._readers import Key, Reader, Readers
+from feilun.engines._readers import blocks as read_blocks
 from feilun.training import logistic, ridge
 from feilun.training.folds import FOLDS, deal, strength_for
+from feilun.training.standardise import spreads
 from feilun.types import Item
 
 if TYPE_CHECKING:
+    from feilun.engines._column_vectors import ColumnVectors
     from feilun.modalities.table.features import TableFeatures
     from feilun.training.logistic import Matrix
 
@@ -35,24 +39,26 @@ def learn(
     truth: np.ndarray,
     count: int | None,
     *,
+    encoder: ColumnVectors | None = None,
     seed: int,
     tick: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[Readers, np.ndarray]:
     """The readers, and the scores of `items` (rows, scores) as `Readers.dense` appends them, each
     by a model that did not learn from the row. `truth` are positions of `count` labels, or numbers
     where `count` is None."""
-    blocks = features.blocks(items)
+    blocks = read_blocks(features, items, encoder)
     if not blocks:
-        return Readers(features, {}), np.zeros((len(truth), 0))
+        return Readers(features, {}, encoder), np.zeros((len(truth), 0))
     lots = np.random.default_rng(seed).permutation(len(truth))[:_MOST_ROWS]
     drawn = np.zeros(len(truth), bool)
     drawn[lots] = True
     kinds = truth if count is not None else np.zeros(len(truth), np.int64)
     fold = np.where(drawn, deal(kinds, np.arange(len(truth)), seed=seed), -1)
-    readers: dict[str, Reader] = {}
+    readers: dict[Key, Reader] = {}
     scores: list[np.ndarray] = [np.zeros((len(truth), 0))]
-    for place, (name, block) in enumerate(blocks.items()):
+    for place, (name, given) in enumerate(blocks.items()):
         done = place * FOLDS
+        block, own = (given, _same) if name[1] == "" else _standardised(given)
         solve = _solver(block, truth, count, lots, seed)
         models = []
         found: np.ndarray = np.zeros(0)
@@ -62,13 +68,32 @@ def learn(
                 found = np.zeros((len(truth), len(models[0].coef)))
             found[fold == number] = models[-1].scores(block[fold == number])
             tick(done + number + 1, len(blocks) * FOLDS)
-        readers[name] = Reader(
+        mean = Reader(
             np.mean([one.coef for one in models], axis=0),
             np.mean([one.intercept for one in models], axis=0),
         )
-        found[~drawn] = readers[name].scores(block[~drawn])
+        found[~drawn] = mean.scores(block[~drawn])
+        readers[name] = own(mean)
         scores.append(found)
-    return Readers(features, readers), np.hstack(scores)
+    return Readers(features, readers, encoder), np.hstack(scores)
+
+
+def _same(reader: Reader) -> Reader:
+    return reader
+
+
+def _standardised(vectors: np.ndarray) -> tuple[np.ndarray, Callable[[Reader], Reader]]:
+    """`vectors` (rows, width) about their mean and in units of their spread, rows of about length
+    one, so that the strengths that suit n-grams suit them; and what makes a reader of these one of
+    the vectors as they come."""
+    mean = vectors.mean(axis=0)
+    scale = spreads(vectors) * np.float32(np.sqrt(vectors.shape[1]))
+
+    def own(reader: Reader) -> Reader:
+        coef = reader.coef / scale
+        return Reader(coef, reader.intercept - coef @ mean)
+
+    return (vectors - mean) / scale, own
 
 
 def _solver(

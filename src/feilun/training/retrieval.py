@@ -39,6 +39,7 @@ __all__ = [
     "Pair",
     "Searched",
     "catalogue_of",
+    "convert_encoder",
     "converted",
     "pairs_of",
     "reads_queries",
@@ -167,7 +168,7 @@ def write_encoder(
     of BM25 is chosen on the questions that `searched` asks. Returns figures."""
     _, schema, task = reads_queries(job)
     processor.save(job.out)
-    width = _convert(module, processor, task, job.out)
+    width = convert_encoder(module, processor, task, job.out)
     extra = {
         "query": settings.query_prefix,
         "document": settings.document_prefix,
@@ -232,7 +233,9 @@ def _best_share(
     return round(float(_SHARES[int(np.argmax(total))]), 2)
 
 
-def _convert(module: torch.nn.Module, processor: Processor, task: TaskBase, out: Path) -> int:
+def convert_encoder(
+    module: torch.nn.Module, processor: Processor, task: TaskBase, out: Path
+) -> int:
     """Writes the encoder as OpenVINO's; the width of its vectors. Raises `EnvironmentProblem` when
     it cannot be converted, or answers otherwise than torch afterwards."""
     arrays = processor.collate(processor.encode(task.example_items()))

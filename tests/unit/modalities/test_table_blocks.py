@@ -35,6 +35,7 @@ from feilun.training.ablation import subsets, train_parts
 from feilun.training.job import TrainJob
 from feilun.training.settings import method
 from feilun.types import ColumnSample
+from helpers.bert import write_bert
 
 KINDS = {"months": "number", "note": "text", "photo": "image"}
 GOOD = ("prompt", "friendly", "excellent", "lovely", "准时", "满意")
@@ -100,6 +101,37 @@ def version(
     chosen.train(job, settings, lambda _: None)
     assert train_parts(chosen, job, settings, lambda _: None) > 0
     return out
+
+
+def test_trees_also_see_what_an_encoder_knows_of_texts(
+    built: tuple[BuildReport, Dataset], tmp_path: Path
+) -> None:
+    data = built[1]
+    base = write_bert(tmp_path / "base", texts=[" ".join((*GOOD, *BAD, *FILLING))])
+    task = tasks.of(data.schema)
+    costs = [one.cost for one in task.processor(base, {}).encode(data.items("train")[:3])]
+    assert min(costs) > 2
+    job = TrainJob(
+        "fusion", data.schema.task, data.folder, base, tmp_path / "out", tmp_path,
+        task_settings=data.schema.settings, threads=1,
+    )  # fmt: skip
+    job.out.mkdir()
+    fusion = method("fusion")
+    assert fusion.supports(task, base) is None
+    fusion.train(job, fusion.Settings(rounds=60), lambda _: None)
+    engine: Any = open_engine(job.out, threads=1)
+    by_words, by_vector = (engine._readers.readers["note", what] for what in ("", ".vectors"))
+    assert by_words.coef.shape[1] > by_vector.coef.shape[1] == 32
+    assert engine.owners.tolist().count(1) == 3, "length, words and vector of the note"
+    items = [{"months": 30.0, "note": note, "photo": None} for note in (BAD[0], GOOD[0], None)]
+    bad, good, nothing = engine.raw(items)[:, 1]
+    assert bad > nothing > good
+    assert (engine.raw(data.items("test")).argmax(1) == data.labels("test")).mean() > 0.75
+    found = explain(engine, items[0], "yes", "no")
+    assert found is not None
+    parts = found.to_output()["parts"]
+    assert max(parts, key=lambda one: one["weight"])["column"] == "note"
+    engine.close()
 
 
 @pytest.mark.parametrize(

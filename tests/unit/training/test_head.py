@@ -12,8 +12,7 @@ from feilun.engines.base import open_engine
 from feilun.errors import UsageError
 from feilun.store.dataset import Dataset
 from feilun.tasks import base as tasks
-from feilun.training import embed
-from feilun.training.methods import head
+from feilun.training import embed, standardise
 from feilun.types import Progress
 from helpers.bert import write_bert
 from helpers.jobs import job_for, train, write_dataset
@@ -71,7 +70,7 @@ def test_both_ways_to_vectors_agree(base: Path, monkeypatch: pytest.MonkeyPatch)
 def test_a_dead_column_is_not_made_loud() -> None:
     vectors = np.random.default_rng(0).normal(size=(50, 4)).astype(np.float32)
     vectors[:, 2] = 0.25 + 1e-7 * vectors[:, 2]
-    scale = head._scale(vectors)
+    scale = standardise.spreads(vectors)
     assert scale[2] == 1
     assert np.allclose(scale[[0, 1, 3]], vectors[:, [0, 1, 3]].std(axis=0))
 

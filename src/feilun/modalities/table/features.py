@@ -72,7 +72,7 @@ class TableFeatures:
         found: list[Any] = [[] for _ in self.columns]
         seeing = Pictures()
         for start in range(0, len(items) if drawn else 0, _READ):
-            rows = [self._row(item) for item in items[start : start + _READ]]
+            rows = [self.row(item) for item in items[start : start + _READ]]
             for place, (name, _) in enumerate(self.columns):
                 cells = [row.get(name) for row in rows]
                 if place not in drawn:
@@ -80,13 +80,14 @@ class TableFeatures:
                 elif pictures:
                     found[place].append(seeing.transform(cells))
         if not drawn:
-            rows = [self._row(item) for item in items]
+            rows = [self.row(item) for item in items]
             found = [[row.get(name) for row in rows] for name, _ in self.columns]
         for place in drawn:
             found[place] = np.vstack([np.zeros((0, seeing.size), np.float32), *found[place]])
         return found
 
-    def _row(self, item: Item) -> Mapping[str, Any]:
+    def row(self, item: Item) -> Mapping[str, Any]:
+        """A checked item by its columns' names."""
         return item if isinstance(item, Mapping) else {self.columns[0][0]: item}
 
     @cached_property

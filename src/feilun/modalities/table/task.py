@@ -18,6 +18,7 @@ from feilun.modalities.image import decoding
 from feilun.modalities.noise import Disturbance
 from feilun.modalities.pieces import Pieces
 from feilun.modalities.table import column_kinds, noise
+from feilun.modalities.table.cells import CellsProcessor
 from feilun.modalities.table.features import TableFeatures
 from feilun.modalities.times import moment
 from feilun.types import ColumnSample, Item, Roles, Scalar, Schema
@@ -148,8 +149,12 @@ class Table(TaskBase):
         return found
 
     def processor(self, folder: Path | str | None, settings: Mapping[str, Any]) -> Processor:
-        """There is none: no encoder reads tables."""
-        raise InvalidData("tables.no_base", task=self.name)
+        """The tokenizer of `folder`, for the columns of texts. Raises `InvalidData` where there is
+        none."""
+        names = [column.name for column in self.columns if column.kind == "text"]
+        if not names:
+            raise InvalidData("tables.no_base", task=self.name)
+        return CellsProcessor.of_columns(folder, names)
 
     def load(self, base: Path | str | None, schema: Schema) -> torch.nn.Module:
         """There is none."""

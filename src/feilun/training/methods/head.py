@@ -33,6 +33,7 @@ from feilun.training.job import DataStats, Estimate, Machine, Report, TrainJob, 
 from feilun.training.logistic import Fitted, Matrix
 from feilun.training.rows import Rows, all_rows, drawn, read, schema_of, start_card
 from feilun.training.settings import MethodSettings, read_by_encoders
+from feilun.training.standardise import spreads
 from feilun.types import Item, Progress, Schema
 
 if TYPE_CHECKING:
@@ -173,7 +174,7 @@ def _learn_items(
     originals = rows
     vectors = embed(more.items, len(held))
     mean = vectors[: len(rows)].mean(axis=0)
-    scale = _scale(vectors[: len(rows)])
+    scale = spreads(vectors[: len(rows)])
     unseen = unseen if len(held) else np.zeros((0, len(mean)), np.float32)
     embedded = perf_counter() - start
     seen, hold = (vectors - mean) / scale, (unseen - mean) / scale
@@ -255,7 +256,7 @@ def _learn_positions(
     used = len(np.unique(owners))
     if used < total:
         notes.append(t("training.note_fewer_rows", rows=used, total=total))
-    mean, scale = vectors.mean(axis=0), _scale(vectors)
+    mean, scale = vectors.mean(axis=0), spreads(vectors)
     embedded = perf_counter() - start
     vectors -= mean
     vectors /= scale
@@ -313,15 +314,6 @@ def _room(job: TrainJob, held: int, seconds: float) -> float:
         return math.inf
     each = max(1e-9, seconds / held)
     return max(_FEWEST, int(_EMBEDDING * (job.deadline - time.time()) / each))
-
-
-def _scale(vectors: np.ndarray) -> np.ndarray:
-    """The standard deviation of each column; 1 where it is next to nothing: some columns of an
-    encoder are dead, and dividing by their rounding errors would make those the loudest."""
-    deviation = vectors.std(axis=0)
-    alive = deviation > 0.01 * np.median(deviation)
-    result: np.ndarray = np.where(alive, deviation, 1.0).astype(np.float32)
-    return result
 
 
 def _write(

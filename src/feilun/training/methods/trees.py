@@ -35,6 +35,7 @@ from feilun.types import Progress, Range, Real, Whole
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from feilun.engines._column_vectors import ColumnVectors
     from feilun.modalities.table.features import TableFeatures
 
 __all__ = ["Settings", "estimate", "least_rows", "needs_base", "needs_torch", "order", "supports",
@@ -132,6 +133,13 @@ def _task(job: TrainJob) -> TaskBase:
 
 def train(job: TrainJob, settings: Settings, report: Report) -> TrainResult:
     """Writes a `trees` version. An update trains anew on all rows."""
+    return learn(job, settings, report)
+
+
+def learn(
+    job: TrainJob, settings: Settings, report: Report, encoder: ColumnVectors | None = None
+) -> TrainResult:
+    """The same, with texts read by their vectors too, where there is an `encoder` of them."""
     start = perf_counter()
     dataset = Dataset(job.data)
     schema = schema_of(job, dataset)
@@ -148,7 +156,7 @@ def train(job: TrainJob, settings: Settings, report: Report) -> TrainResult:
 
     count = None if numbers else labels
     readers, scores = learn_readers(
-        features, rows.items, rows.labels, count, seed=job.seed, tick=tick
+        features, rows.items, rows.labels, count, encoder=encoder, seed=job.seed, tick=tick
     )
     matrix = np.hstack([features.dense(rows.items), scores])
     held_matrix = readers.dense(held.items)
