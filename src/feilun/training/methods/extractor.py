@@ -47,10 +47,10 @@ from feilun.types import Progress, Range, Real
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
-__all__ = ["Settings", "estimate", "needs_base", "needs_torch", "rung", "supports", "taught",
+__all__ = ["Settings", "estimate", "needs_base", "needs_torch", "order", "supports", "taught",
            "train"]  # fmt: skip
 
-rung = 1
+order = 1
 needs_base = False
 needs_torch = False
 least_rows = 20
