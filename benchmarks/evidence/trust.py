@@ -18,11 +18,11 @@ from benchmarks.evidence.review import Data, Model
 
 from feilun.feedback.trust import SURE, suspects
 from feilun.metrics.intervals import wilson
-from feilun.store.ledger_records import Voice
+from feilun.store.ledger_records import AnnotatorStatistics
 
 TRAIN, HELD, TURNED = 2000, 200, 500
 ROUNDS = 100
-Tiers = tuple[Voice, ...]
+Tiers = tuple[AnnotatorStatistics, ...]
 
 
 class World:
@@ -46,7 +46,7 @@ class World:
             against = ~right & (draw.random(answers) < how["diligence"])
             said = against | (right & (draw.random(answers) < 0.1))
         return tuple(
-            Voice(
+            AnnotatorStatistics(
                 name,
                 name,
                 answers=answers,

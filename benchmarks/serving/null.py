@@ -20,7 +20,7 @@ import msgspec
 
 from feilun.api import __main__ as server
 from feilun.api import context
-from feilun.api.door import Door
+from feilun.api.middleware import Middleware
 from feilun.billing.meter import Meter
 from feilun.store.ledger_records import CallOutcome, LedgerCall
 from feilun.store.records import ApiKey
@@ -75,7 +75,7 @@ async def _no_limits(*_: object, **__: object) -> AsyncIterator[_Passage]:
     yield _Passage()
 
 
-async def _bare(self: Door, scope: Any, receive: Any, send: Any) -> None:
+async def _bare(self: Middleware, scope: Any, receive: Any, send: Any) -> None:
     if scope["type"] != "http" or scope["path"] != "/v1/predict":
         await _whole(self, scope, receive, send)
         return
@@ -93,13 +93,13 @@ async def _bare(self: Door, scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": answer})
 
 
-_whole = Door.__call__
+_whole = Middleware.__call__
 
 
 def _open(kind: str) -> None:
     """Puts the null parts where the app looks for the real ones."""
     if kind == "bare":
-        Door.__call__ = _bare  # type: ignore[method-assign]
+        Middleware.__call__ = _bare  # type: ignore[method-assign]
         return
     meter = _NullWriter if kind == "null writer" else _NullMeter
     context.Meter = meter  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""Puts the app together: FastAPI with its routes, behind the door."""
+"""Puts the app together: FastAPI with its routes, behind the middleware."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from feilun.api.billing import router as billing
 from feilun.api.chat import router as chat
 from feilun.api.completions import router as completions
 from feilun.api.context import Api
-from feilun.api.door import Door
 from feilun.api.errors import BadRequest, MethodNotAllowed, RouteNotFound, error_body, error_headers
 from feilun.api.inference_routes import router as inference_protocol
 from feilun.api.internal import router as internal
+from feilun.api.middleware import Middleware
 from feilun.api.openai import router as openai
 from feilun.api.openapi import describe
 from feilun.api.pages import router as pages
@@ -34,7 +34,7 @@ from feilun.serving.service import Service
 __all__ = ["create_admin_app", "create_app"]
 
 
-def create_app(service: Service, security: Security | None = None) -> Door:
+def create_app(service: Service, security: Security | None = None) -> Middleware:
     """The ASGI app of one server over `service`, within what `security` says.
 
     It starts and stops the service itself, by ASGI's lifespan or, where that is off, by ``async
@@ -51,12 +51,12 @@ def create_app(service: Service, security: Security | None = None) -> Door:
     routers = [customers, billing, openai, *texts, searching, inference_protocol, internal, pages]
     if api.security.admin and api.security.admin_address is None:
         routers.append(admin)
-    return Door(api, _routed(api, routers, lifespan))
+    return Middleware(api, _routed(api, routers, lifespan))
 
 
-def create_admin_app(api: Api) -> Door:
+def create_admin_app(api: Api) -> Middleware:
     """The administration alone, over the `api` of a server that runs."""
-    return Door(api, _routed(api, [admin, pages]), charges=False)
+    return Middleware(api, _routed(api, [admin, pages]), charges=False)
 
 
 def _routed(api: Api, routers: Sequence[APIRouter], lifespan: Any = None) -> FastAPI:

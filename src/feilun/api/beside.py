@@ -11,7 +11,7 @@ import uvicorn
 
 from feilun.api.app import create_admin_app
 from feilun.api.context import Api
-from feilun.api.door import Door
+from feilun.api.middleware import Middleware
 from feilun.api.protocol import Protocol
 from feilun.api.security import Security
 from feilun.serving.ports import bind
@@ -42,7 +42,7 @@ async def watching(server: uvicorn.Server) -> AsyncIterator[None]:
 
 @contextlib.asynccontextmanager
 async def beside(
-    api: Api, security: Security, configure: Callable[[Door, Security], uvicorn.Config]
+    api: Api, security: Security, configure: Callable[[Middleware, Security], uvicorn.Config]
 ) -> AsyncIterator[None]:
     """Serves the administration at `security.admin_address`, where there is one.
 

@@ -19,7 +19,7 @@ from feilun.api.guard import Guard
 from feilun.api.idempotency import replay
 from feilun.api.options import Asked
 from feilun.api.trace import Trace
-from feilun.billing.passage import Passage
+from feilun.billing.admission import Admission
 from feilun.billing.rating import UPSTREAM, UPSTREAM_COST, Lines
 from feilun.engines.cascade import PASSED_ON
 from feilun.serving.caller import caller
@@ -81,8 +81,8 @@ async def answer(api: Api, call: Call, render: Callable[[Answered], bytes]) -> A
     """
     served, trace = call.served, call.trace
     trace.lap("parse")
-    way = Passage(api.limits, call.key, served.project, call.endpoint, len(call.items))
-    async with way as passage:
+    way = Admission(api.limits, call.key, served.project, call.endpoint, len(call.items))
+    async with way as admission:
         guard = Guard(api, served) if served.family.streams else None
         if guard is not None:
             await guard.ask(call.items, call.options)
@@ -107,13 +107,13 @@ async def answer(api: Api, call: Call, render: Callable[[Answered], bytes]) -> A
         trace.lap("ledger")
         if outcome.earlier is not None:  # another server was faster, and its answer is charged
             return replay(outcome.earlier)
-        passage.settle(lines.counted(units), sum(outcome.amounts))
+        admission.settle(lines.counted(units), sum(outcome.amounts))
     usage = answered.usage
     tokens = token_count(usage)
     api.metrics.answered(served.id, usage.inputs, tokens, usage.engine_seconds)
     if served.abstains:
         api.metrics.abstained(served.id, sum("abstained" in output for output in answered.outputs))
-    return Answer(body, tuple(allowance_headers(passage)))
+    return Answer(body, tuple(allowance_headers(admission)))
 
 
 async def _ask(call: Call) -> Answered:

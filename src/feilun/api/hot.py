@@ -1,4 +1,4 @@
-"""Which calls the door answers itself, past the router: those that are charged.
+"""Which calls the middleware answers itself, past the router: those that are charged.
 
 The router knows them too, for the OpenAPI document and for the methods that they do not take.
 """

@@ -99,7 +99,8 @@ def _tensor(name: str, datatype: str, shape: list[int]) -> dict[str, Any]:
     return {"name": name, "datatype": datatype, "shape": shape}
 
 
-# The door answers these two before the router sees them; here they are for tests and documentation.
+# The middleware answers these two before the router sees them; here they are for tests and
+# documentation.
 
 
 @router.post("/models/{model}/infer")

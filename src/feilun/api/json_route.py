@@ -1,4 +1,4 @@
-"""Bodies of the routes behind the router, read as the door reads those of charged calls."""
+"""Bodies of the routes behind the router, read as the middleware reads those of charged calls."""
 
 from __future__ import annotations
 

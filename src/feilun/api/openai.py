@@ -134,7 +134,8 @@ async def post_embeddings(
     request: Request, api: ApiOf, _: Annotated[Any, Depends(bearer_scheme)]
 ) -> Response:
     """Vectors of one text or several, in the shape of OpenAI's embeddings."""
-    # The door answers this path before the router sees it; here it is for tests and documentation.
+    # The middleware answers this path before the router sees it; here it is for tests and
+    # documentation.
     headers = dict(request.scope["headers"])
     answer = await embed(api, headers, request.receive, Trace())
     return Response(answer.body, media_type="application/json")

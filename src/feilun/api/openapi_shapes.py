@@ -21,7 +21,7 @@ BODIES = {
     "/v2/models/{model}/infer": "InferBody",
     "/v2/models/{model}/versions/{version}/infer": "InferBody",
 }
-"""The schemas of the bodies that the door reads itself, by path."""
+"""The schemas of the bodies that the middleware reads itself, by path."""
 
 _TENSOR = {
     "type": "object",

@@ -1,4 +1,5 @@
-"""Who passes the door now: nobody new while the server stops, and no more than memory holds."""
+"""Who passes the middleware now: nobody new while the server stops, and no more than memory
+holds."""
 
 from __future__ import annotations
 

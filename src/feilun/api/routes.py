@@ -66,8 +66,8 @@ UsageKey = Annotated[ApiKey, Depends(key_with("usage"))]
 
 
 async def in_full(request: Request, api: Api, handler: Handler) -> Response:
-    """What `handler` answers, streams in one piece. The door answers the paths of such handlers
-    before the router sees them; this is for tests and documentation."""
+    """What `handler` answers, streams in one piece. The middleware answers the paths of such
+    handlers before the router sees them; this is for tests and documentation."""
     headers = dict(request.scope["headers"])
     made = await whole(await handler(api, headers, request.receive, Trace()))
     more = {name.decode(): value.decode() for name, value in made.headers}
@@ -101,7 +101,8 @@ async def post_predict(
     The answer's `id` is what feedback refers to. It is charged once it has been written down; a
     call that fails costs nothing.
     """
-    # The door answers this path before the router sees it; here it is for tests and documentation.
+    # The middleware answers this path before the router sees it; here it is for tests and
+    # documentation.
     headers = dict(request.scope["headers"])
     answer = await whole(await predict(api, headers, request.receive, Trace()))
     return Response(answer.body, media_type="application/json")

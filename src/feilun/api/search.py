@@ -178,7 +178,8 @@ async def post_rerank(
     request: Request, api: ApiOf, _: Annotated[Any, Depends(bearer_scheme)]
 ) -> Response:
     """Puts the caller's documents in the order in which they answer a query."""
-    # The door answers this path before the router sees it; here it is for tests and documentation.
+    # The middleware answers this path before the router sees it; here it is for tests and
+    # documentation.
     headers = dict(request.scope["headers"])
     answer = await rerank(api, headers, request.receive, Trace())
     return Response(answer.body, media_type="application/json")

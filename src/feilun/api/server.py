@@ -15,7 +15,7 @@ import uvicorn
 
 from feilun.api.app import create_app
 from feilun.api.beside import beside, watching
-from feilun.api.door import Door
+from feilun.api.middleware import Middleware
 from feilun.api.protocol import protocol
 from feilun.api.security import Security, allow_connections
 from feilun.serving.admission import Gate
@@ -151,7 +151,7 @@ async def _serve(
                     beat.cancel()
 
 
-def _config(app: Door, security: Security) -> uvicorn.Config:
+def _config(app: Middleware, security: Security) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         http=protocol(allow_connections(security.limits), security.proxies),

@@ -29,7 +29,7 @@ from feilun.api.call import Answered, Call, charge, log_rows, token_count, units
 from feilun.api.context import Api
 from feilun.api.guard import Guard, Watch
 from feilun.billing import holds
-from feilun.billing.passage import Passage
+from feilun.billing.admission import Admission
 from feilun.errors import EnvironmentProblem, FeilunError, PayloadTooLarge, UsageError
 from feilun.serving.caller import Caller, caller
 from feilun.store.ids import new_id
@@ -116,8 +116,8 @@ async def _run(api: Api, call: Call, words: Words, write: Write) -> None:
         account = _Account(api, call, units)
         most = units, account.amount
         size = len(call.items)
-        way = Passage(api.limits, key, served.project, call.endpoint, size, most)
-        async with way as account.passage:
+        way = Admission(api.limits, key, served.project, call.endpoint, size, most)
+        async with way as account.admission:
             await account.hold()
             parts: list[bytes] = []
 
@@ -259,7 +259,7 @@ class _Pieces:
 class _Account:
     """What one stream holds and comes to. `amount` is the most that `units` can cost."""
 
-    passage: Passage
+    admission: Admission
 
     def __init__(self, api: Api, call: Call, units: dict[str, int]) -> None:
         self._api = api
@@ -282,7 +282,7 @@ class _Account:
         outcome = await self._api.meter.record(holds.hold(self._held, self._until))
         if outcome.error is not None:
             raise outcome.error
-        self.passage.held()
+        self.admission.held()
 
     @property
     def used(self) -> Usage:
@@ -343,7 +343,7 @@ class _Account:
         if outcome.earlier is not None:  # another server was faster: its answer is charged
             await self._end(holds.release(self._held, code))
             return
-        self.passage.settle(self._lines.counted(units), sum(outcome.amounts))
+        self.admission.settle(self._lines.counted(units), sum(outcome.amounts))
 
     async def _end(self, call: LedgerCall) -> CallOutcome | None:
         """Puts the end on record, whatever becomes of the caller meanwhile; None where it is there

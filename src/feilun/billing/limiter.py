@@ -1,8 +1,8 @@
 """Holds every call to the limits of its key, its customer and its customer's plan.
 
-    async with Passage(limits, key, project, endpoint, inputs) as passage:
+    async with Admission(limits, key, project, endpoint, inputs) as admission:
         ...                      # the engine answers, the ledger writes
-        passage.settle(units)
+        admission.settle(units)
 
 Entering takes what the call needs: a call of the rate, a place among those that run, inputs of the
 month's quota, money of the month's budget and of what was paid beforehand. Without `settle` leaving

@@ -40,7 +40,7 @@ def to_examples(ledger: Ledger, project: str, *, unused_only: bool = True) -> li
     """One row for each different input that has feedback, in the order the inputs first got some.
 
     `unused_only` leaves out what a data version has learned already. Nothing is held back; that is
-    `feilun.feedback.sift`. Memory grows with the inputs that have feedback.
+    `feilun.feedback.triage`. Memory grows with the inputs that have feedback.
     """
     said = ledger.feedback(project, unused_only=unused_only)
     return examples_of(said, ledger.audited_answers(project))

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from feilun.store.ledger_records import Voice
+from feilun.store.ledger_records import AnnotatorStatistics
 
 __all__ = ["SURE", "Suspect", "suspects"]
 
@@ -49,7 +49,7 @@ class Suspect:
     chance: float
 
 
-def suspects(*tiers: Sequence[Voice]) -> list[Suspect]:
+def suspects(*tiers: Sequence[AnnotatorStatistics]) -> list[Suspect]:
     """The keys to suspect, in the order of the voices. The same figures give the same answer.
 
     Each of `tiers` holds the same voices, counted with another score for a sure answer.
@@ -71,7 +71,9 @@ def suspects(*tiers: Sequence[Voice]) -> list[Suspect]:
     return found
 
 
-def _contradicts(who: Voice, tier: Sequence[Voice], risk: float) -> Suspect | None:
+def _contradicts(
+    who: AnnotatorStatistics, tier: Sequence[AnnotatorStatistics], risk: float
+) -> Suspect | None:
     """Contradicts more sure answers than their scores and the other customers explain."""
     mine = [other for other in tier if other.customer == who.customer]
     others = [other for other in tier if other.customer != who.customer]
@@ -95,7 +97,7 @@ def _contradicts(who: Voice, tier: Sequence[Voice], risk: float) -> Suspect | No
     return _suspect(voice, "contradicts", count, of, expected, chance)
 
 
-def _turned(voice: Voice, risk: float) -> Suspect | None:
+def _turned(voice: AnnotatorStatistics, risk: float) -> Suspect | None:
     """Contradicts sure answers far more than it used to."""
     if (
         voice.past_sure < _LEAST_SURE
@@ -119,7 +121,9 @@ def _turned(voice: Voice, risk: float) -> Suspect | None:
     return _suspect(voice, "turned", voice.contradicted, of, expected, chance)
 
 
-def _burst(voice: Voice, others: Sequence[Voice], risk: float) -> Suspect | None:
+def _burst(
+    voice: AnnotatorStatistics, others: Sequence[AnnotatorStatistics], risk: float
+) -> Suspect | None:
     """Labels a far larger share of its answers than before; without a history, than the most
     diligent of at least two others."""
     of = max(voice.answers, voice.labels)
@@ -143,7 +147,7 @@ def _burst(voice: Voice, others: Sequence[Voice], risk: float) -> Suspect | None
 
 
 def _suspect(
-    voice: Voice,
+    voice: AnnotatorStatistics,
     why: Literal["contradicts", "turned", "burst"],
     count: int,
     of: int,

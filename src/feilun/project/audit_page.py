@@ -13,7 +13,7 @@ from typing import Any
 
 from feilun import messages
 from feilun.data.audit.finding import Finding
-from feilun.data.audit.flattery import Flattery
+from feilun.data.audit.inflation import Inflation
 from feilun.data.outcome import Notice
 from feilun.messages import Language, t
 from feilun.project.looks import AuditView
@@ -31,13 +31,13 @@ _TONES = {"bad": "out", "warn": "unsure", "info": "plain"}
 
 @dataclass(frozen=True)
 class AuditReport(AuditView):
-    """The overview of `AuditView` and what was found. `flattery` is the accuracy that duplicates
+    """The overview of `AuditView` and what was found. `inflation` is the accuracy that duplicates
     make one believe beside the honest one (None where they could not be weighed); `sample` rows
     were answered unseen with `accuracy`. `page` is the HTML file, beside it lies the same as JSON;
     `suspects` the file of likely wrong labels. `stages` are the seconds of each."""
 
     findings: Sequence[Finding] = ()
-    flattery: Flattery | None = None
+    inflation: Inflation | None = None
     rows: int = 0
     sample: int = 0
     accuracy: float | None = None
@@ -109,7 +109,7 @@ def write(report: AuditReport, stem: Path) -> None:
     plain = {
         "name": report.version,
         "overview": to_jsonable(report.audit),
-        "flattery": report.flattery.to_json() if report.flattery else None,
+        "flattery": report.inflation.to_json() if report.inflation else None,
         "sample": report.sample,
         "accuracy": report.accuracy,
         "findings": [_both_ways(one) for one in report.findings],
@@ -148,7 +148,7 @@ def render(report: AuditReport, *, lang: Language | None = None) -> str:
         badge=_say(f"audit.badge_{state}"),
         headline=_say(f"audit.headline_{headline}", name=report.version, **told),
         opening=_opening(report),
-        flattery=_flattery(report),
+        inflation=_inflation(report),
         counts=counts,
         findings=[_view(one) for one in report.findings],
         labels=_labels(report.audit),
@@ -173,8 +173,8 @@ def _opening(report: AuditReport) -> Any:
     return _say("audit.opening", **params)
 
 
-def _flattery(report: AuditReport) -> dict[str, Any] | None:
-    found = report.flattery
+def _inflation(report: AuditReport) -> dict[str, Any] | None:
+    found = report.inflation
     if found is None:
         return None
     naive, honest = found.naive.value, found.honest.value

@@ -147,7 +147,7 @@ def _report(
         audit=overview,
         media=_media(looked.data),
         findings=found.findings,
-        flattery=found.flattery,
+        inflation=found.inflation,
         rows=found.rows,
         sample=found.sample,
         accuracy=found.accuracy,

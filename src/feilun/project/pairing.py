@@ -10,7 +10,7 @@ from feilun.errors import NotFound, UsageError
 from feilun.messages import t
 from feilun.modalities.language import conversations
 from feilun.pipeline.context import Context
-from feilun.pipeline.sifting import sifted
+from feilun.pipeline.triage import triaged
 from feilun.store.files import write_atomically
 from feilun.table import Result, Table
 
@@ -37,7 +37,7 @@ def write_pairs(context: Context, file: Path) -> PairsWritten:
     store, family = context.store, context.task.family
     if not family.streams:
         raise UsageError("preferences.reason", task=context.task.name)
-    held = sifted(context, store.catalog.latest_data(context.project)).held
+    held = triaged(context, store.catalog.latest_data(context.project)).held
     left = {one.said.feedback.id for one in held}
     lines = []
     for said in store.ledger.feedback(context.project):

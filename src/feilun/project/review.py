@@ -13,11 +13,11 @@ from feilun.errors import NotFound
 from feilun.feedback.collect import accept, remark, take
 from feilun.feedback.novelty import sketch
 from feilun.feedback.queue import abstained, audit_draw, review_queue, weave
-from feilun.feedback.sift import Held, Sifted
+from feilun.feedback.triage import Held, Triaged
 from feilun.feedback.words import suspicion
 from feilun.messages import t
 from feilun.pipeline.context import Context
-from feilun.pipeline.sifting import sifted, told
+from feilun.pipeline.triage import told, triaged
 from feilun.project.drift import known_rows, noted
 from feilun.project.scope import Scope
 from feilun.store import Store
@@ -217,9 +217,9 @@ def _queue(
         yield _item(context, row, why)
 
 
-def _sifted(context: Context) -> Sifted | None:
+def _sifted(context: Context) -> Triaged | None:
     data = context.store.catalog.latest_data(context.project)
-    return None if data is None else sifted(context, data)
+    return None if data is None else triaged(context, data)
 
 
 @dataclass(frozen=True)

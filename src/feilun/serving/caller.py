@@ -1,6 +1,7 @@
 """Who waits for the answer that is being made: how long, and whether still.
 
-The door notes it once for each request; whatever answers, in whichever interface, finds it here.
+The middleware notes it once for each request; whatever answers, in whichever interface, finds it
+here.
 """
 
 from __future__ import annotations

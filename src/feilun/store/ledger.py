@@ -20,6 +20,7 @@ from feilun.store import tables_ledger as t
 from feilun.store.blobs import Blobs
 from feilun.store.columns import now
 from feilun.store.database import Database
+from feilun.store.ledger_annotators import AnnotatorLog
 from feilun.store.ledger_chain import Head, new_writer
 from feilun.store.ledger_group import GroupWriter
 from feilun.store.ledger_holds import Holds
@@ -28,12 +29,11 @@ from feilun.store.ledger_records import CallOutcome, Event, LedgerCall, Predicti
 from feilun.store.ledger_roots import Root, Roots
 from feilun.store.ledger_totals import Dimension, Totals, event_of
 from feilun.store.ledger_verify import Verification, check_roots, verify
-from feilun.store.ledger_voices import VoiceLog
 
 __all__ = ["Dimension", "Ledger"]
 
 
-class Ledger(Totals, Retries, Holds, Roots, VoiceLog):
+class Ledger(Totals, Retries, Holds, Roots, AnnotatorLog):
     """Events, predictions and feedback. Safe to call from threads and from several processes.
 
     `calls` is the same database with the patience of a caller who waits for an answer (by default

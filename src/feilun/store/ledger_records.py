@@ -16,6 +16,7 @@ from feilun.money import Tariff
 from feilun.types import Item, Output
 
 __all__ = [
+    "AnnotatorStatistics",
     "Asked",
     "CallOutcome",
     "CheckResult",
@@ -32,7 +33,6 @@ __all__ = [
     "Remark",
     "Reviewed",
     "UsageRow",
-    "Voice",
 ]
 
 Json = Mapping[str, Any]
@@ -252,7 +252,7 @@ class Reviewed:
 
 
 @dataclass(frozen=True, slots=True)
-class Voice:
+class AnnotatorStatistics:
     """What one key of one customer got and said since some moment (`past`: before it).
 
     `answers` it got; of them `sure` had a high score, and by those scores `expected` are wrong.

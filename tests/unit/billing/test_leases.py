@@ -27,7 +27,7 @@ HAMMER = """
     import asyncio, json, os, sys, time
     from pathlib import Path
     from feilun.billing.limiter import Limits
-    from feilun.billing.passage import Passage
+    from feilun.billing.admission import Admission
     from feilun.billing.rating import RateBook
     from feilun.errors import PaymentRequired, RateLimited
     from feilun.store import open_store
@@ -59,7 +59,7 @@ HAMMER = """
         while not over():
             inputs = 1 + (number % 3)
             try:
-                async with Passage(limits, key, "reviews", "reviews", inputs) as passage:
+                async with Admission(limits, key, "reviews", "reviews", inputs) as admission:
                     entered = time.time()
                     try:
                         units = {"calls": 1, "inputs": inputs}
@@ -69,7 +69,7 @@ HAMMER = """
                             key_id=key.id, currency="EUR", price_version=rating.price_version,
                             project="reviews")
                         amounts = (await asyncio.to_thread(store.ledger.commit, [event])).amounts
-                        passage.settle(units, sum(amounts))
+                        admission.settle(units, sum(amounts))
                     finally:
                         found["spans"].append((entered, time.time()))
                 found["answered"] += 1

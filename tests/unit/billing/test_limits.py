@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from feilun.billing.admission import Admission
 from feilun.billing.keeper import Keeper
 from feilun.billing.limiter import Limits, month_end
 from feilun.billing.limits import LimitSettings
-from feilun.billing.passage import Passage
 from feilun.billing.plans import parse_plan
 from feilun.billing.rating import RateBook
 from feilun.errors import EnvironmentProblem, QuotaExceeded, RateLimited
@@ -56,12 +56,12 @@ class Desk:
         )
         return sum(self.store.ledger.commit([event]).amounts)
 
-    async def call(self, key: ApiKey, inputs: int = 1, **more: int) -> Passage:
+    async def call(self, key: ApiKey, inputs: int = 1, **more: int) -> Admission:
         """A call that is answered."""
-        async with Passage(self.limits, key, "reviews", "reviews", inputs) as passage:
+        async with Admission(self.limits, key, "reviews", "reviews", inputs) as admission:
             units = {"calls": 1, "inputs": inputs, **more}
-            passage.settle(units, self.record(key, units))
-        return passage
+            admission.settle(units, self.record(key, units))
+        return admission
 
 
 def customer(store: Store, plan: dict[str, Any] | None = None, **limits: Any) -> str:
@@ -105,8 +105,8 @@ def made(desk: Desk, make: Callable[[], ApiKey]) -> ApiKey:
 
 def test_without_limits_nothing_is_taken(desk: Desk) -> None:
     free = made(desk, lambda: key(desk.store, customer(desk.store)))
-    passage = asyncio.run(desk.call(free))
-    assert (passage.allowance(), passage.warning()) == (None, None)
+    admission = asyncio.run(desk.call(free))
+    assert (admission.allowance(), admission.warning()) == (None, None)
     assert list(desk.limits.leases()) == []
 
 
@@ -126,8 +126,8 @@ def test_a_bucket_lets_a_burst_through_and_then_its_rate(desk: Desk) -> None:
 
     async def work() -> None:
         for left in (3, 2, 1, 0):
-            passage = await desk.call(fast)
-            limit, remaining, reset = passage.allowance() or (0, 0, 0.0)
+            admission = await desk.call(fast)
+            limit, remaining, reset = admission.allowance() or (0, 0, 0.0)
             assert limit == 4
             assert remaining in (left, left + 1)  # it fills meanwhile
             assert 0 < reset <= 0.2
@@ -194,7 +194,7 @@ def test_calls_at_a_time_and_every_way_out(desk: Desk) -> None:
     narrow = made(desk, lambda: key(desk.store, customer(desk.store), concurrency=2))
 
     async def hold(done: asyncio.Event, how: str) -> None:
-        async with Passage(desk.limits, narrow, "reviews", "reviews", 1):
+        async with Admission(desk.limits, narrow, "reviews", "reviews", 1):
             await done.wait()
             if how == "error":
                 raise ValueError(how)
@@ -225,7 +225,7 @@ def test_the_customer_s_limits_hold_for_all_its_keys(desk: Desk) -> None:
     one, two = key(desk.store, of), made(desk, lambda: key(desk.store, of))
 
     async def work() -> None:
-        async with Passage(desk.limits, one, "reviews", "reviews", 1):
+        async with Admission(desk.limits, one, "reviews", "reviews", 1):
             with pytest.raises(RateLimited) as caught:
                 await desk.call(two)
             assert caught.value.code == "billing.customer_too_many_at_once"
@@ -294,7 +294,7 @@ def test_a_call_that_failed_gives_back(desk: Desk) -> None:
     async def work() -> None:
         for _ in range(3):
             with pytest.raises(ValueError, match="engine"):
-                async with Passage(desk.limits, limited, "reviews", "reviews", 5):
+                async with Admission(desk.limits, limited, "reviews", "reviews", 5):
                     raise ValueError("engine")
         await desk.call(limited, 5)
         assert {lease.pending for lease in desk.limits.leases()} == {0}
@@ -492,40 +492,40 @@ def test_quotas_and_budgets_against_a_model(
 
     async def work() -> None:
         used = 0
-        open_: list[tuple[int, Passage]] = []
+        open_: list[tuple[int, Admission]] = []
         for inputs, what in steps:
             if what in ("end", "drop"):
                 if not open_:
                     continue
-                count, passage = open_.pop(0)
+                count, admission = open_.pop(0)
                 if what == "end":
                     units = {"calls": 1, "inputs": count}
-                    passage.settle(units, desk.record(limited, units))
+                    admission.settle(units, desk.record(limited, units))
                     used += count
-                await passage.__aexit__(None, None, None)
+                await admission.__aexit__(None, None, None)
                 continue
             running = sum(count for count, _ in open_)
             cost = max(0, used + running + inputs - free)
             fits = used + running + inputs <= quota and cost <= budget
-            passage = Passage(desk.limits, limited, "reviews", "reviews", inputs)
+            admission = Admission(desk.limits, limited, "reviews", "reviews", inputs)
             for lease in desk.limits.leases():
                 lease._refused_until = 0.0  # nobody waits half a second here
             try:
-                await passage.__aenter__()
+                await admission.__aenter__()
             except QuotaExceeded:
                 assert not fits
                 continue
             assert fits or (used + running + inputs <= quota and cost <= budget + running)
             if what == "begin":
-                open_.append((inputs, passage))
+                open_.append((inputs, admission))
                 continue
             if what == "answer":
                 units = {"calls": 1, "inputs": inputs}
-                passage.settle(units, desk.record(limited, units))
+                admission.settle(units, desk.record(limited, units))
                 used += inputs
-            await passage.__aexit__(None, None, None)
-        for _, passage in open_:
-            await passage.__aexit__(None, None, None)
+            await admission.__aexit__(None, None, None)
+        for _, admission in open_:
+            await admission.__aexit__(None, None, None)
         assert all(lease.pending == 0 for lease in desk.limits.leases())
 
     asyncio.run(work())

@@ -109,7 +109,7 @@ LANGS = pytest.mark.parametrize("lang", ["en", "zh"])
 def test_nothing_is_found_in_good_rows(tmp_path: Path, lang: str) -> None:
     found = looked(tmp_path, rows(lang, 300))
     assert codes(found) == set()
-    assert found.flattery is None
+    assert found.inflation is None
     assert found.accuracy is not None
     assert found.accuracy > 0.9
 
@@ -133,13 +133,13 @@ def test_exact_and_near_duplicates_and_what_they_cost(tmp_path: Path, lang: str)
     first, second = close.examples[0].rows
     assert first.text[:-1] == second.text[:-1] or first.text[:-1] in second.text
     assert first.source.startswith("a.csv:")
-    assert found.flattery is not None
-    assert found.flattery.naive.value > 0.6
-    assert found.flattery.honest.high < 0.58
-    assert found.flattery.distinct is not None
+    assert found.inflation is not None
+    assert found.inflation.naive.value > 0.6
+    assert found.inflation.honest.high < 0.58
+    assert found.inflation.distinct is not None
     assert exact.cost is not None
-    assert f"{found.flattery.naive.value:.3f}" in exact.cost.text()
-    assert f"{found.flattery.honest.value:.3f}" in exact.cost.text("zh")
+    assert f"{found.inflation.naive.value:.3f}" in exact.cost.text()
+    assert f"{found.inflation.honest.value:.3f}" in exact.cost.text("zh")
 
 
 @LANGS
@@ -479,5 +479,5 @@ def test_the_chinese_reviews_as_they_are_shipped(tmp_path: Path) -> None:
     found = looked(tmp_path, given)
     assert only(found, "exact_duplicates").count > 0.4 * len(given)
     assert {"conflicts", "sorted", "suspects"} <= codes(found)
-    assert found.flattery is not None
-    assert found.flattery.naive.low > found.flattery.honest.high
+    assert found.inflation is not None
+    assert found.inflation.naive.low > found.inflation.honest.high

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from feilun.feedback.sift import Sifted, share_limit, sift
+from feilun.feedback.triage import Triaged, share_limit, triage
 from feilun.feedback.trust import suspects
 from feilun.store import open_store
-from feilun.store.ledger_records import FeedbackSource, Prediction, Voice
+from feilun.store.ledger_records import AnnotatorStatistics, FeedbackSource, Prediction
 from feilun.store.store import Store
 from feilun.types import Item
 
@@ -51,15 +51,17 @@ def say(
         store.ledger.add_feedback(call, 0, label, source=source, customer=customer)
 
 
-def learned(found: Sifted) -> dict[object, str | None]:
+def learned(found: Triaged) -> dict[object, str | None]:
     return {one.example.item: one.example.label for one in found.learned}
 
 
-def honest(draw: random.Random, answers: int, wrong: float, diligence: float) -> Voice:
+def honest(
+    draw: random.Random, answers: int, wrong: float, diligence: float
+) -> AnnotatorStatistics:
     """A customer who corrects wrong answers and confirms a few right ones."""
     sure = sum(draw.random() < 0.6 for _ in range(answers))
     bad = sum(draw.random() < wrong * diligence for _ in range(sure))
-    return Voice(
+    return AnnotatorStatistics(
         f"c{draw.random()}",
         "key",
         answers,
@@ -89,7 +91,7 @@ def test_honest_customers_are_not_suspected() -> None:
 
 def test_a_key_that_contradicts_sure_answers_is_suspected_among_others_and_alone() -> None:
     draw = random.Random(1)
-    hostile = Voice(
+    hostile = AnnotatorStatistics(
         "mallory", "k", answers=600, sure=400, expected=28, labels=500, contradicted=330
     )
     others = [honest(draw, 300, 0.08, 0.8) for _ in range(3)]
@@ -100,35 +102,37 @@ def test_a_key_that_contradicts_sure_answers_is_suspected_among_others_and_alone
 
 
 def test_two_hostile_keys_do_not_excuse_one_another() -> None:
-    one = Voice("m1", "k1", 300, 200, 14, labels=200, contradicted=180)
-    two = Voice("m2", "k2", 300, 200, 14, labels=200, contradicted=180)
-    honest_one = Voice("ada", "k3", 300, 200, 14, labels=40, contradicted=12)
+    one = AnnotatorStatistics("m1", "k1", 300, 200, 14, labels=200, contradicted=180)
+    two = AnnotatorStatistics("m2", "k2", 300, 200, 14, labels=200, contradicted=180)
+    honest_one = AnnotatorStatistics("ada", "k3", 300, 200, 14, labels=40, contradicted=12)
     assert [s.customer for s in suspects([one, two, honest_one])] == ["m1", "m2"]
 
 
 def test_a_few_contradictions_are_too_few_to_suspect_anybody() -> None:
-    assert not suspects([Voice("ada", "k", 10, 8, 0.5, labels=7, contradicted=7)])
+    assert not suspects([AnnotatorStatistics("ada", "k", 10, 8, 0.5, labels=7, contradicted=7)])
 
 
 def test_a_key_that_turns_against_its_own_history() -> None:
     before = {"past_answers": 3000, "past_sure": 2000, "past_labels": 300, "past_contradicted": 10}
-    voice = Voice("ada", "k", 400, 300, 18, labels=90, contradicted=56, **before)  # type: ignore[arg-type]
+    voice = AnnotatorStatistics("ada", "k", 400, 300, 18, labels=90, contradicted=56, **before)  # type: ignore[arg-type]
     (one,) = suspects([voice])
     assert one.why in ("turned", "contradicts")
-    calm = Voice("ada", "k", 400, 300, 18, labels=90, contradicted=9, **before)  # type: ignore[arg-type]
+    calm = AnnotatorStatistics("ada", "k", 400, 300, 18, labels=90, contradicted=9, **before)  # type: ignore[arg-type]
     assert not suspects([calm])
 
 
 def test_a_burst_of_labels() -> None:
     before = {"past_answers": 2000, "past_labels": 60}
-    (one,) = suspects([Voice("ada", "k", 500, 300, 20, labels=400, contradicted=7, **before)])  # type: ignore[arg-type]
+    (one,) = suspects(
+        [AnnotatorStatistics("ada", "k", 500, 300, 20, labels=400, contradicted=7, **before)]
+    )  # type: ignore[arg-type]
     assert one.why == "burst"
-    lazy = [Voice(f"c{n}", f"k{n}", 500, 300, 20, labels=15) for n in range(3)]
-    assert [s.why for s in suspects([*lazy, Voice("ada", "k", 500, 300, 20, labels=300)])] == [
-        "burst"
-    ]
+    lazy = [AnnotatorStatistics(f"c{n}", f"k{n}", 500, 300, 20, labels=15) for n in range(3)]
+    assert [
+        s.why for s in suspects([*lazy, AnnotatorStatistics("ada", "k", 500, 300, 20, labels=300)])
+    ] == ["burst"]
     # of two customers nobody knows which one is usual
-    assert not suspects([lazy[0], Voice("ada", "k", 500, 300, 20, labels=300)])
+    assert not suspects([lazy[0], AnnotatorStatistics("ada", "k", 500, 300, 20, labels=300)])
 
 
 def test_the_labels_of_a_suspected_key_are_held_and_the_others_learned(store: Store) -> None:
@@ -148,14 +152,14 @@ def test_the_labels_of_a_suspected_key_are_held_and_the_others_learned(store: St
             customer="mallory",
             score=0.95,
         )
-    found = sift(store.ledger, "reviews")
+    found = triage(store.ledger, "reviews")
     assert [(s.customer, s.key_id, s.labels) for s in found.suspects] == [
         ("mallory", "k-mallory", 40)
     ]
     assert {one.said.prediction.customer for one in found.held} == {"mallory"}
     assert len(found.held) == 40
     assert len(found.learned) == 3
-    assert sift(store.ledger, "reviews") == found
+    assert triage(store.ledger, "reviews") == found
 
 
 TEXT = "The parcel came two days late and the box was torn, but the coffee itself is fine"
@@ -166,7 +170,7 @@ def test_customers_who_contradict_each_other_go_to_review(store: Store, other: s
     say(store, "1", TEXT, "bad")
     say(store, "2", other, "good", customer="bob")
     say(store, "3", "something else entirely", "bad")
-    found = sift(store.ledger, "reviews")
+    found = triage(store.ledger, "reviews")
     assert learned(found) == {"something else entirely": "bad"}
     assert [(one.reason, one.against) for one in found.held] == [
         ("conflict", "good"),
@@ -180,7 +184,7 @@ def test_rows_with_the_same_words_and_other_figures_do_not_contradict_each_other
     row = {"school": "a school for girls in London", "intake": "the upper half of all pupils"}
     say(store, "p1", {**row, "score": 0.31}, "0.5", customer="ada")
     say(store, "p2", {**row, "score": 1.94}, "1.7", customer="bob")
-    found = sift(store.ledger, "reviews")
+    found = triage(store.ledger, "reviews")
     assert not found.held
     assert sorted(one.example.label or "" for one in found.learned) == ["0.5", "1.7"]
 
@@ -188,13 +192,13 @@ def test_rows_with_the_same_words_and_other_figures_do_not_contradict_each_other
 def test_customers_who_agree_are_learned_once(store: Store) -> None:
     say(store, "1", TEXT, "bad")
     say(store, "2", TEXT, "bad", customer="bob")
-    assert learned(sift(store.ledger, "reviews")) == {TEXT: "bad"}
+    assert learned(triage(store.ledger, "reviews")) == {TEXT: "bad"}
 
 
 def test_a_customer_may_change_his_mind(store: Store) -> None:
     say(store, "1", TEXT, "bad")
     say(store, "2", TEXT, "good")
-    assert learned(sift(store.ledger, "reviews")) == {TEXT: "good"}
+    assert learned(triage(store.ledger, "reviews")) == {TEXT: "good"}
 
 
 @pytest.mark.parametrize("source", ["reviewer", "operator"])
@@ -202,7 +206,7 @@ def test_the_word_of_the_house_settles_a_conflict(store: Store, source: Feedback
     say(store, "1", TEXT, "bad")
     say(store, "2", TEXT, "good", customer="bob")
     store.ledger.add_feedback("1", 0, "so-so", source=source)
-    found = sift(store.ledger, "reviews")
+    found = triage(store.ledger, "reviews")
     assert learned(found) == {TEXT: "so-so"}
     assert not found.held
 
@@ -210,7 +214,7 @@ def test_the_word_of_the_house_settles_a_conflict(store: Store, source: Feedback
 def test_the_operator_goes_before_a_reviewer_who_came_later(store: Store) -> None:
     say(store, "1", TEXT, "bad", source="operator")
     store.ledger.add_feedback("1", 0, "good", source="reviewer")
-    assert learned(sift(store.ledger, "reviews")) == {TEXT: "bad"}
+    assert learned(triage(store.ledger, "reviews")) == {TEXT: "bad"}
 
 
 def test_a_customer_does_not_change_rows_that_others_brought(store: Store) -> None:
@@ -223,7 +227,7 @@ def test_a_customer_does_not_change_rows_that_others_brought(store: Store) -> No
     for text in rows:
         say(store, text, text, "bad")
     say(store, "house", "of the house", "bad", source="operator")
-    found = sift(store.ledger, "reviews", known=lambda item: rows.get(str(item)))
+    found = triage(store.ledger, "reviews", known=lambda item: rows.get(str(item)))
     assert set(learned(found)) == {"of ada", "agreed", "of the house"}
     assert {(one.said.prediction.input, one.reason) for one in found.held} == {
         ("of the file", "row"),
@@ -260,9 +264,9 @@ def test_what_is_beyond_the_share_waits(store: Store) -> None:
         say(store, f"a{n}", f"ada asks about number {n} {n * 7919}", "bad")
     for n in range(5):
         say(store, f"b{n}", f"bob would like {n * 104729} of those", "bad", customer="bob")
-    found = sift(store.ledger, "reviews", max_share=0.2)
+    found = triage(store.ledger, "reviews", max_share=0.2)
     assert found.over == {"ada": 15}
     assert [one.example.subject for one in found.learned].count("ada") == 15
     store.ledger.mark_used([i for one in found.learned for i in one.feedback_ids], "reviews:2")
     # alone now: a share of the training rows
-    assert len(sift(store.ledger, "reviews", max_share=0.2, train_rows=50).learned) == 10
+    assert len(triage(store.ledger, "reviews", max_share=0.2, train_rows=50).learned) == 10

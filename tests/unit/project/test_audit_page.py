@@ -14,7 +14,7 @@ import pytest
 from feilun import Workspace, messages
 from feilun.cli.app import run
 from feilun.data.audit.finding import CODES, Finding, Instance, ShownRow
-from feilun.data.audit.flattery import Flattery
+from feilun.data.audit.inflation import Inflation
 from feilun.data.outcome import Notice
 from feilun.metrics.scores import Score
 from feilun.project.audit_page import AuditReport, render, write
@@ -62,7 +62,7 @@ def report(text: str = "word", found: tuple[Finding, ...] | None = None) -> Audi
         version=text,
         audit=audit,
         findings=made if found is None else found,
-        flattery=Flattery(
+        inflation=Inflation(
             20_000, Score(0.95, 0.94, 0.96), Score(0.85, 0.84, 0.86), Score(0.84, 0.83, 0.85)
         ),
         rows=50_000,
@@ -131,7 +131,7 @@ def test_the_files_hold_the_same(tmp_path: Path) -> None:
     assert sorted(f.name for f in (tmp_path / "audit").iterdir()) == ["a.html", "a.json"]
     raw = json.loads((tmp_path / "audit" / "a.json").read_text("utf-8"))
     assert [Finding.from_json(one) for one in raw["findings"]] == list(given.findings)
-    assert Flattery.from_json(raw["flattery"]) == given.flattery
+    assert Inflation.from_json(raw["flattery"]) == given.inflation
     assert raw["findings"][0]["zh"]["title"] == given.findings[0].title("zh")
 
 

@@ -265,14 +265,14 @@ def test_what_each_key_got_and_said(any_store: Store) -> None:
     for call in ("new", "doubt"):
         ledger.add_feedback(call, 0, "bad", source="customer", customer="ann", key_id="k9")
     ledger.add_feedback("bob", 0, "bad", source="operator")
-    ann, other, bob = ledger.voices("reviews", NOW, 0.8)
+    ann, other, bob = ledger.annotators("reviews", NOW, 0.8)
     assert (ann.customer, ann.key_id, ann.answers, ann.sure) == ("ann", "k1", 2, 1)
     assert ann.expected == pytest.approx(0.1)
     assert (ann.past_answers, ann.past_labels, ann.past_contradicted) == (1, 1, 1)
     # what another key of the same customer said is its own
     assert (other.key_id, other.answers, other.labels, other.contradicted) == ("k9", 0, 2, 1)
     assert (bob.answers, bob.labels) == (1, 0)
-    assert ledger.voices("reviews", None, 0.8)[0].answers == 3
+    assert ledger.annotators("reviews", None, 0.8)[0].answers == 3
 
 
 def test_the_audit_counts_what_was_drawn_alone(any_store: Store) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from feilun.data.audit import giveaway
+from feilun.data.audit import leakage
 from feilun.data.audit.finding import Draft, Finding, Severity
 from feilun.data.audit.sample import Sample
 from feilun.data.outcome import Notice
@@ -38,7 +38,7 @@ def columns(
     values = {name: [row.get(name) for row in rows] for name in kinds}
     known = labels >= 0
     places = np.flatnonzero(known).tolist()
-    drafts = giveaway.columns(
+    drafts = leakage.columns(
         {name: [cells[at] for at in places] for name, cells in values.items()},
         labels[known],
         names,

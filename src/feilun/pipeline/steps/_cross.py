@@ -11,7 +11,7 @@ import numpy as np
 
 from feilun.data.audit import suspects
 from feilun.data.audit.finding import Draft
-from feilun.data.audit.flattery import Flattery
+from feilun.data.audit.inflation import Inflation
 from feilun.data.audit.sample import Sample
 from feilun.data.audit.scan import Scan
 from feilun.data.outcome import Notice
@@ -35,7 +35,7 @@ class Crossed:
 
     rows: int
     accuracy: float
-    flattery: Flattery | None
+    inflation: Inflation | None
     by_script: Mapping[int, np.ndarray]
     drafts: list[Draft]
     suspects: bool
@@ -68,17 +68,17 @@ def cross(
     probabilities = folds.out_of_fold(matrix, labels, count, fold, strength)
     right = probabilities.argmax(axis=1) == labels
     accuracy = float(right[heads].mean())
-    flattery = None
+    inflation = None
     if rows.text and 1 - heads.mean() > _WORTH:
         naive, distinct = _naively(matrix, labels, count, strength, first[sample.places], looked)
-        flattery = Flattery.of(len(labels), naive, distinct, right[heads])
+        inflation = Inflation.of(len(labels), naive, distinct, right[heads])
     scripts = rows.scripts[sample.places]
     by_script = {
         number: right[heads & (scripts == number)] for number in np.unique(scripts).tolist()
     }
     drafts = _suspects(looked, rows, sample.part(np.flatnonzero(heads)), probabilities[heads],
                        accuracy)  # fmt: skip
-    return Crossed(len(labels), accuracy, flattery, by_script, drafts, bool(drafts))
+    return Crossed(len(labels), accuracy, inflation, by_script, drafts, bool(drafts))
 
 
 def _naively(

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from feilun.data.audit import duplicates, giveaway, languages, order, privacy, readable, tables
+from feilun.data.audit import duplicates, languages, leakage, order, privacy, readable, tables
 from feilun.data.audit.finding import Draft, Finding, filled
-from feilun.data.audit.flattery import Flattery, sample_groups
+from feilun.data.audit.inflation import Inflation, sample_groups
 from feilun.data.audit.labels import labels as label_findings
 from feilun.data.audit.returning import returning
 from feilun.data.audit.sample import Sample, fetch
@@ -40,13 +40,13 @@ _TOKENS = 2_000
 
 @dataclass(frozen=True, slots=True)
 class Audited:
-    """`findings`, the worst first; `flattery` where duplicates could be weighed; `sample` rows that
-    the linear baseline answered with `accuracy` (None where it could not); `suspects` is the file,
-    None without one; `stages` the seconds of each."""
+    """`findings`, the worst first; `inflation` where duplicates could be weighed; `sample` rows
+    that the linear baseline answered with `accuracy` (None where it could not); `suspects` is the
+    file, None without one; `stages` the seconds of each."""
 
     rows: int
     findings: tuple[Finding, ...]
-    flattery: Flattery | None
+    inflation: Inflation | None
     sample: int
     accuracy: float | None
     suspects: Path | None
@@ -99,7 +99,7 @@ def look(looked: Looked, report: Callable[[Progress], None]) -> Audited:
     return Audited(
         rows=len(rows),
         findings=findings,
-        flattery=crossed.flattery if crossed else None,
+        inflation=crossed.inflation if crossed else None,
         sample=crossed.rows if crossed else 0,
         accuracy=crossed.accuracy if crossed else None,
         suspects=looked.suspects if crossed and crossed.suspects else None,
@@ -119,9 +119,9 @@ def _plain(
     """What all rows show."""
     basis = Notice("audit.basis_all", {"rows": len(rows)})
     clean = looked.clean
-    flattery = crossed.flattery if crossed else None
-    cost = flattery.notice() if flattery else None
-    cost_near = flattery.notice(near=True) if flattery else None
+    inflation = crossed.inflation if crossed else None
+    cost = inflation.notice() if inflation else None
+    cost_near = inflation.notice(near=True) if inflation else None
     exact = looked.add or f"{clean} --drop-duplicates exact"
     near = (f"{clean} --drop-duplicates near",)
     drafts = [
@@ -203,7 +203,7 @@ def _close(looked: Looked, rows: Scan, sample: Sample, group: np.ndarray) -> lis
         # Copies of one text would make each of its words a mark.
         heads = np.unique(group[sample.places], return_index=True)[1]
         distinct = sample.part(np.sort(heads))
-        drafts += giveaway.marks(
+        drafts += leakage.marks(
             distinct.texts,
             rows.labels[distinct.places],
             rows.names,
@@ -237,7 +237,7 @@ def _close(looked: Looked, rows: Scan, sample: Sample, group: np.ndarray) -> lis
 
 def _columns(columns: Columns, rows: Scan) -> list[Draft]:
     basis = Notice("audit.basis_sample", {"rows": len(columns.labels), "of": len(rows)})
-    drafts = giveaway.columns(columns.values, columns.labels, rows.names, basis)
+    drafts = leakage.columns(columns.values, columns.labels, rows.names, basis)
     for name, values in columns.values.items():
         when = order.times(values)
         if when is not None:

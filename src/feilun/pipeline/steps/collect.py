@@ -16,10 +16,10 @@ from feilun.feedback.words import trust_words
 from feilun.messages import t
 from feilun.pipeline.context import Context
 from feilun.pipeline.lineage import kept_calls, kept_corrections, tried, unlearnt
-from feilun.pipeline.sifting import sifted
-from feilun.pipeline.sifting import told as trust_told
 from feilun.pipeline.steps._released import Released
 from feilun.pipeline.steps.upstream import new_calls, upstream_of
+from feilun.pipeline.triage import told as trust_told
+from feilun.pipeline.triage import triaged
 from feilun.store.records import DataVersion
 from feilun.store.vault import vault_file
 
@@ -49,7 +49,7 @@ def collect(context: Context) -> dict[str, Any]:
     if previous is not None and previous.info.get("run") == context.run_id:
         ledger.mark_used(previous.info["feedback"], previous.id)
         return answer | _found(context, previous)
-    sorted_out = sifted(context, previous)
+    sorted_out = triaged(context, previous)
     learned = list(sorted_out.learned)
     answer["trust"] = trust = trust_told(context, sorted_out)
     calls, why = _calls(context, previous) if passes_on else ([], "")

@@ -26,7 +26,7 @@ from feilun.errors import Overloaded
 from feilun.serving.limits import MAX_BODY
 from feilun.store.ids import new_id
 
-__all__ = ["Door", "Send"]
+__all__ = ["Middleware", "Send"]
 
 log = logging.getLogger("feilun.api")
 
@@ -43,7 +43,7 @@ _UNBUFFERED = (b"x-accel-buffering", b"no")
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 
 
-class Door:
+class Middleware:
     """An ASGI app around `inner`. Without `charges` all paths are left to it."""
 
     def __init__(self, api: Api, inner: App, *, charges: bool = True) -> None:

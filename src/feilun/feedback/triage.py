@@ -20,7 +20,7 @@ from feilun.store.ledger import Ledger
 from feilun.store.ledger_records import LabelledPrediction
 from feilun.types import Item
 
-__all__ = ["NEARLY", "Held", "Known", "Reason", "Sifted", "share_limit", "sift"]
+__all__ = ["NEARLY", "Held", "Known", "Reason", "Triaged", "share_limit", "triage"]
 
 Reason = Literal["suspect", "conflict", "row"]
 
@@ -44,7 +44,7 @@ class Held:
 
 
 @dataclass(frozen=True, slots=True)
-class Sifted:
+class Triaged:
     """`learned` now; `held` for review; `suspects` among the keys; and `over`: rows that each
     customer has beyond its share, which wait for the next update."""
 
@@ -54,7 +54,7 @@ class Sifted:
     over: dict[str, int]
 
 
-def sift(
+def triage(
     ledger: Ledger,
     project: str,
     *,
@@ -63,7 +63,7 @@ def sift(
     train_rows: int = 1 << 31,
     known: Known = lambda item: None,
     several_right: bool = False,
-) -> Sifted:
+) -> Triaged:
     """Divides the feedback of `project` that no data version has learned yet.
 
     See `share_limit` for the share. Where an input may have `several_right` answers, none
@@ -71,7 +71,7 @@ def sift(
     """
     said = list(ledger.feedback(project, unused_only=True))
     since = min((one.prediction.created for one in said if one.prediction.created), default=None)
-    found = suspects(*(ledger.voices(project, since, sure) for sure in SURE)) if said else []
+    found = suspects(*(ledger.annotators(project, since, sure) for sure in SURE)) if said else []
     by_key = {(one.customer, one.key_id): one for one in found}
     held: list[Held] = []
     free: list[LabelledPrediction] = []
@@ -95,7 +95,7 @@ def sift(
             sound.append(one)
     drawn = ledger.audited_answers(project)
     learned, over = _shared(examples_of(sound, drawn, several_right), max_share, floor, train_rows)
-    return Sifted(tuple(learned), tuple(held), tuple(found), over)
+    return Triaged(tuple(learned), tuple(held), tuple(found), over)
 
 
 def _conflicts(said: Sequence[LabelledPrediction]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Feedback sifted against the data version that it would join."""
+"""Feedback triaged against the data version that it would join."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ from collections import Counter
 from typing import Any
 
 from feilun.data.content import content_key, stored_key
-from feilun.feedback.sift import Known, Sifted, sift
+from feilun.feedback.triage import Known, Triaged, triage
 from feilun.pipeline.context import Context
 from feilun.store.dataset import INPUT
 from feilun.store.records import DataVersion
 from feilun.types import Item
 
-__all__ = ["sifted", "told"]
+__all__ = ["told", "triaged"]
 
 
-def sifted(context: Context, data: DataVersion | None) -> Sifted:
+def triaged(context: Context, data: DataVersion | None) -> Triaged:
     """What of the feedback that waits may join `data` (None: the first rows there will be), what is
     held for review, what waits on."""
-    return sift(
+    return triage(
         context.store.ledger,
         context.project,
         max_share=context.config.feedback.max_share,
@@ -51,7 +51,7 @@ def _known(context: Context, data: DataVersion) -> Known:
     return known
 
 
-def told(context: Context, found: Sifted) -> dict[str, Any]:
+def told(context: Context, found: Triaged) -> dict[str, Any]:
     """What was held back as JSON values: customers by name, keys by their visible beginning."""
     catalog = context.store.catalog
     names = {one.id: one.name for one in catalog.customers()}

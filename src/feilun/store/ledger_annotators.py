@@ -10,18 +10,20 @@ from sqlalchemy import case, func, select
 
 from feilun.store import tables_ledger as t
 from feilun.store.ledger_feedback import winners
-from feilun.store.ledger_records import Voice
+from feilun.store.ledger_records import AnnotatorStatistics
 from feilun.store.ledger_remarks import RemarkLog, drawn
 
-__all__ = ["VoiceLog"]
+__all__ = ["AnnotatorLog"]
 
 _EVER = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-class VoiceLog(RemarkLog):
+class AnnotatorLog(RemarkLog):
     """Sums over predictions and feedback; the inputs are not read, so they may be gone."""
 
-    def voices(self, project: str, since: datetime | None, sure: float) -> list[Voice]:
+    def annotators(
+        self, project: str, since: datetime | None, sure: float
+    ) -> list[AnnotatorStatistics]:
         """What each key of each customer got since the moment and before it, and which labels it
         gave that no data version has learned yet (before: that one has). A score of `sure` or more
         is a sure answer. A label belongs to the key that gave it; where that was not noted, to the
@@ -64,7 +66,7 @@ class VoiceLog(RemarkLog):
                     f"{past}contradicted": int(contradicted),
                 }
         return [
-            Voice(*who, **figures)
+            AnnotatorStatistics(*who, **figures)
             for who, figures in sorted(
                 found.items(), key=lambda one: (one[0][0] or "", one[0][1] or "")
             )

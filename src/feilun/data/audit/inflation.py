@@ -12,11 +12,11 @@ from feilun.data.outcome import Notice
 from feilun.metrics.intervals import wilson
 from feilun.metrics.scores import Score
 
-__all__ = ["Flattery", "sample_groups"]
+__all__ = ["Inflation", "sample_groups"]
 
 
 @dataclass(frozen=True, slots=True)
-class Flattery:
+class Inflation:
     """The linear baseline on the same `rows`, judged three ways.
 
     `naive`: a fifth drawn by lot judges, duplicates and all. `distinct`: the same after equal rows
@@ -32,7 +32,7 @@ class Flattery:
     @classmethod
     def of(
         cls, rows: int, naive: np.ndarray, distinct: np.ndarray | None, honest: np.ndarray
-    ) -> Flattery:
+    ) -> Inflation:
         """From right (True) and wrong answers."""
         return cls(
             rows,
@@ -58,7 +58,7 @@ class Flattery:
         return asdict(self)
 
     @classmethod
-    def from_json(cls, raw: Mapping[str, Any]) -> Flattery:
+    def from_json(cls, raw: Mapping[str, Any]) -> Inflation:
         """What `to_json` wrote."""
         distinct = raw["distinct"]
         return cls(

@@ -14,10 +14,10 @@ from feilun.billing.rating import Line
 from feilun.errors import PaymentRequired, QuotaExceeded, RateLimited
 from feilun.store.records import ApiKey
 
-__all__ = ["Passage"]
+__all__ = ["Admission"]
 
 
-class Passage:
+class Admission:
     """One call's way through the limits. `warning` is what the answer says of a budget that is
     nearly used up, None where there is nothing to say."""
 
