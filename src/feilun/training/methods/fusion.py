@@ -27,10 +27,10 @@ from feilun.training.methods import trees
 from feilun.training.retrieval import convert_encoder
 from feilun.types import Progress, Schema
 
-__all__ = ["Settings", "estimate", "least_rows", "needs_base", "needs_torch", "rung", "supports",
+__all__ = ["Settings", "estimate", "least_rows", "needs_base", "needs_torch", "order", "supports",
            "train"]  # fmt: skip
 
-rung = 2
+order = 2
 needs_base = True
 needs_torch = True
 least_rows = 200
