@@ -318,6 +318,17 @@ def chat(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
         project.add([{"prompt": f"Item {n}?", "completion": f"{n} euros."} for n in range(20)])
         project.train(method="memory")
         workspace.store.catalog.set_live("help", "help@1")
+        project.add(
+            [{"prompt": "When do you open?", "completion": "At nine, and we close at six."}]
+        )
+        project.add(
+            [{"prompt": f"Tell me the price of item {n}", "completion": str(n)} for n in range(12)]
+            + [
+                {"prompt": f"When do you open on day {n}?", "completion": "nine"} for n in range(12)
+            ],
+            split="test",
+        )
+        project.train(method="memory")
         answers = [
             Prediction(
                 f"p{n}", 0, asked, {"generated_text": f"Hello.\nIt is {n}."},
@@ -392,4 +403,40 @@ def test_written_answers_are_accepted_edited_and_rejected_by_keyboard(
     told.clear()
     page.set_viewport_size({"width": WIDTHS[0], "height": 900})
     assert page.evaluate(_FAULTS) == []
+    assert not Axe().run(page).violations_count
+
+
+def test_two_versions_before_a_person_who_is_not_told_which(
+    chat: Console, browser: Browser, told: list[str]
+) -> None:
+    page = _page(browser, told, locale="zh")
+    _enter(page, chat)
+    page.goto(f"{chat.address}/p/help/review")
+    page.click(f"text={t('console.preference', 'zh')}")
+    page.wait_for_load_state()
+    page.select_option("[name=prompts]", "test")
+    _press(page, t("console.preference_start", "zh"))
+    project = chat.workspace.project("help")
+    begun = project.preference.state()
+    assert (begun.version, begun.against, begun.prompts) == ("help@2", "help@1", "test")
+    assert begun.pairs > 3
+    for number in range(begun.pairs):
+        shown = page.inner_text("form.review")
+        assert "help@" not in shown
+        before = page.input_value("form.review [name=id]")
+        texts = page.locator(".beside .text").all_inner_texts()
+        newer = next(key for key, text in zip("12", texts, strict=True) if "six" in text)
+        with page.expect_response(lambda answer: answer.request.method == "POST"):
+            page.keyboard.press(newer if number else "4")
+        page.wait_for_function(
+            """before => document.querySelector("form.review [name=id]")?.value !== before""",
+            arg=before,
+        )
+    found = project.preference.state()
+    assert (found.judged, found.wins, found.bad) == (begun.pairs, begun.pairs - 1, 1)
+    page.goto(f"{chat.address}/p/help/preference")
+    assert "help@2" in page.inner_text("table")
+    for width in WIDTHS:
+        page.set_viewport_size({"width": width, "height": 900})
+        assert page.evaluate(_FAULTS) == []
     assert not Axe().run(page).violations_count

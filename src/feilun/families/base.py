@@ -364,6 +364,10 @@ class Family(Combining, Instructed, ABC):
         """The text of an answer, where the family `streams`."""
         raise NotImplementedError(f"{self.name} does not stream")
 
+    def worded(self, output: Output) -> str:
+        """An answer as people read it. Default: its canonical text."""
+        return self.said(output)
+
     def cut(self, text: str) -> Output:
         """The answer of which no more than `text` came, where the family `streams`."""
         raise NotImplementedError(f"{self.name} does not stream")

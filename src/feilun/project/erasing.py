@@ -23,6 +23,7 @@ from feilun.data.erasure import Found, Selection, forms, search_rows, without
 from feilun.errors import NotFound
 from feilun.messages import t
 from feilun.project.corpus import Corpus, corpora, replace_rows
+from feilun.project.preference import forget_pairs
 from feilun.project.scope import Scope, WorkspaceScope
 from feilun.project.voting import forget_votes
 from feilun.store.catalog_audit import acting, actor
@@ -349,6 +350,8 @@ def _carry_out(at: Scope, chosen: Selection, *, keep_out: bool) -> None:
         store.catalog.replace_data(artifact, ref, dict(counts), change)
         replace_rows(at, artifact, ref, sum(n for one in counts.values() for n in one.values()))
         forget_votes(at, found.ids)
+    quoted = frozenset(row for found in meant.rows.values() for row in found.ids)
+    forget_pairs(at, quoted, meant.hits)
     if meant.letters:
         vault = Vault(vault_file(store.folder, at.name))
         vault.forget(meant.letters)

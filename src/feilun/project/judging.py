@@ -16,7 +16,9 @@ from feilun.evaluation.judge import Judge, Pair, compare, prompt_of, summed
 from feilun.messages import t
 from feilun.metrics.intervals import wilson
 from feilun.pipeline.context import Context
+from feilun.project.preference import chosen_pairs, keep_judged
 from feilun.project.results import percent
+from feilun.project.scope import Scope
 from feilun.store.dataset import Dataset
 from feilun.store.records import ModelVersion
 from feilun.table import Result, Table
@@ -73,6 +75,7 @@ class Judged(Result):
 
 
 def judge(
+    scope: Scope,
     context: Context,
     version: ModelVersion,
     other: ModelVersion,
@@ -101,7 +104,7 @@ def judge(
             with closing(open_engine(context.folder(one))) as engine:
                 answers.append([family.said(output) for output in engine.predict(items)])
         pairs = [Pair(str(item), *both) for item, *both in zip(items, *answers, strict=True)]
-        people = _preferences(context)
+        people = _preferences(scope, context)
         different = [pair for pair in (*pairs, *people) if pair.one.strip() != pair.other.strip()]
         context.report(Progress("evaluate", 0, 0, note=_told(different, price)))
         total = len(pairs) + len(people)
@@ -112,7 +115,7 @@ def judge(
         found = summed(compare(asked, pairs, tell))
         kept = summed(compare(asked, people)) if people else None
         score = wilson(kept.wins, len(people)) if kept else None
-        return Judged(
+        judged = Judged(
             version.id,
             other.id,
             f"{model} ({address})",
@@ -130,6 +133,8 @@ def judge(
             asked.tokens_out,
             _cost(asked.tokens_in, asked.tokens_out, price),
         )
+    keep_judged(scope, judged.to_json())
+    return judged
 
 
 def _questions(dataset: Dataset, rows: int, seed: int) -> list[Item]:
@@ -141,15 +146,17 @@ def _questions(dataset: Dataset, rows: int, seed: int) -> list[Item]:
     return [items[place] for place in np.sort(drawn).tolist()]
 
 
-def _preferences(context: Context) -> list[Pair]:
-    """What people would rather have had, before what was answered: corrections that are kept."""
+def _preferences(scope: Scope, context: Context) -> list[Pair]:
+    """What people would rather have had, before what was answered or what they liked less:
+    corrections that are kept, and pairs of which they preferred one."""
     family = context.task.family
     found = []
     for one in context.store.ledger.feedback(context.project, unused_only=False):
         said = family.said(one.prediction.output)
         if one.feedback.label and one.feedback.label != said:
             found.append(Pair(str(one.prediction.input), one.feedback.label, said))
-    return found
+    chosen, _ = chosen_pairs(scope, tests=True)
+    return found + [Pair(str(prompt), better, worse) for prompt, better, worse in chosen]
 
 
 def _told(pairs: Sequence[Pair], price: tuple[float, float] | None) -> str:

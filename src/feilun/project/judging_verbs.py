@@ -12,6 +12,7 @@ from feilun.project.scope import Report
 if TYPE_CHECKING:
     from feilun.project.guarding import GuardRates
     from feilun.project.judging import Judged
+    from feilun.project.preference import Preferences
     from feilun.project.reviewed import Reviews
     from feilun.project.runs_beside import RunsBeside
     from feilun.project.suites import SuiteScores
@@ -21,6 +22,14 @@ __all__ = ["JudgingVerbs"]
 
 class JudgingVerbs(ProjectBase):
     """Public suites, people and a larger model as judges, the guard's rates, runs side by side."""
+
+    @property
+    def preference(self) -> Preferences:
+        """Two versions' answers to the same prompts before people, who prefer one: begin it with
+        `start`, ask people by `queue`, look at `state`."""
+        from feilun.project.preference import Preferences
+
+        return Preferences(self.scope)
 
     def reviews(self) -> Reviews:
         """What people found of each version's answers: how many they accepted, edited and rejected,
@@ -77,29 +86,17 @@ class JudgingVerbs(ProjectBase):
         and `against`, by default the live one, or the one before it) to at most `rows` test
         questions, each pair in both orders. `address` is that of any server that speaks OpenAI's
         chat completions, `judge_model` the model's name there; its key stands in the environment
-        variable ``FEILUN_JUDGE_KEY``. Answers that people have corrected show how far it agrees
-        with them. `price` is that of a million tokens read and written."""
+        variable ``FEILUN_JUDGE_KEY``. Answers that people have corrected, or preferred to others
+        (`preference`), show how far it agrees with them. `price` is that of a million tokens read
+        and written."""
         from feilun.project import judging
 
         if rows < 1:
             raise UsageError("project.judge_rows", rows=rows)
         one = self.scope.version(model or "latest")
-        other = self._against(one.id, against)
+        other = self.scope.version_beside(one.id, against)
         context = self.scope.context(report)
-        return judging.judge(context, one, other, address, judge_model, rows, price)
-
-    def _against(self, version: str, wanted: str | None) -> Any:
-        """The version that `version` is compared with."""
-        if wanted is not None:
-            return self.scope.version(wanted)
-        live = self.scope.live()
-        if live is not None and live.id != version:
-            return live
-        others = self.workspace.store.catalog.model_versions(self.name)
-        usable = [one for one in others if one.id != version and one.artifact() and not one.pruned]
-        if not usable:
-            raise UsageError("project.judge_one_version", version=version)
-        return usable[-1]
+        return judging.judge(self.scope, context, one, other, address, judge_model, rows, price)
 
     def guard_rates(self, on: Any) -> GuardRates:
         """How much of what has to be stopped ``[guard]`` catches, and how often it stops what may

@@ -416,12 +416,12 @@ class Project(SearchVerbs, VariantVerbs, JudgingVerbs):
         return answers.add_feedback(self.workspace.store, self.name, Path(file), need)
 
     def write_pairs(self, file: Path | str) -> PairsWritten:
-        """Writes corrections of written answers as pairs (``prompt``, ``chosen``, ``rejected``),
-        from which the method dpo learns. Raises `UsageError` where answers are not written,
-        `NotFound` where there is none."""
+        """Writes corrections of written answers, and answers that people preferred (`preference`),
+        as pairs (``prompt``, ``chosen``, ``rejected``), from which the method dpo learns. Raises
+        `UsageError` where answers are not written, `NotFound` where there is none."""
         from feilun.project.pairing import write_pairs
 
-        return write_pairs(self.scope.context(), Path(file))
+        return write_pairs(self.scope, Path(file))
 
     def review(self, limit: int = 100, *, drawn_only: bool = False) -> Iterator[ReviewItem]:
         """What is worth a look: corrections that were held back, then doubtful answers, and between

@@ -184,6 +184,20 @@ class Scope:
             raise UsageError("project.other_project", model=version.id, project=self.name)
         return version
 
+    def version_beside(self, version: str, wanted: str | None = None) -> ModelVersion:
+        """The version that `version` is compared with: the `wanted` one, else the live one, else
+        the newest other one. Raises `UsageError` where there is none."""
+        if wanted is not None:
+            return self.version(wanted)
+        live = self.live()
+        if live is not None and live.id != version:
+            return live
+        others = self.store.catalog.model_versions(self.name)
+        usable = [one for one in others if one.id != version and one.artifact() and not one.pruned]
+        if not usable:
+            raise UsageError("project.judge_one_version", version=version)
+        return usable[-1]
+
     def live(self) -> ModelVersion | None:
         """The version that answers now, None before the first."""
         catalog = self.store.catalog

@@ -26,6 +26,7 @@ _KINDS = (
     "archived",
     "corpus",
     "drift",
+    "preference",
     "schedule",
     "since",
     "watched",

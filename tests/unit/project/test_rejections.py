@@ -199,7 +199,7 @@ def test_the_terminal_walks_written_answers(
 ) -> None:
     keys = iter("n\r" + "e" + "r" + "1" + "u" + "r" + "9" + "r" + "4" + "s" + "q")
     lines = iter(["ask Ada", "Red it is.", "last year's", "", "", "Nobody."])
-    monkeypatch.setattr(walk, "_key", lambda: next(keys))
+    monkeypatch.setattr(walk, "read_key", lambda: next(keys))
     monkeypatch.setattr("builtins.input", lambda question="": next(lines))
     items = sorted(shop.review(50), key=lambda item: item.place)
     assert walk._walk(items, []) == 3

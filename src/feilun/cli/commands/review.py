@@ -36,7 +36,7 @@ def review(
                 {
                     "prediction_id": item.prediction.prediction_id,
                     "index": item.prediction.index,
-                    "input": _shown(item.prediction.input),
+                    "input": shown(item.prediction.input),
                     "label": item.prediction.label,
                     "score": item.prediction.score,
                     "why": item.why,
@@ -85,9 +85,9 @@ def _walk(queue: Sequence[ReviewItem], labels: Sequence[str]) -> int:
         console.rule(f"{place + 1}/{len(queue)}", align="left")
         _show(console, item, choices)
         keys = {*"qsu\x1b\r\n", *("ern" if item.faults else (*choices, "n"))}
-        key = _key()
+        key = read_key()
         while key not in keys or (key == "u" and not place):
-            key = _key()
+            key = read_key()
         if key in ("q", "\x1b"):
             break
         if key == "u":
@@ -115,7 +115,7 @@ def _show(console: Console, item: ReviewItem, choices: Mapping[str, str]) -> Non
     row = item.prediction
     if item.note:
         console.print(item.note, style="yellow", markup=False)
-    console.print(_shown(row.input), markup=False)
+    console.print(shown(row.input), markup=False)
     key = "cli.review_answer" if row.score is not None else "cli.review_answer_alone"
     console.print(t(key, label=row.label, score=row.score), style="cyan", markup=False)
     menu = "  ".join(f"[{key}] {label}" for key, label in choices.items())
@@ -152,7 +152,7 @@ def _judge(console: Console, key: str, item: ReviewItem, choices: Mapping[str, s
     words = {number: t(f"feedback.fault_{name}") for number, name in faults.items()}
     menu = "  ".join(f"[{number}] {word}" for number, word in words.items())
     console.print(menu, style="dim", markup=False)
-    chosen = _key()
+    chosen = read_key()
     if chosen not in faults:
         return None
     note = _typed(t("cli.review_note"))
@@ -174,7 +174,7 @@ def _typed(question: str, text: str = "") -> str:
         readline.set_startup_hook()
 
 
-def _key() -> str:
+def read_key() -> str:
     """The next key; Ctrl-C and Ctrl-D end the walk, and what was labelled is kept."""
     try:
         return typer.getchar()
@@ -182,5 +182,5 @@ def _key() -> str:
         return "q"
 
 
-def _shown(item: object) -> str:
+def shown(item: object) -> str:
     return t("project.bytes", count=len(item)) if isinstance(item, bytes) else str(item)

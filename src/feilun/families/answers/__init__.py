@@ -161,6 +161,10 @@ class AnswersFamily(Family):
             return written(Right(()))
         return self.target(str(output["answer"])) or written(Right(()))
 
+    def worded(self, output: Output) -> str:
+        """The answer alone."""
+        return str(output["answer"])
+
     def sure(self, output: Output) -> float | None:
         """The score."""
         return float(output["score"])

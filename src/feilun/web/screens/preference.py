@@ -1,0 +1,135 @@
+"""Two answers to one prompt, in an order drawn by lot: which is better, a key a choice."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from starlette.responses import JSONResponse, Response
+
+from feilun.errors import NotFound
+from feilun.project.preference import CHOICES, PairItem
+from feilun.project.preferred import Preference
+from feilun.web.access import REVIEWERS, STAFF
+from feilun.web.desk import Desk
+from feilun.web.paths import path
+from feilun.web.view import Page, View
+
+__all__ = ["PAGES"]
+
+
+def _judge(view: View) -> Response:
+    project, state = view.project, _state(view)
+    items = [] if state is None else _take(view, state)
+    staff = view.who.role in STAFF
+    usable = [m.id for m in project.models() if m.record.artifact() and not m.record.pruned]
+    newest = [(one, one) for one in reversed(usable)]
+    live = project.live
+    return view.render(
+        "preference.html",
+        project=project.name,
+        # Who still judges is not told who wins.
+        state=state if state is not None and (staff or not items) else None,
+        begun=state is not None,
+        item=_shown(items[0]) if items else None,
+        staff=staff,
+        words=bool(project.task.family.faults),
+        versions=newest if staff else [],
+        live=live.id if live else None,
+    )
+
+
+def _start(view: View) -> Response:
+    project = view.project
+    project.preference.start(
+        view.field("version") or None,
+        view.field("against") or None,
+        rows=int(view.number("rows") or 100),
+        prompts=view.field("prompts") or None,
+        people=int(view.number("people") or 1),
+    )
+    return view.go(path("p", project.name, "preference"))
+
+
+def _next(view: View) -> Response:
+    """The pair after the one that is shown, for the page's script."""
+    state = _state(view)
+    items = [] if state is None else _take(view, state)
+    if len(items) < 2:
+        return JSONResponse({"html": None})
+    html = view.html("preference_item.html", project=view.project.name, item=_shown(items[1]))
+    return JSONResponse({"html": html})
+
+
+def _say(view: View) -> Response:
+    desk, state = _desk(view), _state(view)
+    if state is None:
+        raise NotFound("preference.not_begun", project=view.project.called)
+    queue, who = _queue(view, state), _who(view)
+    place = (view.field("id"), 0)
+    if view.field("do") == "undo":
+        back = desk.undo(queue, who)
+        if back is not None:
+            back.undo()
+        return _on(view)
+    item = desk.item(queue, place)
+    if item is None:
+        raise NotFound("console.item_gone")
+    if view.field("do") != "skip":
+        item.choose(view.field("choice"))
+    desk.finish(queue, who, place)
+    return _on(view)
+
+
+def _state(view: View) -> Preference | None:
+    try:
+        return view.project.preference.state()
+    except NotFound:
+        return None
+
+
+def _take(view: View, state: Preference) -> list[PairItem]:
+    who = _who(view)
+    make = view.project.preference.queue
+    return _desk(view).take(_queue(view, state), who, lambda: make(who), 2)
+
+
+def _queue(view: View, state: Preference) -> str:
+    """Each person's own: the order of the answers is theirs."""
+    return f"{view.project.name}:{state.begun}:{_who(view)}"
+
+
+def _shown(item: PairItem) -> dict[str, Any]:
+    prompt = item.prompt
+    fields = prompt.items() if isinstance(prompt, dict) else (("", prompt),)
+    return {
+        "id": str(item.pair),
+        "fields": [(name, value) for name, value in fields if not isinstance(value, bytes)],
+        "answers": (("A", item.a), ("B", item.b)),
+        "choices": list(zip("1234", CHOICES, strict=True)),
+    }
+
+
+def _on(view: View) -> Response:
+    if view.request.headers.get("x-script"):
+        return JSONResponse({"said": []})
+    return view.go(path("p", view.project.name, "preference"))
+
+
+def _desk(view: View) -> Desk[PairItem]:
+    state = view.request.app.state
+    if not hasattr(state, "preferences"):
+        state.preferences = Desk()
+    desk: Desk[PairItem] = state.preferences
+    return desk
+
+
+def _who(view: View) -> str:
+    return f"{view.who.role}:{view.who.who}"
+
+
+PAGES = (
+    Page("GET", "/p/{project}/preference", _judge, REVIEWERS),
+    Page("POST", "/p/{project}/preference/start", _start, STAFF, again=_judge),
+    Page("GET", "/p/{project}/preference/next", _next, REVIEWERS),
+    Page("POST", "/p/{project}/preference", _say, REVIEWERS, again=_judge),
+)
