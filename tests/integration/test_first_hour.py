@@ -46,7 +46,8 @@ class Newcomer:
         words = shlex.split(line)
         assert words[0] == "feilun", line
         self.typed.append(" ".join(words[:3]))
-        if words[1:2] in (["run"], ["update"]):  # a process of its own, as turns are taken
+        if words[1:2] in (["run"], ["update"], ["train"], ["compare"]):
+            # A process of its own, as turns are taken.
             done = feilun(*words[1:], cwd=self.folder, FEILUN_LANG=self.lang)
             ended, self.screen, err = done.returncode, done.stdout, done.stderr
         else:
@@ -239,3 +240,101 @@ def test_the_first_hour(newcomer: Newcomer) -> None:
         return
     assert newcomer.next() == "feilun evaluate"
     newcomer.type(newcomer.next())
+
+
+def _dirty(file: Path) -> Path:
+    """Reviews with what the audit knows a command against: rows that nearly say the same, labels
+    spelt in two ways, personal data, wrong labels."""
+    rows = [
+        (f"{text}, order {n} of mine came on day {7 * n}", label)
+        for n, (text, label) in enumerate(reviews(300, noise=0.05))
+    ]
+    rows += [(text + " !", label) for text, label in rows[20:60]]
+    rows += [(f"write to anna{n}@example.org, it was great", "great") for n in range(12)]
+    rows += [(f"{n} times as tasty as others, lovely", "Great") for n in range(30)]
+    with file.open("w", encoding="utf-8", newline="") as stream:
+        csv.writer(stream).writerows([("review", "score"), *rows])
+    return file
+
+
+@pytest.mark.slow
+def test_what_is_advised_besides(newcomer: Newcomer) -> None:
+    """Each command that the audit names mends what it stands beside; a file without labels, a
+    comparison, a version that waits, unsure answers: what is named leads on."""
+    folder, lang = newcomer.folder, newcomer.lang
+    newcomer.type("feilun init reviews")
+    settings = folder / "reviews" / "feilun.toml"
+    plain = settings.read_text("utf-8") + "\n[task]\nfeature_bits = 12\n"
+    plain += "[evaluation]\nrobustness = false\n"
+    settings.write_text(plain, "utf-8")
+    newcomer.type(newcomer.next(), YOUR_FILE=_dirty(folder / "a.csv"), 你的文件=folder / "a.csv")
+
+    mended: list[str] = []
+    while len(mended) < 9:
+        newcomer.type("feilun data audit")
+        found = [line.group().strip() for line in _COMMAND.finditer(newcomer.screen)]
+        open_ = [one for one in found if one.startswith("feilun data clean")]
+        fresh = [one for one in open_ if one.split()[3] not in mended]
+        if not fresh:
+            break
+        if "--relabel" in fresh[0]:
+            _reviewed(Path(shlex.split(fresh[0])[-1]))
+        newcomer.type(fresh[0])
+        mended.append(fresh[0].split()[3])
+    assert {"--drop-duplicates", "--merge-label", "--mask", "--relabel"} <= set(mended)
+    with Workspace(folder) as workspace:
+        data = workspace.project().scope.data()
+        assert "Great" not in data.info.get("labels", {})
+
+    # Rows without labels: kept beside, drawn, labelled, added.
+    corpus = folder / "corpus.csv"
+    with corpus.open("w", encoding="utf-8", newline="") as stream:
+        lines = [[f"{text}, said by guest {n}"] for n, (text, _) in enumerate(reviews(40, seed=5))]
+        csv.writer(stream).writerows([["review"], *lines])
+    newcomer.screen = newcomer.type("feilun label status", code=2)
+    assert "--corpus" in newcomer.type("feilun label start --label great --label bad", code=2)
+    newcomer.type(f"feilun data add {shlex.quote(str(corpus))} --corpus")
+    draw = newcomer.named("feilun data corpus")
+    words = shlex.split(draw)[: shlex.split(draw).index("--out") + 2]
+    newcomer.type(shlex.join(words))
+    listed = folder / words[-1]
+    with listed.open(encoding="utf-8-sig", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    for n, row in enumerate(rows):
+        row["label"] = ("great", "bad")[n % 2]
+    with listed.open("w", encoding="utf-8-sig", newline="") as stream:
+        writer = csv.DictWriter(stream, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+    with Workspace(folder) as workspace:
+        before = workspace.project().scope.data().rows
+    newcomer.type(newcomer.named("feilun data add"))
+    with Workspace(folder) as workspace:
+        assert workspace.project().scope.data().rows == before + len(rows)
+    newcomer.screen = newcomer.type("feilun label status", code=2)
+    newcomer.type(newcomer.named("feilun label start"))
+    newcomer.type("feilun label status")
+
+    # A comparison: the same again is told, and what trains anew.
+    newcomer.type("feilun compare --methods linear,memory")
+    newcomer.type("feilun compare --methods linear,memory")
+    assert "feilun compare --restart" in newcomer.screen
+    newcomer.type("feilun compare --restart --methods linear,memory")
+
+    # A version that waits: judged, put live.
+    newcomer.type("feilun train --method linear")
+    newcomer.type(newcomer.next())
+    assert newcomer.typed[-1].startswith("feilun evaluate")
+    newcomer.type(newcomer.next())
+    assert newcomer.typed[-1].startswith("feilun deploy")
+    with Workspace(folder) as workspace:
+        assert workspace.project().model().record.state == "live"
+
+    # Unsure answers are left to a person, by the setting that is named.
+    goal = plain + "[evaluation.target]\naccuracy_at_least = 0.995\n"
+    settings.write_text(goal, "utf-8")
+    newcomer.type("feilun evaluate")
+    assert newcomer.next().startswith("feilun ")
+    if wanted := re.search(r"abstain_for = ([\d.]+)", newcomer.screen):
+        settings.write_text(goal + f"[serving]\nabstain_for = {wanted[1]}\n", "utf-8")
+    newcomer.type(newcomer.next(), **{_word(lang, "FILE", "文件"): folder / "a.csv"})

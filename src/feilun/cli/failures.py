@@ -14,7 +14,9 @@ INTERRUPTED = 130
 PRINTED = threading.Event()
 """Set once the one JSON object was printed: what fails later (a server that is stopped, say) must
 not print another."""
-_TURNS = frozenset({"run", "train", "update"})
+_GO_ON = (("run",), ("train",), ("update",), ("tune",), ("compare",), ("data", "fetch"))
+_BEFORE = ("--workspace", "--project")
+"""Options with a value that may stand before a command."""
 
 
 def fail(code: str, message: str, hint: str, exit_code: int, as_json: bool) -> int:
@@ -41,5 +43,11 @@ def interrupted(arguments: list[str], as_json: bool) -> int:
 
 
 def goes_on(arguments: list[str]) -> bool:
-    """Whether the command takes up its finished steps when it is called again."""
-    return any(word in _TURNS for word in arguments if not word.startswith("-"))
+    """Whether the command takes up what it finished when it is called again."""
+    values = {place + 1 for place, word in enumerate(arguments) if word in _BEFORE}
+    words = [
+        word
+        for place, word in enumerate(arguments)
+        if place not in values and not word.startswith("-")
+    ]
+    return any(tuple(words[: len(one)]) == one for one in _GO_ON)

@@ -147,7 +147,8 @@ class Lines:
         if self._last.get(event.step) == quarter and now - self._spoke < _SILENCE:
             return
         self._last[event.step] = quarter
-        parts = [step_words(event.step), _count(event), left, figures(event.figures)]
+        more = {name: value for name, value in event.figures.items() if name != event.unit}
+        parts = [step_words(event.step), _count(event), left, figures(more)]
         self._print(" ".join(part for part in parts if part), now)
 
     def quiet(self, now: float) -> None:

@@ -139,6 +139,8 @@ def _read_so(details: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]
         yield "formats.hidden_rows", {"rows": rows}
     if columns := details.get("hidden_columns"):
         yield "formats.hidden_columns", {"columns": columns}
+    if details.get("hidden_unseen"):
+        yield "formats.hidden_unseen", {}
 
 
 def _written_so(

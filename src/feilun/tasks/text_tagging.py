@@ -73,14 +73,17 @@ def _label(columns: Sequence[ColumnSample]) -> str | None:
 
 
 def _holds_lists(column: ColumnSample) -> bool:
-    """Whether the cells with something in them are lists, or begin like one."""
+    """Whether the cells with something in them are lists, or begin like one; or some of them, where
+    the others are names that repeat, as tools export one tag bare and several as a list."""
     values: list[Any] = [one for one in column.values if one is not None and one != ""]
-    lists = [
-        one
-        for one in values
-        if isinstance(one, list) or (isinstance(one, str) and one.startswith("["))
-    ]
-    if not values or 2 * len(lists) <= len(values):
+    lists: list[Any] = []
+    bare: list[str] = []
+    for one in values:
+        if isinstance(one, list) or (isinstance(one, str) and one.startswith("[")):
+            lists.append(one)
+        else:
+            bare.append(str(one))
+    if not lists or (len(bare) >= len(lists) and 2 * len(set(bare)) > len(bare)):
         return False
     try:
         return tags_in(lists[0]) is not None

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from feilun.config import TrainingConfig
-from feilun.durations import about
+from feilun.durations import about, spoken
 from feilun.errors import EnvironmentProblem, UsageError
 from feilun.messages import has, t
 from feilun.tasks import base as tasks
@@ -36,6 +36,8 @@ _FEWEST_STEPS = 100
 of Chinese news at all (docs/decisions/frozen-layers.md)."""
 _MEMORY_SHARE = 0.85
 """Of the free memory that one training may be estimated to need."""
+_USED = 0.9
+"""Share of a time limit that a plan uses without a word on what it leaves."""
 _GIB = 2**30
 
 
@@ -88,12 +90,13 @@ class _Planner:
         machine: Machine,
         paces: Mapping[str, float],
     ) -> None:
-        self._job, self._settings = job, settings
+        self._job, self._config, self._settings = job, config, settings
         self._stats, self._machine, self._paces = stats, machine, paces
         self._memory = machine.memory_bytes * _MEMORY_SHARE
         limit = config.time_limit
         self._seconds = float("inf") if limit is None else 60 * limit
         self._notes: list[str] = []
+        self._late: dict[str, float] = {}  # what the limit leaves out: seconds that would let it in
 
     def named(self, wanted: str) -> Plan:
         updating = self._job.previous is not None
@@ -143,10 +146,26 @@ class _Planner:
             if stage is None and other in able and isinstance(self._job.base, Path):
                 # Where the whole model does not fit, a few weights of it may.
                 stage = self._fitted(other, _why(other))
+                self._late.pop(other, None)  # with more time, the whole is tried first
             if stage is not None:
                 stages.append(stage)
                 self._take(stage)
+        self._tell_rest(sum(stage.estimate.seconds for stage in stages))
         return Plan(tuple(stages), tuple(self._notes))
+
+    def _tell_rest(self, needed: float) -> None:
+        """Notes where much of the limit stays unused, because less than a whole training fits."""
+        if self._late and needed < _USED * 60 * (self._config.time_limit or 0.0):
+            name = min(self._late, key=self._late.__getitem__)
+            self._notes.append(
+                t(
+                    "training.note_under_limit",
+                    need=about(needed),
+                    limit=spoken(60 * (self._config.time_limit or 0.0)),
+                    method=name,
+                    minutes=math.ceil(self._late[name] / 60),
+                )
+            )
 
     def _take(self, stage: PlannedStage) -> None:
         """Takes a stage's time off what is left; the baseline is trained even where it is more."""
@@ -256,6 +275,8 @@ class _Planner:
         if not self._in_time(estimate) and method(name).order > 0:
             left = f"{max(0.0, self._seconds) / 60:.1f}"
             minutes, steps = f"{estimate.seconds / 60:.1f}", estimate.detail.get("steps")
+            spent = 60 * (self._config.time_limit or 0.0) - self._seconds
+            self._late[name] = spent + estimate.seconds
             if not steps or self._job.previous is not None:
                 return t("training.skip_time", method=name, need=minutes, left=left)
             return t("training.skip_steps", method=name, need=minutes, left=left, steps=int(steps))

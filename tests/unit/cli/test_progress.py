@@ -98,7 +98,10 @@ def test_without_a_terminal_no_minute_is_silent(capsys: pytest.CaptureFixture[st
 
 def test_what_goes_on_and_what_begins_again() -> None:
     assert goes_on(["--json", "run", "--set", "a=1"])
-    assert not goes_on(["data", "add", "a.csv"])
+    assert goes_on(["--workspace", "data", "tune", "--minutes", "5"])
+    assert goes_on(["data", "fetch", "pages.txt"])
+    assert not goes_on(["data", "add", "train"])
+    assert not goes_on(["--project", "run", "evaluate"])
 
 
 # A step that neither reports nor returns, in a library that hears of no signal.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import struct
 import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -249,6 +250,117 @@ def test_hidden_rows_and_columns_are_told(tmp_path: Path) -> None:
     assert table.details["hidden_columns"] == ["no"]
     assert told(table) == ["formats.hidden_rows", "formats.hidden_columns"]
     assert rows_of(table) == VOICES
+
+
+def write_xls(file: Path, rows: Sequence[Sequence[Any]], hidden: Sequence[int]) -> Path:
+    """BIFF8 in a compound file: the first column and the rows `hidden` (from 1) are not shown."""
+
+    def record(kind: int, *parts: bytes) -> bytes:
+        data = b"".join(parts)
+        return struct.pack("<HH", kind, len(data)) + data
+
+    def text(value: str, size: str) -> bytes:
+        return struct.pack(size + "B", len(value), 1) + value.encode("utf-16-le")
+
+    def begin(kind: int) -> bytes:
+        return record(0x809, struct.pack("<HHHHII", 0x600, kind, 0, 0, 0, 0))
+
+    sheet = begin(0x10) + record(0x7D, struct.pack("<6H", 0, 0, 2000, 0, 1, 0))
+    for number, row in enumerate(rows):
+        flags = 0x100 | 0x20 * (number + 1 in hidden)
+        sheet += record(0x208, struct.pack("<6HI", number, 0, len(row), 255, 0, 0, flags))
+        for column, value in enumerate(row):
+            place = struct.pack("<3H", number, column, 0)
+            if isinstance(value, str):
+                sheet += record(0x204, place, text(value, "<H"))
+            else:
+                sheet += record(0x203, place, struct.pack("<d", value))
+    # A chart inside the sheet has rows of its own.
+    sheet += begin(0x20) + record(0x208, struct.pack("<6HI", 0, 0, 9, 0, 0, 0, 0x20)) + record(10)
+    sheet += record(0xE5, struct.pack("<5H", 1, 1, 3, 2, 2)) + record(10)
+    name = text("Données", "<B")
+    head = len(begin(5)) + len(record(0x85, struct.pack("<IH", 0, 0), name)) + len(record(10))
+    book = begin(5) + record(0x85, struct.pack("<IH", head, 0), name) + record(10) + sheet
+    book = book.ljust(-(-max(len(book), 4096) // 512) * 512, b"\0")
+    sectors = len(book) // 512
+    last, free = 0xFFFFFFFE, 0xFFFFFFFF
+    # The table of sectors stands first, then the directory, then the workbook.
+    table = [0xFFFFFFFD, last, *range(3, sectors + 2), last]
+    assert len(table) <= 128
+    header = bytes.fromhex("D0CF11E0A1B11AE1") + bytes(16)
+    header += struct.pack("<5H6xIIIIIIIII", 62, 3, 0xFFFE, 9, 6, 0, 1, 1, 0, 4096, last, 0, last, 0)
+    header += struct.pack("<109I", 0, *[free] * 108)
+
+    def entry(name: str, kind: int, child: int, first: int, size: int) -> bytes:
+        raw = (name + "\0").encode("utf-16-le")
+        links = struct.pack("<HBBIII", len(raw), kind, 1, free, free, child)
+        return raw.ljust(64, b"\0") + links + bytes(36) + struct.pack("<IQ", first, size)
+
+    directory = entry("Root Entry", 5, 1, last, 0) + entry("Workbook", 2, free, 2, len(book))
+    allocation = struct.pack("<128I", *table, *[free] * (128 - len(table)))
+    file.write_bytes(header + allocation + directory.ljust(512, b"\0") + book)
+    return file
+
+
+def write_xlsb(file: Path, rows: Sequence[Sequence[Any]], hidden: Sequence[int]) -> Path:
+    """The same in the records of ``.xlsb``."""
+
+    def record(kind: int, *parts: bytes) -> bytes:
+        data = b"".join(parts)
+        named = [kind] if kind < 128 else [kind & 0x7F | 0x80, kind >> 7]
+        return bytes([*named, len(data) & 0x7F | 0x80, len(data) >> 7]) + data
+
+    def text(value: str) -> bytes:
+        return struct.pack("<I", len(value)) + value.encode("utf-16-le")
+
+    sheet = record(129) + record(148, struct.pack("<4I", 0, len(rows) - 1, 0, 2))
+    sheet += record(60, struct.pack("<4IH", 0, 0, 2000, 0, 1)) + record(145)
+    for number, row in enumerate(rows):
+        flags = bytes([0, 0x10 * (number + 1 in hidden), 0])
+        sheet += record(0, struct.pack("<IIH", number, 0, 300), flags, struct.pack("<I", 0))
+        for column, value in enumerate(row):
+            place = struct.pack("<II", column, 0)
+            told = text(value) if isinstance(value, str) else struct.pack("<d", value)
+            sheet += record(6 if isinstance(value, str) else 5, place, told)
+    sheet += record(146) + record(176, struct.pack("<4I", 1, 3, 2, 2)) + record(130)
+    name = struct.pack("<II", 0, 1) + text("rId7") + text("Données")
+    book = record(131) + record(143) + record(156, name) + record(144) + record(157) + record(132)
+    kinds = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+    relations = (
+        '<Relationships xmlns="http://schemas.openxmlformats.org/package/2006/relationships">'
+        f'<Relationship Id="rId7" Type="{kinds}/worksheet" Target="worksheets/sheet1.bin"/>'
+        "</Relationships>"
+    )
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("xl/workbook.bin", book)
+        archive.writestr("xl/_rels/workbook.bin.rels", relations)
+        archive.writestr("xl/worksheets/sheet1.bin", sheet)
+    return file
+
+
+@pytest.mark.parametrize("write", [write_xls, write_xlsb])
+def test_binary_workbooks_tell_what_is_hidden_too(
+    tmp_path: Path, write: Callable[..., Path]
+) -> None:
+    file = write(tmp_path / "a.xls", [HEADER, *BODY], hidden=(3, 4, 9))
+    table = table_of(file)
+    assert table.columns == tuple(HEADER)
+    assert (table.details["hidden_rows"], table.details["hidden_columns"]) == (3, ["no"])
+    assert told(table) == ["formats.hidden_rows", "formats.hidden_columns"]
+    stars = [row["stars"] for row in rows_of(table) if isinstance(row, dict)]
+    assert stars[:4] == [0, 0, 0, 3], "a merged cell holds for its rows"
+    assert stars[3:] == [n % 5 for n in range(3, 30)]
+
+
+def test_where_hidden_rows_cannot_be_seen_it_is_said(tmp_path: Path) -> None:
+    """Excel 95 called the stream of its records otherwise."""
+    file = write_xls(tmp_path / "a.xls", [HEADER, *BODY], hidden=(3,))
+    old, new = (f"{name}\0".encode("utf-16-le").ljust(64, b"\0") for name in ("Workbook", "Book"))
+    raw = file.read_bytes()
+    file.write_bytes(raw.replace(old + b"\x12", new + b"\x0a"))
+    table = table_of(file)
+    assert told(table) == ["formats.hidden_unseen"]
+    assert len(rows_of(table)) == 30
 
 
 def test_what_stands_below_the_rows_is_no_example(tmp_path: Path) -> None:

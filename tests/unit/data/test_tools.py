@@ -12,9 +12,11 @@ from typing import Any
 import pytest
 
 from feilun.config import DataConfig
+from feilun.data.reading import open_readings
 from feilun.data.sources import LeftOut, Source, format_of, open_tables
 from feilun.errors import InvalidData
 from feilun.store.dataset import Dataset
+from feilun.tasks import base
 from helpers.builds import (
     bad_rows,
     build_version,
@@ -242,6 +244,8 @@ def test_label_studio_as_csv(tmp_path: Path) -> None:
     assert report.sources[0].roles is not None
     assert report.sources[0].roles.label == "about", "not the person who labelled"
     assert {row["code"] for row in bad_rows(tmp_path / "v1")} == {"formats.several_labels"}
+    (reading,) = open_readings(Source(tmp_path / "a.csv"), base.get("text-tagging"))
+    assert reading.roles.label == "about", "names, and lists where there are several"
     by_person = Source(tmp_path / "a.csv", columns={"group": "annotator"})
     assert build_version(tmp_path / "v2", by_person)[1].sources[0].roles.group == "annotator"  # type: ignore[union-attr]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -198,7 +199,12 @@ def test_no_time_at_all_is_refused_with_what_fits(base: Path) -> None:
     assert caught.value.code == "training.does_not_fit"
     assert "minutes" in str(caught.value)
     assert "linear" in caught.value.params["options"]
-    assert names(planned(AUTO, base, machine=slow, time_limit=1)) == ["linear"]
+    found = planned(AUTO, base, machine=slow, time_limit=1)
+    assert names(found) == ["linear"]
+    # What the limit leaves unused is said beforehand, with a limit that is of use.
+    (said,) = [note for note in found.notes if "of the 60 s that it may" in note]
+    minutes, method = re.findall(r"time_limit = (\d+) lets (\w+) in", said)[0]
+    assert method in names(planned(AUTO, base, machine=slow, time_limit=int(minutes)))
 
 
 def test_little_memory_means_small_batches_and_more_of_them(base: Path) -> None:

@@ -1,19 +1,19 @@
 """What a workbook says of a sheet beside its cells: merged cells, what is hidden, formulas that
-were never computed. In the XML of ``.xlsx`` and ``.ods``; ``.xls`` and ``.xlsb`` keep it in binary
-records, which nothing here reads."""
+were never computed. In the XML of ``.xlsx`` and ``.ods``; the records of ``.xls`` and ``.xlsb`` are
+read in `_biff`."""
 
 from __future__ import annotations
 
 import re
 import zipfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 from xml.etree import ElementTree
 
-__all__ = ["Marks", "beside", "of_xlsx"]
+__all__ = ["Marks", "beside", "of_xlsx", "related"]
 
 _MARKS = re.compile(
     rb"""<(?:\w+:)?(?:
@@ -36,12 +36,14 @@ _INDEX_BYTES = 16 << 20  # of the lists of a workbook's sheets
 @dataclass(slots=True)
 class Marks:
     """What is said of a sheet beside its cells; columns and rows from 1. `uncomputed` counts the
-    formulas of a column of which the file holds no value."""
+    formulas of a column of which the file holds no value. `seen` is whether the file's form lets
+    hidden rows and columns be seen."""
 
     merged: list[tuple[int, int, int, int]] = field(default_factory=list)
     hidden_rows: int = 0
     hidden_columns: list[int] = field(default_factory=list)
     uncomputed: Counter[int] = field(default_factory=Counter)
+    seen: bool = True
 
 
 def of_xlsx(path: Path, member: str) -> Marks:
@@ -70,10 +72,10 @@ def of_xlsx(path: Path, member: str) -> Marks:
 
 
 def beside(path: Path, sheet: str) -> Marks:
-    """What is said of `sheet` in a workbook whose cells another library reads; nothing where the
-    form of the file does not let it be seen."""
+    """What is said of `sheet` in a workbook of XML whose cells another library reads; nothing,
+    unseen, where it cannot be followed."""
     if not zipfile.is_zipfile(path):
-        return Marks()
+        return Marks(seen=False)
     try:
         with zipfile.ZipFile(path) as archive:
             names = set(archive.namelist())
@@ -81,9 +83,9 @@ def beside(path: Path, sheet: str) -> Marks:
                 with archive.open("content.xml") as stream:
                     return _of_ods(stream, sheet)
             member = _member(archive, sheet) if "xl/workbook.xml" in names else None
-        return of_xlsx(path, member) if member in names else Marks()
+        return of_xlsx(path, member) if member in names else Marks(seen=False)
     except (ElementTree.ParseError, ValueError, LookupError):
-        return Marks()  # the library that reads the cells says what is wrong
+        return Marks(seen=False)  # the library that reads the cells says what is wrong
 
 
 def _columns(col: bytes) -> range:
@@ -93,18 +95,24 @@ def _columns(col: bytes) -> range:
     return range(int(first[1]), min(int(last[1]), _MOST_COLUMNS) + 1)
 
 
+def related(archive: zipfile.ZipFile, member: str, ids: Collection[str]) -> str | None:
+    """The part of the workbook that the relations in `member` give one of these `ids`."""
+    relations = ElementTree.fromstring(archive.read(member))
+    targets = [one.get("Target", "") for one in relations if one.get("Id") in ids]
+    if not targets:
+        return None
+    return targets[0].lstrip("/") if targets[0][:1] == "/" else f"xl/{targets[0]}"
+
+
 def _member(archive: zipfile.ZipFile, sheet: str) -> str | None:
     """The part that holds `sheet`, which the workbook names by a relation."""
     lists = "xl/workbook.xml", "xl/_rels/workbook.xml.rels"
     if any(archive.getinfo(name).file_size > _INDEX_BYTES for name in lists):
         return None
-    book, relations = (ElementTree.fromstring(archive.read(name)) for name in lists)
+    book = ElementTree.fromstring(archive.read(lists[0]))
     wanted = [one for one in book.iter() if _tag(one) == "sheet" and one.get("name") == sheet]
     ids = {value for one in wanted for name, value in one.items() if name.endswith("}id")}
-    targets = [one.get("Target", "") for one in relations if one.get("Id") in ids]
-    if not targets:
-        return None
-    return targets[0].lstrip("/") if targets[0][:1] == "/" else f"xl/{targets[0]}"
+    return related(archive, lists[1], ids)
 
 
 def _of_ods(stream: IO[bytes], sheet: str) -> Marks:

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from feilun.data.sources._biff import of_binary
 from feilun.data.sources._cells import filled
 from feilun.data.sources._marks import Marks, beside, of_xlsx
 from feilun.errors import InvalidData
@@ -164,8 +165,8 @@ class _Other:
     def marks(self, sheet: str) -> Marks:
         ranges = self._page(sheet).merged_cell_ranges or []
         merged = [(c + 1, r + 1, to_c + 1, to_r + 1) for (r, c), (to_r, to_c) in ranges]
-        marks = beside(self._path, sheet)
-        marks.merged = sorted(merged, key=lambda one: one[1]) or marks.merged
+        marks = of_binary(self._path, sheet) or beside(self._path, sheet)
+        marks.merged = sorted(merged or marks.merged, key=lambda one: one[1])
         return marks
 
     def close(self) -> None:

@@ -85,6 +85,8 @@ def _is_table(rows: Sequence[Sequence[str]], known: Collection[str]) -> bool:
 def _tell(table: Table, marks: Marks) -> None:
     """What of the marks concerns the columns of the table."""
     names = dict(enumerate(table.columns, 1))
+    if not marks.seen:
+        table.details["hidden_unseen"] = True
     if marks.hidden_rows:
         table.details["hidden_rows"] = marks.hidden_rows
     hidden = [names[column] for column in marks.hidden_columns if column in names]
