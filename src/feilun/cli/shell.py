@@ -234,4 +234,4 @@ def _print_table(console: Any, table: Table) -> None:
 
 def _numeric(value: Any) -> bool:
     text = str(value).strip()
-    return not text or text[0] in "0123456789.-+−–"
+    return not text or (text[0] in "0123456789.-+−–" and ", " not in text)

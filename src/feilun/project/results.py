@@ -139,7 +139,7 @@ class Added(Result):
                 [
                     t(f"project.split_{split}"),
                     f"{sum(labels.values()):,}",
-                    ", ".join(f"{k} {v:,}" for k, v in list(labels.items())[:12]),
+                    _counted(labels),
                 ]
                 for split, labels in report["counts"].items()
             ],
@@ -429,6 +429,12 @@ def _because(output: Output) -> str:
 def _short(text: str, most: int = 72) -> str:
     text = " ".join(text.split())
     return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def _counted(labels: Mapping[str, int]) -> str:
+    """The first labels with their rows; a colon parts a label that ends like a number from them."""
+    sign = ":" if any(name[-1:].isdigit() for name in labels) else ""
+    return ", ".join(f"{name}{sign} {rows:,}" for name, rows in list(labels.items())[:12])
 
 
 @dataclass(frozen=True)

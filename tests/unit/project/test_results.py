@@ -13,6 +13,7 @@ import pytest
 
 from feilun import messages
 from feilun.project.results import (
+    Added,
     Deployed,
     Evaluated,
     FeedbackAdded,
@@ -50,6 +51,17 @@ def test_a_result_shows_itself(result: Result, lang: messages.Language) -> None:
         assert all(len(row) == len(table.columns) for row in table.rows)
     assert json.loads(json.dumps(result.to_json(), allow_nan=False))
     assert result._repr_html_()
+
+
+def test_labels_that_are_numbers_are_told_from_their_rows() -> None:
+    plain: dict[str, Any] = {"rows": 9, "new": 9, "duplicates": 0, "bad": 0, "sources": []}
+    plain |= {"warnings": [], "bad_rows": None}
+    for counts, said in (
+        ({"1": 1700, "good": 2}, "1: 1,700, good: 2"),
+        ({"bad": 3, "so so": 1}, "bad 3, so so 1"),
+    ):
+        _, splits = Added("r:1", False, {**plain, "counts": {"train": counts}}).tables()
+        assert splits.rows[0][-1] == said
 
 
 def test_html_of_a_table_is_escaped() -> None:
