@@ -44,14 +44,19 @@ def moment(value: Scalar, column: str) -> float | None:
         if not text:
             return None
         found = _number(text) if _DIGITS.fullmatch(text) else _date(text)
+    elif isinstance(value, int | float):
+        whole = float(value).is_integer()
+        found = _number(f"{value:.0f}") if whole else _of_number(float(value))
     else:
-        found = _of_number(float(value)) if isinstance(value, int | float) else None
+        found = None
     if found is None or not math.isfinite(found):
         raise InvalidData("splits.bad_time", column=column, given=str(value)[:40])
     return found
 
 
 def _number(text: str) -> float | None:
+    if "." in text:  # 20260131235959.0, as a table of numbers writes it
+        text = text.rstrip("0").rstrip(".")
     if len(text) in (8, 12, 14) and text[:2] in ("19", "20") and text.isdigit():
         # 20260131 is a day, 20260131235959 a second of it; 13 digits are milliseconds.
         day = f"{text[:4]}-{text[4:6]}-{text[6:8]}"

@@ -29,6 +29,9 @@ DAY = datetime(2026, 3, 1, tzinfo=UTC).timestamp()
         "2026年3月1日 星期日 15:05",
         "2026/3/1 3:05 PM",
         "20260301150500",
+        "20260301150500.0",
+        20260301150500,
+        20260301150500.0,
         "202603011505",
         "2026-03-01 15:05:00.000",
         str(int(THREE)),
@@ -41,7 +44,9 @@ def test_a_moment(text: str | float) -> None:
     assert moment(text, "time") == pytest.approx(THREE, abs=0.01)
 
 
-@pytest.mark.parametrize("text", ["01.03.2026", "2026年3月1日", "20260301", "46082", 46082])
+@pytest.mark.parametrize(
+    "text", ["01.03.2026", "2026年3月1日", "20260301", 20260301, "46082", 46082]
+)
 def test_a_day(text: str | int) -> None:
     assert moment(text, "time") == DAY
 
