@@ -21,6 +21,27 @@ NAMES = (
 _CHINESE = re.compile(r"(\d{4})\s*年\s*(\d{1,2})\s*月\s*(\d{1,2})\s*[日号]\s*(?:星期.|周.)?\s*")
 _LOOSE = re.compile(r"(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})(?:[T\s]+(.*))?$")
 _DAY_FIRST = re.compile(r"(\d{1,2})\.(\d{1,2})\.(\d{4})(?:,?\s+(.*))?$")
+_MONTHS = {
+    name: number
+    for number, names in enumerate(
+        (
+            "jan january januar jänner", "feb february februar feber", "mar march mär märz mrz",
+            "apr april", "may mai", "jun june juni", "jul july juli", "aug august",
+            "sep sept september", "oct october okt oktober", "nov november",
+            "dec december dez dezember",
+        ),
+        1,
+    )
+    for name in names.split()
+}  # fmt: skip
+_MONTH = rf"(?P<month>{'|'.join(sorted(_MONTHS, key=len, reverse=True))})\.?"
+_DAY = r"(?P<day>\d{1,2})(?:st|nd|rd|th|\.)?"
+_END = r"(?P<year>\d{4})(?:(?:,|\s+at|\s+um)?\s+(?P<rest>.*?)(?:\s+uhr)?)?$"
+_WORDED = [
+    re.compile(r"(?:[^\W\d]{2,10}\.?,?\s+)?" + form + _END, re.IGNORECASE)
+    for form in (rf"{_DAY}(?:\s+of)?[-\s]+{_MONTH}[-\s]+", rf"{_MONTH}\s+{_DAY},?\s+")
+]
+"""March 1, 2026 at 3:05 PM; Sun, 1 Mar 2026 15:05:00 +0000; 1. März 2026 um 15:05 Uhr."""
 _CLOCK = re.compile(
     r"(上午|下午|凌晨|早上|中午|晚上|am|pm)?\s*(\d{1,2})[:时点](\d{1,2})(?:[:分](\d{1,2})(?:[.,](\d+))?)?"
     r"[分秒]?\s*(am|pm|a\.m\.|p\.m\.)?\s*(z|utc|gmt|[-+]\d{2}:?\d{2}|[-+]\d{1,2})?$",
@@ -35,8 +56,9 @@ _SERIALS = (20_000, 80_000)  # 1954 to 2119; as seconds these would all be of 1 
 def moment(value: Scalar, column: str) -> float | None:
     """Seconds since 1970; None for an empty cell. Taken are seconds and milliseconds since 1970,
     a spreadsheet's days since 1899, and dates with the year first (2026-03-01, 20260301,
-    2026年3月1日) or with points (01.03.2026), with or without a time of day; without a zone it is
-    UTC. Raises `InvalidData` for anything else, and for 01/02/2026, which is two different days."""
+    2026年3月1日), with points (01.03.2026) or with the month's English or German name (1 March
+    2026, Mar 1, 2026, 1. März 2026), with or without a time of day; without a zone it is UTC.
+    Raises `InvalidData` for anything else, and for 01/02/2026, which is two different days."""
     if value is None or value != value:
         return None
     if isinstance(value, str):
@@ -75,11 +97,15 @@ def _date(text: str) -> float | None:
     text = unicodedata.normalize("NFKC", text)
     loose = _LOOSE.match(_CHINESE.sub(r"\1-\2-\3 ", text).strip())
     pointed = _DAY_FIRST.match(text)
+    worded = next((found for form in _WORDED if (found := form.match(text.strip()))), None)
     try:
         if loose:
             year, month, day, rest = loose.groups()
         elif pointed:
             day, month, year, rest = pointed.groups()
+        elif worded:
+            day, year, rest = worded["day"], worded["year"], worded["rest"]
+            month = str(_MONTHS[worded["month"].lower()])
         else:
             when = datetime.fromisoformat(text)
             return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()

@@ -34,6 +34,11 @@ DAY = datetime(2026, 3, 1, tzinfo=UTC).timestamp()
         20260301150500.0,
         "202603011505",
         "2026-03-01 15:05:00.000",
+        "March 1, 2026 3:05 PM",
+        "Sunday, Mar 1st, 2026 at 3:05 pm",
+        "Sun, 1 Mar 2026 15:05:00 +0000",
+        "1. März 2026, 15:05 Uhr",
+        "So., 1. Mrz. 2026 um 15:05",
         str(int(THREE)),
         str(int(THREE) * 1000),
         "46082.628472222226",
@@ -45,7 +50,21 @@ def test_a_moment(text: str | float) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["01.03.2026", "2026年3月1日", "20260301", 20260301, "46082", 46082]
+    "text",
+    [
+        "01.03.2026",
+        "2026年3月1日",
+        "20260301",
+        20260301,
+        "46082",
+        46082,
+        "1 March 2026",
+        "01-Mar-2026",
+        "Mar 1, 2026",
+        "1st of march 2026",
+        "1. März 2026",
+        "Sonntag, 1. März 2026",
+    ],
 )
 def test_a_day(text: str | int) -> None:
     assert moment(text, "time") == DAY
