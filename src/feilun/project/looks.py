@@ -246,19 +246,19 @@ def turned(store: Store, folder: Path, run: Run, *, repeated: bool = False) -> T
         data_version=result.get("data_version"),
         reason=collected.get("reason", ""),
         notes=notes,
-        next=_following(store, run, rungs, promoted),
+        next=_following(store, run, stages, promoted),
         search=_search(store, folder, run, promoted),
     )
 
 
-def _following(store: Store, run: Run, rungs: Sequence[Rung], promoted: bool) -> str:
+def _following(store: Store, run: Run, stages: Sequence[Stage], promoted: bool) -> str:
     """A look at what went live, or at the last version that did not; of an update that was refused
     its notes say more."""
     if promoted:
         return command(store, run.project, ["evaluate"])
-    if not rungs or run.kind == "update":
+    if not stages or run.kind == "update":
         return ""
-    return command(store, run.project, ["evaluate", rungs[-1].version])
+    return command(store, run.project, ["evaluate", stages[-1].version])
 
 
 def _search(store: Store, folder: Path, run: Run, promoted: bool) -> SearchView | None:
