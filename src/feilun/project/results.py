@@ -238,6 +238,8 @@ class Turned(Result):
                     if stage.already
                     else "project.promoted"
                     if stage.promoted
+                    else "project.not_judged"
+                    if self.kind == "train"
                     else "project.not_promoted"
                 ),
             ]

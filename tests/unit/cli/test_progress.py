@@ -174,6 +174,18 @@ def test_a_command_that_hears_nothing_is_ended(folder: Path) -> None:
     [
         (("run", "--method", "linear"), "Train (linear)", "goes on from the last finished step"),
         (("data", "audit"), "(reading)", "begins again"),
+        pytest.param(
+            ("compare", "--methods", "linear"),
+            "Train",
+            "goes on from the last finished step",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            ("tune", "--minutes", "3"),
+            "Search",
+            "goes on from the last finished step",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_ctrl_c_ends_a_command_with_a_true_sentence(
