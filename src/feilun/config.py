@@ -190,6 +190,11 @@ class EvaluationConfig(Section):
         0.03,
         description="points that a part of the rows may lose; a proven loss beyond it is refused",
     )
+    least_saving: Share = Field(
+        0.3,
+        description="share of the cost of 1,000 answers that a version has to save to go live "
+        "without a gain, where it is shown to lose no more than the margin; 1 lets none",
+    )
     consultations: int = Field(
         20, ge=1, description="versions judged on the same test rows until fresh rows are asked for"
     )

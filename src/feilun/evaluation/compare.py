@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from feilun.config import EvaluationConfig
-from feilun.evaluation.expectation import expected, prior, settling, together
+from feilun.evaluation.expectation import beyond, expected, prior, settling, together
 from feilun.evaluation.result import Comparison, Role
 from feilun.families.base import Answers, Sheet
 from feilun.metrics.comparison import Judged, gains, judge, scores
@@ -77,9 +77,18 @@ def compare(
     won, lost = sheet.better(role)
     metrics = scores(second, **how)
     level = metrics[primary]
-    before = prior(0.0 if level is None else level.value, first.higher_is_better[primary], grown)
+    value, higher = 0.0 if level is None else level.value, first.higher_is_better[primary]
+    before = prior(value, higher, grown)
     half = (judged.gain.high - judged.gain.low) / 2
     count = int(rows.sum())
+    lost_beyond = beyond(
+        judged.gain.value,
+        judged.error,
+        settings.margin,
+        count + int(more.get("fold_rows", 0)),
+        level=1.0 if higher else abs(value),
+        attempts=attempts,
+    )
     return Comparison(
         role=role,
         name=other.name,
@@ -97,6 +106,7 @@ def compare(
         error=judged.error,
         expected=expected(judged.gain.value, judged.error, before, attempts),
         grown=grown,
+        beyond=max(judged.risk, lost_beyond),
         **more,
     )
 

@@ -19,10 +19,12 @@ __all__ = ["Consultations", "luck"]
 @dataclass(frozen=True, slots=True)
 class Consultations:
     """`total` different versions, this one among them, were judged on most of these test rows;
-    `attempts` of them were compared with the version that is live now."""
+    `attempts` of them were compared with the version that is live now, and `since_best` with it or
+    with any that was live since the best one ever was (None: that is the live one)."""
 
     total: int = 1
     attempts: int = 1
+    since_best: int | None = None
 
 
 def luck(attempts: int) -> float:

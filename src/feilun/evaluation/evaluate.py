@@ -117,7 +117,7 @@ def evaluate(
             primary,
             settings,
             seed,
-            consultations.attempts,
+            consultations,
             grown,
             {
                 role: family.sheet(one.candidate, {role: one.other}, one.truth, schema.labels)
@@ -132,6 +132,7 @@ def evaluate(
         ),
         unsure=settings.unsure,
         slice_margin=settings.slice_margin,
+        least_saving=settings.least_saving,
         consultations=consultations,
         fresh_after=settings.consultations,
         modalities=modalities(
@@ -227,7 +228,7 @@ def _comparisons(
     primary: str,
     settings: EvaluationConfig,
     seed: int,
-    attempts: int,
+    asked: Consultations,
     grown: float,
     folds: Mapping[Role, Sheet],
     drawn: np.ndarray | None,
@@ -242,6 +243,8 @@ def _comparisons(
         other = references[role]
         if other.name not in done:
             live = role == "live"  # the others learned from the same rows, and are asked once
+            since_best = asked.attempts if asked.since_best is None else asked.since_best
+            attempts = {"live": asked.attempts, "best": since_best}.get(role, 1)
             done[other.name] = compare(
                 role,
                 other,
@@ -249,7 +252,7 @@ def _comparisons(
                 primary=primary,
                 settings=settings,
                 seed=seed,
-                attempts=attempts if live else 1,
+                attempts=attempts,
                 grown=grown if live else 1.0,
                 folds=folds.get(role),
                 drawn=drawn,

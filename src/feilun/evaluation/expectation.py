@@ -9,10 +9,21 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from statistics import NormalDist
 
 from feilun.evaluation.consultations import luck
 
-__all__ = ["DOUBT", "SLOPE", "SPREAD", "Prior", "expected", "prior", "settling", "together"]
+__all__ = [
+    "DOUBT",
+    "SLOPE",
+    "SPREAD",
+    "Prior",
+    "beyond",
+    "expected",
+    "prior",
+    "settling",
+    "together",
+]
 
 SLOPE = 0.13
 """The error falls with the training rows to the power of minus this: so it did where rows were
@@ -52,6 +63,17 @@ def expected(gain: float, error: float, before: Prior, attempts: int = 1) -> flo
     measured = gain - luck(attempts) * error
     weight = before.spread**2 / (before.spread**2 + error**2)
     return weight * measured + (1 - weight) * before.mean
+
+
+def beyond(
+    gain: float, error: float, margin: float, rows: int, *, level: float = 1.0, attempts: int = 1
+) -> float:
+    """The probability that a candidate truly loses more than `margin`, by the rows alone: nothing
+    held before speaks for it, and the luck of the `attempts` is taken off. No standard error is
+    taken for less than that of one imagined win and one imagined loss of `level` among the `rows`,
+    so that few rows on which nothing differs prove nothing."""
+    error = max(error, level * math.sqrt(2) / (rows + 2), 1e-9)
+    return NormalDist(gain - luck(attempts) * error, error).cdf(-margin)
 
 
 def together(asked: tuple[float, float], *others: tuple[float, float]) -> tuple[float, float]:

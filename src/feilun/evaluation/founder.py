@@ -79,6 +79,7 @@ def _beside(evaluation: Evaluation, decision: Decision, lang: Language) -> str:
         "equal": "verdict.beside_equal",
         "worse": "verdict.beside_worse",
         "not_worse": "verdict.beside_gains",
+        "cheaper": "verdict.beside_cheaper",
     }
     figures: Mapping[str, Any] = {
         "metric": evaluation.primary,
@@ -86,6 +87,7 @@ def _beside(evaluation: Evaluation, decision: Decision, lang: Language) -> str:
         "gain": live.evidence.value,
         "low": live.evidence.low,
         "high": live.evidence.high,
+        "part": evaluation.saving.share if evaluation.saving else 0.0,
     }
     return fill(codes.get(decision.verdict, "verdict.beside_unsure"), figures, lang)
 

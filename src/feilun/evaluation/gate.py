@@ -2,7 +2,9 @@
 
 A candidate goes live when a gain over the live version is to be expected of it
 (`feilun.evaluation.expectation`): what was measured on the same rows, taken for as much as they are
-worth, less the luck of many attempts. Where it knows labels that the live version does not, which
+worth, less the luck of many attempts. So does one that is clearly cheaper, where it is shown that
+it loses no more than the margin, neither against the live version nor against the best one that was
+ever live. Where it knows labels that the live version does not, which
 these rows cannot count, it may be expected to lose up to the margin on the others. It is refused,
 too, when it loses to a cheaper stage, when it is worse than always giving the most frequent label,
 when a label that another version finds is never found any more, when a part of the rows lost much
@@ -20,7 +22,7 @@ from typing import Any, Literal
 from pydantic import TypeAdapter
 
 from feilun.evaluation.gate_parts import FORGOT, asked, forgotten, parts
-from feilun.evaluation.result import UNSURE, Comparison, Evaluation, Forgetting
+from feilun.evaluation.result import UNSURE, Comparison, Evaluation, Forgetting, Saving
 from feilun.messages import Language
 from feilun.render.reason import Figure, Reason
 
@@ -43,8 +45,9 @@ _NAMED = 8
 _LEAST_UPSTREAM = 20
 """Rows without which nothing can be said of how good the answers are that would be saved."""
 
-Verdict = Literal["better", "equal", "not_worse", "worse", "cannot_tell", "first"]
-"""``not_worse``: a gain is to be expected, and none is proven."""
+Verdict = Literal["better", "equal", "not_worse", "cheaper", "worse", "cannot_tell", "first"]
+"""``not_worse``: a gain is to be expected, and none is proven. ``cheaper``: none is, but the loss
+is shown to be within the margin, and the answers cost clearly less."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +89,9 @@ def decide(evaluation: Evaluation, *, forgetting: Forgetting | None = None) -> D
         reasons.append(Reason(alone, {"name": evaluation.name}, "for"))
     else:
         verdict = _verdict(live, evaluation.margin)
-        reasons += _against_live(evaluation, live, verdict)
+        if evaluation.saves and not live.gains and evaluation.answered_here is None:
+            verdict = "cheaper"
+        reasons += _against_live(evaluation, live)
         if verdict == "cannot_tell" or (verdict == "worse" and live.evidence.high >= 0):
             more_rows = _rounded(live.more_rows)
             reasons += _label_more(more_rows)
@@ -114,12 +119,12 @@ def _verdict(other: Comparison, margin: float) -> Verdict:
     return "worse" if gain.high < 0 or other.risk > UNSURE else "cannot_tell"
 
 
-def _against_live(evaluation: Evaluation, live: Comparison, verdict: Verdict) -> list[Reason]:
+def _against_live(evaluation: Evaluation, live: Comparison) -> list[Reason]:
     """How the candidate stands to the live version; decides whether it may go live."""
     figures = _figures(evaluation, live)
     if evaluation.answered_here is not None:
         return _against_upstream(evaluation, live, figures)
-    if live.same:
+    if live.same and not evaluation.saves:
         return [Reason("evaluation.gate_same", figures, "against")]
     codes = {
         "better": "evaluation.gate_better",
@@ -128,9 +133,10 @@ def _against_live(evaluation: Evaluation, live: Comparison, verdict: Verdict) ->
         "worse": "gate.loses",
         "cannot_tell": "gate.cannot_tell",
     }
-    code = codes[verdict]
+    said = _verdict(live, evaluation.margin)
+    code = codes[said]
     if live.fold_rows:
-        code = f"gate.{verdict}_folds"
+        code = f"gate.{said}_folds"
         figures["folds"] = live.fold_rows
     notes = []
     if live.drawn is not None:
@@ -140,15 +146,54 @@ def _against_live(evaluation: Evaluation, live: Comparison, verdict: Verdict) ->
     if live.gains:
         worth = {**figures, "rows": live.rows + live.fold_rows}
         return [Reason(code, figures, "for"), Reason("gate.gain_expected", worth, "note"), *notes]
+    if evaluation.saves:
+        return [*_saves(evaluation, live, figures), Reason(code, figures, "note"), *notes]
+    dearer = _too_little_saved(evaluation, figures)
     within = figures["expected"] >= -evaluation.margin  # type: ignore[operator]
-    if live.new_labels and within and verdict != "worse":
+    if live.new_labels and within and said != "worse":
         named = {**figures, "labels": live.new_labels[:_NAMED]}
         adds = evaluation.sentence("gate.adds_labels")
         return [Reason(code, figures, "note"), Reason(adds, named, "for"), *notes]
-    if evaluation.unsure == "promote" and within and verdict != "worse":
+    if evaluation.unsure == "promote" and within and said != "worse":
         return [Reason(code, figures, "note"), Reason("gate.loss_allowed", figures, "for"), *notes]
     against = Reason("gate.no_gain_expected", figures, "note")
-    return [Reason(code, figures, "against"), against, *notes]
+    return [Reason(code, figures, "against"), against, *dearer, *notes]
+
+
+def _saves(evaluation: Evaluation, live: Comparison, figures: dict[str, Figure]) -> list[Reason]:
+    """That a cheaper version may go live: what it saves, and what it may lose of what."""
+    found = evaluation.saving
+    assert found is not None
+    told = {**figures, **_money(found), "needed_part": evaluation.least_saving}
+    best = evaluation.against("best")
+    if best is None:
+        return [Reason("gate.saves", told, "for")]
+    than: dict[str, Figure] = {
+        **told,
+        "best": best.name,
+        "best_gain": best.evidence.value,
+        "best_low": best.evidence.low,
+        "best_high": best.evidence.high,
+    }
+    return [Reason("gate.saves", told, "for"), Reason("gate.best_kept", than, "note")]
+
+
+def _too_little_saved(evaluation: Evaluation, figures: dict[str, Figure]) -> list[Reason]:
+    """What speaks against going live for being cheaper, where that was measured."""
+    found = evaluation.saving
+    if found is None or found.share <= 0:
+        return []
+    told = {**figures, **_money(found), "needed_part": evaluation.least_saving}
+    return [Reason("gate.saves_little", told, "note")]
+
+
+def _money(found: Saving) -> dict[str, Figure]:
+    return {
+        "now_cost": found.cost,
+        "before_cost": found.before,
+        "currency": found.currency,
+        "part": found.share,
+    }
 
 
 def _against_upstream(
@@ -201,9 +246,13 @@ def _stages(evaluation: Evaluation) -> list[Reason]:
     """A dearer stage must beat each cheaper one that it was compared with."""
     reasons: list[Reason] = []
     seen: set[str] = set()
+    held = (evaluation.against("live"), evaluation.against("best"))
+    passed = {one.name for one in held if one is not None}
     for role in ("below", "baseline"):
         other = evaluation.against(role)
         if other is None or other.method in ("majority", evaluation.method) or other.name in seen:
+            continue
+        if evaluation.saves and other.name in passed:  # the candidate is the cheaper one
             continue
         seen.add(other.name)
         figures = {**_figures(evaluation, other), "method": evaluation.method_key(other.method)}

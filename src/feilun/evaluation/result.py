@@ -29,15 +29,16 @@ __all__ = [
     "Miss",
     "Modality",
     "Role",
+    "Saving",
     "Slice",
 ]
 
 UNSURE = 0.5
 """Up to this probability of a loss beyond the margin the rows cannot tell; above it the loss is
 more likely than not."""
-Role = Literal["live", "below", "baseline"]
-"""What a candidate is compared with: the version that answers now, the stage below it trained on
-the same rows, the cheap baseline."""
+Role = Literal["live", "best", "below", "baseline"]
+"""What a candidate is compared with: the version that answers now, the best one that was ever live
+where that is another, the stage below it trained on the same rows, the cheap baseline."""
 ROLES: tuple[Role, ...] = get_args(Role)
 
 
@@ -54,10 +55,12 @@ class Comparison:
     of them that were drawn from what customers ask now, `folds` that over `fold_rows` training rows
     that both answered out of fold, and `weighed` that of all together; None where there are no such
     rows, and `error`, `expected` and `risk` follow from all. `risk` is the
-    probability that the candidate is truly worse by more than the margin. `more_rows` estimates how
-    many further test rows would prove a gain or a loss, or that it is within the margin (0: it is
-    proven, None: no number can be named). `won` rows only the candidate has right, `lost` rows only
-    the other. `same` tells that both gave the same probabilities to all rows.
+    probability that the candidate is truly worse by more than the margin, `beyond` the same with
+    the luck of earlier attempts taken off: what a cheaper version is judged by. `more_rows`
+    estimates how many further test rows would prove a gain or a loss, or that it is within the
+    margin (0: it is proven, None: no number can be named). `won` rows only the
+    candidate has right, `lost` rows only the other. `same` tells that both gave the same
+    probabilities to all rows.
     """
 
     role: Role
@@ -81,6 +84,7 @@ class Comparison:
     weighed: Score | None = None
     drawn: Score | None = None
     drawn_rows: int = 0
+    beyond: float = 1.0
 
     @property
     def evidence(self) -> Score:
@@ -98,6 +102,21 @@ class Comparison:
         likely than not by the rows alone, nothing that was held before outweighs that."""
         found = self.expected_gain
         return found > 0 and self.evidence.high >= 0 and self.risk <= UNSURE
+
+
+@dataclass(frozen=True, slots=True)
+class Saving:
+    """What 1,000 answers cost of this machine: `cost` of the candidate's, `before` of those of the
+    version that is live, both timed in turns on the same rows; in `currency`."""
+
+    cost: float
+    before: float
+    currency: str
+
+    @property
+    def share(self) -> float:
+        """The part of the cost that is saved; below 0 where the candidate costs more."""
+        return 1 - self.cost / self.before if self.before > 0 else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,8 +179,10 @@ class Evaluation:
     intervals; `validation` are the same metrics on the validation rows, which chose among models
     and therefore flatter. `is_live` tells that the candidate is the version that answers now.
     `answered_here` is the share of the rows that it answers itself where the live version passes
-    them on to another server; None elsewhere. `details` is the family's own part
-    (`Family.Details`); in JSON its fields stand beside the others."""
+    them on to another server; None elsewhere. `saving` is what the
+    candidate saves of what the live version's answers cost, measured where it may lose no more than
+    the margin, and `least_saving` the share of it that makes up for a gain. `details` is the
+    family's own part (`Family.Details`); in JSON its fields stand beside the others."""
 
     name: str
     method: str
@@ -187,6 +208,8 @@ class Evaluation:
     is_live: bool = False
     modalities: tuple[Modality, ...] = ()
     answered_here: float | None = None
+    saving: Saving | None = None
+    least_saving: float = 1.0
     details: Any = None
 
     @property
@@ -214,6 +237,22 @@ class Evaluation:
         for one in self.comparisons:
             first.setdefault(one.name, one)
         return tuple(first.values())
+
+    @property
+    def within(self) -> bool:
+        """Whether it is shown that the candidate loses no more than the margin, the whole interval:
+        neither against the live version nor against the best one that was ever live, or a row of
+        small losses would add up."""
+        held = [self.against(role) for role in ("live", "best")]
+        return held[0] is not None and all(
+            one is None or one.beyond <= (1 - self.confidence) / 2 for one in held
+        )
+
+    @property
+    def saves(self) -> bool:
+        """Whether the candidate is as good as the live version and clearly cheaper."""
+        enough = self.saving is not None and self.saving.share >= self.least_saving
+        return enough and self.within
 
     def score(self) -> Score:
         """The primary metric."""

@@ -24,7 +24,7 @@ def headline(evaluation: Evaluation, decision: Decision, lang: Language | None =
         return fill("evaluation.headline_cannot_tell", names, lang)
     if decision.verdict == "worse" and not decision.promote:
         return fill("evaluation.headline_worse", names, lang)
-    if live is not None and live.same:
+    if live is not None and live.same and decision.verdict != "cheaper":
         return fill("evaluation.headline_same", names, lang)
     if not decision.promote:
         no_gain = live is not None and not live.gains and decision.verdict == "equal"
@@ -37,6 +37,7 @@ def headline(evaluation: Evaluation, decision: Decision, lang: Language | None =
         "equal": "evaluation.headline_equal",
         "worse": "evaluation.headline_within",
         "not_worse": "gate.headline_gains",
+        "cheaper": "gate.headline_cheaper",
         "cannot_tell": "gate.headline_unsure_promoted",
     }
     return fill(codes[decision.verdict], names, lang)

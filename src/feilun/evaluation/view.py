@@ -104,6 +104,7 @@ def _metrics(evaluation: Evaluation) -> list[Row]:
 def _comparison(evaluation: Evaluation, other: Comparison) -> Row:
     roles = {
         "live": "evaluation.role_live",
+        "best": "evaluation.role_best",
         "below": "evaluation.role_below",
         "baseline": "evaluation.role_baseline",
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from typing import Any
 
 from feilun.messages import LANGUAGES, Language, has, t
@@ -101,10 +102,16 @@ def _within(name: str) -> str:
 def fill(code: str, params: Mapping[str, Any], lang: Language) -> str:
     """The sentence `code`. Figures are given raw and said by their name: ``gain``, ``plain``,
     ``expected``, ``margin``, ``luck`` in points, ``low``, ``high`` as signed differences, ``value``
-    as a score of ``metric``, ``risk`` and ``part`` in percent, ``slice`` by its name in each
-    language, ``method`` and ``metric`` by name; whole numbers as counts."""
+    as a score of ``metric``, ``now_cost`` and ``before_cost`` as amounts, ``risk`` and ``part`` in
+    percent, ``slice`` by its name in each language, ``method`` and ``metric`` by name;
+    whole numbers as counts."""
     metric = str(params.get("metric", "accuracy"))
     return t(code, lang, **{name: _said(name, one, metric, lang) for name, one in params.items()})
+
+
+def _cost(value: float) -> str:
+    """Two digits that count, however small: the cost of a fast model is millionths of a unit."""
+    return f"{Decimal(f'{value:.2g}'):f}"
 
 
 def _said(name: str, value: Any, metric: str, lang: Language) -> Any:
@@ -112,10 +119,11 @@ def _said(name: str, value: Any, metric: str, lang: Language) -> Any:
         "metric": lambda: _within(metric_name(metric, lang)),
         "method": lambda: method_name(str(value), lang),
         "slice": lambda: value[LANGUAGES.index(lang)],
-        **dict.fromkeys(("gain", "plain"), lambda: points(metric, value, lang)),
+        **dict.fromkeys(("gain", "best_gain", "plain"), lambda: points(metric, value, lang)),
         "expected": lambda: points(metric, value, lang, small=True),
         **dict.fromkeys(("margin", "luck"), lambda: points(metric, value, lang, sign=False)),
-        **dict.fromkeys(("low", "high"), lambda: signed(metric, value)),
+        **dict.fromkeys(("low", "high", "best_low", "best_high"), lambda: signed(metric, value)),
+        **dict.fromkeys(("now_cost", "before_cost"), lambda: _cost(value)),
         **dict.fromkeys(("value", "least", "most"), lambda: level(metric, value)),
         **dict.fromkeys(("confidence", "limit"), lambda: f"{round(value * 100, 2):g}%"),
     }

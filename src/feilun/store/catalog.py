@@ -14,6 +14,7 @@ from collections.abc import Collection
 from sqlalchemy import Connection, select
 
 from feilun.store import tables_catalog as t
+from feilun.store.best import best_ever
 from feilun.store.catalog_access import Access
 from feilun.store.catalog_audit import Audit
 from feilun.store.catalog_deployments import Deployments
@@ -43,7 +44,8 @@ class Catalog(Versions, Deployments, Runs, Access, Prices, Audit):
 
     def usable(self, project: str, newest: int) -> set[str]:
         """The model versions of `project` that must stay usable: the `newest` ones, what is
-        deployed, what was live before it (for a rollback), and those of a run that goes on."""
+        deployed, what was live before it (for a rollback), the best that was ever live (cheaper
+        ones are measured by it), and those of a run that goes on."""
         versions = self.model_versions(project)
         mine = {version.id for version in versions}
         keep = {version.id for version in versions[max(0, len(versions) - newest) :]}
@@ -52,6 +54,8 @@ class Catalog(Versions, Deployments, Runs, Access, Prices, Audit):
             keep |= {deployment.version for deployment in history if deployment.until is None}
             former = self.former(endpoint)
             keep |= {former.version} if former else set()
+            best = best_ever(reversed(history), {version.id: version for version in versions})
+            keep |= {best.version} if best else set()
         going = {run.id for run in self.runs(project, states=GOING)}
         return mine & (keep | {version.id for version in versions if version.run_id in going})
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from feilun.evaluation.consultations import Consultations
 from feilun.evaluation.forgetting import forgetting
 from feilun.evaluation.founder import founder
 from feilun.evaluation.gate import Decision, decide
-from feilun.evaluation.result import Evaluation, Forgetting
+from feilun.evaluation.result import Evaluation, Forgetting, Saving
 from feilun.evaluation.verdict import headline, paragraph
 from feilun.types import Schema
 from helpers.judged import SETTINGS, answers, flipped, judged
@@ -321,3 +322,75 @@ def test_other_primary_metrics_are_weighed_too(primary: str) -> None:
     down = decide(judged(LABELS, truth, bad, {"live": good}, primary=primary))
     assert (up.promote, up.verdict) == (True, "better")
     assert (down.promote, down.verdict) == (False, "worse")
+
+
+def _cheaper(found: Evaluation, cost: float) -> Evaluation:
+    return replace(found, saving=Saving(cost, 1.0, "USD"))
+
+
+def test_what_is_as_good_and_clearly_cheaper_goes_live() -> None:
+    """Two rows of 3,000 lost: no gain is to be expected, and no loss of a point either."""
+    found = _against(3000, range(302), range(300))
+    assert found.within
+    assert not decide(found).promote
+    decision = decide(_cheaper(found, 0.5))
+    assert (decision.promote, decision.verdict) == (True, "cheaper")
+    assert _codes(decision, "for") == {"gate.saves"}
+    said = {lang: decision.sentences(lang)[0] for lang in ("en", "zh")}
+    assert "cost 0.5 USD instead of 1, 50.0% less" in said["en"]
+    assert "−0.1 points" in said["en"]
+    assert "0.5 USD，节省 50.0%" in said["zh"]
+    cheap = _cheaper(found, 0.5)
+    assert "clearly cheaper" in headline(cheap, decision, "en")
+    assert "更便宜" in headline(cheap, decision, "zh")
+    assert "cost 50.0% less" in founder(cheap, decision, lang="en")
+    assert Evaluation.from_json(json.loads(json.dumps(cheap.to_json()))) == cheap
+
+
+def test_too_small_a_saving_or_a_loss_that_is_not_ruled_out_stays_out() -> None:
+    found = _against(3000, range(302), range(300))
+    little = decide(_cheaper(found, 0.8))
+    assert not little.promote
+    assert "gate.saves_little" in _codes(little, "note")
+    assert not decide(_cheaper(found, 1.5)).promote
+    few = _against(60, range(6), range(6))
+    assert not few.within, "60 rows on which nothing differs rule no loss of a point out"
+    assert not decide(_cheaper(few, 0.1)).promote
+    worse = _against(3000, range(340), range(300))
+    assert not decide(_cheaper(worse, 0.1)).promote
+
+
+def test_equal_answers_at_a_lower_cost_go_live() -> None:
+    found = _against(3000, range(300), range(300))
+    assert decide(found).sentences("en")[0].endswith("there is nothing to gain.")
+    decision = decide(_cheaper(found, 0.5))
+    assert (decision.promote, decision.verdict) == (True, "cheaper")
+    assert "clearly cheaper" in headline(_cheaper(found, 0.5), decision, "en")
+
+
+def test_small_losses_of_cheaper_versions_do_not_add_up() -> None:
+    """As good as the live version, and shown to be; not as good as the best that was ever live."""
+    truth = _truth(3000)
+    given = {
+        name: answers(LABELS, flipped(truth, range(wrong), 2), name=name)
+        for name, wrong in (("reviews@3", 322), ("reviews@2", 316), ("reviews@1", 300))
+    }
+    rivals = {"live": given["reviews@2"]}
+    alone = _cheaper(judged(LABELS, truth, given["reviews@3"], rivals), 0.5)
+    assert decide(alone).promote
+    rivals["best"] = given["reviews@1"]
+    held = _cheaper(judged(LABELS, truth, given["reviews@3"], rivals), 0.5)
+    assert held.against("live").beyond <= 0.025 < held.against("best").beyond
+    assert not decide(held).promote
+    kept = answers(LABELS, flipped(truth, range(318), 2), name="reviews@3")
+    rivals["best"] = answers(LABELS, flipped(truth, range(317), 2), name="reviews@1")
+    good = decide(_cheaper(judged(LABELS, truth, kept, rivals), 0.5))
+    assert "gate.best_kept" in _codes(good, "note")
+    assert good.promote
+
+
+def test_the_luck_of_many_cheaper_candidates_is_taken_off() -> None:
+    first = _against(3000, range(314), range(300))
+    tenth = _against(3000, range(314), range(300), consultations=Consultations(10, 10))
+    assert first.within
+    assert not tenth.within

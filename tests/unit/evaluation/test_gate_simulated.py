@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from benchmarks.evidence.families import SIMILAR, cheaper
 from benchmarks.evidence.gate import MARGIN, POPULATIONS, promotions, rates, series
 from benchmarks.evidence.selection import LABELLED, means
 
@@ -47,6 +48,13 @@ def test_a_promotion_may_begin_the_count_again() -> None:
     """Luck carried the promoted version over the bar; the next must beat that luck."""
     promoted = series(300, -MARGIN, 20, 60, rule="luck", resets=True)[1]
     assert promoted / 20 <= 0.05
+
+
+def test_what_is_only_cheaper_loses_the_margin_in_less_than_one_of_twenty() -> None:
+    """Three standard errors of 300 draws on top of 2.5 %."""
+    for family, rows in (("share", 300), ("share", 3000), ("nDCG", 100)):
+        assert cheaper(family, rows, -MARGIN, 300) <= 0.05
+    assert cheaper("share", 3000, 0.0, 100, SIMILAR) >= 0.9
 
 
 @pytest.mark.parametrize("name", LABELLED)

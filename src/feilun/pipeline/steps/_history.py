@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from feilun.evaluation.consultations import Consultations
@@ -10,34 +10,34 @@ from feilun.pipeline.context import Context
 from feilun.store.dataset import Dataset
 from feilun.store.records import DataVersion, ModelVersion
 
-__all__ = ["DECISIONS", "GAIN", "JUDGED_AGAINST", "JUDGED_ON", "columns", "consultations", "months"]
+__all__ = ["JUDGED_AGAINST", "JUDGED_ON", "columns", "consultations", "months"]
 
 JUDGED_AGAINST = "judged_against"
 """In a version's metrics: which version was live when it was judged."""
 JUDGED_ON = "judged_on"
 """In a version's metrics: the data version whose test rows judged it. Where it is missing, those
 that it was trained on did."""
-DECISIONS = "decisions"
-"""In a version's metrics: each time that it was decided whether the version goes live, the oldest
-first, with the ``report`` that says why."""
-GAIN = "expected_gain"
-"""In a decision: what was to be expected of the version over the live one."""
 _MOST = 0.5
 """Share of today's test rows that a version must have been judged on to count."""
 _COLUMNS = ("source", "subject", "group")
 
 
 def consultations(
-    context: Context, model: ModelVersion, dataset: Dataset, live: str | None
+    context: Context,
+    model: ModelVersion,
+    dataset: Dataset,
+    live: str | None,
+    since_best: Collection[str] = (),
 ) -> Consultations:
     """How many versions, `model` among them, were judged on most of the test rows, and how many of
-    those against the version that is `live`. Derived from the reports: the same weights judged
-    again are no further question, and rows that came since are not yet asked."""
+    those against the version that is `live`; `since_best` are those that were live since the best
+    one ever was, where that is another. Derived from the reports: the same weights judged again are
+    no further question, and rows that came since are not yet asked."""
     catalog = context.store.catalog
     mine = set(dataset.row_ids("test"))
     overlap: dict[str, bool] = {}
     asked = {_weights(model)}
-    tried = {_weights(model)}
+    tried, since = {_weights(model)}, {_weights(model)}
     for other in catalog.model_versions(context.project):
         if other.report is None or other.data_version is None or other.id == model.id:
             continue
@@ -49,7 +49,9 @@ def consultations(
         asked.add(_weights(other))
         if live is not None and other.metrics.get(JUDGED_AGAINST) == live and other.id != live:
             tried.add(_weights(other))
-    return Consultations(len(asked), len(tried))
+        if other.metrics.get(JUDGED_AGAINST) in since_best:
+            since.add(_weights(other))
+    return Consultations(len(asked), len(tried), len(since) if since_best else None)
 
 
 def _weights(model: ModelVersion) -> str:

@@ -32,8 +32,6 @@ from feilun.pipeline.context import Context
 from feilun.pipeline.steps._catalogue import over_one_catalogue
 from feilun.pipeline.steps._folded import folded
 from feilun.pipeline.steps._history import (
-    DECISIONS,
-    GAIN,
     JUDGED_AGAINST,
     JUDGED_ON,
     columns,
@@ -42,16 +40,25 @@ from feilun.pipeline.steps._history import (
 )
 from feilun.pipeline.steps._judged import judged_rows, newest, spared
 from feilun.pipeline.steps._renamed import renamed, since
+from feilun.pipeline.steps._rivals import (
+    best_artifact,
+    called,
+    lowest,
+    reigns,
+    rivals,
+    saving,
+    since_best,
+)
 from feilun.pipeline.steps._robust import robustness
 from feilun.pipeline.steps._unjudged import unjudged
 from feilun.pipeline.steps._used import explained, money
 from feilun.pipeline.steps.explore import FRONTIER
 from feilun.pipeline.steps.upstream import answers_here, passes_on, recall
+from feilun.store.best import ARTIFACT, BEST, DECISIONS, GAIN, OVER_BEST, key
 from feilun.store.dataset import Dataset
 from feilun.store.records import DataVersion, ModelVersion
 from feilun.table import to_jsonable
 from feilun.tasks._questions import questions
-from feilun.training.settings import methods_for
 from feilun.types import Item, Progress, Split
 
 __all__ = ["RAW", "evaluate"]
@@ -76,7 +83,7 @@ def evaluate(
     catalog = context.store.catalog
     model = catalog.model_version(version)
     data = newest(context, model)
-    others = _others(context, model, baseline, below)
+    others = rivals(context, model, baseline, below)
     unseen = judged_rows(context, data, (model, *others.values()))
     dataset = questions(unseen)
     family = context.task.family
@@ -101,15 +108,17 @@ def evaluate(
             with closing(open_engine(context.folder(other))) as its:
                 recall(context, its, dataset)
                 over_one_catalogue(engine, its)
-                said = _answers(other, its, items)
+                said = _answers(other, its, items, called(model, other))
             references[role] = renamed(family, said, since(context, other, data))
         folds: dict[Role, Folded] = {}
         for role, other in others.items():
+            if other.id == model.id:  # the same weights: their folds say nothing of variants
+                continue
             beside = folded(context, data, (model, candidate), (other, references[role]))
             if beside is not None:
                 folds[role] = beside
         train_counts = data.counts.get("train", {})
-        if "baseline" not in references and _lowest(context, model.method):
+        if "baseline" not in references and lowest(context, model.method):
             floor = family.constant(train_counts, candidate.labels, len(items))
             if floor is not None:
                 references["baseline"] = floor
@@ -120,7 +129,6 @@ def evaluate(
                 said = replace(_answers(model, its, items), name=name)
             parts[name] = renamed(family, said, cleanings)
         live = catalog.live(catalog.project(context.project).endpoint)
-        now = live.version if live else None
         found = weigh(
             candidate,
             truth,
@@ -134,7 +142,9 @@ def evaluate(
             primary=context.task.primary,
             seed=context.config.training.seed,
             columns=columns(dataset),
-            consultations=consultations(context, model, dataset, now),
+            consultations=consultations(
+                context, model, dataset, live.version if live else None, since_best(context)
+            ),
             grown=_grown(context, model, others.get("live")),
             parts=parts,
             folded=folds,
@@ -143,15 +153,16 @@ def evaluate(
         forgot = _forgotten(context, model, data, dataset, candidate, references)
         found = replace(
             found,
-            is_live=now == model.id,
+            is_live=reigns(context, model),
             misses=explained(context, engine, found.misses, items, row_ids),
             answered_here=here if passes_on(context, others.get("live")) else None,
         )
+        found = replace(found, saving=saving(context, found, engine, others.get("live"), items))
         robust = robustness(context, engine, asked, dataset, candidate)
     decision = replace(decide(found, forgetting=forgot), acts=decides)
     context.report(Progress("evaluate", total, total))
     ref = _report(context, model, data, found, decision, forgot, candidate, robust)
-    _note(context, model, data, found, decision, ref)
+    _note(context, model, data, found, decision, ref, best_artifact(context))
     return {
         "report": ref,
         "rows": found.rows,
@@ -172,31 +183,11 @@ def evaluate(
     }
 
 
-def _others(
-    context: Context, model: ModelVersion, baseline: str | None, below: str | None
-) -> dict[Role, ModelVersion]:
-    catalog = context.store.catalog
-    live = catalog.live(catalog.project(context.project).endpoint)
-    if baseline is None and not _lowest(context, model.method):
-        lowest = methods_for(context.task)[0]
-        linear = [v for v in catalog.model_versions(context.project) if v.method == lowest]
-        usable = [v for v in linear if v.artifact() and not v.pruned and v.state != "failed"]
-        baseline = usable[-1].id if usable else None
-    wanted: dict[Role, str | None] = {
-        "live": live.version if live else None,
-        "below": below,
-        "baseline": baseline,
-    }
-    chosen: dict[Role, ModelVersion] = {}
-    for role, name in wanted.items():
-        if name is not None and name != model.id:
-            chosen[role] = catalog.model_version(name)
-    return chosen
-
-
-def _answers(model: ModelVersion, engine: Engine, items: Sequence[Item]) -> Answers:
+def _answers(model: ModelVersion, engine: Engine, items: Sequence[Item], name: str = "") -> Answers:
     card = engine.card
-    return Answers(model.id, model.method, card.schema.labels, engine.raw(items), card.point)
+    return Answers(
+        name or model.id, model.method, card.schema.labels, engine.raw(items), card.point
+    )
 
 
 def _grown(context: Context, model: ModelVersion, live: ModelVersion | None) -> float:
@@ -207,11 +198,6 @@ def _grown(context: Context, model: ModelVersion, live: ModelVersion | None) -> 
         sum(context.data_of(one).counts.get("train", {}).values()) for one in (model, live)
     )
     return now / then if then else 1.0
-
-
-def _lowest(context: Context, name: str) -> bool:
-    """Whether nothing cheaper than this method is there to be compared with."""
-    return name == methods_for(context.task)[0]
 
 
 def _truth(context: Context, dataset: Dataset, split: Split) -> np.ndarray:
@@ -355,6 +341,7 @@ def _note(
     found: Evaluation,
     decision: Decision,
     ref: str,
+    best: str | None,
 ) -> None:
     """Keeps the scores with the version; a refused candidate keeps why."""
     metrics = {
@@ -371,11 +358,15 @@ def _note(
     earlier = list(model.metrics.get(DECISIONS, ()))
     if decision.acts and not any(one["report"] == ref for one in earlier):
         made = {"report": ref, "promote": decision.promote, JUDGED_ON: data.id}
-        beside = (
-            {JUDGED_AGAINST: live.name, GAIN: live.expected_gain}
-            if live
-            else {JUDGED_AGAINST: None}
-        )
+        made |= {ARTIFACT: key(model.artifact()), BEST: best, JUDGED_AGAINST: None}
+        beside = {}
+        if live is not None:
+            over = found.against("best") or live
+            beside = {
+                JUDGED_AGAINST: live.name,
+                GAIN: live.expected_gain,
+                OVER_BEST: live.gains and over.gains,
+            }
         metrics[DECISIONS] = [*earlier, made | beside]
     if live is not None:
         metrics[JUDGED_AGAINST] = live.name

@@ -11,7 +11,8 @@ from typing import Any
 
 from feilun.messages import t
 from feilun.pipeline.context import Context
-from feilun.pipeline.steps._history import DECISIONS, GAIN, JUDGED_AGAINST, JUDGED_ON
+from feilun.pipeline.steps._history import JUDGED_AGAINST, JUDGED_ON
+from feilun.store.best import DECISIONS, GAIN
 from feilun.store.records import DataVersion, ModelVersion
 from feilun.types import Progress
 
