@@ -15,6 +15,7 @@ _PAGES: dict[str, tuple[Language, ...]] = {
     "routes": ("en",),
     "errors": ("en",),
     "tasks": ("en",),
+    "methods": ("en", "zh"),
     "python": ("en",),
 }
 

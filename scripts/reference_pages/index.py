@@ -13,6 +13,10 @@ _ROWS = (
     ("[Routes](routes.md)", "the HTTP API"),
     ("[Errors](errors.md)", "every failure that has a name, in both languages"),
     ("[Tasks](tasks.md)", "what can be learnt and answered"),
+    (
+        "[Methods](methods.md) · [中文](zh/methods.md)",
+        "how it is learnt, and why not otherwise",
+    ),
     ("[Python](python.md)", "the verbs as objects, and the HTTP client"),
 )
 

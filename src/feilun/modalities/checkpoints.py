@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from feilun.errors import InvalidData
-from feilun.modalities import attached
+from feilun.modalities import attached, narrowed
 
 if TYPE_CHECKING:
     import torch
@@ -41,9 +41,15 @@ def read(auto: Any, folder: Path, **changes: Any) -> torch.nn.Module:
     Raises `InvalidData` naming the reason when the folder holds none that can be read safely.
     """
     import torch
+    from transformers import AutoConfig
 
     try:
         with quiet():
+            config = changes.get("config") or AutoConfig.from_pretrained(
+                folder, local_files_only=True, trust_remote_code=False
+            )
+            if narrowed.is_narrowed(config):
+                changes["ignore_mismatched_sizes"] = True
             model = auto.from_pretrained(
                 folder,
                 local_files_only=True,
@@ -56,6 +62,7 @@ def read(auto: Any, folder: Path, **changes: Any) -> torch.nn.Module:
         reason = str(error).strip().partition("\n")[0]
         raise InvalidData("tasks.base_unreadable", folder=folder, reason=reason) from None
     module: torch.nn.Module = model.eval()
+    narrowed.restore(module, folder)
     attached.restore(module, folder)
     return module
 

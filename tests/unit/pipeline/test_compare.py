@@ -13,6 +13,7 @@ from feilun.errors import EnvironmentProblem, InvalidData, UsageError
 from feilun.pipeline.steps import compare as step
 from feilun.project import Project, Workspace
 from feilun.training.job import Report, TrainJob, TrainResult
+from feilun.training.settings import methods
 from feilun.types import Progress
 from helpers.bert import write_bert
 from helpers.jobs import train
@@ -127,6 +128,11 @@ def test_what_cannot_learn_the_rows_is_listed_with_its_reason(project: Project) 
     left = {one.method: one.reason for one in view.found.methods if not one.score}
     assert set(left) == {"crf", "theta", "ensemble", "dpo"}
     assert all(left.values())
+    entries, others = step._entries(project.scope.context(), ())
+    assert all(one.reason for one in others)
+    assert sorted([one.name for one in entries] + [one.method for one in others]) == sorted(
+        methods()
+    ), "every method has its line"
     messages.use("zh")
     assert view.tables()[1].title == "未参与比较"
     messages.use("en")

@@ -40,7 +40,7 @@ def taught(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path, 
     result = train(job)
     assert result.figures["layers"] == 1
     assert result.figures["rows"] == 150 + 20
-    return teacher.out, job.out, data, result.notes[0]
+    return teacher.out, job.out, data, "; ".join(result.notes)
 
 
 def test_it_has_half_the_layers_and_agrees(taught: tuple[Path, Path, Path, str]) -> None:

@@ -9,7 +9,7 @@ and with ``traffic`` what callers asked of late, as far as their inputs may be k
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -35,7 +35,7 @@ from feilun.training.settings import read_by_encoders
 from feilun.types import Item, Progress, Schema
 
 __all__ = ["Settings", "combines", "estimate", "halved", "least_rows", "needs_base", "needs_torch",
-           "on_request", "order", "settle", "supports", "train"]  # fmt: skip
+           "on_request", "order", "settle", "supports", "taught", "teacher_of", "train"]  # fmt: skip
 
 order = 4
 needs_base = False
@@ -43,6 +43,9 @@ needs_torch = True
 least_rows = 50
 on_request = True
 combines = "weights"
+
+Shrink = Callable[[TaskBase, Path, Schema, Path], dict[str, float]]
+"""Writes a smaller network of the teacher in the one folder into the other."""
 
 _RATE = 2e-4  # of a width of 384; what is left of a teacher learns to do without the rest
 _COUNTS = ("num_hidden_layers", "n_layers", "n_layer", "num_layers")
@@ -96,12 +99,33 @@ def estimate(job: TrainJob, settings: Settings, rows: DataStats, machine: Machin
 def train(job: TrainJob, settings: Settings, report: Report) -> TrainResult:
     """Writes a version that transformers reads. Raises `UsageError` where there is no teacher, or
     its network has no layers that could be left out."""
+
+    def fewer(task: TaskBase, teacher: Path, schema: Schema, out: Path) -> dict[str, float]:
+        kept, layers = halved(task, teacher, schema, out, settings.layers)
+        return {"layers": float(kept), "all_layers": float(layers)}
+
+    made = taught(job, settings, report, fewer, _RATE)
+    kept, layers = int(made.figures["layers"]), int(made.figures["all_layers"])
+    return replace(made, notes=(t("training.note_student", kept=kept, layers=layers), *made.notes))
+
+
+def teacher_of(job: TrainJob, named: str) -> Path:
+    """The newest version of the method that teaches. Raises `UsageError` where there is none."""
+    if not job.members:
+        raise UsageError("training.no_teacher", method=named)
+    return job.members[-1]
+
+
+def taught(
+    job: TrainJob, settings: Any, report: Report, shrink: Shrink, rate: float
+) -> TrainResult:
+    """A version that learned what its teacher answers. `shrink` writes its network, which begins as
+    a part of the teacher's, into a folder and returns figures; `rate` is the step size for a width
+    of 384. Raises `UsageError` where there is no teacher or it knows other labels."""
     from transformers import set_seed
 
     start = perf_counter()
-    if not job.members:
-        raise UsageError("training.no_teacher", method=settings.of[0])
-    teacher = job.members[-1]
+    teacher = teacher_of(job, settings.of[0])
     dataset = Dataset(job.data)
     schema, task = schema_of(job, dataset), tasks.get(job.task)
     family = task.family
@@ -116,9 +140,9 @@ def train(job: TrainJob, settings: Settings, report: Report) -> TrainResult:
     truth = np.concatenate([own.labels, unknown]) if len(unknown) else own.labels
     soft = family.softened(raw, truth, schema.labels, settings.soft)
     student = job.scratch / "student"
-    kept, layers = halved(task, teacher, schema, student, settings.layers)
+    shrunk = shrink(task, teacher, schema, student)
     job = replace(job, base=student)
-    settled = finetune.settle(job, settings, _RATE)
+    settled = finetune.settle(job, settings, rate)
     objective = family.objective(soft, schema.labels, settled)
     processor = task.processor(student, schema.settings)
     reader = Labelled(processor, objective)
@@ -136,7 +160,7 @@ def train(job: TrainJob, settings: Settings, report: Report) -> TrainResult:
         describe(student),
         processor.save,
         notes=[
-            t("training.note_student", kept=kept, layers=layers, rows=len(items),
+            t("training.note_taught", rows=len(items),
               unlabelled=int((~family.known(truth)).sum()))
         ],
     )  # fmt: skip
@@ -144,7 +168,7 @@ def train(job: TrainJob, settings: Settings, report: Report) -> TrainResult:
     figures |= {
         "seconds": perf_counter() - start,
         "rows": float(len(items)),
-        "layers": float(kept),
+        **shrunk,
     }
     return TrainResult(figures, tuple(lesson.notes))
 

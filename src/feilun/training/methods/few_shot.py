@@ -84,8 +84,8 @@ def supports(task: TaskBase, base: Path | str | None) -> str | None:
     """Texts with answers that fit a JSON schema, and a base that is a GGUF file."""
     if task.modality != "text" or task.family.json_schema(("a", "b")) is None:
         return t("training.reason_no_json", task=task.name)
-    if not isinstance(base, Path) or gguf.found(base) is None:
-        return t("training.reason_no_prompt", base=base or "-")
+    if base is not None and (not isinstance(base, Path) or gguf.found(base) is None):
+        return t("training.reason_no_prompt", base=base)
     return None
 
 
