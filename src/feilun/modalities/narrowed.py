@@ -78,7 +78,7 @@ def _found(held: dict[str, Any], name: str) -> Any:
 
 def _own(model: Any, name: str) -> str:
     """The layer's name in this model: a body that is read alone has no prefix."""
-    names = {one for one, _ in model.named_modules()}
+    names: set[str] = {one for one, _ in model.named_modules()}
     if name in names:
         return name
     near = [one for one in names if one and (one.endswith(f".{name}") or name.endswith(f".{one}"))]

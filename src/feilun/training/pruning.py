@@ -153,7 +153,8 @@ def importance(model: Any, rows: EncodedRows, objective: Objective) -> Importanc
             given.clear()
             outputs = model(**batch)
             logits = outputs[0] if not isinstance(outputs, torch.Tensor) else outputs
-            objective.loss(logits.float(), labels).backward()
+            loss: Any = objective.loss(logits.float(), labels)
+            loss.backward()
             count += len(places)
             for layer, one in enumerate(found):
                 seen = given[one.gathering]

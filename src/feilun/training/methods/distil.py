@@ -35,7 +35,8 @@ from feilun.training.settings import read_by_encoders
 from feilun.types import Item, Progress, Schema
 
 __all__ = ["Settings", "combines", "estimate", "halved", "least_rows", "needs_base", "needs_torch",
-           "on_request", "order", "settle", "supports", "taught", "teacher_of", "train"]  # fmt: skip
+           "on_request", "order", "settle", "supports", "taught", "teacher_of",
+           "train"]  # fmt: skip
 
 order = 4
 needs_base = False

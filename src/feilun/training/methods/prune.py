@@ -84,7 +84,8 @@ def train(job: TrainJob, settings: Settings, report: Report) -> TrainResult:
 
     def narrower(task: TaskBase, teacher: Path, schema: Schema, out: Path) -> dict[str, float]:
         found = _narrowed(job, settings, task, teacher, schema, out)
-        notes.append(t("training.note_pruned", **{key: int(one) for key, one in found.items()}))
+        figures: dict[str, Any] = {key: int(one) for key, one in found.items()}
+        notes.append(t("training.note_pruned", **figures))
         return found
 
     if tasks.get(job.task).family.untaught() is None:
