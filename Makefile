@@ -22,7 +22,7 @@ help:
 	@echo "make bench     measure and write docs/benchmarks.md"
 	@echo "make bench-serving  the serving part of it alone, peers and all  (ARGS='--seconds 2')"
 	@echo "make bench-tasks   the part of it on kinds of tasks alone"
-	@echo "make bench-language  the part of it on language models, beside llama.cpp"
+	@echo "make bench-language  the part of it on language models; begun again it goes on"
 	@echo "make bench-flywheel  the part of it that turns the wheel: 10 seeds, 5 turns, four data sets"
 	@echo "make bench-evidence  measure what the audit, the gate and the forecasts are worth: docs/evidence.md"
 	@echo "make docs      write docs/reference from the code"
@@ -71,7 +71,8 @@ bench-tasks: $(STAMP)
 	$(BIN)/python -m benchmarks tabular entities recommendation forecasting similarity search-scale translation documents pretraining $(ARGS)
 
 bench-language: $(STAMP)
-	$(BIN)/python -m benchmarks language $(if $(ARGS),-- $(ARGS))
+	$(BIN)/python -m benchmarks --resume language teaching company documents pretraining $(ARGS)
+	$(BIN)/python -m benchmarks --resume translation $(ARGS) -- --scratch mini --epochs 6
 
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks $(ARGS)

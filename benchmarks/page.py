@@ -1,7 +1,8 @@
 """A page of measurements: a module a part, each in a process of its own and printing Markdown.
 
 A part that is not run keeps what it said last time, so that one can be repeated alone; every part
-says when and on what it ran.
+says when and on what it ran. ``--resume`` leaves out what ran today already by the same command, so
+that a long page which was interrupted is gone on with.
 """
 
 from __future__ import annotations
@@ -43,12 +44,15 @@ def main(description: str, head: str, parts: Mapping[str, Part], output: Path) -
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("names", nargs="*", choices=[*parts, []], help="which; all by default")
     parser.add_argument("--output", type=Path, default=output)
+    parser.add_argument("--resume", action="store_true", help="leave out what ran today already")
     options = parser.parse_args(own)
     sections = _sections(options.output, parts)
     failed = []
     for name in options.names or [name for name, part in parts.items() if not part.asked]:
         print(f"== {name}", file=sys.stderr)
         part = parts[name] if given is None else replace(parts[name], arguments=given)
+        if options.resume and _last_line(part, "") in sections.get(name, ""):
+            continue
         text = _run(part)
         if text is None:
             failed.append(name)
@@ -67,10 +71,14 @@ def _run(part: Part) -> str | None:
     done = subprocess.run(words, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode:
         return None
-    command = " ".join(["python", *words[1:]])
-    today = datetime.datetime.now(datetime.UTC).date()
-    said = [part.text, done.stdout.strip(), f"`{command}`, {today}, {_machine()}."]
+    said = [part.text, done.stdout.strip(), _last_line(part, f", {_machine()}.")]
     return "\n\n".join([f"## {part.title}", *filter(None, said)]) + "\n"
+
+
+def _last_line(part: Part, more: str) -> str:
+    """The command of a part and today's date, and `more`."""
+    command = " ".join(["python", "-m", part.module, *part.arguments])
+    return f"`{command}`, {datetime.datetime.now(datetime.UTC).date()}{more}"
 
 
 def _machine() -> str:

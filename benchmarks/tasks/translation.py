@@ -1,6 +1,6 @@
 """English to Chinese on the sentences of programs, split by program: the memory beside a network.
 
-    python -m benchmarks.tasks.translation [--folder DIR] [--base DIR | --scratch] [--json FILE]
+    python -m benchmarks.tasks.translation [--folder DIR] [--base DIR | --scratch SIZE]
 
 Reads every ``zh_CN`` catalogue (.mo) under ``/usr/share/locale`` and ``--folder``. On Debian these
 packages bring some 28,000 pairs: ``apt-get install blender-data inkscape gimp-data gnucash-common
@@ -9,8 +9,8 @@ pairs it takes feilun's own sentences instead, whose rooms stand for programs.
 
 Whole programs, drawn by lot until they have a tenth of the pairs, judge; texts that the other
 programs have word for word are told apart. ``--base`` is a folder of T5, BART or the like with a
-``tokenizer.json``; ``--scratch`` makes a T5 of 4 layers and 256 columns and its tokenizer from the
-training rows. Either is taught by ``full``.
+``tokenizer.json``; ``--scratch mini`` begins from nothing, with a T5 of that size and a tokenizer
+of the training rows. Either is taught by ``full``.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from feilun import messages
 from feilun.engines.base import open_engine
 from feilun.families.generation import TRANSLATION
 from feilun.metrics.comparison import scores
+from feilun.modalities.language.architectures import SIZES
 from feilun.store.dataset import DatasetWriter
 from feilun.tasks import base as tasks
 from feilun.training.job import TrainJob
@@ -105,37 +106,13 @@ def split(pairs: Sequence[Pair], seed: int = 0) -> tuple[list[Pair], list[Pair]]
     return train, [one for one in pairs if one[0] in judging]
 
 
-def scratch(folder: Path, train: Sequence[Pair]) -> Path:
-    """A T5 that knows nothing yet, with a tokenizer of the training rows."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
-    from transformers import T5Config, T5ForConditionalGeneration
-
-    folder.mkdir()
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=8000,
-        special_tokens=["<pad>", "</s>"],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator((text for one in train for text in one[1:]), trainer)
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="$A </s>", special_tokens=[("</s>", 1)]
-    )
-    tokenizer.save(str(folder / "tokenizer.json"))
-    config = T5Config(
-        vocab_size=tokenizer.get_vocab_size(), d_model=256, d_kv=32, d_ff=768, num_layers=4,
-        num_heads=8, decoder_start_token_id=0, pad_token_id=0, eos_token_id=1,
-        feed_forward_proj="gated-gelu",
-    )  # fmt: skip
-    T5ForConditionalGeneration(config).save_pretrained(folder)
-    return folder
-
-
 def answers(
-    name: str, train: Sequence[Pair], test: Sequence[Pair], folder: Path, base: Path | None = None
+    name: str,
+    train: Sequence[Pair],
+    test: Sequence[Pair],
+    folder: Path,
+    base: Path | str | None = None,
+    epochs: int | None = None,
 ) -> tuple[np.ndarray, dict[str, float], dict[str, Any]]:
     """Raw answers of a version taught by method `name`, what it cost, its operating point."""
     settings = tasks.get(TASK).Settings().model_dump()
@@ -150,7 +127,8 @@ def answers(
         writer.close(Schema(TASK, (), settings))
     job = TrainJob(name, TASK, data, base, out, spare, task_settings=settings)
     one: Any = method(name)
-    result = one.train(job, one.Settings(), lambda _: None)
+    settings_of = {} if base is None or epochs is None else {"epochs": epochs}
+    result = one.train(job, one.Settings(**settings_of), lambda _: None)
     engine = open_engine(out)
     begin = time.perf_counter()
     raw = engine.raw([text for _, text, _ in test])
@@ -170,15 +148,48 @@ def told(raw: np.ndarray, test: Sequence[Pair]) -> dict[str, Any]:
     }
 
 
+def table(report: dict[str, Any], names: Sequence[str]) -> str:
+    """The report as Markdown."""
+    programs = len(report["programs"])
+    head = (
+        f"{report['train']:,} pairs to learn from; {programs} programs with {report['test']:,} "
+        f"other pairs judge, of which {report['new']:,} have a text that no other program has.\n"
+    )
+    lines = [
+        head,
+        "| method | pairs | chrF | 95 % interval | BLEU | placeholders kept | 95 % interval | s |",
+        "|---|---|--:|--:|--:|--:|--:|--:|",
+    ]
+    for name in names:
+        for part, called in (("all", "all"), ("new", "new texts")):
+            found = report[name][part]
+            cells = [name, called, *_interval(found["chrf"])]
+            cells += [_interval(found["bleu"])[0], *_interval(found["placeholders_kept"])]
+            lines.append("| " + " | ".join([*cells, f"{report[name]['seconds']:,.0f}"]) + " |")
+    return "\n".join(lines)
+
+
+def _interval(found: Sequence[float] | None) -> tuple[str, str]:
+    if found is None:
+        return "–", "–"
+    value, low, high = found
+    return f"{value:.3f}", f"{low:.3f} to {high:.3f}"
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=str(__doc__).partition("\n")[0])
     parser.add_argument("--folder", type=Path, action="append", default=[])
     parser.add_argument("--base", type=Path)
-    parser.add_argument("--scratch", action="store_true")
+    parser.add_argument("--scratch", choices=list(SIZES), help="size of a T5 that knows nothing")
+    parser.add_argument("--epochs", type=int, help="of the network; by default its own")
+    parser.add_argument("--rows", type=int, help="training pairs at most, drawn by lot")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args(argv)
     pairs = load([SYSTEM, *args.folder])
     train, test = split(pairs)
+    if args.rows and args.rows < len(train):
+        places = np.random.default_rng(0).choice(len(train), args.rows, replace=False)
+        train, test = [train[place] for place in places.tolist()], test[: args.rows]
     known = {text for _, text, _ in train}
     new = np.array([text not in known for _, text, _ in test])
     report: dict[str, Any] = {
@@ -187,19 +198,18 @@ def main(argv: Sequence[str] | None = None) -> None:
     }  # fmt: skip
     fresh = [one for one, is_new in zip(test, new, strict=True) if is_new]
     with tempfile.TemporaryDirectory() as folder:
-        todo: list[tuple[str, Path | None]] = [("fuzzy", None)]
+        todo: list[tuple[str, Path | str | None]] = [("fuzzy", None)]
         if args.base is not None:
             todo.append(("full", args.base.resolve()))
         elif args.scratch:
-            todo.append(("full", scratch(Path(folder, "base"), train)))
+            todo.append(("full", f"scratch:t5-{args.scratch}"))
         for name, base in todo:
-            raw, cost, _ = answers(name, train, test, Path(folder, name), base)
+            raw, cost, _ = answers(name, train, test, Path(folder, name), base, args.epochs)
             report[name] = {"all": told(raw, test), "new": told(raw[new], fresh), **cost}
-            print(json.dumps({name: report[name]}, ensure_ascii=False), flush=True)
-    text = json.dumps(report, ensure_ascii=False, indent=1)
+            print(json.dumps({name: report[name]}), file=sys.stderr, flush=True)
     if args.json:
-        args.json.write_text(text, "utf-8")
-    print(text)
+        args.json.write_text(json.dumps(report, ensure_ascii=False, indent=1), "utf-8")
+    print(table(report, [name for name, _ in todo]))
 
 
 if __name__ == "__main__":

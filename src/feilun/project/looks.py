@@ -157,7 +157,7 @@ def rendered(context: Context, version: DataVersion, rows: int) -> Listing:
 
     task, settings = context.task, context.task_settings()
     name = context.config.project.base
-    base = resolve(name, task, context.settings) if task.encodes else None
+    base = resolve(name, task, context.settings, context.weights) if task.encodes else None
     examples = (one for one in context.dataset(version).examples() if one.split == "train")
     found: list[dict[str, Any]] = []
     for one in islice((each for each in examples if each.label), rows):

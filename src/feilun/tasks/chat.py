@@ -171,8 +171,7 @@ class Task(TaskBase):
     ) -> Sequence[tuple[str, bool]]:
         """The prompt, and the answer with its end."""
         processor = causal.PromptProcessor.read(base, Settings(**settings).max_length)
-        found = processor.lesson(processor.messages(item), target)
-        return (found.prompt, False), (found.answer, True)
+        return processor.rendered(item, target)
 
     def unfit(self, base: Path) -> str | None:
         """Encoders write no text."""

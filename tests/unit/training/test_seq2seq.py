@@ -26,6 +26,7 @@ from feilun.training.job import TrainJob
 from feilun.types import EngineRequest, Example, Progress, Schema
 from helpers.bert import write_bert
 from helpers.jobs import train
+from helpers.llama import write_causal
 from helpers.pairs import PAIRS, write_pair
 
 TASK = tasks.get("translation")
@@ -175,6 +176,18 @@ def test_what_is_learnt_stands_where_the_outputs_stand(base: Path) -> None:
     assert len(long.arrays["labels"]) == 8
     assert long.arrays["labels"][-1] == short.end
     assert np.issubdtype(long.arrays["labels"].dtype, np.integer)
+
+
+def test_what_is_learnt_can_be_read(tmp_path: Path, base: Path) -> None:
+    """The text and the answer as the network gets them, with the tokens that end them."""
+    shown = TASK.rendered(base, "Open the file", "打开文件", {})
+    assert shown == (("Open the file</s>", False), ("打开文件</s>", True))
+    causal = write_causal(tmp_path / "causal")
+    (read, learnt), (said, counts) = TASK.rendered(causal, "Open the file", "打开", {}) or ()
+    assert (learnt, counts) == (False, True)
+    assert "Open the file" in read
+    assert said.startswith("打开")
+    assert said != "打开"
 
 
 def test_bases_that_write_nothing_are_refused(tmp_path: Path) -> None:

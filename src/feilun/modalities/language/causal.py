@@ -89,6 +89,11 @@ class PromptProcessor(TextProcessor):
         """What is read and what is learnt of one answer."""
         return lesson(messages, answer, self.template, self.marks, self.end)
 
+    def rendered(self, item: Item, answer: str) -> tuple[tuple[str, bool], ...]:
+        """The prompt, which is read, and the answer with its end, which is learnt."""
+        found = self.lesson(self.messages(item), answer)
+        return (found.prompt, False), (found.answer, True)
+
     def ids(self, text: str) -> list[int]:
         """The tokens of a rendered text."""
         return list(self.tokenizer.encode(text, add_special_tokens=False).ids)

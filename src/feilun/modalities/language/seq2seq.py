@@ -72,6 +72,13 @@ class PairProcessor(TextProcessor):
             return ids
         return [*ids[: self.max_length - 1], self.end]
 
+    def rendered(self, item: Item, answer: str) -> tuple[tuple[str, bool], ...]:
+        """The text as the encoder reads it, and the answer with its end, which is learnt."""
+        read = self.encode([item])[0].arrays["input_ids"].tolist()
+        parts = (read, False), (self.answer(answer), True)
+        decode = self.tokenizer.decode
+        return tuple((decode(ids, skip_special_tokens=False), learnt) for ids, learnt in parts)
+
 
 class Seq2SeqLessons:
     """The text is read by the encoder; the answer and its end are learnt. Both are cut at

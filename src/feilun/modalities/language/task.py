@@ -57,6 +57,14 @@ class WrittenTask(TextTask):
         assert isinstance(processor, causal.PromptProcessor)
         return causal.CausalLessons(processor)
 
+    def rendered(
+        self, base: Path, item: Item, target: str, settings: Mapping[str, Any]
+    ) -> Sequence[tuple[str, bool]]:
+        """The text and its answer; see `seq2seq` and `causal`."""
+        processor = self.processor(base, settings)
+        assert isinstance(processor, seq2seq.PairProcessor | causal.PromptProcessor)
+        return processor.rendered(item, target)
+
     def unfit(self, base: Path) -> str | None:
         """Encoders alone write no text."""
         return None if seq2seq.is_pair(base) else causal.unfit(base)
