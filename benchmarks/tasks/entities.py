@@ -107,7 +107,8 @@ def ours(
         out.mkdir()
         job = TrainJob(name, TASK, data, base, out, scratch, task_settings=settings)
         method = method_named(name)
-        asked = method.Settings(**chosen)
+        known = method.Settings.model_fields
+        asked = method.Settings(**{key: one for key, one in chosen.items() if key in known})
         settled = method.settle(job, asked) if hasattr(method, "settle") else asked
         result = method.train(job, settled, _told)
         size = sum(file.stat().st_size for file in out.rglob("*") if file.is_file())
@@ -150,7 +151,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=str(__doc__).partition("\n")[0])
     parser.add_argument("--train", default="1000,4000", help="training paragraphs, or all")
     parser.add_argument("--base", type=Path, help="folder of an encoder, which is taught as well")
-    parser.add_argument("--method", default="full", help="by what it is taught")
+    parser.add_argument("--method", default="head,full", help="by what it is taught, one or more")
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--work", type=Path, help="folder in which versions and checkpoints stay")
     parser.add_argument("--json", type=Path)
@@ -178,12 +179,13 @@ def _measure(options: argparse.Namespace, work: Path) -> None:
         told.append(_row(len(train), "crf", crf, cost))
         if options.base is None:
             continue
-        answers, cost = ours(options.method, train, test, work, options.base, epochs=options.epochs)
-        taught = Spans(truth, answers)
-        told.append(_row(len(train), options.method, taught, cost))
-        gain = gains(taught, crf)["f1"]
-        print(f"-- {options.method} over crf: {100 * gain.value:+.1f} points of F1 "
-              f"({100 * gain.low:+.1f} to {100 * gain.high:+.1f})", flush=True)  # fmt: skip
+        for name in options.method.split(","):
+            answers, cost = ours(name, train, test, work, options.base, epochs=options.epochs)
+            taught = Spans(truth, answers)
+            told.append(_row(len(train), name, taught, cost))
+            gain = gains(taught, crf)["f1"]
+            print(f"-- {name} over crf: {100 * gain.value:+.1f} points of F1 "
+                  f"({100 * gain.low:+.1f} to {100 * gain.high:+.1f})", flush=True)  # fmt: skip
     if options.json:
         options.json.write_text(json.dumps(told, indent=1) + "\n", "utf-8")
 

@@ -20,6 +20,7 @@ import gettext
 import html
 import json
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -141,7 +142,8 @@ def judged(
     asked = held[: options.questions]
     told = []
     with tempfile.TemporaryDirectory() as place:
-        folder = Path(place)
+        folder = (options.work or Path(place)) / name
+        folder.mkdir(parents=True, exist_ok=True)
         for method_name in ("bm25", "dense", "contrastive"):
             print(f"-- {name}: {method_name}", file=sys.stderr, flush=True)
             # Of the translations only those of the judging program are searched.
@@ -159,9 +161,15 @@ def _trained(
     folder: Path, name: str, learnt: Sequence[Pair], chosen: Sequence[Pair],
     searched: Sequence[Pair], base: Path, settings: dict[str, Any], own: dict[str, Any],
 ) -> Path:  # fmt: skip
+    """The version in `folder`, trained where it is not whole yet."""
     data, out, scratch = (folder / f"{name}-{part}" for part in ("data", "out", "scratch"))
+    whole = folder / f"{name}-whole"
+    if whole.exists():
+        return out
+    for old in (data, out):
+        shutil.rmtree(old, ignore_errors=True)
     out.mkdir()
-    scratch.mkdir()
+    scratch.mkdir(exist_ok=True)
     with DatasetWriter(data, {"text": "text"}, RANKING.stratum) as writer:
         splits: tuple[tuple[Split, Sequence[Pair]], ...] = (
             ("train", learnt), ("validation", chosen), ("test", searched),
@@ -174,6 +182,7 @@ def _trained(
     chosen_method = method(name)
     job = TrainJob(name, TASK, data, base, out, scratch, task_settings=settings, threads=2)
     chosen_method.train(job, chosen_method.Settings(**own), lambda _: None)
+    whole.touch()
     return out
 
 
@@ -216,6 +225,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--max-length", type=int, default=128)
     parser.add_argument("--packages", type=Path, help="where packages are unpacked")
+    parser.add_argument("--work", type=Path, help="folder in which versions and checkpoints stay")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args(argv)
     base = bases.resolve(options.base, tasks.get(TASK), Settings())

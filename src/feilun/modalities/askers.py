@@ -159,7 +159,8 @@ def _name(value: Any, field: str) -> str:
     absent = value is None or (isinstance(value, float) and math.isnan(value))
     text = unicodedata.normalize("NFC", value).strip() if isinstance(value, str) else ""
     if absent or not text:
-        raise InvalidData("tasks.not_a_name", field=field, given=type(value).__name__)
+        given = repr(value[:40]) if isinstance(value, str) else type(value).__name__
+        raise InvalidData("tasks.not_a_name", field=field, given=given)
     if len(text) > LONGEST:
         raise InvalidData("tasks.name_too_long", field=field, length=len(text), limit=LONGEST)
     return text.partition(".")[0] if _WHOLE.fullmatch(text) else text

@@ -389,6 +389,11 @@ def test_the_audit_finds_what_spoils_forecasts(tmp_path: Path) -> None:
         lines.append(f"{day},south,7,1")
         lines.append(f"{day},west,{50 + 200 * (step >= 40) + draw.normal():.2f},1")
     lines += [f"2024-01-0{n},new,{n},1" for n in range(1, 5)] + ["2024-01-10,north,130,0"]
+    (tmp_path / "mixed").mkdir()
+    weekly = [f"{np.datetime64('2024-01-01') + 7 * step},weekly,{step},1" for step in range(30)]
+    mixed, _ = _built(tmp_path / "mixed", "\n".join([*lines, *weekly]))
+    (refused,) = (draft.finding for draft in audit(mixed, Notice("x", {})))
+    assert (refused.code, refused.params["series"]) == ("mixed_frequencies", "weekly")
     data, _ = _built(tmp_path, "\n".join(lines))
     found = {draft.finding.code: draft.finding for draft in audit(data, Notice("x", {}))}
     assert found["gaps"].count == 2

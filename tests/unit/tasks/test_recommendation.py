@@ -134,6 +134,7 @@ def test_what_names_nobody_is_refused(item: Any, code: str) -> None:
         TASK.check(item)
     assert caught.value.code == code
     assert caught.value.message("en") != caught.value.message("zh")
+    assert ": str is" not in caught.value.message("en")
 
 
 # What is right

@@ -60,6 +60,7 @@ CODES = (
     "heavy_askers",
     "rare_items",
     "no_series",
+    "mixed_frequencies",
     "gaps",
     "doubled_times",
     "constant_series",

@@ -53,8 +53,10 @@ def series(data: Dataset, basis: Notice) -> list[Draft]:
             frequency=settings.get("frequency"),
             season=settings.get("season"),
         )
-    except InvalidData:
-        return [Draft(Finding("no_series", "bad", len(names), len(names), basis))]
+    except InvalidData as error:
+        mixed = error.code == "forecasts.mixed_frequencies"
+        code, params = ("mixed_frequencies", error.params) if mixed else ("no_series", {})
+        return [Draft(Finding(code, "bad", len(names), len(names), basis, params=params))]
     first = np.full(len(built.state.values), -1)
     first[built.places[::-1]] = places[::-1]
     return [

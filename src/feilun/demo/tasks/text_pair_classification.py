@@ -18,6 +18,7 @@ _SENTENCE = re.compile(r"(?<=[.!?。！？])\s*")
 _LEAST = 40
 """Characters of each half."""
 _ROWS = 5000
+_SETTINGS = "[training]\ntime_limit = 1.5\n"
 
 
 def write(folder: Path, lang: str) -> Sample:
@@ -30,7 +31,7 @@ def write(folder: Path, lang: str) -> Sample:
     rows = _pairs(texts, labels)[:_ROWS]
     columns = {"text": "text", "other": "other", "label": "label"}
     return csv_sample(folder, _TASK, "pairs", columns, list(columns), rows,
-                  testing=len(rows) // 6, traffic=len(rows) // 6)  # fmt: skip
+                  testing=len(rows) // 6, traffic=len(rows) // 6, settings=_SETTINGS)  # fmt: skip
 
 
 def _pairs(texts: Sequence[str], labels: tuple[str, str]) -> list[list[str]]:

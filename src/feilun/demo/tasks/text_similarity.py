@@ -15,6 +15,9 @@ __all__ = ["write"]
 _ROWS = {"en": 600, "zh": 1200}
 _SETTINGS = """[task]
 max_length = 64
+
+[training]
+time_limit = 2
 """
 
 

@@ -14,6 +14,7 @@ __all__ = ["write"]
 _TASK = "text-tagging"
 _NAMED = {"nr": "人物", "ns": "地点", "nt": "机构", "nz": "专名"}
 _ENGLISH, _CHINESE = 3600, 4000
+_SETTINGS = "[training]\ntime_limit = 1.5\n"
 _LEAST = 40
 """Characters of a report that says anything."""
 
@@ -42,11 +43,12 @@ def _english(folder: Path) -> Sample:
     rows, _ = divided(list(zip(*columns, strict=True)), _ENGLISH)
     roles = {"text": "report", "label": ",".join(tags)}
     return csv_sample(folder, _TASK, "birds", roles, ["report", *tags], rows,
-                      testing=600, traffic=600)  # fmt: skip
+                      testing=600, traffic=600, settings=_SETTINGS)  # fmt: skip
 
 
 def _chinese(folder: Path) -> Sample:
     rows = [[text, sorted({_NAMED[kind] for _, _, kind in names})] for text, names in paragraphs()]
     some, _ = divided(rows, _CHINESE)
     columns = {"text": "正文", "label": "标签"}
-    return csv_sample(folder, _TASK, "xinwen", columns, ["正文", "标签"], some, testing=800)
+    return csv_sample(folder, _TASK, "xinwen", columns, ["正文", "标签"], some,
+                      testing=800, settings=_SETTINGS)  # fmt: skip

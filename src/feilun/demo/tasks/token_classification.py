@@ -15,6 +15,7 @@ _KINDS = {
     "en": {"nr": "PER", "ns": "LOC", "nt": "ORG"},
 }
 _ROWS = 2800
+_SETTINGS = "[training]\ntime_limit = 1.5\n"
 
 
 def write(folder: Path, lang: str) -> Sample:
@@ -27,4 +28,4 @@ def write(folder: Path, lang: str) -> Sample:
     some, _ = divided(rows, _ROWS)
     columns = {"text": "text", "label": "entities"}
     return csv_sample(folder, "token-classification", "news", columns, ["text", "entities"], some,
-                  testing=400, traffic=400)  # fmt: skip
+                  testing=400, traffic=400, settings=_SETTINGS)  # fmt: skip
