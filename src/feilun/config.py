@@ -124,6 +124,7 @@ class TrainingConfig(Section):
     model_config = ConfigDict(extra="allow", frozen=True)
 
     method: str = Field("auto", description="auto, or one method's name")
+    exclude: tuple[str, ...] = Field((), description="methods that auto does not try")
     time_limit: float | None = Field(
         None,
         gt=0,

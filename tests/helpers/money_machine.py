@@ -23,7 +23,6 @@ from feilun.billing.credits import give_credit
 from feilun.billing.holds import EXPIRED, hold, release, release_expired, settle
 from feilun.billing.keys import create_key
 from feilun.billing.plans import Plan, set_plan, subscribe
-from feilun.billing.prepaid import record_topup
 from feilun.billing.rating import RateBook
 from feilun.billing.withheld import credit_of
 from feilun.errors import Conflict, Gone, InvalidData
@@ -31,6 +30,7 @@ from feilun.store import Store
 from feilun.store.ledger_allowances import Counted
 from feilun.store.ledger_records import CallOutcome, Event, Idempotent, LedgerCall
 from helpers.money_closing import Closing
+from helpers.money_prepaid import Prepaid, asked_by
 from helpers.truth import Fact, PlanTruth, Steps, Truth
 
 __all__ = ["Money"]
@@ -48,7 +48,7 @@ CALLS = st.lists(
 )
 
 
-class Money(Closing, RuleBasedStateMachine):
+class Money(Closing, Prepaid, RuleBasedStateMachine):
     """`open_one` opens the same empty workspace as often as it is called. Time is the machine's
     own, months before the real one, so that months can end."""
 
@@ -59,6 +59,7 @@ class Money(Closing, RuleBasedStateMachine):
         self.customers: list[str] = []
         self.keys: dict[str, list[str]] = defaultdict(list)
         self.written: list[tuple[LedgerCall, CallOutcome]] = []
+        self.kept: dict[str, str] = {}
         self.months: set[str] = set()
         self.count = 0
 
@@ -275,41 +276,6 @@ class Money(Closing, RuleBasedStateMachine):
         assert events[0] == events[1]
         self._note(events[0], -amount, {})
 
-    @rule(
-        which=st.integers(0, 9),
-        amount=st.sampled_from([1, 700, 10**6, 3 * 10**7, 10**9, -1, -(10**6)]),
-        code=st.sampled_from(["USD", "EUR"]),
-    )
-    def top_up(self, which: int, amount: int, code: str) -> None:
-        """Paid beforehand, once for each reference; no more can be taken back than is left."""
-        self.count += 1
-        customer, truth = self._customer(which), self.truth
-        place, reference = (customer, code), f"p{self.count}"
-        left = truth.left(customer, code) if place in truth.opened else 0
-        if amount < 0 and left + amount < 0:
-            with pytest.raises(InvalidData):
-                record_topup(self.stores[0], customer, amount, currency=code, now=self.now)
-            return
-        if place not in truth.opened:
-            month = f"{self.now:%Y-%m}"
-            before = truth.drawn(customer, code, month)
-            truth.opened[place] = (month, before)
-            opening = Event(
-                f"opening:{customer}:{code}",
-                "topup",
-                currency=code,
-                customer=customer,
-                outcome="opening",
-                created=self.now,
-            )
-            self._note(opening, before, {})
-        events = [
-            record_topup(store, customer, amount, currency=code, reference=reference, now=self.now)
-            for store in self.stores
-        ]
-        assert events[0] == events[1]
-        self._note(events[0], amount, {})
-
     @rule(step=st.sampled_from([timedelta(minutes=3), timedelta(hours=30), timedelta(days=13)]))
     def time_goes_by(self, step: timedelta) -> None:
         # Seven months at most: the real one is for what is dated by the real clock.
@@ -436,7 +402,7 @@ class Money(Closing, RuleBasedStateMachine):
                 body=event.call_id.encode(),
                 expires=datetime.now(UTC) + timedelta(days=1),
             )
-        return LedgerCall([event], idempotent=claim)
+        return LedgerCall([event], [asked_by(event, which)], idempotent=claim)
 
     def _expect(self, call: LedgerCall, outcome: CallOutcome) -> None:
         """Notes what should have become of `call`, and checks that it did."""
@@ -460,6 +426,7 @@ class Money(Closing, RuleBasedStateMachine):
         assert outcome.amounts == (amount,)
         self._note(event, amount, event.units)
         self.written.append((call, outcome))
+        self.kept[event.call_id] = str(call.predictions[0].input)
 
     def _note(self, event: Event, amount: int, units: Any, belongs: str = "") -> None:
         self.truth.facts[event.call_id, event.seq] = Fact(

@@ -99,7 +99,8 @@ class Torture:
             client.start()
         elif kind == "engine":
             # Its server starts another when it is asked next.
-            self.draw.choice(self.replicas).kill_engine()
+            replica = self.draw.choice(self.replicas)
+            replica.kill_engine(late=self.draw.uniform(0, 0.05))
         else:
             self._kill_servers(kind)
 

@@ -21,6 +21,8 @@ __all__ = ["Postgres", "Replica", "Spawned", "free_port"]
 
 ENGINE = "feilun.engines._generator"
 """The module that a language model's process runs."""
+_WRITES = 2.0
+"""Seconds in which an engine is asked something."""
 
 
 def free_port() -> int:
@@ -89,14 +91,26 @@ class Replica(Spawned):
             return httpx.get(f"{self.address}/readyz", trust_env=False, timeout=5).is_success
         return False
 
-    def kill_engine(self) -> None:
-        """SIGKILL to the process that its language model runs in, where there is one now."""
-        assert self.process is not None
+    def kill_engine(self, late: float) -> None:
+        """SIGKILL to the process that its language model runs in, where there is one now, `late`
+        seconds after it was seen to write."""
         with contextlib.suppress(psutil.NoSuchProcess):
-            for child in psutil.Process(self.process.pid).children(recursive=True):
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    if ENGINE in child.cmdline():
-                        child.kill()
+            engine = self._engine()
+            if engine is None:
+                return
+            before, until = engine.cpu_times().user, time.monotonic() + _WRITES
+            while engine.cpu_times().user == before and time.monotonic() < until:
+                time.sleep(0.002)
+            time.sleep(late)
+            engine.kill()
+
+    def _engine(self) -> psutil.Process | None:
+        assert self.process is not None
+        for child in psutil.Process(self.process.pid).children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if ENGINE in child.cmdline():
+                    return child
+        return None
 
     def wait(self, timeout: float = 60) -> bool:
         """Whether it answers within `timeout`. One that gave up, because its database was away

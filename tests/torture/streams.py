@@ -39,7 +39,7 @@ __all__ = ["LONGEST", "MODELS", "PRICES", "Listener", "heard", "judge_streams"]
 PRICES = {"tokens_in": 33_700, "tokens_out": 101_300}
 """Micro-units for 1,000 tokens."""
 MODELS = (PARROT, WRITTEN)
-LONGEST = 60
+LONGEST = 400
 """Tokens of an answer of the real model at most."""
 
 _PASSING = (409, 429, 500, 503)

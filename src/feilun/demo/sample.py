@@ -37,7 +37,8 @@ class Sample:
     (``{"text": "review", "label": "score"}``), `settings` are tables of its ``feilun.toml``.
     `change` is the key of a sentence on what the customers ask that the first rows lack, `share`
     how much of the traffic and of the testing rows it is; `drawn` answers to the customers are
-    drawn at random and labelled."""
+    drawn at random and labelled. `plan` is the TOML of a plan that they subscribe to: then their
+    invoices close the story."""
 
     training: Path
     testing: Path
@@ -49,6 +50,7 @@ class Sample:
     change: str = ""
     share: float = 0.0
     drawn: int = 0
+    plan: str = ""
 
     @property
     def label(self) -> str:

@@ -16,12 +16,13 @@ from feilun.data.reading import content_keys, read
 from feilun.data.sources.base import Source, hold_out
 from feilun.demo.closing import Closing, closing
 from feilun.demo.sample import Sample, configure, prepare
-from feilun.demo.traffic import Sent, Watch, send
+from feilun.demo.traffic import Sent, Talk, Watch, converses, send, talk
 from feilun.errors import Conflict, EnvironmentProblem, Refused
 from feilun.feedback.to_data import content_hash
-from feilun.messages import t
+from feilun.messages import Language, t
 from feilun.metrics.comparison import values
 from feilun.project import Project, Workspace
+from feilun.project.plans import PlanShown
 from feilun.render import wording
 from feilun.serving.process import temporary_server
 from feilun.table import Result
@@ -63,7 +64,7 @@ class Told(Result):
 
 def tell(
     folder: Path,
-    lang: str,
+    lang: Language,
     *,
     show: Callable[[Result], None],
     say: Callable[[str], None],
@@ -80,7 +81,7 @@ def tell(
     begun = time.perf_counter()
     _empty(folder)
     files = sample or prepare(task, folder / "data", lang)
-    workspace = Workspace(folder)
+    workspace = Workspace(folder, lang=lang)
     project = workspace.init(files.name, task=files.task, base=base)
     configure(project.file, files)
     later, judging = _add(project, files, show, say, report)
@@ -89,10 +90,10 @@ def tell(
     try:
         address = _serve(server, workspace, port)
         say(t("demo.server", address=address))
-        keys = [
-            workspace.create_key(t(f"demo.customer_{n}"), project=files.name).secret
-            for n in ("one", "two")
-        ]
+        customers = [t(f"demo.customer_{n}") for n in ("one", "two")]
+        keys = [workspace.create_key(one, project=files.name).secret for one in customers]
+        if files.plan:
+            show(_subscribed(workspace, folder, files.plan, customers))
         watch = Watch(
             address,
             keys[0],
@@ -110,6 +111,9 @@ def tell(
             raise Refused("demo.nothing_live", name=files.name, report=run.report)
         say(t("demo.watched", answers=watch.answers, failures=len(watch.failures)))
 
+        if converses(project.task):
+            for line in _talked(talk(address, keys[0], files.name, later, project.task.family)):
+                say(line)
         if files.change:
             say(t(files.change, share=wording.share(files.share)))
         sent = send(
@@ -141,6 +145,9 @@ def tell(
         say(t("demo.testing", rows=len(judging)))
         table = closing(project, files.testing, judging, report)
         show(table)
+        if files.plan:
+            for one in customers:
+                show(workspace.invoices.preview(one))
     except BaseException:
         server.close()
         raise
@@ -226,6 +233,35 @@ def _add(
         )
     )
     return [(row.item, row.label) for row in asked(task, kept) if row.label], judging
+
+
+def _subscribed(
+    workspace: Workspace, folder: Path, plan: str, customers: Sequence[str]
+) -> PlanShown:
+    """Sets the plan and puts the customers on it."""
+    file = folder / "plan.toml"
+    file.write_text(plan, "utf-8")
+    shown = workspace.plans.set(file)
+    for one in customers:
+        workspace.customers.set(one, plan=shown.name)
+    return workspace.plans.show(shown.name)
+
+
+def _talked(talks: Sequence[Talk] | None) -> list[str]:
+    """What a customer heard, a sentence each."""
+    if talks is None:
+        return [t("demo.no_openai")]
+    return [t("demo.streaming")] + [
+        t(
+            "demo.heard_and_corrected" if one.corrected else "demo.heard",
+            question=one.question,
+            answer=one.answer,
+            pieces=one.pieces,
+            read=one.tokens_in,
+            written=one.tokens_out,
+        )
+        for one in talks
+    ]
 
 
 def _labelled(project: Project, later: Sequence[tuple[Item, str]], count: int) -> int:

@@ -7,15 +7,18 @@ import random
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from typing import Any
 
 from feilun.client import Answer, ApiError, Client
 from feilun.families.base import Family
+from feilun.modalities.language import conversations
 from feilun.project.results import answer_words
+from feilun.tasks.base import TaskBase
 from feilun.types import Item, Output
 
-__all__ = ["Sent", "Watch", "send"]
+__all__ = ["Sent", "Talk", "Watch", "converses", "send", "talk"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +85,79 @@ def send(
         for client in clients:
             client.close()
     return Sent(len(rows), right, corrected, confirmed, failed, lost, times, given)
+
+
+def converses(task: TaskBase) -> bool:
+    """Whether versions of `task` answer ``/v1/chat/completions`` in pieces."""
+    return task.family.streams and task.conversation([{"role": "user", "content": "?"}]) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Talk:
+    """A question and its answer, which came in `pieces`; the tokens that were read and written, as
+    the last piece states them and the ledger charges them; whether the customer `corrected` it."""
+
+    question: str
+    answer: str
+    pieces: int
+    tokens_in: int
+    tokens_out: int
+    corrected: bool
+
+
+def talk(
+    address: str,
+    key: str,
+    model: str,
+    rows: Sequence[tuple[Item, str]],
+    family: Family,
+    *,
+    most: int = 3,
+) -> list[Talk] | None:
+    """Asks the first `most` of the (conversation, target) `rows` with OpenAI's own client, in
+    pieces. The customer corrects what is not right. None where that client is not installed."""
+    if find_spec("openai") is None:
+        return None
+    import httpx
+    import openai
+
+    # What is on this machine is reached without its proxies.
+    with (
+        httpx.Client(trust_env=False) as http,
+        openai.OpenAI(base_url=f"{address}/v1", api_key=key, http_client=http) as ai,
+        Client(address, key) as own,
+    ):
+        found = []
+        for item, target in rows[:most]:
+            told, call = _heard(ai, model, str(item))
+            wrong = family.said(family.cut(told.answer)) != target
+            if wrong:
+                own.feedback(call, _value(target, family))
+            found.append(replace(told, corrected=wrong))
+    return found
+
+
+def _heard(ai: Any, model: str, item: str) -> tuple[Talk, str]:
+    """One streamed answer, and the id of its call."""
+    messages = [one.plain() for one in conversations.messages_of(item)]
+    parts: list[str] = []
+    call, usage = "", None
+    for chunk in ai.chat.completions.create(
+        model=model, messages=messages, stream=True, stream_options={"include_usage": True}
+    ):
+        call, usage = chunk.id, chunk.usage or usage
+        parts += [one.delta.content for one in chunk.choices if one.delta.content]
+    return (
+        Talk(
+            question=conversations.question(item),
+            answer="".join(parts),
+            pieces=len(parts),
+            tokens_in=usage.prompt_tokens if usage else 0,
+            tokens_out=usage.completion_tokens if usage else 0,
+            corrected=False,
+        ),
+        call,
+    )
 
 
 def _value(target: str, family: Family) -> Any:

@@ -72,10 +72,13 @@ def plan(
     before. `job` is what the stages have in common (task, data, base, and
     for an update the previous version, which then is the only stage).
 
-    The baseline is always trained first, because every other stage is held
-    against it. Raises `UsageError` when the method needs a base and there is none,
-    `EnvironmentProblem` when it does not fit this machine or the time limit; both say what fits.
+    The baseline is always trained first, because every other stage is held against it. Raises
+    `UsageError` when the method needs a base and there is none, or for an unknown one in
+    ``[training] exclude``, `EnvironmentProblem` when it does not fit this machine or the time
+    limit; both say what fits.
     """
+    for name in config.exclude:
+        method(name)
     planner = _Planner(job, config, settings, stats, machine, paces or {})
     return planner.automatic() if wanted == AUTO else planner.named(wanted)
 
@@ -125,7 +128,7 @@ class _Planner:
 
     def automatic(self) -> Plan:
         stages: list[PlannedStage] = []
-        able = self._able()
+        able = self._wanted()
         unread = read_by_encoders(self._task)
         expected = any(column.kind in ("text", "image") for column in self._task.columns)
         if unread and expected and not any(method(name).needs_base for name in able):
@@ -166,6 +169,13 @@ class _Planner:
                     minutes=math.ceil(self._late[name] / 60),
                 )
             )
+
+    def _wanted(self) -> list[str]:
+        """The methods that can learn the task and are not excluded; the baseline never is."""
+        first, *others = self._able()
+        excluded = [name for name in others if name in self._config.exclude]
+        self._notes += [t("training.skip_excluded", method=name) for name in excluded]
+        return [first, *(name for name in others if name not in excluded)]
 
     def _take(self, stage: PlannedStage) -> None:
         """Takes a stage's time off what is left; the baseline is trained even where it is more."""

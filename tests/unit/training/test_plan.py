@@ -249,6 +249,18 @@ def test_nothing_frozen_begins_from_nothing(method: str) -> None:
     assert caught.value.code == "training.needs_folder"
 
 
+def test_auto_does_not_try_what_is_excluded(base: Path) -> None:
+    whole = names(planned(AUTO, base))
+    found = planned(AUTO, base, exclude=["head", "linear"])
+    assert names(found) == [name for name in whole if name != "head"], "the baseline is trained"
+    assert found.notes[0] == "head was left out: [training] exclude names it"
+    adapters = planned(AUTO, base, exclude=["full"])
+    assert names(adapters)[-1] == "lora", "what took its place anyway may be tried alone"
+    assert names(planned("head", base, exclude=["head"]))[-1] == "head", "asked for by name"
+    with pytest.raises(UsageError):
+        planned(AUTO, base, exclude=["astrology"])
+
+
 def test_an_unknown_method_lists_the_options(base: Path) -> None:
     with pytest.raises(UsageError, match="linear"):
         planned("magic", base)

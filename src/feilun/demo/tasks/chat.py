@@ -4,11 +4,13 @@ package holds questions of customers with their answers."""
 
 from __future__ import annotations
 
+import csv
 import random
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
-from feilun.demo.sample import Sample, csv_sample
+from feilun.demo.sample import Sample, divided
 
 __all__ = ["shop", "write"]
 
@@ -105,8 +107,35 @@ _WORDS = {
     "en": (("Portugal", "Italy", "Japan", "Poland"), ("red", "blue", "green", "grey")),
     "zh": (("葡萄牙", "意大利", "日本", "波兰"), ("红色", "蓝色", "绿色", "灰色")),
 }
-# The memory answers in seconds; the language model is taught where it is in this time.
-_SETTINGS = "[training]\ntime_limit = 5\n"
+_FIRST, _NEW = 14, 2
+"""Articles that the shop begins with, and those that it takes up later."""
+_TESTING, _TRAFFIC, _DRAWN = 100, 160, 60
+# The memory answers in seconds; the language model is taught where it is in this time, in small
+# steps, because a few hundred rows make few large ones. That a model that was taught nothing of
+# the shop knows nothing of it need not be shown.
+_SETTINGS = """
+[training]
+time_limit = 2.5
+exclude = ["prompt"]
+"""
+_PLAN = """
+name = "by-token"
+currency = "{currency}"
+
+[[rates]]
+project = "{name}"
+unit = "tokens_in"
+tiers = [{{ per_1000 = "{read}" }}]
+
+[[rates]]
+project = "{name}"
+unit = "tokens_out"
+tiers = [{{ per_1000 = "{written}" }}]
+"""
+_PRICES = {
+    "en": {"currency": "EUR", "read": "0.10", "written": "0.40"},
+    "zh": {"currency": "CNY", "read": "0.80", "written": "3.20"},
+}
 _NAMES = {"en": ("shop", "question", "answer"), "zh": ("xiaodian", "问题", "答案")}
 
 
@@ -135,15 +164,35 @@ def shop(lang: str) -> Iterator[tuple[str, dict[str, list[str]]]]:
 
 
 def write(folder: Path, lang: str) -> Sample:
-    """Both files."""
+    """Both files: the first rows are about the articles that the shop begins with, tomorrow's and
+    those that judge also about new ones."""
     lang = "zh" if lang == "zh" else "en"
-    rows = [
-        (question, said)
-        for _, facts in shop(lang)
-        for said, questions in facts.items()
-        for question in questions
-    ]
+    articles = list(islice(shop(lang), _FIRST + _NEW))
+    old, new = (
+        [(question, said) for _, facts in part for said, ones in facts.items() for question in ones]
+        for part in (articles[:_FIRST], articles[_FIRST:])
+    )
+    share = len(new) / (_TESTING + _TRAFFIC)
+    tests = round(share * _TESTING)
+    old_tests, old = divided(old, _TESTING - tests)
+    old_asked, old = divided(old, _TRAFFIC - (len(new) - tests))
+    new_tests, new_asked = divided(new, tests)
+    rows = old + divided(old_asked + new_asked, 0)[1]
     name, question, answer = _NAMES[lang]
     columns = {"messages": question, "label": answer}
-    head, counts = [question, answer], {"testing": 100, "traffic": 150}
-    return csv_sample(folder, "chat", name, columns, head, rows, settings=_SETTINGS, **counts)
+    files = folder / f"{name}.csv", folder / "testing.csv"
+    for file, part in zip(files, (rows, old_tests + new_tests), strict=True):
+        with file.open("w", encoding="utf-8", newline="") as stream:
+            csv.writer(stream).writerows([(question, answer), *part])
+    return Sample(
+        *files,
+        name,
+        columns,
+        "chat",
+        _TRAFFIC,
+        _SETTINGS,
+        change="demo.articles",
+        share=len(new_asked) / _TRAFFIC,
+        drawn=_DRAWN,
+        plan=_PLAN.format(name=name, **_PRICES[lang]),
+    )
