@@ -12,6 +12,7 @@ from feilun import registry
 from feilun.demo import tell
 from feilun.demo.sample import Sample, prepare
 from feilun.errors import Conflict
+from feilun.messages import Language
 from feilun.project import Workspace
 from feilun.store.dataset import Dataset
 from feilun.tasks import base
@@ -92,9 +93,9 @@ def test_no_row_of_the_testing_file_gets_in(
             assert MARKER.encode() not in file.read_bytes(), file
 
 
-def _small(task: str, folder: Path) -> Sample:
+def _small(task: str, folder: Path, lang: Language) -> Sample:
     """The demonstration of `task` with a part of its rows."""
-    found = prepare(task, folder, "en")
+    found = prepare(task, folder, lang)
     for file, rows in ((found.training, 1300), (found.testing, 60)):
         with file.open(encoding="utf-8", newline="") as stream:
             head, *kept = csv.reader(stream)
@@ -107,17 +108,19 @@ def _small(task: str, folder: Path) -> Sample:
 @pytest.mark.parametrize(
     "task",
     [
-        pytest.param(task, marks=() if task == "text-tagging" else pytest.mark.slow)
+        pytest.param(task, marks=() if task == "chat" else pytest.mark.slow)
         for task in registry.names("demos")
     ],
 )
 def test_every_task_that_has_one_is_shown(task: str, tmp_path: Path) -> None:
-    sample = _small(task, tmp_path / "files")
+    lang: Language = "zh" if task == "chat" else "en"
+    sample = _small(task, tmp_path / "files", lang)
     said: list[str] = []
+    shown: list[str] = []
     story = tell(
         tmp_path / "demo",
-        "en",
-        show=lambda result: None,
+        lang,
+        show=lambda result: shown.extend(table.title for table in result.tables()),
         say=said.append,
         report=lambda progress: None,
         method=methods_for(base.get(task))[0],
@@ -132,15 +135,22 @@ def test_every_task_that_has_one_is_shown(task: str, tmp_path: Path) -> None:
     assert all(row["score"] is not None for row in closing["rows"])
     assert told["answers_while_training"] > 0
     assert told["failures_while_training"] == 0
-    assert any("60 rows" in line for line in said)
+    assert any({"en": "60 rows", "zh": "60 行"}[lang] in line for line in said)
+    if sample.plan:  # of what customers asked, also in pieces by OpenAI's client, each has a bill
+        heard = [line for line in said if " → " in line]
+        assert len(heard) == 3
+        assert all("词元" in line for line in heard)
+        assert [title.partition("：")[2] for title in shown[-2:]] == ["灯塔书店", "北港食品"]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("task", registry.names("demos"))
-def test_the_whole_of_it_ends(task: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("task", "lang"), [*((task, "en") for task in registry.names("demos")), ("chat", "zh")]
+)
+def test_the_whole_of_it_ends(task: str, lang: Language, tmp_path: Path) -> None:
     story = tell(
         tmp_path / "demo",
-        "en",
+        lang,
         show=lambda result: None,
         say=lambda line: None,
         report=lambda progress: None,

@@ -107,7 +107,7 @@ _WORDS = {
     "en": (("Portugal", "Italy", "Japan", "Poland"), ("red", "blue", "green", "grey")),
     "zh": (("葡萄牙", "意大利", "日本", "波兰"), ("红色", "蓝色", "绿色", "灰色")),
 }
-_FIRST, _NEW = 14, 2
+_FIRST, _NEW = 10, 2
 """Articles that the shop begins with, and those that it takes up later."""
 _TESTING, _TRAFFIC, _DRAWN = 100, 160, 60
 # The memory answers in seconds; the language model is taught where it is in this time, in small
@@ -117,6 +117,9 @@ _SETTINGS = """
 [training]
 time_limit = 2.5
 exclude = ["prompt"]
+
+[training.lora]
+batch_rows = 4
 """
 _PLAN = """
 name = "by-token"
