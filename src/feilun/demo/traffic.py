@@ -118,12 +118,11 @@ def talk(
     pieces. The customer corrects what is not right. None where that client is not installed."""
     if find_spec("openai") is None:
         return None
-    import httpx
     import openai
 
     # What is on this machine is reached without its proxies.
     with (
-        httpx.Client(trust_env=False) as http,
+        openai.DefaultHttpxClient(trust_env=False) as http,
         openai.OpenAI(base_url=f"{address}/v1", api_key=key, http_client=http) as ai,
         Client(address, key) as own,
     ):
