@@ -13,8 +13,8 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
+from feilun.billing.admission import Admission
 from feilun.billing.limiter import Limits
-from feilun.billing.passage import Passage
 from feilun.billing.prepaid import record_topup
 from feilun.billing.rating import RateBook
 from feilun.errors import InvalidData, PaymentRequired
@@ -154,11 +154,11 @@ class Prepaid:
             key = known[str(event.key_id)]
             inputs = event.units["inputs"]
             try:
-                async with Passage(limits, key, "reviews", "reviews", inputs) as passage:
+                async with Admission(limits, key, "reviews", "reviews", inputs) as admission:
                     await asyncio.sleep(0)
                     [outcome] = store.ledger.commit_group([call])
                     self._expect(call, outcome)
-                    passage.settle(event.units, sum(outcome.amounts))
+                    admission.settle(event.units, sum(outcome.amounts))
             except PaymentRequired:
                 return False
             return True

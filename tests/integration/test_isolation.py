@@ -58,7 +58,7 @@ def _causal(workspace: Workspace, site: Path, stack: ExitStack) -> str:
     store.catalog.add_project("taught", "chat")
     folder = store.artifacts.new()
     write_causal(folder, max_position_embeddings=1024)
-    write_card(folder, Card("causal", Schema("chat", (), {}), "full", extra={"longest": 8}))
+    write_card(folder, Card("causal", Schema("chat", (), {}), "full", extra={"longest": 3}))
     weights = store.publish(folder, "weights").ref
     version = store.catalog.add_model_version("taught", "full", weights=weights)
     store.catalog.set_live("taught", version.id)
@@ -96,7 +96,7 @@ ENGINES: dict[str, Callable[[Workspace, Path, ExitStack], str]] = {
 }
 RECALL = ("parrot", "upstream")
 """Engines that say the whole conversation again when they are told to."""
-SLOWER = {"taught": 4}
+SLOWER = {"taught": 5}
 """Models that answer few at a time are asked so many times less."""
 
 

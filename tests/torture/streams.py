@@ -177,6 +177,8 @@ class _Hearing:
     ask: dict[str, Any]
     kind: str
     ended: str = "cut"
+    _call: str = ""
+    _again: bool = False
     _pieces: int = 0
     _said: str = ""
     _usage: dict[str, Any] | None = None
@@ -188,7 +190,7 @@ class _Hearing:
 
     def listen(self, answer: http.client.HTTPResponse, sock: socket.socket) -> None:
         """Until the stream ends, or the caller has had enough."""
-        again = answer.headers.get("idempotency-replayed") == "true"
+        self._again = answer.headers.get("idempotency-replayed") == "true"
         while line := answer.readline():
             if line.startswith(b"data: [DONE]"):
                 self.ended = "whole"
@@ -199,7 +201,7 @@ class _Hearing:
             if "error" in told:
                 self.ended = f"error {told['error']['code']}"
                 return
-            self._take(told, again)
+            self._take(told)
             if self._leaves is not None and self._pieces >= self._leaves:
                 self._leaves = None
                 if self.kind == "vanish":
@@ -210,7 +212,8 @@ class _Hearing:
             if self.kind == "slow" and self.draw.random() < 0.1:
                 time.sleep(self.draw.uniform(0, 0.2))
 
-    def _take(self, told: dict[str, Any], again: bool) -> None:
+    def _take(self, told: dict[str, Any]) -> None:
+        self._call = told["id"]
         self._usage = told.get("usage") or self._usage
         for choice in told["choices"]:
             text = choice["delta"].get("content") or ""
@@ -219,14 +222,14 @@ class _Hearing:
             if tokens:
                 self._pieces += 1
                 self._said += text
-                note = {"piece": self._name, "call": told["id"], "again": again}
+                note = {"piece": self._name, "call": self._call, "again": self._again}
                 self.journal.write(note | {"tokens": int(tokens)}, sync=False)
 
     def note(self) -> None:
-        """Notes how it ended, where anything came."""
-        if not self._pieces:
+        """Notes how it ended, where anything came, or where nothing is the whole answer."""
+        if not self._pieces and self.ended != "whole":
             return
-        note = {"ended": self._name, "how": self.ended}
+        note = {"ended": self._name, "how": self.ended, "call": self._call, "again": self._again}
         if self.ask["model"] == PARROT:
             say = self.ask["say"]
             whole = self.ended == "whole"
@@ -273,7 +276,9 @@ def heard(journals: Iterable[Path]) -> Heard:
                 new = Attempt(name, line["call"], line["again"])
                 found.attempts.setdefault(line["piece"], new).tokens += line["tokens"]
             elif "ended" in line:
-                attempt = found.attempts[line["ended"]]
+                name = line["ended"].partition("#")[0]
+                new = Attempt(name, line["call"], line["again"])
+                attempt = found.attempts.setdefault(line["ended"], new)
                 attempt.ended = line["how"]
                 if not line.get("same", True):
                     found.faults["a stream said something else"].append(line["ended"])
@@ -351,7 +356,7 @@ def _beside(
         faults["heard and never held"].append(told)
         return
     if attempt.ended == "whole":
-        if end is None or end.outcome != "ok" or end.units.get("tokens_out") != attempt.tokens:
+        if end is None or end.outcome != "ok" or end.units.get("tokens_out", 0) != attempt.tokens:
             faults["a whole stream is charged otherwise"].append(f"{told}: {end}")
         return
     if end is None:
