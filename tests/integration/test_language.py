@@ -56,7 +56,7 @@ def test_what_is_learnt_is_shown_before(shop: Project) -> None:
     assert f"⟦{text[begin:end]}⟧" in first["marked"]
 
 
-def test_a_taught_model_goes_live(shop: Project) -> None:
+def test_a_taught_model_goes_live(shop: Project, tmp_path: Path) -> None:
     turned = shop.run(method="full")
     memory, taught = turned.stages
     assert (memory.method, taught.method) == ("memory", "full")
@@ -70,6 +70,16 @@ def test_a_taught_model_goes_live(shop: Project) -> None:
         version.deploy(force=True, reason="it is for a test")
     assert shop.live is not None
     assert shop.live.id == taught.version
+    # What it forgot is told beside its base, on texts that have nothing to do with the shop.
+    (tmp_path / "general.txt").write_text("A river runs slowly.\n\n小河慢慢地流。\n", "utf-8")
+    suite = shop.suite("lm", tmp_path, model=version.id)
+    (found,) = suite.tasks
+    scores = [found[which]["bits_per_byte"]["value"] for which in ("metrics", "base")]
+    assert found["rows"] == 2
+    assert all(1 < one < 30 for one in scores)
+    assert scores[0] != scores[1]
+    (table,) = suite.tables()
+    assert "base" in table.columns
 
 
 def test_what_writes_no_text_shows_none(tmp_path: Path) -> None:

@@ -4,7 +4,9 @@ scored as lm-evaluation-harness scores them (0.4, ``lm_eval/api/task.py``).
 Of a question with choices each is appended to its context; `acc` counts the questions whose right
 choice has the highest log-likelihood, `acc_norm` those for which it is highest a character of the
 choice, `acc_bytes` a byte. LAMBADA asks for the last word: `acc` counts those that the model would
-have written, and `perplexity` is e to the power of its mean negative log-likelihood.
+have written, and `perplexity` is e to the power of its mean negative log-likelihood. Plain texts,
+such as WikiText, are predicted in pieces of 400 characters, each from its beginning:
+`bits_per_byte` tells how well.
 """
 
 from __future__ import annotations
@@ -19,12 +21,16 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from feilun.errors import InvalidData
+from feilun.metrics import comparison
+from feilun.metrics.bits import Bits
 from feilun.metrics.intervals import wilson
 from feilun.metrics.scores import Score
 
 __all__ = ["FORMATS", "Asked", "read", "scores", "task_files"]
 
-FORMATS = ("hellaswag", "arc", "piqa", "winogrande", "lambada")
+FORMATS = ("hellaswag", "arc", "piqa", "winogrande", "lambada", "texts")
+_PIECE = 400
+"""Characters of a text that are predicted at once: fewer tokens than any model reads."""
 
 Likelihood = Callable[[str, str], tuple[float, bool]]
 """The log-likelihood in nats of a text after a context, and whether each of its tokens is the most
@@ -34,7 +40,7 @@ probable one."""
 class Asked(NamedTuple):
     """One question. Choice N is `continuations` N after `contexts` N; by the length of `choices`
     likelihoods are normalised; `right` is the place of the right one. One continuation alone asks
-    whether the model would have written it."""
+    whether the model would have written it, or, where no place is right, how likely it is."""
 
     contexts: tuple[str, ...]
     continuations: tuple[str, ...]
@@ -45,9 +51,14 @@ class Asked(NamedTuple):
 def task_files(folder: Path) -> list[tuple[str, Path]]:
     """The files of a folder (or the one file) with the format of each, told by its first row; what
     has none of the formats is left out. Raises `InvalidData` where none is left."""
-    files = [folder] if folder.is_file() else sorted(folder.rglob("*.json*"))
+    files = [folder] if folder.is_file() else sorted(folder.rglob("*"))
     found = []
     for file in files:
+        if file.suffix == ".txt" and _blocks(file):
+            found.append(("texts", file))
+            continue
+        if not file.suffix.startswith(".json") and file != folder:
+            continue
         first = next(_rows(file), None)
         name = _format(first[1]) if first else None
         if name is not None:
@@ -60,9 +71,14 @@ def task_files(folder: Path) -> list[tuple[str, Path]]:
 def read(name: str, file: Path) -> list[Asked]:
     """The questions of a file. Raises `InvalidData` with the line of a row that is not of the
     format."""
-    found = []
+    found: list[Asked] = []
+    if file.suffix == ".txt":
+        return [one for text in _blocks(file) for one in _pieces(text)]
     for line, row in _rows(file):
         try:
+            if name == "texts":
+                found += _pieces(str(row["page"]))
+                continue
             found.append(_READERS[name](row))
         except (KeyError, ValueError, TypeError, IndexError, AttributeError) as error:
             raise InvalidData(
@@ -73,6 +89,10 @@ def read(name: str, file: Path) -> list[Asked]:
 
 def scores(asked: Sequence[Asked], likelihood: Likelihood) -> dict[str, Score]:
     """The task's metrics, each with its interval of 95 %."""
+    if all(one.right < 0 for one in asked):
+        nats = np.array([-likelihood("", one.choices[0])[0] for one in asked])
+        bits = Bits(nats, np.array([len(one.choices[0].encode()) for one in asked]))
+        return {name: one for name, one in comparison.scores(bits).items() if one is not None}
     if all(len(one.continuations) == 1 for one in asked):
         return _last_words(asked, likelihood)
     right = {"acc": 0, "acc_norm": 0, "acc_bytes": 0}
@@ -155,6 +175,21 @@ def _lambada(row: Mapping[str, Any]) -> Asked:
     return Asked((before,), (" " + last,), (last,), 0)
 
 
+def _pieces(text: str) -> list[Asked]:
+    text = text.strip()
+    parts = [text[place : place + _PIECE] for place in range(0, len(text), _PIECE)]
+    return [Asked(("",), (one,), (one,), -1) for one in parts]
+
+
+def _blocks(file: Path) -> list[str]:
+    """The paragraphs of a text file, those that belong together in one piece."""
+    try:
+        text = file.read_text("utf-8-sig")
+    except (OSError, ValueError) as error:
+        raise InvalidData("evaluation.bad_suite_file", file=file, reason=str(error)[:200]) from None
+    return [one for one in re.split(r"\n\s*\n", text) if one.strip()]
+
+
 def _choice(context: str, choices: Sequence[str], right: int) -> Asked:
     if not 0 <= right < len(choices):
         raise ValueError(f"label {right}")
@@ -183,7 +218,7 @@ def _format(row: Mapping[str, Any]) -> str | None:
     for name, needed in wanted:
         if needed <= keys:
             return name
-    return "lambada" if keys == {"text"} else None
+    return "lambada" if keys == {"text"} else "texts" if keys == {"page"} else None
 
 
 def _rows(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:

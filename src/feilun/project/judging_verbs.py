@@ -64,7 +64,7 @@ class JudgingVerbs(ProjectBase):
         """Runs a public suite on the files of the folder `data`: ``clue`` trains the project's base
         (by `method`, as ``run`` would) on each of CLUE's tasks that are there and judges it by the
         dev file; ``lm`` asks a version for the likelihood of answers (HellaSwag, ARC, PIQA,
-        WinoGrande, LAMBADA). Nothing of it is kept."""
+        WinoGrande, LAMBADA) or of plain texts, and its base beside it. Nothing of it is kept."""
         from feilun.project import suites
 
         version = self.scope.version(model) if suite == "lm" else None

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from feilun.engines.base import open_engine
+from feilun.engines.card import FILE, read_card, write_card
 from feilun.errors import NotFound, UsageError
 from feilun.evaluation import clue, lm_suite
 from feilun.messages import t
@@ -30,7 +31,8 @@ SUITES = ("clue", "lm")
 class SuiteScores(Result):
     """What was reached on each task of a suite: its ``name``, how many questions (``rows``) were
     asked, and `metrics` with their intervals; of a task that a base was trained on also the
-    ``method`` and the rows that it was ``trained`` on. `model` is the version or the base."""
+    ``method`` and the rows that it was ``trained`` on; of a taught version also what its ``base``
+    reaches. `model` is the version or the base."""
 
     suite: str
     model: str
@@ -39,12 +41,17 @@ class SuiteScores(Result):
     def tables(self) -> Sequence[Table]:
         columns = [t(f"project.suite_{one}") for one in ("task", "rows", "metric", "score")]
         trained = any("method" in one for one in self.tasks)
+        beside = any("base" in one for one in self.tasks)
+        if beside:
+            columns.append(t("project.suite_base"))
         if trained:
             columns += [t("project.suite_method"), t("project.suite_trained")]
         rows = []
         for one in self.tasks:
             for name, score in one["metrics"].items():
                 row = [one["name"], f"{one['rows']:,}", metric_name(name), scored(name, score)]
+                if beside:
+                    row.append(scored(name, one["base"][name]) if "base" in one else "")
                 if trained:
                     row += [str(one.get("method", "")), f"{one.get('trained', 0):,}"]
                 rows.append(row)
@@ -80,17 +87,38 @@ def run(
 def _lm(context: Context, version: ModelVersion, folder: Path) -> SuiteScores:
     files = lm_suite.task_files(folder)
     read = [(name, file, lm_suite.read(name, file)) for name, file in files]
-    found = []
-    with closing(open_engine(context.folder(version))) as engine:
-        likelihood = getattr(engine, "continued", None)
-        if likelihood is None:
-            raise UsageError("project.no_likelihood", version=version.id)
-        for done, (name, file, asked) in enumerate(read):
-            context.report(Progress("evaluate", done, len(read), note=str(file.name)))
-            scores = lm_suite.scores(asked, likelihood)
-            metrics = {metric: asdict(score) for metric, score in scores.items()}
-            found.append({"name": f"{name} ({file.name})", "rows": len(asked), "metrics": metrics})
+    with tempfile.TemporaryDirectory(prefix="feilun-base-") as place:
+        places = {"metrics": context.folder(version)}
+        base = _base_of(context, version, Path(place))
+        if base is not None:  # what teaching has cost, or brought, in general
+            places["base"] = base
+        found: list[dict[str, Any]] = [
+            {"name": f"{name} ({file.name})", "rows": len(asked)} for name, file, asked in read
+        ]
+        for which, at in places.items():
+            with closing(open_engine(at)) as engine:
+                likelihood = getattr(engine, "continued", None)
+                if likelihood is None:
+                    raise UsageError("project.no_likelihood", version=version.id)
+                for done, (_, file, asked) in enumerate(read):
+                    context.report(Progress("evaluate", done, len(read), note=file.name))
+                    scores = lm_suite.scores(asked, likelihood)
+                    found[done][which] = {name: asdict(score) for name, score in scores.items()}
     return SuiteScores("lm", version.id, found)
+
+
+def _base_of(context: Context, version: ModelVersion, place: Path) -> Path | None:
+    """The weights that `version` was taught from, as a version like it in `place`; None where it
+    was taught from none, or where they are there no more."""
+    recorded = version.config.get("rung", {}).get("base")
+    base = Path(recorded["folder"]) if isinstance(recorded, dict) else None
+    if base is None or not (base / "config.json").is_file():
+        return None
+    for file in base.iterdir():
+        if file.is_file() and file.name != FILE:
+            (place / file.name).symlink_to(file.resolve())
+    write_card(place, read_card(context.folder(version, "")))
+    return place
 
 
 def _clue(

@@ -56,6 +56,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("lm")
     for name, rows in ROWS.items():
         _write(place / f"{name}_val.jsonl", rows)
+    (place / "general.txt").write_text("灯卖 99 元。\n\nThe lamp\ncosts 25 euros.\n", "utf-8")
     _write(place / "other.jsonl", [{"id": 3, "nothing": "of the kind"}])
     return place
 
@@ -105,7 +106,7 @@ def test_scores_are_those_of_the_published_rules(folder: Path, causal: Path, eng
         name: lm_suite.scores(lm_suite.read(name, file), engine.continued)
         for name, file in lm_suite.task_files(folder)
     }
-    assert set(found) == set(ROWS)
+    assert set(found) == {*ROWS, "texts"}
 
     def picked(context: str, choices: list[str], by: Callable[[str], int]) -> int:
         return int(np.argmax([likely(context, " " + one)[0] / by(one) for one in choices]))
@@ -131,6 +132,10 @@ def test_scores_are_those_of_the_published_rules(folder: Path, causal: Path, eng
         for metric, by in lengths.items():
             right = [picked(context, choices, by) == label for context, choices, label in asked]
             assert found[name][metric].value == np.mean(right), (name, metric)
+    texts = ("灯卖 99 元。", "The lamp\ncosts 25 euros.")
+    bits = -sum(likely(engine._processor.end, one)[0] for one in texts) / math.log(2)
+    expected = bits / sum(len(one.encode()) for one in texts)
+    assert found["texts"]["bits_per_byte"].value == pytest.approx(expected, rel=1e-4)
     before = [f"The lamp costs more than the kettle as the {one}" for one in ("lamp", "kettle")]
     nats = [likely(one, " is new.")[0] for one in before]
     assert found["winogrande"]["acc"].value == float(nats[0] > nats[1])
