@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+from rich.cells import cell_len
 
 from feilun import messages
 from feilun.cli.app import command_names, run
@@ -19,6 +20,8 @@ from feilun.project.results import Added, Listing
 from feilun.table import Table
 from feilun.types import Progress
 
+_OPTION = re.compile(r"  --[a-z-]+(?: <\w+>)? +")
+
 
 @pytest.mark.parametrize("words", ["", *command_names()])
 def test_help_is_chinese(
@@ -31,13 +34,24 @@ def test_help_is_chinese(
     assert "选项：" in page
     for english in ("Usage:", "Options:", "Arguments:", "Commands:", "Show this", "default:"):
         assert english not in page
-    assert not re.search(r"\brequired\b", page)
+    assert not re.search(r"\brequired\b|\bOPTIONS\b|\bCOMMAND\b|<(list|str|path|int|float)\b", page)
+
+
+def test_help_stands_in_columns_in_chinese(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FEILUN_LANG", "zh")
+    assert run(["data", "add", "--help"]) == 0
+    listed = capsys.readouterr().out.split("选项：")[1].strip("\n").splitlines()
+    assert all(cell_len(line) <= 80 for line in listed)
+    texts = {cell_len(line[: found.end()]) for line in listed if (found := _OPTION.match(line))}
+    assert len(texts) == 1, "the explanations begin in one column"
 
 
 def test_help_is_english(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["data", "add", "--help"]) == 0
     page = capsys.readouterr().out
-    for english in ("Usage: feilun", "Options:", "Arguments:", "Show this", "[required]"):
+    for english in ("Usage: feilun", "[OPTIONS]", "Options:", "--map <text>", "[required]"):
         assert english in page
 
 
