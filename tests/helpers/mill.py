@@ -46,6 +46,7 @@ TEMPLATES: list[tuple[str, str, Any]] = [
     ("DELETE", "/admin/v1/keys/key_1", None),
     ("GET", "/admin/v1/audit?limit=5&before=9", None),
     ("GET", "/admin/v1/usage?days=3", None),
+    ("GET", "/admin/v1/projects/reviews/savings", None),
     ("POST", "/internal/v1/load", {"version": "reviews@1", "variant": None}),
 ]
 NASTY: list[Any] = [

@@ -261,6 +261,16 @@ def get_all_usage(
     return _list(listing.rows)
 
 
+@router.get("/projects/{project}/savings")
+def get_savings(
+    project: Id, api: ApiOf, _: Actor, days: Annotated[int, Query(ge=1, le=36_500)] = 30
+) -> Response:
+    """What passing calls on to another server costs and what answering them here saves, in the
+    last `days`. 404 for a project whose calls are not passed on."""
+    found = Workspace.over(api.service.store).project(project).upstream(days=days)
+    return _json({**to_jsonable(found), "line": found.line()})
+
+
 @router.get("/audit")
 def get_audit(
     api: ApiOf,

@@ -17,7 +17,7 @@ from feilun.engines._turns import TURNS
 from feilun.engines.batching import plan
 from feilun.engines.card import Card
 from feilun.errors import EnvironmentProblem, InvalidData
-from feilun.families.generation import Written, objects
+from feilun.families.generation import Written, objects, sure_of
 from feilun.modalities.language.causal import PromptProcessor
 from feilun.types import Item, Output
 
@@ -37,6 +37,8 @@ class CausalEngine(StreamingEngine):
     name = "torch"
     OPTIONS: ClassVar[frozenset[str]] = frozenset({"temperature", "top_p", "seed"})
     context: int
+    says_how_sure = False
+    """See `GenaiEngine.says_how_sure`."""
 
     def __init__(self, folder: Path, card: Card, threads: int | None) -> None:
         try:
@@ -74,22 +76,23 @@ class CausalEngine(StreamingEngine):
             for start in range(0, len(batch), _ROWS):
                 part = [fit[place] for place in batch[start : start + _ROWS]]
                 with TURNS.take(self):
-                    texts = self._greedy([encoded[place].arrays["input_ids"] for place in part])
-                for place, text in zip(part, texts, strict=True):
-                    found[place] = Written(text)
+                    written = self._greedy([encoded[place].arrays["input_ids"] for place in part])
+                for place, one in zip(part, written, strict=True):
+                    found[place] = one
         return objects(found)
 
     async def write(self, item: Item, options: Mapping[str, Any]) -> AsyncGenerator[str | Output]:
         loop = asyncio.get_running_loop()
         begun = False
-        text = ""
-        async with aclosing(self._tokens(item, options, loop)) as pieces:
+        text, logs = "", [0.0][:0]
+        async with aclosing(self._tokens(item, options, loop, logs)) as pieces:
             async for piece in pieces:
                 given = piece if begun else piece.lstrip()
                 begun = begun or bool(given)
                 text += given
                 yield given
-        yield self._task.family.cut(text)
+        sure = sure_of(logs) if self.says_how_sure else None
+        yield self._decode(objects([Written(text, sure)]), True)[0]
 
     def count(self, text: str) -> int:
         return len(self._processor.ids(text))
@@ -126,7 +129,7 @@ class CausalEngine(StreamingEngine):
         self._pool.shutdown(wait=False)
         TURNS.forget(self)
 
-    def _greedy(self, prompts: Sequence[np.ndarray], most: int | None = None) -> list[str]:
+    def _greedy(self, prompts: Sequence[np.ndarray], most: int | None = None) -> list[Written]:
         import torch
         from transformers import GenerationConfig
 
@@ -141,24 +144,49 @@ class CausalEngine(StreamingEngine):
             max_new_tokens=min(most or self.longest, self.context - longest),
             eos_token_id=sorted(self._stops),
             pad_token_id=self._processor.pad_id,
+            return_dict_in_generate=True,
+            output_logits=self.says_how_sure,
         )
         with torch.inference_mode():
-            found = self._model.generate(
+            made = self._model.generate(
                 torch.from_numpy(ids),
                 attention_mask=torch.from_numpy(mask),
                 generation_config=config,
             )
-        return [self._text(row) for row in found[:, longest:].tolist()]
+            found = made.sequences[:, longest:]
+            if not self.says_how_sure:
+                return [Written(self._text(row)) for row in found.tolist()]
+            # Step by step: the logits of all tokens together are large.
+            logs = torch.stack(
+                [
+                    torch.log_softmax(logits.float(), dim=-1).gather(1, chosen[:, None])[:, 0]
+                    for logits, chosen in zip(made.logits, found.T, strict=True)
+                ],
+                dim=1,
+            ).tolist()
+        return [
+            Written(self._text(row), sure_of(log[: self._end(row) + 1]))
+            for row, log in zip(found.tolist(), logs, strict=True)
+        ]
+
+    def _end(self, ids: Sequence[int]) -> int:
+        """The place of the token that stops."""
+        return next((place for place, one in enumerate(ids) if one in self._stops), len(ids))
 
     def _text(self, ids: Sequence[int]) -> str:
-        end = next((place for place, one in enumerate(ids) if one in self._stops), len(ids))
+        end = self._end(ids)
         text: str = self._processor.tokenizer.decode(ids[:end], skip_special_tokens=True)
         return text.strip()
 
     async def _tokens(
-        self, item: Item, options: Mapping[str, Any], loop: asyncio.AbstractEventLoop
+        self,
+        item: Item,
+        options: Mapping[str, Any],
+        loop: asyncio.AbstractEventLoop,
+        logs: list[float],
     ) -> AsyncGenerator[str]:
-        """The text of each token; of one that ends within a character nothing yet."""
+        """The text of each token; of one that ends within a character nothing yet. Their
+        log-probabilities are added to `logs`, that of the token that stops, too."""
         from tokenizers.decoders import DecodeStream
 
         (encoded,) = self._processor.encode([item])
@@ -171,7 +199,10 @@ class CausalEngine(StreamingEngine):
         given = encoded.arrays["input_ids"].tolist()
         stream = DecodeStream(skip_special_tokens=True)
         for _ in range(self.context - encoded.cost):
-            token, cache = await loop.run_in_executor(self._pool, self._step, given, cache, choose)
+            token, log, cache = await loop.run_in_executor(
+                self._pool, self._step, given, cache, choose
+            )
+            logs.append(log)
             if token in self._stops:
                 return
             yield stream.step(self._processor.tokenizer, token) or ""
@@ -179,7 +210,8 @@ class CausalEngine(StreamingEngine):
 
     def _step(
         self, given: list[int], cache: Any, choose: Callable[[torch.Tensor], int]
-    ) -> tuple[int, Any]:
+    ) -> tuple[int, float, Any]:
+        """The next token, its log-probability in nats where that is asked for, and the cache."""
         import torch
 
         with TURNS.take(self), torch.inference_mode():
@@ -189,7 +221,11 @@ class CausalEngine(StreamingEngine):
                 use_cache=True,
                 logits_to_keep=1,
             )
-            return choose(found.logits[0, -1].float()), found.past_key_values
+            logits = found.logits[0, -1].float()
+            token, log = choose(logits), 0.0
+            if self.says_how_sure:
+                log = float(torch.log_softmax(logits, dim=-1)[token])
+            return token, log, found.past_key_values
 
 
 def load(folder: Path, card: Card, *, streams: int | None, threads: int | None) -> CausalEngine:

@@ -75,7 +75,7 @@ class JsonEngine(WordedEngine):
         self._extractor = Extractor(folder)
 
     def raw(self, items: Sequence[Item]) -> np.ndarray:
-        taken = _read(self._extractor, items, True)
+        taken = _read(self._extractor, items, self._task.family.converses)
         return objects([self._answer_of(item, one) for item, one in zip(items, taken, strict=True)])
 
     async def write(self, item: Item, options: Mapping[str, Any]) -> AsyncGenerator[str | Output]:
@@ -86,7 +86,7 @@ class JsonEngine(WordedEngine):
             async for piece in super().write(item, options):
                 yield piece
             return
-        (taken,) = _read(self._extractor, [item], True)
+        (taken,) = _read(self._extractor, [item], self._task.family.converses)
         one, fits = self._answer_of(item, taken, bare=True), True
         if not _fits(one.text, taken, form):
             one, fits = Written(one.otherwise, 0.0, one.otherwise), False

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import codecs
 import importlib.util
-import math
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, suppress
 from functools import lru_cache
@@ -27,7 +26,7 @@ from feilun.engines._inline import added
 from feilun.engines._streaming import MAX_TOKENS, StreamingEngine, Token, ToolCall
 from feilun.engines.card import Card
 from feilun.errors import CorruptArtifact, EnvironmentProblem, InvalidData
-from feilun.families.generation import Written, objects
+from feilun.families.generation import Written, objects, sure_of
 from feilun.modalities.language import conversations, gguf
 from feilun.modalities.language.causal import PromptProcessor
 from feilun.modalities.language.template import render
@@ -70,8 +69,8 @@ class GenaiEngine(StreamingEngine):
     )
 
     says_how_sure = False
-    """Whether answers have a score, the geometric mean of their tokens' probabilities: what a
-    cascade passes answers on by. It is no measure of truth, so nothing else is told it."""
+    """Whether answers have a score (`sure_of`): what a cascade passes answers on by. It is no
+    measure of truth, so nothing else is told it."""
 
     def __init__(self, folder: Path, card: Card, threads: int | None) -> None:
         super().__init__(card)
@@ -359,10 +358,8 @@ class _Text:
         return "".join(self._parts)
 
     def sure(self) -> float | None:
-        """The geometric mean of the probabilities of all tokens, the one that stops too; None
-        where they are not known."""
-        known = self._logprobs
-        return min(1.0, math.exp(sum(known) / len(known))) if known else None
+        """See `sure_of`; None where the tokens' probabilities are not known."""
+        return sure_of(self._logprobs)
 
     def _one(self, token: int) -> str:
         if self._pieces is not None:

@@ -256,7 +256,12 @@ def _stages(evaluation: Evaluation) -> list[Reason]:
             continue
         seen.add(other.name)
         figures = {**_figures(evaluation, other), "method": evaluation.method_key(other.method)}
-        if other.gains:
+        here, its = evaluation.answered_here, evaluation.others_here.get(role)
+        if here is not None and its is not None and here > its:
+            # Both answer as well as the other server; what is answered here is what is saved.
+            shares = {"here": here, "others": its}
+            reasons.append(Reason("gate.more_here", {**figures, **shares}, "note"))
+        elif other.gains:
             reasons.append(Reason("evaluation.gate_rung_wins", figures, "note"))
         else:
             reasons.append(Reason("evaluation.gate_rung_loses", figures, "against"))

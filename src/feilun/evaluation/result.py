@@ -179,10 +179,11 @@ class Evaluation:
     intervals; `validation` are the same metrics on the validation rows, which chose among models
     and therefore flatter. `is_live` tells that the candidate is the version that answers now.
     `answered_here` is the share of the rows that it answers itself where the live version passes
-    them on to another server; None elsewhere. `saving` is what the
-    candidate saves of what the live version's answers cost, measured where it may lose no more than
-    the margin, and `least_saving` the share of it that makes up for a gain. `details` is the
-    family's own part (`Family.Details`); in JSON its fields stand beside the others."""
+    them on to another server; None elsewhere. `others_here` is that share of the versions in other
+    roles that pass calls on themselves. `saving` is what the candidate saves of what the live
+    version's answers cost, measured where it may lose no more than the margin, and `least_saving`
+    the share of it that makes up for a gain. `details` is the family's own part
+    (`Family.Details`); in JSON its fields stand beside the others."""
 
     name: str
     method: str
@@ -210,6 +211,7 @@ class Evaluation:
     answered_here: float | None = None
     saving: Saving | None = None
     least_saving: float = 1.0
+    others_here: Mapping[str, float] = field(default_factory=dict)
     details: Any = None
 
     @property

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from feilun.errors import InvalidData
 
-__all__ = ["Flat", "canonical", "flat", "listed", "nested", "read"]
+__all__ = ["Flat", "canonical", "flat", "listed", "nested"]
 
 Flat = dict[str, Any]
 """The values of a record by their paths, in its order."""
@@ -23,7 +22,6 @@ Flat = dict[str, Any]
 _MOST = 200
 _DEEPEST = 6
 _LONGEST = 100_000
-_FENCE = re.compile(r"\s*```[\w+-]*[ \t]*\r?\n(.*?)\r?\n?[ \t]*```\s*", re.DOTALL)
 
 
 def listed(value: Any) -> Mapping[str, Any] | None:
@@ -75,19 +73,6 @@ def canonical(values: Mapping[str, Any]) -> str:
     return json.dumps(nested(values), ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
 
-def read(text: str) -> dict[str, Any] | None:
-    """The JSON object that a written answer is, also in a code fence; None for any other text."""
-    fenced = _FENCE.fullmatch(text)
-    text = (fenced[1] if fenced else text).strip()
-    if not text.startswith("{"):
-        return None
-    try:
-        value = json.loads(text, parse_constant=_refuse)
-    except (ValueError, RecursionError):
-        return None
-    return value if isinstance(value, dict) else None
-
-
 def _flatten(value: Mapping[str, Any], before: str, found: Flat, depth: int) -> None:
     if depth > _DEEPEST:
         raise InvalidData("records.too_deep", limit=_DEEPEST, path=before[:80])
@@ -116,7 +101,3 @@ def _scalar(value: Any, path: str) -> str | int | float | bool | None:
     if isinstance(value, float) and value != value:  # an empty cell of a table
         return None
     raise InvalidData("records.bad_value", path=path[:80], given=type(value).__name__)
-
-
-def _refuse(name: str) -> Any:
-    raise ValueError(name)

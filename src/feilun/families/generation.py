@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
+from markupsafe import Markup
 
-from feilun.config import ProjectConfig
+from feilun.config import EvaluationConfig, ProjectConfig
 from feilun.errors import InvalidData
 from feilun.families._abstaining import threshold
+from feilun.families._claims import FIELDS, Details, kinds_of, kinds_section
 from feilun.families._faults import FAULTS
 from feilun.families._objects import objects
+from feilun.families._record_cells import flat
 from feilun.families.base import (
     Answers,
     Decoder,
@@ -21,6 +25,9 @@ from feilun.families.base import (
     Family,
     Sheet,
 )
+from feilun.families.records import claims
+from feilun.metrics.json_texts import as_object
+from feilun.metrics.spans import Span, Spans
 from feilun.metrics.summaries import Summaries
 from feilun.metrics.texts import Texts, alike, chrf
 from feilun.metrics.translations import Translations
@@ -39,6 +46,7 @@ __all__ = [
     "Translation",
     "Written",
     "objects",
+    "sure_of",
 ]
 
 _LONGEST = 100_000
@@ -58,6 +66,16 @@ class Written(NamedTuple):
     otherwise: str = ""
 
 
+def sure_of(logs: Sequence[float]) -> float | None:
+    """How sure a model is of a text it wrote, 0 to 1: the geometric mean of its tokens'
+    probabilities and the least of them, which weigh alike. One wrong amount in a long answer lowers
+    the mean hardly at all. `logs` are the tokens' log-probabilities in nats before any temperature,
+    that of the token that stops too; None without any."""
+    if not len(logs):
+        return None
+    return min(1.0, math.exp((sum(logs) / len(logs) + min(logs)) / 2))
+
+
 class Generation(Family):
     """A text. Targets are texts without space around them; raw outputs are an array of objects,
     for each row a `Written`.
@@ -71,8 +89,6 @@ class Generation(Family):
     """Where an answer has its text."""
     Scores: ClassVar[type[Texts]] = Texts
     """How texts are scored beside the true ones."""
-    converses: ClassVar[bool] = False
-    """Whether its inputs are conversations, and its answers what is said next."""
     parallel: ClassVar[bool] = False
     """Whether alike inputs have alike answers, which repeat their numbers and placeholders."""
     repeats: ClassVar[bool] = False
@@ -83,6 +99,7 @@ class Generation(Family):
     primary = "chrf"
     streams = differentiable = keeps_base = True
     faults = FAULTS
+    Details = Details
     least_rows = 20
     epochs, batch_rows, smallest_batch, rate = 5, 8, 2, 1.5
     sentences: ClassVar = {"evaluation.tile_missed": "generation.tile_missed"}
@@ -243,6 +260,11 @@ class Generation(Family):
         ]
         return sorted(found, key=lambda each: -each.sure)
 
+    def sections(self, evaluation: Any) -> Markup:
+        """Where answers are JSON objects, each field with its scores."""
+        kinds = evaluation.details.kinds if evaluation.details is not None else ()
+        return kinds_section(evaluation, FIELDS) if kinds else Markup("")
+
 
 class TextSheet(Sheet):
     """All versions' texts beside the true ones."""
@@ -304,8 +326,32 @@ class TextSheet(Sheet):
             for row in worst
         ]
 
+    def details(
+        self,
+        settings: EvaluationConfig,
+        train_counts: Mapping[str, int],
+        seed: int,
+        validation: tuple[np.ndarray, np.ndarray] | None = None,
+    ) -> Mapping[str, Any]:
+        """The fields of `Details`, of those true texts that are JSON objects."""
+        true = [(row, _fields(text)) for row, text in enumerate(self._truth)]
+        known = [(row, one) for row, one in true if one is not None]
+        if not known:
+            return {}
+        found = [_fields(self._answer(row)) or frozenset() for row, _ in known]
+        return {"kinds": kinds_of(Spans([one for _, one in known], found), settings, seed)}
+
     def _answer(self, row: int) -> str:
         return self._family.text(self._outputs[""][row])
+
+
+def _fields(text: str) -> frozenset[Span] | None:
+    """The fields of a JSON object as claims; None for any other text."""
+    record = as_object(text)
+    try:
+        return None if record is None else claims(flat(record))
+    except InvalidData:  # such as a list of objects
+        return None
 
 
 def _least(point: Mapping[str, Any]) -> float:
@@ -344,11 +390,19 @@ class Completion(Generation):
 
     parallel = repeats = True
 
+    def record(self, target: str) -> Mapping[str, Any] | None:
+        """The JSON object that the text is."""
+        return as_object(target)
+
 
 class Reply(Generation):
     """What is said next in a conversation, ``{"generated_text", "score", "abstained"}``."""
 
     converses = True
+
+    def record(self, target: str) -> Mapping[str, Any] | None:
+        """The JSON object that the text is."""
+        return as_object(target)
 
 
 COMPLETION = Completion()

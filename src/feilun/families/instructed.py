@@ -4,13 +4,16 @@ of one, and what a written one means. Where answers are not to be had so, there 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 __all__ = ["Instructed", "mapping"]
 
 
 class Instructed:
     """The questions; `Family` extends it."""
+
+    converses: ClassVar[bool] = False
+    """Whether its inputs are conversations, and its answers what is said next."""
 
     def json_schema(self, labels: Sequence[str]) -> dict[str, Any] | None:
         """JSON Schema of one answer as a language model writes it; None where it cannot."""

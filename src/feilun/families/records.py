@@ -20,7 +20,7 @@ from feilun.metrics.spans import Span
 from feilun.metrics.spans import Spans as Measures
 from feilun.types import Output, Schema
 
-__all__ = ["RECORDS", "Field", "Records"]
+__all__ = ["RECORDS", "Field", "Records", "claims"]
 
 _VALUE = {
     "type": ["string", "number", "boolean", "array", "null"],
@@ -208,12 +208,12 @@ class Records(Family):
         self, truth: np.ndarray, raw: np.ndarray, labels: tuple[str, ...], point: Mapping[str, Any]
     ) -> Measures:
         """See `metrics.spans`."""
-        return Measures([_claims(one) for one in truth], [_claims(_found(row)) for row in raw])
+        return Measures([claims(one) for one in truth], [claims(_found(row)) for row in raw])
 
     def judged(self, targets: Sequence[str], outputs: Sequence[Output]) -> Measures:
         """See `metrics.spans`."""
-        said = [_claims(flat(one["record"])) for one in outputs]
-        return Measures([_claims(_fields(one)) for one in targets], said)
+        said = [claims(flat(one["record"])) for one in outputs]
+        return Measures([claims(_fields(one)) for one in targets], said)
 
     def sheet(
         self,
@@ -232,7 +232,7 @@ class Records(Family):
         found = [
             Disagreement(row, _words(_found(one)), _words(_found(other)), _least(one))
             for row, (one, other) in enumerate(zip(first, second, strict=True))
-            if _claims(_found(one)) != _claims(_found(other))
+            if claims(_found(one)) != claims(_found(other))
         ]
         return sorted(found, key=lambda each: -each.sure)
 
@@ -249,10 +249,10 @@ class RecordSheet(ClaimSheet):
     """All versions' records beside the true ones, each field with its value as a span."""
 
     def _claimed(self, raw: Any) -> Collection[Span]:
-        return _claims(_found(raw))
+        return claims(_found(raw))
 
     def _true(self, truth: Any) -> Collection[Span]:
-        return _claims(truth)
+        return claims(truth)
 
     def _canonical(self, row: int) -> str:
         return canonical(self._given[row])
@@ -276,7 +276,7 @@ def _found(row: Iterable[Field]) -> Flat:
     return {one.path: one.value for one in row if one.value is not None}
 
 
-def _claims(values: Mapping[str, Any]) -> frozenset[Span]:
+def claims(values: Mapping[str, Any]) -> frozenset[Span]:
     """Each field with its value, as `metrics.spans` counts spans: the value for the place."""
     found: Any = [
         (json.dumps(value, ensure_ascii=False), "", path) for path, value in values.items()

@@ -15,6 +15,7 @@ from typing import ClassVar, Self
 import numpy as np
 
 from feilun.metrics.intervals import wilson
+from feilun.metrics.json_texts import as_object, equal
 from feilun.metrics.measured import Measured
 from feilun.metrics.scores import Score, percentiles
 
@@ -28,7 +29,9 @@ _SPACE = re.compile(r"\s+")
 class Texts(Measured):
     """True texts beside written ones, of which `answered` were really answers. Both scores are from
     0 to 1. chrF takes the n-grams of all rows together, n from 1 to 6, space left out, and weighs
-    recall twice as much as precision. Raises `ValueError` for no rows and different lengths."""
+    recall twice as much as precision. Of a true text that is a JSON object nothing is right but an
+    equal one: with a wrong figure in it, it is wrong however many characters are right.
+    Raises `ValueError` for no rows and different lengths."""
 
     higher_is_better: ClassVar = {"chrf": True, "exact_match": True, "answered": True}
 
@@ -41,7 +44,7 @@ class Texts(Measured):
         pairs = list(zip(truth, written, strict=True))
         self._exact = np.array([alike(true, said) for true, said in pairs])
         self._answered = np.array(answered, dtype=bool)
-        self._sums = np.array([_counts(true, said) for true, said in pairs], dtype=np.float64)
+        self._sums = np.array([_judged(true, said) for true, said in pairs], dtype=np.float64)
 
     def replicates(self, weights: np.ndarray) -> dict[str, np.ndarray]:
         """See `Measured`."""
@@ -78,17 +81,32 @@ class Texts(Measured):
 
 
 def alike(one: str, other: str) -> bool:
-    """Whether two texts are the same but for case, width and space."""
+    """Whether two texts are the same but for case, width and space; JSON objects, but for their
+    layout."""
+    left, right = as_object(one), as_object(other)
+    if left is not None or right is not None:
+        return left is not None and right is not None and equal(left, right)
     return _plain(one) == _plain(other)
 
 
 def chrf(truth: str, written: str) -> float:
     """chrF of one text."""
-    return float(_f_score(np.array([_counts(truth, written)], np.float64))[0])
+    return float(_f_score(np.array([_judged(truth, written)], np.float64))[0])
 
 
 def _plain(text: str) -> str:
     return _SPACE.sub(" ", unicodedata.normalize("NFKC", text).casefold()).strip()
+
+
+def _judged(truth: str, written: str) -> list[int]:
+    """As `_counts`; of a true JSON object all is right or nothing."""
+    if as_object(truth) is None:
+        return _counts(truth, written)
+    if alike(truth, written):
+        return _counts(truth, truth)
+    found = _counts(truth, written)
+    found[::3] = [0] * _ORDER
+    return found
 
 
 def _counts(truth: str, written: str) -> list[int]:

@@ -318,15 +318,9 @@ def _stage(store: Store, raw: Mapping[str, Any]) -> Stage:
     )
 
 
-def evaluated(
-    store: Store,
-    folder: Path,
-    version: str,
-    judged: Mapping[str, Any],
-    beside: Sequence[str] = (),
-) -> Evaluated:
+def evaluated(store: Store, folder: Path, version: str, judged: Mapping[str, Any]) -> Evaluated:
     """What the evaluate step found. Nothing goes live by it, so it says what the gate would do;
-    what is live has passed it. `beside` are sentences on what the gate does not look at."""
+    what is live has passed it."""
     model = store.catalog.model_version(version)
     reasons: list[str] = list(judged["reasons"])
     if model.state == "live":  # the verdict says so already
@@ -341,7 +335,6 @@ def evaluated(
         reasons.append(t("evaluation.left_out_learned", rows=judged["learned"]))
     if judged.get("selected"):
         reasons.append(t("evaluation.left_out_selected", rows=judged["selected"]))
-    reasons += beside
     page: Path | None = None
     if judged.get("report"):
         page = report_page(store, folder, model, judged["report"])

@@ -276,8 +276,7 @@ class Project(SearchVerbs, VariantVerbs, JudgingVerbs):
         from feilun.pipeline.steps import evaluate
 
         judged = evaluate(context, version=version.id)
-        beside = self.preference.told_of(version.id)
-        return looks.evaluated(self.workspace.store, self.file.parent, version.id, judged, beside)
+        return looks.evaluated(self.workspace.store, self.file.parent, version.id, judged)
 
     def deploy(
         self,

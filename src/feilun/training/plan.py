@@ -206,6 +206,8 @@ class _Planner:
         least = min(asked.least_rows, self._task.family.least_rows or asked.least_rows)
         taught = getattr(asked, "taught", None)
         rows = taught(self._stats) if taught else self._stats.train
+        if taught and not rows:
+            return False  # nothing here is of the kind that it learns from
         if rows < least:
             self._notes.append(t("training.skip_few_rows", method=name, rows=rows, least=least))
             return False

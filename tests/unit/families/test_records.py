@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from feilun.errors import InvalidData
-from feilun.families._record_cells import read
 from feilun.families.records import RECORDS, Field
 from feilun.metrics.comparison import values
+from feilun.metrics.json_texts import as_object
 from feilun.modalities.text import sequence
 from feilun.modalities.text.values import Reading, places
 from feilun.types import Schema
@@ -105,4 +105,4 @@ def test_values_are_found_where_they_stand(
     ],
 )
 def test_json_is_read_also_in_a_code_fence(text: str, value: Any) -> None:
-    assert read(text) == value
+    assert as_object(text) == value

@@ -12,6 +12,7 @@ import pytest
 
 from feilun.engines.base import open_engine
 from feilun.engines.card import read_card
+from feilun.engines.cascade import ask_how_sure
 from feilun.engines.causal import CausalEngine
 from feilun.errors import InvalidData, UsageError
 from feilun.families.objective import IGNORED
@@ -116,6 +117,12 @@ def test_streams_what_it_answers(taught: Path) -> None:
     drawn = [asyncio.run(asked(temperature=4.0, seed=seed))[0] for seed in (1, 1, 2)]
     assert drawn[0] == drawn[1] != drawn[2]
     assert asyncio.run(asked(temperature=4.0, top_p=1e-9, seed=3))[0] == text
+    assert "score" not in last.outputs[0]
+    ask_how_sure(engine)
+    alone = asyncio.run(asked())[1].outputs[0]["score"]
+    known, unknown = engine.predict([SHOP[1][0], "Zebra zoo jazz quiz"])
+    assert known["score"] == pytest.approx(alone, abs=1e-3)  # the same without a cache
+    assert unknown["score"] < known["score"] <= 1
     engine.close()
 
 

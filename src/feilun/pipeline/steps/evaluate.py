@@ -103,12 +103,16 @@ def evaluate(
 
         candidate = asked(items)
         references: dict[Role, Answers] = {}
+        others_here: dict[str, float] = {}
         for done, (role, other) in enumerate(others.items(), 1):
             context.report(Progress("evaluate", done, total))
             with closing(open_engine(context.folder(other))) as its:
                 recall(context, its, dataset)
                 over_one_catalogue(engine, its)
                 said = _answers(other, its, items, called(model, other))
+                share = answers_here(its, items)
+            if share is not None:
+                others_here[role] = share
             references[role] = renamed(family, said, since(context, other, data))
         folds: dict[Role, Folded] = {}
         for role, other in others.items():
@@ -156,6 +160,7 @@ def evaluate(
             is_live=reigns(context, model),
             misses=explained(context, engine, found.misses, items, row_ids),
             answered_here=here if passes_on(context, others.get("live")) else None,
+            others_here=others_here,
         )
         found = replace(found, saving=saving(context, found, engine, others.get("live"), items))
         robust = robustness(context, engine, asked, dataset, candidate)

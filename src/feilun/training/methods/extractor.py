@@ -32,6 +32,7 @@ from feilun.errors import InvalidData
 from feilun.families._record_cells import Flat, flat
 from feilun.families.instructed import Instructed
 from feilun.messages import t
+from feilun.metrics.json_texts import as_object
 from feilun.modalities.text import ngrams, sequence
 from feilun.modalities.text.values import READINGS, places
 from feilun.store.dataset import Dataset
@@ -146,14 +147,13 @@ def train(job: TrainJob, settings: Settings, report: Report) -> TrainResult:
     dataset = Dataset(job.data)
     schema = schema_of(job, dataset)
     family = tasks.of(schema).family
-    converses = bool(family.streams)
     labelled = read(dataset, "train")
     known = dict(zip(dataset.row_ids("train"), dataset.values("label", "train"), strict=True))
     rows, notes = drawn(labelled, settings.max_rows, job.seed)
     said = [known[one] for one in rows.ids or ()]
-    asked = [asked_of(item, converses) for item in rows.items]
+    asked = [asked_of(item, family.converses) for item in rows.items]
     found = [_row(one, family.record(target)) for one, target in zip(asked, said, strict=True)]
-    groups = _grouped(found, said if converses else None, schema.labels)
+    groups = _grouped(found, said if family.streams else None, schema.labels)
     if not groups:
         raise InvalidData("training.no_records")
     heads, shapes = [_shape_head(groups, len(asked))], []
@@ -253,10 +253,10 @@ def _grouped(
 
 def _form(texts: Sequence[str]) -> Form:
     """The layout that most answers have."""
-    from feilun.families._record_cells import read as parsed
-
     sample = texts[:50]
-    fits = [sum(one.write(parsed(text) or {}) == text.strip() for text in sample) for one in _FORMS]
+    fits = [
+        sum(one.write(as_object(text) or {}) == text.strip() for text in sample) for one in _FORMS
+    ]
     if not any(fits):
         return Form(
             fenced=2 * sum(text.lstrip().startswith("```") for text in sample) > len(sample)
