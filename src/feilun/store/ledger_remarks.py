@@ -192,7 +192,12 @@ def _counted(said: Subquery, lots: Subquery, what: ColumnElement[Any]) -> Select
     p = t.predictions.c
     of = (said.c.prediction_id == p.prediction_id) & (said.c.index == p.index)
     in_lots = (lots.c.prediction_id == p.prediction_id) & (lots.c.index == p.index)
-    columns = (p.model_version, what, said.c.source == "customer", lots.c.index.is_not(None))
+    columns = (
+        p.model_version,
+        what.label("what_"),
+        (said.c.source == "customer").label("customer_"),
+        lots.c.index.is_not(None).label("drawn_"),
+    )
     return (
         select(*columns, func.count())
         .select_from(said)

@@ -290,6 +290,44 @@ def test_the_audit_counts_what_was_drawn_alone(any_store: Store) -> None:
     assert ledger.answered("reviews", "reviews@1") == (5, 4)
 
 
+def test_rejections_are_counted_and_outweigh_who_was_content(any_store: Store) -> None:
+    ledger = any_store.ledger
+    ledger.commit([], [answer(f"c{n}") for n in range(5)])
+    ledger.commit([], [answer("other", model_version="reviews@2")])
+    for call, label in (("c0", "great"), ("c1", "bad"), ("c2", "great")):
+        ledger.add_feedback(call, 0, label, source="customer", customer="ann")
+    said = ledger.add_remark("c2", 0, source="reviewer", reason="wrong_fact", asked="audit")
+    again = ledger.add_remark("c2", 0, source="reviewer", reason="wrong_fact")
+    assert again.id == said.id
+    ledger.add_remark("c3", 0, source="customer", customer="ann", reason="other", note="é\0\ud800")
+    ledger.add_remark("other", 0, source="operator", reason="harmful")
+    ledger.add_feedback("other", 0, "bad", source="operator")
+    found = [
+        (o.what, o.reason, o.by_customer, o.drawn, o.answers) for o in ledger.reviewed("reviews")
+    ]
+    assert found == [
+        ("accepted", None, True, False, 1),
+        ("edited", None, True, False, 1),
+        ("rejected", "other", True, False, 1),
+        ("rejected", "wrong_fact", False, True, 1),
+        ("rejected", "harmful", False, False, 1),
+    ]
+    assert ledger.waiting("reviews") == 3, "what c2 was called counts no more"
+    assert ledger.audited("reviews", "reviews@1") == (1, 0)
+    assert ledger.audited_answers("reviews") == {("c2", 0)}
+    assert ledger.rejected_answers("reviews") == {("c2", 0), ("c3", 0)}
+    ((remark, kept),) = ledger.rejections_to_answer("reviews", 10)
+    assert (remark.reason, kept.place, kept.input) == ("other", ("c3", 0), "good tea")
+    left = ledger.recent_predictions("reviews", unlabelled_only=True)
+    assert {row.prediction_id for row in left} == {"c3", "c4"}
+    assert ledger.take_back_remark(said.id)
+    assert ledger.waiting("reviews") == 4
+    with pytest.raises(Forbidden):
+        ledger.add_remark("c4", 0, source="customer", customer="bob", reason="other")
+    with pytest.raises(NotFound):
+        ledger.add_remark("c9", 0, source="operator", reason="other")
+
+
 def test_feedback_that_is_refused(any_store: Store) -> None:
     ledger = any_store.ledger
     past = NOW - timedelta(seconds=1)
