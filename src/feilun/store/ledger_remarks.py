@@ -141,11 +141,13 @@ class RemarkLog(FeedbackLog):
         return found
 
     def reviewed(self, project: str) -> list[Reviewed]:
-        """What people found of each version's answers. An answer that was rejected and put right
-        counts as rejected; of several words on one answer the most trusted, last one counts."""
+        """What people found of each version's answers, customers and the house apart. An answer
+        that was rejected and put right by one of them counts as rejected; of several words on one
+        answer the most trusted, last one counts."""
         r, p = t.remarks.c, t.predictions.c
         place = func.row_number().over(
-            partition_by=(r.prediction_id, r.index), order_by=(trust(r.source), r.id.desc())
+            partition_by=(r.prediction_id, r.index, r.source == "customer"),
+            order_by=(trust(r.source), r.id.desc()),
         )
         rejected = (
             select(r.prediction_id, r.index, r.reason, r.source, place.label("place"))
@@ -155,8 +157,10 @@ class RemarkLog(FeedbackLog):
         winner = winners(project).subquery()
         lots = drawn(project).subquery()
         what = case((winner.c.label == p.label, "accepted"), else_="edited")
-        also = (rejected.c.prediction_id == winner.c.prediction_id) & (
-            rejected.c.index == winner.c.index
+        also = (
+            (rejected.c.prediction_id == winner.c.prediction_id)
+            & (rejected.c.index == winner.c.index)
+            & ((rejected.c.source == "customer") == (winner.c.source == "customer"))
         )
         rejections = _counted(rejected, lots, rejected.c.reason)
         words = _counted(winner, lots, what).where(~select(rejected.c.place).where(also).exists())

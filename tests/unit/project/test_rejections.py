@@ -111,7 +111,9 @@ def test_what_customers_reject_comes_first_and_is_put_right(shop: Project) -> No
     assert figures.versions[0].customers == {"incomplete": 1}
     assert figures.versions[0].reviewed == 0
     first.label("Ten euros.")
-    assert shop.reviews().waiting == 0
+    figures = shop.reviews()
+    assert figures.waiting == 0
+    assert (figures.versions[0].edited, figures.versions[0].customers) == (1, {"incomplete": 1})
     assert learnt(shop) == {ASKED["c"]: "Ten euros."}
 
 
