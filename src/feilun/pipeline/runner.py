@@ -23,10 +23,10 @@ from feilun.pipeline.context import Context
 from feilun.pipeline.steps import STEPS
 from feilun.pipeline.turn import BODIES
 from feilun.store import Store
-from feilun.store.records import Run, RunKind
+from feilun.store.records import CurvePoint, Run, RunKind
 from feilun.types import Progress
 
-__all__ = ["Turn", "identity", "turn"]
+__all__ = ["Noted", "Turn", "identity", "turn"]
 
 
 class Turn(NamedTuple):
@@ -37,6 +37,8 @@ class Turn(NamedTuple):
 
 
 _EVERY = 0.5  # seconds between progress rows in the catalog: each is a commit
+_POINTS = 200  # of a curve: more cannot be told apart on a screen
+_NOTES = 50
 
 
 def turn(
@@ -63,7 +65,7 @@ def turn(
         if known.state == "finished":
             return Turn(known, repeated=True)
         for other in store.catalog.runs(project, states=("running",)):
-            if other.id != run_id:  # its process is gone: we hold the lock
+            if other.id != run_id and other.kind in BODIES:  # its process is gone: we hold the lock
                 store.catalog.update_run(other.id, state="stopped")
         store.catalog.update_run(run_id, state="running", pid=os.getpid())
         context = Context(
@@ -145,28 +147,58 @@ class _Steps:
         if done is not None:
             return dict(done.result)
         catalog.begin_step(context.run_id, name)
-        report = _Throttled(context, name)
+        report = Noted(context, name)
         report(Progress(name, 0, 0), force=True)
         try:
             result = STEPS[name.partition(":")[0]](replace(context, report=report), **arguments)
         except BaseException:
             catalog.finish_step(context.run_id, name, state="failed")
             raise
+        report.close()
         catalog.finish_step(context.run_id, name, result)
         return result
 
 
-class _Throttled:
-    """Passes progress on to who watches, and now and then to the catalog for other terminals."""
+class Noted:
+    """Passes the progress of `step` on to who watches, and now and then to the catalog for others,
+    with the figures on the way, at most `_POINTS` evenly, and the last `_NOTES` sentences."""
 
     def __init__(self, context: Context, step: str) -> None:
         self._context, self._step, self._last = context, step, 0.0
+        self._curve: list[CurvePoint] = []
+        self._notes: list[str] = []
+        self._every = self._seen = 0
+        self._unsaved: Progress | None = None
 
     def __call__(self, progress: Progress, *, force: bool = False) -> None:
         durable.check()
         progress = replace(progress, step=self._step)
         self._context.report(progress)
+        if progress.figures:
+            self._remember(progress)
+        if progress.note and progress.note not in self._notes:
+            self._notes = [*self._notes[1 - _NOTES :], progress.note]
+        self._unsaved = progress
         now = time.monotonic()
         if force or now - self._last >= _EVERY:
             self._last = now
-            self._context.store.catalog.step_progress(self._context.run_id, self._step, progress)
+            self.close()
+
+    def close(self) -> None:
+        """Keeps what was reported last."""
+        if self._unsaved is not None:
+            keep = self._context.store.catalog.step_progress
+            keep(self._context.run_id, self._step, self._unsaved, self._curve, self._notes)
+            self._unsaved = None
+
+    def _remember(self, progress: Progress) -> None:
+        point = (progress.done, dict(progress.figures))
+        if self._curve and self._curve[-1][1] == point[1]:
+            return  # the figures of the moment are those of before
+        self._seen += 1
+        if self._every and self._seen % self._every:
+            return
+        self._curve.append(point)
+        if len(self._curve) > _POINTS:
+            self._curve = self._curve[::2]
+            self._every = 2 * max(1, self._every)

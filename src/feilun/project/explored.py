@@ -8,13 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from feilun.messages import language, t
+from markupsafe import Markup
+
+from feilun.messages import Language, language, t
 from feilun.project.results import scored, size
 from feilun.render.frontier import frontier_plot
 from feilun.render.wording import amount, is_share, metric_name, signed
 from feilun.table import Result, Table
 
-__all__ = ["Frontier", "keep"]
+__all__ = ["Frontier", "keep", "kept"]
 
 _FOLDER, _NAME = "frontier", "frontier"
 
@@ -72,6 +74,16 @@ class Frontier(Result):
         title = t("project.frontier_title", project=self.project, rows=self.rows)
         return (Table(title, columns, rows, notes),)
 
+    def picture(self, lang: Language) -> Markup:
+        """The points by cost and score, as SVG that needs no style sheet."""
+        return frontier_plot(
+            self.points,
+            across={lang: t("project.cost_of_1000", lang, currency=self.currency)},
+            up={lang: metric_name(self.metric, lang)},
+            percent=is_share(self.metric),
+            alone=True,
+        )
+
 
 def keep(project: str, folder: Path, found: Mapping[str, Any]) -> Frontier:
     """Writes table and picture of what the step `found` into ``frontier`` of the project's
@@ -89,19 +101,20 @@ def keep(project: str, folder: Path, found: Mapping[str, Any]) -> Frontier:
         found["notes"],
         out,
     )
-    lang = language()
-    picture = frontier_plot(
-        found["points"],
-        across={lang: t("project.cost_of_1000", currency=found["currency"])},
-        up={lang: metric_name(found["metric"], lang)},
-        percent=is_share(found["metric"]),
-        alone=True,
-    )
-    (out / f"{_NAME}.svg").write_text(str(picture) + "\n", "utf-8")
+    (out / f"{_NAME}.svg").write_text(f"{result.picture(language())}\n", "utf-8")
     plain = json.dumps(result.to_json(), ensure_ascii=False, indent=2)
     (out / f"{_NAME}.json").write_text(plain + "\n", "utf-8")
     (out / f"{_NAME}.txt").write_text(_text(result.tables()[0]), "utf-8")
     return result
+
+
+def kept(folder: Path) -> Frontier | None:
+    """What `keep` wrote last into the project's `folder`; None before the first."""
+    try:
+        found = json.loads((folder / _FOLDER / f"{_NAME}.json").read_bytes())
+    except FileNotFoundError:
+        return None
+    return Frontier(**{**found, "folder": Path(found["folder"])})
 
 
 def _text(table: Table) -> str:

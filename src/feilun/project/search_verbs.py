@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from feilun.project.data_verbs import DataVerbs
 from feilun.project.scope import Report
 
 if TYPE_CHECKING:
     from feilun.project.bases import BasesView
+    from feilun.project.planning import Planned
     from feilun.project.tuning import SearchView
 
 __all__ = ["SearchVerbs"]
 
 
 class SearchVerbs(DataVerbs):
-    """Base models at hand, and searches that others began."""
+    """Plans, base models at hand, and searches that others began."""
+
+    def plan(
+        self, *, overrides: Mapping[str, Any] | None = None, report: Report | None = None
+    ) -> Planned:
+        """What `run` would train with these settings, and the time and memory that each stage would
+        take; nothing is trained. Raises `NotFound` before the first data version."""
+        from feilun.project.planning import planned
+
+        return planned(self.scope, overrides, report)
 
     def bases(
         self, given: Sequence[str] = (), *, rows: int = 500, report: Report | None = None

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -23,14 +24,17 @@ from feilun.messages import t
 from feilun.project.drift import look, sentence
 from feilun.project.erasing import pending
 from feilun.project.scope import Scope, WorkspaceScope
+from feilun.project.status import run_state
 from feilun.project.watch import unknown_files
-from feilun.store.records import RunState
+from feilun.store.records import LOOK_KINDS, Run, RunState
 
 __all__ = ["Due", "due", "execute"]
 
 _LOOK = 60.0
 _BUSY = "store.already_running"
 _STATES: Mapping[int, RunState] = {0: "finished", 1: "refused"}
+_DONE: tuple[RunState, ...] = ("finished", "refused")
+_RECENT = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +61,11 @@ def due(scope: WorkspaceScope, say: Callable[[str], None]) -> list[Due]:
         if one["projects"]
     ]
     found += [Due(r.project, r.kind, run=r.id, options=r.config) for r in queued]
+    found += [
+        Due(r.project, r.kind, run=r.id, options=r.config)
+        for r in catalog.runs(states=("running",))
+        if _left(scope, r)
+    ]
     now = datetime.now(UTC)
     for project in scope.projects():
         try:
@@ -77,6 +86,12 @@ def due(scope: WorkspaceScope, say: Callable[[str], None]) -> list[Due]:
         elif moment > datetime.fromisoformat(fired):
             found.append(Due(project.name, "update", moment=moment))
     return found
+
+
+def _left(scope: WorkspaceScope, run: Run) -> bool:
+    """Whether `run` is a look whose process on this machine is gone."""
+    mine = run.kind in LOOK_KINDS and run.config.get("machine") == platform.node()
+    return mine and run_state(scope.store, run)["state"] == "interrupted"
 
 
 def _arrived(
@@ -138,6 +153,11 @@ def execute(
     except AlreadyRunning:
         wait(busy)
         return None
+    if task.run is not None and task.kind not in LOOK_KINDS:
+        task, before = _taken_up(scope, task, task.run)
+        if before is not None and before.state in _DONE:
+            scope.store.catalog.update_run(task.run or "", state=before.state, error=before.error)
+            return 0 if before.state == "finished" else 1
     say(t("project.worker_begins", project=task.project, kind=task.kind))
     # Its bars and words are for whoever watches the worker; its result is for us.
     done = subprocess.run(
@@ -152,7 +172,7 @@ def execute(
         wait(busy)
         return None
     catalog = scope.store.catalog
-    if task.run is not None:
+    if task.run is not None and catalog.run(task.run).state in ("queued", "running"):
         state = _STATES.get(done.returncode, "failed")
         catalog.update_run(task.run, state=state, error=failure.get("message"))
     if task.moment is not None:
@@ -163,7 +183,25 @@ def execute(
     return done.returncode
 
 
+def _taken_up(scope: WorkspaceScope, task: Due, place: str) -> tuple[Due, Run | None]:
+    """The turn at this `place` of the queue as it is to be run now, and the run that it has become
+    under a worker that was killed meanwhile: that one goes on, even where it was to begin anew."""
+    catalog, begun = scope.store.catalog, task.options.get("begun")
+    if begun is None:
+        options = {**task.options, "begun": datetime.now(UTC).isoformat()}
+        catalog.update_run(place, config=options)
+        return replace(task, options=options), None
+    since = datetime.fromisoformat(begun)
+    for run in catalog.runs(task.project, limit=_RECENT):
+        mine = run.kind == task.kind and run.id != place and run.state != "queued"
+        if mine and run.heartbeat is not None and run.heartbeat >= since:
+            return replace(task, options={**task.options, "restart": False}), run
+    return task, None
+
+
 def _command(scope: WorkspaceScope, task: Due) -> list[str]:
+    if task.run is not None and task.kind in LOOK_KINDS:
+        return [sys.executable, "-m", "feilun.project.queued", task.run, str(scope.folder)]
     words = [sys.executable, "-m", "feilun", *task.kind.split(), "--json"]
     words += ["--project", task.project]
     words += ["--workspace", str(scope.folder)]

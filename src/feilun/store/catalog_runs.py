@@ -17,6 +17,7 @@ from feilun.store.catalog_base import CatalogPart, as_dict, one
 from feilun.store.columns import now
 from feilun.store.ids import new_id
 from feilun.store.records import (
+    CurvePoint,
     Executions,
     Json,
     Run,
@@ -119,6 +120,7 @@ class Runs(CatalogPart):
         project: str | None = None,
         *,
         states: Sequence[RunState] | None = None,
+        kinds: Sequence[str] | None = None,
         limit: int | None = None,
     ) -> list[Run]:
         """Runs, newest first."""
@@ -127,6 +129,8 @@ class Runs(CatalogPart):
             query = query.where(t.runs.c.project == project)
         if states is not None:
             query = query.where(t.runs.c.state.in_(states))
+        if kinds is not None:
+            query = query.where(t.runs.c.kind.in_(kinds))
         if limit is not None:
             query = query.limit(limit)
         with self._db.read() as connection:
@@ -185,14 +189,27 @@ class Runs(CatalogPart):
             )
         return ended
 
-    def step_progress(self, run_id: str, step: str, progress: Progress) -> None:
-        """Keeps the last sign of life of the running attempt; it counts as the run's heartbeat."""
+    def step_progress(
+        self,
+        run_id: str,
+        step: str,
+        progress: Progress,
+        curve: Sequence[CurvePoint] = (),
+        notes: Sequence[str] = (),
+    ) -> None:
+        """Keeps the last sign of life of the running attempt, its figures until now and what it
+        said; it counts as the run's heartbeat."""
         table = t.step_runs
+        kept = asdict(replace(progress, figures=dict(progress.figures)))
+        if curve:
+            kept["curve"] = [[done, dict(figures)] for done, figures in curve]
+        if notes:
+            kept["notes"] = list(notes)
         with self._db.write() as connection:
             connection.execute(
                 update(table)
                 .where(table.c.run_id == run_id, table.c.step == step, table.c.state == "running")
-                .values(progress=asdict(replace(progress, figures=dict(progress.figures))))
+                .values(progress=kept)
             )
             connection.execute(update(t.runs).where(t.runs.c.id == run_id).values(heartbeat=now()))
 
@@ -283,4 +300,8 @@ def _running(connection: Connection, run_id: str, step: str) -> StepRun:
 
 def _step(row: dict[str, Any]) -> StepRun:
     progress = row.pop("progress")
-    return StepRun(**row, progress=None if progress is None else Progress(**progress))
+    if progress is None:
+        return StepRun(**row, progress=None)
+    curve = [(done, figures) for done, figures in progress.pop("curve", ())]
+    notes = progress.pop("notes", ())
+    return StepRun(**row, progress=Progress(**progress), curve=curve, notes=notes)

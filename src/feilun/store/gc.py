@@ -11,7 +11,7 @@ from feilun.errors import NotFound
 from feilun.store.catalog_runs import GOING
 from feilun.store.store import Store
 
-__all__ = ["GcReport", "collect"]
+__all__ = ["GcReport", "collect", "dispensable"]
 
 _DAY = 86_400.0
 
@@ -49,7 +49,7 @@ def collect(
         catalog.note("gc.run", str(store.folder), {"keep_versions": keep_versions})
     # Holding this keeps a backup and another gc away, between the look and the removal.
     with store.artifacts.locked():
-        pruned = set() if keep_versions is None else _dispensable(store, keep_versions)
+        pruned = set() if keep_versions is None else dispensable(store, keep_versions)
         if not dry_run:
             catalog.prune(pruned)
         before = time.time() - grace
@@ -70,7 +70,8 @@ def collect(
     return GcReport(len(pruned), artifacts, inputs, runs, size + freed)
 
 
-def _dispensable(store: Store, keep_versions: int) -> set[str]:
+def dispensable(store: Store, keep_versions: int) -> set[str]:
+    """The versions whose artifacts `collect` with `keep_versions` gives up."""
     found: set[str] = set()
     for project in store.catalog.projects():
         keep = store.catalog.usable(project.name, keep_versions)

@@ -25,7 +25,7 @@ from feilun.store.ledger_chain import Head, new_writer
 from feilun.store.ledger_group import GroupWriter
 from feilun.store.ledger_holds import Holds
 from feilun.store.ledger_idempotency import Retries
-from feilun.store.ledger_records import CallOutcome, Event, LedgerCall, Prediction
+from feilun.store.ledger_records import CallOutcome, Event, EventKind, LedgerCall, Prediction
 from feilun.store.ledger_roots import Root, Roots
 from feilun.store.ledger_totals import Dimension, Totals, event_of
 from feilun.store.ledger_verify import Verification, check_roots, verify
@@ -132,6 +132,29 @@ class Ledger(Totals, Retries, Holds, Roots, AnnotatorLog):
         ):
             for row in rows:
                 yield event_of(row)
+
+    def latest_events(
+        self,
+        *,
+        customer: str | None = None,
+        project: str | None = None,
+        model_version: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        kinds: Sequence[EventKind] | None = None,
+        offset: int = 0,
+        limit: int = 50,
+    ) -> list[Event]:
+        """Events of these `kinds` (default: all), the newest first: at most `limit`, after the
+        first `offset`. `until` is not included."""
+        only = {"customer": customer, "project": project, "model_version": model_version}
+        c = t.events.c
+        query = _chosen(select(t.events), only, since, until)
+        if kinds is not None:
+            query = query.where(c.kind.in_(kinds))
+        query = query.order_by(c.created.desc(), c.id.desc()).offset(offset).limit(limit)
+        with self._db.read() as connection:
+            return [event_of(row) for row in connection.execute(query)]
 
     def verify(
         self, *, day: str | None = None, exported: Mapping[str, Root] | None = None

@@ -42,6 +42,13 @@ class PredictionLog:
             raise NotFound("store.no_prediction", id=prediction_id, index=index)
         return self._prediction(row)
 
+    def answers_of(self, prediction_id: str) -> list[Prediction]:
+        """The answers to the inputs of a call, in their order; none where none are kept."""
+        c = t.predictions.c
+        query = select(t.predictions).where(c.prediction_id == prediction_id).order_by(c.index)
+        with self._db.read() as connection:
+            return [self._prediction(row) for row in connection.execute(query)]
+
     def recent_predictions(
         self,
         project: str,

@@ -11,20 +11,23 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from feilun.types import Progress
 
 __all__ = [
     "DEFAULT_SCOPES",
+    "LOOK_KINDS",
     "Act",
     "ApiKey",
     "ArtifactRow",
     "AuditCheck",
+    "CurvePoint",
     "Customer",
     "DataVersion",
     "Deployment",
     "Executions",
+    "LookKind",
     "ModelState",
     "ModelVersion",
     "Price",
@@ -41,7 +44,10 @@ __all__ = [
 
 ModelState = Literal["candidate", "live", "retired", "refused", "failed"]
 Role = Literal["live", "canary", "shadow"]
-RunKind = Literal["run", "train", "tune", "update", "data audit"]
+LookKind = Literal["data audit", "plan", "compare", "bases", "explore", "judge"]
+LOOK_KINDS: tuple[LookKind, ...] = get_args(LookKind)
+"""What is looked at by a worker, and changes no version."""
+RunKind = Literal["run", "train", "tune", "update", LookKind]
 RunState = Literal["queued", "running", "finished", "failed", "refused", "stopped"]
 StepState = Literal["running", "finished", "failed", "interrupted"]
 """``interrupted``: begun by a process that is no more, and begun again since."""
@@ -179,10 +185,15 @@ class Run:
     error: str | None
 
 
+CurvePoint = tuple[float, Mapping[str, float]]
+"""How much of a step was done, and the figures of that moment."""
+
+
 @dataclass(frozen=True, slots=True)
 class StepRun:
     """One attempt at a step of a run; `attempt` counts from 1. `progress` is the last sign of
-    life, None before the first."""
+    life, None before the first. `curve` are the figures on the way: how much was done, and what
+    they were then; `notes` what the step said in words."""
 
     run_id: str
     step: str
@@ -192,6 +203,8 @@ class StepRun:
     finished: datetime | None
     result: Json
     progress: Progress | None
+    curve: Sequence[CurvePoint] = ()
+    notes: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,9 @@ from feilun.engines.explain import explain
 from feilun.errors import CorruptArtifact
 from feilun.families.classes import CLASSES
 from feilun.families.tags import TAGS
+from feilun.project import explored
 from feilun.project.project import Project
+from feilun.render.wording import metric_name
 from feilun.types import Chunk, EngineRequest
 from helpers.bert import write_bert
 from helpers.rows import write_reviews
@@ -328,6 +330,10 @@ def test_the_frontier_is_drawn_and_the_cheapest_is_taken(project: Project) -> No
     kept = {file.suffix: file.read_text("utf-8") for file in found.folder.iterdir()}
     assert json.loads(kept[".json"])["chosen"] == chosen["name"]
     assert chosen["name"] in kept[".txt"]
+    again = explored.kept(project.file.parent)
+    assert again is not None
+    assert again.points == json.loads(kept[".json"])["points"]
+    assert metric_name(again.metric, "zh") in again.picture("zh")
     assert kept[".svg"].startswith("<svg")
     assert kept[".svg"].count("<circle") == len(found.points)
     judged = project.evaluate(found.version)

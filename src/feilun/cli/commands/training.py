@@ -33,9 +33,15 @@ def run(
     set_: Annotated[list[str] | None, typer.Option("--set", help=t("cli.option_set"))] = None,
     restart: Annotated[bool, typer.Option("--restart", help=t("cli.option_restart"))] = False,
     later: Annotated[bool, typer.Option("--later", help=t("cli.option_later"))] = False,
+    plan: Annotated[bool, typer.Option("--plan", help=t("cli.option_plan_only"))] = False,
 ) -> None:
     """The whole wheel, from the latest data to a proven version behind the API."""
     with shell.project() as project:
+        if plan:
+            changes = _with(base, set_) | ({"training.method": method} if method else {})
+            with shell.progress() as report:
+                shell.show(project.plan(overrides=changes, report=report))
+            return
         if later:
             queued = project.enqueue(
                 "run", method=method, overrides=_with(base, set_), restart=restart

@@ -25,7 +25,7 @@ from feilun.training.plan import plan as choose
 from feilun.training.settings import MethodSettings, method, methods
 from feilun.types import Progress
 
-__all__ = ["plan", "rows_of"]
+__all__ = ["draw", "plan", "rows_of"]
 
 _SAMPLE = 1000
 _UNREADABLE = 0.2
@@ -37,9 +37,22 @@ def plan(
     collected: dict[str, Any] | None = None,
     found: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """The plan as JSON, noted with the run. After `collected` corrections it has one stage: the
-    live version's method, continued from its weights. What a search `found` best is planned as if
-    the settings had said so."""
+    """The plan as JSON, noted with the run; see `draw`."""
+    planned, words, more = draw(context, collected, found)
+    context.store.catalog.update_run(context.run_id, plan=planned)
+    for line in [*words, *more]:
+        context.report(Progress("plan", 0, 0, note=line))
+    return planned
+
+
+def draw(
+    context: Context,
+    collected: dict[str, Any] | None = None,
+    found: dict[str, Any] | None = None,
+) -> tuple[dict[str, Any], list[str], list[str]]:
+    """The plan as JSON; in words, the rows and then a line a stage; what else is to be said. After
+    `collected` corrections it has one stage: the live version's method, continued from its weights.
+    What a search `found` best is planned as if the settings had said so."""
     if found is not None:
         context = _settled(context, found)
     catalog, config = context.store.catalog, context.config
@@ -114,10 +127,7 @@ def plan(
             for stage in chosen.stages
         ],
     }
-    catalog.update_run(context.run_id, plan=planned)
-    for line in [*_words(planned, stats), *_costs(context, planned), *notes]:
-        context.report(Progress("plan", 0, 0, note=line))
-    return planned
+    return planned, _words(planned, stats), [*_costs(context, planned), *notes]
 
 
 def _settled(context: Context, found: dict[str, Any]) -> Context:

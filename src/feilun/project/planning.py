@@ -1,0 +1,57 @@
+"""What a run would do, before any of it is done: stages with their time and memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from feilun.durations import about
+from feilun.messages import t
+from feilun.pipeline.steps.plan import draw
+from feilun.project.scope import Report, Scope
+from feilun.table import Result, Table
+
+__all__ = ["Planned", "planned", "planned_table"]
+
+
+@dataclass(frozen=True)
+class Planned(Result):
+    """What ``run`` would train on `data`: `stages`, each with its ``method``, ``why``, ``seconds``
+    and ``memory_bytes``; `words` tell the rows, and what else is to be known."""
+
+    project: str
+    data: str
+    stages: Sequence[Mapping[str, Any]]
+    words: Sequence[str]
+
+    def tables(self) -> Sequence[Table]:
+        title = t("runs.plan_title", project=self.project, data=self.data)
+        return (replace(_table(self.stages), title=title, notes=self.words),)
+
+
+def planned_table(plan: Mapping[str, Any]) -> Table | None:
+    """The stages of a run's `plan`, as the catalog keeps it; None before it is made."""
+    return _table(plan["rungs"]) if plan.get("rungs") else None
+
+
+def _table(stages: Sequence[Mapping[str, Any]]) -> Table:
+    rows = [
+        [one["method"], one["why"], about(one["seconds"]), f"{one['memory_bytes'] / 2**30:.1f} GiB"]
+        for one in stages
+    ]
+    names = ("method", "why", "time", "memory")
+    return Table(t("runs.plan"), [t(f"runs.plan_{name}") for name in names], rows)
+
+
+def planned(scope: Scope, overrides: Mapping[str, Any] | None, report: Report | None) -> Planned:
+    """See `Project.plan`."""
+    scope.data()
+    config, methods = scope.resolved(overrides)
+    context = replace(scope.context(report), config=config, method_settings=methods)
+    found, words, more = draw(context)
+    stages = [
+        {name: stage[name] for name in ("method", "base_name", "why", "seconds", "memory_bytes")}
+        for stage in found["rungs"]
+    ]
+    return Planned(scope.called, found["data_version"], stages, [words[0], *more])
