@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import tomllib
-from collections.abc import Iterator, Mapping
-from functools import cache
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 from pydantic import BaseModel
@@ -13,6 +10,7 @@ from pydantic import BaseModel
 from feilun import registry
 from feilun.config import ProjectConfig, Settings
 from feilun.messages import Language
+from feilun.project.housekeeping import meaning
 from feilun.training.settings import methods
 from reference_pages.markdown import code, kind_of, page, prose, shown, table, words
 
@@ -46,13 +44,6 @@ _HEAD: dict[Language, tuple[str, ...]] = {
     "en": ("setting", "type", "default", "meaning"),
     "zh": ("设置", "类型", "默认", "含义"),
 }
-
-
-@cache
-def _chinese() -> Mapping[str, str]:
-    text = (Path(__file__).parent / "settings_zh.toml").read_text("utf-8")
-    words: dict[str, str] = tomllib.loads(text)
-    return words
 
 
 def _sections() -> Iterator[tuple[str, str, type[BaseModel]]]:
@@ -94,21 +85,16 @@ def all_settings() -> dict[str, str]:
     return found
 
 
-def _meaning(description: str, lang: Language) -> str:
-    """The description in `lang`; in English where its Chinese is missing, which a test tells."""
-    return _chinese().get(description, description) if lang == "zh" else description
-
-
 def _rows(model: type[BaseModel], lang: Language) -> Iterator[tuple[str, str, str, str]]:
     schema: dict[str, Any] = model.model_json_schema()
     required = schema.get("required", ())
     for name, field in schema["properties"].items():
         default = _needed(lang) if name in required else shown(field.get("default"))
-        meaning = _meaning(field.get("description", ""), lang)
+        told = meaning(field.get("description", ""), lang)
         kind = kind_of(field, _WORDS[lang])
         if "$ref" in field:  # a table of its own below
             kind, default = _WORDS[lang]["object"], "–"
-        yield code(name), kind, default, meaning
+        yield code(name), kind, default, told
 
 
 def _needed(lang: Language) -> str:

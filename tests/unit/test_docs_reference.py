@@ -138,11 +138,13 @@ def test_every_task_has_its_page() -> None:
 
 def test_settings_have_chinese_words(reference: ModuleType) -> None:
     """They are kept by their English description, so that a changed one is looked at again."""
-    from reference_pages.settings import _chinese, all_settings
+    from reference_pages.settings import all_settings
+
+    from feilun.project.housekeeping import chinese_settings
 
     known = set(all_settings().values())
-    where = "scripts/reference_pages/settings_zh.toml"
-    missing, unused = known - set(_chinese()), set(_chinese()) - known
+    where = "src/feilun/project/settings_zh.toml"
+    missing, unused = known - set(chinese_settings()), set(chinese_settings()) - known
     assert not missing, f"{where} lacks the Chinese of: {sorted(missing)}"
     assert not unused, f"{where} translates what no setting says: {sorted(unused)}"
 

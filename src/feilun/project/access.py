@@ -20,7 +20,7 @@ from feilun.store.records import Project as ProjectRow
 from feilun.table import Table
 from feilun.tasks.base import get as get_task
 
-__all__ = ["create_key", "holder", "list_keys", "rotate_key"]
+__all__ = ["create_key", "held", "holder", "list_keys", "rotate_key", "working"]
 
 
 def create_key(
@@ -66,11 +66,25 @@ def create_key(
 
 def holder(store: Store, secret: str) -> Customer:
     """See `Workspace.holder`."""
+    return store.catalog.customer(held(store, secret).customer)
+
+
+def held(store: Store, secret: str) -> ApiKey:
+    """See `Workspace.held`."""
     ring = billing.KeyRing(store.catalog)
     ring.reload()
     key = ring.find(secret.encode("utf-8", "replace"))
     billing.require(key, "usage")
-    return store.catalog.customer(key.customer)
+    return key
+
+
+def working(store: Store, customer: str, key: str) -> ApiKey | None:
+    """See `Workspace.working_key`."""
+    found = next((one for one in store.catalog.keys(customer) if one.id == key), None)
+    if found is None or found.revoked is not None:
+        return None
+    ended = found.expires is not None and found.expires <= datetime.now(UTC)
+    return None if ended else found
 
 
 def rotate_key(store: Store, which: str, overlap: timedelta) -> RotatedKey:

@@ -61,6 +61,12 @@ class Model:
         """What was measured: scores with intervals by name, and how the training went."""
         return self.record.metrics
 
+    def decisions(self) -> Listing:
+        """Each time that it was decided whether it goes live, the oldest first."""
+        from feilun.project.version_list import decisions
+
+        return decisions(self.record)
+
     def labels(self) -> list[str]:
         """The names it can answer with; empty where its answers have none."""
         return list(self._schema().labels)
@@ -195,8 +201,10 @@ class Project(SearchVerbs, VariantVerbs, JudgingVerbs):
         method: str | None = None,
         overrides: Mapping[str, Any] | None = None,
         restart: bool = False,
+        options: Mapping[str, Any] | None = None,
     ) -> str:
-        """Queues a turn, or a look at the data, for ``feilun worker``; its place's id."""
+        """Queues a turn, or a look (see `feilun.project.queued`) with its `options`, for ``feilun
+        worker``; its place's id."""
         changes = dict(overrides or {})
         if method is not None:
             changes["training.method"] = method
@@ -206,14 +214,14 @@ class Project(SearchVerbs, VariantVerbs, JudgingVerbs):
             self.name,
             kind,
             # Whoever executes it speaks the language of who asked for it.
-            config={"set": changes, "restart": restart, "lang": language()},
+            config={**(options or {}), "set": changes, "restart": restart, "lang": language()},
         )
         return run.id
 
     def turned(self, run: str) -> Turned:
         """What came of a run that has ended. Raises `NotFound`."""
         found = self.workspace.store.catalog.run(run)
-        return looks.turned(self.workspace.store, self.file.parent, found, repeated=True)
+        return looks.turned(self.workspace.store, self.file.parent, found, repeated=False)
 
     def stop(self, run: str) -> None:
         """Takes a run out of the queue, or interrupts the process that executes it; what its
@@ -235,6 +243,12 @@ class Project(SearchVerbs, VariantVerbs, JudgingVerbs):
         from feilun.project.version_list import version_list
 
         return version_list(self.scope)
+
+    def releases(self) -> Listing:
+        """What answered for the project, the newest first, by whose word and why."""
+        from feilun.project.version_list import releases
+
+        return releases(self.scope)
 
     def model(self, name: str | None = None) -> Model:
         """The version of this name: ``reviews@3``, ``3``, ``live``, or the latest by default.

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from feilun.messages import t
+from feilun.pipeline.steps._history import DECISIONS, GAIN, JUDGED_AGAINST, JUDGED_ON
 from feilun.project.results import Listing, tested
 from feilun.project.scope import Scope
 from feilun.render.wording import metric_name
+from feilun.store.records import ModelVersion
 from feilun.table import Table, to_jsonable
 
-__all__ = ["version_list"]
+__all__ = ["decisions", "releases", "version_list"]
 
 
 def version_list(scope: Scope) -> Listing:
@@ -52,3 +54,56 @@ def version_list(scope: Scope) -> Listing:
     title = t("project.versions_of", project=scope.called)
     listed = [to_jsonable(row) for row in rows]
     return Listing(listed, Table(title, columns if rows else (), shown, notes))
+
+
+def decisions(record: ModelVersion) -> Listing:
+    """Each time that it was decided whether the version goes live, the oldest first: on which rows,
+    against which version, with which outcome; later ones judged it again on more rows."""
+    rows = [
+        {
+            "number": number,
+            "judged_on": one.get(JUDGED_ON),
+            "against": one.get(JUDGED_AGAINST),
+            "gain": one.get(GAIN),
+            "promote": one["promote"],
+            "again": number > 1,
+            "report": one["report"],
+        }
+        for number, one in enumerate(record.metrics.get(DECISIONS, ()), 1)
+    ]
+    shown = [
+        [
+            t("project.decided_again") if row["again"] else t("project.decided_first"),
+            row["judged_on"] or "–",
+            row["against"] or "–",
+            "–" if row["gain"] is None else f"{row['gain']:+.3f}",
+            t("project.went_live") if row["promote"] else t("project.did_not"),
+        ]
+        for row in rows
+    ]
+    names = ("decision", "data_version", "decided_against", "decided_gain", "verdict")
+    columns = [t(f"project.{name}") for name in names]
+    return Listing(rows, Table(t("project.decisions"), columns if rows else (), shown))
+
+
+def releases(scope: Scope, limit: int = 30) -> Listing:
+    """What answered the project's endpoint, the newest first: live, for a share, unheard; by whose
+    word and why."""
+    catalog = scope.store.catalog
+    found = catalog.history(catalog.project(scope.name).endpoint, limit)
+    rows = [to_jsonable(one) for one in found]
+    shown = [
+        [
+            one.version,
+            t(f"console.role_{one.role}"),
+            f"{one.weight:.0%}",
+            f"{one.since:%Y-%m-%d %H:%M}",
+            f"{one.until:%Y-%m-%d %H:%M}" if one.until else "–",
+            one.actor,
+            one.reason or "–",
+        ]
+        for one in found
+    ]
+    names = ("version", "released_as", "released_share", "since", "until", "act_actor", "reason")
+    columns = [t(f"project.{name}") for name in names]
+    return Listing(rows, Table(t("project.releases"), columns if rows else (), shown))

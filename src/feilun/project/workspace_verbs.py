@@ -16,17 +16,18 @@ from feilun.billing.prices import UpstreamPrice, set_price, set_upstream_price
 from feilun.config import Settings, load_settings
 from feilun.errors import NotFound
 from feilun.messages import t
-from feilun.project.access import create_key, holder, list_keys, rotate_key
+from feilun.project.access import create_key, held, holder, list_keys, rotate_key, working
 from feilun.project.acts import Acts
 from feilun.project.health import Health, check
 from feilun.project.results import Listing, NewApiKey, RotatedKey, size
 from feilun.project.scope import Scope, WorkspaceScope
 from feilun.project.status import Status, gather
 from feilun.store import Store, open_store
-from feilun.store.records import DEFAULT_SCOPES, Customer
+from feilun.store.records import DEFAULT_SCOPES, ApiKey, Customer
 from feilun.table import Table, to_jsonable
 
 if TYPE_CHECKING:
+    from feilun.project.calls import Calls, CallShown
     from feilun.project.customers import Customers
     from feilun.project.erasing import Erased
     from feilun.project.invoicing import Invoices
@@ -152,6 +153,14 @@ class WorkspaceVerbs:
         for one that does not open its customer's use."""
         return holder(self.store, secret)
 
+    def held(self, secret: str) -> ApiKey:
+        """The key of this secret. Raises as `holder` does."""
+        return held(self.store, secret)
+
+    def working_key(self, customer: str, id: str) -> ApiKey | None:
+        """The customer's key of this id, None for one that works no more."""
+        return working(self.store, customer, id)
+
     @property
     def acts(self) -> Acts:
         """The log of administrative acts."""
@@ -210,6 +219,48 @@ class WorkspaceVerbs:
             line = shlex.join(["feilun", "invoice", "preview", str(rows[0]["customer"])])
             notes.append(t("project.usage_next", command=line))
         return Listing(rows, Table(t("project.usage", days=days), columns, shown, notes))
+
+    def calls(
+        self,
+        *,
+        customer: str | None = None,
+        project: str | None = None,
+        version: str | None = None,
+        period: str | None = None,
+        offset: int = 0,
+        limit: int = 50,
+    ) -> Calls:
+        """The calls in the ledger, the newest first: of a `customer` (name or id), a `project`, a
+        `version` (``reviews@3``), a `period` (a day or a month in UTC, ``2026-01-31``); at most
+        `limit`, after the first `offset`. Raises `NotFound`, and `InvalidData` for no period."""
+        from feilun.project.calls import calls
+
+        return calls(
+            self.scope,
+            customer=customer,
+            project=project,
+            version=version,
+            period=period,
+            offset=offset,
+            limit=limit,
+        )
+
+    def call(self, id: str, *, customer: str | None = None) -> CallShown:
+        """One call: its events, the version and the rows behind it, its answers while they are
+        kept. With `customer` (an id) only one of theirs, as the customer may see it. Raises
+        `NotFound`."""
+        from feilun.project.calls import call
+
+        return call(self.scope, id, customer=customer)
+
+    def correct(self, call: str, index: int, label: Any, *, customer: str, key: str) -> None:
+        """Notes what a `customer` (an id) says by a `key` (an id) is right for input `index` of
+        their `call`. Raises `NotFound` for a call of somebody else, `Gone` where the input is not
+        kept, `InvalidData` for what cannot be an answer."""
+        from feilun.feedback.collect import accept
+
+        catalog, ledger = self.store.catalog, self.store.ledger
+        accept(catalog, ledger, call, index, label, customer=customer, key_id=key)
 
     @property
     def invoices(self) -> Invoices:
@@ -295,6 +346,12 @@ class WorkspaceVerbs:
     def doctor(self) -> Health:
         """Checks the installation and the workspace."""
         return check(self.scope)
+
+    def versions_kept(self, *, keep: int = 5) -> Listing:
+        """Every version with its size, and whether `gc` with `keep` would give its files up."""
+        from feilun.project.housekeeping import versions_kept
+
+        return versions_kept(self.scope, keep)
 
     def gc(self, *, keep: int = 5, dry_run: bool = False) -> Listing:
         """Removes what nothing refers to; of each project the live version and the newest `keep`

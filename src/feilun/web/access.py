@@ -20,7 +20,17 @@ from typing import Any, Literal, get_args
 from feilun.errors import Conflict, InvalidSettings, NotFound, RateLimited, Unauthorized
 from feilun.store.files import write_atomically
 
-__all__ = ["EVERYBODY", "OWNERS", "REVIEWERS", "ROLES", "STAFF", "Access", "Role", "Session"]
+__all__ = [
+    "CUSTOMERS",
+    "EVERYBODY",
+    "OWNERS",
+    "REVIEWERS",
+    "ROLES",
+    "STAFF",
+    "Access",
+    "Role",
+    "Session",
+]
 
 Role = Literal["owner", "operator", "reviewer", "customer"]
 ROLES: tuple[Role, ...] = get_args(Role)
@@ -30,6 +40,7 @@ reviewer reviews; a customer sees what is the customer's own."""
 OWNERS: tuple[Role, ...] = ("owner",)
 STAFF: tuple[Role, ...] = ("owner", "operator")
 REVIEWERS: tuple[Role, ...] = ("owner", "operator", "reviewer")
+CUSTOMERS: tuple[Role, ...] = ("customer",)
 EVERYBODY = ROLES
 
 _FILE = "console.json"
@@ -44,12 +55,14 @@ _LONGEST_WAIT = 900.0
 @dataclass(frozen=True, slots=True)
 class Session:
     """Somebody who is signed in: a `who` to write into the audit log, a `role`, for customers the
-    id of the `customer`; `seen` is the time of the last call (seconds since 1970)."""
+    id of the `customer` and of the `key` that they came in with; `seen` is the time of the last
+    call (seconds since 1970)."""
 
     who: str
     role: Role
     seen: float
     customer: str | None = None
+    key: str | None = None
 
 
 class Access:
@@ -162,10 +175,10 @@ class Access:
         with self._lock:
             return self._begin(name.strip(), person["role"])
 
-    def admit(self, customer: str, name: str) -> tuple[str, Session]:
-        """A session for a customer whose key was right."""
+    def admit(self, customer: str, name: str, key: str) -> tuple[str, Session]:
+        """A session for a customer whose `key` (its id) was right."""
         with self._lock:
-            return self._begin(name, "customer", customer)
+            return self._begin(name, "customer", customer, key)
 
     def throttle(self, address: str) -> None:
         """Raises `RateLimited` while `address` has to wait."""
@@ -206,9 +219,11 @@ class Access:
             if kept["sessions"].pop(_hashed(secret or ""), None) is not None:
                 self._write(kept)
 
-    def _begin(self, who: str, role: Role, customer: str | None = None) -> tuple[str, Session]:
+    def _begin(
+        self, who: str, role: Role, customer: str | None = None, key: str | None = None
+    ) -> tuple[str, Session]:
         secret, now = secrets.token_urlsafe(32), time.time()
-        session = Session(who, role, now, customer)
+        session = Session(who, role, now, customer, key)
         kept = self._read()
         kept["sessions"] = {
             k: v for k, v in kept["sessions"].items() if v["seen"] + _SESSION >= now

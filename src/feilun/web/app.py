@@ -27,7 +27,7 @@ from feilun.errors import FeilunError, Forbidden, InvalidData, NotFound, Payload
 from feilun.project import Workspace
 from feilun.store.catalog_audit import acting
 from feilun.web import screens
-from feilun.web.access import Access
+from feilun.web.access import Access, Session
 from feilun.web.guard import COOKIE, Guard
 from feilun.web.view import Page, Upload, View
 
@@ -70,7 +70,7 @@ def create_console(
 
 def _endpoint(page: Page, workspace: Workspace, access: Access) -> Any:
     async def answer(request: Request) -> Response:
-        session = await run_in_threadpool(access.session, request.cookies.get(COOKIE))
+        session = await run_in_threadpool(_session, request, workspace, access)
         lang = _language(request)
         messages.use(lang, here_only=True)
         view = View(request, workspace, access, session, lang)
@@ -91,6 +91,14 @@ def _endpoint(page: Page, workspace: Workspace, access: Access) -> Any:
         return response
 
     return answer
+
+
+def _session(request: Request, workspace: Workspace, access: Access) -> Session | None:
+    """Who is signed in. A customer is while the key works that they came in with."""
+    found = access.session(request.cookies.get(COOKIE))
+    if found is None or found.key is None or found.customer is None:
+        return found
+    return found if workspace.working_key(found.customer, found.key) else None
 
 
 def _act(page: Page, view: View) -> Any:

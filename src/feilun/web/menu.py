@@ -21,6 +21,7 @@ class Entry:
 _STAFF = (
     Entry("home", "/"),
     Entry("customers", "/customers"),
+    Entry("calls", "/calls"),
     Entry("money", "/money"),
     Entry("system", "/system"),
 )
@@ -29,7 +30,11 @@ _STAFF = (
 def menu(role: Role) -> tuple[Entry, ...]:
     """The menu of somebody with this role."""
     if role == "customer":
-        return (Entry("my_use", "/mine"), Entry("my_invoices", "/mine/invoices"))
+        return (
+            Entry("my_use", "/mine"),
+            Entry("my_calls", "/mine/calls"),
+            Entry("my_invoices", "/mine/invoices"),
+        )
     return _STAFF if role != "reviewer" else _STAFF[:1]
 
 
@@ -37,5 +42,5 @@ def tabs(project: str, role: Role) -> list[tuple[str, str]]:
     """The screens of one project."""
     if role == "reviewer":
         return [(name, path("p", project, name)) for name in ("review", "label")]
-    names = ("data", "label", "runs", "versions", "try", "review")
+    names = ("data", "label", "explore", "runs", "versions", "try", "review", "settings")
     return [("overview", path("p", project))] + [(n, path("p", project, n)) for n in names]

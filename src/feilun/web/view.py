@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
@@ -20,7 +20,8 @@ from feilun import messages
 from feilun.errors import FeilunError, InvalidData
 from feilun.messages import Language
 from feilun.project import Project, Workspace
-from feilun.web.access import Access, Role, Session
+from feilun.web.access import STAFF, Access, Role, Session
+from feilun.web.links import Links
 from feilun.web.menu import menu, tabs
 from feilun.web.paths import path
 
@@ -123,6 +124,7 @@ class View:
             "here": path(*self.request.url.path.strip("/").split("/")),
             "other_language": self._other_language(),
             "zone": _zone(self.request),
+            "leads": self._leads(),
         }
         return _environment().get_template(template).render({**common, **values})
 
@@ -135,6 +137,12 @@ class View:
                 box.clear()
             box.setdefault(key, []).extend(said[:_SAID])
         return RedirectResponse(target, 303)
+
+    def _leads(self) -> Callable[[str, str], str | None]:
+        """Where cells lead; for customers and reviewers nowhere."""
+        if self.session is None or self.session.role not in STAFF:
+            return lambda cell, column: None
+        return Links(self.workspace, self.lang)
 
     def _said(self) -> list[str]:
         key = self.request.cookies.get("feilun_console", "")
@@ -180,6 +188,12 @@ def _numeric(value: str) -> bool:
     return bool(text) and (text.lstrip("-+").replace(".", "", 1).isdigit() or text == "–")
 
 
+def _of_numbers(rows: Sequence[Sequence[str]]) -> list[bool]:
+    """For each column whether all that stands there are numbers."""
+    columns = zip(*rows, strict=False)
+    return [all(map(_numeric, one)) and any(cell != "–" for cell in one) for one in columns]
+
+
 @cache
 def _environment() -> Environment:
     made = Environment(
@@ -191,6 +205,8 @@ def _environment() -> Environment:
     )
     made.filters["when"] = _when
     made.filters["parts"] = _parts
+    made.filters["pairs"] = lambda names: [(name, name) for name in names]
+    made.filters["of_numbers"] = _of_numbers
     made.tests["numeric"] = _numeric
     made.globals.update(path=path, menu=menu, tabs=tabs)
     return made

@@ -11,7 +11,7 @@ import typer
 from feilun.cli.shell import Shell
 from feilun.messages import t
 
-__all__ = ["upstream", "usage", "usage_export"]
+__all__ = ["calls", "upstream", "usage", "usage_export"]
 
 
 def usage(
@@ -24,6 +24,34 @@ def usage(
     """What customers used, owe and cost, from the ledger."""
     with shell.workspace() as workspace:
         shell.show(workspace.usage(customer=customer, project=shell.project_name, days=days))
+
+
+def calls(
+    shell: Shell,
+    id: Annotated[str | None, typer.Argument(help=t("cli.argument_call"))] = None,
+    customer: Annotated[
+        str | None, typer.Option("--customer", help=t("cli.option_customer"))
+    ] = None,
+    version: Annotated[
+        str | None, typer.Option("--model", help=t("cli.option_call_version"))
+    ] = None,
+    period: Annotated[str | None, typer.Option("--period", help=t("cli.option_period"))] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, help=t("cli.option_call_limit"))] = 50,
+) -> None:
+    """Calls from the ledger, the newest first; with an id one call and its answers."""
+    with shell.workspace() as workspace:
+        if id is not None:
+            shell.show(workspace.call(id))
+            return
+        shell.show(
+            workspace.calls(
+                customer=customer,
+                project=shell.project_name,
+                version=version,
+                period=period,
+                limit=limit,
+            )
+        )
 
 
 def upstream(

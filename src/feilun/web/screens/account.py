@@ -29,11 +29,12 @@ def _sign_in_by_key(view: View) -> Response:
     address = _address(view)
     view.access.throttle(address)
     try:
-        customer = view.workspace.holder(view.field("key"))
+        key = view.workspace.held(view.field("key"))
     except Unauthorized:
         view.access.failed(address)
         raise
-    secret, session = view.access.admit(customer.id, customer.name)
+    customer = view.workspace.store.catalog.customer(key.customer)
+    secret, session = view.access.admit(customer.id, customer.name, key.id)
     return _signed_in(view, secret, session, "/")
 
 

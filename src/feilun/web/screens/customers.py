@@ -18,6 +18,7 @@ from feilun.web.view import Page, View
 __all__ = ["PAGES"]
 
 _SHOWN = 100
+_LIMITS = ("rate", "monthly_inputs", "monthly_budget", "warn_at")
 
 
 def _customers(view: View) -> Response:
@@ -49,12 +50,17 @@ def _add(view: View) -> Response:
 def _customer(view: View, **more: Any) -> Response:
     customer = view.workspace.customers.show(view.part("customer"))
     keys = view.workspace.store.catalog.keys(customer.id)
+    usage = view.workspace.customers.usage(customer.id)
     return view.render(
         "customer.html",
         customer=customer,
         keys=keys,
         plans=_plans(view),
-        usage=view.workspace.customers.usage(customer.id),
+        usage=usage,
+        counts=[
+            f"/calls?{urlencode({'customer': customer.id, 'period': row['day']})}"
+            for row in usage.rows
+        ],
         scopes=SCOPES,
         usual=DEFAULT_SCOPES,
         projects_now=[("", messages.t("console.every_project", view.lang))]
@@ -65,7 +71,21 @@ def _customer(view: View, **more: Any) -> Response:
 
 def _set(view: View) -> Response:
     plan = view.field("plan")
-    view.workspace.customers.set(view.part("customer"), plan=plan or None, no_plan=not plan)
+    limits: dict[str, Any] = {
+        name: view.field(name) or None for name in _LIMITS if name in view.typed
+    }
+    if limits.get("monthly_inputs") is not None:
+        limits["monthly_inputs"] = int(view.number("monthly_inputs") or 0)
+    if limits.get("rate") is not None:
+        limits["rate"] = view.number("rate")
+    known = view.workspace.customers.show(view.part("customer"))
+    changes = plan != (known.plan or "")
+    view.workspace.customers.set(
+        known.id,
+        plan=plan if changes and plan else None,
+        no_plan=changes and not plan,
+        limits=limits or None,
+    )
     return view.go(path("customers", view.part("customer")), messages.t("console.saved", view.lang))
 
 

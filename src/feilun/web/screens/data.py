@@ -19,13 +19,13 @@ from feilun.store.records import RunKind
 from feilun.web.access import STAFF
 from feilun.web.guard import DOCUMENT_POLICY
 from feilun.web.paths import path
+from feilun.web.screens.runs import shown
 from feilun.web.view import Page, View
 
 __all__ = ["PAGES"]
 
 _ROWS = 50
 _LOOK: RunKind = "data audit"
-_GOING = ("queued", "running")
 _READING = ("encoding", "delimiter", "header_row", "sheet")
 
 
@@ -33,12 +33,13 @@ def _data(view: View) -> Response:
     project = view.project
     if not _has_data(project):
         return view.render("data.html", project=project.name, versions=None)
-    asked = {name: view.query(name) for name in ("text", "split", "label")}
+    asked = {name: view.query(name) for name in ("text", "split", "label", "source")}
     offset = int(view.query("offset")) if view.query("offset").isdecimal() else 0
     found = project.rows(
         asked["text"],
         split=asked["split"] or None,
         label=asked["label"] or None,
+        source=asked["source"] or None,
         offset=offset,
         limit=_ROWS,
     )
@@ -93,7 +94,7 @@ def _audit_live(view: View) -> tuple[str, bool]:
     project = view.project
     found = _looked(project)
     html = view.html("audit_state.html", project=project.name, **found)
-    return html, found["look"] is None or found["look"].state not in _GOING
+    return html, found["look"] is None or not found["look"]["moves"]
 
 
 def _begin_audit(view: View) -> Response:
@@ -101,7 +102,7 @@ def _begin_audit(view: View) -> Response:
     project = view.project
     project.scope.data()  # raises where there is none
     look = _looked(project)["look"]
-    if look is None or look.state not in _GOING:
+    if look is None or not look["moves"]:
         project.enqueue(_LOOK)
     return view.go(path("p", project.name, "data", "audit"))
 
@@ -117,12 +118,12 @@ def _audit_page(view: View) -> Response:
 def _looked(project: Project) -> dict[str, Any]:
     """The last `look` that was asked for, None before the first, and the `page` of the newest one
     at the data as it is, with its `time`."""
-    runs = project.workspace.store.catalog.runs(project.name)
+    runs = project.workspace.store.catalog.runs(project.name, kinds=(_LOOK,), limit=1)
     version = project.scope.data().id if _has_data(project) else ""
     page = project.file.parent / "audit" / f"{version.replace(':', '-')}.html"
     there = page.is_file()
     return {
-        "look": next((run for run in runs if run.kind == _LOOK), None),
+        "look": shown(project, runs[0]) if runs else None,
         "page": page if there else None,
         "time": datetime.fromtimestamp(page.stat().st_mtime, UTC) if there else None,
         "version": version,

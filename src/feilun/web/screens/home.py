@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+from urllib.parse import urlencode
+
 from starlette.responses import RedirectResponse, Response
 
 from feilun import messages
 from feilun.errors import InvalidData
+from feilun.messages.words import step_words
+from feilun.project import Project
+from feilun.project.pulse import pulse
+from feilun.project.results import tested
 from feilun.project.status import Status
+from feilun.store.records import LOOK_KINDS
 from feilun.tasks import base as tasks
 from feilun.web.access import EVERYBODY, REVIEWERS, STAFF
 from feilun.web.paths import path
@@ -19,15 +27,23 @@ def _home(view: View) -> Response:
     if view.who.role == "customer":
         return RedirectResponse("/mine", 303)
     workspace = view.workspace
-    found = [workspace.status(project.name) for project in workspace.projects()]
-    keys = bool(workspace.store.catalog.keys())
-    cards = [{**status.projects[0], "next": _next(status, keys)} for status in found]
     staff = view.who.role in STAFF
+    keys = bool(workspace.store.catalog.keys())
+    cards = []
+    for project in workspace.projects():
+        status = workspace.status(project.name)
+        cards.append({**status.projects[0], "next": _next(project, status, keys)})
+    servers = workspace.store.catalog.servers()
+    usage = workspace.usage(days=30, by=("project",)) if staff and cards else None
     return view.render(
         "home.html",
         cards=cards,
-        servers=workspace.store.catalog.servers(),
-        usage=view.workspace.usage(days=30, by=("project",)) if staff and cards else None,
+        servers=servers,
+        usage=usage,
+        counts=[f"/calls?{urlencode({'project': row['project']})}" for row in usage.rows]
+        if usage
+        else [],
+        pulse=pulse(servers) if staff else None,
         tasks=_tasks(view),
     )
 
@@ -36,32 +52,61 @@ def _project(view: View) -> Response:
     project = view.project
     status = view.workspace.status(project.name)
     one = status.projects[0]
+    since = {} if view.who.role not in STAFF else _month(view, project.name)
     return view.render(
         "overview.html",
         project=project.name,
         one=one,
-        found=status,
-        next=_next(status, bool(view.workspace.store.catalog.keys())),
+        score=tested(one["metric"], one["score"]) if one["live"] else None,
+        runs=[
+            {
+                "run": r["run"],
+                "state": r["state"],
+                "name": messages.t(f"console.kind_{r['kind'].replace(' ', '_')}", view.lang),
+                "step": step_words(r["step"]) if r["step"] else "",
+            }
+            for r in status.runs
+            if _QUEUED not in r["run"] or r["kind"] in LOOK_KINDS or r["state"] in _BUSY
+        ],
+        next=_next(project, status, bool(view.workspace.store.catalog.keys())),
         about=project.task.about(view.lang),
+        month=since,
     )
 
 
-def _next(status: Status, keys: bool) -> tuple[str, str]:
-    """What to do next in the project of `status`: the key of its words, and the page where."""
+def _month(view: View, project: str) -> dict[str, Any]:
+    """What the project's calls of the last 30 days came to, by currency."""
+    found = view.workspace.usage(project=project, days=30, by=("project",))
+    return {"rows": [dict(zip(_USED, shown, strict=True)) for shown in found.tables()[0].rows]}
+
+
+_USED = ("project", "calls", "answers", "amount", "cost")
+_QUEUED = "-queued-"
+
+
+def _next(project: Project, status: Status, keys: bool) -> dict[str, Any]:
+    """What to do next in a project: the `key` of its sentence with its `params`, of its button, and
+    the page `where`."""
     one = status.projects[0]
     name = one["project"]
-    busy = any(run["state"] in _BUSY for run in status.runs)
+    busy = next((run for run in status.runs if run["state"] in _BUSY), None)
+
+    def say(what: str, *where: str, **params: Any) -> dict[str, Any]:
+        target = path("p", name, *where) if where[0] != "/customers" else where[0]
+        return {"key": what, "params": params, "where": target}
+
     if one["data"] is None:
-        return "next_data", path("p", name, "data")
-    if busy:
-        return "next_watch", path("p", name, "runs")
+        return say("data", "data")
+    if busy is not None:
+        return say("watch", "runs", step=step_words(busy["step"] or "plan"))
     if one["live"] is None:
-        return "next_run", path("p", name, "runs")
+        return say("run", "runs")
     if not keys:
-        return "next_key", "/customers"
-    if one["corrections"]:
-        return "next_update", path("p", name, "runs")
-    return "next_review", path("p", name, "review")
+        return say("key", "/customers")
+    need = project.config().update.min_corrections
+    if one["corrections"] >= need:
+        return say("update", "runs", count=one["corrections"])
+    return say("review", "review", count=need - one["corrections"])
 
 
 _BUSY = ("queued", "running")

@@ -2,30 +2,47 @@
 
 from __future__ import annotations
 
+import json
+
 from starlette.responses import Response
 
+from feilun.client import encode_item
 from feilun.errors import FeilunError
-from feilun.web.access import Role
+from feilun.project import Project
+from feilun.web.access import CUSTOMERS
 from feilun.web.paths import path
 from feilun.web.view import Page, View
 
 __all__ = ["PAGES"]
 
-_CUSTOMERS: tuple[Role, ...] = ("customer",)
-
 
 def _mine(view: View) -> Response:
     customer = _id(view)
     servers = view.workspace.store.catalog.servers()
-    live = [p.name for p in view.workspace.projects() if p.live is not None]
+    key = view.workspace.working_key(customer, view.who.key or "")
+    opens = key.project if key is not None else None
+    live = [
+        (p.name, _example(p))
+        for p in view.workspace.projects()
+        if p.live is not None and opens in (None, p.name)
+    ]
+    usage = view.workspace.customers.usage(customer)
     return view.render(
         "mine.html",
         customer=view.workspace.customers.show(customer),
-        usage=view.workspace.customers.usage(customer),
+        usage=usage,
+        counts=[f"/mine/calls?period={row['day']}" for row in usage.rows],
         topups=view.workspace.customers.topups(customer),
         address=servers[0].address if servers else None,
         live=live,
     )
+
+
+def _example(project: Project) -> str:
+    """An input of the project's task, as JSON."""
+    examples = project.task.examples
+    item = examples[0].item if examples else "…"
+    return json.dumps({"inputs": [encode_item(item)]}, ensure_ascii=False)
 
 
 def _invoices(view: View) -> Response:
@@ -51,6 +68,6 @@ def _id(view: View) -> str:
 
 
 PAGES = (
-    Page("GET", "/mine", _mine, _CUSTOMERS),
-    Page("GET", "/mine/invoices", _invoices, _CUSTOMERS),
+    Page("GET", "/mine", _mine, CUSTOMERS),
+    Page("GET", "/mine/invoices", _invoices, CUSTOMERS),
 )

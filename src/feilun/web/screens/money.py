@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import secrets
+import tempfile
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, cast
+from urllib.parse import urlencode
 
 from starlette.responses import HTMLResponse, Response
 
 from feilun import messages
 from feilun.errors import FeilunError, InvalidData, NotFound
 from feilun.project.invoicing import form_of
-from feilun.project.margins import By, margin
+from feilun.project.margins import By, margin, suggest_price
 from feilun.store.ledger_records import Invoice
 from feilun.web.access import EVERYBODY, STAFF
 from feilun.web.paths import path
@@ -30,15 +34,59 @@ def _money(view: View) -> Response:
         raise InvalidData("console.bad_choice", given=by[:40], options=_BY)
     month = view.query("month") or f"{datetime.now(UTC):%Y-%m}"
     invoices = view.workspace.invoices.list()
+    rates = dict(one.split("=", 1) for one in view.query("exchange").split() if "=" in one)
+    margins = _or_none(
+        lambda: margin(view.workspace.scope, by=cast("By", by), month=month, exchange=rates or None)
+    )
     return view.render(
         "money.html",
         month=month,
         by=by,
         choices=[(one, messages.t(f"console.by_{one}", view.lang)) for one in _BY],
-        margins=_or_none(lambda: margin(view.workspace.scope, by=cast("By", by), month=month)),
+        margins=margins,
+        exchange=view.query("exchange"),
+        counts=_calls_of(margins, by, month),
+        plans=view.workspace.plans.all(),
+        suggested=_suggested(view),
+        asked={name: view.query(name) for name in ("project", "margin", "load")},
+        projects_now=[(p.name, p.name) for p in view.workspace.projects()],
         invoices=invoices,
         links={row["number"]: path("invoices", row["number"]) for row in invoices.rows},
     )
+
+
+def _calls_of(margins: Any, by: str, month: str) -> list[str | None]:
+    """For each line of the margins the calls that it is made of."""
+    name = {"customer": "customer", "endpoint": "project", "model": "version"}[by]
+    rows = () if isinstance(margins, FeilunError) else margins.rows
+    return [
+        f"/calls?{urlencode({name: row['name'], 'period': month})}" if row["name"] else None
+        for row in rows
+    ]
+
+
+def _suggested(view: View) -> Any:
+    """A price for the project that is asked about, or why there is none; None where none is."""
+    if not view.query("project"):
+        return None
+
+    def suggest() -> Any:
+        return suggest_price(
+            view.workspace.scope,
+            view.query("project"),
+            margin=_number(view, "margin", 50.0) / 100,
+            load=_number(view, "load", 1.0),
+        )
+
+    return _or_none(suggest)
+
+
+def _number(view: View, name: str, default: float) -> float:
+    text = view.query(name).replace(",", "")
+    try:
+        return float(text) if text else default
+    except ValueError:
+        raise InvalidData("console.not_a_number", field=name, given=text[:40]) from None
 
 
 def _or_none(make: Callable[[], Any]) -> Any:
@@ -47,6 +95,25 @@ def _or_none(make: Callable[[], Any]) -> Any:
         return make()
     except FeilunError as error:
         return error
+
+
+def _plan(view: View) -> Response:
+    """A plan with one price for inputs, or a new version of it."""
+    name = view.field("name")
+    for given, key in ((name, "name"), (view.field("per_1000"), "per_1000")):
+        if not given:
+            raise InvalidData("console.missing", field=messages.t(f"console.{key}", view.lang))
+    document = {
+        "currency": view.field("currency").upper() or "USD",
+        "rates": [{"unit": "inputs", "tiers": [{"per_1000": view.field("per_1000")}]}],
+    }
+    if view.field("minimum"):
+        document["monthly_minimum"] = view.field("minimum")
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "plan.json"
+        file.write_text(json.dumps(document), "utf-8")
+        view.workspace.plans.set(file, name=name)
+    return view.go("/money", messages.t("console.saved", view.lang))
 
 
 def _close(view: View) -> Response:
@@ -127,6 +194,7 @@ def _found(view: View) -> Invoice:
 
 PAGES = (
     Page("GET", "/money", _money, STAFF),
+    Page("POST", "/money/plans", _plan, STAFF, again=_money),
     Page("POST", "/money/close", _close, STAFF, again=_money),
     Page("POST", "/money/verify", _verify, STAFF, again=_money),
     Page("GET", "/money/{customer}", _of_customer, STAFF),

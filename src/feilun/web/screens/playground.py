@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,7 +14,9 @@ from feilun import messages
 from feilun.client import ApiError, Client
 from feilun.errors import InvalidData, NotFound, Refused
 from feilun.project import Project
-from feilun.web.access import STAFF
+from feilun.project.results import NewApiKey
+from feilun.store.records import ApiKey
+from feilun.web.access import CUSTOMERS, STAFF
 from feilun.web.paths import path
 from feilun.web.targets import editor, given
 from feilun.web.view import Page, View
@@ -29,13 +32,17 @@ def _ask(view: View) -> Response:
 
 
 def _asked(view: View) -> Response:
-    project = view.project
+    project = _project(view)
     item, shown = _item(view, project)
-    client = _client(view)
+    client, staff = _client(view), _is_staff(view)
+    beside = view.field("beside") if staff else ""
+    other = _here(project, item, beside) if beside else None
     if client is None:
+        if not staff:
+            raise NotFound("console.no_server")
         # Nothing answers: the version itself does, and keeps nothing that could be corrected.
-        found = project.predict([item], explain=True)
-        return _shown(view, output=found.outputs[0], model=found.model, asked=shown)
+        return _shown(view, **_here(project, item, None), asked=shown, other=other)
+    begun = time.perf_counter()
     with client:
         try:
             answer = client.predict([item], model=project.name, explain=_explains(view))
@@ -48,11 +55,29 @@ def _asked(view: View) -> Response:
         asked=shown,
         id=answer.id,
         usage=answer.usage,
+        took=time.perf_counter() - begun,
+        price=_price(view, answer.id),
+        other=other,
     )
 
 
+def _here(project: Project, item: Any, version: str | None) -> dict[str, Any]:
+    """What a version answers in this process, unmetered."""
+    found = project.predict([item], model=version, explain=True)
+    return {"output": found.outputs[0], "model": found.model}
+
+
+def _price(view: View, call: str) -> str | None:
+    """What the call came to, as soon as the ledger says."""
+    try:
+        last = view.workspace.call(call).events[-1]
+    except NotFound:
+        return None
+    return f"{last['amount']} {last['currency']}"
+
+
 def _correct(view: View) -> Response:
-    project = view.project
+    project = _project(view)
     label = given(view, editor(project))
     client = _client(view)
     if client is None:
@@ -63,27 +88,59 @@ def _correct(view: View) -> Response:
         except ApiError as error:
             raise Refused("console.api_refused", reason=str(error)) from None
     said = messages.t("console.corrected", view.lang)
-    return view.go(path("p", project.name, "try"), said)
+    return view.go(_path(view, project), said)
 
 
 def _shown(view: View, **answer: Any) -> Response:
-    project = view.project
+    project, staff = _project(view), _is_staff(view)
     model = project.live_or_newest
     if model is None:
         return view.render("try.html", project=project.name, fields=None, answer={})
     servers = view.workspace.store.catalog.servers()
     address = servers[0].address if servers else "http://127.0.0.1:8000"
     example = answer.get("asked")
+    others = [one.id for one in reversed(project.models()) if one.record.artifact()]
     return view.render(
         "try.html",
         project=project.name,
         model=model.id,
         fields=model.inputs(),
+        action=_path(view, project),
+        beside=[("", "–"), *((one, one) for one in others if one != model.id)] if staff else [],
         how=editor(project),
         answered=project.task.family.said(answer["output"]) if "output" in answer else None,
         answer=answer,
         snippets=_snippets(address, project.name, example) if example is not None else {},
     )
+
+
+def _is_staff(view: View) -> bool:
+    return view.who.role in STAFF
+
+
+def _path(view: View, project: Project) -> str:
+    return path("p", project.name, "try") if _is_staff(view) else path("mine", "try", project.name)
+
+
+def _project(view: View) -> Project:
+    """The project; for a customer one that is live and that their key opens, others as if there
+    were none."""
+    project = view.project
+    if _is_staff(view):
+        return project
+    key = _key(view)
+    if project.live is None or key.project not in (None, project.name):
+        raise NotFound("console.no_page", path=view.request.url.path[:200])
+    return project
+
+
+def _key(view: View) -> ApiKey:
+    """The key that a customer came in with."""
+    who = view.who
+    found = view.workspace.working_key(who.customer or "", who.key or "")
+    if found is None:
+        raise NotFound("console.no_page", path=view.request.url.path[:200])
+    return found
 
 
 def _item(view: View, project: Project) -> tuple[Any, Any]:
@@ -108,14 +165,29 @@ def _explains(view: View) -> bool:
 
 
 def _client(view: View) -> Client | None:
-    """A client of the server that answers, with the key of this console; None without a server."""
+    """A client of the server that answers, with the key of this console, or for a customer with one
+    of theirs that opens what the key opens that they came in with; None without a server."""
     servers = view.workspace.store.catalog.servers()
     if not servers:
         return None
     state = view.request.app.state
-    if not hasattr(state, "key"):
-        state.key = view.workspace.create_key(CUSTOMER, name=CUSTOMER, days=1).secret
-    return Client(servers[0].address, state.key, lang=view.lang)
+    if not hasattr(state, "keys"):
+        state.keys = {}
+    held = None if _is_staff(view) else _key(view)
+    name = held.id if held is not None else ""
+    if name not in state.keys:
+        state.keys[name] = _new_key(view, held).secret
+    return Client(servers[0].address, state.keys[name], lang=view.lang)
+
+
+def _new_key(view: View, held: ApiKey | None) -> NewApiKey:
+    if held is None:
+        return view.workspace.create_key(CUSTOMER, name=CUSTOMER, days=1)
+    customer = view.workspace.store.catalog.customer(held.customer).name
+    scopes = [scope for scope in held.scopes if scope in ("predict", "feedback")]
+    return view.workspace.create_key(
+        customer, name=CUSTOMER, project=held.project, days=1, scopes=scopes, limits=held.limits
+    )
 
 
 def _snippets(address: str, model: str, item: Any) -> Mapping[str, str]:
@@ -142,4 +214,7 @@ PAGES = (
     Page("GET", "/p/{project}/try", _ask, STAFF),
     Page("POST", "/p/{project}/try", _asked, STAFF, again=_ask),
     Page("POST", "/p/{project}/try/correct", _correct, STAFF, again=_ask),
+    Page("GET", "/mine/try/{project}", _ask, CUSTOMERS),
+    Page("POST", "/mine/try/{project}", _asked, CUSTOMERS, again=_ask),
+    Page("POST", "/mine/try/{project}/correct", _correct, CUSTOMERS, again=_ask),
 )

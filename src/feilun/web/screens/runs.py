@@ -10,17 +10,20 @@ from urllib.parse import urlencode
 from starlette.responses import Response
 
 from feilun import messages
-from feilun.errors import InvalidData
+from feilun.errors import InvalidData, NotFound
 from feilun.messages.words import step_words, unit_words
 from feilun.project import Project
+from feilun.project.planning import planned_table
+from feilun.project.queued import tables_of
 from feilun.project.runs_beside import pinned
 from feilun.project.status import run_state
-from feilun.store.records import Run, RunKind
+from feilun.store.records import LOOK_KINDS, Run, RunKind, StepRun
 from feilun.web.access import STAFF
+from feilun.web.curves import curves
 from feilun.web.paths import path
 from feilun.web.view import Page, View
 
-__all__ = ["PAGES"]
+__all__ = ["PAGES", "methods_of", "shown"]
 
 _SHOWN = 50
 _QUEUED = "-queued-"
@@ -35,7 +38,7 @@ def _runs(view: View) -> Response:
         ready=project.workspace.store.catalog.latest_data(project.name) is not None,
         live_version=project.live,
         list=_list(project),
-        methods=_methods(project),
+        methods=methods_of(project),
     )
 
 
@@ -68,26 +71,49 @@ def _start(view: View) -> Response:
 
 
 def _run(view: View) -> Response:
+    return view.render("run.html", **_run_state(view))
+
+
+def _run_live(view: View) -> tuple[str, bool]:
+    """The state of one run with its curves, until it has ended."""
+    found = _run_state(view)
+    return view.html("run_state.html", **found), not found["one"]["moves"]
+
+
+def _run_state(view: View) -> dict[str, Any]:
     project = view.project
     catalog = project.workspace.store.catalog
     run = catalog.run(view.part("run"))
-    return view.render(
-        "run.html",
-        project=project.name,
-        one=_shown(project, run),
-        steps=[
+    if run.project != project.name:
+        raise NotFound("store.no_run", id=run.id)
+    looks, steps = run.kind in LOOK_KINDS, catalog.steps(run.id)
+    turned = project.turned(run.id) if run.result and not looks else None
+    return {
+        "project": project.name,
+        "one": shown(project, run),
+        "steps": [
             {
                 "name": step_words(step.step),
                 "state": step.state,
                 "attempt": step.attempt,
                 "started": step.started,
                 "took": step.finished and (step.finished - step.started).total_seconds(),
+                "notes": [*step.notes, *_golden(step)],
             }
-            for step in catalog.steps(run.id)
+            for step in steps
         ],
+        "curves": curves(steps),
+        "plan": planned_table(run.plan),
         # Where to go on is what the page itself offers.
-        result=replace(project.turned(run.id), next="", report=None) if run.result else None,
-    )
+        "result": replace(turned, next="", report=None) if turned else None,
+        "tables_found": tables_of(run) if looks else [],
+    }
+
+
+def _golden(step: StepRun) -> list[str]:
+    """What the golden requests proved, where the step asked them."""
+    found = step.result.get("golden")
+    return [messages.t("project.golden", **found)] if found and found.get("total") else []
 
 
 def _compare(view: View) -> Response:
@@ -124,7 +150,7 @@ def _list(project: Project) -> list[Mapping[str, Any]]:
     """The newest runs. A place in the queue is a run of its own only until it has begun."""
     runs = project.workspace.store.catalog.runs(project.name, limit=_SHOWN)
     begun = sorted((run.created for run in runs if _QUEUED not in run.id), reverse=True)
-    shown = []
+    listed = []
     for run in reversed(runs):
         if _QUEUED in run.id and run.kind in _KINDS:
             # The oldest place is the first to begin.
@@ -134,17 +160,22 @@ def _list(project: Project) -> list[Mapping[str, Any]]:
                 continue
             if run.state == "finished":
                 continue
-        shown.append(_shown(project, run))
-    return shown[::-1]
+        listed.append(shown(project, run))
+    return listed[::-1]
 
 
-def _shown(project: Project, run: Run) -> Mapping[str, Any]:
+def shown(project: Project, run: Run) -> Mapping[str, Any]:
+    """`run` as pages show it: its state, how far it is, whether it `moves`."""
     one = run_state(project.workspace.store, run)
     progress = one["progress"]
+    # A look whose process is gone is begun again by the worker of this console.
+    again = run.kind in LOOK_KINDS and one["state"] == "interrupted"
     return {
         **one,
-        "moves": one["state"] in ("queued", "running"),
-        "queued": _QUEUED in run.id,
+        "look": run.kind in LOOK_KINDS,
+        "again": again or (run.kind in LOOK_KINDS and (one["attempt"] or 1) > 1),
+        "moves": one["state"] in ("queued", "running") or again,
+        "queued": _QUEUED in run.id and run.kind in _KINDS,
         "words": step_words(one["step"]) if one["step"] else "",
         "done": progress.done if progress else 0,
         "total": progress.total if progress and progress.total else 0,
@@ -157,7 +188,8 @@ def _shown(project: Project, run: Run) -> Mapping[str, Any]:
     }
 
 
-def _methods(project: Project) -> list[tuple[str, str]]:
+def methods_of(project: Project) -> list[tuple[str, str]]:
+    """The methods that can learn the project's task, to choose from; first none."""
     from feilun.training.settings import methods_for
 
     auto = messages.t("console.method_auto")
@@ -171,5 +203,6 @@ PAGES = (
     Page("GET", "/p/{project}/runs/compare", _compare, STAFF),
     Page("POST", "/p/{project}/runs/compare", _pin, STAFF, again=_compare),
     Page("GET", "/p/{project}/runs/{run}", _run, STAFF),
+    Page("GET", "/p/{project}/runs/{run}/live", _run_live, STAFF, live=True),
     Page("POST", "/p/{project}/runs/{run}/stop", _stop, STAFF, again=_runs),
 )

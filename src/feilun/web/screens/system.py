@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from starlette.responses import Response
 
 from feilun import messages
+from feilun.errors import InvalidData
+from feilun.project.housekeeping import house, settings_in_force
+from feilun.project.results import Listing
 from feilun.web.access import OWNERS, ROLES, STAFF, Role
 from feilun.web.view import Page, View
 
@@ -14,11 +19,40 @@ __all__ = ["PAGES"]
 def _system(view: View, link: str | None = None) -> Response:
     return view.render(
         "system.html",
-        acts=view.workspace.acts.list(50),
+        acts=_newest_first(view.workspace.acts.list(50)),
+        house=house(view.workspace.scope),
         people=view.access.people(),
         roles=[(role, messages.t(f"console.{role}", view.lang)) for role in ROLES[:3]],
         link=link,
     )
+
+
+def _newest_first(acts: Listing) -> Listing:
+    [table] = acts.tables()
+    return Listing(acts.rows[::-1], replace(table, rows=table.rows[::-1]))
+
+
+def _versions(view: View) -> Response:
+    return view.render("kept.html", found=view.workspace.versions_kept())
+
+
+def _settings(view: View) -> Response:
+    project = view.workspace.project(view.part("project"))
+    return view.render(
+        "settings.html",
+        project=project.name,
+        file=project.file,
+        found=settings_in_force(project.scope),
+    )
+
+
+def _backup(view: View) -> Response:
+    """Into a new folder beside the workspace's own, while everything works."""
+    to = view.field("folder")
+    if not to:
+        raise InvalidData("console.missing", field=messages.t("console.folder", view.lang))
+    done = view.workspace.backup(view.workspace.folder / to)
+    return view.go("/system", *[note for one in done.tables() for note in (one.title, *one.notes)])
 
 
 def _health(view: View) -> Response:
@@ -49,6 +83,9 @@ def _collect(view: View) -> Response:
 PAGES = (
     Page("GET", "/system", _system, STAFF),
     Page("GET", "/system/health", _health, STAFF),
+    Page("GET", "/system/versions", _versions, STAFF),
+    Page("GET", "/p/{project}/settings", _settings, STAFF),
+    Page("POST", "/system/backup", _backup, OWNERS, again=_system),
     Page("POST", "/system/people", _invite, OWNERS, again=_system),
     Page("POST", "/system/people/{name}/remove", _remove, OWNERS, again=_system),
     Page("POST", "/system/collect", _collect, OWNERS, again=_system),

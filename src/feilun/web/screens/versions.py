@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from starlette.responses import HTMLResponse, Response
 
 from feilun.errors import NotFound
@@ -15,6 +17,7 @@ from feilun.web.view import Page, View
 
 __all__ = ["PAGES"]
 
+_RUNS = 50  # looked through for the one that made a version
 # A report is a page of its own, with its style inside; it may do nothing but be looked at.
 
 
@@ -30,6 +33,7 @@ def _versions(view: View) -> Response:
         listed=listed,
         links=links,
         live=project.live,
+        releases=project.releases(),
         beside=view.workspace.status(project.name).projects[0]["beside"],
     )
 
@@ -50,6 +54,12 @@ def _version(view: View) -> Response:
         scores=scores,
         is_live=live is not None and live.id == model.id,
         reports=len(_reports(model)),
+        decisions=model.decisions(),
+        runs=[
+            run.id
+            for run in view.workspace.store.catalog.runs(project.name, limit=_RUNS)
+            if model.id in json.dumps(run.result)
+        ],
     )
 
 
