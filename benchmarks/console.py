@@ -1,11 +1,16 @@
 """The console over a large workspace: how long each page takes the server, and its memory.
 
     python -m benchmarks.console --rows 1_000_000 --runs 10_000 --customers 1_000 --calls 200_000
+    python -m benchmarks.console --api --pairs 8 --seconds 10
 
 Makes a project of so many rows (short reviews that are all different), one trained version of a
 thousand of them, so many runs in the catalog, customers with a key each, and calls in the ledger.
 Then every page that an owner can open is asked for a few times, in process and one after the other:
 the median is what the server computes for it.
+
+With ``--api`` the calls a second that the API answers are measured, with nobody in the console and
+with somebody who opens a page every half a second and watches a run live: in pairs, each in random
+order, against one server and one console process.
 """
 
 from __future__ import annotations
@@ -13,12 +18,17 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import re
+import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from pathlib import Path
 from statistics import median
 
@@ -26,8 +36,10 @@ import httpx
 import numpy as np
 import psutil
 from benchmarks import ledger_scale
+from benchmarks.serving.overhead import interval
 
 from feilun.project import Project, Workspace
+from feilun.serving.process import temporary_server
 from feilun.web.access import Access
 from feilun.web.app import create_console, pages
 from feilun.web.guard import COOKIE
@@ -47,7 +59,14 @@ def main() -> None:
     parser.add_argument("--calls", type=int, default=200_000)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--folder", type=Path, help="kept, and used again")
+    parser.add_argument("--api", action="store_true", help="the API's speed beside the console")
+    parser.add_argument("--pairs", type=int, default=8)
+    parser.add_argument("--seconds", type=float, default=10.0, help="of each half of a pair")
+    parser.add_argument("--clients", type=int, default=8)
     options = parser.parse_args()
+    if options.api:
+        _beside(options)
+        return
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.folder or Path(temporary)
         with Workspace(folder) as workspace:
@@ -119,6 +138,8 @@ def _names(project: Project) -> dict[str, str]:
         "key": catalog.keys(None)[0].id,
         "token": "0",
         "name": "nobody",
+        "kind": "plan",
+        "call": next(project.workspace.store.ledger.events()).call_id,
     }
 
 
@@ -145,6 +166,95 @@ async def _asked(
             found[page.path] = median(times), len(answer.content), answer.status_code
             _say(f"{page.path} {found[page.path]}")
     return found
+
+
+def _beside(options: argparse.Namespace) -> None:
+    """The API's calls a second without and with somebody in the console, in pairs."""
+    with tempfile.TemporaryDirectory() as folder, Workspace(folder) as workspace:
+        project = workspace.init("shop", task="text-classification")
+        rows = list(_reviews(2000))
+        project.add(rows)
+        _say("a version")
+        project.run(method="linear", overrides={"training.linear.max_rows": 1000})
+        texts = Path(folder) / "texts.jsonl"
+        texts.write_text("\n".join(json.dumps([row["text"]]) for row in rows), "utf-8")
+        key = workspace.create_key("Load").secret
+        secret, _ = Access(workspace.store.folder)._begin("owner", "owner", None)
+        with temporary_server(workspace.folder) as api, _console(workspace.folder) as console:
+            _load(api, key, texts, options)  # warms both up
+            with _somebody(console, secret):
+                time.sleep(3)
+            found: list[tuple[float, float]] = []
+            lots = np.random.default_rng(1)
+            for number in range(options.pairs):
+                halves = {}
+                for opened in map(bool, lots.permutation(2)):
+                    with _somebody(console, secret) if opened else nullcontext():
+                        halves[opened] = _load(api, key, texts, options)
+                found.append((halves[False], halves[True]))
+                _say(f"pair {number + 1}: {halves[False]:.0f} and {halves[True]:.0f} calls/s")
+    low, high = interval([after / before for before, after in found])
+    ratio = median(after / before for before, after in found)
+    alone, beside = (median(each) for each in zip(*found, strict=True))
+    print(f"{alone:.0f} calls a second alone, {beside:.0f} with somebody in the console:")
+    print(f"ratio {ratio:.3f} ({low:.3f} to {high:.3f}),")
+    print(f"{options.pairs} pairs of {options.seconds:.0f} s, {options.clients} clients.")
+
+
+def _load(api: str, key: str, texts: Path, options: argparse.Namespace) -> float:
+    """Calls a second that were answered."""
+    words = [sys.executable, str(Path(__file__).with_name("load.py")), api]
+    words += [str(options.clients), str(options.seconds)]
+    environment = {**os.environ, "KEY": key, "TEXTS": str(texts)}
+    done = subprocess.run(words, env=environment, stdout=subprocess.PIPE, check=True)
+    found: dict[str, float] = json.loads(done.stdout)
+    return found["per_second"]
+
+
+@contextmanager
+def _console(folder: Path) -> Iterator[str]:
+    """A console in a process of its own; its address."""
+    words = [sys.executable, "-m", "feilun", "console", "--port", "0", "--no-api", "--no-browser"]
+    words += ["--workspace", str(folder), "--json"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        try:
+            yield json.loads(process.stdout.readline())["address"]
+        finally:
+            process.terminate()
+
+
+@contextmanager
+def _somebody(console: str, secret: str) -> Iterator[None]:
+    """Somebody who opens a page every half a second, and has the list of runs open."""
+    over = threading.Event()
+    names = ("/", "/p/shop", "/p/shop/data", "/p/shop/runs", "/p/shop/versions", "/money", "/calls")
+
+    def click() -> None:
+        with httpx.Client(base_url=console, cookies={COOKIE: secret}, timeout=60) as http:
+            for number in count():
+                http.get(names[number % len(names)]).raise_for_status()
+                if over.wait(0.5):
+                    return
+
+    def watch() -> None:
+        with httpx.Client(base_url=console, cookies={COOKIE: secret}, timeout=60) as http:
+            while not over.is_set():
+                with http.stream("GET", "/p/shop/runs/live") as events:
+                    for _ in events.iter_lines():
+                        if over.is_set():
+                            return
+                over.wait(0.7)
+
+    threads = [threading.Thread(target=one, daemon=True) for one in (click, watch)]
+    for one in threads:
+        one.start()
+    try:
+        yield
+    finally:
+        over.set()
+        for one in threads:
+            one.join(60)
 
 
 def _say(text: str) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import json
 import re
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,10 +14,13 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from feilun import Client
 from feilun.messages import t
 from feilun.project import Workspace
+from feilun.serving.ports import bind
 from feilun.store.ledger_records import Prediction
 from helpers.browser import CHROMIUM, WIDTHS
+from helpers.cli import command, environment
 from helpers.console import Console, console
 from helpers.linear import QUICK, answered, linear_project
 from helpers.rows import reviews
@@ -25,6 +30,9 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
 _CHINESE = re.compile(r"[\u4e00-\u9fff]")
 _ZH = {"great": "好评", "bad": "差评"}
 _FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking"]
+
+_ANOTHER = """before => { const now = document.querySelector("form.review [name=id]");
+  return !now || now.value !== before; }"""
 
 _FAULTS = """() => {
   const faults = [], root = document.documentElement;
@@ -66,7 +74,7 @@ def _page(browser: Browser, told: list[str], **options: Any) -> Page:
     page = browser.new_context(**options).new_page()
     page.on("console", lambda m: told.append(m.text) if m.type in ("error", "warning") else None)
     page.on("pageerror", lambda error: told.append(str(error)))
-    page.set_default_timeout(90_000)
+    page.set_default_timeout(240_000)
     return page
 
 
@@ -90,7 +98,7 @@ def test_from_a_file_to_an_answer_and_a_key_in_chinese(
     with file.open("w", encoding="gb18030", newline="") as out:
         rows = [(f"买家说：{text}", _ZH[label]) for text, label in reviews(80, 3, noise=0.0)]
         csv.writer(out).writerows([("评价", "情感"), *rows])
-    with Workspace(tmp_path / "shop") as workspace, console(workspace) as served:
+    with Workspace(tmp_path / "shop") as workspace, console(workspace, api_port=0) as served:
         page = _page(browser, told, locale="zh-CN")
         _enter(page, served)
         page.fill("[name=name]", "评价")
@@ -112,14 +120,55 @@ def test_from_a_file_to_an_answer_and_a_key_in_chinese(
         assert re.search("好评|差评", page.inner_text("section"))
         assert page.inner_text("nav.sub [aria-current]") == zh("try")
         assert zh("owner") in page.inner_text("header")
+        page.click(f"header >> text={zh('money')}")
+        page.fill("[name=name]", "基础")
+        page.fill("[name=per_1000]", "8.00")
+        page.click("form[action='/money/plans'] button")
         page.click(f"header >> text={zh('customers')}")
         page.fill("[name=name]", "小店")
+        page.select_option("[name=plan]", "基础")
         _press(page, zh("create"))
         page.locator("form[action$=keys] button").click()
         secret = page.inner_text("#secret")
         assert workspace.holder(secret).name == "小店"
-        page.reload()  # asks to send the form again in a window; here it is simply sent
-        assert not workspace.store.catalog.key_by_hash(secret)
+
+        # The customer calls; the operator reviews, updates, puts live and bills.
+        project = workspace.project("评价")
+        asked = [f"买家说：{text}" for text, _ in reviews(24, 21, noise=0.3)]
+        with Client(workspace.store.catalog.servers()[0].address, secret) as client:
+            for text in asked:
+                client.predict([text], model="评价")
+        page.goto(f"{served.address}/p/评价/review")
+        for number in range(20):
+            shown = page.input_value("form.review [name=id]")
+            with page.expect_response(lambda answer: answer.request.method == "POST"):
+                page.keyboard.press("12"[number % 2])
+            page.wait_for_function(_ANOTHER, arg=shown)
+        page.goto(served.address)
+        assert t("console.say_update", "zh", count=20) in page.inner_text("main")
+        page.click(f"main >> text={zh('next_update')}")
+        _press(page, zh("start"))
+        page.locator("[data-live] .state.refused, [data-live] tr:has-text('-update-')").wait_for()
+        page.locator("[data-live] .state:not(.queued, .running)").nth(1).wait_for()
+        page.click(f"nav.sub >> text={zh('versions')}")
+        page.click("text=评价@2")
+        if (
+            project.live is not None and project.live.id != "评价@2"
+        ):  # no better: by a person's word
+            page.click(f"summary >> text={zh('past_the_gate')}")
+            page.check("[name=force]")
+            page.fill("[name=reason]", "人工决定")
+            _press(page, zh("put_live"))
+        assert project.live is not None
+        assert project.live.id == "评价@2"
+        page.click(f"header >> text={zh('money')}")
+        page.click("td a >> text=小店")
+        page.click(f"text={zh('money_of')}")
+        assert "0.192" in page.inner_text("main")  # 24 inputs at 8.00 for 1,000
+        page.click(f"main >> text={zh('calls')}")
+        page.click("td a >> nth=0")
+        page.click("text=评价@1")
+        assert page.inner_text("h1") == "评价@1"
 
 
 def test_a_file_without_labels_becomes_data_by_keyboard(
@@ -142,11 +191,7 @@ def test_a_file_without_labels_becomes_data_by_keyboard(
             key = "1" if rows[page.inner_text("form.review .text")] == "great" else "2"
             with page.expect_response(lambda answer: answer.request.method == "POST"):
                 page.keyboard.press(key)
-            page.wait_for_function(
-                """before => { const now = document.querySelector("form.review [name=id]");
-                return !now || now.value !== before; }""",
-                arg=shown,
-            )
+            page.wait_for_function(_ANOTHER, arg=shown)
         page.goto(f"{served.address}/p/texts/label")
         assert t("console.label_empty", "en") in page.inner_text("main")
         assert project.labelling.state().decided == len(rows)
@@ -157,11 +202,15 @@ def test_a_file_without_labels_becomes_data_by_keyboard(
 
 def _answer_pages(served: Console) -> list[str]:
     names = ("", "/data", "/data/audit", "/runs", "/versions", "/versions/reviews@1", "/try")
-    project = [f"/p/reviews{name}" for name in (*names, "/runs/compare", "/review", "/label")]
+    names = (*names, "/runs/compare", "/review", "/label", "/explore", "/explore/plan", "/settings")
     customer = served.workspace.store.catalog.customers()[0].id
+    run = served.workspace.store.catalog.runs("reviews", kinds=("run",))[0].id
     return [
         "/",
-        *project,
+        *(f"/p/reviews{name}" for name in names),
+        f"/p/reviews/runs/{run}",
+        "/calls",
+        "/calls/call-5-0",
         "/customers",
         f"/customers/{customer}",
         "/money",
@@ -169,6 +218,7 @@ def _answer_pages(served: Console) -> list[str]:
         "/system",
         "/system/erase",
         "/system/health",
+        "/system/versions",
         "/nothing",
     ]
 
@@ -177,7 +227,7 @@ def _answer_pages(served: Console) -> list[str]:
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
     with linear_project(tmp_path_factory.mktemp("shop")) as project:
         project.run(method="linear", overrides=QUICK)
-        answered(project, 30)
+        answered(project, 60)
         with console(project.workspace) as served:
             yield served
 
@@ -197,7 +247,7 @@ def test_every_page_fits_every_screen_and_can_be_read_aloud(
         found = axe.run(page)
         if found.violations_count:
             faults.append(f"{path}: {found.generate_snapshot()}")
-        for width in WIDTHS:
+        for width in (*WIDTHS, 1920):
             page.set_viewport_size({"width": width, "height": 900})
             faults += [f"{path} at {width}: {fault}" for fault in page.evaluate(_FAULTS)]
         chrome = page.inner_text("header") + "".join(page.locator("label").all_inner_texts())
@@ -226,13 +276,69 @@ def test_the_first_page_is_light_and_stands_still(shop: Console, browser: Browse
     assert sum(sizes) < 150_000, "all three together weigh less than one may"
 
 
+def test_a_page_of_another_site_sends_nothing(shop: Console, browser: Browser) -> None:
+    """The browser itself is asked, with somebody's session in it."""
+    page = _page(browser, [], locale="en")
+    _enter(page, shop)
+    form = f"""<form method="post" action="{shop.address}/customers"><input name="name" value="Eve">
+      <button>win</button></form><img src="{shop.address}/" alt="">"""
+    page.route("http://evil.example/**", lambda r: r.fulfill(body=form, content_type="text/html"))
+    page.goto("http://evil.example/")
+    with page.expect_response(lambda answer: answer.request.method == "POST") as found:
+        page.click("button")
+    assert found.value.status in (303, 403)  # without its cookie, to the log-in; or refused
+    assert shop.workspace.store.catalog.customer_named("Eve") is None
+
+
+@pytest.mark.slow
+def test_a_run_is_seen_over_a_reload_and_a_killed_console(browser: Browser, tmp_path: Path) -> None:
+    with linear_project(tmp_path) as project, bind("127.0.0.1", 0) as free:
+        port = free.getsockname()[1]
+        free.close()
+        words = command("console", "--port", str(port), "--no-api", "--no-browser", "--json")
+
+        def opened() -> tuple[subprocess.Popen[str], str]:
+            process = subprocess.Popen(
+                words, cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, text=True
+            )
+            assert process.stdout is not None
+            return process, json.loads(process.stdout.readline())["link"]
+
+        process, link = opened()
+        try:
+            page = _page(browser, [], locale="en")
+            page.goto(link)
+            page.click("main button")
+            page.goto(f"http://127.0.0.1:{port}/p/reviews/runs")
+            page.click("summary")
+            page.select_option("[name=method]", "linear")
+            _press(page, t("console.start", "en"))
+            page.locator("[data-live] tr:has-text('reviews-')").first.wait_for()
+            page.reload()
+            assert page.locator("[data-live] .state.running").count()
+            process.kill()
+            process.wait()
+            process, _ = opened()
+            # The page is the same one, and asks again by itself.
+            page.locator("[data-live] .state.finished").first.wait_for()
+            assert page.locator("[data-live] .state").count() == 1
+        finally:
+            process.terminate()
+            process.wait(60)
+        [run] = project.workspace.store.catalog.runs(
+            "reviews", kinds=("run",), states=("finished",)
+        )[:1]
+        executions = project.workspace.store.catalog.executions(run.id)
+        assert all(one.finished == 1 for one in executions.values())
+
+
 def test_reviewing_by_keyboard(shop: Console, browser: Browser, told: list[str]) -> None:
     page = _page(browser, told, locale="en")
     _enter(page, shop)
     page.goto(f"{shop.address}/p/reviews/review")
     ledger = shop.workspace.store.ledger
     labelled = []
-    for number in range(10):
+    for number in range(50):
         shown = page.input_value("form.review [name=id]")
         with page.expect_response(lambda answer: answer.request.method == "POST"):
             page.keyboard.press("12"[number % 2])
@@ -240,7 +346,7 @@ def test_reviewing_by_keyboard(shop: Console, browser: Browser, told: list[str])
             "before => document.querySelector('form.review [name=id]').value !== before", arg=shown
         )
         labelled.append(shown)
-    assert len(set(labelled)) == 10
+    assert len(set(labelled)) == 50
     for number, shown in enumerate(labelled):
         assert [f.label for f in ledger.feedback_of(shown, 0)] == [["bad", "great"][number % 2]]
     page.keyboard.press("u")

@@ -8,6 +8,7 @@ import re
 import subprocess
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,12 @@ from feilun import messages
 from feilun.errors import Conflict, InvalidSettings, RateLimited, Unauthorized
 from feilun.project import Workspace
 from feilun.project.erasing import pending
+from feilun.project.housekeeping import meaning
+from feilun.store.ledger_records import Event
 from feilun.web import access as access_module
 from feilun.web.access import ROLES, Access, Role
 from feilun.web.app import pages
+from feilun.web.guard import COOKIE
 from feilun.web.view import Page
 from helpers.cli import command, environment
 from helpers.console import Console, console
@@ -57,6 +61,8 @@ def names(shop: Console) -> dict[str, str]:
         "key": key.id,
         "token": "0",
         "name": "nobody",
+        "kind": "plan",
+        "call": "call-5-0",
     }
 
 
@@ -100,6 +106,132 @@ def test_a_customer_sees_no_invoice_of_another(shop: Console, names: dict[str, s
             assert http.get(path).status_code == 403
         for path in ("/invoices/INV-2026-0001", "/invoices/INV-2026-0001/csv"):
             assert http.get(path).status_code == 404
+
+
+def test_a_customer_who_tries_what_others_own_finds_nothing(
+    shop: Console, names: dict[str, str]
+) -> None:
+    """On every route with an id in it, whatever the method, and in every query."""
+    workspace = shop.workspace
+    other = workspace.init("secret", exist_ok=True)
+    key = workspace.create_key("Limited", project=other.name)  # not live, and nothing is called
+    mine = workspace.store.catalog.customer_named("Limited")
+    assert mine is not None
+    secret, _ = shop.access.admit(mine.id, mine.name, key.id)
+    tried = 0
+    with shop.client({COOKIE: secret, "lang": "en"}) as http:
+        for page in pages():
+            if "{" not in page.path or not page.roles or page.live:
+                continue
+            answer = http.request(page.method, _filled(page, names))
+            expected = 404 if "customer" in page.roles else 403
+            assert answer.status_code == expected, (page.method, page.path)
+            tried += "customer" in page.roles
+        listed = http.get("/mine/calls", params={"customer": names["customer"]})
+        assert messages.t("calls.none", "en") in listed.text
+        assert "curl" not in http.get("/mine").text  # the key opens nothing that is live
+    assert tried >= 7
+    with shop.signed_in("operator") as http:
+        shown = http.get("/calls/call-5-0").text
+        assert 'href="/p/reviews"' in shown
+        assert messages.t("calls.cost", "en") in shown
+
+
+def test_a_customer_sees_calls_without_what_they_cost_and_says_what_is_right(shop: Console) -> None:
+    workspace = shop.workspace
+    key = workspace.create_key("Customer")
+    customer = workspace.store.catalog.customer_named("Customer")
+    assert customer is not None
+    secret, _ = shop.access.admit(customer.id, customer.name, key.id)
+    with shop.client({COOKIE: secret, "lang": "en"}) as http:
+        assert "call-5-1" in http.get("/mine/calls").text
+        page = http.get("/mine/calls/call-5-1").text
+        assert messages.t("calls.cost", "en") not in page
+        said = http.post("/mine/calls/call-5-1", data={"index": "0", "label": "great"})
+        assert said.status_code == 303
+        [told] = workspace.store.ledger.feedback_of("call-5-1", 0)
+        assert (told.label, told.source, told.key_id) == ("great", "customer", key.id)
+        workspace.store.ledger.take_back(told.id)
+        # No server answers, and nothing is answered to a customer without being metered.
+        tried = http.post("/mine/try/reviews", data={"in:text": "great"})
+        assert tried.status_code == 404
+    bare = workspace.create_key("Customer", scopes=("usage",))
+    secret, _ = shop.access.admit(customer.id, customer.name, bare.id)
+    with shop.client({COOKIE: secret}) as http:
+        assert http.post("/mine/calls/call-5-1", data={"label": "bad"}).status_code == 403
+
+
+def test_a_customer_is_out_when_the_key_is(shop: Console) -> None:
+    key = shop.workspace.create_key("Second")
+    with shop.client() as http:
+        assert http.post("/login/key", data={"key": key.secret}).status_code == 303
+        assert http.get("/mine").status_code == 200
+        shop.workspace.revoke_key(key.prefix)
+        assert http.get("/mine").headers["location"].startswith("/login")
+
+
+def test_texts_of_strangers_are_never_markup(shop: Console) -> None:
+    project, text = shop.workspace.project("reviews"), "<img src=x onerror=alert(1)>"
+    answered(project, 1, seed=77, rows=[(text, "bad")])
+    shop.workspace.customers.add("<b>bold</b>")
+    with shop.signed_in("owner") as http:
+        for path in ("/calls/call-77-0", "/customers", "/p/reviews/review", "/system"):
+            page = http.get(path).text
+            assert "<img src=x" not in page, path
+            assert "<b>bold" not in page, path
+        assert "&lt;img src=x" in http.get("/calls/call-77-0").text
+
+
+def test_numbers_lead_to_their_calls_and_calls_to_version_and_data(
+    shop: Console, names: dict[str, str]
+) -> None:
+    shop.workspace.store.ledger.commit(
+        [
+            Event(
+                call_id="priced",
+                units={"calls": 1, "inputs": 1},
+                amount=2_000,
+                customer=names["customer"],
+                project="reviews",
+                endpoint="reviews",
+                model_version="reviews@1",
+                data_version="reviews:1",
+            )
+        ]
+    )
+    month = f"{datetime.now(UTC):%Y-%m}"
+    with shop.signed_in("operator") as http:
+        money = html.unescape(http.get("/money").text)
+        assert f'href="/calls?customer=Customer&period={month}"' in money
+        listed = http.get("/calls", params={"customer": "Customer", "period": month}).text
+        assert 'href="/calls/priced"' in listed
+        call = http.get("/calls/priced").text
+        assert 'href="/p/reviews/versions/reviews@1"' in call
+        assert 'href="/p/reviews/data"' in call
+        assert "/calls?project=reviews" in http.get("/").text
+        assert http.get("/calls", params={"period": "soon"}).status_code == 422
+        assert http.get("/calls/none").status_code == 404
+        form = {"name": "basic", "currency": "EUR", "per_1000": "0.80"}
+        assert http.post("/money/plans", data=form).status_code == 303
+        assert http.post("/money/plans", data={**form, "per_1000": "dear"}).status_code >= 400
+        suggested = http.get("/money", params={"project": "reviews", "margin": "40"})
+        assert suggested.status_code == 200
+        limits = {"plan": "", "monthly_budget": "5", "rate": "", "monthly_inputs": "100"}
+        assert http.post(f"/customers/{names['customer']}", data=limits).status_code == 303
+    kept = shop.workspace.store.catalog.customer(names["customer"]).limits
+    assert (kept["monthly_inputs"], float(kept["monthly_budget"])) == (100, 5.0)
+
+
+def test_the_house_tells_what_stays_and_what_each_setting_means(shop: Console) -> None:
+    with shop.signed_in("owner") as http:
+        assert "reviews@1" in http.get("/system/versions").text
+        page = http.get("/p/reviews/settings", params={"lang": "zh"}).text
+        assert "min_corrections" in page
+        assert meaning("new labels that an update waits for", "zh") in page
+        made = http.post("/system/backup", data={"folder": "kept"})
+        assert made.status_code == 303
+        assert (shop.workspace.folder / "kept" / "backup.json").is_file()
+        assert f"{shop.workspace.folder / 'kept'}" in html.unescape(http.get("/system").text)
 
 
 @pytest.mark.parametrize(
@@ -323,6 +455,28 @@ def test_a_look_at_the_data_is_done_by_a_worker(shop: Console) -> None:
         assert page.status_code == 200
         assert page.headers["content-security-policy"].startswith("sandbox")
         assert "<iframe" in http.get("/p/reviews/data/audit").text
+
+
+def test_looks_before_a_decision_are_queued_and_their_results_kept(shop: Console) -> None:
+    workspace = shop.workspace
+    with shop.signed_in("operator") as http:
+        page = http.get("/p/reviews/explore").text
+        for kind in ("plan", "compare", "bases", "explore", "judge"):
+            assert messages.t(f"console.look_{kind}", "en") in html.unescape(page)
+        assert http.get("/p/reviews/explore/nonsense").status_code == 404
+        assert http.get("/p/reviews/upstream").status_code == 404  # nothing is passed on
+        assert http.post("/p/reviews/explore/judge").status_code == 422  # which address?
+        assert http.get("/p/reviews/explore/frontier.svg").status_code == 404
+        for _ in range(2):  # pressed twice, it is done once
+            assert http.post("/p/reviews/explore/plan").status_code == 303
+        [asked] = workspace.store.catalog.runs("reviews", kinds=("plan",))
+        with http.stream("GET", "/p/reviews/explore/plan/live", timeout=120) as events:
+            assert "event: done" in events.iter_lines()
+        assert workspace.store.catalog.run(asked.id).error is None
+        for lang in messages.LANGUAGES:
+            page = http.get("/p/reviews/explore/plan", params={"lang": lang}).text
+            assert messages.t("runs.plan_memory", lang) in page
+        assert http.get(f"/p/reviews/runs/{asked.id}").status_code == 200
 
 
 def test_runs_stand_side_by_side_and_a_baseline_is_pinned(shop: Console) -> None:
