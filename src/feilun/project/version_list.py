@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from feilun.messages import t
-from feilun.pipeline.steps._history import DECISIONS, GAIN, JUDGED_AGAINST, JUDGED_ON
+from feilun.pipeline.steps._history import JUDGED_AGAINST, JUDGED_ON
 from feilun.project.results import Listing, tested
 from feilun.project.scope import Scope
 from feilun.render.wording import metric_name
+from feilun.store.best import DECISIONS, GAIN
 from feilun.store.records import ModelVersion
 from feilun.table import Table, to_jsonable
 
