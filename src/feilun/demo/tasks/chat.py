@@ -109,7 +109,7 @@ _WORDS = {
 }
 _FIRST, _NEW = 10, 2
 """Articles that the shop begins with, and those that it takes up later."""
-_TESTING, _TRAFFIC, _DRAWN = 100, 160, 60
+_TESTING, _TRAFFIC, _DRAWN = 100, 90, 40
 # The memory answers in seconds; the language model is taught where it is in this time, in small
 # steps, because a few hundred rows make few large ones. That a model that was taught nothing of
 # the shop knows nothing of it need not be shown.
