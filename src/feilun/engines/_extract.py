@@ -6,7 +6,7 @@ conditional random field for this field alone, whose piece of text is read as a 
 date), ``class`` (one of some values, by logistic regression on n-grams), ``constant``, or
 ``unread``. ``weights.safetensors`` has the regressions side by side: `columns`, `idf`, `coef`
 (classes of all fields, columns) and `intercept`, and of each shape its `middle`, the mean of its
-training rows, with how `near` all but a hundredth of them are to it.
+training rows without their instruction, with how `near` all but a hundredth of them are to it.
 """
 
 from __future__ import annotations
@@ -135,11 +135,16 @@ class Extractor:
         if not asked:
             return []
         weights = self._weights
-        rows = pick(self._features.transform([one.whole for one in asked]), weights["columns"])
-        rows = weigh(rows, weights["idf"])
+        rows = self._rows([one.whole for one in asked])
         logits = np.asarray(rows @ weights["coef"].T + weights["intercept"], np.float64)
-        near = np.asarray(rows @ weights["middle"].T, np.float64)
+        # An instruction that all have in common would make any question look near.
+        texts = [one.text for one in asked]
+        near = np.asarray(self._rows(texts) @ weights["middle"].T, np.float64)
         return [self._one(one, logits[place], near[place]) for place, one in enumerate(asked)]
+
+    def _rows(self, texts: Sequence[str]) -> Any:
+        rows = pick(self._features.transform(texts), self._weights["columns"])
+        return weigh(rows, self._weights["idf"])
 
     def _one(self, asked: Asked, logits: np.ndarray, near: np.ndarray) -> Taken:
         count = len(self.shapes) + self._others

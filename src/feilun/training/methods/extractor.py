@@ -438,9 +438,10 @@ def _weighed(
         coef, intercept = _fit(rows[head.places], head, job.seed)
         parts.append(coef)
         intercepts.append(intercept)
-    middle = np.stack([np.asarray(rows[one.places].mean(axis=0)).ravel() for one in groups])
+    own: Any = weigh(pick(ngrams.NGrams(BITS).transform([one.text for one in asked]), columns), idf)
+    middle = np.stack([np.asarray(own[one.places].mean(axis=0)).ravel() for one in groups])
     near = [
-        np.quantile(np.asarray(rows[one.places] @ middle[place]), _NEAR)
+        np.quantile(np.asarray(own[one.places] @ middle[place]), _NEAR)
         for place, one in enumerate(groups)
     ]
     save_file(
