@@ -133,9 +133,7 @@ def test_a_customers_way_from_name_to_revoked_key(server: Answering, admin: http
         assert http.post("/v1/predict", json=body).status_code == 401
     usage = admin.get("/admin/v1/usage").json()["data"]
     assert [row["inputs"] for row in usage if row["customer"] == "上海飞轮"] == [1]
-    savings = admin.get("/admin/v1/projects/reviews/savings")
-    assert savings.status_code == 404
-    assert "not passed on" in savings.json()["error"]["message"]
+    assert admin.get("/admin/v1/projects/reviews/savings").status_code == 404
 
 
 def test_an_invoice_is_seen_before_its_month_ends(server: Answering, admin: httpx.Client) -> None:
