@@ -306,6 +306,9 @@ def _check(
     if task.family.unjudged:
         return
     rows = int(decision.keep.sum())
+    undecided = int((contents.label == UNDECIDED).sum())
+    if rows < MIN_ROWS <= rows + undecided:
+        raise InvalidData("data.too_few_decided", rows=rows, undecided=undecided, minimum=MIN_ROWS)
     labels = np.unique(decision.label[decision.keep])
     asking = [one for one in labels.tolist() if task.family.asks(gathered.labels[one])]
     if len(labels) and not asking:

@@ -32,7 +32,13 @@ REFUSED = "refused"
 
 _SETTLE = 5.0
 _OLD = 60.0
-_TOO_FEW = {"data.too_few_rows", "data.one_class", "data.no_training_rows", "data.all_duplicates"}
+_TOO_FEW = {
+    "data.too_few_rows",
+    "data.too_few_decided",
+    "data.one_class",
+    "data.no_training_rows",
+    "data.all_duplicates",
+}
 """What is wrong with the first files of a project when there are simply not enough yet."""
 
 Say = Callable[[str], None]

@@ -47,6 +47,11 @@ def rows(count: int, label: str = "{}") -> str:
         ("", "data.empty_file", "is empty"),
         ("text,label\n", "data.no_rows", "no rows in: a.csv"),
         ("text,label\nI like it,good\nI hate it,bad\n", "data.too_few_rows", "2 different rows"),
+        (
+            "text,label\n" + rows(50, "good") + rows(50, "bad"),
+            "data.too_few_decided",
+            "50 contents",
+        ),
         ("text,label\n" + rows(50, "good"), "data.one_class", "'good'"),
         ("text,label\n" + "the same,good\n" * 50, "data.all_duplicates", "50 rows"),
         ("text,label\n" + rows(50, ""), "data.all_bad", "the label (column label) is missing"),
