@@ -1,10 +1,11 @@
 """Fine-tuning with all layers, and with the lower half frozen and its outputs kept.
 
-    python -m benchmarks.frozen [--seeds 1 2 3 4 5] [--rows N] [--json FILE]
+    python -m benchmarks.frozen [--seeds 1 2 3 4 5] [--rows N] [--kept FILE]
 
 The English reviews with the starter encoder: 4,000 to learn from (200 of them choose the epoch),
 the 1,000 of the testing file to judge by. Each training in a process of its own; processor seconds
-beside the clock, because other work changes the clock alone.
+beside the clock, because other work changes the clock alone. What is in `FILE`, a line a training,
+is not trained again: an interrupted measurement goes on.
 """
 
 from __future__ import annotations
@@ -56,34 +57,51 @@ def train(data: Path, course: str, seed: int, rows: int | None) -> dict[str, flo
 
 
 def main() -> None:
-    """Prints one line a training, and means with standard errors."""
+    """Prints means with standard errors as a table; each training as a line on stderr."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3, 4, 5])
     parser.add_argument("--rows", type=int, help="training rows, drawn by the seed")
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--kept", type=Path, help="JSON lines: what was trained before")
     parser.add_argument("--one", nargs=3, metavar=("DATA", "COURSE", "SEED"))
     given = parser.parse_args()
     if given.one:
         data, course, seed = given.one
         print(json.dumps(train(Path(data), course, int(seed), given.rows)))
         return
-    found: dict[str, list[dict[str, float]]] = {course: [] for course in COURSES}
+    kept = _read(given.kept)
     with tempfile.TemporaryDirectory() as folder:
-        data = prepare(Path(folder), WHOLE)
+        data: Path | None = None
         for seed in given.seeds:
-            for course, results in found.items():
+            for course in COURSES:
+                key = course, seed, given.rows
+                if key in kept:
+                    continue
+                data = data or prepare(Path(folder), WHOLE)
                 command = [sys.executable, "-m", "benchmarks.frozen", "--one", str(data), course]
                 command += [str(seed), *(["--rows", str(given.rows)] if given.rows else [])]
-                done = subprocess.run(command, check=True, capture_output=True, text=True)
-                results.append(json.loads(done.stdout.strip().splitlines()[-1]))
-                print(course, seed, results[-1], flush=True)
-    for course, results in found.items():
+                done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+                kept[key] = json.loads(done.stdout.strip().splitlines()[-1])
+                line = {"course": course, "seed": seed, "rows": given.rows, **kept[key]}
+                print(json.dumps(line), file=sys.stderr, flush=True)
+                if given.kept:
+                    with given.kept.open("a", encoding="utf-8") as file:
+                        file.write(json.dumps(line) + "\n")
+    print("| layers that learn | accuracy on 1,000 unseen rows | processor seconds | seeds |")
+    print("| --- | ---: | ---: | ---: |")
+    for course in COURSES:
+        results = [kept[course, seed, given.rows] for seed in given.seeds]
         right = [one["accuracy"] for one in results]
-        apart = stdev(right) / len(right) ** 0.5 if len(right) > 1 else float("nan")
+        apart = f" ± {stdev(right) / len(right) ** 0.5:.3f}" if len(right) > 1 else ""
         took = fmean(one["processor_seconds"] for one in results)
-        print(f"{course:30} accuracy {fmean(right):.3f} ± {apart:.3f}, processor {took:.0f} s")
-    if given.json:
-        given.json.write_text(json.dumps(found, indent=2) + "\n", "utf-8")
+        print(f"| {course} | {fmean(right):.3f}{apart} | {took:,.0f} | {len(results)} |")
+
+
+def _read(file: Path | None) -> dict[tuple[str, int, int | None], dict[str, float]]:
+    """What was trained before, by course, seed and rows."""
+    if file is None or not file.is_file():
+        return {}
+    lines = [json.loads(line) for line in file.read_text("utf-8").splitlines()]
+    return {(one.pop("course"), one.pop("seed"), one.pop("rows")): one for one in lines}
 
 
 if __name__ == "__main__":

@@ -30,6 +30,9 @@ def parts() -> dict[str, Part]:
         found[file.stem] = Part(
             f"benchmarks.evidence.{file.stem}", said.splitlines()[0].rstrip(".")
         )
+    file = HERE.parent / "frozen.py"
+    said = str(ast.get_docstring(ast.parse(file.read_text("utf-8"))))
+    found["frozen"] = Part("benchmarks.frozen", said.splitlines()[0].rstrip("."), asked=True)
     return found
 
 

@@ -1,12 +1,13 @@
 """Cascades: the share of calls that never reach the encoder, at equal accuracy.
 
     python -m benchmarks.evidence.cascades [--method full] [--rows N] [--max-length N]
-                                           [--set NAME=VALUE ...] [--seeds N]
+                                           [--set NAME=VALUE ...] [--seeds N] [--kept FOLDER]
 
 The flagship's reviews: a version learns from the demonstration's training file (4,000 reviews, of
 which a tenth each are kept to choose and to judge by), `feilun compress` sets the threshold on its
 validation rows, and 1,000 reviews that nothing has seen judge. Speed is that of whole lists on this
-machine, both engines in turns.
+machine, both engines in turns. `FOLDER` keeps the workspaces and what was measured: an interrupted
+measurement goes on from there, a training from its last checkpoint.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ import itertools
 import json
 import tempfile
 from collections.abc import Sequence
-from contextlib import closing
-from dataclasses import dataclass
+from contextlib import ExitStack, closing
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -53,17 +54,32 @@ class Measured:
 
 
 def measured(
-    method: str, rows: int | None, settings: dict[str, Any], seed: int, variants: Sequence[str]
+    method: str,
+    rows: int | None,
+    settings: dict[str, Any],
+    seed: int,
+    variants: Sequence[str],
+    kept: Path | None = None,
 ) -> list[Measured | str]:
     """A line for each allowed loss; in words where no cascade saved enough."""
-    with tempfile.TemporaryDirectory() as given:
-        folder = Path(given)
+    done = kept / f"{method}-{rows}-{seed}.json" if kept else None
+    if done is not None and done.is_file():
+        lines = json.loads(done.read_text("utf-8"))
+        return [one if isinstance(one, str) else _again(one) for one in lines]
+    with ExitStack() as opened:
+        folder = kept / f"{method}-{rows}-{seed}" if kept else None
+        if folder is None:
+            folder = Path(opened.enter_context(tempfile.TemporaryDirectory()))
+        folder.mkdir(parents=True, exist_ok=True)
         files = reviews.files(folder, "en")
         training = _cut(files.training, rows, folder / "rows.csv")
         texts, labels = _read(files.testing, files.text, files.label)
         with Workspace(folder / "workspace") as workspace:
-            project = workspace.init("reviews")
-            project.add(training)
+            if not (folder / "workspace" / "reviews").is_dir():
+                workspace.init("reviews")
+            project = workspace.project("reviews")
+            if not project.workspace.store.catalog.latest_data(project.name):
+                project.add(training)
             _allow(project.file, LOSSES[0], variants)
             overrides = {"training.seed": seed, "evaluation.robustness": False, **settings}
             project.run(method=method, overrides=overrides)
@@ -80,7 +96,17 @@ def measured(
                 with closing(open_engine(answers)) as engine:
                     assert isinstance(engine, CascadeEngine)
                     found.append(_judged(engine, texts, labels, allowed))
-            return found
+        if done is not None:
+            lines = [one if isinstance(one, str) else asdict(one) for one in found]
+            done.write_text(json.dumps(lines) + "\n", "utf-8")
+        return found
+
+
+def _again(raw: dict[str, Any]) -> Measured:
+    """What was written as JSON."""
+    return Measured(
+        **{name: Score(**one) if isinstance(one, dict) else one for name, one in raw.items()}
+    )
 
 
 def _judged(engine: CascadeEngine, texts: list[str], labels: list[str], allowed: float) -> Measured:
@@ -146,6 +172,7 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], dest="settings")
     parser.add_argument("--variants", default="int8", help="of which the last stage is chosen")
     parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--kept", type=Path, help="folder to go on from")
     asked = parser.parse_args()
     settings: dict[str, Any] = dict(one.split("=", 1) for one in asked.settings)
     if asked.max_length:
@@ -157,7 +184,7 @@ def main() -> None:
     )
     for seed in range(asked.seeds):
         variants = asked.variants.split(",")
-        for one in measured(asked.method, asked.rows, settings, seed, variants):
+        for one in measured(asked.method, asked.rows, settings, seed, variants, asked.kept):
             if isinstance(one, str):
                 print(f"| {one} |")
                 continue

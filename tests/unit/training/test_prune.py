@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,10 +17,13 @@ from feilun.config import CompressionConfig
 from feilun.engines.base import open_engine
 from feilun.engines.card import read_card
 from feilun.errors import UsageError
-from feilun.store.dataset import Dataset
+from feilun.families.spans import SPANS
+from feilun.store.dataset import Dataset, DatasetWriter
 from feilun.tasks import base as tasks
 from feilun.training import pruning
+from feilun.training.job import TrainJob
 from feilun.training.pruning import Importance
+from feilun.types import Example, Schema
 from helpers.bert import write_bert
 from helpers.jobs import job_for, train, write_dataset
 
@@ -107,6 +113,34 @@ def test_what_matters_is_kept(pruned: tuple[Path, Path, Path, str]) -> None:
     assert pruning.prune(model, matters, 0.75, 1.0) == (3, 4, 256, 256)
     with torch.inference_mode():
         assert torch.allclose(model(**batch)[0], before, atol=1e-5)
+
+
+def test_spans_are_pruned_too(tmp_path: Path) -> None:
+    """Their answers cannot be learnt from a teacher's: what is right teaches alone."""
+    data = tmp_path / "data"
+    goods = ("tea", "bread", "coffee")
+    with DatasetWriter(data, {"text": "text"}, SPANS.stratum) as writer:
+        for number in range(90):
+            good = goods[number % 3]
+            place = len("the lovely ")
+            target = SPANS.target([(place, place + len(good), "GOOD")])  # type: ignore[list-item]
+            split = ("train", "train", "validation")[number % 3]
+            writer.add(Example(str(number), f"the lovely {good} no. {number}", target, split))  # type: ignore[arg-type]
+        writer.close(Schema("token-classification", ("GOOD",), {"max_length": 32}))
+    few = {"epochs": 1, "learning_rate": 5e-3, "batch_rows": 16, "augment": "off"}
+    more: dict[str, Any] = {"task": "token-classification", "settings": few}
+    base = write_bert(tmp_path / "base", 64)
+    teacher = _spans_job("full", data, tmp_path / "teacher", base=base, **more)
+    train(teacher)
+    student = _spans_job("prune", data, tmp_path / "student", members=(teacher.out,), **more)
+    result = train(student)
+    assert result.figures["heads"] == 2
+    with closing(open_engine(student.out, threads=1)) as engine:
+        assert engine.predict(["the lovely tea"])
+
+
+def _spans_job(name: str, data: Path, folder: Path, task: str, **more: Any) -> TrainJob:
+    return replace(job_for(name, data, folder, **more), task=task)
 
 
 def test_without_a_teacher_or_heads_it_is_said_what_to_do(

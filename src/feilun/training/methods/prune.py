@@ -39,6 +39,7 @@ least_rows = 50
 on_request = True
 combines = "weights"
 
+_FAMILIES = ("classes", "numbers", "spans", "tags")
 _RATE = 1e-4  # of a width of 384: most of the teacher is still there
 
 
@@ -63,7 +64,9 @@ class Settings(finetune.FineTuneSettings):
 
 
 def supports(task: TaskBase, base: Path | str | None) -> str | None:
-    """Whatever an encoder learns."""
+    """What encoders with one layer on top answer: of networks that write, no heads are left out."""
+    if task.family.name not in _FAMILIES:
+        return t("training.reason_no_pruning", task=task.name)
     return read_by_encoders(task)
 
 
