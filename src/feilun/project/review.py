@@ -34,6 +34,8 @@ _RECENT = 10_000
 _HELD_OF_KEY = 10
 """Labels of one suspected key that are shown: enough to judge the key by."""
 _DRIFTED = 20
+_REJECTED_OF_CUSTOMER = 20
+_REJECTED_READ = 2_000
 
 
 @dataclass(frozen=True)
@@ -147,8 +149,14 @@ def _held(context: Context) -> Iterator[ReviewItem]:
 
 
 def _rejected(context: Context, limit: int) -> Iterator[ReviewItem]:
-    """What customers rejected and nobody has put right."""
-    for said, prediction in context.store.ledger.rejections_to_answer(context.project, limit):
+    """What customers rejected and nobody has put right; a part of them where one customer rejects
+    very many, so that nobody can fill the queue."""
+    found = context.store.ledger.rejections_to_answer(context.project, _REJECTED_READ)
+    shown: Counter[str | None] = Counter()
+    for said, prediction in found:
+        shown[said.customer] += 1
+        if shown[said.customer] > _REJECTED_OF_CUSTOMER or shown.total() > limit:
+            continue
         reason = t(f"feedback.fault_{said.reason}")
         note = t("review.rejected", reason=f"{reason}: {said.note}" if said.note else reason)
         yield _item(context, prediction, "rejected", note)

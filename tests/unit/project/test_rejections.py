@@ -117,6 +117,25 @@ def test_what_customers_reject_comes_first_and_is_put_right(shop: Project) -> No
     assert learnt(shop) == {ASKED["c"]: "Ten euros."}
 
 
+def test_nobody_fills_the_queue_with_rejections(shop: Project) -> None:
+    store = shop.workspace.store
+    ada = store.catalog.customer_named("Ada")
+    assert ada is not None
+    said = {"generated_text": "Hm."}
+    rows = [
+        Prediction(f"m{n}", 0, f"Is {n} odd?", said, "Hm.", None, None, "shop@1", "shop", ada.id)
+        for n in range(40)
+    ]
+    store.ledger.commit([], rows)
+    for row in rows:
+        store.ledger.add_remark(*row.place, source="customer", reason="other", customer=ada.id)
+    found = [item.why for item in shop.review(100)]
+    assert found.count("rejected") == 20
+    assert len(found) > 24, "the others have their turn by what they are"
+    assert shop.reviews().waiting == 40
+    store.ledger.erase_answers([row.place for row in rows])
+
+
 def test_what_was_called_right_is_not_learnt_once_it_is_rejected(shop: Project) -> None:
     say(shop, "a", "About a.")
     say(shop, "b", "About b.")
