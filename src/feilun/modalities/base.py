@@ -352,6 +352,11 @@ class TaskBase(ABC):
         length, columns by their values. Default: the item itself."""
         return item
 
+    def readable(self, item: Item, lang: Language | None = None) -> Item:
+        """The item as it is shown to people who are asked about it, in `lang` (default: the one in
+        force). Default: as it is."""
+        return item
+
     def without_options(self, item: Item) -> Item:
         """A checked item as a row keeps it: what a caller wanted of the answer alone (how many
         items) is no part of it. Default: the item."""

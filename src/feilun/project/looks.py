@@ -318,9 +318,15 @@ def _stage(store: Store, raw: Mapping[str, Any]) -> Stage:
     )
 
 
-def evaluated(store: Store, folder: Path, version: str, judged: Mapping[str, Any]) -> Evaluated:
+def evaluated(
+    store: Store,
+    folder: Path,
+    version: str,
+    judged: Mapping[str, Any],
+    beside: Sequence[str] = (),
+) -> Evaluated:
     """What the evaluate step found. Nothing goes live by it, so it says what the gate would do;
-    what is live has passed it."""
+    what is live has passed it. `beside` are sentences on what the gate does not look at."""
     model = store.catalog.model_version(version)
     reasons: list[str] = list(judged["reasons"])
     if model.state == "live":  # the verdict says so already
@@ -335,6 +341,7 @@ def evaluated(store: Store, folder: Path, version: str, judged: Mapping[str, Any
         reasons.append(t("evaluation.left_out_learned", rows=judged["learned"]))
     if judged.get("selected"):
         reasons.append(t("evaluation.left_out_selected", rows=judged["selected"]))
+    reasons += beside
     page: Path | None = None
     if judged.get("report"):
         page = report_page(store, folder, model, judged["report"])

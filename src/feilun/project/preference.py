@@ -20,8 +20,10 @@ from feilun.engines._samples import sampled
 from feilun.engines.base import open_engine
 from feilun.errors import InvalidData, NotFound, UsageError
 from feilun.feedback.to_data import content_hash
+from feilun.messages import Language, t
 from feilun.pipeline.context import Context
 from feilun.project.preferred import Preference, figures
+from feilun.project.results import percent
 from feilun.project.scope import Report, Scope
 from feilun.store.dataset import INPUT
 from feilun.store.records import ModelVersion
@@ -59,6 +61,10 @@ class PairItem:
     b: str
     _scope: Scope
     _who: str
+
+    def shown(self, lang: Language | None = None) -> Item:
+        """The prompt as people read it, in `lang` (default: the one in force)."""
+        return self._scope.task.readable(self.prompt, lang)
 
     @property
     def place(self) -> tuple[str, int]:
@@ -148,6 +154,26 @@ class Preferences:
             key_of(scope, "judged", made["version"], made["against"])
         )
         return figures(made, _votes(scope, number), judged)
+
+    def told_of(self, version: str) -> list[str]:
+        """A sentence on each comparison of `version` that people have judged, for beside the gate's
+        verdict, which it does not change: whom they prefer, and whether it may count as
+        evidence."""
+        scope, found = self._scope, []
+        for number, made in enumerate(_rounds(scope)):
+            if version not in (made["version"], made["against"]):
+                continue
+            one = figures(made, _votes(scope, number))
+            if one.judged:
+                key = "beside_gate" if one.unbiased else "beside_gate_biased"
+                rate = percent(one.win_rate)
+                found.append(
+                    t(
+                        f"preference.{key}", rate=rate, pairs=one.judged,
+                        version=one.version, against=one.against,
+                    )
+                )  # fmt: skip
+        return found
 
     def queue(self, who: str) -> Iterator[PairItem]:
         """The pairs that `who` has not judged and that still want a voice, in the order in which

@@ -290,7 +290,8 @@ class Project(SearchVerbs, VariantVerbs, JudgingVerbs):
         from feilun.pipeline.steps import evaluate
 
         judged = evaluate(context, version=version.id)
-        return looks.evaluated(self.workspace.store, self.file.parent, version.id, judged)
+        beside = self.preference.told_of(version.id)
+        return looks.evaluated(self.workspace.store, self.file.parent, version.id, judged, beside)
 
     def deploy(
         self,

@@ -15,7 +15,7 @@ from feilun.feedback.novelty import sketch
 from feilun.feedback.queue import abstained, audit_draw, review_queue, weave
 from feilun.feedback.triage import Held, Triaged
 from feilun.feedback.words import suspicion
-from feilun.messages import t
+from feilun.messages import Language, t
 from feilun.pipeline.context import Context
 from feilun.pipeline.triage import told, triaged
 from feilun.project.drift import known_rows, noted
@@ -25,6 +25,8 @@ from feilun.store.catalog import Catalog
 from feilun.store.ledger import Ledger
 from feilun.store.ledger_records import Asked, Feedback, Prediction, Remark
 from feilun.table import Result, Table
+from feilun.tasks.base import get as get_task
+from feilun.types import Item
 
 __all__ = ["ReviewItem", "Settled", "review", "settle"]
 
@@ -54,6 +56,12 @@ class ReviewItem:
     _store: Store
     _asked: Asked = "review"
     _added: list[list[Feedback | Remark]] = field(default_factory=list)
+
+    def shown(self, lang: Language | None = None) -> Item:
+        """The input as people read it, in `lang` (default: the one in force)."""
+        row = self.prediction
+        task = get_task(self._store.catalog.project(row.project).task)
+        return row.input if row.input is None else task.readable(row.input, lang)
 
     @property
     def place(self) -> tuple[str, int]:

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from feilun.errors import InvalidData
 from feilun.families.generation import REPLY
+from feilun.messages import Language
 from feilun.modalities import recognise
 from feilun.modalities.language import architectures, causal, conversations
 from feilun.modalities.noise import Disturbance
@@ -106,6 +107,10 @@ class Task(TaskBase):
             return self._beside(columns, name, recognise.named(columns, _ANSWERS))
         found = recognise.roles(columns, self.columns[0], _ANSWERS)
         return self._beside(columns, found.inputs["messages"], found.label)
+
+    def readable(self, item: Item, lang: Language | None = None) -> Item:
+        """Who said what, a line each; a single question as it is."""
+        return conversations.spoken(str(item), lang)
 
     def _beside(self, columns: Sequence[ColumnSample], name: str, label: str | None) -> Roles:
         rest = [one for one in columns if one.name not in (name, label)]

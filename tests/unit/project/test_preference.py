@@ -101,6 +101,8 @@ def test_what_people_prefer_is_counted_whatever_stands_first(shop: Project) -> N
     assert "Ada – Bob" in found.kappas
     words = "\n".join(note for table in found.tables() for note in table.notes)
     assert "does not change" in words
+    verdict = shop.evaluate("shop@2")
+    assert any("does not count it" in reason for reason in verdict.reasons)
     assert not list(shop.preference.queue("Cleo")), "two voices are enough"
     assert shown["Bob"][0].undo()
     assert shop.preference.state().judged == found.pairs - 1

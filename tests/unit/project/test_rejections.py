@@ -20,7 +20,11 @@ from feilun.project.review import ReviewItem
 from feilun.store.ledger_records import Prediction
 from feilun.training.preferences import read_pairs
 
-ASKED = {"a": "When do you open?", "b": "Is it blue?", "c": "多少钱？", "d": "Who are you?"}
+TALK = (
+    '[{"role":"user","content":"Hello"},{"role":"assistant","content":"Hello."},'
+    '{"role":"user","content":"Who are you?"}]'
+)
+ASKED = {"a": "When do you open?", "b": "Is it blue?", "c": "多少钱？", "d": TALK}
 
 
 @pytest.fixture(scope="module")
@@ -106,6 +110,7 @@ def test_what_customers_reject_comes_first_and_is_put_right(shop: Project) -> No
     first = next(iter(shop.review(50)))
     assert (first.place, first.why) == (("c", 0), "rejected")
     assert "incomplete: euros?" in first.note
+    assert first.shown() == ASKED["c"]
     figures = shop.reviews()
     assert figures.waiting == 1
     assert figures.versions[0].customers == {"incomplete": 1}
@@ -231,7 +236,10 @@ def test_the_terminal_walks_written_answers(
     assert [(one.reason, one.note) for one in ledger.remarks_of("c")] == [("harmful", "")]
     assert [one.label for one in ledger.feedback_of("c")] == ["Nobody."]
     assert not ledger.remarks_of("d")
-    assert "[r] reject" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "[r] reject" in out
+    assert "User: Hello\nAssistant: Hello.\nUser: Who are you?" in out
+    assert queue(shop)["d"].shown("zh") == "用户：Hello\n助手：Hello.\n用户：Who are you?"
     capsys.readouterr()
     folder = str(shop.workspace.folder)
     assert run(["feedback", "status", "--workspace", folder, "--json"]) == 0

@@ -92,7 +92,7 @@ def _walk(pairs: Sequence[PairItem]) -> int:
     while place < len(pairs):
         one = pairs[place]
         console.rule(f"{place + 1}/{len(pairs)}", align="left")
-        console.print(shown(one.prompt), markup=False)
+        console.print(shown(one.shown()), markup=False)
         for name, text in (("A", one.a), ("B", one.b)):
             console.print(f"[{name}] {text}", style="cyan", markup=False)
         console.print(t("preference.keys"), style="dim", markup=False)

@@ -115,7 +115,7 @@ def _show(console: Console, item: ReviewItem, choices: Mapping[str, str]) -> Non
     row = item.prediction
     if item.note:
         console.print(item.note, style="yellow", markup=False)
-    console.print(shown(row.input), markup=False)
+    console.print(shown(item.shown()), markup=False)
     key = "cli.review_answer" if row.score is not None else "cli.review_answer_alone"
     console.print(t(key, label=row.label, score=row.score), style="cyan", markup=False)
     menu = "  ".join(f"[{key}] {label}" for key, label in choices.items())

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from feilun.errors import InvalidData
+from feilun.messages import Language, t
 from feilun.modalities.text.tokens import MAX_CHARACTERS, check
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "messages_of",
     "question",
     "read",
+    "spoken",
     "write",
 ]
 
@@ -147,6 +149,16 @@ def messages_of(text: str) -> list[Message]:
     """The messages of a conversation's text."""
     found = listed(text)
     return [Message("user", text)] if found is None else [Message(**one) for one in found]
+
+
+def spoken(text: str, lang: Language | None = None) -> str:
+    """A conversation's text for people: each message after who says it; one question alone."""
+    said = messages_of(text)
+    if len(said) == 1:
+        return said[0].content
+    texts = [one.content or json.dumps(one.tool_calls, ensure_ascii=False) for one in said]
+    lines = zip(said, texts, strict=True)
+    return "\n".join(t(f"chat.said_{one.role}", lang, text=text) for one, text in lines)
 
 
 def question(text: str) -> str:

@@ -30,7 +30,7 @@ def _judge(view: View) -> Response:
         # Who still judges is not told who wins.
         state=state if state is not None and (staff or not items) else None,
         begun=state is not None,
-        item=_shown(items[0]) if items else None,
+        item=_shown(view, items[0]) if items else None,
         staff=staff,
         words=bool(project.task.family.faults),
         versions=newest if staff else [],
@@ -56,7 +56,7 @@ def _next(view: View) -> Response:
     items = [] if state is None else _take(view, state)
     if len(items) < 2:
         return JSONResponse({"html": None})
-    html = view.html("preference_item.html", project=view.project.name, item=_shown(items[1]))
+    html = view.html("preference_item.html", project=view.project.name, item=_shown(view, items[1]))
     return JSONResponse({"html": html})
 
 
@@ -98,8 +98,8 @@ def _queue(view: View, state: Preference) -> str:
     return f"{view.project.name}:{state.begun}:{_who(view)}"
 
 
-def _shown(item: PairItem) -> dict[str, Any]:
-    prompt = item.prompt
+def _shown(view: View, item: PairItem) -> dict[str, Any]:
+    prompt = item.shown(view.lang)
     fields = prompt.items() if isinstance(prompt, dict) else (("", prompt),)
     return {
         "id": str(item.pair),

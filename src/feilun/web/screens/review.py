@@ -88,7 +88,7 @@ def _on(view: View, project: Project, *said: str) -> Response:
 
 def _shown(view: View, item: ReviewItem) -> Mapping[str, Any]:
     row = item.prediction
-    value = row.input
+    value = item.shown(view.lang)
     fields = value if isinstance(value, Mapping) else {"": value}
     # What was typed before the form failed stands there again.
     typed = view.typed if view.problem and view.field("id") == row.prediction_id else {}
