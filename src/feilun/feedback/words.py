@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from feilun.messages import t
+from feilun.messages import Language, t
 
 __all__ = ["suspicion", "trust_words"]
 
@@ -30,10 +30,11 @@ def trust_words(collected: Mapping[str, Any]) -> list[str]:
     return words
 
 
-def suspicion(one: Mapping[str, Any]) -> str:
+def suspicion(one: Mapping[str, Any], lang: Language | None = None) -> str:
     """Why a key is suspected: its customer by name, the key by its visible beginning."""
     return t(
         f"trust.{one['why']}",
+        lang,
         customer=one["customer"] or "–",
         key=one["key"] or "–",
         held=one["held"],

@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import chain
 from typing import Any, Literal
 
@@ -32,6 +33,9 @@ __all__ = ["ReviewItem", "Settled", "review", "settle"]
 
 Why = Literal["held", "rejected", "drifted", "abstained", "doubtful", "audit"]
 
+Note = Callable[[Language | None], str]
+"""A sentence in any language."""
+
 _RECENT = 10_000
 _HELD_OF_KEY = 10
 """Labels of one suspected key that are shown: enough to judge the key by."""
@@ -50,10 +54,10 @@ class ReviewItem:
 
     prediction: Prediction
     why: Why
-    note: str
     said: str | None
     faults: tuple[str, ...]
     _store: Store
+    _note: Note | None = None
     _asked: Asked = "review"
     _added: list[list[Feedback | Remark]] = field(default_factory=list)
 
@@ -62,6 +66,15 @@ class ReviewItem:
         row = self.prediction
         task = get_task(self._store.catalog.project(row.project).task)
         return row.input if row.input is None else task.readable(row.input, lang)
+
+    @property
+    def note(self) -> str:
+        """The sentence on it, in the language in force; "" where there is none."""
+        return self.told()
+
+    def told(self, lang: Language | None = None) -> str:
+        """The sentence on it in `lang`."""
+        return self._note(lang) if self._note is not None else ""
 
     @property
     def place(self) -> tuple[str, int]:
@@ -140,19 +153,18 @@ def _held(context: Context) -> Iterator[ReviewItem]:
     found = _sifted(context)
     if found is None:
         return
-    words = [suspicion(one) for one in told(context, found)["suspects"]]
+    suspects = told(context, found)["suspects"]
     shown: Counter[object] = Counter()
     for held in found.held:
         shown[held.suspect] += 1
         if held.suspect is not None and shown[held.suspect] > _HELD_OF_KEY:
             continue
-        if held.suspect is not None:
-            note = words[found.suspects.index(held.suspect)]
-        elif held.reason == "row":
-            note = t("review.row", said=held.said.feedback.label, against=held.against)
-        else:
-            note = t("review.conflict", said=held.said.feedback.label, against=held.against)
         said = held.said.feedback.label
+        if held.suspect is not None:
+            note: Note = partial(suspicion, suspects[found.suspects.index(held.suspect)])
+        else:
+            key = "review.row" if held.reason == "row" else "review.conflict"
+            note = partial(t, key, said=said, against=held.against)
         yield _item(context, held.said.prediction, "held", note, said)
 
 
@@ -165,15 +177,23 @@ def _rejected(context: Context, limit: int) -> Iterator[ReviewItem]:
         shown[said.customer] += 1
         if shown[said.customer] > _REJECTED_OF_CUSTOMER or shown.total() > limit:
             continue
-        reason = t(f"feedback.fault_{said.reason}")
-        note = t("review.rejected", reason=f"{reason}: {said.note}" if said.note else reason)
-        yield _item(context, prediction, "rejected", note)
+        yield _item(context, prediction, "rejected", partial(_rejection, said))
+
+
+def _rejection(said: Remark, lang: Language | None) -> str:
+    reason = t(f"feedback.fault_{said.reason}", lang)
+    key = "review.rejected_noted" if said.note else "review.rejected"
+    return t(key, lang, reason=reason, note=said.note)
 
 
 def _item(
-    context: Context, prediction: Prediction, why: Why, note: str = "", said: str | None = None
+    context: Context,
+    prediction: Prediction,
+    why: Why,
+    note: Note | None = None,
+    said: str | None = None,
 ) -> ReviewItem:
-    return ReviewItem(prediction, why, note, said, context.task.family.faults, context.store)
+    return ReviewItem(prediction, why, said, context.task.family.faults, context.store, note)
 
 
 def _drifted(context: Context, version: str | None) -> Iterator[ReviewItem]:
@@ -188,7 +208,7 @@ def _drifted(context: Context, version: str | None) -> Iterator[ReviewItem]:
             continue
         labelled = ledger.feedback_of(row.prediction_id, row.index)
         if prediction.stored and not prediction.purged and not labelled:
-            yield _item(context, prediction, "drifted", t("review.drifted"))
+            yield _item(context, prediction, "drifted", partial(t, "review.drifted"))
 
 
 def _drawn(

@@ -109,7 +109,8 @@ def test_what_customers_reject_comes_first_and_is_put_right(shop: Project) -> No
     say(shop, "c", rejected="incomplete", note="euros?")
     first = next(iter(shop.review(50)))
     assert (first.place, first.why) == (("c", 0), "rejected")
-    assert "incomplete: euros?" in first.note
+    assert first.note == "a customer rejected it: incomplete (euros?)"
+    assert "不完整" in first.told("zh")
     assert first.shown() == ASKED["c"]
     figures = shop.reviews()
     assert figures.waiting == 1

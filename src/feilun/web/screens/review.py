@@ -96,7 +96,7 @@ def _shown(view: View, item: ReviewItem) -> Mapping[str, Any]:
         "id": row.prediction_id,
         "index": row.index,
         "why": item.why,
-        "note": item.note,
+        "note": item.told(view.lang),
         "label": row.label,
         "score": row.score,
         "said": typed.get("label", item.said),
