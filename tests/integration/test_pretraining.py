@@ -11,6 +11,7 @@ import pytest
 
 from feilun import NotFound
 from feilun.project import Project, Workspace
+from helpers.bert import write_bert
 from helpers.corpora import write_corpus
 
 NANO = {
@@ -75,6 +76,17 @@ def test_it_is_a_base_for_every_text_task(workspace: Workspace, tmp_path: Path) 
     kept = json.loads((workspace.store.artifacts.path(record.weights) / "config.json").read_text())
     assert (kept["model_type"], kept["hidden_size"]) == ("bert", 64)
     assert record.metrics["test"]["accuracy"]["value"] > 0.6
+    # From another base, taught alike: the report says what a base is worth beside the other.
+    other = str(write_bert(tmp_path / "other"))
+    turned = reviews.run(method="full", overrides={"project.base": other, "training.epochs": 1})
+    version = workspace.store.catalog.model_version(turned.stages[-1].version)
+    report = workspace.store.artifacts.path(version.report or "")
+    facts = json.loads((report / "report.json").read_text("utf-8"))["facts"]["training"]
+    assert facts["base"] == other
+    worth = facts["base_gain"]
+    assert (worth["version"], worth["base"]) == (record.id, "words@2")
+    assert worth["gain"]["low"] <= worth["gain"]["value"] <= worth["gain"]["high"]
+    assert "Against another base" in (report / "report.html").read_text("utf-8")
     with pytest.raises(NotFound):
         reviews.run(method="full", overrides={"project.base": "words@9"})
 

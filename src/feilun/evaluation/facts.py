@@ -11,7 +11,7 @@ from typing import Any
 
 from feilun.metrics.scores import Score
 
-__all__ = ["DataFacts", "Facts", "TrainingFacts", "VariantFacts"]
+__all__ = ["BaseGain", "DataFacts", "Facts", "TrainingFacts", "VariantFacts"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,17 @@ class DataFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class BaseGain:
+    """What a version gains in `metric` over `version`, which the same method taught the same rows
+    from another `base`; above 0 is better."""
+
+    version: str
+    base: str
+    metric: str
+    gain: Score
+
+
+@dataclass(frozen=True, slots=True)
 class TrainingFacts:
     """How the weights came about. `figures` are those of the training's result (``seconds``,
     ``rows``, ``epochs``, ...), `settings` the method's resolved ones."""
@@ -37,6 +48,7 @@ class TrainingFacts:
     figures: Mapping[str, float] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    base_gain: BaseGain | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from markupsafe import Markup
 from feilun.evaluation.facts import DataFacts, Facts, TrainingFacts, VariantFacts
 from feilun.evaluation.result import Forgetting
 from feilun.evaluation.view import Row, tile
-from feilun.messages import LANGUAGES, t
+from feilun.messages import LANGUAGES, Language, t
 from feilun.metrics.scores import Score
 from feilun.render import wording
 from feilun.render.bilingual import both, say
@@ -31,6 +31,7 @@ def view_beside(facts: Facts, forgetting: Forgetting | None, metric: str) -> Row
         "variants": [_variant(one, metric) for one in facts.variants],
         "frontier": _frontier(facts.frontier) if facts.frontier else None,
         "data": _data(facts.data) if facts.data else None,
+        "base_gain": _base_gain(facts.training),
         "figures": _figures(facts.training) if facts.training else [],
     }
 
@@ -177,6 +178,31 @@ def _line(label: Any, counts: list[int]) -> Row:
         "total": wording.number(sum(counts)),
         "width": 0,
     }
+
+
+def _base_gain(facts: TrainingFacts | None) -> Markup | None:
+    """What the base is worth beside another, in words."""
+    found = facts.base_gain if facts else None
+    if found is None:
+        return None
+
+    def words(lang: Language) -> str:
+        signs = [
+            wording.points(found.metric, one, lang)
+            for one in (found.gain.value, found.gain.low, found.gain.high)
+        ]
+        return t(
+            "evaluation.base_gain",
+            lang,
+            gain=signs[0],
+            low=signs[1],
+            high=signs[2],
+            metric=wording.metric_name(found.metric, lang),
+            version=found.version,
+            base=found.base,
+        )
+
+    return both(words)
 
 
 def _figures(facts: TrainingFacts) -> list[tuple[Any, str]]:

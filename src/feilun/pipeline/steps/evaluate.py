@@ -15,7 +15,7 @@ from feilun.engines.base import Engine, open_engine
 from feilun.engines.card import parts_of
 from feilun.evaluation.evaluate import Folded
 from feilun.evaluation.evaluate import evaluate as weigh
-from feilun.evaluation.facts import DataFacts, Facts, TrainingFacts, VariantFacts
+from feilun.evaluation.facts import BaseGain, DataFacts, Facts, TrainingFacts, VariantFacts
 from feilun.evaluation.forgetting import forgetting as compare_rows
 from feilun.evaluation.founder import founder
 from feilun.evaluation.gate import Decision, decide
@@ -39,6 +39,7 @@ from feilun.pipeline.steps._history import (
     months,
 )
 from feilun.pipeline.steps._judged import judged_rows, newest, spared
+from feilun.pipeline.steps._other_base import base_gain
 from feilun.pipeline.steps._renamed import renamed, since
 from feilun.pipeline.steps._rivals import (
     best_artifact,
@@ -164,9 +165,10 @@ def evaluate(
         )
         found = replace(found, saving=saving(context, found, engine, others.get("live"), items))
         robust = robustness(context, engine, asked, dataset, candidate)
+        worth = base_gain(context, model, engine, dataset, candidate, truth)
     decision = replace(decide(found, forgetting=forgot), acts=decides)
     context.report(Progress("evaluate", total, total))
-    ref = _report(context, model, data, found, decision, forgot, candidate, robust)
+    ref = _report(context, model, data, found, decision, forgot, candidate, robust, worth)
     _note(context, model, data, found, decision, ref, best_artifact(context))
     return {
         "report": ref,
@@ -262,11 +264,12 @@ def _report(
     forgot: Forgetting | None,
     candidate: Answers,
     robust: Robustness | None,
+    worth: BaseGain | None,
 ) -> str:
     artifacts = context.store.artifacts
     folder = artifacts.new()
     try:
-        facts = _facts(context, model, data, found.rows)
+        facts = _facts(context, model, data, found.rows, worth)
         write_report(
             found,
             decision,
@@ -283,7 +286,9 @@ def _report(
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _facts(context: Context, model: ModelVersion, judged: DataVersion, rows: int) -> Facts:
+def _facts(
+    context: Context, model: ModelVersion, judged: DataVersion, rows: int, worth: BaseGain | None
+) -> Facts:
     data = context.data_of(model)
     stage = model.config.get("rung", {})
     base = stage.get("base_name")
@@ -305,6 +310,7 @@ def _facts(context: Context, model: ModelVersion, judged: DataVersion, rows: int
             base=str(base) if base else None,
             figures=model.metrics.get("training", {}),
             settings=stage.get("settings", {}),
+            base_gain=worth,
         ),
         variants=tuple(
             VariantFacts(
