@@ -37,7 +37,8 @@ class Sample:
     (``{"text": "review", "label": "score"}``), `settings` are tables of its ``feilun.toml``.
     `change` is the key of a sentence on what the customers ask that the first rows lack, `share`
     how much of the traffic and of the testing rows it is; `drawn` answers to the customers are
-    drawn at random and labelled. `plan` is the TOML of a plan that they subscribe to: then their
+    drawn at random and labelled. `base` is what a network begins from, where that is not the task's
+    own. `plan` is the TOML of a plan that they subscribe to: then their
     invoices close the story."""
 
     training: Path
@@ -50,6 +51,7 @@ class Sample:
     change: str = ""
     share: float = 0.0
     drawn: int = 0
+    base: str | None = None
     plan: str = ""
 
     @property

@@ -82,7 +82,7 @@ def tell(
     _empty(folder)
     files = sample or prepare(task, folder / "data", lang)
     workspace = Workspace(folder, lang=lang)
-    project = workspace.init(files.name, task=files.task, base=base)
+    project = workspace.init(files.name, task=files.task, base=base or files.base)
     configure(project.file, files)
     later, judging = _add(project, files, show, say, report)
 
