@@ -202,10 +202,12 @@ def answer_of(
     source: FeedbackSource,
     customer: str | None,
 ) -> Row[Any]:
-    """The row of an answer that `source` may speak of. Raises `NotFound`, and `Forbidden` where a
-    customer speaks of another one's."""
+    """The row of an answer that `source` may speak of; nobody else speaks of it until this is
+    written, so that a word that is sent to two servers is one. Raises `NotFound`, and `Forbidden`
+    where a customer speaks of another one's."""
     c = t.predictions.c
     query = select(t.predictions).where(c.prediction_id == prediction_id, c.index == index)
+    query = query.with_for_update()  # SQLite has one writer anyway
     answer = connection.execute(query).first()
     if answer is None:
         raise NotFound("store.no_prediction", id=prediction_id, index=index)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from threading import Barrier
 from typing import Any
 
 import pytest
@@ -240,6 +243,23 @@ def test_feedback_the_last_word_counts_and_the_house_goes_first(any_store: Store
     ledger.add_feedback("c1", 0, "changed", source="reviewer")
     assert [f.feedback.label for f in ledger.feedback("reviews", unused_only=True)] == ["changed"]
     assert list(ledger.feedback("reviews", model_version="reviews@9")) == []
+
+
+def test_a_word_that_is_sent_to_two_servers_is_one(open_any: Callable[[], Store]) -> None:
+    """A client whose connection broke sends it again, while the first is still being written."""
+    stores = [open_any(), open_any()]
+    calls = [f"call-{number}" for number in range(20)]
+    stores[0].ledger.commit([], [answer(call, customer="ann") for call in calls])
+    both = Barrier(2)
+
+    def say(store: Store) -> None:
+        for call in calls:
+            both.wait(30)
+            store.ledger.add_feedback(call, 0, "great", source="customer", customer="ann")
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(say, stores))
+    assert stores[0].ledger.counts()["feedback"] == len(calls)
 
 
 def test_the_operator_goes_before_a_reviewer_who_came_later(any_store: Store) -> None:
