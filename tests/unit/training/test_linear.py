@@ -43,6 +43,25 @@ def test_it_learns_and_the_engine_answers(tmp_path: Path) -> None:
     assert {file.name for file in job.out.iterdir()} == files
 
 
+def test_a_bag_is_one_model_of_the_same_size(tmp_path: Path) -> None:
+    data = write_dataset(tmp_path / "data", 400)
+    written = {}
+    for name, bag in (("one", 1), ("bag", 8), ("again", 8)):
+        job = job_for("linear", data, tmp_path / name, settings={"bag": bag, "augment": "off"})
+        train(job)
+        assert accuracy(job.out, data) > 0.85
+        written[name] = load_file(job.out / "weights.safetensors")
+        assert (job.out / "out_of_fold.safetensors").exists() == (bag == 1)
+    assert written["bag"]["coef"].shape == written["one"]["coef"].shape
+    assert not np.allclose(written["bag"]["coef"], written["one"]["coef"])
+    assert np.array_equal(written["bag"]["coef"], written["again"]["coef"])
+    # A rare label is in every draw; numbers and tags are drawn alike.
+    rare = np.array([0] * 50 + [1])
+    assert all((rare[places] == 1).sum() == 1 for places in linear._drawn_again(rare, 20, 0))
+    numbers = np.arange(9.0)
+    assert [len(places) for places in linear._drawn_again(numbers, 2, 0)] == [9, 9]
+
+
 def test_the_same_job_writes_the_same_bytes(tmp_path: Path) -> None:
     data = write_dataset(tmp_path / "data")
     written = []

@@ -8,8 +8,8 @@ cost does not grow with labels times iterations.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -50,6 +50,8 @@ _CHUNK = 512
 _PER_TOKEN = 9  # non-zero features of a token, measured on English reviews
 _TOKENS = 100.0  # of a row, where no base has counted them
 
+_FITS = 16  # on all rows and over folds, to choose the strength
+
 
 class Settings(MethodSettings):
     """``[training.linear]``."""
@@ -58,6 +60,13 @@ class Settings(MethodSettings):
         None,
         gt=0,
         description="inverse of the regularisation; by default the best of 0.3 to 30 over 3 folds",
+    )
+    bag: int = Field(
+        1,
+        ge=1,
+        le=100,
+        description="fits on rows drawn with replacement whose mean is the model; 1: one fit of "
+        "all rows. Answers cost the same; none are kept out of fold",
     )
     min_rows: int = Field(
         2, ge=1, description="training rows that a feature must occur in; rarer ones are dropped"
@@ -99,7 +108,9 @@ def estimate(job: TrainJob, settings: Settings, rows: DataStats, machine: Machin
     filled = (rows.mean_cost or _TOKENS) * _PER_TOKEN * (used + rows.validation)
     labels = max(2, len(rows.labels))
     weights = min(_WEIGHTS, filled / 4 * labels)
-    seconds = 2.0 + filled / 1.5e6 + min(filled * labels, _WORK) / 1e8
+    seconds = (
+        2.0 + filled / 1.5e6 + min(filled * labels, _WORK) / 1e8 * (1 + (settings.bag - 1) / _FITS)
+    )
     memory = 200e6 + filled * 8 * 4 + weights * 8 * 24
     return Estimate(int(memory), seconds, {"rows": used, "features": filled})
 
@@ -195,31 +206,64 @@ def _fit(
         tick(1, 1)
         fitted = logistic.Fitted(coef, intercept, float("nan"), float("nan"))
         return _Model(columns, fitted, idf, {"columns": float(len(columns))})
-    if rows_hold_numbers(labels):
-        wanted = ridge.STRENGTHS if settings.strength is None else (settings.strength,)
-        fitted = ridge.fit(matrix, labels, strengths=wanted, seed=job.seed, tick=tick)
-        figures = {"columns": float(len(columns)), "strength": fitted.strength}
-        return _Model(columns, fitted, idf, figures)
-    if labels.ndim == 2:  # a mark a tag, and behind them what has no column
-        tried = one_vs_rest.STRENGTHS if settings.strength is None else (settings.strength,)
-        marks = labels[:, :count]
-        fitted = one_vs_rest.fit(matrix, marks, strengths=tried, seed=job.seed, tick=tick)
-        figures = {"columns": float(len(columns)), "strength": fitted.strength}
-        return _Model(columns, fitted, idf, figures)
-    strengths = logistic.STRENGTHS if settings.strength is None else (settings.strength,)
-    fitted = logistic.fit(
-        matrix,
-        labels,
-        count,
-        (unseen, hold[1]),
-        weights=weights,
-        strengths=strengths,
-        origins=origins,
-        seed=job.seed,
-        tick=tick,
-    )
+    numbers, tags = rows_hold_numbers(labels), labels.ndim == 2
+    usual = ridge if numbers else one_vs_rest if tags else logistic
+    truth = labels[:, :count] if tags else labels  # behind the marks stands what has no column
+
+    def learn(places: slice | np.ndarray, strengths: Sequence[float], tick: Any) -> logistic.Fitted:
+        rows, own = matrix[places], truth[places]
+        if numbers or tags:
+            fitting: Any = usual.fit
+            found: logistic.Fitted = fitting(
+                rows, own, strengths=strengths, seed=job.seed, tick=tick
+            )
+            return found
+        return logistic.fit(
+            rows,
+            own,
+            count,
+            (unseen, hold[1]),
+            weights=weights,
+            strengths=strengths,
+            origins=origins,
+            seed=job.seed,
+            tick=tick,
+        )
+
+    wanted = usual.STRENGTHS if settings.strength is None else (settings.strength,)
+    fitted = learn(slice(None), wanted, tick)
+    if settings.bag > 1:
+        strength = (fitted.strength,)
+        fitted = _bagged(
+            fitted,
+            [
+                learn(places, strength, lambda done, total: None)
+                for places in _drawn_again(truth, settings.bag, job.seed)
+            ],
+        )
     figures = {"columns": float(len(columns)), "strength": fitted.strength}
     return _Model(columns, fitted, idf, figures)
+
+
+def _drawn_again(truth: np.ndarray, bag: int, seed: int) -> Iterator[np.ndarray]:
+    """The places of as many rows as there are, drawn with replacement, `bag` times; of classes
+    within each, so that none is left without rows."""
+    generator = np.random.default_rng(seed)
+    classes = truth.ndim == 1 and not rows_hold_numbers(truth)
+    parts = [np.arange(len(truth))]
+    if classes:
+        parts = [np.flatnonzero(truth == label) for label in np.unique(truth)]
+    for _ in range(bag):
+        yield np.concatenate([generator.choice(part, len(part)) for part in parts])
+
+
+def _bagged(first: logistic.Fitted, found: Sequence[logistic.Fitted]) -> logistic.Fitted:
+    """The mean of several fits (Breiman 1996, "Bagging Predictors"): the mean of what linear models
+    give is what the mean of their weights gives. What `first` answered out of fold is of another
+    model."""
+    coef = np.mean([one.coef for one in found], axis=0, dtype=np.float64).astype(np.float32)
+    rest = np.mean([one.intercept for one in found], axis=0, dtype=np.float64).astype(np.float32)
+    return replace(first, coef=coef, intercept=rest, raw=None)
 
 
 def rows_hold_numbers(targets: np.ndarray) -> bool:
