@@ -261,9 +261,9 @@ def _bagged(first: logistic.Fitted, found: Sequence[logistic.Fitted]) -> logisti
     """The mean of several fits (Breiman 1996, "Bagging Predictors"): the mean of what linear models
     give is what the mean of their weights gives. What `first` answered out of fold is of another
     model."""
-    coef = np.mean([one.coef for one in found], axis=0, dtype=np.float64).astype(np.float32)
-    rest = np.mean([one.intercept for one in found], axis=0, dtype=np.float64).astype(np.float32)
-    return replace(first, coef=coef, intercept=rest, raw=None)
+    coef = np.stack([one.coef for one in found]).mean(axis=0)
+    rest = np.stack([one.intercept for one in found]).mean(axis=0)
+    return replace(first, coef=np.asarray(coef), intercept=np.asarray(rest), raw=None)
 
 
 def rows_hold_numbers(targets: np.ndarray) -> bool:
