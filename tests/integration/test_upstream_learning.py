@@ -36,6 +36,8 @@ ANSWERS = {goods: f"The {goods} costs {n + 3} euros." for n, goods in enumerate(
 QUESTIONS = [wording.format(goods) for wording in WORDINGS for goods in GOODS]
 SECRET = frozenset(QUESTIONS[-20:])
 """What a customer asks whose key keeps nothing."""
+REJECTED = "How much is the lighthouse?"
+"""What the other server answered wrongly, as the customer says."""
 SETTINGS = """
 [upstream]
 min_calls = 100
@@ -96,6 +98,11 @@ def turned(
                 eve = make_key(workspace.store, "Eve", store_inputs=0).secret
                 for question in QUESTIONS:
                     _ask(running, eve if question in SECRET else ada, question)
+                odd = _ask(running, ada, REJECTED)
+                word = {"prediction_id": odd["id"], "rejected": "wrong_fact"}
+                bearer = {"authorization": f"Bearer {ada}"}
+                told = running.http.post("/v1/feedback", json=word, headers=bearer)
+                assert told.json()["rejected"] == "wrong_fact"
                 found: dict[str, Any] = {"project": project, "server": running, "key": ada}
                 found["few"] = project.update(overrides={**HOW, "upstream.min_calls": 1000})
                 found["terms"] = project.update(overrides=HOW)
@@ -123,7 +130,7 @@ def test_only_what_a_key_lets_be_kept_is_learnt(turned: dict[str, Any]) -> None:
     rows = list(project.scope.context().dataset(project.scope.data()).examples())
     assert len(rows) == 140
     assert {one.source for one in rows} == {"upstream"}
-    assert not SECRET & {str(one.item) for one in rows}
+    assert not {*SECRET, REJECTED} & {str(one.item) for one in rows}
     assert {one.split for one in rows} == {"train", "validation", "test"}
 
 
