@@ -522,7 +522,15 @@ def test_two_versions_before_a_person_who_is_not_told_which(
     page.wait_for_load_state()
     page.select_option("[name=prompts]", "test")
     _press(page, t("console.preference_start", "zh"))
+    assert t("console.preference_answering", "zh") in page.inner_text("main")
     project = chat.workspace.project("help")
+    (asked,) = chat.workspace.store.catalog.runs("help", kinds=("preference",))
+    for _ in range(600):  # the console's own worker has them answer
+        if chat.workspace.store.catalog.run(asked.id).state not in ("queued", "running"):
+            break
+        page.wait_for_timeout(200)
+    assert chat.workspace.store.catalog.run(asked.id).state == "finished"
+    page.reload()
     begun = project.preference.state()
     assert (begun.version, begun.against, begun.prompts) == ("help@2", "help@1", "test")
     assert begun.pairs > 3

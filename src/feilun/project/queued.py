@@ -65,6 +65,17 @@ def _judge(project: Project, options: Mapping[str, Any], report: Report) -> Resu
     )
 
 
+def _preference(project: Project, options: Mapping[str, Any], report: Report) -> Result:
+    return project.preference.start(
+        options.get("version"),
+        options.get("against"),
+        rows=int(options.get("rows", 100)),
+        prompts=options.get("prompts"),
+        people=int(options.get("people", 1)),
+        report=report,
+    )
+
+
 LOOKS: Mapping[LookKind, _Look] = {
     "data audit": _audit,
     "plan": _plan,
@@ -72,6 +83,7 @@ LOOKS: Mapping[LookKind, _Look] = {
     "bases": _bases,
     "explore": _explore,
     "judge": _judge,
+    "preference": _preference,
 }
 """What can be asked for, by the kind of its run."""
 

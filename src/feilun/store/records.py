@@ -44,7 +44,7 @@ __all__ = [
 
 ModelState = Literal["candidate", "live", "retired", "refused", "failed"]
 Role = Literal["live", "canary", "shadow"]
-LookKind = Literal["data audit", "plan", "compare", "bases", "explore", "judge"]
+LookKind = Literal["data audit", "plan", "compare", "bases", "explore", "judge", "preference"]
 LOOK_KINDS: tuple[LookKind, ...] = get_args(LookKind)
 """What is looked at by a worker, and changes no version."""
 RunKind = Literal["run", "train", "tune", "update", LookKind]

@@ -7,11 +7,13 @@ from typing import Any
 from starlette.responses import JSONResponse, Response
 
 from feilun.errors import NotFound
+from feilun.project import Project
 from feilun.project.preference import CHOICES, PairItem
 from feilun.project.preferred import Preference
 from feilun.web.access import REVIEWERS, STAFF
 from feilun.web.desk import Desk
 from feilun.web.paths import path
+from feilun.web.screens.runs import shown
 from feilun.web.view import Page, View
 
 __all__ = ["PAGES"]
@@ -34,20 +36,26 @@ def _judge(view: View) -> Response:
         staff=staff,
         words=bool(project.task.family.faults),
         versions=newest if staff else [],
+        moves=_moves(project) if staff else None,
         live=live.id if live else None,
     )
 
 
 def _start(view: View) -> Response:
+    """Queues it: both versions answer in a process of their own, so that closing the browser
+    changes nothing."""
     project = view.project
-    project.preference.start(
-        view.field("version") or None,
-        view.field("against") or None,
-        rows=int(view.number("rows") or 100),
-        prompts=view.field("prompts") or None,
-        people=int(view.number("people") or 1),
-    )
+    options = {name: view.field(name) or None for name in ("version", "against", "prompts")}
+    numbers = {"rows": int(view.number("rows") or 100), "people": int(view.number("people") or 1)}
+    if not _moves(project):
+        project.enqueue("preference", options={**options, **numbers})
     return view.go(path("p", project.name, "preference"))
+
+
+def _moves(project: Project) -> str | None:
+    """The run in which versions answer now, or wait to."""
+    runs = project.workspace.store.catalog.runs(project.name, kinds=("preference",), limit=1)
+    return next((run.id for run in runs if shown(project, run)["moves"]), None)
 
 
 def _next(view: View) -> Response:
