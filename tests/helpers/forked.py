@@ -1,30 +1,51 @@
-"""Commands in processes of their own that need not import everything anew.
+"""Processes of feilun that need not import everything anew.
 
-A server imports once what every command imports, and forks for each: a tenth of a second of a
-processor where a new interpreter takes a whole one. The process is a real one, with its own
-environment, folder, streams, signals and exit code. The commands themselves, whose words of help
-are those of a language, are imported after the fork.
+A server imports once what they all import, and forks for each: a tenth of a second of a processor
+where a new interpreter takes from one to five. Each is a real process, with its own environment,
+folder, streams, session, signals and exit code. The commands themselves, whose words of help are
+those of a language, are imported after the fork.
+
+`use` lets what this process starts through `feilun.training.child` and `feilun.serving.process`
+come from the server, too, and so it is in the processes that the server forks.
 """
 
 from __future__ import annotations
 
-import multiprocessing
+import atexit
+import importlib
+import io
+import json
 import os
+import selectors
+import signal
+import socket
 import subprocess
 import sys
 import tempfile
+import threading
+import time
+import traceback
 from collections.abc import Mapping, Sequence
-from multiprocessing.context import ForkServerProcess
+from contextlib import suppress
 from pathlib import Path
-from typing import NoReturn
+from typing import IO, Any
 
-__all__ = ["run"]
+__all__ = ["Forked", "popen", "run", "use"]
 
+_AT = "TESTS_FORK_SERVER"
+"""The variable of the environment that names the server's socket."""
+_MAINS = {
+    "feilun": "feilun.cli",
+    "feilun.api": "feilun.api.__main__",
+    "feilun.training.child": "feilun.training.child",
+}
 # Without threads: a fork leaves them behind.
 _LOADED = [
+    "feilun.api.app",
     "feilun.data.versions",
     "feilun.pipeline.runner",
     "feilun.project.project",
+    "feilun.training.child",
     "alembic",
     "dbos",
     "httpx",
@@ -34,17 +55,115 @@ _LOADED = [
     "rapidfuzz",
     "rich.console",
     "scipy.sparse",
+    "sklearn.linear_model",
+    "sklearn.model_selection",
     "sqlalchemy.dialects.postgresql",
     "sqlalchemy.dialects.sqlite",
     "sqlalchemy.orm",
     "tomlkit",
-    "torch",  # three seconds of a processor, for each command that compresses a network
+    "torch",
     "transformers.modeling_utils",
+    "transformers.trainer",
     "typer",
+    "uvicorn",
 ]
 
-_context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(_LOADED)
+
+class Forked:
+    """What `subprocess.Popen` is to its caller: ``pid``, the pipes, `poll`, `wait`, `kill`."""
+
+    def __init__(
+        self,
+        args: Sequence[str],
+        *,
+        cwd: Path | str | None = None,
+        env: Mapping[str, str] | None = None,
+        stdin: Any = None,
+        stdout: Any = None,
+        stderr: Any = None,
+        text: bool = False,
+        encoding: str | None = None,
+        start_new_session: bool = False,
+    ) -> None:
+        self.args = list(args)
+        self.returncode: int | None = None
+        theirs, ours = [], []
+        for number, asked in enumerate((stdin, stdout, stderr)):
+            reads = number == 0
+            if asked == subprocess.PIPE:
+                ends = os.pipe()
+                theirs.append(ends[0] if reads else ends[1])
+                ours.append(_opened(ends[1] if reads else ends[0], not reads, text, encoding))
+            elif asked == subprocess.DEVNULL:
+                theirs.append(os.open(os.devnull, os.O_RDWR))
+                ours.append(None)
+            else:
+                theirs.append(os.dup(number if asked is None else _number(asked)))
+                ours.append(None)
+        self.stdin, self.stdout, self.stderr = ours
+        request = {
+            "args": self.args[2:],  # behind: python -m
+            "cwd": str(cwd or Path.cwd()),
+            "env": {**(os.environ if env is None else env), _AT: _address()},
+            "session": start_new_session,
+        }
+        self._line = socket.socket(socket.AF_UNIX)
+        self._line.connect(_address())
+        body = json.dumps(request).encode()
+        socket.send_fds(self._line, [len(body).to_bytes(8, "big")], theirs)
+        self._line.sendall(body)
+        for end in theirs:
+            os.close(end)
+        self._said = self._line.makefile("r")
+        self.pid = int(self._said.readline())
+
+    def poll(self) -> int | None:
+        """The exit code, negative for a signal; None while it runs."""
+        with suppress(subprocess.TimeoutExpired):
+            self.wait(0)
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        """The exit code, once there is one. Raises `subprocess.TimeoutExpired`."""
+        if self.returncode is None:
+            with selectors.DefaultSelector() as selector:
+                selector.register(self._line, selectors.EVENT_READ)
+                if not selector.select(timeout):
+                    raise subprocess.TimeoutExpired(self.args, timeout or 0.0)
+            self.returncode = int(self._said.readline())
+            self._said.close()
+            self._line.close()
+        return self.returncode
+
+    def kill(self) -> None:
+        """SIGKILL, if it still runs."""
+        if self.poll() is None:
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)
+
+
+def popen(args: Sequence[str], **more: Any) -> Forked | subprocess.Popen[Any]:
+    """`subprocess.Popen`, from the server where it knows the module."""
+    if list(args[:2]) == [sys.executable, "-m"] and args[2] in _MAINS:
+        return Forked(args, **more)
+    return subprocess.Popen(args, **more)
+
+
+class _Subprocess:
+    """The module ``subprocess`` for those whose children come from the server."""
+
+    Popen = staticmethod(popen)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(subprocess, name)
+
+
+def use() -> None:
+    """Trainings and the servers of golden requests are forked from here on."""
+    from feilun.serving import process
+    from feilun.training import child
+
+    child.subprocess = process.subprocess = _Subprocess()  # type: ignore[assignment,attr-defined]
 
 
 def run(
@@ -53,29 +172,160 @@ def run(
     """``feilun WORDS`` to its end. Raises `subprocess.TimeoutExpired`, and ends it."""
     with tempfile.TemporaryDirectory() as folder:
         out, err = Path(folder) / "out", Path(folder) / "err"
-        process: ForkServerProcess = _context.Process(
-            target=_command, args=(list(words), str(cwd), dict(env), str(out), str(err))
-        )
-        process.start()
-        process.join(timeout)
-        if process.exitcode is None:
+        with out.open("wb") as said, err.open("wb") as wrong:
+            process = Forked(
+                [sys.executable, "-m", "feilun", *words],
+                cwd=cwd,
+                env=env,
+                stdin=subprocess.DEVNULL,
+                stdout=said,
+                stderr=wrong,
+            )
+        try:
+            code = process.wait(timeout)
+        except subprocess.TimeoutExpired:
             process.kill()
-            process.join()
-            raise subprocess.TimeoutExpired(list(words), timeout)
-        said = [file.read_text("utf-8", "replace") for file in (out, err)]
-        return subprocess.CompletedProcess(list(words), process.exitcode, *said)
+            process.wait()
+            raise
+        texts = [file.read_text("utf-8", "replace") for file in (out, err)]
+        return subprocess.CompletedProcess(list(words), code, *texts)
 
 
-def _command(words: list[str], cwd: str, env: dict[str, str], out: str, err: str) -> NoReturn:
+def _opened(end: int, reads: bool, text: bool, encoding: str | None) -> IO[Any]:
+    raw = open(end, "rb" if reads else "wb", buffering=-1 if reads or text else 0)  # noqa: SIM115
+    return io.TextIOWrapper(raw, encoding or "utf-8", write_through=True) if text else raw
+
+
+def _number(asked: Any) -> int:
+    return asked if isinstance(asked, int) else int(asked.fileno())
+
+
+_lock = threading.Lock()
+_own: list[str] = []
+
+
+def _address() -> str:
+    """The socket of the server, which is started with the first process."""
+    with _lock:
+        if _AT in os.environ:
+            return os.environ[_AT]
+        if not _own:
+            folder = tempfile.mkdtemp(prefix="feilun-fork-")
+            address = f"{folder}/server"
+            # It ends when this process does: its input closes.
+            server = subprocess.Popen(
+                [sys.executable, __file__, address],
+                stdin=subprocess.PIPE,
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+                start_new_session=True,
+            )
+            until = time.monotonic() + 300
+            while not Path(address).exists():
+                if server.poll() is not None or time.monotonic() > until:
+                    raise RuntimeError("the server that forks did not start")
+                time.sleep(0.02)
+            _own.append(address)
+            atexit.register(_end, server, folder)
+        return _own[0]
+
+
+def _end(server: subprocess.Popen[bytes], folder: str) -> None:
+    assert server.stdin is not None
+    server.stdin.close()
+    server.wait()
+    with suppress(OSError):
+        Path(folder, "server").unlink()
+        Path(folder).rmdir()
+
+
+def _serve(address: str) -> None:
+    """Answers each connection with the process's number and, when it ended, with its exit code."""
+    for name in _LOADED:
+        importlib.import_module(name)
+    listening = socket.socket(socket.AF_UNIX)
+    listening.bind(address + ".new")
+    listening.listen(64)
+    Path(address + ".new").rename(address)
+    reads, writes = os.pipe()
+    os.set_blocking(writes, False)
+    signal.set_wakeup_fd(writes)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    running: dict[int, socket.socket] = {}
+    with selectors.DefaultSelector() as selector:
+        for source in (listening, reads, sys.stdin.fileno()):
+            selector.register(source, selectors.EVENT_READ)
+        while True:
+            for key, _ in selector.select():
+                if key.fd == sys.stdin.fileno():
+                    return
+                if key.fd == reads:
+                    os.read(reads, 512)
+                    _reap(running)
+                else:
+                    line, _ = listening.accept()
+                    number = _fork(line, [listening.fileno(), reads, writes])
+                    running[number] = line
+
+
+def _reap(running: dict[int, socket.socket]) -> None:
+    while running:
+        number, status = os.waitpid(-1, os.WNOHANG)
+        if not number:
+            return
+        with suppress(OSError):  # who asked is gone
+            running[number].sendall(f"{os.waitstatus_to_exitcode(status)}\n".encode())
+        running.pop(number).close()
+
+
+def _fork(line: socket.socket, mine: Sequence[int]) -> int:
+    size, streams, _, _ = socket.recv_fds(line, 8, 3)
+    body = b""
+    while len(body) < int.from_bytes(size, "big"):
+        body += line.recv(65536)
+    number = os.fork()
+    if number:
+        line.sendall(f"{number}\n".encode())
+        for stream in streams:
+            os.close(stream)
+        return number
+    code = 70
+    try:
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        for wanted, stream in enumerate(streams):
+            os.dup2(stream, wanted)
+        for end in (*mine, *streams, line.fileno()):
+            os.close(end)
+        code = _become(json.loads(body))
+    except SystemExit as done:
+        code = done.code if isinstance(done.code, int) else int(done.code is not None)
+    except BaseException:  # noqa: BLE001 (whatever it is, the process ends with it)
+        traceback.print_exc()
+    with suppress(Exception):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    threading._shutdown()  # type: ignore[attr-defined]
+    os._exit(code)
+
+
+def _become(request: Mapping[str, Any]) -> int:
+    if request["session"]:
+        os.setsid()
     os.environ.clear()
-    os.environ.update(env)
-    os.chdir(cwd)
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
-    for number, (name, how) in enumerate([(os.devnull, os.O_RDONLY), (out, flags), (err, flags)]):
-        os.dup2(os.open(name, how, 0o600), number)
-    sys.stdin, sys.stdout, sys.stderr = (os.fdopen(n, m) for n, m in ((0, "r"), (1, "w"), (2, "w")))
-    sys.argv = ["feilun", *words]
-    from feilun.cli import main
+    os.environ.update(request["env"])
+    os.chdir(request["cwd"])
+    sys.stdin, sys.stdout, sys.stderr = (
+        os.fdopen(number, how, encoding="utf-8") for number, how in ((0, "r"), (1, "w"), (2, "w"))
+    )
+    module, *words = request["args"]
+    sys.argv = [module, *words]
+    use()
+    found: int | None = importlib.import_module(_MAINS[module]).main()
+    return found or 0
 
-    main()
-    raise SystemExit(0)
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+    from helpers import forked  # what it forks finds one module, this one
+
+    forked._serve(sys.argv[1])
