@@ -41,6 +41,12 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_dataset(tmp_path_factory.mktemp("data"))
 
 
+@pytest.fixture(autouse=True)
+def own_children(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trainings are started by this process as they are by a user's, not by the server of forks."""
+    monkeypatch.setattr("feilun.training.child.subprocess", subprocess)
+
+
 def children() -> list[psutil.Process]:
     found = []
     for process in psutil.Process().children(recursive=True):
