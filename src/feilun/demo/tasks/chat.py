@@ -107,9 +107,9 @@ _WORDS = {
     "en": (("Portugal", "Italy", "Japan", "Poland"), ("red", "blue", "green", "grey")),
     "zh": (("葡萄牙", "意大利", "日本", "波兰"), ("红色", "蓝色", "绿色", "灰色")),
 }
-_FIRST, _NEW = 10, 2
+_FIRST, _NEW = 10, 3
 """Articles that the shop begins with, and those that it takes up later."""
-_TESTING, _TRAFFIC, _DRAWN = 100, 90, 40
+_TESTING, _TRAFFIC, _DRAWN = 100, 130, 40
 # The memory answers in seconds; the starter is taught where it is in this time, and a small model
 # that begins from nothing takes less. That one that was taught nothing of the shop knows nothing of
 # it need not be shown.
