@@ -71,7 +71,7 @@ one that writes, and ``tokens_cached``, read earlier and kept, which are ``token
 that does not price them; ``audio_ms`` are milliseconds of sound, ``documents`` those that are
 brought to be ranked."""
 
-_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+_NAME = re.compile(r"[^\W_A-Z](?:[^\WA-Z]|-){0,62}")  # letters of any script, small ones of ours
 _LARGEST = 2**53
 """Units that a tier may reach, so that every reader of the JSON has the same number."""
 
