@@ -116,7 +116,7 @@ _TESTING, _TRAFFIC, _DRAWN = 100, 130, 40
 _SETTINGS = {
     "en": """
 [training]
-time_limit = 2.5
+time_limit = 3.5
 exclude = ["prompt"]
 
 [training.lora]
