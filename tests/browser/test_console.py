@@ -320,14 +320,14 @@ def test_a_run_is_seen_over_a_reload_and_a_killed_console(browser: Browser, tmp_
             page.reload()
             assert page.locator("[data-live] .state.running").count()
             process.kill()
-            process.wait()
+            process.communicate()
             process, _ = opened()
             # The page is the same one, and asks again by itself.
             page.locator("[data-live] .state.finished").first.wait_for()
             assert page.locator("[data-live] .state").count() == 1
         finally:
             process.terminate()
-            process.wait(60)
+            process.communicate(timeout=60)
         [run] = project.workspace.store.catalog.runs(
             "reviews", kinds=("run",), states=("finished",)
         )[:1]
