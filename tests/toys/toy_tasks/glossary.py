@@ -25,7 +25,7 @@ from feilun.training.settings import MethodSettings
 from feilun.types import Example, Item, Output, Progress
 
 FORMATS = ("glossary",)
-stage = 0
+order = 0
 needs_base = needs_torch = False
 least_rows = 0
 

@@ -29,7 +29,7 @@ from feilun.training.settings import MethodSettings
 from feilun.types import Item, Output, Progress
 
 FORMATS = ("parrot",)
-stage = 0
+order = 0
 needs_base = needs_torch = False
 least_rows = 0
 WORDS = ("tea", "lamp", "soap", "chair", "茶", "灯")
