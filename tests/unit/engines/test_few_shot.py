@@ -110,7 +110,7 @@ def test_entities_are_written_by_the_schema(tmp_path: Path, base: Path) -> None:
 
     task = tasks.get("token-classification")
     assert "few-shot" in methods_for(task, base)
-    assert "few-shot" not in methods_for(task, None)
+    assert "few-shot" not in methods_for(task, tmp_path), "no file of weights"
     assert "few-shot" not in methods_for(tasks.get("forecasting"), base)
     with DatasetWriter(tmp_path / "data", {"text": "text"}) as writer:
         for number, name in enumerate(("Ada", "Bob", "Eve")):
