@@ -221,7 +221,7 @@ def test_what_gains_passes_and_what_loses_does_not(family: str) -> None:
 
 
 def test_the_error_of_a_mean_error_is_that_of_the_difference() -> None:
-    first, second = FAMILIES["mean error"].draw(np.random.default_rng(1), 100, 0.0)
+    first, second = FAMILIES["mean error"].draw(np.random.default_rng(1), 100, 0.0, 0.1)
     found = judge(first, second, "mae", margin=0.01, resamples=400)
     apart = abs(second.predicted - second.truth) - abs(first.predicted - first.truth)
     assert found.error == pytest.approx(apart.std() / 10, rel=0.1)
