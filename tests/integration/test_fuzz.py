@@ -256,6 +256,7 @@ def test_bad_requests_break_nothing(target: Target) -> None:
     assert_well(target, before, memory, 80 * MEGABYTE)
 
 
+@pytest.mark.slow
 def test_what_the_document_allows_and_what_it_does_not(target: Target) -> None:
     before = answers(target)
     memory = target.memory()

@@ -33,6 +33,7 @@ def _right(files: list[Path], labels: list[str]) -> int:
     return sum(label == file.parent.name for file, label in zip(files, labels, strict=True))
 
 
+@pytest.mark.slow
 def test_digits_from_a_folder(tmp_path: Path) -> None:
     pictures = write_digits(tmp_path / "digits", 800)
     turned = _wheel(tmp_path, pictures)

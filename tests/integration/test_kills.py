@@ -109,7 +109,8 @@ main()
 """
 
 
-@pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("kills", [2, 20])
 def test_killed_run_ends_as_the_undisturbed_one(tmp_path: Path, base: Path, kills: int) -> None:
     calm = _prepare(tmp_path / "calm", base)
     begun = time.monotonic()

@@ -56,6 +56,7 @@ def test_what_is_learnt_is_shown_before(shop: Project) -> None:
     assert f"⟦{text[begin:end]}⟧" in first["marked"]
 
 
+@pytest.mark.slow
 def test_a_taught_model_goes_live(shop: Project, tmp_path: Path) -> None:
     turned = shop.run(method="full")
     memory, taught = turned.stages

@@ -167,6 +167,7 @@ def check(
     assert max(settled) - settled[0] < 64 << 20, [size >> 20 for size in memory]
 
 
+@pytest.mark.slow
 def test_ten_times_the_load(store: Store, workspace_dir: Path, tmp_path: Path) -> None:
     seconds = 8.0
     check(store, *flooded(store, workspace_dir, tmp_path, seconds), seconds, waits=False)
@@ -178,6 +179,7 @@ def test_ten_times_the_load_for_minutes(store: Store, workspace_dir: Path, tmp_p
     check(store, *flooded(store, workspace_dir, tmp_path, seconds), seconds, waits=True)
 
 
+@pytest.mark.slow
 def test_a_large_call_never_starves_small_ones(
     store: Store, workspace_dir: Path, tmp_path: Path
 ) -> None:

@@ -65,6 +65,7 @@ def test_masked_words_are_judged_beside_ngrams_on_the_same_places(workspace: Wor
     assert len(output["fill_mask"][0]) == 5
 
 
+@pytest.mark.slow
 def test_it_is_a_base_for_every_text_task(workspace: Workspace, tmp_path: Path) -> None:
     reviews = workspace.init("reviews", task="text-classification")
     reviews.add(_reviews(tmp_path))

@@ -52,6 +52,7 @@ def servers(tmp_path: Path, postgres_url: str) -> Iterator[tuple[Workspace, list
             yield workspace, [one, other]
 
 
+@pytest.mark.slow
 def test_two_servers_charge_as_one(servers: tuple[Workspace, list[Any]]) -> None:
     workspace, (one, other) = servers
     ledger = workspace.store.ledger

@@ -204,6 +204,7 @@ def test_a_model_that_cannot_tell_is_left_out() -> None:
         assert cascade.switch(CLASSES, "accuracy", truth, LABELS, sure, cheap, dear, 0.0) is None
 
 
+@pytest.mark.slow
 def test_three_stages_are_calibrated_on_what_comes_to_them() -> None:
     truth, cheap, dear = _models(2000)
     # Logits that are five times too large: a temperature mends them.
@@ -299,6 +300,7 @@ def test_the_cascade_is_a_variant_and_is_chosen(project: Project) -> None:
     assert figures["note"].split("(")[0] in report.report.read_text("utf-8")
 
 
+@pytest.mark.slow
 def test_an_ensemble_of_what_is_at_hand_is_one_version(project: Project) -> None:
     overrides = {"evaluation.robustness": False, "compression.variants": ["fp32"]}
     overrides["compression.max_loss"] = 0.1
@@ -312,6 +314,7 @@ def test_an_ensemble_of_what_is_at_hand_is_one_version(project: Project) -> None
     assert project.predict(["lovely tea, will buy again"], model=record.id).outputs[0]["label"]
 
 
+@pytest.mark.slow
 def test_the_frontier_is_drawn_and_the_cheapest_is_taken(project: Project) -> None:
     found = project.explore()
     methods = {one.record.id: one.record.method for one in project.models()}

@@ -81,6 +81,7 @@ def project(tmp_path_factory: pytest.TempPathFactory, base: Path) -> Iterator[Pr
         yield project
 
 
+@pytest.mark.slow
 def test_it_stands_in_one_table_with_the_small_model(project: Project) -> None:
     run = project.run(method="few-shot", overrides={"training.few-shot.shots": 2})
     small, written = run.stages

@@ -318,6 +318,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
         yield workspace.init("any", task="text-classification")
 
 
+@pytest.mark.slow
 def test_clue_is_trained_and_judged_by_its_dev_files(
     project: Project, published: Path, tmp_path: Path
 ) -> None:

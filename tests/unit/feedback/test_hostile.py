@@ -72,6 +72,7 @@ def accuracy(project: Project) -> float:
     return sum(o["label"] == truth for o, (_, truth) in zip(given, rows, strict=True)) / len(rows)
 
 
+@pytest.mark.slow
 def test_five_hundred_turned_labels(project: Project) -> None:
     for name, seed in (("Ada", 21), ("Bob", 22)):
         said = customers_ask(project, name, 150, seed)
@@ -107,6 +108,7 @@ def test_five_hundred_turned_labels(project: Project) -> None:
     assert "fl_" not in json.dumps(learned.info).replace(key, "")
 
 
+@pytest.mark.slow
 def test_what_the_same_labels_would_have_done(project: Project) -> None:
     """Without trust they would have been learned, and done harm."""
     from feilun.feedback.to_data import to_examples

@@ -30,7 +30,8 @@ PARAMS = {
     "most": "a", "least": "b", "ratio": 21.0, "reasons": ["empty (1)"], "duplicates": 4,
     "undecided": 1, "p90": 80.0, "longest": 9000, "wanted": 400, "unknown": 0.6, "base": "minilm",
     "main": "han", "shares": ["han 90.0%"], "kinds": ["email 3"], "columns": ["a"],
-    "examples": ["plan = x"], "askers": ["u7 (900)"], "part": 0.3, "series": ["north (3)"], "own": "day",
+    "examples": ["plan = x"],
+    "askers": ["u7 (900)"], "part": 0.3, "series": ["north (3)"], "own": "day",
     "frequency": "week",
 }  # fmt: skip
 

@@ -202,6 +202,7 @@ class TestCheck:
         assert bases.check(folder) == folder
 
 
+@pytest.mark.slow
 def test_a_starter_of_one_file_is_unpacked_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

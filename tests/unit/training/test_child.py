@@ -185,7 +185,7 @@ def test_a_bug_shows_its_traceback_as_the_cause(tmp_path: Path, data: Path) -> N
     assert "unheard_of" in (job.scratch / LOG).read_text("utf-8")
 
 
-@pytest.mark.parametrize("method", ["linear", "full"])
+@pytest.mark.parametrize("method", ["linear", pytest.param("full", marks=pytest.mark.slow)])
 def test_a_full_disk_is_said_in_words(
     tmp_path: Path, data: Path, method: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -126,6 +126,7 @@ def test_streams_what_it_answers(taught: Path) -> None:
     engine.close()
 
 
+@pytest.mark.slow
 def test_a_killed_training_goes_on(tmp_path: Path, base: Path, data: Path) -> None:
     settings = {**FAST, "epochs": 2, "checkpoint_steps": 3}
     whole = job_for("full", data, tmp_path / "whole", base, settings=settings)
@@ -143,6 +144,7 @@ def test_a_killed_training_goes_on(tmp_path: Path, base: Path, data: Path) -> No
     assert files[0].read_bytes() == files[1].read_bytes()
 
 
+@pytest.mark.slow
 def test_an_update_teaches_a_new_answer(tmp_path: Path, taught: Path, data: Path) -> None:
     folder = tmp_path / "data"
     with DatasetWriter(folder, {"messages": "text"}) as writer:

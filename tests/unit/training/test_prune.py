@@ -63,6 +63,7 @@ def test_it_is_narrower_and_agrees(pruned: tuple[Path, Path, Path, str]) -> None
     assert (stated[0] == stated[1]).mean() > 0.8
 
 
+@pytest.mark.slow
 def test_it_is_narrower_in_openvino_too(
     pruned: tuple[Path, Path, Path, str], tmp_path: Path
 ) -> None:
@@ -115,6 +116,7 @@ def test_what_matters_is_kept(pruned: tuple[Path, Path, Path, str]) -> None:
         assert torch.allclose(model(**batch)[0], before, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_spans_are_pruned_too(tmp_path: Path) -> None:
     """Their answers cannot be learnt from a teacher's: what is right teaches alone."""
     data = tmp_path / "data"

@@ -67,6 +67,7 @@ def test_each_is_a_setting_and_learns(
     assert (raw.argmax(axis=1) == Dataset(data).labels("test")).mean() > 0.7
 
 
+@pytest.mark.slow
 def test_a_killed_training_goes_on_as_it_would_have(base: Path, data: Path, tmp_path: Path) -> None:
     """Averages and drawn shifts are those of a training that nobody killed."""
     settings = {**FAST, "epochs": 1, "adversarial": "freelb", "ema": 0.8, "checkpoint_steps": 3}
