@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 from feilun.data.sources.base import AS_FOUND, Held, ReadOptions
 from feilun.errors import NotFound, Refused, UsageError
-from feilun.messages import language, t
+from feilun.messages import t
 from feilun.project import answers, beside, looks
 from feilun.project.judging_verbs import JudgingVerbs
-from feilun.project.model import Model
+from feilun.project.queue_verbs import QueueVerbs
 from feilun.project.results import (
     Deployed,
     Evaluated,
@@ -19,13 +19,15 @@ from feilun.project.results import (
     Listing,
     Predicted,
     Turned,
+    scored,
 )
 from feilun.project.scope import Report
 from feilun.project.search_verbs import SearchVerbs
 from feilun.project.variant_verbs import VariantVerbs
-from feilun.store.ids import new_id
-from feilun.store.records import RunKind
-from feilun.types import Item
+from feilun.render.wording import metric_name
+from feilun.store.records import ModelVersion, RunKind
+from feilun.table import Table
+from feilun.types import Item, Schema
 
 if TYPE_CHECKING:
     from feilun.project.comparing import ComparisonView
@@ -37,7 +39,76 @@ if TYPE_CHECKING:
 __all__ = ["Model", "Project"]
 
 
-class Project(SearchVerbs, VariantVerbs, JudgingVerbs):
+class Model:
+    """A trained version, ``reviews@3``: what it scores and the verbs that concern it alone."""
+
+    def __init__(self, project: Project, record: ModelVersion) -> None:
+        self.project = project
+        self.record = record
+
+    @property
+    def id(self) -> str:
+        """Its name, ``reviews@3``."""
+        return self.record.id
+
+    @property
+    def state(self) -> str:
+        """``candidate``, ``live``, ``retired``, ``refused`` or ``failed``."""
+        return self.record.state
+
+    @property
+    def metrics(self) -> Mapping[str, Any]:
+        """What was measured: scores with intervals by name, and how the training went."""
+        return self.record.metrics
+
+    def decisions(self) -> Listing:
+        """Each time that it was decided whether it goes live, the oldest first."""
+        from feilun.project.version_list import decisions
+
+        return decisions(self.record)
+
+    def labels(self) -> list[str]:
+        """The names it can answer with; empty where its answers have none."""
+        return list(self._schema().labels)
+
+    def inputs(self) -> list[tuple[str, str]]:
+        """What one input consists of: names with their kinds, such as ``("text", "text")``."""
+        from feilun.tasks.base import of
+
+        return [(column.name, column.kind) for column in of(self._schema()).columns]
+
+    def _schema(self) -> Schema:
+        from feilun.engines.card import read_card
+
+        return read_card(self.project.scope.context().folder(self.record)).schema
+
+    def predict(self, items: Item | Sequence[Item], all_scores: bool = False) -> Predicted:
+        """Answers in this process, unmetered."""
+        return self.project.predict(items, model=self.id, all_scores=all_scores)
+
+    def evaluate(self, on: str | Path | None = None) -> Evaluated:
+        """Judges it; see `Project.evaluate`."""
+        return self.project.evaluate(self.id, on=on)
+
+    def deploy(self, *, force: bool = False, reason: str | None = None) -> Deployed:
+        """Puts it live; see `Project.deploy`."""
+        return self.project.deploy(self.id, force=force, reason=reason)
+
+    def export(self, folder: Path | str) -> list[str]:
+        """Writes it as a folder that explains itself; see `Project.export`."""
+        return self.project.export(self.id, folder)
+
+    def __repr__(self) -> str:
+        return f"Model({self.id!r}, {self.record.method}, {self.state})"
+
+    def _repr_html_(self) -> str:
+        scores = self.record.metrics.get("test", {})
+        rows = [[metric_name(name), scored(name, score)] for name, score in scores.items()]
+        title = f"{self.id} · {self.record.method} · {t(f'project.state_{self.state}')}"
+        return Table(title, [t("project.metric"), t("project.score")], rows)._repr_html_()
+
+
+class Project(SearchVerbs, VariantVerbs, JudgingVerbs, QueueVerbs):
     """One project of a workspace. Made by `Workspace.init` and `Workspace.project`."""
 
     # The wheel
@@ -122,43 +193,6 @@ class Project(SearchVerbs, VariantVerbs, JudgingVerbs):
             report=report,
         )
         return looks.turned(self.workspace.store, self.file.parent, run, repeated=repeated)
-
-    def enqueue(
-        self,
-        kind: RunKind,
-        *,
-        method: str | None = None,
-        overrides: Mapping[str, Any] | None = None,
-        restart: bool = False,
-        options: Mapping[str, Any] | None = None,
-    ) -> str:
-        """Queues a turn, or a look (see `feilun.project.queued`) with its `options`, for ``feilun
-        worker``; its place's id."""
-        changes = dict(overrides or {})
-        if method is not None:
-            changes["training.method"] = method
-        self.config(changes)
-        run = self.workspace.store.catalog.add_run(
-            new_id(f"{self.name}-queued-"),
-            self.name,
-            kind,
-            # Whoever executes it speaks the language of who asked for it.
-            config={**(options or {}), "set": changes, "restart": restart, "lang": language()},
-        )
-        return run.id
-
-    def turned(self, run: str) -> Turned:
-        """What came of a run that has ended. Raises `NotFound`."""
-        found = self.workspace.store.catalog.run(run)
-        return looks.turned(self.workspace.store, self.file.parent, found, repeated=False)
-
-    def stop(self, run: str) -> None:
-        """Takes a run out of the queue, or interrupts the process that executes it; what its
-        finished steps made is kept, and the same command goes on from there. Raises `NotFound`,
-        and `Conflict` for one that has ended or runs on another machine."""
-        from feilun.project.stopping import stop
-
-        stop(self.scope, run)
 
     # Models
 
