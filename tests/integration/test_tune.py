@@ -123,7 +123,7 @@ def test_what_cannot_be_searched_is_said(project: Project) -> None:
         project.tune(overrides={"tune.methods": ["nonsense"]})
     assert "linear" in wrong.value.message()
     with pytest.raises(UsageError, match=r"linear is left out: a training of it should take"):
-        project.tune(minutes=0.01, overrides=LINEAR)
+        project.tune(minutes=0.001, overrides=LINEAR)
     with pytest.raises(UsageError, match="trees is left out"):
         project.tune(overrides={"tune.methods": ["trees"]})
 
