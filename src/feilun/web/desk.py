@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Generic, Protocol, TypeVar
 
+from feilun.web.view import View
+
 __all__ = ["Asked", "Desk", "Place"]
 
 Place = tuple[str, int]
@@ -47,6 +49,15 @@ class Desk(Generic[_Item]):
     def __init__(self) -> None:
         self._queues: dict[str, _Queue[_Item]] = {}
         self._lock = threading.Lock()
+
+    @classmethod
+    def of(cls, view: View, name: str) -> Desk[_Item]:
+        """The one desk `name` of the console's process, made when it is first asked for."""
+        state = view.request.app.state
+        if not hasattr(state, name):
+            setattr(state, name, cls())
+        desk: Desk[_Item] = getattr(state, name)
+        return desk
 
     def take(
         self, project: str, who: str, make: Callable[[], Iterator[_Item]], count: int

@@ -105,6 +105,11 @@ class View:
 
     # What is answered
 
+    @property
+    def reviewer(self) -> str:
+        """By what name who is signed in holds a place in a queue: several may share a name."""
+        return f"{self.who.role}:{self.who.who}"
+
     def render(self, template: str, *, status: int = 200, **values: Any) -> Response:
         """A page."""
         if self.problem is not None:

@@ -70,7 +70,7 @@ def _say(view: View) -> Response:
     project, desk, state = view.project, _desk(view), _state(view)
     if state is None:
         raise NotFound("label.not_begun", project=project.name)
-    queue, who = _queue(view, state), _who(view)
+    queue, who = _queue(view, state), view.reviewer
     place = (view.field("id"), 0)
     if view.field("do") == "undo":
         back = desk.undo(queue, who)
@@ -117,7 +117,7 @@ def _how(view: View, state: Labelling) -> Any:
 
 
 def _take(view: View, state: Labelling) -> list[LabelItem]:
-    who = _who(view)
+    who = view.reviewer
     make = view.project.labelling.queue
     return _desk(view).take(_queue(view, state), who, lambda: make(who), 2)
 
@@ -125,7 +125,7 @@ def _take(view: View, state: Labelling) -> list[LabelItem]:
 def _queue(view: View, state: Labelling) -> str:
     """One queue for all where a row wants one voice; else each person's own."""
     name = f"{view.project.name}:{state.corpus}"
-    return name if state.people == 1 else f"{name}:{state.people}:{_who(view)}"
+    return name if state.people == 1 else f"{name}:{state.people}:{view.reviewer}"
 
 
 def _on(view: View) -> Response:
@@ -146,15 +146,7 @@ def _shown(item: LabelItem) -> Mapping[str, Any]:
 
 
 def _desk(view: View) -> Desk[LabelItem]:
-    state = view.request.app.state
-    if not hasattr(state, "labels"):
-        state.labels = Desk()
-    desk: Desk[LabelItem] = state.labels
-    return desk
-
-
-def _who(view: View) -> str:
-    return f"{view.who.role}:{view.who.who}"
+    return Desk.of(view, "labels")
 
 
 PAGES = (

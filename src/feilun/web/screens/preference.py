@@ -72,7 +72,7 @@ def _say(view: View) -> Response:
     desk, state = _desk(view), _state(view)
     if state is None:
         raise NotFound("preference.not_begun", project=view.project.called)
-    queue, who = _queue(view, state), _who(view)
+    queue, who = _queue(view, state), view.reviewer
     place = (view.field("id"), 0)
     if view.field("do") == "undo":
         back = desk.undo(queue, who)
@@ -96,14 +96,14 @@ def _state(view: View) -> Preference | None:
 
 
 def _take(view: View, state: Preference) -> list[PairItem]:
-    who = _who(view)
+    who = view.reviewer
     make = view.project.preference.queue
     return _desk(view).take(_queue(view, state), who, lambda: make(who), 2)
 
 
 def _queue(view: View, state: Preference) -> str:
     """Each person's own: the order of the answers is theirs."""
-    return f"{view.project.name}:{state.begun}:{_who(view)}"
+    return f"{view.project.name}:{state.begun}:{view.reviewer}"
 
 
 def _shown(view: View, item: PairItem) -> dict[str, Any]:
@@ -124,15 +124,7 @@ def _on(view: View) -> Response:
 
 
 def _desk(view: View) -> Desk[PairItem]:
-    state = view.request.app.state
-    if not hasattr(state, "preferences"):
-        state.preferences = Desk()
-    desk: Desk[PairItem] = state.preferences
-    return desk
-
-
-def _who(view: View) -> str:
-    return f"{view.who.role}:{view.who.who}"
+    return Desk.of(view, "preferences")
 
 
 PAGES = (

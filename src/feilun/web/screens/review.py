@@ -29,7 +29,7 @@ _LIMIT = 1000
 
 def _review(view: View) -> Response:
     project = view.project
-    items = _desk(view).take(project.name, _who(view), lambda: project.review(_LIMIT), 2)
+    items = _desk(view).take(project.name, view.reviewer, lambda: project.review(_LIMIT), 2)
     return view.render(
         "review.html",
         project=project.name,
@@ -43,7 +43,7 @@ def _review(view: View) -> Response:
 def _next(view: View) -> Response:
     """The item after the one that is shown, for the page's script."""
     project = view.project
-    items = _desk(view).take(project.name, _who(view), lambda: project.review(_LIMIT), 2)
+    items = _desk(view).take(project.name, view.reviewer, lambda: project.review(_LIMIT), 2)
     if len(items) < 2:
         return JSONResponse({"html": None})
     item = _shown(view, items[1])
@@ -57,7 +57,7 @@ def _label(view: View) -> Response:
     item = desk.item(project.name, place)
     do = view.field("do", "label")
     if do == "undo":
-        back = desk.undo(project.name, _who(view))
+        back = desk.undo(project.name, view.reviewer)
         if back is not None and not back.undo():
             return _on(view, project, messages.t("console.nothing_undone", view.lang))
         return _on(view, project)
@@ -65,7 +65,7 @@ def _label(view: View) -> Response:
         raise NotFound("console.item_gone")
     if do == "label":
         _judge(view, item, given(view, editor(project)))
-    desk.finish(project.name, _who(view), place)
+    desk.finish(project.name, view.reviewer, place)
     return _on(view, project)
 
 
@@ -113,15 +113,7 @@ def _shown(view: View, item: ReviewItem) -> Mapping[str, Any]:
 
 
 def _desk(view: View) -> Desk[ReviewItem]:
-    state = view.request.app.state
-    if not hasattr(state, "desk"):
-        state.desk = Desk()
-    desk: Desk[ReviewItem] = state.desk
-    return desk
-
-
-def _who(view: View) -> str:
-    return f"{view.who.role}:{view.who.who}"
+    return Desk.of(view, "desk")
 
 
 def _place(view: View) -> Place:
