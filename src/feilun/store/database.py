@@ -18,7 +18,15 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from feilun.errors import EnvironmentProblem, InvalidSettings
 
-__all__ = ["BUSY_SECONDS", "CALL_SECONDS", "Database", "Durability", "postgres_url", "sqlite_url"]
+__all__ = [
+    "BUSY_SECONDS",
+    "CALL_SECONDS",
+    "Database",
+    "Durability",
+    "postgres_url",
+    "sqlite_url",
+    "take_turns",
+]
 
 BUSY_SECONDS = 30
 """How long a writer waits for its turn."""
@@ -219,6 +227,20 @@ def _postgres_engine(url: URL, schema: str, patience: int) -> Engine:
 
     event.listen(engine, "connect", set_up)
     return engine
+
+
+def take_turns(engine: Engine) -> None:
+    """Lets every transaction of a library's own SQLite engine wait for its turn when it begins.
+    Without it two processes may read the same row and both change it: SQLite has no FOR UPDATE."""
+    if engine.dialect.name != "sqlite":
+        return
+
+    def set_up(connection: Any, _record: object) -> None:
+        connection.isolation_level = None  # the driver begins nothing by itself
+
+    event.listen(engine, "connect", set_up)
+    event.listen(engine, "begin", lambda one: one.exec_driver_sql("BEGIN IMMEDIATE"))
+    engine.dispose()  # what is open already was opened without it
 
 
 def _begin_sqlite(connection: Connection) -> None:

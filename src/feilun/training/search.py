@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from feilun.store.database import take_turns
 from feilun.types import OneOf, Range, Real, Whole
 
 if TYPE_CHECKING:
@@ -156,6 +157,7 @@ class Search:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self._arms = {arm.name: arm for arm in arms}
         self._storage = optuna.storages.RDBStorage(url, engine_kwargs=_patient(url))
+        take_turns(self._storage.engine)
         self._higher = higher
         self._study = optuna.create_study(
             storage=self._storage,

@@ -7,7 +7,9 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 
@@ -149,6 +151,24 @@ def test_what_a_killed_process_tried_is_tried_again(url: str) -> None:
     assert states[lost.number] == "failed"
     assert states[held.number] == "running"
     later.close()
+
+
+def test_no_two_take_the_same_trial(url: str) -> None:
+    also = [("linear", {"min_rows": 1 + number % 8}) for number in range(23)]
+    first = Search(url, "run", [QUICK], higher=True)
+    first.begin(also)
+    several = [first, *(Search(url, "run", [QUICK], higher=True) for _ in range(3))]
+    together = Barrier(len(several))
+
+    def take(search: Search) -> list[int]:
+        together.wait()
+        return [search.ask().number for _ in range(6)]
+
+    with ThreadPoolExecutor(len(several)) as pool:
+        taken = [number for numbers in pool.map(take, several) for number in numbers]
+    assert sorted(taken) == list(range(24))
+    for search in several:
+        search.close()
 
 
 WORKER = """
