@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
@@ -103,11 +104,17 @@ class Peft(Adaptation):
         """Raises `InvalidData` for a network without linear layers."""
         from peft import get_peft_model
 
+        # peft imports bitsandbytes where it is there, which tells everybody of a faster kernel.
+        logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
         layers, head = linear_layers(self._job, model)
         return get_peft_model(model, self.config(layers, head, steps))
 
     def unwrap(self, model: Any) -> Any:
         _keep(self._job.out / "adapter", model)
+        return self.merged(model)
+
+    def merged(self, model: Any) -> Any:
+        """The base's model with the adapters in its weights."""
         return model.merge_and_unload()
 
 

@@ -142,7 +142,7 @@ def chats(tmp_path_factory: pytest.TempPathFactory, shop: Path, causal: Path) ->
 
 
 def test_there_are_methods() -> None:
-    assert {"lora", "dora", "adalora", "ia3"} | BESIDE | VIRTUAL == set(NAMES)
+    assert {"lora", "dora", "qlora", "adalora", "ia3"} | BESIDE | VIRTUAL == set(NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -267,7 +267,30 @@ def test_a_prefix_is_what_a_cache_would_be(chats: Chats, causal: Path) -> None:
     torch.testing.assert_close(found, wanted, atol=1e-4, rtol=1e-4)
 
 
-@pytest.mark.parametrize("name", ["adalora", "p-tuning"])
+def test_a_base_of_four_bits_takes_an_eighth_of_the_memory(tmp_path: Path, causal: Path) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(causal)
+    layers = [layer for layer in model.modules() if isinstance(layer, torch.nn.Linear)]
+    inner = sum(layer.weight.numel() for layer in layers) - model.lm_head.weight.numel()
+    plain = sum(one.nbytes for one in model.parameters())
+    job = text_job("qlora", "chat", tmp_path, tmp_path, causal)
+    chosen = method("qlora")
+    assert isinstance(chosen, AdapterMethod)
+    adaptation = chosen.adaptation(job, method("qlora").Settings(**settings_for("qlora")))
+    learner = adaptation.wrap(model, [], 1)  # type: ignore[arg-type]
+    still = sum(one.nbytes for one in learner.parameters() if not one.requires_grad)
+    assert plain - still == pytest.approx(inner * (4 - 0.5))
+    # What the four bits stand for is what is saved.
+    ids = torch.arange(5, 25)[None]
+    with torch.inference_mode():
+        reduced = learner(input_ids=ids).logits
+        restored = adaptation.unwrap(learner)(input_ids=ids).logits
+    torch.testing.assert_close(restored, reduced, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["adalora", "qlora", "p-tuning"])
 def test_a_killed_training_goes_on(tmp_path: Path, causal: Path, shop: Path, name: str) -> None:
     settings = {**settings_for(name, 2), "checkpoint_steps": 3}
     whole, cut = (
