@@ -172,16 +172,18 @@ def margin(
     """Margins of `month` (default: this one) by customer, endpoint or model version.
 
     `machines` machines at `per_hour` (default: the dearest ``serving.machine_per_hour`` of the
-    projects) are paid for from the month's beginning, or the first event there is, until its end or
-    now. `exchange` says what one unit of another currency is worth in the machine's. Raises
-    `InvalidData` for a month that is none and for a currency that is missing there.
+    projects) are paid for from the month's beginning, or since a server first began or anything was
+    charged, until its end or now. `exchange` says what one unit of another currency is worth in the
+    machine's. Raises `InvalidData` for a month that is none and for a currency that is missing
+    there.
     """
     now = datetime.now(UTC)
     name = parse_month(month) if month else f"{now:%Y-%m}"
     begin = datetime.fromisoformat(f"{name}-01").replace(tzinfo=UTC)
     end = (begin + timedelta(days=32)).replace(day=1)
     store = scope.store
-    started = store.ledger.first_event() or now
+    begun = [one for one in (store.ledger.first_event(), store.catalog.first_served()) if one]
+    started = min(begun, default=now)
     hours = max(0.0, (min(end, now) - max(begin, started)).total_seconds() / 3600) * machines
     configs = [project.config().serving for project in scope.projects()]
     dearest = max(configs, key=lambda serving: serving.machine_per_hour, default=None)

@@ -6,10 +6,11 @@ import os
 import platform
 from collections.abc import Sequence
 from dataclasses import asdict, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, TypedDict, Unpack
 
 from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
 
 from feilun.errors import NotFound
 from feilun.store import tables_catalog as t
@@ -33,6 +34,8 @@ __all__ = ["GOING", "RunChanges", "Runs"]
 
 GOING: tuple[RunState, ...] = ("queued", "running", "failed", "stopped")
 """States of runs that may still go on from where they are."""
+
+_FIRST_SERVED = "first_served"
 
 _ENDED: tuple[RunState, ...] = ("finished", "failed", "refused", "stopped")
 
@@ -255,7 +258,21 @@ class Runs(CatalogPart):
         )
         with self._db.write() as connection:
             connection.execute(insert(t.servers).values(asdict(server)))
+        if self.first_served() is None:
+            first = {"key": _FIRST_SERVED, "value": moment.isoformat()}
+            try:
+                with self._db.write() as connection:
+                    connection.execute(insert(t.settings).values(first))
+            except IntegrityError:
+                pass  # another server began at the same moment
         return server
+
+    def first_served(self) -> datetime | None:
+        """When a server of this workspace began for the first time; None before."""
+        query = select(t.settings.c.value).where(t.settings.c.key == _FIRST_SERVED)
+        with self._db.read() as connection:
+            found = connection.execute(query).scalar()
+        return None if found is None else datetime.fromisoformat(found)
 
     def heartbeat_server(self, server: Server) -> None:
         """Says that `server` is alive; notes it anew where its row is gone."""

@@ -186,8 +186,21 @@ def test_the_customer_that_loses_you_money(selling: Workspace) -> None:
         assert [r["name"] for r in margin(selling.scope, by="model", per_hour=0.36).rows] == [
             "reviews@1"
         ]
-        # Paid for from the first event on, not from its day's midnight.
+        # Paid for from the first event on, not from its day's midnight; or since a server stands.
         assert found.hours < 0.1
+        catalog = selling.store.catalog
+        month = f"{datetime.now(UTC):%Y-%m}"
+        begin = datetime.fromisoformat(f"{month}-01").replace(tzinfo=UTC)
+        stood = datetime.now(UTC) - timedelta(hours=5)
+        catalog.set_setting("first_served", stood.isoformat())
+        server = catalog.register_server("127.0.0.1", 8000, "http://127.0.0.1:8000")
+        catalog.unregister_server(server.id)
+        assert catalog.first_served() == stood
+        idle = margin(selling.scope, per_hour=0.36, machines=2)
+        since_then = (datetime.now(UTC) - max(stood, begin)) / timedelta(hours=1)
+        assert idle.hours == pytest.approx(2 * since_then, abs=0.1)
+        share = max(0.0, 1 - 2000 / (idle.hours * HOUR))
+        assert idle.idle_share == pytest.approx(share, abs=0.01)
         last = datetime.now(UTC).replace(day=1) - timedelta(days=1)
         assert margin(selling.scope, month=f"{last:%Y-%m}").rows == []
 
