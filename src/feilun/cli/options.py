@@ -59,3 +59,7 @@ class Reading(Options):
         int | None, typer.Option("--header-row", min=1, help=t("formats.option_header_row"))
     ]
     sheet: Annotated[str | None, typer.Option("--sheet", help=t("formats.option_sheet"))]
+    day_first: Annotated[
+        bool | None,
+        typer.Option("--day-first/--month-first", help=t("formats.option_day_first")),
+    ]

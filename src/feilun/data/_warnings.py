@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from feilun.data.outcome import Notice, SourceReport
+from feilun.modalities.times import written_out
 from feilun.numerals import parse
 
 __all__ = ["alike_labels", "label_warnings", "source_warnings", "split_warnings"]
@@ -126,11 +127,18 @@ def _read_so(details: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]
         yield "formats.other_arrays", {"names": shown}
     for column, decimal, assumed, example, percent, currencies in details.get("numbers", ()):
         yield from _written_so(column, decimal, assumed, example, percent, currencies)
+    for column, day_first, assumed, example in details.get("dates", ()):
+        yield _dated_so(column, day_first, assumed, example)
     if lines := details.get("skipped"):
         yield "formats.skipped_lines", {"lines": lines[:3]}
     if words := details.get("guessed"):
         params = {"encoding": details["encoding"], "examples": words}
         yield "formats.guessed_encoding", params
+    yield from _workbook_so(details)
+
+
+def _workbook_so(details: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """What is to be said of a workbook."""
     if others := details.get("other_sheets"):
         yield "formats.other_sheets", {"sheet": details["sheet"], "others": others}
     if columns := details.get("uncomputed"):
@@ -141,6 +149,18 @@ def _read_so(details: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]
         yield "formats.hidden_columns", {"columns": columns}
     if details.get("hidden_unseen"):
         yield "formats.hidden_unseen", {}
+
+
+def _dated_so(
+    column: str, day_first: bool | None, assumed: bool, example: str
+) -> tuple[str, dict[str, Any]]:
+    """What is to be said of how the dates of a column are written."""
+    if day_first is None:
+        return "data.dates_mixed", {"column": column, "examples": example}
+    code = "data.dates_day_first" if day_first else "data.dates_month_first"
+    meant = written_out(example, day_first)
+    params = {"column": column, "example": example, "meant": meant}
+    return "data.dates_assumed" if assumed else code, params
 
 
 def _written_so(

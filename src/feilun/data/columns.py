@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from feilun.config import DataConfig
 from feilun.data.outcome import Notice
-from feilun.data.roles import called, has_time, known_names, resolve
+from feilun.data.roles import called, has_time, known_names, opened, resolve
 from feilun.data.sources import open_tables
 from feilun.data.sources.base import AnySource, ExampleSource, Held, first_values
 from feilun.errors import InvalidData
@@ -70,10 +70,10 @@ def divided_by(
         if isinstance(place, Held) and isinstance(place.rows, Iterator):
             return "group"  # they can be read only once
         given = {**settings.columns, **source.columns}
-        with ExitStack() as opened:
+        with ExitStack() as stack:
             tables = open_tables(source, known_names(task, given))
             for table in tables:
-                opened.callback(table.close)
+                stack.callback(table.close)
             asking = [one for one in tables if not task.describes(one.samples(), given)]
             if not ("time" in given or all(map(has_time, asking))):
                 return "group"
@@ -103,10 +103,10 @@ def _samples(
         if isinstance(place, Held) and isinstance(place.rows, Iterator):
             raise InvalidData("tables.read_once", name=place.name)
         given = {**columns, **source.columns}
-        with ExitStack() as opened:
-            tables = open_tables(source, known_names(task, given))
+        with ExitStack() as stack:
+            tables = opened(source, task, given)
             for table in tables:
-                opened.callback(table.close)
+                stack.callback(table.close)
             for table in tables:
                 samples = table.samples()
                 roles = resolve(table, task, given, need_label=False)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import cast
 
+from feilun.data.dates import by_column
 from feilun.data.sources import open_tables
 from feilun.data.sources._cells import place
 from feilun.data.sources.base import BadRow, Held, Source, Table
@@ -31,9 +32,25 @@ def known_names(task: TaskBase, columns: Mapping[str, str]) -> frozenset[str]:
 
 
 def opened(source: Source, task: TaskBase, columns: Mapping[str, str]) -> list[Table]:
-    """The tables of `source`, not yet read. Where the task reads prose, a text file or a folder of
-    them is one; where it reads documents a folder or file of them is one table of sections, and so
-    is a table that asks nothing."""
+    """The tables of `source`, not yet read, with dates as their columns show them. Where the task
+    reads prose, a text file or a folder of them is one; where it reads documents a folder or file
+    of them is one table of sections, and so is a table that asks nothing."""
+    return [
+        by_column(table, _of_dates(table, task, columns), source.options.day_first)
+        for table in _opened(source, task, columns)
+    ]
+
+
+def _of_dates(table: Table, task: TaskBase, columns: Mapping[str, str]) -> set[str]:
+    """The columns whose cells are taken as dates where they look like some: of a task that reads
+    whole rows all but the label, else the one of times."""
+    if task.open_columns:
+        return set(table.columns) - {columns.get("label", "")}
+    time = columns.get("time") or _named_time(table)
+    return {time} - {columns[role] for role in columns if role != "time"} if time else set()
+
+
+def _opened(source: Source, task: TaskBase, columns: Mapping[str, str]) -> list[Table]:
     known, place = known_names(task, columns), source.location
     if task.prose:
         return open_tables(prose(source), known)

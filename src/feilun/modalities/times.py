@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
-from datetime import UTC, datetime
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Any
 
 from feilun.errors import InvalidData
 from feilun.types import Scalar
 
-__all__ = ["NAMES", "moment"]
+__all__ = ["NAMES", "DayOrder", "day_order", "moment", "written_out"]
 
 NAMES = (
     "time", "date", "datetime", "timestamp", "created_at", "created", "updated_at",
@@ -21,6 +24,11 @@ NAMES = (
 _CHINESE = re.compile(r"(\d{4})\s*年\s*(\d{1,2})\s*月\s*(\d{1,2})\s*[日号]\s*(?:星期.|周.)?\s*")
 _LOOSE = re.compile(r"(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})(?:[T\s]+(.*))?$")
 _DAY_FIRST = re.compile(r"(\d{1,2})\.(\d{1,2})\.(\d{4})(?:,?\s+(.*))?$")
+_EITHER = re.compile(
+    r"(?P<first>\d{1,2})(?P<mark>[./-])(?P<second>\d{1,2})(?P=mark)(?P<year>\d{4}|\d{2})"
+    r"(?:,?\s+(?P<rest>.*))?$"
+)
+"""13/04/2026, 4/13/26 9:05 PM, 13-04-2026, 13.04.26: the year is at the end."""
 _MONTHS = {
     name: number
     for number, names in enumerate(
@@ -57,8 +65,9 @@ def moment(value: Scalar, column: str) -> float | None:
     """Seconds since 1970; None for an empty cell. Taken are seconds and milliseconds since 1970,
     a spreadsheet's days since 1899, and dates with the year first (2026-03-01, 20260301,
     2026年3月1日), with points (01.03.2026) or with the month's English or German name (1 March
-    2026, Mar 1, 2026, 1. März 2026), with or without a time of day; without a zone it is UTC.
-    Raises `InvalidData` for anything else, and for 01/02/2026, which is two different days."""
+    2026, Mar 1, 2026, 1. März 2026), or with slashes where they are one day only (13/04/2026), with
+    or without a time of day; without a zone it is UTC. Raises `InvalidData` for anything else, and
+    for 01/02/2026, which is two different days: `written_out` says which by its column."""
     if value is None or value != value:
         return None
     if isinstance(value, str):
@@ -106,6 +115,11 @@ def _date(text: str) -> float | None:
         elif worded:
             day, year, rest = worded["day"], worded["year"], worded["rest"]
             month = str(_MONTHS[worded["month"].lower()])
+        elif either := _either(text):
+            days = {day for first in (True, False) if (day := _day_of(either, first))}
+            if len(days) != 1:
+                return None
+            return _date(_iso(days.pop(), either["rest"]))
         else:
             when = datetime.fromisoformat(text)
             return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
@@ -114,6 +128,86 @@ def _date(text: str) -> float | None:
     except ValueError:
         return None
     return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
+
+
+@dataclass(frozen=True, slots=True)
+class DayOrder:
+    """Whether the day or the month stands first in a column's dates; `day_first` is None where some
+    cells say one and some the other. `assumed` where no cell shows it. `example` is a cell that
+    does, or that could be either; of both orders one of each."""
+
+    day_first: bool | None
+    assumed: bool
+    example: str
+
+
+def day_order(values: Iterable[Any], given: bool | None = None) -> DayOrder | None:
+    """How the dates of a column of `values` are written; None where not all of its filled cells are
+    dates with the year at the end, or where all are read without it (13.04.2026). A number above 12
+    is a day; where there is none the day is taken to stand first. `given` is what the user says of
+    cells that could be either."""
+    shown: dict[bool, str] = {}
+    example, plain = "", True
+    for value in values:
+        if value is None or value != value or (isinstance(value, str) and not value.strip()):
+            continue
+        found = _either(value)
+        if found is None:
+            return None
+        pointed = found["mark"] == "."
+        plain = plain and pointed and len(found["year"]) == 4
+        able = [one for one in ((True,) if pointed else (True, False)) if _day_of(found, one)]
+        if not able:
+            return None
+        if not pointed and len(able) == 1:
+            shown.setdefault(able[0], found.string)
+        example = example or found.string
+    if plain:
+        return None
+    if given is not None:
+        return DayOrder(given, False, shown.get(given, example))
+    if len(shown) == 2:
+        return DayOrder(None, False, f"{shown[True]}, {shown[False]}")
+    for first, cell in shown.items():
+        return DayOrder(first, False, cell)
+    return DayOrder(True, any(mark in example for mark in "/-"), example)
+
+
+def written_out(text: str, day_first: bool) -> str:
+    """A date with the year at the end as 2026-04-13, its time of day behind it. Where there is no
+    such day it is read in the other order; points always stand behind the day. Raises `ValueError`
+    for what is no such date."""
+    found = _either(text)
+    orders = (True,) if found and found["mark"] == "." else (day_first, not day_first)
+    day = found and next((one for first in orders if (one := _day_of(found, first))), None)
+    if not found or not day:
+        raise ValueError(text)
+    return _iso(day, found["rest"])
+
+
+def _iso(day: date, rest: str | None) -> str:
+    return day.isoformat() + (f" {rest}" if rest else "")
+
+
+def _either(value: Any) -> re.Match[str] | None:
+    if not isinstance(value, str):
+        return None
+    found = _EITHER.match(unicodedata.normalize("NFKC", value).strip())
+    if not found or (found["rest"] and not _CLOCK.match(found["rest"].strip())):
+        return None
+    # 01-02-03 may begin with its year.
+    return None if found["mark"] == "-" and len(found["year"]) == 2 else found
+
+
+def _day_of(found: re.Match[str], day_first: bool) -> date | None:
+    """The day with the numbers in this order; of two digits the years are 1969 to 2068."""
+    first, second, year = int(found["first"]), int(found["second"]), int(found["year"])
+    if len(found["year"]) == 2:
+        year += 2000 if year < 69 else 1900
+    try:
+        return date(year, second, first) if day_first else date(year, first, second)
+    except ValueError:
+        return None
 
 
 def _clock(text: str) -> str:

@@ -44,6 +44,7 @@ class DataVerbs(ProjectBase):
         delimiter: str | None = None,
         header_row: int | None = None,
         sheet: str | None = None,
+        day_first: bool | None = None,
         relabel: bool = False,
     ) -> Added:
         """Adds files, folders or the URL of a database (with `query`) as the next data version, or
@@ -56,8 +57,9 @@ class DataVerbs(ProjectBase):
         `feilun.data.content`). With `since`, a column of the query, later calls read only rows at
         or after the newest that was added; `mark` names the high-water mark where one database has
         several, `restart` reads everything again. `encoding`, `delimiter`, `header_row` (the line
-        of the columns' names, counted from 1) and `sheet` (a name, or a number counted from 1) say
-        how files are written. With `relabel`, rows that are here already take the label that the
+        of the columns' names, counted from 1), `sheet` (a name, or a number counted from 1) and
+        `day_first` (for dates such as 01/02/2026 whose column shows no order) say how files are
+        written. With `relabel`, rows that are here already take the label that the
         sources give them, test rows too, which stay test rows. Bad rows go to a file with their
         reasons; when a source cannot be used at all, nothing changes.
         """
@@ -75,7 +77,7 @@ class DataVerbs(ProjectBase):
             report=report,
             drop_last=drop_last,
             exclude=exclude,
-            read=ReadOptions(encoding, delimiter, header_row, sheet),
+            read=ReadOptions(encoding, delimiter, header_row, sheet, day_first),
             relabel=relabel,
         )
 
@@ -88,13 +90,14 @@ class DataVerbs(ProjectBase):
         delimiter: str | None = None,
         header_row: int | None = None,
         sheet: str | None = None,
+        day_first: bool | None = None,
     ) -> Preview:
         """What `add` would make of these sources: how the columns of the first table are
         understood, which rows would be kept, and what cannot be used and why. Nothing is kept.
         Options as in `add`. Raises `UsageError` without a source."""
         from feilun.project.preview import preview
 
-        read = ReadOptions(encoding, delimiter, header_row, sheet)
+        read = ReadOptions(encoding, delimiter, header_row, sheet, day_first)
         return preview(self.scope, sources, columns=columns, read=read, report=report)
 
     def add_corpus(
@@ -107,10 +110,11 @@ class DataVerbs(ProjectBase):
         delimiter: str | None = None,
         header_row: int | None = None,
         sheet: str | None = None,
+        day_first: bool | None = None,
     ) -> Corpus:
         """Keeps rows without labels, such as those of a Wikipedia dump (or rows at hand, as in
         `add`), as a corpus beside the data versions: for labelling and for trying tokenizers;
-        nothing trains on it. `encoding` to `sheet` as in `add`."""
+        nothing trains on it. `encoding` to `day_first` as in `add`."""
         from feilun.project import corpus
 
         return corpus.add(
@@ -119,7 +123,7 @@ class DataVerbs(ProjectBase):
             columns=columns,
             query=query,
             report=report,
-            read=ReadOptions(encoding, delimiter, header_row, sheet),
+            read=ReadOptions(encoding, delimiter, header_row, sheet, day_first),
         )
 
     @property
@@ -142,10 +146,11 @@ class DataVerbs(ProjectBase):
         delimiter: str | None = None,
         header_row: int | None = None,
         sheet: str | None = None,
+        day_first: bool | None = None,
     ) -> Watched:
         """Adds the files that arrive in `folder`, each once and when it is complete, until
         interrupted; `once`: those that are there. Files that cannot be used are moved to its
-        sub-folder ``refused`` with the reason. `encoding` to `sheet` as in `add`. Raises
+        sub-folder ``refused`` with the reason. `encoding` to `day_first` as in `add`. Raises
         `NotFound` without the folder."""
         from feilun.project.watch import watch
 
@@ -157,7 +162,7 @@ class DataVerbs(ProjectBase):
             columns=columns,
             split=split,
             say=say,
-            read=ReadOptions(encoding, delimiter, header_row, sheet),
+            read=ReadOptions(encoding, delimiter, header_row, sheet, day_first),
         )
 
     def audit(
@@ -171,15 +176,16 @@ class DataVerbs(ProjectBase):
         delimiter: str | None = None,
         header_row: int | None = None,
         sheet: str | None = None,
+        day_first: bool | None = None,
     ) -> looks.AuditView:
         """What is wrong with the latest data version, or with `files` (or rows at hand, as in
         `add`) before they are added: an `AuditReport` with findings, and a page under
-        ``NAME/audit``. `quick` counts and describes only. `encoding` to `sheet` as in `add`. Raises
-        `NotFound` before the first version."""
+        ``NAME/audit``. `quick` counts and describes only. `encoding` to `day_first` as in `add`.
+        Raises `NotFound` before the first version."""
         from feilun.project import auditing
 
         context, folder = self.scope.context(report), self.file.parent / "audit"
-        read = ReadOptions(encoding, delimiter, header_row, sheet)
+        read = ReadOptions(encoding, delimiter, header_row, sheet, day_first)
         if files:
             return auditing.audit_files(context, files, columns or {}, query, folder, read)
         if read != AS_FOUND:

@@ -239,11 +239,12 @@ class Project(SearchVerbs, VariantVerbs, JudgingVerbs, QueueVerbs):
         delimiter: str | None = None,
         header_row: int | None = None,
         sheet: str | None = None,
+        day_first: bool | None = None,
     ) -> Evaluated:
         """Judges a version on the test rows beside the live one and the baseline, or on the
         labelled rows of the file `on` (or rows at hand, as in `add`), which then belong to no
-        split; `encoding` to `sheet` say how it is written, as in `add`."""
-        read = ReadOptions(encoding, delimiter, header_row, sheet)
+        split; `encoding` to `day_first` say how it is written, as in `add`."""
+        read = ReadOptions(encoding, delimiter, header_row, sheet, day_first)
         if on is None and read != AS_FOUND:
             raise UsageError("formats.reading_without_file")
         version = self.scope.version(model)
@@ -363,11 +364,12 @@ class Project(SearchVerbs, VariantVerbs, JudgingVerbs, QueueVerbs):
         delimiter: str | None = None,
         header_row: int | None = None,
         sheet: str | None = None,
+        day_first: bool | None = None,
     ) -> Predicted:
-        """Answers texts and the rows of files; `encoding` to `sheet` say how they are written, as
-        in `add`. With `url` the server there answers, metered under `key` (default:
+        """Answers texts and the rows of files; `encoding` to `day_first` say how they are written,
+        as in `add`. With `url` the server there answers, metered under `key` (default:
         ``FEILUN_KEY``)."""
-        read = ReadOptions(encoding, delimiter, header_row, sheet)
+        read = ReadOptions(encoding, delimiter, header_row, sheet, day_first)
         items = answers.read_items(self.task, given, self.config().data.columns, read)
         names = answers.file_names(self.task, given)
         if url is None:

@@ -100,6 +100,7 @@ class Added(Result):
     def tables(self) -> Sequence[Table]:
         report = self.report
         rows = [
+            *([[t("project.rows_read"), f"{report['read']:,}"]] if report.get("read") else []),
             [t("project.rows"), f"{report['rows']:,}"],
             [t("project.new_rows"), f"{report['new']:,}"],
             [t("project.duplicates"), f"{report['duplicates']:,}"],

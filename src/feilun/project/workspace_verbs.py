@@ -423,10 +423,11 @@ class WorkspaceVerbs:
         delimiter: str | None = None,
         header_row: int | None = None,
         sheet: str | None = None,
+        day_first: bool | None = None,
     ) -> TrainedTokenizer:
         """A tokenizer of `vocabulary` tokens (`kind` bpe or unigram, of bytes) from the texts of
         `sources` (or rows at hand, as in `Project.add`), in the new folder `out`, compared with
-        that of `base`. The same texts give the same tokenizer. `encoding` to `sheet` as in
+        that of `base`. The same texts give the same tokenizer. `encoding` to `day_first` as in
         `Project.add`."""
         from feilun.data.sources.base import ReadOptions
         from feilun.project.tokenizers import train
@@ -441,7 +442,7 @@ class WorkspaceVerbs:
             columns=columns,
             query=query,
             report=report,
-            read=ReadOptions(encoding, delimiter, header_row, sheet),
+            read=ReadOptions(encoding, delimiter, header_row, sheet, day_first),
         )
 
     def apply_prices(self) -> None:

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
+from openpyxl import Workbook
 
+from feilun.cli.app import run
+from feilun.data._warnings import source_warnings
+from feilun.data.dates import by_column
+from feilun.data.outcome import SourceReport
+from feilun.data.sources.base import Table
 from feilun.errors import InvalidData
 from feilun.modalities.times import moment
+from feilun.project import Workspace
+from feilun.types import Row
 
 THREE = datetime(2026, 3, 1, 15, 5, tzinfo=UTC).timestamp()
 DAY = datetime(2026, 3, 1, tzinfo=UTC).timestamp()
@@ -82,3 +91,94 @@ def test_what_is_no_time_is_told(text: str) -> None:
     with pytest.raises(InvalidData) as caught:
         moment(text, "when")
     assert (caught.value.code, caught.value.params["column"]) == ("splits.bad_time", "when")
+
+
+@pytest.mark.parametrize(
+    ("text", "day"),
+    [
+        ("13/04/2026", "2026-04-13"),
+        ("04-13-2026", "2026-04-13"),
+        ("3/3/2026 9:05 PM", "2026-03-03"),
+    ],
+)
+def test_slashes_are_taken_where_they_are_one_day_only(text: str, day: str) -> None:
+    assert datetime.fromtimestamp(moment(text, "time") or 0, UTC).date().isoformat() == day
+
+
+@pytest.mark.parametrize(
+    ("cells", "given", "read", "says"),
+    [
+        (["02/01/2026", "13/04/2026"], None, ["2026-01-02", "2026-04-13"], "data.dates_day_first"),
+        (["1/2/26", "4/13/26 9:05 PM"], None, ["2026-01-02", "2026-04-13 9:05 PM"], "month_first"),
+        (["01.02.26", "1.3.2026"], None, ["2026-02-01", "2026-03-01"], "data.dates_day_first"),
+        (["1/2/2026", "2/1/2026"], None, ["2026-02-01", "2026-01-02"], "data.dates_assumed"),
+        (["1/2/2026", "2/1/2026"], False, ["2026-01-02", "2026-02-01"], "data.dates_month_first"),
+        (["13/1/2026", "1/13/2026"], None, ["13/1/2026", "1/13/2026"], "data.dates_mixed"),
+        (["13/1/2026", "1/13/2026"], True, ["2026-01-13", "2026-01-13"], "data.dates_day_first"),
+        (["13/1/2026", "soon"], None, ["13/1/2026", "soon"], ""),
+        (["13.1.2026", "1.2.2026"], None, ["13.1.2026", "1.2.2026"], ""),
+    ],
+)
+def test_the_column_decides_what_stands_first(
+    cells: list[str], given: bool | None, read: list[str], says: str
+) -> None:
+    rows = iter([Row(n, {"when": cell}) for n, cell in enumerate(cells, 1)])
+    table = by_column(Table("a.csv", ["when"], rows), {"when"}, given)
+    report = SourceReport("a.csv", 2, 0, None, table.details)
+    assert [row.values["when"] for row in table.rows()] == read
+    [*told] = source_warnings([report])
+    assert len(told) == bool(says)
+    for one in told:
+        assert says in one.code
+        assert "when" in one.said("en")
+        assert "when" in one.said("zh")
+
+
+def test_a_row_beyond_the_first_that_shows_another_order_ends_the_reading() -> None:
+    cells = ["1/2/2026"] * 1000 + ["1/13/2026"]
+
+    def table(given: bool | None) -> Table:
+        rows = iter([Row(n, {"when": cell}) for n, cell in enumerate(cells, 1)])
+        return by_column(Table("a.csv", ["when"], rows), {"when"}, given)
+
+    with pytest.raises(InvalidData) as caught:
+        list(table(None).rows())
+    assert (caught.value.code, caught.value.params["row"]) == ("data.dates_turn", 1001)
+    assert "--month-first" in caught.value.hint()
+    assert [*table(False).rows()][-1].values == {"when": "2026-01-13"}
+
+
+@pytest.mark.parametrize("kind", ["csv", "xlsx"])
+def test_dates_with_slashes_are_dates_in_a_table(
+    kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [
+        [f"{1 + n % 28:02}/{1 + n % 12:02}/2026 0{n % 9}:30", str(n / 7), "ab"[n % 2]]
+        for n in range(60)
+    ]
+    file = tmp_path / f"rows.{kind}"
+    table = [["bought", "amount", "label"], *rows]
+    if kind == "csv":
+        file.write_text("".join(",".join(row) + "\n" for row in table), "utf-8")
+    else:
+        book = Workbook()
+        assert book.active is not None
+        for row in table:
+            book.active.append(row)
+        book.save(file)
+    with Workspace(tmp_path) as workspace:
+        project = workspace.init("shop", task="tabular-classification")
+        found = project.preview(file)
+        assert found.added is not None
+        [shown] = [column for column in found.columns if column.name == "bought"]
+        assert shown.examples[0] == "2026-01-01 00:30"
+        project.add(file)
+        task = project.scope.task
+        assert {column.name: column.kind for column in task.columns}["bought"] == "date"
+        assert task.check({"bought": "13/04/2026"})["bought"] == "13/04/2026"
+        with pytest.raises(InvalidData):
+            task.check({"bought": "01/02/2026"})
+        with pytest.raises(InvalidData):
+            task.check({"bought": "31/02/2026"})
+    assert run(["data", "preview", str(file), "--workspace", str(tmp_path), "--month-first"]) == 0
+    assert "with the month first" in " ".join(capsys.readouterr().out.split())

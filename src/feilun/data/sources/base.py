@@ -52,13 +52,14 @@ class ReadOptions:
 
     `delimiter` is one character or ``tab``. `header_row` is the line of a file, or the row of a
     sheet, counted from 1, in which the columns' names stand. `sheet` is a sheet's name, or its
-    number counted from 1.
+    number counted from 1. `day_first` tells 01/02/2026, which is two different days.
     """
 
     encoding: str | None = None
     delimiter: str | None = None
     header_row: int | None = None
     sheet: str | None = None
+    day_first: bool | None = None
 
     def __post_init__(self) -> None:
         """Raises `UsageError` for what no file can be."""
@@ -84,7 +85,7 @@ class Options:
     `quote` (one character, ``""`` for none), `header` and `header_row` (the line of the columns'
     names, counted from 1; lines above it are skipped) are for CSV, TSV and Excel, `sheet` for
     Excel (a name, or a number counted from 1), `query` for databases and `since`, the mark after
-    which their rows are new.
+    which their rows are new. `day_first` is for dates such as 01/02/2026.
     """
 
     format: str | None = None
@@ -96,6 +97,7 @@ class Options:
     query: str | None = None
     since: Since | None = None
     header_row: int | None = None
+    day_first: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -151,6 +151,8 @@ def _reading(view: View) -> dict[str, Any]:
     if found["header_row"] is not None:
         number = view.number("header_row")
         found["header_row"] = int(number or 0)
+    first = view.field("day_first")
+    found["day_first"] = first == "day" if first else None
     return found
 
 
