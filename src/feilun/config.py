@@ -191,6 +191,11 @@ class EvaluationConfig(Section):
         0.03,
         description="points that a part of the rows may lose; a proven loss beyond it is refused",
     )
+    forget_margin: Share = Field(
+        0.01,
+        description="points that an update may lose of the earlier test rows; a proven loss beyond "
+        "it is refused, any other told; 1 lets all pass",
+    )
     least_saving: Share = Field(
         0.3,
         description="share of the cost of 1,000 answers that a version has to save to go live "

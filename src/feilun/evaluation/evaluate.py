@@ -132,6 +132,7 @@ def evaluate(
         ),
         unsure=settings.unsure,
         slice_margin=settings.slice_margin,
+        forget_margin=settings.forget_margin,
         least_saving=settings.least_saving,
         consultations=consultations,
         fresh_after=settings.consultations,

@@ -76,6 +76,7 @@ def forgetting(
         after=pair.score(now, old),
         change=judged.gain if judged else None,
         risk=judged.risk if judged else 0.0,
+        p=judged.loss_p if judged else None,
         fresh_rows=int((~old).sum()),
         fresh_before=pair.score(was, ~old),
         fresh_after=pair.score(now, ~old),
@@ -109,7 +110,7 @@ class _Pair:
                 now,
                 was,
                 self._metric,
-                margin=settings.margin,
+                margin=settings.forget_margin,
                 confidence=settings.confidence,
             )
         except ValueError:  # the old rows do not define the metric

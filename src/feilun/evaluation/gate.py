@@ -8,8 +8,8 @@ ever live. Where it knows labels that the live version does not, which
 these rows cannot count, it may be expected to lose up to the margin on the others. It is refused,
 too, when it loses to a cheaper stage, when it is worse than always giving the most frequent label,
 when a label that another version finds is never found any more, when a part of the rows lost much
-and for certain, when an update forgot more than the margin, and when it answers exactly as the live
-version does: nothing is gained then.
+and for certain, when an update lost more of the earlier rows than it may and for certain, and when
+it answers exactly as the live version does: nothing is gained then.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from typing import Any, Literal
 
 from pydantic import TypeAdapter
 
-from feilun.evaluation.gate_parts import FORGOT, asked, forgotten, parts
+from feilun.evaluation.gate_parts import asked, forgotten, parts
 from feilun.evaluation.result import UNSURE, Comparison, Evaluation, Forgetting, Saving
 from feilun.messages import Language
 from feilun.render.reason import Figure, Reason
 
-__all__ = ["FORGOT", "MOST_ROWS", "UNSURE", "Decision", "Reason", "Verdict", "decide"]
+__all__ = ["MOST_ROWS", "UNSURE", "Decision", "Reason", "Verdict", "decide"]
 
 _STORED = (
     "evaluation.gate_worse",
@@ -37,8 +37,11 @@ _STORED = (
     "gate.held",
     "gate.unsure_promoted",
     "gate.attempts",
+    "evaluation.gate_forgot",
+    "evaluation.gate_remembers",
 )
-"""Reasons of decisions that were made by the risk of a loss, up to 0.1; they are still shown."""
+"""Reasons of decisions that were made by the risk of a loss, up to 0.1, or of forgetting; they are
+still shown."""
 MOST_ROWS = 100_000
 """Beyond this many more rows no number is named: the versions are as good as equal."""
 _NAMED = 8

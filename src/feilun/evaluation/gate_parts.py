@@ -10,10 +10,10 @@ from feilun.evaluation.result import Evaluation, Forgetting, Slice
 from feilun.messages import LANGUAGES, t
 from feilun.render.reason import Figure, Reason
 
-__all__ = ["FORGOT", "asked", "forgotten", "part_name", "parts"]
+__all__ = ["asked", "forgot", "forgotten", "part_name", "parts"]
 
-FORGOT = 0.5
-"""Largest probability that the earlier rows lost more than the margin."""
+_FEWEST = 20
+"""Earlier rows below which what they lost is told and refuses nothing, as for other parts."""
 _NAMED = 5
 _NAMES = {
     "short": "gate.part_short",
@@ -73,25 +73,40 @@ def _lost(
     return reasons
 
 
+def forgot(change: float, loss_p: float | None, rows: int, margin: float, sure: float) -> bool:
+    """Whether an update is refused for what it lost of the earlier test rows: the loss is proven
+    (`loss_p` at most 1 - `sure`, as for other parts) and, as measured, larger than `margin`.
+
+    The live version went live by these very rows, so luck has made it look better on them than it
+    is; and an update is wanted for what customers ask now, of which they are no sample. A loss that
+    is merely likely is told, and refuses nothing.
+    """
+    proven = loss_p is not None and loss_p <= 1 - sure
+    return proven and rows >= _FEWEST and change < -margin
+
+
 def forgotten(evaluation: Evaluation, forgetting: Forgetting | None) -> list[Reason]:
     """What an update lost of the earlier test rows, as a whole and by month."""
     if forgetting is None or forgetting.change is None:
         return []
+    change, margin = forgetting.change, evaluation.forget_margin
     figures: dict[str, Figure] = {
+        "metric": evaluation.primary,
         "name": evaluation.name,
         "rows": forgetting.rows,
         "gained": forgetting.gained,
         "forgotten": forgetting.forgotten,
-        "gain": forgetting.change.value,
-        "low": forgetting.change.low,
-        "high": forgetting.change.high,
-        "margin": evaluation.margin,
-        "risk": forgetting.risk,
-        "limit": FORGOT,
+        "gain": change.value,
+        "low": change.low,
+        "high": change.high,
+        "margin": margin,
     }
-    against = forgetting.risk > FORGOT
-    code = "evaluation.gate_forgot" if against else "evaluation.gate_remembers"
-    reasons = [Reason(code, figures, "against" if against else "note")]
+    if forgot(change.value, forgetting.p, forgetting.rows, margin, evaluation.confidence):
+        reasons = [Reason("gate.forgot", figures, "against")]
+    elif change.value < -margin:
+        reasons = [Reason("gate.may_have_forgotten", figures, "note")]
+    else:
+        reasons = [Reason("gate.remembers", figures, "note")]
     months = [one for one in forgetting.parts if one.column == "month"]
     reasons += _lost(
         months, evaluation, forgetting.before_name, "gate.month_worse", "gate.month_less"

@@ -204,6 +204,7 @@ class Evaluation:
     slices: tuple[Slice, ...] = ()
     unsure: Literal["hold", "promote"] = "hold"
     slice_margin: float = 0.03
+    forget_margin: float = 0.01
     consultations: Consultations = field(default_factory=Consultations)
     fresh_after: int = 20
     is_live: bool = False
@@ -311,8 +312,9 @@ class Forgetting:
 
     `gained` rows turned right and `forgotten` rows turned wrong among the old ones. `before` and
     `after` are accuracies on them, `change` their paired difference, `risk` the probability that
-    more than the margin was lost. None where there are no rows of the kind. `parts` are the old
-    rows by the month they came in, and by the slices of the evaluation.
+    more than what an update may lose was lost, and `p` how surprising such a loss is if there is
+    truly none (one-sided). None where there are no rows of the kind. `parts` are the old rows by
+    the month they came in, and by the slices of the evaluation.
     """
 
     before_name: str
@@ -330,6 +332,7 @@ class Forgetting:
     classes: tuple[Held, ...]
     examples: tuple[Flip, ...]
     parts: tuple[Slice, ...] = ()
+    p: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; `from_json` gives an equal value back."""

@@ -99,7 +99,7 @@ def measure(
             judged = judge(
                 mine, theirs, metric, margin=0.0, resamples=_DRAWS, confidence=confidence
             )
-            one = replace(one, before=was, gain=judged.gain, p=1 - judged.risk)
+            one = replace(one, before=was, gain=judged.gain, p=judged.loss_p)
         found.append(one)
     if before is None:
         return tuple(found)

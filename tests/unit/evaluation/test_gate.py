@@ -12,6 +12,7 @@ from feilun.evaluation.consultations import Consultations
 from feilun.evaluation.forgetting import forgetting
 from feilun.evaluation.founder import founder
 from feilun.evaluation.gate import Decision, decide
+from feilun.evaluation.gate_parts import forgot
 from feilun.evaluation.result import Evaluation, Forgetting, Saving
 from feilun.evaluation.verdict import headline, paragraph
 from feilun.types import Schema
@@ -286,9 +287,33 @@ def test_what_forgets_is_refused_though_it_gained_elsewhere() -> None:
     assert decide(found).promote
     decision = decide(found, forgetting=_forgetting(range(30), range(300, 400)))
     assert not decision.promote
-    assert _codes(decision, "against") == {"evaluation.gate_forgot"}
-    assert "50% is allowed" in decision.sentences("en")[0]
+    assert _codes(decision, "against") == {"gate.forgot"}
+    assert "1.0 points that an update may lose" in decision.sentences("en")[0]
     assert decide(found, forgetting=_forgetting(range(0), range(300, 400))).promote
+    allowed = SETTINGS.model_copy(update={"forget_margin": 1.0})
+    lenient = judged(LABELS, truth, after, {"live": live}, settings=allowed)
+    assert decide(lenient, forgetting=_forgetting(range(30), range(300, 400))).promote
+
+
+def test_a_loss_that_is_merely_likely_is_told_and_refuses_nothing() -> None:
+    """Of 300 earlier rows 25 turned wrong and 20 right: more than a point, and maybe chance."""
+    found = _against(400, range(45), range(300, 400))
+    likely = _forgetting(range(25), range(280, 400))
+    assert likely.risk > 0.5
+    assert likely.p is not None
+    assert likely.p > 0.05
+    decision = decide(found, forgetting=likely)
+    assert decision.promote
+    assert "gate.may_have_forgotten" in _codes(decision, "note")
+    for lang, words in (("en", "and not proven"), ("zh", "尚不能证明")):
+        assert any(words in one for one in decision.sentences(lang))
+
+
+def test_few_earlier_rows_refuse_nothing() -> None:
+    assert forgot(-0.5, 0.001, 20, 0.01, 0.95)
+    assert not forgot(-0.5, 0.001, 19, 0.01, 0.95)
+    assert not forgot(-0.01, 0.001, 3000, 0.01, 0.95), "proven, and within what may be lost"
+    assert not forgot(-0.5, None, 300, 0.01, 0.95), "a report of before has no p-value"
 
 
 def test_decisions_travel_and_speak_both_languages() -> None:

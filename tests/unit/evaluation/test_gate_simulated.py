@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from benchmarks.evidence.families import SIMILAR, cheaper
+from benchmarks.evidence.forgetting import refusals
 from benchmarks.evidence.gate import MARGIN, POPULATIONS, promotions, rates, series
 from benchmarks.evidence.selection import LABELLED, means
 
@@ -66,3 +67,11 @@ def test_the_difference_that_is_measured_is_the_true_one_whatever_was_corrected(
     if not name.startswith("0 %"):
         assert found["before"][0] > found["now"][0] + 0.003
         assert found["left over"][0] < found["now"][0]
+
+
+def test_few_updates_are_refused_for_what_they_did_not_forget() -> None:
+    """True changes of 0 and of -5 margins on 100 earlier rows; three standard errors on top."""
+    for family in ("share", "nDCG"):
+        now, before = refusals(family, 100, 0.0, 150)
+        assert now <= 0.05 + 0.054 < before
+    assert refusals("nDCG", 100, -0.05, 50)[0] >= 0.7

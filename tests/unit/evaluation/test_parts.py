@@ -15,9 +15,10 @@ from feilun.evaluation.report import render
 from feilun.evaluation.result import Evaluation
 from feilun.evaluation.slices import slices
 from feilun.families.classes.classification import Classified
-from feilun.metrics.comparison import gain_draws, gains
+from feilun.metrics.comparison import gain_draws, gains, judge
 from feilun.metrics.numbers import Numbers
 from feilun.metrics.paired import bootstrap_risk, holm, loss_p
+from feilun.metrics.ranking import Ranking
 from feilun.metrics.share import Share
 from feilun.types import Schema
 from helpers.judged import SETTINGS, answers, flipped, judged
@@ -65,6 +66,15 @@ def test_bootstrap_risk() -> None:
     assert bootstrap_risk(np.linspace(-1, 1, 999)) == pytest.approx(0.5, abs=1e-3)
     assert 0 < bootstrap_risk(np.ones(998)) == pytest.approx(0.001)
     assert bootstrap_risk(np.full(98, -0.01), 0.01) == pytest.approx(0.5)
+
+
+def test_a_metric_that_is_resampled_proves_no_loss_by_three_rows() -> None:
+    """Three of 30 rows lost and none won: by a sign test p is .125."""
+    first = Ranking([{1}] * 30, [[0]] * 3 + [[1]] * 27)
+    second = Ranking([{1}] * 30, [[1]] * 30)
+    said = judge(first, second, "ndcg", margin=0.0, resamples=400)
+    assert 1 - said.risk <= 0.05
+    assert said.loss_p > 0.05
 
 
 def test_the_draws_are_those_of_the_interval() -> None:
