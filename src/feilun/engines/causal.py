@@ -16,7 +16,8 @@ from feilun.engines._streaming import MAX_TOKENS, StreamingEngine
 from feilun.engines._turns import TURNS
 from feilun.engines.batching import plan
 from feilun.engines.card import Card
-from feilun.errors import EnvironmentProblem, InvalidData
+from feilun.engines.torch import set_threads
+from feilun.errors import InvalidData
 from feilun.families.generation import Written, objects, sure_of
 from feilun.modalities.language.causal import PromptProcessor
 from feilun.types import Item, Output
@@ -41,16 +42,8 @@ class CausalEngine(StreamingEngine):
     """See `GenaiEngine.says_how_sure`."""
 
     def __init__(self, folder: Path, card: Card, threads: int | None) -> None:
-        try:
-            import torch
-        except ImportError:
-            raise EnvironmentProblem(
-                "engines.needs_train", folder=folder, format=card.format
-            ) from None
+        self._threads = set_threads(folder, card, threads)
         super().__init__(card)
-        if threads:
-            torch.set_num_threads(threads)
-        self._threads = torch.get_num_threads()
         processor = self._task.processor(folder, card.schema.settings)
         assert isinstance(processor, PromptProcessor)
         self._processor = processor

@@ -19,7 +19,7 @@ from feilun.engines._continuations import parted, predicted
 from feilun.engines._streaming import StreamingEngine
 from feilun.engines._turns import TURNS
 from feilun.engines.card import Card
-from feilun.errors import EnvironmentProblem
+from feilun.engines.torch import set_threads
 from feilun.families.likelihood import Read
 from feilun.modalities import checkpoints
 from feilun.modalities.language.models import auto_class, corrupted, read_marks
@@ -51,16 +51,8 @@ class PretrainedEngine(StreamingEngine):
     longest = 128
 
     def __init__(self, folder: Path, card: Card, threads: int | None) -> None:
-        try:
-            import torch
-        except ImportError:
-            raise EnvironmentProblem(
-                "engines.needs_train", folder=folder, format=card.format
-            ) from None
+        self._threads = set_threads(folder, card, threads)
         super().__init__(card)
-        if threads:
-            torch.set_num_threads(threads)
-        self._threads = torch.get_num_threads()
         self._objective: Objective = card.extra["objective"]
         self._window = int(card.extra["context"])
         processor = TextProcessor.read(folder, 1_000_000)

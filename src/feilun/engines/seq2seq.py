@@ -16,7 +16,7 @@ from feilun.engines._turns import TURNS
 from feilun.engines.batching import plan
 from feilun.engines.card import Card
 from feilun.engines.causal import chooser
-from feilun.errors import EnvironmentProblem
+from feilun.engines.torch import set_threads
 from feilun.families.generation import Written, objects
 from feilun.modalities.language.seq2seq import PairProcessor
 from feilun.types import Item, Output
@@ -39,16 +39,8 @@ class Seq2SeqEngine(StreamingEngine):
     OPTIONS: ClassVar[frozenset[str]] = frozenset({"temperature", "top_p", "seed"})
 
     def __init__(self, folder: Path, card: Card, threads: int | None) -> None:
-        try:
-            import torch
-        except ImportError:
-            raise EnvironmentProblem(
-                "engines.needs_train", folder=folder, format=card.format
-            ) from None
+        self._threads = set_threads(folder, card, threads)
         super().__init__(card)
-        if threads:
-            torch.set_num_threads(threads)
-        self._threads = torch.get_num_threads()
         processor = self._task.processor(folder, card.schema.settings)
         assert isinstance(processor, PairProcessor)
         self._processor = processor

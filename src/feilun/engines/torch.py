@@ -17,7 +17,7 @@ from feilun.tasks.base import Arrays
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["FORMATS", "HEAD", "load", "load_module"]
+__all__ = ["FORMATS", "HEAD", "load", "load_module", "set_threads"]
 
 FORMATS = ("head", "transformers")
 HEAD = "head.safetensors"
@@ -26,16 +26,15 @@ HEAD = "head.safetensors"
 def load(folder: Path, card: Card, *, streams: int | None, threads: int | None) -> ArrayEngine:
     """Loads the version in float32. torch shares one set of threads among all its callers, so
     there is one stream by default, and `threads` holds for the whole process."""
+    used = set_threads(folder, card, threads)
     module = load_module(folder, card)
     import torch
 
     answer: Any = getattr(module, "with_vectors", None)
-    if threads:
-        torch.set_num_threads(threads)
     facts = {
         "engine": "torch",
         "device": "CPU",
-        "threads": torch.get_num_threads(),
+        "threads": used,
         "vectors": answer is not None,
     }
 
@@ -51,6 +50,18 @@ def load(folder: Path, card: Card, *, streams: int | None, threads: int | None) 
     return ArrayEngine(folder, card, infer, streams or 1, facts)
 
 
+def set_threads(folder: Path, card: Card, wanted: int | None) -> int:
+    """The threads that torch computes with in this process, set to `wanted` unless it is None.
+    Raises `EnvironmentProblem` without torch: the version in `folder` cannot be loaded."""
+    try:
+        import torch
+    except ImportError:
+        raise EnvironmentProblem("engines.needs_train", folder=folder, format=card.format) from None
+    if wanted:
+        torch.set_num_threads(wanted)
+    return torch.get_num_threads()
+
+
 def load_module(folder: Path, card: Card | None = None) -> torch.nn.Module:
     """A version of format `head` or `transformers` as one torch module in evaluation mode:
     ``forward(**arrays)`` gives raw outputs (batch, width). Where an item has a vector,
@@ -61,10 +72,7 @@ def load_module(folder: Path, card: Card | None = None) -> torch.nn.Module:
     """
     folder = Path(folder)
     card = card or read_card(folder)
-    try:
-        import torch  # noqa: F401 - the first to say that the extra is not there
-    except ImportError:
-        raise EnvironmentProblem("engines.needs_train", folder=folder, format=card.format) from None
+    set_threads(folder, card, None)  # the first to say that the extra is not there
     task = tasks.of(card.schema)
     if card.format == "head":
         outputs = len(task.family.outputs(card.schema.labels))
