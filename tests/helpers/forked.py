@@ -2,8 +2,8 @@
 
 A server imports once what they all import, and forks for each: a tenth of a second of a processor
 where a new interpreter takes from one to five. Each is a real process, with its own environment,
-folder, streams, session, signals and exit code. The commands themselves, whose words of help are
-those of a language, are imported after the fork.
+folder, streams, session, signals and exit code, be it a command, a module, a script or ``-c``. The
+commands themselves, whose words of help are those of a language, are imported after the fork.
 
 `use` lets what this process starts through `feilun.training.child` and `feilun.serving.process`
 come from the server, too, and so it is in the processes that the server forks.
@@ -12,10 +12,13 @@ come from the server, too, and so it is in the processes that the server forks.
 from __future__ import annotations
 
 import atexit
+import gc
 import importlib
 import io
 import json
 import os
+import pkgutil
+import runpy
 import selectors
 import signal
 import socket
@@ -25,12 +28,15 @@ import tempfile
 import threading
 import time
 import traceback
+import types
+import warnings
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
-__all__ = ["Forked", "popen", "run", "use"]
+__all__ = ["Forked", "popen", "python", "run", "start_server", "use"]
 
 _AT = "TESTS_FORK_SERVER"
 """The variable of the environment that names the server's socket."""
@@ -39,30 +45,33 @@ _MAINS = {
     "feilun.api": "feilun.api.__main__",
     "feilun.training.child": "feilun.training.child",
 }
-# Without threads: a fork leaves them behind.
+# Besides all of feilun but its commands. Without threads: a fork leaves them behind.
 _LOADED = [
-    "feilun.api.app",
-    "feilun.data.versions",
-    "feilun.pipeline.runner",
-    "feilun.project.project",
-    "feilun.training.child",
-    "alembic",
+    "alembic.command",
+    "argon2",
     "dbos",
     "httpx",
-    "numpy",
+    "jinja2",
+    "lightgbm",
+    "nncf",
+    "openpyxl",
+    "openvino",
+    "peft",
+    "psycopg",
     "pyarrow.parquet",
-    "pydantic",
+    "pytest",
     "rapidfuzz",
     "rich.console",
+    "rjieba",
     "scipy.sparse",
     "sklearn.linear_model",
     "sklearn.model_selection",
     "sqlalchemy.dialects.postgresql",
     "sqlalchemy.dialects.sqlite",
-    "sqlalchemy.orm",
     "tomlkit",
     "torch",
     "transformers.modeling_utils",
+    "transformers.models.bert.modeling_bert",
     "transformers.trainer",
     "typer",
     "uvicorn",
@@ -102,13 +111,12 @@ class Forked:
                 ours.append(None)
         self.stdin, self.stdout, self.stderr = ours
         request = {
-            "args": self.args[2:],  # behind: python -m
+            "args": self.args[1:],  # behind: python
             "cwd": str(cwd or Path.cwd()),
             "env": {**(os.environ if env is None else env), _AT: _address()},
             "session": start_new_session,
         }
-        self._line = socket.socket(socket.AF_UNIX)
-        self._line.connect(_address())
+        self._line = _connected(_address())
         body = json.dumps(request).encode()
         socket.send_fds(self._line, [len(body).to_bytes(8, "big")], theirs)
         self._line.sendall(body)
@@ -135,11 +143,46 @@ class Forked:
             self._line.close()
         return self.returncode
 
-    def kill(self) -> None:
-        """SIGKILL, if it still runs."""
+    def send_signal(self, number: int) -> None:
+        """Sends a signal, if it still runs."""
         if self.poll() is None:
             with suppress(ProcessLookupError):
-                os.kill(self.pid, signal.SIGKILL)
+                os.kill(self.pid, number)
+
+    def terminate(self) -> None:
+        """SIGTERM, if it still runs."""
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """SIGKILL, if it still runs."""
+        self.send_signal(signal.SIGKILL)
+
+    def communicate(self, timeout: float | None = None) -> tuple[Any, Any]:
+        """What it wrote to stdout and to stderr until it ended; None for what is no pipe."""
+        if self.stdin is not None:
+            self.stdin.close()
+        with ThreadPoolExecutor(2) as pool:
+            reads = [None if end is None else pool.submit(_rest, end) for end in self._outs()]
+            self.wait(timeout)
+        out, err = (None if read is None else read.result() for read in reads)
+        return out, err
+
+    def _outs(self) -> tuple[IO[Any] | None, IO[Any] | None]:
+        return self.stdout, self.stderr
+
+    def __enter__(self) -> Forked:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for end in (self.stdin, *self._outs()):
+            if end is not None:
+                end.close()
+        self.wait()
+
+
+def _rest(end: IO[Any]) -> Any:
+    with end:
+        return end.read()
 
 
 def popen(args: Sequence[str], **more: Any) -> Forked | subprocess.Popen[Any]:
@@ -170,11 +213,19 @@ def run(
     words: Sequence[str], cwd: Path, env: Mapping[str, str], timeout: float
 ) -> subprocess.CompletedProcess[str]:
     """``feilun WORDS`` to its end. Raises `subprocess.TimeoutExpired`, and ends it."""
+    return python("-m", "feilun", *words, cwd=cwd, env=env, timeout=timeout)
+
+
+def python(
+    *words: str, cwd: Path | None = None, env: Mapping[str, str] | None = None, timeout: float = 300
+) -> subprocess.CompletedProcess[str]:
+    """``python WORDS`` to its end, and what it said. Raises `subprocess.TimeoutExpired`, and ends
+    it."""
     with tempfile.TemporaryDirectory() as folder:
         out, err = Path(folder) / "out", Path(folder) / "err"
         with out.open("wb") as said, err.open("wb") as wrong:
             process = Forked(
-                [sys.executable, "-m", "feilun", *words],
+                [sys.executable, *words],
                 cwd=cwd,
                 env=env,
                 stdin=subprocess.DEVNULL,
@@ -205,28 +256,43 @@ _own: list[str] = []
 
 
 def _address() -> str:
-    """The socket of the server, which is started with the first process."""
+    """The socket of the server, which is started with the first process if it was not before."""
     with _lock:
-        if _AT in os.environ:
-            return os.environ[_AT]
-        if not _own:
-            folder = tempfile.mkdtemp(prefix="feilun-fork-")
-            address = f"{folder}/server"
-            # It ends when this process does: its input closes.
-            server = subprocess.Popen(
-                [sys.executable, __file__, address],
-                stdin=subprocess.PIPE,
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-                start_new_session=True,
-            )
-            until = time.monotonic() + 300
-            while not Path(address).exists():
-                if server.poll() is not None or time.monotonic() > until:
-                    raise RuntimeError("the server that forks did not start")
-                time.sleep(0.02)
-            _own.append(address)
-            atexit.register(_end, server, folder)
-        return _own[0]
+        return os.environ.get(_AT) or (_own[0] if _own else _started({}))
+
+
+def start_server(**env: str) -> None:
+    """Lets this process and all that it starts from here on have one server, with `env` besides;
+    does not wait for it."""
+    with _lock:
+        os.environ[_AT] = _started(env)
+
+
+def _started(env: Mapping[str, str]) -> str:
+    folder = tempfile.mkdtemp(prefix="feilun-fork-")
+    address = f"{folder}/server"
+    # It ends when this process does: its input closes.
+    server = subprocess.Popen(
+        [sys.executable, __file__, address],
+        stdin=subprocess.PIPE,
+        env={**os.environ, **env, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        start_new_session=True,
+    )
+    _own.append(address)
+    atexit.register(_end, server, folder)
+    return address
+
+
+def _connected(address: str) -> socket.socket:
+    """A line to the server, once it has loaded what there is to load."""
+    until = time.monotonic() + 300
+    while not Path(address).exists():
+        if not Path(address).parent.exists() or time.monotonic() > until:
+            raise RuntimeError("the server that forks did not start")
+        time.sleep(0.02)
+    line = socket.socket(socket.AF_UNIX)
+    line.connect(address)
+    return line
 
 
 def _end(server: subprocess.Popen[bytes], folder: str) -> None:
@@ -240,8 +306,11 @@ def _end(server: subprocess.Popen[bytes], folder: str) -> None:
 
 def _serve(address: str) -> None:
     """Answers each connection with the process's number and, when it ended, with its exit code."""
-    for name in _LOADED:
-        importlib.import_module(name)
+    _load()
+    # What was loaded is never garbage: without this each process looks through all of torch's
+    # objects again and again, and copies the pages that they lie on.
+    gc.collect()
+    gc.freeze()
     listening = socket.socket(socket.AF_UNIX)
     listening.bind(address + ".new")
     listening.listen(64)
@@ -267,6 +336,19 @@ def _serve(address: str) -> None:
                     running[number] = line
 
 
+def _load() -> None:
+    import feilun
+    from feilun import messages
+
+    for name in _LOADED:
+        importlib.import_module(name)
+    commands = ("feilun.cli", "feilun.__main__")
+    for module in pkgutil.walk_packages(feilun.__path__, "feilun."):
+        if not module.name.startswith(commands) and ".migrations" not in module.name:
+            importlib.import_module(module.name)
+    messages.keys()  # and with them every room is read
+
+
 def _reap(running: dict[int, socket.socket]) -> None:
     while running:
         number, status = os.waitpid(-1, os.WNOHANG)
@@ -288,7 +370,7 @@ def _fork(line: socket.socket, mine: Sequence[int]) -> int:
         for stream in streams:
             os.close(stream)
         return number
-    code = 70
+    code = 1
     try:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -317,11 +399,34 @@ def _become(request: Mapping[str, Any]) -> int:
     sys.stdin, sys.stdout, sys.stderr = (
         os.fdopen(number, how, encoding="utf-8") for number, how in ((0, "r"), (1, "w"), (2, "w"))
     )
-    module, *words = request["args"]
-    sys.argv = [module, *words]
+    for folder in reversed(os.environ.get("PYTHONPATH", "").split(os.pathsep)):
+        if folder and folder not in sys.path:
+            sys.path.insert(0, folder)
+    importlib.invalidate_caches()
     use()
-    found: int | None = importlib.import_module(_MAINS[module]).main()
-    return found or 0
+    words = list(request["args"])
+    while words[0] in ("-W", "-X"):
+        if words[0] == "-W":
+            warnings._processoptions([words[1]])  # type: ignore[attr-defined]
+        del words[:2]
+    if words[0] == "-m" and words[1] in _MAINS:
+        sys.argv = words[1:]
+        found: int | None = importlib.import_module(_MAINS[words[1]]).main()
+        return found or 0
+    if words[0] == "-m":
+        # What is loaded can no longer be rewritten, of which pytest warns.
+        sys.argv = [*words[1:], *(["--assert=plain"] if words[1] == "pytest" else [])]
+        runpy.run_module(words[1], run_name="__main__", alter_sys=True)
+    elif words[0] == "-c":
+        sys.argv = ["-c", *words[2:]]
+        sys.path.insert(0, "")
+        main = sys.modules["__main__"] = types.ModuleType("__main__")
+        exec(compile(words[1], "<string>", "exec"), main.__dict__)
+    else:
+        sys.argv = words
+        sys.path.insert(0, str(Path(words[0]).resolve().parent))
+        runpy.run_path(words[0], run_name="__main__")
+    return 0
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -11,21 +10,23 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from helpers.forked import Forked
+
 __all__ = ["finish", "kill", "start", "wait_for"]
 
 
-def start(code: str, *arguments: object) -> subprocess.Popen[str]:
+def start(code: str, *arguments: object) -> Forked:
     """A Python that runs `code` with `arguments` in ``sys.argv[1:]``."""
-    return subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(code), *map(str, arguments)],
+    warned = ("-W", "error::ResourceWarning")
+    return Forked(
+        [sys.executable, *warned, "-c", textwrap.dedent(code), *map(str, arguments)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env=os.environ | {"PYTHONWARNINGS": "error::ResourceWarning"},
     )
 
 
-def finish(processes: Sequence[subprocess.Popen[str]], timeout: float = 120) -> list[str]:
+def finish(processes: Sequence[Forked], timeout: float = 120) -> list[str]:
     """What each of them printed. Fails, showing its errors, for one that failed."""
     printed = []
     for process in processes:
@@ -35,13 +36,13 @@ def finish(processes: Sequence[subprocess.Popen[str]], timeout: float = 120) -> 
     return printed
 
 
-def kill(process: subprocess.Popen[str]) -> None:
+def kill(process: Forked) -> None:
     """SIGKILL, and waits until it is gone."""
     process.send_signal(signal.SIGKILL)
     process.communicate(timeout=60)
 
 
-def wait_for(file: Path, process: subprocess.Popen[str], timeout: float = 120) -> None:
+def wait_for(file: Path, process: Forked, timeout: float = 120) -> None:
     """Waits until `process` has made `file`."""
     until = time.monotonic() + timeout
     while not file.exists():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import threading
@@ -27,6 +26,7 @@ from feilun.store.records import ModelVersion
 from feilun.store.store import Store
 from feilun.tasks import base as tasks
 from feilun.types import Schema
+from helpers.forked import Forked
 
 GOOD = "good great excellent fine love 好 很好 喜欢"
 BAD = "bad awful broken poor hate 坏 很差 退款"
@@ -150,16 +150,15 @@ def client(address: str, secret: str = "") -> httpx.Client:
 
 
 @contextmanager
-def server_process(folder: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def server_process(folder: Path) -> Iterator[tuple[Forked, str]]:
     """A server as a process of its own, and its address; killed in the end."""
     import json
 
-    child = subprocess.Popen(
+    child = Forked(
         [sys.executable, "-m", "feilun.api", str(folder)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        env=os.environ | {"PYTHONPATH": str(Path(api.__file__).parents[2])},
     )
     try:
         assert child.stdout is not None

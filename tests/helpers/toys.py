@@ -14,6 +14,7 @@ from feilun.engines.card import Card, write_card
 from feilun.store.records import ModelVersion
 from feilun.store.store import Store
 from feilun.types import Schema
+from helpers.forked import Forked
 from helpers.serving import Answering, client, make_key
 
 __all__ = ["PARROT", "add_parrot", "answering", "environment", "spawned", "write_site"]
@@ -70,7 +71,7 @@ def add_parrot(store: Store, config: dict[str, object] | None = None) -> ModelVe
 @contextmanager
 def spawned(
     store: Store, site: Path, database: str | None = None, log: Path | None = None
-) -> Iterator[tuple[subprocess.Popen[str], str]]:
+) -> Iterator[tuple[Forked, str]]:
     """A server of `store`'s workspace as a process that finds the toys, and its address; killed in
     the end. What it says goes to `log`."""
     extra = {} if database is None else {"FEILUN_DATABASE": database}
@@ -78,7 +79,7 @@ def spawned(
     with ExitStack() as stack:
         told = None if log is None else stack.enter_context(log.open("wb"))
         child = stack.enter_context(
-            subprocess.Popen(
+            Forked(
                 words,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,

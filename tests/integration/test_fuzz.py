@@ -26,7 +26,7 @@ import hypothesis
 import psutil
 import pytest
 
-from feilun import api
+from helpers.forked import Forked
 from helpers.mill import Mill, Request
 from helpers.raw import connect, read_all, reply_to
 from helpers.serving import add_version, client, make_key, make_workspace
@@ -100,13 +100,12 @@ def target(tmp_path: Path) -> Iterator[Target]:
 
 
 @contextmanager
-def started(folder: Path, log: Any) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
-    with subprocess.Popen(
+def started(folder: Path, log: Any) -> Iterator[tuple[Forked, str]]:
+    with Forked(
         [sys.executable, "-c", SERVER, str(folder)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=log,
-        env=os.environ | {"PYTHONPATH": str(Path(api.__file__).parents[2])},
     ) as process:
         try:
             assert process.stdout is not None

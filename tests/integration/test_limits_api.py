@@ -21,6 +21,7 @@ from feilun.billing.leases import REFUSED_SECONDS
 from feilun.billing.plans import parse_plan, set_plan, subscribe
 from feilun.project import Workspace
 from feilun.store import Store
+from helpers.forked import Forked
 from helpers.serving import (
     Answering,
     client,
@@ -272,7 +273,7 @@ class replica:  # noqa: N801 (a context manager)
     """A server process on PostgreSQL; its address."""
 
     def __init__(self, folder: Path, url: str) -> None:
-        self._child = subprocess.Popen(
+        self._child = Forked(
             [sys.executable, "-m", "feilun.api", str(folder)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -3,10 +3,7 @@ request, nothing for a revoked key, nothing owed by who went away before the com
 
 from __future__ import annotations
 
-import os
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections import Counter
@@ -18,11 +15,11 @@ from typing import Any
 import httpx
 import pytest
 
-import feilun
 from feilun.billing.withheld import WITHHELD
 from feilun.serving.served import Served
 from feilun.store import Store
 from feilun.store.ledger_records import CallOutcome, LedgerCall
+from helpers.cli import feilun_json
 from helpers.serving import client, make_key, make_workspace, server_process, serving
 
 PRICE = 2_000_000
@@ -96,14 +93,7 @@ def test_two_servers_charge_one_request_once(store: Store, workspace_dir: Path) 
 
 def revoke(folder: Path, prefix: str) -> None:
     """``feilun keys revoke``, as a process of its own."""
-    code = "import sys; from feilun.cli import main; sys.exit(main())"
-    subprocess.run(
-        [sys.executable, "-c", code, "keys", "revoke", prefix],
-        check=True,
-        cwd=folder,
-        capture_output=True,
-        env=os.environ | {"PYTHONPATH": str(Path(feilun.__file__).parents[1])},
-    )
+    feilun_json("keys", "revoke", prefix, cwd=folder)
 
 
 def test_after_a_key_is_revoked_no_request_is_answered(store: Store, workspace_dir: Path) -> None:

@@ -12,13 +12,12 @@ import csv
 import html
 import json
 import random
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from helpers import forked
 from helpers.toys import environment, write_site
 
 ROOT = Path(__file__).parents[2]
@@ -51,6 +50,7 @@ from feilun.billing.holds import release_expired
 from feilun.billing.plans import parse_plan, set_plan, subscribe
 from feilun.project import Workspace
 from feilun.serving.process import temporary_server
+from helpers.forked import Forked
 
 plan = {"currency": "EUR", "rates": [
     {"unit": "tokens_in", "tiers": [{"per_1000": "1.00"}]},
@@ -98,7 +98,7 @@ with Workspace(".") as workspace, temporary_server(workspace.folder, workspace.s
         usage = http.get("/v1/usage").json()
 
     words = [sys.executable, "-m", "feilun.api", "."]
-    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
+    with Forked(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
         address = json.loads(child.stdout.readline())["address"]
         body = {"model": "glossary", "inputs": "slow " + "tea " * 300, "stream": True}
         with httpx.Client(base_url=address, headers=headers, trust_env=False) as http:
@@ -151,15 +151,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _python(site: Path, cwd: Path, *words: str, ends: tuple[int, ...] = (0,)) -> str:
-    done = subprocess.run(
-        [sys.executable, *words],
-        cwd=cwd,
-        env=environment(site),
-        capture_output=True,
-        text=True,
-        stdin=subprocess.DEVNULL,
-        check=False,
-    )
+    done = forked.python(*words, cwd=cwd, env=environment(site))
     assert done.returncode in ends, done.stdout + done.stderr
     return done.stdout
 

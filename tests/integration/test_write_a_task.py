@@ -12,10 +12,10 @@ import os
 import random
 import re
 import shlex
-import subprocess
-import sys
 import tomllib
 from pathlib import Path
+
+from helpers import forked
 
 ROOT = Path(__file__).parents[2]
 GUIDES = ROOT / "docs" / "guides"
@@ -66,14 +66,10 @@ class Reader:
         tests = words[:3] == ["python", "-m", "pytest"]
         words = ["-m", *words] if words[0] == "feilun" else words[1:]
         path = os.pathsep.join(map(str, (self.site, self.folder, ROOT / "src")))
-        done = subprocess.run(
-            [sys.executable, *words, *(("-q", "-p", "no:cacheprovider") if tests else ())],
+        done = forked.python(
+            *(*words, *(("-q", "-p", "no:cacheprovider") if tests else ())),
             cwd=ROOT if tests else self.folder,
             env={**os.environ, "PYTHONPATH": path, "FEILUN_LANG": lang},
-            capture_output=True,
-            text=True,
-            stdin=subprocess.DEVNULL,
-            check=False,
         )
         assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
         return done.stdout + done.stderr

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import subprocess
 import time
 from collections.abc import Callable
 from itertools import accumulate
@@ -18,6 +17,7 @@ from feilun.billing.prepaid import record_topup
 from feilun.store import Store
 from feilun.store.ledger_allowances import Counted
 from feilun.store.ledger_records import Event
+from helpers.forked import Forked
 from helpers.processes import finish, kill, start, wait_for
 
 MONTH = f"{time.gmtime().tm_year}-{time.gmtime().tm_mon:02d}"
@@ -131,7 +131,7 @@ def shares(found: list[dict[str, Any]]) -> list[tuple[int, int]]:
     return [(one["answered"], one["refused"]) for one in found]
 
 
-def open_gate(gate: Path, started: list[subprocess.Popen[str]]) -> None:
+def open_gate(gate: Path, started: list[Forked]) -> None:
     """Lets the processes begin at once, when all of them are ready."""
     while len(list(gate.glob("ready-*"))) < len(started):
         assert all(process.poll() is None for process in started), finish(started)

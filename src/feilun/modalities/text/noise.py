@@ -12,7 +12,6 @@ under a clear licence. A task of one's own adds them by extending `TaskBase.dist
 from __future__ import annotations
 
 import re
-import sys
 import unicodedata
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -203,7 +202,8 @@ def _widths() -> Mapping[int, str]:
 @cache
 def _marks() -> re.Pattern[str]:
     """Punctuation; ASCII marks between letters or digits belong to a word (don't, 3.5)."""
-    marks = [chr(n) for n in range(sys.maxunicode) if unicodedata.category(chr(n))[0] == "P"]
+    # None stands beyond Unicode's second plane, and a look at all seventeen takes a second.
+    marks = [chr(n) for n in range(0x20000) if unicodedata.category(chr(n))[0] == "P"]
     inner = "".join(re.escape(mark) for mark in marks if mark.isascii())
     wide = "".join(mark for mark in marks if not mark.isascii())
     return re.compile(rf"[{wide}]|(?<![A-Za-z0-9])[{inner}]|[{inner}](?![A-Za-z0-9])")
