@@ -29,7 +29,7 @@ from feilun.web.view import Page
 from helpers.cli import command, environment
 from helpers.console import Console, console
 from helpers.linear import QUICK, answered, linear_project
-from helpers.rows import write_reviews
+from helpers.rows import reviews, write_reviews
 
 HTML = Path(access_module.__file__).parent / "html"
 
@@ -440,10 +440,17 @@ def test_a_person_is_looked_for_and_then_erased(shop: Console) -> None:
     assert act["actor"] == "owner:a owner"  # who asked, not who did
 
 
-def test_a_look_at_the_data_is_done_by_a_worker(shop: Console) -> None:
+def test_a_look_at_the_data_is_done_by_a_worker_and_what_it_finds_is_mended(shop: Console) -> None:
     workspace = shop.workspace
+    project = workspace.project("reviews")
+    wrong = "tea stale awful broken tasteless disgusting, never again, money wasted"
+    mail = "coffee lovely, arrived on time, write to ada@example.com"
+    rows = [*reviews(200, seed=31, noise=0.0), (wrong, "great"), (mail, "great")]
+    before = project.add([{"text": text, "label": label} for text, label in rows])
     with shop.signed_in("operator") as http:
         assert http.get("/p/reviews/data/audit/page").status_code == 404
+        assert http.get("/p/reviews/data", params={"suspect": "yes"}).status_code == 404
+        assert http.post("/p/reviews/data/mend", data={"finding": "0"}).status_code == 404
         for _ in range(2):  # pressed twice, it is done once
             assert http.post("/p/reviews/data/audit").status_code == 303
         [asked] = [r for r in workspace.store.catalog.runs("reviews") if r.kind == "data audit"]
@@ -454,7 +461,30 @@ def test_a_look_at_the_data_is_done_by_a_worker(shop: Console) -> None:
         page = http.get("/p/reviews/data/audit/page")
         assert page.status_code == 200
         assert page.headers["content-security-policy"].startswith("sandbox")
-        assert "<iframe" in http.get("/p/reviews/data/audit").text
+        shown = html.unescape(http.get("/p/reviews/data/audit").text)
+        assert "<iframe" in shown
+
+        found = {one.code: place for place, one in enumerate(project.findings())}
+        assert "Mask email" in shown
+        assert http.post("/p/reviews/data/mend", data={"finding": "99"}).status_code == 404
+        doubted = http.get("/p/reviews/data", params={"suspect": "yes", "text": wrong}).text
+        [row] = re.findall(r'name="suspect" value="(?!yes)([^"]+)"', doubted)
+        assert wrong in doubted
+        assert http.post("/p/reviews/data/mend", data={"suspect": [row]}).status_code == 303
+        form = {"finding": str(found["personal"])}
+        assert http.post("/p/reviews/data/mend", data=form).status_code == 303
+        asked = workspace.store.catalog.runs("reviews", kinds=("data clean",))
+        while any(workspace.store.catalog.run(one.id).state == "queued" for one in asked):
+            workspace.work(once=True, say=lambda _: None)
+        with http.stream("GET", "/p/reviews/data/audit/live", timeout=120) as events:
+            assert "event: done" in events.iter_lines()
+        assert [workspace.store.catalog.run(one.id).error for one in asked] == [None, None]
+        assert [one["label"] for one in project.rows(wrong).rows] == ["bad"]
+        assert not project.rows("ada@example.com").rows
+        assert not http.get("/p/reviews/data/audit").text.count("<iframe")  # not looked at yet
+        used = http.post("/p/reviews/data/use", data={"version": before.version})
+        assert used.headers["location"] == "/p/reviews/data"
+        assert [one["label"] for one in project.rows(wrong).rows] == ["great"]
 
 
 def test_looks_before_a_decision_are_queued_and_their_results_kept(shop: Console) -> None:

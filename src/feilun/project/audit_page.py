@@ -23,7 +23,7 @@ from feilun.render.page import template
 from feilun.store.files import write_atomically
 from feilun.table import Table, to_jsonable
 
-__all__ = ["AuditReport", "render", "write"]
+__all__ = ["AuditReport", "kept", "render", "stem_of", "write"]
 
 _SHOWN = 60
 _TONES = {"bad": "out", "warn": "unsure", "info": "plain"}
@@ -117,6 +117,20 @@ def write(report: AuditReport, stem: Path) -> None:
     text = json.dumps(to_jsonable(plain), ensure_ascii=False, indent=1, allow_nan=False)
     write_atomically(stem.with_name(f"{stem.name}.json"), (text + "\n").encode())
     write_atomically(stem.with_name(f"{stem.name}.html"), render(report).encode())
+
+
+def stem_of(folder: Path, version: str) -> Path:
+    """Where the audit of a data version lies in `folder`, without the ends of its names."""
+    return folder / version.replace(":", "-")
+
+
+def kept(folder: Path, version: str) -> tuple[Finding, ...] | None:
+    """What the audit of a data version found, None before there was one."""
+    try:
+        raw = json.loads(stem_of(folder, version).with_suffix(".json").read_bytes())
+    except FileNotFoundError:
+        return None
+    return tuple(Finding.from_json(one) for one in raw["findings"])
 
 
 def _both_ways(one: Finding) -> dict[str, Any]:

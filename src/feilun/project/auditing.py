@@ -13,7 +13,7 @@ from feilun.data.sources.base import AS_FOUND, Held, ReadOptions, Source
 from feilun.pipeline.context import Context
 from feilun.pipeline.steps.audit import SAMPLE, Audited, Looked, look
 from feilun.project.advice import next_turn
-from feilun.project.audit_page import AuditReport, write
+from feilun.project.audit_page import AuditReport, stem_of, write
 from feilun.project.looks import base_processor
 from feilun.store.dataset import Dataset, is_media
 from feilun.store.records import DataVersion
@@ -34,7 +34,7 @@ def audit_version(context: Context, version: DataVersion, folder: Path) -> Audit
         task=context.task,
         settings=context.task_settings(),
         divided=True,
-        suspects=folder / f"{version.id.replace(':', '-')}-suspects.csv",
+        suspects=folder / f"{stem_of(folder, version.id).name}-suspects.csv",
         clean=_command(context, "clean"),
         left_out={
             name: int(version.info.get(name) or 0)

@@ -14,6 +14,7 @@ from feilun.project.results import Added, Listing
 from feilun.project.scope import Report
 
 if TYPE_CHECKING:
+    from feilun.data.audit.finding import Finding
     from feilun.project.corpus import Corpus
     from feilun.project.labelling import RowsWritten
     from feilun.project.mend import Cleaned, Used
@@ -268,11 +269,14 @@ class DataVerbs(ProjectBase):
         split: str | None = None,
         label: str | None = None,
         source: str | None = None,
+        suspect: bool = False,
         offset: int = 0,
         limit: int = 50,
     ) -> Rows:
         """Rows of the newest data version whose inputs, label or id hold `text`, in any case; of
-        one `split`, `label` and `source` where given; `limit` of them from the `offset`-th on."""
+        one `split`, `label` and `source` where given; `limit` of them from the `offset`-th on.
+        `suspect`: those whose label the audit doubts, the most doubtful first; raises `NotFound`
+        before it was made."""
         from feilun.project.row_search import search
 
         return search(
@@ -281,9 +285,17 @@ class DataVerbs(ProjectBase):
             split=split,
             label=label,
             source=source,
+            suspect=suspect,
             offset=offset,
             limit=limit,
         )
+
+    def findings(self) -> tuple[Finding, ...]:
+        """What the last `audit` of the newest data version found, with what mends it. Raises
+        `NotFound` before it was made."""
+        from feilun.project.suspected import findings
+
+        return findings(self.scope)
 
     def show(self, rows: int = 5, *, rendered: bool = False) -> Listing:
         """The data versions and some rows of the latest; `rendered` training rows as the exact text

@@ -15,7 +15,7 @@ from feilun.data.outcome import BuildReport
 from feilun.data.personal import KINDS
 from feilun.data.versions import build
 from feilun.errors import InvalidData, NotFound
-from feilun.messages import t
+from feilun.messages import has, t
 from feilun.project.advice import next_turn
 from feilun.project.results import Listing, going_on
 from feilun.project.scope import Scope
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-__all__ = ["Cleaned", "Used", "clean", "recipe", "recipe_toml", "use"]
+__all__ = ["Cleaned", "Used", "clean", "recipe", "recipe_toml", "to_do", "use"]
 
 _OWN = ("run", "feedback", "corrections", "changed", "trust", "used", "marks", "since")
 """What a data version's info says of how it came about, which is not true of one that is equal."""
@@ -243,6 +243,15 @@ def recipe(scope: Scope) -> Listing:
     key = "clean.recipe_of" if rows else "clean.no_recipe"
     columns = [t(f"clean.{name}") for name in ("place", "step", "value")]
     return Listing(listed, Table(t(key, version=data.id), columns if rows else (), rows, notes))
+
+
+def to_do(steps: Mapping[str, Any]) -> str:
+    """What a cleaning of these steps is going to do, as a button says it."""
+    said = []
+    for name, value in steps.items():
+        key = f"clean.do_{name}_{value}"
+        said.append(t(key if has(key) else f"clean.do_{name}", value=_value(value)))
+    return "; ".join(said)
 
 
 def recipe_toml(scope: Scope) -> str:

@@ -1,4 +1,5 @@
-"""Looks that somebody asked for and a worker carries out: an audit, a plan, methods side by side.
+"""Looks that somebody asked for and a worker carries out: an audit, a plan, methods side by side;
+and what mends the findings of an audit.
 
     python -m feilun.project.queued RUN FOLDER
 
@@ -25,6 +26,7 @@ from feilun.pipeline.runner import Noted
 from feilun.project.project import Project
 from feilun.project.scope import Report
 from feilun.project.status import run_state
+from feilun.project.suspected import reviewed
 from feilun.project.workspace import Workspace
 from feilun.store.records import LOOK_KINDS, LookKind, Run
 from feilun.table import Result, to_jsonable
@@ -54,6 +56,13 @@ def _audit(project: Project, options: Mapping[str, Any], report: Report) -> Resu
     return project.audit(report=report)
 
 
+def _clean(project: Project, options: Mapping[str, Any], report: Report) -> Result:
+    steps = dict(options.get("steps", {}))
+    if "suspects" in options:
+        steps["relabel"] = str(reviewed(project.scope, options["suspects"]))
+    return project.clean(report=report, **steps)
+
+
 def _judge(project: Project, options: Mapping[str, Any], report: Report) -> Result:
     return project.judge(
         options["address"],
@@ -78,6 +87,7 @@ def _preference(project: Project, options: Mapping[str, Any], report: Report) ->
 
 LOOKS: Mapping[LookKind, _Look] = {
     "data audit": _audit,
+    "data clean": _clean,
     "plan": _plan,
     "compare": _compare,
     "bases": _bases,

@@ -6,7 +6,7 @@ What lies where is told in `_dataset_layout`. Writing and reading stream.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast, overload
 
@@ -139,15 +139,18 @@ class Dataset:
         split: Split | None = None,
         label: str | None = None,
         source: str | None = None,
+        rows: Collection[str] | None = None,
         offset: int = 0,
         limit: int = 50,
     ) -> tuple[list[Example], bool]:
         """Up to `limit` rows, in their order, from the `offset`-th match on, and whether more
         follow. `text` stands somewhere in an input, the label or the id, in any case; `label` and
-        `source` are whole. Reading ends with the last row that is wanted."""
+        `source` are whole; `rows` are the ids among which to look. Reading ends with the last row
+        that is wanted."""
         import pyarrow.compute as pc
 
         names = [*FIXED, *(INPUT + name for name in self.columns)]
+        among = None if rows is None else strings(list(rows))
         texts = [INPUT + n for n, kind in self.columns.items() if not is_media(kind)]
         found: list[Example] = []
         passed = 0
@@ -155,6 +158,8 @@ class Dataset:
             for column, wanted in (("label", label), ("source", source)):
                 if wanted is not None and batch.num_rows:
                     batch = batch.filter(pc.equal(batch.column(column), strings([wanted])[0]))
+            if among is not None and batch.num_rows:
+                batch = batch.filter(pc.is_in(batch.column("row_id"), among))
             if text and batch.num_rows:
                 hit = None
                 for name in (*texts, "label", "row_id"):

@@ -44,9 +44,11 @@ __all__ = [
 
 ModelState = Literal["candidate", "live", "retired", "refused", "failed"]
 Role = Literal["live", "canary", "shadow"]
-LookKind = Literal["data audit", "plan", "compare", "bases", "explore", "judge", "preference"]
+LookKind = Literal[
+    "data audit", "data clean", "plan", "compare", "bases", "explore", "judge", "preference"
+]
 LOOK_KINDS: tuple[LookKind, ...] = get_args(LookKind)
-"""What is looked at by a worker, and changes no version."""
+"""What a worker carries out beside turns: no model version comes of it."""
 RunKind = Literal["run", "train", "tune", "update", LookKind]
 RunState = Literal["queued", "running", "finished", "failed", "refused", "stopped"]
 StepState = Literal["running", "finished", "failed", "interrupted"]

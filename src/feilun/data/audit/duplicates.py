@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from feilun.data.audit.finding import EXAMPLES, Draft, Finding, Severity
+from feilun.data.audit.finding import EXAMPLES, Draft, Finding, Mend, Severity
 from feilun.data.audit.scan import Scan
 from feilun.data.outcome import Notice
 from feilun.data.splits import SPLITS
@@ -48,7 +48,7 @@ def _groups(first: np.ndarray) -> _Groups:
     return _Groups(order, starts[many], sizes[many])
 
 
-def exact(scan: Scan, first: np.ndarray, basis: Notice, mend: tuple[str, ...]) -> list[Draft]:
+def exact(scan: Scan, first: np.ndarray, basis: Notice, mend: Mend) -> list[Draft]:
     """Rows whose content came before."""
     again = first != np.arange(len(first))
     count = int(again.sum())
@@ -60,7 +60,7 @@ def exact(scan: Scan, first: np.ndarray, basis: Notice, mend: tuple[str, ...]) -
     params = {"contents": len(groups.sizes), "largest": int(groups.sizes.max())}
     return [
         Draft(
-            Finding("exact_duplicates", severity, count, len(scan), basis, params, mend=mend),
+            Finding("exact_duplicates", severity, count, len(scan), basis, params, (), None, *mend),
             [(int(groups.members(g)[0]),) for g in largest.tolist()],
             [Notice("audit.note_times", {"rows": int(groups.sizes[g])}) for g in largest.tolist()],
         )
@@ -72,7 +72,7 @@ def _severity(count: int, of: int) -> Severity:
 
 
 def near(
-    scan: Scan, first: np.ndarray, group: np.ndarray, basis: Notice, mend: tuple[str, ...]
+    scan: Scan, first: np.ndarray, group: np.ndarray, basis: Notice, mend: Mend
 ) -> list[Draft]:
     """Rows that differ from an earlier one in a character, punctuation, width or case; equal ones
     are not counted again."""
@@ -87,7 +87,7 @@ def near(
     params = {"groups": len(np.unique(group[rows]))}
     return [
         Draft(
-            Finding("near_duplicates", severity, count, len(scan), basis, params, mend=mend),
+            Finding("near_duplicates", severity, count, len(scan), basis, params, (), None, *mend),
             [(int(group[row]), int(row)) for row in chosen.tolist()],
         )
     ]
@@ -98,7 +98,7 @@ def conflicts(
     first: np.ndarray,
     group: np.ndarray | None,
     basis: Notice,
-    mend: tuple[str, ...],
+    mend: Mend,
 ) -> list[Draft]:
     """The same text with different labels; then nearly the same text with different labels."""
     found = _conflicts("conflicts", scan, first, basis, mend)
@@ -113,7 +113,7 @@ def _conflicts(
     scan: Scan,
     group: np.ndarray,
     basis: Notice,
-    mend: tuple[str, ...],
+    mend: Mend,
     only: np.ndarray | None = None,
 ) -> list[Draft]:
     rows = np.flatnonzero(scan.labels >= 0) if only is None else only[scan.labels[only] >= 0]
@@ -134,7 +134,7 @@ def _conflicts(
     cost = Notice("audit.cost_conflicts", {"rows": lost, "of": of, "ceiling": 1 - lost / of})
     params = {"contents": len(torn)}
     return [
-        Draft(Finding(code, severity, count, of, basis, params, (), cost, mend), torn[:EXAMPLES])
+        Draft(Finding(code, severity, count, of, basis, params, (), cost, *mend), torn[:EXAMPLES])
     ]
 
 
@@ -151,7 +151,7 @@ def _differ(groups: _Groups, labels: np.ndarray) -> np.ndarray:
 
 
 def leakage(
-    scan: Scan, group: np.ndarray, basis: Notice, mend: tuple[str, ...], cost: Notice | None = None
+    scan: Scan, group: np.ndarray, basis: Notice, mend: Mend, cost: Notice | None = None
 ) -> list[Draft]:
     """Rows that judge (test, validation) and have a near-duplicate that trains."""
     trains = np.zeros(len(group), bool)
@@ -170,7 +170,7 @@ def leakage(
     params = {"test": by_split["test"], "validation": by_split["validation"]}
     return [
         Draft(
-            Finding("leakage", severity, len(leaked), judged, basis, params, (), cost, mend),
+            Finding("leakage", severity, len(leaked), judged, basis, params, (), cost, *mend),
             [(int(twin[group[row]]), int(row)) for row in leaked[:EXAMPLES].tolist()],
         )
     ]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from feilun import messages
 from feilun.data.audit.scripts import trace
@@ -13,7 +14,18 @@ from feilun.data.personal import find, hidden
 from feilun.store.dataset import Dataset
 from feilun.types import Example, Item
 
-__all__ = ["CODES", "EXAMPLES", "Draft", "Finding", "Instance", "Severity", "ShownRow", "filled"]
+__all__ = [
+    "CODES",
+    "EXAMPLES",
+    "Draft",
+    "Finding",
+    "Instance",
+    "Mend",
+    "Severity",
+    "ShownRow",
+    "by_cleaning",
+    "filled",
+]
 
 Severity = Literal["info", "warn", "bad"]
 """``bad``: figures measured on these rows, or the model, cannot be trusted until it is mended; of
@@ -114,13 +126,42 @@ class Instance:
     note: Notice | None = None
 
 
+class Mend(NamedTuple):
+    """What puts a finding right: the `commands` in their order, and, where they clean the data, the
+    `steps` as `feilun.data.clean.recipe.Cleaning` takes them."""
+
+    commands: tuple[str, ...] = ()
+    steps: Mapping[str, Any] = {}
+
+
+def by_cleaning(command: str, **steps: Any) -> Mend:
+    """The mend that is one cleaning; `command` begins its command, ``feilun data clean``."""
+    words = [command]
+    for name, value in steps.items():
+        option = f"--{name.replace('_', '-')}"
+        if isinstance(value, Mapping):
+            pairs = (shlex.quote(f"{old}={new}") for old, new in value.items())
+            words += [f"{option.removesuffix('s')} {pair}" for pair in pairs]
+        elif value is True:
+            words.append(option)
+        else:
+            text = (
+                ",".join(value)
+                if isinstance(value, Sequence) and not isinstance(value, str)
+                else str(value)
+            )
+            words.append(f"{option} {shlex.quote(text)}")
+    return Mend((" ".join(words),), steps)
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One thing that was found.
 
     `count` rows (labels, columns: what the sentence counts) of `of`; `basis` says which rows were
     looked at. `cost` is what it costs where that was measured, else None. `mend` are the commands
-    that put it right, in their order; none where a person has to decide.
+    that put it right, in their order; none where a person has to decide. `steps` are those of the
+    cleaning that puts it right, where one does (see `Mend`).
     """
 
     code: str
@@ -132,6 +173,7 @@ class Finding:
     examples: tuple[Instance, ...] = ()
     cost: Notice | None = None
     mend: tuple[str, ...] = ()
+    steps: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def price(self) -> float:
@@ -191,6 +233,7 @@ class Finding:
             ),
             cost=_notice(raw["cost"]),
             mend=tuple(raw["mend"]),
+            steps=raw.get("steps", {}),
         )
 
 
@@ -240,6 +283,7 @@ def _with_examples(draft: Draft, rows: Mapping[int, Example]) -> Finding:
         old.examples or shown,
         old.cost,
         old.mend,
+        old.steps,
     )
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping
 
 from feilun.data._warnings import alike_labels
-from feilun.data.audit.finding import EXAMPLES, Draft, Finding
+from feilun.data.audit.finding import EXAMPLES, Draft, Finding, by_cleaning
 from feilun.data.outcome import Notice
 
 __all__ = ["labels"]
@@ -41,7 +40,6 @@ def _alike(
         return []
     pairs = [f"{name!r} → {best!r}" for name, best in merges[:10]]
     rows = sum(counts[name] for name, _ in merges)
-    mend = " ".join(f"--merge-label {shlex.quote(f'{name}={best}')}" for name, best in merges)
     finding = Finding(
         "alike_labels",
         "bad",
@@ -49,7 +47,9 @@ def _alike(
         len(counts),
         basis,
         {"pairs": pairs, "rows": rows},
-        mend=(f"{clean} {mend}",),
+        (),
+        None,
+        *by_cleaning(clean, merge_labels=dict(merges)),
     )
     places = [(first[name], first[best]) for name, best in merges[:EXAMPLES]]
     return [Draft(finding, places)]

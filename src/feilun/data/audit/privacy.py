@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from feilun.data.audit.finding import EXAMPLES, Draft, Finding, Severity
+from feilun.data.audit.finding import EXAMPLES, Draft, Finding, Severity, by_cleaning
 from feilun.data.audit.scan import Scan
 from feilun.data.outcome import Notice
 from feilun.data.personal import KINDS
@@ -33,6 +33,8 @@ def personal(scan: Scan, basis: Notice, clean: str) -> list[Draft]:
         len(scan),
         basis,
         {"kinds": [f"{kind} {number:,}" for kind, number in counts.items()]},
-        mend=(f"{clean} --mask {','.join(counts)}",),
+        (),
+        None,
+        *by_cleaning(clean, mask=list(counts)),
     )
     return [Draft(finding, [(place,) for place in places])]

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from feilun.data.audit.finding import EXAMPLES, Draft, Finding, Severity
+from feilun.data.audit.finding import EXAMPLES, Draft, Finding, Mend, Severity, by_cleaning
 from feilun.data.audit.scan import Scan
 from feilun.data.outcome import Notice
 from feilun.tasks.base import Encoded, Processor
@@ -35,7 +35,7 @@ def bad_rows(count: int, of: int, reasons: Mapping[str, int], basis: Notice) -> 
     return [Draft(Finding("unreadable_rows", severity, count, of, basis, params))]
 
 
-def empty(scan: Scan, basis: Notice, mend: tuple[str, ...]) -> list[Draft]:
+def empty(scan: Scan, basis: Notice, mend: Mend) -> list[Draft]:
     """Texts that say nothing: punctuation, or what programs write where nothing was."""
     if not scan.text:
         return []
@@ -43,7 +43,7 @@ def empty(scan: Scan, basis: Notice, mend: tuple[str, ...]) -> list[Draft]:
     if not len(rows):
         return []
     severity: Severity = "warn" if len(rows) > 0.01 * len(scan) else "info"
-    finding = Finding("empty", severity, len(rows), len(scan), basis, mend=mend)
+    finding = Finding("empty", severity, len(rows), len(scan), basis, {}, (), None, *mend)
     return [Draft(finding, [(row,) for row in rows[:EXAMPLES].tolist()])]
 
 
@@ -66,7 +66,9 @@ def long(scan: Scan, basis: Notice, clean: str) -> list[Draft]:
         len(scan),
         basis,
         params,
-        mend=(f"{clean} --drop-long {limit}",),
+        (),
+        None,
+        *by_cleaning(clean, drop_long=limit),
     )
     notes = [
         Notice("audit.note_characters", {"characters": int(scan.lengths[row])}) for row in longest

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from feilun.data.audit.finding import EXAMPLES, Draft, Finding, Severity
+from feilun.data.audit.finding import EXAMPLES, Draft, Finding, Mend, Severity
 from feilun.data.outcome import Notice
 from feilun.store.files import write_atomically
 
@@ -72,7 +72,7 @@ def finding(
     places: Sequence[int],
     basis: Notice,
     file: str,
-    mend: tuple[str, ...],
+    mend: Mend,
     accuracy: float,
 ) -> list[Draft]:
     """The finding for a sample whose rows are `places`. `accuracy` is that of the answers that the
@@ -93,7 +93,7 @@ def finding(
     }
     cost = Notice("audit.cost_suspects", {"ceiling": 1 - count / of})
     severity: Severity = "warn" if count > 0.02 * of else "info"
-    made = Finding("suspects", severity, count, of, basis, params, (), cost, mend)
+    made = Finding("suspects", severity, count, of, basis, params, (), cost, *mend)
     notes = [
         Notice("audit.note_suspect", {"label": names[label], "margin": float(margin)})
         for label, margin in zip(found.suggested.tolist(), found.margin.tolist(), strict=True)

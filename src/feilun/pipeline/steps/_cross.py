@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from feilun.data.audit import suspects
-from feilun.data.audit.finding import Draft
+from feilun.data.audit.finding import Draft, Mend
 from feilun.data.audit.inflation import Inflation
 from feilun.data.audit.sample import Sample
 from feilun.data.audit.scan import Scan
@@ -118,7 +118,7 @@ def _suspects(
         sample.places.tolist(),
         Notice("audit.basis_distinct", {"rows": len(sample), "of": len(rows)}),
         looked.suspects.name,
-        (f"{looked.clean} --relabel {shlex.quote(str(looked.suspects))}",),
+        Mend((f"{looked.clean} --relabel {shlex.quote(str(looked.suspects))}",)),
         accuracy,
     )
     if drafts:

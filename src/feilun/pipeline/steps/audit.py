@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from feilun.data.audit import duplicates, languages, leakage, order, privacy, readable, tables
-from feilun.data.audit.finding import Draft, Finding, filled
+from feilun.data.audit.finding import Draft, Finding, Mend, by_cleaning, filled
 from feilun.data.audit.inflation import Inflation, sample_groups
 from feilun.data.audit.labels import labels as label_findings
 from feilun.data.audit.returning import returning
@@ -122,14 +122,14 @@ def _plain(
     inflation = crossed.inflation if crossed else None
     cost = inflation.notice() if inflation else None
     cost_near = inflation.notice(near=True) if inflation else None
-    exact = looked.add or f"{clean} --drop-duplicates exact"
-    near = (f"{clean} --drop-duplicates near",)
+    added = Mend((looked.add,)) if looked.add else None
+    exact = added or by_cleaning(clean, drop_duplicates="exact")
+    near = by_cleaning(clean, drop_duplicates="near")
+    torn = by_cleaning(clean, drop_conflicts=True)
     drafts = [
-        *_paid(duplicates.exact(rows, first, basis, (exact,)), cost),
+        *_paid(duplicates.exact(rows, first, basis, exact), cost),
         *(_paid(duplicates.near(rows, first, group, basis, near), cost_near) if rows.text else ()),
-        *duplicates.conflicts(
-            rows, first, group if rows.text else None, basis, (f"{clean} --drop-conflicts",)
-        ),
+        *duplicates.conflicts(rows, first, group if rows.text else None, basis, torn),
         *([] if looked.by_class else order.order(rows.labels, rows.names, basis)),
         *readable.bad_rows(
             looked.bad,
@@ -138,7 +138,7 @@ def _plain(
             Notice("audit.basis_all", {"rows": len(rows) + looked.bad}),
         ),
         *_left_out(looked, basis),
-        *readable.empty(rows, basis, (f"{clean} --drop-empty",)),
+        *readable.empty(rows, basis, by_cleaning(clean, drop_empty=True)),
         *readable.long(rows, basis, clean),
         *readable.garbled(rows, basis),
         *languages.languages(rows, basis, crossed.by_script if crossed else None),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +16,10 @@ from feilun import messages
 from feilun.data.splits import SPLITS
 from feilun.errors import InvalidData, NotFound
 from feilun.project import Project
-from feilun.store.records import RunKind
+from feilun.project.mend import to_do
+from feilun.project.queued import tables_of
+from feilun.project.row_search import shown_input
+from feilun.store.records import DataVersion, RunKind
 from feilun.web.access import STAFF
 from feilun.web.guard import DOCUMENT_POLICY
 from feilun.web.paths import path
@@ -26,6 +30,7 @@ __all__ = ["PAGES"]
 
 _ROWS = 50
 _LOOK: RunKind = "data audit"
+_MEND: RunKind = "data clean"
 _READING = ("encoding", "delimiter", "header_row", "sheet")
 
 
@@ -35,11 +40,14 @@ def _data(view: View) -> Response:
         return view.render("data.html", project=project.name, versions=None)
     asked = {name: view.query(name) for name in ("text", "split", "label", "source")}
     offset = int(view.query("offset")) if view.query("offset").isdecimal() else 0
+    suspect = view.query("suspect") == "yes"
+    asked |= {"suspect": "yes"} if suspect else {}
     found = project.rows(
         asked["text"],
         split=asked["split"] or None,
         label=asked["label"] or None,
         source=asked["source"] or None,
+        suspect=suspect,
         offset=offset,
         limit=_ROWS,
     )
@@ -49,6 +57,10 @@ def _data(view: View) -> Response:
         "data.html",
         project=project.name,
         versions=project.show(0),
+        earlier=[(one.id, one.id) for one in reversed(_all(project)[:-1])],
+        audited=_looked(project)["page"] is not None,
+        suspect=suspect,
+        shown_input=shown_input,
         found=found,
         asked=asked,
         splits=[("", everything), *splits],
@@ -94,7 +106,7 @@ def _audit_live(view: View) -> tuple[str, bool]:
     project = view.project
     found = _looked(project)
     html = view.html("audit_state.html", project=project.name, **found)
-    return html, found["look"] is None or not found["look"]["moves"]
+    return html, not any(found[name] and found[name]["moves"] for name in ("look", "mend"))
 
 
 def _begin_audit(view: View) -> Response:
@@ -115,15 +127,47 @@ def _audit_page(view: View) -> Response:
     return HTMLResponse(text, headers={"content-security-policy": DOCUMENT_POLICY})
 
 
+def _mend(view: View) -> Response:
+    """Queues what mends a finding, or gives the ticked suspect rows their other label."""
+    project = view.project
+    if "suspect" in view.many:
+        project.enqueue(_MEND, options={"suspects": view.many["suspect"]})
+    else:
+        found, number = project.findings(), view.field("finding")
+        place = int(number) if number.isdecimal() else len(found)
+        steps = found[place].steps if place < len(found) else {}
+        if not steps:
+            raise NotFound("console.no_finding")
+        project.enqueue(_MEND, options={"steps": dict(steps)})
+    return view.go(path("p", project.name, "data", "audit"))
+
+
+def _use(view: View) -> Response:
+    """Makes an earlier data version the newest again."""
+    project = view.project
+    used = project.use_data(view.field("version"))
+    said = [line for table in used.tables() for line in (table.title, *table.notes[:-1])]
+    return view.go(path("p", project.name, "data"), *[line for line in said if line])
+
+
+def _all(project: Project) -> Sequence[DataVersion]:
+    return project.workspace.store.catalog.data_versions(project.name)
+
+
 def _looked(project: Project) -> dict[str, Any]:
     """The last `look` that was asked for, None before the first, and the `page` of the newest one
-    at the data as it is, with its `time`."""
-    runs = project.workspace.store.catalog.runs(project.name, kinds=(_LOOK,), limit=1)
+    at the data as it is, with its `time` and the `findings`; the `mend` that was asked for last."""
+    catalog = project.workspace.store.catalog
+    runs, mends = (catalog.runs(project.name, kinds=(kind,), limit=1) for kind in (_LOOK, _MEND))
     version = project.scope.data().id if _has_data(project) else ""
     page = project.file.parent / "audit" / f"{version.replace(':', '-')}.html"
     there = page.is_file()
     return {
         "look": shown(project, runs[0]) if runs else None,
+        "mend": shown(project, mends[0]) if mends else None,
+        "mended": tables_of(mends[0]) if mends else [],
+        "findings": project.findings() if there else (),
+        "to_do": to_do,
         "page": page if there else None,
         "time": datetime.fromtimestamp(page.stat().st_mtime, UTC) if there else None,
         "version": version,
@@ -173,6 +217,8 @@ PAGES = (
     Page("POST", "/p/{project}/data/check/{token}", _check_posted, STAFF, again=_check),
     Page("GET", "/p/{project}/data/audit", _audit, STAFF),
     Page("POST", "/p/{project}/data/audit", _begin_audit, STAFF, again=_audit),
+    Page("POST", "/p/{project}/data/mend", _mend, STAFF, again=_audit),
+    Page("POST", "/p/{project}/data/use", _use, STAFF, again=_data),
     Page("GET", "/p/{project}/data/audit/live", _audit_live, STAFF, live=True),
     Page("GET", "/p/{project}/data/audit/page", _audit_page, STAFF),
 )
