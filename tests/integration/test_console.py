@@ -209,6 +209,9 @@ def test_numbers_lead_to_their_calls_and_calls_to_version_and_data(
         assert 'href="/p/reviews/versions/reviews@1"' in call
         assert 'href="/p/reviews/data"' in call
         assert "/calls?project=reviews" in http.get("/").text
+        version = http.get("/p/reviews/versions/reviews@1").text
+        assert messages.t("project.golden_requests", "en") in version
+        assert messages.t("project.golden_never", "en") not in version
         assert http.get("/calls", params={"period": "soon"}).status_code == 422
         assert http.get("/calls/none").status_code == 404
         form = {"name": "basic", "currency": "EUR", "per_1000": "0.80"}

@@ -211,8 +211,9 @@ def test_the_commands_of_canary_and_shadow(workspace_dir: Path) -> None:
         assert told["role"] == "shadow"
         result = project.deploy(second, canary=12.5, force=True, reason="test")
         assert (result.role, result.share) == ("canary", 0.125)
-        (told,) = project.workspace.status().projects[0]["beside"]
+        (told,) = project.beside().rows
         assert (told["role"], told["weight"]) == ("canary", 0.125)
+        assert (told["calls"], told["judged"]) == (0, (0, 0))
         assert project.live is not None
         assert project.live.id == first
         assert project.rollback().version == first  # ends the canary, the live version stays

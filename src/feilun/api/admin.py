@@ -116,7 +116,9 @@ class RotateBody(Body):
 
 
 class RollbackBody(Body):
-    """Nothing needs to be said."""
+    """Nothing needs to be said; a reason is kept."""
+
+    reason: str | None = Field(None, max_length=2000)
 
 
 @router.get("/customers")
@@ -231,7 +233,7 @@ def post_rollback(body: RollbackBody, endpoint: Id, api: ApiOf, actor: Actor) ->
     catalog = api.service.store.catalog
     project = catalog.project_of_endpoint(endpoint)
     with acting(actor):
-        Workspace.over(api.service.store).project(project.name).rollback()
+        Workspace.over(api.service.store).project(project.name).rollback(reason=body.reason)
     return _json(to_jsonable(catalog.live(endpoint)))
 
 

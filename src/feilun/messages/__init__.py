@@ -17,18 +17,19 @@ by ``config`` and told here by `use`.
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
 from functools import cache
 from importlib.metadata import entry_points
 from importlib.resources import files
-from typing import Any, Literal, cast, get_args
+from typing import Any, Literal, TypeVar, cast, get_args
 
-__all__ = ["LANGUAGES", "Language", "has", "hint", "keys", "language", "raw", "t", "use"]
+__all__ = ["LANGUAGES", "Language", "has", "hint", "in_each", "keys", "language", "raw", "t", "use"]
 
 Language = Literal["en", "zh"]
 LANGUAGES: tuple[Language, ...] = get_args(Language)
 
+_Said = TypeVar("_Said")
 _default: Language = "en"
 _current: ContextVar[Language | None] = ContextVar("feilun_language", default=None)
 
@@ -42,6 +43,19 @@ def use(lang: Language, *, here_only: bool = False) -> None:
         _current.set(lang)
     else:
         _default = lang
+
+
+def in_each(make: Callable[[], _Said]) -> dict[Language, _Said]:
+    """What `make` says in each language, to be kept for readers of either."""
+    said: dict[Language, _Said] = {}
+    before = _current.get()
+    try:
+        for lang in LANGUAGES:
+            _current.set(lang)
+            said[lang] = make()
+    finally:
+        _current.set(before)
+    return said
 
 
 def language() -> Language:

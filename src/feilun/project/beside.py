@@ -7,11 +7,13 @@ from typing import Any
 
 from feilun.errors import Conflict, NotFound, UsageError
 from feilun.messages import t
+from feilun.project.results import Listing
 from feilun.serving.shadow import PREFIX, total
 from feilun.store import Store
 from feilun.store.records import Deployment, Role
+from feilun.table import Table
 
-__all__ = ["Beside", "beside", "end", "sentence", "wanted"]
+__all__ = ["Beside", "beside", "end", "listed", "sentence", "wanted"]
 
 Beside = tuple[Role, float]
 """What a version is deployed as beside the live one, and its share of the calls, 0 to 1."""
@@ -50,8 +52,9 @@ def end_shadow(store: Store, project: str) -> str:
 
 
 def beside(store: Store, endpoint: str) -> list[dict[str, Any]]:
-    """The canaries and shadows at `endpoint`; of a shadow, what it answered in comparison with the
-    live version, over all servers."""
+    """The canaries and shadows at `endpoint`: of a canary, how many calls it and the live version
+    answered since, and how many of its answers were reviewed and how many of these were right; of a
+    shadow, what it answered in comparison with the live version. Over all servers."""
     return [
         _told(store, deployment)
         for deployment in store.catalog.active(endpoint)
@@ -66,6 +69,18 @@ def _told(store: Store, deployment: Deployment) -> dict[str, Any]:
         "weight": deployment.weight,
         "since": deployment.since,
     }
+    if deployment.role == "canary":
+        model = store.catalog.model_version(deployment.version)
+        used = store.ledger.usage(
+            project=model.project, since=deployment.since, by=("model_version",)
+        )
+        calls = {row.by["model_version"]: row.units.get("calls", 0) for row in used}
+        live = store.catalog.live(deployment.endpoint)
+        told |= {
+            "calls": calls.get(deployment.version, 0),
+            "live_calls": calls.get(live.version, 0) if live else 0,
+            "judged": store.ledger.audited(model.project, deployment.version),
+        }
     if deployment.role == "shadow":
         kept = store.catalog.settings(f"{PREFIX}{deployment.id}:")
         counts = total(list(kept.values()))
@@ -81,6 +96,41 @@ def _told(store: Store, deployment: Deployment) -> dict[str, Any]:
             "live_ms": 1000 * counts.live_seconds / counts.inputs if counts.inputs else None,
         }
     return told
+
+
+def listed(found: Sequence[Mapping[str, Any]], called: str) -> Listing:
+    """What `beside` tells, as a table."""
+    rows = []
+    for one in found:
+        shadow = one["role"] == "shadow"
+        judged, right = one.get("judged", (0, 0))
+        rows.append(
+            [
+                one["version"],
+                t(f"console.role_{one['role']}"),
+                "–" if shadow else f"{100 * one['weight']:.3g} %",
+                f"{one['since']:%Y-%m-%d %H:%M}",
+                f"{one['inputs'] if shadow else one['calls']:,}",
+                f"{one['different']:,}" if shadow else "–",
+                f"{one['failed']:,}" if shadow else "–",
+                f"{right:,} / {judged:,}" if judged else "–",
+                _ms(one, "ms"),
+                _ms(one, "live_ms"),
+            ]
+        )
+    columns = [t(f"project.{name}") for name in _COLUMNS]
+    title = t("project.beside", project=called)
+    return Listing([dict(one) for one in found], Table(title, columns if rows else (), rows))
+
+
+_COLUMNS = (
+    "version", "released_as", "released_share", "since", "beside_answered", "beside_different",
+    "beside_failed", "beside_right", "beside_ms", "live_ms",
+)  # fmt: skip
+
+
+def _ms(one: Mapping[str, Any], name: str) -> str:
+    return "–" if one.get(name) is None else f"{one[name]:.2f}"
 
 
 def sentence(told: Mapping[str, Any], project: str) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 from feilun.data.clean.recipe import STEPS
 from feilun.errors import FeilunError, UsageError
 from feilun.feedback.words import trust_words
-from feilun.messages import t
+from feilun.messages import language, t
 from feilun.pipeline.context import Context
 from feilun.project.advice import command
 from feilun.project.results import Compressed, Evaluated, Listing, Stage, Turned
@@ -309,7 +309,7 @@ def _stage(store: Store, raw: Mapping[str, Any]) -> Stage:
         score=version.metrics.get("test", {}).get(primary),
         promoted=bool(raw.get("promoted")),
         verdict=raw.get("verdict", ""),
-        reasons=raw.get("reasons", ()),
+        reasons=raw.get("reasons_in", {}).get(language(), raw.get("reasons", ())),
         variant=version.variant,
         latency_ms=chosen.get("latency_ms"),
         bytes=chosen.get("bytes"),

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from feilun.durations import about
-from feilun.messages import t
+from feilun.messages import language, t
 from feilun.pipeline.steps.plan import draw
 from feilun.project.scope import Report, Scope
 from feilun.table import Result, Table
@@ -30,6 +30,9 @@ class Planned(Result):
         return (replace(_table(self.stages), title=title, notes=self.words),)
 
 
+_KEPT = ("method", "base_name", "why", "why_in", "seconds", "memory_bytes")
+
+
 def planned_table(plan: Mapping[str, Any]) -> Table | None:
     """The stages of a run's `plan`, as the catalog keeps it; None before it is made."""
     return _table(plan["rungs"]) if plan.get("rungs") else None
@@ -37,11 +40,16 @@ def planned_table(plan: Mapping[str, Any]) -> Table | None:
 
 def _table(stages: Sequence[Mapping[str, Any]]) -> Table:
     rows = [
-        [one["method"], one["why"], about(one["seconds"]), f"{one['memory_bytes'] / 2**30:.1f} GiB"]
+        [one["method"], _why(one), about(one["seconds"]), f"{one['memory_bytes'] / 2**30:.1f} GiB"]
         for one in stages
     ]
     names = ("method", "why", "time", "memory")
     return Table(t("runs.plan"), [t(f"runs.plan_{name}") for name in names], rows)
+
+
+def _why(stage: Mapping[str, Any]) -> str:
+    said: str = stage.get("why_in", {}).get(language(), stage["why"])
+    return said
 
 
 def planned(scope: Scope, overrides: Mapping[str, Any] | None, report: Report | None) -> Planned:
@@ -50,8 +58,5 @@ def planned(scope: Scope, overrides: Mapping[str, Any] | None, report: Report | 
     config, methods = scope.resolved(overrides)
     context = replace(scope.context(report), config=config, method_settings=methods)
     found, words, more = draw(context)
-    stages = [
-        {name: stage[name] for name in ("method", "base_name", "why", "seconds", "memory_bytes")}
-        for stage in found["rungs"]
-    ]
+    stages = [{name: stage[name] for name in _KEPT} for stage in found["rungs"]]
     return Planned(scope.called, found["data_version"], stages, [words[0], *more])

@@ -174,10 +174,17 @@ class Plans:
 def limit_words(limits: Mapping[str, Any]) -> str:
     """Limits as a person reads them; a dash where there are none."""
     said = [
-        f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}"
+        t(f"plans.limit_{name}", value=_number(value))
         for name, value in limits.items()
+        if value is not None and value is not False
     ]
-    return ", ".join(said) or "–"
+    return t("plans.limits_list", said=said) if said else "–"
+
+
+def _number(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:,g}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def _is_free(rate: Any) -> bool:

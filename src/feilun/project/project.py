@@ -67,6 +67,12 @@ class Model:
 
         return decisions(self.record)
 
+    def golden(self) -> Listing:
+        """What the golden requests proved when it was to go live last."""
+        from feilun.project.version_list import golden
+
+        return golden(self.record)
+
     def labels(self) -> list[str]:
         """The names it can answer with; empty where its answers have none."""
         return list(self._schema().labels)
@@ -311,11 +317,11 @@ class Project(SearchVerbs, VariantVerbs, JudgingVerbs, QueueVerbs):
             version.id, previous, force, outcome["golden"], role=role, share=share, notes=notes
         )
 
-    def rollback(self, *, shadow: bool = False) -> Deployed:
+    def rollback(self, *, shadow: bool = False, reason: str | None = None) -> Deployed:
         """A canary ends, and the live version answers all calls again. Without one, the version
         that was live before the present one answers again, at once; a second rollback goes one
-        further back. `shadow` ends the shadow and nothing else. Raises `NotFound` when there is
-        nothing to go back to."""
+        further back. `shadow` ends the shadow and nothing else. A `reason` is kept with what
+        answers again. Raises `NotFound` when there is nothing to go back to."""
         store = self.workspace.store
         if shadow or (canaries := beside.end(store, self.name, "canary")):
             ended = [beside.end_shadow(store, self.name)] if shadow else canaries
@@ -329,9 +335,16 @@ class Project(SearchVerbs, VariantVerbs, JudgingVerbs, QueueVerbs):
             raise NotFound("project.not_live_yet", project=self.name)
         if former is None:
             raise NotFound("project.nothing_before", project=self.name)
-        reason = t("project.rolled_back", version=live.version)
-        catalog.set_live(endpoint, former.version, former.variant, reason=reason, actor="rollback")
-        return Deployed(former.version, None, False, None, notes=(reason,))
+        done = t("project.rolled_back", version=live.version)
+        why = f"{done}: {reason.strip()}" if reason and reason.strip() else done
+        catalog.set_live(endpoint, former.version, former.variant, reason=why, actor="rollback")
+        return Deployed(former.version, None, False, None, notes=(why,))
+
+    def beside(self) -> Listing:
+        """The canary and the shadow with what they did so far."""
+        catalog = self.workspace.store.catalog
+        found = beside.beside(self.workspace.store, catalog.project(self.name).endpoint)
+        return beside.listed(found, self.called)
 
     def predict(
         self,

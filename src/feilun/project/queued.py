@@ -145,16 +145,9 @@ def tables_of(run: Run) -> list[Mapping[str, Any]]:
     return kept.get(messages.language(), [])
 
 
-def _tables(found: Result) -> dict[str, Any]:
+def _tables(found: Result) -> Mapping[messages.Language, Any]:
     """The tables of a result in every language."""
-    before, kept = messages.language(), dict[str, Any]()
-    try:
-        for lang in messages.LANGUAGES:
-            messages.use(lang)
-            kept[lang] = to_jsonable(list(found.tables()))
-    finally:
-        messages.use(before)
-    return kept
+    return messages.in_each(lambda: to_jsonable(list(found.tables())))
 
 
 def main() -> int:

@@ -8,10 +8,10 @@ from feilun.project.results import Listing, tested
 from feilun.project.scope import Scope
 from feilun.render.wording import metric_name
 from feilun.store.best import DECISIONS, GAIN
-from feilun.store.records import ModelVersion
+from feilun.store.records import GOLDEN, ModelVersion
 from feilun.table import Table, to_jsonable
 
-__all__ = ["decisions", "releases", "version_list"]
+__all__ = ["decisions", "golden", "releases", "version_list"]
 
 
 def version_list(scope: Scope) -> Listing:
@@ -29,7 +29,7 @@ def version_list(scope: Scope) -> Listing:
                 "score": record.metrics.get("test", {}).get(primary),
                 "rows": record.metrics.get("rows"),
                 "data_version": record.data_version,
-                "reason": record.reason,
+                "reason": record.told,
                 "created": record.created,
                 "pruned": record.pruned,
             }
@@ -85,6 +85,18 @@ def decisions(record: ModelVersion) -> Listing:
     names = ("decision", "data_version", "decided_against", "decided_gain", "verdict")
     columns = [t(f"project.{name}") for name in names]
     return Listing(rows, Table(t("project.decisions"), columns if rows else (), shown))
+
+
+def golden(record: ModelVersion) -> Listing:
+    """What the golden requests proved when the version was to go live last: how many answers over
+    the serving path were equal to those that were trained, and those that were not."""
+    found = record.metrics.get(GOLDEN)
+    differing = (found or {}).get("differing", ())
+    rows = [{"expected": one, "got": other} for one, other in differing]
+    notes = [t("project.golden", **found)] if found else [t("project.golden_never")]
+    columns = [t("project.golden_expected"), t("project.golden_got")] if rows else []
+    shown = [[row["expected"], row["got"]] for row in rows]
+    return Listing(rows, Table(t("project.golden_requests"), columns, shown, notes))
 
 
 def releases(scope: Scope, limit: int = 30) -> Listing:

@@ -13,11 +13,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, get_args
 
+from feilun.messages import language
 from feilun.types import Progress
 
 __all__ = [
     "DEFAULT_SCOPES",
+    "GOLDEN",
     "LOOK_KINDS",
+    "REASON_IN",
     "Act",
     "ApiKey",
     "ArtifactRow",
@@ -53,6 +56,11 @@ RunKind = Literal["run", "train", "tune", "update", LookKind]
 RunState = Literal["queued", "running", "finished", "failed", "refused", "stopped"]
 StepState = Literal["running", "finished", "failed", "interrupted"]
 """``interrupted``: begun by a process that is no more, and begun again since."""
+
+REASON_IN = "reason_in"
+GOLDEN = "golden"
+"""In the metrics of a model version: its reason by language, and what the golden requests proved
+when it was to go live last."""
 
 DEFAULT_SCOPES = ("predict", "feedback", "usage")
 """What a key opens when nothing else was said."""
@@ -134,6 +142,12 @@ class ModelVersion:
     run_id: str | None
     created: datetime
     pruned: datetime | None = None
+
+    @property
+    def told(self) -> str:
+        """`reason` in the language in force, where it was kept in every one."""
+        said: str = self.metrics.get(REASON_IN, {}).get(language(), self.reason)
+        return said
 
     def artifact(self, variant: str | None = None) -> str | None:
         """The reference of `variant` (default: the chosen one); the weights when there is none."""

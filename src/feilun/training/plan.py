@@ -48,7 +48,7 @@ class PlannedStage:
     method: str
     settings: Mapping[str, Any]
     estimate: Estimate
-    why: str
+    why_key: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +114,7 @@ class _Planner:
         for name in chosen:
             why = "training.why_named" if name == wanted else "training.why_baseline"
             why = "training.why_member" if name in of else why
-            stage = self._fitted(name, t("training.why_update") if updating else t(why))
+            stage = self._fitted(name, "training.why_update" if updating else why)
             if stage is None:
                 raise EnvironmentProblem(
                     "training.does_not_fit",
@@ -143,7 +143,7 @@ class _Planner:
             kept = self._task.family.keeps_base and isinstance(self._job.base, Path)
             if kept and other in able:
                 name, other = other, None
-                stage = self._fitted(name, t("training.why_adapters"))
+                stage = self._fitted(name, "training.why_adapters")
             else:
                 stage = self._fitted(name, _why(name))
             if stage is None and other in able and isinstance(self._job.base, Path):
@@ -358,7 +358,7 @@ def _needs_folder(name: str) -> bool:
 def _why(name: str) -> str:
     """The sentence on why auto tries a method; a method of another package may have none."""
     key = f"training.why_{name}"
-    return t(key if has(key) else "training.why_named")
+    return key if has(key) else "training.why_named"
 
 
 def _halve_batch(settings: Any) -> Any:

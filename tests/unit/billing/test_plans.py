@@ -16,6 +16,7 @@ from feilun.billing.limits import LimitSettings, parse_limits, tightest
 from feilun.billing.plans import Plan, parse_plan, read_plan, set_plan, subscribe
 from feilun.errors import Conflict, InvalidSettings, NotFound
 from feilun.project.customers import Customers
+from feilun.project.plans import limit_words
 from feilun.store import Store
 
 PAGE = Path(__file__).parents[3] / "docs" / "concepts" / "plans.md"
@@ -236,3 +237,14 @@ def test_customers_are_found_by_name_a_page_at_a_time(lite: Store) -> None:
         one for one in customers.all().rows if one["name"] in ("Shop 2", "Shop 3")
     ]
     assert "5" in listed.tables()[0].notes[-1]
+
+
+def test_limits_are_told_in_words() -> None:
+    limits = {"rate": 2.5, "monthly_inputs": 100_000, "prepaid": True, "warn_at": None}
+    assert limit_words(limits) == (
+        "2.5 calls a second, 100,000 inputs a month, "
+        "prepaid: calls are answered while the balance lasts"
+    )
+    assert limit_words({"prepaid": False}) == limit_words({}) == "–"
+    for name in LimitSettings.model_fields:
+        assert limit_words({name: 1})

@@ -41,6 +41,10 @@ def test_a_look_leaves_the_report_of_the_decision(project: Project) -> None:
     assert turned.report.read_bytes() == decided != looked.report.read_bytes()
     assert any(str(turned.report) in reason for reason in looked.reasons)
     version = project.model("reviews@1").record
+    messages.use("zh", here_only=True)
+    assert version.told == messages.t("training.why_named", "zh")  # whatever it was kept in
+    messages.use("en", here_only=True)
+    assert version.told == version.reason == messages.t("training.why_named", "en")
     (made,) = version.metrics["decisions"]
     assert (made["promote"], made["judged_on"], made["judged_against"]) == (True, "reviews:1", None)
     assert version.report != made["report"]

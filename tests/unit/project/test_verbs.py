@@ -177,9 +177,13 @@ def test_a_second_rollback_goes_further_back(project: Project) -> None:
         project.deploy("reviews@9")
     project.train(method="linear", overrides={**QUICK, "training.seed": 4})
     project.deploy("reviews@3", force=True, reason="the third")
-    back = project.rollback()
+    proved = project.model("reviews@3").record.metrics["golden"]
+    assert proved["equal"] == proved["total"] > 0
+    assert str(proved["total"]) in _shown(project.model("reviews@3").golden())
+    back = project.rollback(reason="too slow")
     assert back.version == "reviews@2"
     assert "reviews@3" in _shown(back)
+    assert project.releases().rows[0]["reason"].endswith("reviews@3: too slow")
     assert project.rollback().version == "reviews@1"
     with pytest.raises(NotFound):
         project.rollback()

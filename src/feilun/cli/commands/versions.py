@@ -33,10 +33,13 @@ def deploy(
 def rollback(
     shell: Shell,
     shadow: Annotated[bool, typer.Option("--shadow", help=t("cli.option_end_shadow"))] = False,
+    reason: Annotated[
+        str | None, typer.Option("--reason", help=t("cli.option_rollback_reason"))
+    ] = None,
 ) -> None:
     """The canary ends, or what was live before answers again, at once."""
     with shell.project() as project:
-        shell.show(project.rollback(shadow=shadow))
+        shell.show(project.rollback(shadow=shadow, reason=reason))
 
 
 def versions(shell: Shell) -> None:

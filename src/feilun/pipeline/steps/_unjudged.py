@@ -5,10 +5,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from feilun.messages import t
+from feilun.messages import in_each, language, t
 from feilun.pipeline.context import Context
 from feilun.pipeline.steps._history import JUDGED_ON
-from feilun.store.records import DataVersion, ModelVersion
+from feilun.store.records import REASON_IN, DataVersion, ModelVersion
 
 __all__ = ["unjudged"]
 
@@ -25,11 +25,13 @@ def unjudged(context: Context, model: ModelVersion, data: DataVersion) -> dict[s
         code = "pipeline.unjudged_first"
     else:
         code = "pipeline.unjudged_newer" if promote else "pipeline.unjudged_other"
-    said = t(code, None, **names)
+    told = in_each(lambda: t(code, None, **names))
+    said = told[language()]
     metrics = {**model.metrics, "primary": context.task.primary, "rows": 0, JUDGED_ON: data.id}
     catalog.update_model_version(model.id, metrics={**metrics, "test": {}, "validation": {}})
     if not promote and model.state == "candidate":
-        catalog.update_model_version(model.id, state="refused", reason=said)
+        refused = {**catalog.model_version(model.id).metrics, REASON_IN: told}
+        catalog.update_model_version(model.id, state="refused", reason=said, metrics=refused)
     return {
         "report": None,
         "rows": 0,
@@ -43,6 +45,7 @@ def unjudged(context: Context, model: ModelVersion, data: DataVersion) -> dict[s
         "paragraph": said,
         "founder": said,
         "reasons": [said],
+        "reasons_in": {lang: [one] for lang, one in told.items()},
         "more_rows": None,
         "forgetting": None,
         "robustness": None,

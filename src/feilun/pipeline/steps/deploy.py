@@ -18,13 +18,13 @@ from feilun.engines.base import Engine, open_engine
 from feilun.engines.card import read_card
 from feilun.engines.cascade import CascadeEngine, unit
 from feilun.errors import EnvironmentProblem, InvalidData
-from feilun.messages import t
+from feilun.messages import in_each, language, t
 from feilun.pipeline.context import Context
 from feilun.pipeline.steps.upstream import first_step
 from feilun.serving.golden import GoldenResult, compare, golden_items
 from feilun.serving.internal import make_token
 from feilun.serving.process import temporary_server
-from feilun.store.records import ModelVersion, Role
+from feilun.store.records import GOLDEN, REASON_IN, ModelVersion, Role
 from feilun.tasks import base as tasks
 from feilun.types import EngineRequest, Item, Output, Progress
 
@@ -86,9 +86,14 @@ def deploy(
             found["levels"] = levels
         if not golden.passed or (far or 0.0) > _NATS:
             key = "pipeline.golden_unlike" if golden.passed else "pipeline.golden_failed"
-            why = t(key, version=version, limit=_NATS, **found)
-            catalog.update_model_version(version, state="refused", reason=why)
-            return {"promoted": False, "golden": found, "reasons": [why]}
+            told = in_each(lambda: t(key, version=version, limit=_NATS, **found))
+            why = told[language()]
+            kept = {**catalog.model_version(version).metrics, GOLDEN: found, REASON_IN: told}
+            catalog.update_model_version(version, state="refused", reason=why, metrics=kept)
+            several = {lang: [one] for lang, one in told.items()}
+            return {"promoted": False, "golden": found, "reasons": [why], "reasons_in": several}
+        kept = {**catalog.model_version(version).metrics, GOLDEN: found}
+        catalog.update_model_version(version, metrics=kept)
         _place(context, model, endpoint, forced, reason, beside)
         # It is live now; a server that does not hear of it at once finds out by itself.
         with suppress(EnvironmentProblem), _caller(context, address) as client:

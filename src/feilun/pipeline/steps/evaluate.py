@@ -27,6 +27,7 @@ from feilun.evaluation.verdict import headline, opening, paragraph
 from feilun.evaluation.view_robustness import sentence
 from feilun.families.base import Answers
 from feilun.feedback.to_data import DRAWN
+from feilun.messages import in_each
 from feilun.metrics.scores import Score
 from feilun.pipeline.context import Context
 from feilun.pipeline.steps._catalogue import over_one_catalogue
@@ -57,7 +58,7 @@ from feilun.pipeline.steps.explore import FRONTIER
 from feilun.pipeline.steps.upstream import answers_here, passes_on, recall
 from feilun.store.best import ARTIFACT, BEST, DECISIONS, GAIN, OVER_BEST, key
 from feilun.store.dataset import Dataset
-from feilun.store.records import DataVersion, ModelVersion
+from feilun.store.records import REASON_IN, DataVersion, ModelVersion
 from feilun.table import to_jsonable
 from feilun.tasks._questions import questions
 from feilun.types import Item, Progress, Split
@@ -183,6 +184,7 @@ def evaluate(
         "paragraph": paragraph(found, decision),
         "founder": founder(found, decision, money(context, model)),
         "reasons": decision.sentences(),
+        "reasons_in": in_each(decision.sentences),
         "more_rows": decision.more_rows,
         "forgetting": to_jsonable(forgot.to_json()) if forgot else None,
         "robustness": sentence(robust),
@@ -393,8 +395,11 @@ def _note(
             "rows": live.rows,
         }
     catalog = context.store.catalog
+    refused = not decision.promote and model.state == "candidate"
+    if refused:
+        metrics[REASON_IN] = in_each(lambda: " ".join(decision.sentences()))
     catalog.update_model_version(model.id, metrics=metrics, report=ref)
-    if not decision.promote and model.state == "candidate":
+    if refused:
         catalog.update_model_version(
             model.id, state="refused", reason=" ".join(decision.sentences())
         )

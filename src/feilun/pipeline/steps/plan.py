@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 from feilun.durations import about
-from feilun.messages import t
+from feilun.messages import in_each, t
 from feilun.pipeline.context import Context
 from feilun.pipeline.lineage import new_rows
 from feilun.pipeline.steps._members import members_of
@@ -118,7 +119,8 @@ def draw(
                 else None,
                 "previous": live.id if live and previous is not None else None,
                 "parent": live.id if live else None,
-                "why": stage.why,
+                "why": t(stage.why_key),
+                "why_in": in_each(partial(t, stage.why_key)),
                 "seconds": stage.estimate.seconds,
                 "estimated": stage.estimate.seconds / before.get(stage.method, 1.0),
                 "memory_bytes": stage.estimate.memory_bytes,

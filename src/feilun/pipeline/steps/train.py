@@ -13,7 +13,7 @@ from feilun.pipeline.context import Context
 from feilun.pipeline.lineage import new_rows
 from feilun.pipeline.steps._inputs import inputs_of, made_before
 from feilun.pipeline.steps._members import members, unlabelled
-from feilun.store.records import ModelVersion
+from feilun.store.records import REASON_IN, ModelVersion
 from feilun.training.child import run_child
 from feilun.training.job import TrainJob
 from feilun.types import Progress
@@ -93,7 +93,7 @@ def train(context: Context, plan: dict[str, Any], stage: dict[str, Any]) -> dict
             "inputs": inputs,
         },
         reason=stage["why"],
-        metrics={"training": figures},
+        metrics={"training": figures, REASON_IN: stage.get("why_in", {})},
         run_id=context.run_id,
         key=f"{context.run_id}:{stage['method']}",
     )

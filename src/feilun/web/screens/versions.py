@@ -34,8 +34,14 @@ def _versions(view: View) -> Response:
         links=links,
         live=project.live,
         releases=project.releases(),
-        beside=view.workspace.status(project.name).projects[0]["beside"],
+        beside=project.beside(),
     )
+
+
+def _live(view: View) -> tuple[str, bool]:
+    """What stands beside the live version, for as long as something does."""
+    found = view.project.beside()
+    return view.html("beside.html", beside=found), not found.rows
 
 
 def _version(view: View) -> Response:
@@ -55,6 +61,7 @@ def _version(view: View) -> Response:
         is_live=live is not None and live.id == model.id,
         reports=len(_reports(model)),
         decisions=model.decisions(),
+        golden=model.golden(),
         runs=[
             run.id
             for run in view.workspace.store.catalog.runs(project.name, limit=_RUNS)
@@ -98,7 +105,9 @@ def _deploy(view: View) -> Response:
 
 def _rollback(view: View) -> Response:
     project = view.project
-    done = project.rollback(shadow=view.field("shadow") == "yes")
+    done = project.rollback(
+        shadow=view.field("shadow") == "yes", reason=view.field("reason") or None
+    )
     return _told(view, project, [note for table in done.tables() for note in table.notes])
 
 
@@ -108,6 +117,7 @@ def _told(view: View, project: Project, said: list[str]) -> Response:
 
 PAGES = (
     Page("GET", "/p/{project}/versions", _versions, STAFF),
+    Page("GET", "/p/{project}/versions/live", _live, STAFF, live=True),
     Page("POST", "/p/{project}/rollback", _rollback, STAFF, again=_versions),
     Page("GET", "/p/{project}/versions/{version}", _version, STAFF),
     Page("GET", "/p/{project}/versions/{version}/report/{number}", _report, STAFF),
