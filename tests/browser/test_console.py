@@ -6,6 +6,7 @@ import csv
 import json
 import re
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -448,7 +449,7 @@ def chat(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
             )
         ]  # fmt: skip
         workspace.store.ledger.commit([], answers)
-        with console(workspace) as served:
+        with console(workspace, api_port=0) as served:
             yield served
 
 
@@ -553,6 +554,46 @@ def test_two_versions_before_a_person_who_is_not_told_which(
     assert (found.judged, found.wins, found.bad) == (begun.pairs, begun.pairs - 1, 1)
     page.goto(f"{chat.address}/p/help/preference")
     assert "help@2" in page.inner_text("table")
+    for width in WIDTHS:
+        page.set_viewport_size({"width": width, "height": 900})
+        assert page.evaluate(_FAULTS) == []
+    assert not Axe().run(page).violations_count
+
+
+def test_a_conversation_is_written_as_it_comes_and_whole_without_a_script(
+    chat: Console, browser: Browser, told: list[str]
+) -> None:
+    catalog = chat.workspace.store.catalog
+    while not catalog.servers():
+        time.sleep(0.1)
+    page = _page(browser, told, locale="zh")
+    _enter(page, chat)
+    page.goto(f"{chat.address}/p/help/try")
+    loaded: list[str] = []
+    page.on("load", lambda _: loaded.append(page.url))
+    page.fill("textarea", "Item 3?")
+    page.click("#talk form[data-stream] button")
+    page.locator(".talk dd >> nth=1").wait_for()
+    [asked, answered] = page.locator(".talk dd").all_inner_texts()
+    assert (asked, answered[1:]) == ("Item 3?", " euros.")
+    page.fill("form[data-stream] textarea", "Item 4?")
+    page.click("form[data-stream] button")
+    page.locator(".talk dd >> nth=3").wait_for()
+    assert page.locator(".talk dd").all_inner_texts()[:3] == [asked, answered, "Item 4?"]
+    assert not loaded  # nothing was loaded anew
+    call = page.input_value("form[action$=correct] [name=id]")
+    assert chat.workspace.call(call).events
+    page.fill("form[action$=correct] textarea", "Four euros.")
+    _press(page, t("console.correct", "zh"))
+    assert [f.label for f in chat.workspace.store.ledger.feedback_of(call)] == ["Four euros."]
+    plain = _page(browser, told, locale="en", java_script_enabled=False)
+    _enter(plain, chat)
+    plain.goto(f"{chat.address}/p/help/try")
+    for number in (5, 6):
+        plain.fill("form[data-stream] textarea", f"Item {number}?")
+        plain.click("form[data-stream] button")
+    said = plain.locator(".talk dd").all_inner_texts()
+    assert (said[0], said[1][1:], said[2], len(said)) == ("Item 5?", " euros.", "Item 6?", 4)
     for width in WIDTHS:
         page.set_viewport_size({"width": width, "height": 900})
         assert page.evaluate(_FAULTS) == []

@@ -18,7 +18,7 @@ from feilun.engines.card import Card, read_card
 from feilun.errors import EnvironmentProblem
 from feilun.types import Chunk, EngineRequest, Item, Output, Usage
 
-__all__ = ["Engine", "formats", "open_engine"]
+__all__ = ["Engine", "formats", "open_engine", "prompt_of"]
 
 
 class Engine(Protocol):
@@ -78,6 +78,15 @@ class Engine(Protocol):
         ...
 
 
+def prompt_of(folder: Path, item: Item) -> str | None:
+    """The very text that the version in `folder` reads to answer a checked `item`, as the function
+    ``prompt`` of its engine's file writes it; None where no text is written for it."""
+    folder = Path(folder)
+    card = read_card(folder)
+    write = getattr(_module(folder, card), "prompt", None)
+    return None if write is None else str(write(folder, card, item))
+
+
 def open_engine(folder: Path, *, streams: int | None = None, threads: int | None = None) -> Engine:
     """Loads the version or variant in `folder`.
 
@@ -87,19 +96,25 @@ def open_engine(folder: Path, *, streams: int | None = None, threads: int | None
     """
     folder = Path(folder)
     card = read_card(folder)
-    for name in _candidates(card.format):
-        module = registry.load("engines", name)
-        if card.format in module.FORMATS:
-            return cast(Engine, module.load(folder, card, streams=streams, threads=threads))
-    raise EnvironmentProblem(
-        "engines.unknown_format", folder=folder, format=card.format, options=formats()
-    )
+    module = _module(folder, card)
+    return cast(Engine, module.load(folder, card, streams=streams, threads=threads))
 
 
 def formats() -> list[str]:
     """Every format that an installed engine loads, sorted."""
     modules = (registry.load("engines", name) for name in registry.names("engines"))
     return sorted({name for module in modules for name in module.FORMATS})
+
+
+def _module(folder: Path, card: Card) -> Any:
+    """The engine's file that loads `folder`."""
+    for name in _candidates(card.format):
+        module = registry.load("engines", name)
+        if card.format in module.FORMATS:
+            return module
+    raise EnvironmentProblem(
+        "engines.unknown_format", folder=folder, format=card.format, options=formats()
+    )
 
 
 def _candidates(wanted: str) -> list[str]:

@@ -19,17 +19,17 @@ from typing import Any, ClassVar, cast
 import msgspec
 import numpy as np
 
+from feilun.engines._asking import ANSWERS, QUESTIONS, Asking
 from feilun.engines._continuations import parted
 from feilun.engines._generator import ARCHITECTURES, Generator, Part, Sink
-from feilun.engines._index import Documents, Index, best, terms
 from feilun.engines._inline import added
 from feilun.engines._streaming import MAX_TOKENS, StreamingEngine, Token, ToolCall
 from feilun.engines.card import Card
 from feilun.errors import CorruptArtifact, EnvironmentProblem, InvalidData
 from feilun.families.generation import Written, objects, sure_of
-from feilun.modalities.language import conversations, gguf
+from feilun.modalities.language import gguf
 from feilun.modalities.language.causal import PromptProcessor
-from feilun.modalities.language.template import render
+from feilun.tasks import base as tasks
 from feilun.types import Chunk, EngineRequest, Item, Output, Usage
 
 __all__ = [
@@ -40,6 +40,7 @@ __all__ = [
     "GenaiEngine",
     "check",
     "load",
+    "prompt",
     "properties",
     "sequences",
 ]
@@ -47,8 +48,6 @@ __all__ = [
 FORMATS = ("gguf", "prompt")
 """What was compressed to such a file, and a base's own file with what it is told."""
 MODEL = "model.gguf"
-QUESTIONS = "questions.arrow"
-ANSWERS = "answers.arrow"
 
 _FLOAT = ("f32", "fp32", "f16")
 _CONTEXT = 8192  # tokens of prompt and answer at most, whatever the model reads
@@ -86,8 +85,7 @@ class GenaiEngine(StreamingEngine):
         self._processor = processor
         self._pieces = gguf.pieces(processor.tokenizer)
         extra = card.extra
-        self._system = str(extra.get("system_prompt", ""))
-        self._shots = _Shots(folder, int(extra["shots"])) if extra.get("shots") else None
+        self._asking = Asking(folder, card, processor)
         self._stops = {int(one) for one in extra.get("stops", header.stops)}
         self._usual = int(extra.get("longest", MAX_TOKENS))
         self.context = self.longest = min(header.context or _CONTEXT, _CONTEXT)
@@ -297,21 +295,7 @@ class GenaiEngine(StreamingEngine):
     def _asked_ids(self, item: Item, options: Mapping[str, Any]) -> tuple[int, ...]:
         """The tokens of what is read."""
         tools = options.get("tools") if options.get("tool_choice") != "none" else None
-        return self._ids(self._prompt(item, tools))
-
-    def _prompt(self, item: Item, tools: Sequence[Mapping[str, Any]] | None) -> str:
-        if not (self._system or self._shots or tools):
-            return self._processor.prompt(item)
-        messages = self._processor.messages(item)
-        before = []
-        if messages[0].role == "system":
-            before.append(messages.pop(0))
-        elif self._system:
-            before.append(conversations.Message("system", self._system))
-        if self._shots is not None:
-            before += self._shots.near(messages[-1].content)
-        template = self._processor.template
-        return render([*before, *messages], template, ask=True, tools=tools)
+        return self._ids(self._asking.text(item, tools))
 
     def _encoded(self, text: str) -> tuple[int, ...]:
         return tuple(self._processor.ids(text))
@@ -379,25 +363,11 @@ class _Text:
         return whole[len(self._read) :]
 
 
-class _Shots:
-    """The `most` examples that are nearest to a question, the nearest one last."""
-
-    def __init__(self, folder: Path, most: int) -> None:
-        self._most = most
-        self._index = Index.read(folder)
-        self._questions = Documents(folder / QUESTIONS)
-        self._answers = Documents(folder / ANSWERS)
-        if not self._index.size == len(self._questions) == len(self._answers):
-            raise CorruptArtifact("engines.bad_weights", file=folder / ANSWERS, reason="rows")
-
-    def near(self, question: str) -> list[conversations.Message]:
-        """The examples as a conversation."""
-        places = best(self._index.search(terms(question)), self._most)
-        found = []
-        for place in places[::-1].tolist():
-            found.append(conversations.Message("user", self._questions[place]))
-            found.append(conversations.Message("assistant", self._answers[place]))
-        return found
+def prompt(folder: Path, card: Card, item: Item) -> str:
+    """What the version in `folder` reads to answer `item`; the model is not opened."""
+    processor = tasks.of(card.schema).processor(folder, card.schema.settings)
+    assert isinstance(processor, PromptProcessor)
+    return Asking(folder, card, processor).text(item)
 
 
 def load(folder: Path, card: Card, *, streams: int | None, threads: int | None) -> GenaiEngine:

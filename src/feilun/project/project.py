@@ -364,6 +364,14 @@ class Project(SearchVerbs, VariantVerbs, JudgingVerbs, QueueVerbs):
         listed = [cast(Item, items)] if single else list(cast(Sequence[Item], items))
         return answers.predict(self.scope, listed, model, all_scores, explain=explain)
 
+    def prompt(self, item: Item, model: str | None = None) -> str | None:
+        """The very text that a version reads to answer `item`; None for one that is no language
+        model. Raises `InvalidData` for an item that is none."""
+        from feilun.engines.base import prompt_of
+
+        version = self.model(model or ("live" if self.live else None)).record
+        return prompt_of(self.scope.context().folder(version), self.task.check(item))
+
     def predict_files(
         self,
         given: Sequence[str],

@@ -38,9 +38,10 @@ def menu(role: Role) -> tuple[Entry, ...]:
     return _STAFF if role != "reviewer" else _STAFF[:1]
 
 
-def tabs(project: str, role: Role) -> list[tuple[str, str]]:
-    """The screens of one project."""
+def tabs(project: str, role: Role, *, writes: bool = False) -> list[tuple[str, str]]:
+    """The screens of one project, whose task `writes` its answers or does not."""
+    reviewing = ("review", "preference") if writes else ("review",)
     if role == "reviewer":
-        return [(name, path("p", project, name)) for name in ("review", "label")]
-    names = ("data", "label", "explore", "runs", "versions", "try", "review", "settings")
+        return [(name, path("p", project, name)) for name in (*reviewing, "label")]
+    names = ("data", "label", "explore", "runs", "versions", "try", *reviewing, "settings")
     return [("overview", path("p", project))] + [(n, path("p", project, n)) for n in names]

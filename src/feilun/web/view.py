@@ -130,6 +130,7 @@ class View:
             "other_language": self._other_language(),
             "zone": _zone(self.request),
             "leads": self._leads(),
+            "writes": lambda name: bool(self.workspace.project(name).task.family.faults),
         }
         return _environment().get_template(template).render({**common, **values})
 

@@ -1,18 +1,20 @@
-"""The playground: ask what answers now, see what it costs, correct it right here."""
+"""The playground: ask what answers now, see what it costs, correct it right here. Words come as
+they are written, and a conversation goes on; without the page's script an answer comes whole.
+"""
 
 from __future__ import annotations
 
 import base64
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
 from feilun import messages
 from feilun.client import ApiError, Client
-from feilun.errors import InvalidData, NotFound, Refused
+from feilun.errors import FeilunError, InvalidData, NotFound, Refused
 from feilun.project import Project
 from feilun.project.results import NewApiKey
 from feilun.store.records import ApiKey
@@ -33,7 +35,7 @@ def _ask(view: View) -> Response:
 
 def _asked(view: View) -> Response:
     project = _project(view)
-    item, shown = _item(view, project)
+    item, shown, _ = _item(view, project)
     client, staff = _client(view), _is_staff(view)
     beside = view.field("beside") if staff else ""
     other = _here(project, item, beside) if beside else None
@@ -41,7 +43,8 @@ def _asked(view: View) -> Response:
         if not staff:
             raise NotFound("console.no_server")
         # Nothing answers: the version itself does, and keeps nothing that could be corrected.
-        return _shown(view, **_here(project, item, None), asked=shown, other=other)
+        here = _here(project, item, None)
+        return _shown(view, **here, asked=shown, other=other, item=item)
     begun = time.perf_counter()
     with client:
         try:
@@ -58,7 +61,56 @@ def _asked(view: View) -> Response:
         took=time.perf_counter() - begun,
         price=_price(view, answer.id),
         other=other,
+        item=item,
     )
+
+
+def _streamed(view: View) -> Response:
+    """The answer as it is written, as server-sent events; the last one is the page's part that
+    shows it. The page's script asks so."""
+    project = _project(view)
+    _, shown, messages_ = _item(view, project)
+    client = _client(view)
+    if client is None or messages_ is None:
+        raise NotFound("console.no_server")
+    return StreamingResponse(
+        _pieces(view, project, client, messages_, shown), media_type="text/event-stream"
+    )
+
+
+def _pieces(
+    view: View, project: Project, client: Client, said: list[dict[str, str]], asked: Any
+) -> Iterator[str]:
+    """Closing it ends the writing, and what was delivered is charged."""
+    messages.use(view.lang, here_only=True)
+    text, id, usage, begun = "", "", dict[str, Any](), time.perf_counter()
+    with client:
+        try:
+            for piece in client.chat_stream(said, model=project.name):
+                id, usage, text = piece.id, piece.usage or usage, text + piece.text
+                if piece.text:
+                    yield _event(text=piece.text)
+        except ApiError as error:
+            view.problem = Refused("console.api_refused", reason=str(error))
+            yield _event(html=view.html("try_talk.html", **{**_page(view), "alone": True}))
+            return
+    live, counted = project.live, {"prompt_tokens": "tokens_in", "completion_tokens": "tokens_out"}
+    found = {
+        "text": text,
+        "model": live.id if live else project.name,
+        "asked": asked,
+        "id": id,
+        "usage": {name: usage[key] for key, name in counted.items() if key in usage},
+        "took": time.perf_counter() - begun,
+        "price": _price(view, id),
+        "other": None,
+        "item": project.task.conversation(said),
+    }
+    yield _event(html=view.html("try_talk.html", **_page(view, **found)))
+
+
+def _event(**told: str) -> str:
+    return f"data: {json.dumps(told)}\n\n"
 
 
 def _here(project: Project, item: Any, version: str | None) -> dict[str, Any]:
@@ -92,26 +144,78 @@ def _correct(view: View) -> Response:
 
 
 def _shown(view: View, **answer: Any) -> Response:
+    return view.render("try.html", **_page(view, **answer))
+
+
+def _page(view: View, **answer: Any) -> dict[str, Any]:
+    """What the page shows, after an `answer` or before."""
     project, staff = _project(view), _is_staff(view)
     model = project.live_or_newest
     if model is None:
-        return view.render("try.html", project=project.name, fields=None, answer={})
+        return {"project": project.name, "fields": None, "answer": {}}
     servers = view.workspace.store.catalog.servers()
     address = servers[0].address if servers else "http://127.0.0.1:8000"
     example = answer.get("asked")
     others = [one.id for one in reversed(project.models()) if one.record.artifact()]
-    return view.render(
-        "try.html",
-        project=project.name,
-        model=model.id,
-        fields=model.inputs(),
-        action=_path(view, project),
-        beside=[("", "–"), *((one, one) for one in others if one != model.id)] if staff else [],
-        how=editor(project),
-        answered=project.task.family.said(answer["output"]) if "output" in answer else None,
-        answer=answer,
-        snippets=_snippets(address, project.name, example) if example is not None else {},
-    )
+    said = answer.get("text")
+    if said is None and "output" in answer:
+        said = project.task.family.said(answer["output"])
+    turns, talks = _turns(view), _talks(project)
+    said_before = _messages(view, project, example)
+    if said is not None and talks:
+        asked = {"role": "user", "content": str(example)}
+        turns = [*turns, asked, {"role": "assistant", "content": said}]
+    return {
+        "project": project.name,
+        "alone": False,  # whether it is a part of the page that comes later than the rest
+        "model": model.id,
+        "fields": model.inputs(),
+        "action": _path(view, project),
+        "beside": [("", "–"), *((one, one) for one in others if one != model.id)] if staff else [],
+        "how": editor(project),
+        "answered": said,
+        "answer": answer,
+        "streams": bool(servers) and _messages(view, project, "?") is not None,
+        "turns": turns if talks else [],
+        "prompt": _prompt(project, answer) if staff else None,
+        "snippets": _snippets(address, project.name, example, said=said_before)
+        if example is not None
+        else {},
+    }
+
+
+def _prompt(project: Project, answer: Mapping[str, Any]) -> str | None:
+    """What the version read, for whoever may see how it is instructed."""
+    if answer.get("item") is None:
+        return None
+    try:
+        return project.prompt(answer["item"])
+    except FeilunError:
+        return None  # such as a version that was put away meanwhile
+
+
+def _messages(view: View, project: Project, text: Any) -> list[dict[str, str]] | None:
+    """The conversation that `text` goes on with; None for a task that answers none in words."""
+    if not project.task.family.streams or not isinstance(text, str):
+        return None
+    said = [*(_turns(view) if _talks(project) else []), {"role": "user", "content": text}]
+    return said if project.task.conversation(said[-1:]) is not None else None
+
+
+def _talks(project: Project) -> bool:
+    """Whether the task reads what was said before a question."""
+    said = [{"role": role, "content": role} for role in ("user", "assistant", "user")]
+    found = project.task.conversation(said) if project.task.family.streams else None
+    return found is not None and found != project.task.conversation(said[-1:])
+
+
+def _turns(view: View) -> list[dict[str, str]]:
+    """What was said before, as the form brings it. Raises `InvalidData`."""
+    text = view.field("turns") or "[]"
+    try:
+        return [{"role": one["role"], "content": one["content"]} for one in json.loads(text)]
+    except (ValueError, TypeError, KeyError):
+        raise InvalidData("console.not_json", given=text[:80]) from None
 
 
 def _is_staff(view: View) -> bool:
@@ -143,8 +247,9 @@ def _key(view: View) -> ApiKey:
     return found
 
 
-def _item(view: View, project: Project) -> tuple[Any, Any]:
-    """The input as it is asked, and as the snippets show it."""
+def _item(view: View, project: Project) -> tuple[Any, Any, list[dict[str, str]] | None]:
+    """The input as it is asked, and as the snippets show it; the conversation that it is, if it is
+    one."""
     fields = project.model("live" if project.live else None).inputs()
     found: dict[str, Any] = {}
     for name, kind in fields:
@@ -157,7 +262,10 @@ def _item(view: View, project: Project) -> tuple[Any, Any]:
         found[name] = None if not text and kind != "text" else text
     item = next(iter(found.values())) if len(found) == 1 else found
     shown = {n: {"$base64": "..."} if isinstance(v, bytes) else v for n, v in found.items()}
-    return item, next(iter(shown.values())) if len(shown) == 1 else shown
+    said = _messages(view, project, item)
+    if said is not None and len(said) > 1:
+        item = project.task.conversation(said)
+    return item, next(iter(shown.values())) if len(shown) == 1 else shown, said
 
 
 def _explains(view: View) -> bool:
@@ -190,15 +298,23 @@ def _new_key(view: View, held: ApiKey | None) -> NewApiKey:
     )
 
 
-def _snippets(address: str, model: str, item: Any) -> Mapping[str, str]:
-    body = json.dumps({"model": model, "inputs": [item]}, ensure_ascii=False)
+def _snippets(
+    address: str, model: str, item: Any, said: list[dict[str, str]] | None
+) -> Mapping[str, str]:
+    """The call in three languages; of a conversation `said` in the way of OpenAI's clients."""
+    where, ask = "predict", f"client.predict({[item]!r}, model={model!r})"
+    if said is not None:
+        where, ask = "chat/completions", f"client.chat({said!r}, model={model!r}).text"
+    sent: dict[str, Any] = (
+        {"model": model, "inputs": [item]} if said is None else {"model": model, "messages": said}
+    )
+    body = json.dumps(sent, ensure_ascii=False)
     quoted = body.replace("'", "'\\''")
     return {
-        "curl": f"curl {address}/v1/predict -H 'Authorization: Bearer '$FEILUN_KEY \\\n"
+        "curl": f"curl {address}/v1/{where} -H 'Authorization: Bearer '$FEILUN_KEY \\\n"
         f"  -H 'Content-Type: application/json' -d '{quoted}'",
-        "Python": f'from feilun import Client\n\nclient = Client("{address}", KEY)\n'
-        f"print(client.predict({[item]!r}, model={model!r}))",
-        "JavaScript": f'const answer = await fetch("{address}/v1/predict", {{\n  method: "POST",\n'
+        "Python": f'from feilun import Client\n\nclient = Client("{address}", KEY)\nprint({ask})',
+        "JavaScript": f'const answer = await fetch("{address}/v1/{where}", {{\n  method: "POST",\n'
         '  headers: {"Authorization": `Bearer ${KEY}`, "Content-Type": "application/json"},\n'
         f"  body: JSON.stringify({body}),\n}});\nconsole.log(await answer.json());",
     }
@@ -213,8 +329,10 @@ def data_uri(content: bytes) -> str:
 PAGES = (
     Page("GET", "/p/{project}/try", _ask, STAFF),
     Page("POST", "/p/{project}/try", _asked, STAFF, again=_ask),
+    Page("POST", "/p/{project}/try/stream", _streamed, STAFF),
     Page("POST", "/p/{project}/try/correct", _correct, STAFF, again=_ask),
     Page("GET", "/mine/try/{project}", _ask, CUSTOMERS),
     Page("POST", "/mine/try/{project}", _asked, CUSTOMERS, again=_ask),
+    Page("POST", "/mine/try/{project}/stream", _streamed, CUSTOMERS),
     Page("POST", "/mine/try/{project}/correct", _correct, CUSTOMERS, again=_ask),
 )

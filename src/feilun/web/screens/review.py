@@ -35,7 +35,6 @@ def _review(view: View) -> Response:
         project=project.name,
         item=_shown(view, items[0]) if items else None,
         how=editor(project),
-        words=bool(project.task.family.faults),
         reviews=project.reviews() if items and items[0].faults else None,
     )
 

@@ -132,6 +132,40 @@ function wordsOf(text) {
   return found;
 }
 
+// Words as they are written: the form's answer comes in pieces, and last the part of the page that
+// shows it whole. Where that fails the form is sent the plain way.
+document.addEventListener("submit", async (event) => {
+  const form = event.target.closest("form[data-stream]");
+  if (!form || form.elements.beside?.value) return;
+  event.preventDefault();
+  const talk = document.getElementById("talk"), coming = talk.querySelector("[data-coming]");
+  const end = new AbortController(), body = new FormData(form);
+  let answer = null;
+  try {
+    answer = await fetch(form.dataset.stream, {method: "POST", body, signal: end.signal});
+  } catch { /* nobody answers */ }
+  if (!answer || !answer.ok) { HTMLFormElement.prototype.submit.call(form); return; }
+  for (const old of talk.querySelectorAll("section:not([data-coming])")) old.remove();
+  coming.hidden = false;
+  coming.querySelector("[data-end]").addEventListener("click", () => end.abort());
+  const text = coming.querySelector(".text"), reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+  text.textContent = "";
+  try {
+    for (let held = "", part = await reader.read(); !part.done; part = await reader.read()) {
+      const lines = (held + part.value).split("\n\n");
+      held = lines.pop();
+      for (const line of lines) {
+        const told = JSON.parse(line.slice("data: ".length));
+        if (told.text) text.textContent += told.text;
+        if (!told.html) continue;
+        talk.innerHTML = told.html;
+        prepare(talk);
+        talk.querySelector("textarea").focus();
+      }
+    }
+  } catch { coming.querySelector("[data-end]").hidden = true; } // what has come stays
+});
+
 const prepare = (part) => part.querySelectorAll("[data-spans]").forEach(marking);
 prepare(document);
 
