@@ -1,6 +1,7 @@
 """Low-rank adapters beside a base in four bits (Dettmers and others, 2023, "QLoRA: Efficient
 Finetuning of Quantized LLMs"): the weights that stay take an eighth of the memory while the
-adapters learn.
+adapters learn. That is for graphics cards: a process on a processor reads the base whole, merges
+into it whole, and its peak is that of `lora`.
 
 The four bits are bitsandbytes' NormalFloat with quantized scales. At the end the adapters are
 merged into what the four bits stand for, not into the base as it was: that is what they learnt
@@ -10,7 +11,6 @@ beside. An update rounds the merged weights to four bits again.
 from __future__ import annotations
 
 import importlib.util
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -18,14 +18,10 @@ from feilun.messages import t
 from feilun.tasks.base import TaskBase
 from feilun.training.adapters import Peft, linear_layers
 from feilun.training.batches import Examples
-from feilun.training.body import describe
-from feilun.training.job import DataStats, Estimate, Machine, TrainJob
+from feilun.training.job import TrainJob
 from feilun.training.methods import lora
 
 __all__ = ["Method", "Settings"]
-
-_SHARE = 0.13
-"""Bytes of a weight in four bits and of its part of the scales, as a share of float32's."""
 
 
 class Settings(lora.Settings):
@@ -44,15 +40,6 @@ class Method(lora.Method):
         if importlib.util.find_spec("bitsandbytes") is None:
             return t("training.reason_no_four_bits")
         return None
-
-    def estimate(
-        self, job: TrainJob, settings: lora.Settings, rows: DataStats, machine: Machine
-    ) -> Estimate:
-        """As `lora`, with a smaller base while it learns; the base is read, and the version
-        written, as it is."""
-        found = super().estimate(job, settings, rows, machine)
-        whole = describe(job.previous or job.base).bytes
-        return replace(found, memory_bytes=found.memory_bytes - int((1 - _SHARE) * whole))
 
     def adaptation(self, job: TrainJob, settings: lora.Settings) -> Peft:
         return _InFourBits(job, super().adaptation(job, settings).config)
