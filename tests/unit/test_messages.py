@@ -142,6 +142,12 @@ def test_lists_are_joined_as_the_language_joins_them() -> None:
     assert "a、b" in messages.t("registry.unknown", "zh", **sentence)
 
 
+@pytest.mark.parametrize(("metric", "said"), [("F1", "缺少 F1"), ("准确率", "缺少准确率")])
+def test_a_latin_word_is_parted_from_the_chinese_beside_it(metric: str, said: str) -> None:
+    assert messages.t("console.missing", "zh", field=metric) == said
+    assert messages.t("console.missing", "en", field=metric) == f"{metric} is missing"
+
+
 def test_an_error_speaks_the_language_in_force() -> None:
     error = errors.NotFound("config.no_file", file="feilun.toml")
     assert "does not exist" in str(error)

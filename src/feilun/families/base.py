@@ -25,7 +25,7 @@ from feilun.families.combining import Combining
 from feilun.families.instructed import Instructed
 from feilun.families.sheet import Error, Sheet
 from feilun.families.tally import PairTally, Peculiarity, Tally
-from feilun.messages import Language
+from feilun.messages import Language, t
 from feilun.metrics.measured import Measured
 from feilun.metrics.share import Share
 from feilun.render.reason import Reason
@@ -143,6 +143,8 @@ class Family(Combining, Instructed, ABC):
     """Whether a version may go live, and rows be few, before any row can judge it."""
     streams: ClassVar[bool] = False
     """Whether answers are texts, which may come in pieces: then `text` and `cut` are there."""
+    stratum_words: ClassVar[Mapping[str, str]] = {}
+    """Strata that are no labels, each with the key of what it is called."""
     invariant: ClassVar[bool] = False
     """Whether a target stays right when its input is changed a little, as typing slips do: then
     training may learn from changed copies."""
@@ -192,6 +194,11 @@ class Family(Combining, Instructed, ABC):
         """The group of rows that `target` is counted with, and divided evenly with among train,
         validation and test. Default: the target itself."""
         return target
+
+    def called(self, stratum: str) -> str:
+        """A stratum in words of the language in force: a label as it is."""
+        key = self.stratum_words.get(stratum)
+        return t(key) if key else stratum
 
     def asks(self, target: str) -> bool:
         """Whether a row with this target is one that callers may send and that judges; any other

@@ -97,6 +97,7 @@ class Generation(Family):
     """Whether an answer says shortly what its input says."""
     metrics: ClassVar = Texts.higher_is_better
     primary = "chrf"
+    stratum_words: ClassVar = {"texts": "strata.texts"}
     streams = differentiable = keeps_base = True
     faults = FAULTS
     Details = Details

@@ -61,6 +61,7 @@ class Likelihood(Family):
     name = "likelihood"
     metrics: ClassVar = Bits.higher_is_better
     primary = "bits_per_byte"
+    stratum_words: ClassVar = {"documents": "strata.documents"}
     streams = True
 
     def target(self, value: Any) -> str | None:

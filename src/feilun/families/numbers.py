@@ -178,6 +178,7 @@ class NumberFamily(Family):
     metrics: ClassVar = Numbers.higher_is_better
     primary = "r2"
     numeric = True
+    stratum_words: ClassVar = {"numbers": "strata.numbers"}
     differentiable = True
     problem_type = "regression"
     Details = Details

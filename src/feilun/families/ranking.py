@@ -95,6 +95,7 @@ class RankingFamily(Family):
     name = "ranking"
     metrics: ClassVar = Measures.higher_is_better
     primary = "ndcg"
+    stratum_words: ClassVar = {"ranking": "strata.ranking", "descriptions": "strata.descriptions"}
     structured = True
     several_right = True
     Details = Details

@@ -55,6 +55,7 @@ class Records(Family):
     metrics: ClassVar = Measures.higher_is_better
     primary = "f1"
     structured = True
+    stratum_words: ClassVar = {"records": "strata.records", "none": "strata.no_records"}
     Details = Details
 
     def target(self, value: Any) -> str | None:

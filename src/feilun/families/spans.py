@@ -58,6 +58,7 @@ class Spans(Family):
     primary = "f1"
     structured = True
     points = True
+    stratum_words: ClassVar = {"spans": "strata.spans", "none": "strata.no_spans"}
     differentiable = True
     by_position = True
     epochs = 6  # the first two or three go by before anything but "no span" is answered

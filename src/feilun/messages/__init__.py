@@ -16,6 +16,7 @@ by ``config`` and told here by `use`.
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
@@ -30,6 +31,9 @@ Language = Literal["en", "zh"]
 LANGUAGES: tuple[Language, ...] = get_args(Language)
 
 _Said = TypeVar("_Said")
+_EDGES = re.compile(r"^(?=[A-Za-z0-9])|(?<=[A-Za-z0-9])$")
+_TOUCHING = re.compile("(?<=[\u4e00-\u9fff])\0|\0(?=[\u4e00-\u9fff])")
+
 _default: Language = "en"
 _current: ContextVar[Language | None] = ContextVar("feilun_language", default=None)
 
@@ -120,7 +124,19 @@ def _room(room: str) -> Mapping[str, Any]:
 
 def _fill(sentence: str, params: Mapping[str, Any], lang: Language) -> str:
     shown = {name: _show(value, lang) for name, value in params.items()}
-    return sentence.format(**shown)
+    return _parted(sentence, shown) if lang == "zh" else sentence.format(**shown)
+
+
+def _parted(sentence: str, shown: Mapping[str, Any]) -> str:
+    """The sentence filled, with a space between a Chinese character and a Latin word beside it: the
+    same blank may hold ``准确率`` or ``F1``."""
+    marked = {
+        name: _EDGES.sub("\0", value)
+        if isinstance(value, str) and f"{{{name}}}" in sentence and f"{{{name}!" not in sentence
+        else value
+        for name, value in shown.items()
+    }
+    return _TOUCHING.sub(" ", sentence.format(**marked)).replace("\0", "")
 
 
 def _show(value: Any, lang: Language) -> Any:

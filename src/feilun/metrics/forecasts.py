@@ -23,7 +23,10 @@ class Forecasts(Measured):
     and ``coverage`` are not defined.
 
     `blocks` name the series and the origin that each row was answered from. Errors after one origin
-    go together, so that whole blocks are drawn, never single rows.
+    go together, so that whole blocks are drawn, never single rows. Rows of a single block, such as
+    a file that goes on where training ended, are cut into stretches that follow each other instead
+    (Künsch, 1989, "The Jackknife and the Bootstrap for General Stationary Observations"): their
+    interval tells what another stretch of that time would bring, not another origin.
     """
 
     higher_is_better: ClassVar = {
@@ -48,7 +51,7 @@ class Forecasts(Measured):
         self.predicted = np.asarray(predicted, np.float64)
         self.scales, self.low, self.high, self.share = scales, low, high, share
         self.rows = len(self.truth)
-        self.blocks = blocks
+        self.blocks = blocks if blocks is None else _stretches(np.asarray(blocks))
         given = (self.predicted, scales, low, high, blocks)
         if not self.rows or any(one is not None and len(one) != self.rows for one in given):
             raise ValueError("values, forecasts and intervals are of different lengths, or none")
@@ -98,6 +101,15 @@ class Forecasts(Measured):
     def interval(self, metric: str, value: float, drawn: np.ndarray, confidence: float) -> Score:
         """Percentiles of the draws that define the metric."""
         return percentiles(value, drawn[np.isfinite(drawn)], confidence)
+
+
+def _stretches(blocks: np.ndarray) -> np.ndarray:
+    """`blocks`; a single one in stretches of as many rows as the cube root of all (the length that
+    Künsch gives up to a factor)."""
+    if len(blocks) < 2 or (blocks != blocks[0]).any():
+        return blocks
+    rows = np.arange(len(blocks))
+    return np.asarray(rows // max(1, round(len(blocks) ** (1 / 3))))
 
 
 def _pinball(truth: np.ndarray, quantile: np.ndarray, level: float) -> np.ndarray:

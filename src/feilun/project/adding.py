@@ -186,7 +186,7 @@ def _build(
         if previous is not None and not built.changed:
             for key, value in settings.items():
                 store.catalog.set_setting(key, value)
-            return Added(previous.id, unchanged=True, report=details)
+            return Added(previous.id, unchanged=True, report=details, _family=scope.task.family)
         ref = store.publish(out, "data").ref
     finally:
         shutil.rmtree(out, ignore_errors=True)
@@ -201,7 +201,7 @@ def _build(
         settings=settings,
     )
     following = after_adding(store, scope.name, version)
-    return Added(version.id, unchanged=False, report=details, next=following)
+    return Added(version.id, False, details, next=following, _family=scope.task.family)
 
 
 def _columns(roles: Mapping[str, Any]) -> dict[str, str]:

@@ -165,7 +165,7 @@ def render(report: AuditReport, *, lang: Language | None = None) -> str:
         inflation=_inflation(report),
         counts=counts,
         findings=[_view(one) for one in report.findings],
-        labels=_labels(report.audit),
+        labels=_labels(report),
         facts=_facts(report),
         commands=list(dict.fromkeys(c for one in report.findings for c in one.mend)),
         say=_say,
@@ -236,11 +236,13 @@ def _view(one: Finding) -> dict[str, Any]:
     }
 
 
-def _labels(found: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _labels(report: AuditReport) -> list[dict[str, Any]]:
+    found = report.audit
+    words = report._family.stratum_words if report._family is not None else {}
     most = max((row["rows"] for row in found["labels"]), default=1) or 1
     return [
         {
-            "label": row["label"] or "–",
+            "label": _say(words[row["label"]]) if row["label"] in words else row["label"] or "–",
             "rows": f"{row['rows']:,}",
             "share": f"{100 * row['share']:.1f} %",
             "width": round(100 * row["rows"] / most, 1),

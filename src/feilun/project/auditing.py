@@ -155,6 +155,7 @@ def _report(
         suspects=found.suspects,
         added=added,
         stages=found.stages,
+        _family=context.task.family,
     )
     write(report, folder / stem)
     return report

@@ -25,8 +25,7 @@ from feilun.engines.card import read_card
 from feilun.errors import Conflict
 from feilun.messages import t
 from feilun.pipeline.context import Context
-from feilun.project.results import scored
-from feilun.render.wording import metric_name
+from feilun.project.results import named, score_head
 from feilun.store.records import ModelVersion
 from feilun.table import to_jsonable
 
@@ -116,8 +115,8 @@ def _readme(context: Context, version: ModelVersion, folder: Path) -> str:
         "---",
     ]
     labels = ", ".join(f"`{label}`" for label in card.schema.labels[:50])
-    table = [f"| {t('project.metric')} | {t('project.score')} |", "| --- | --- |"]
-    table += [f"| {metric_name(name)} | {scored(name, score)} |" for name, score in scores.items()]
+    table = [f"| {t('project.metric')} | {score_head(scores)} |", "| --- | --- |"]
+    table += [f"| {name} | {score} |" for name, score in named(scores)]
     return "\n".join(
         [
             *front,

@@ -12,6 +12,7 @@ from typing import Any
 
 from feilun.data.clean.recipe import STEPS
 from feilun.errors import FeilunError, UsageError
+from feilun.families.base import Family
 from feilun.feedback.words import trust_words
 from feilun.messages import language, t
 from feilun.pipeline.context import Context
@@ -44,6 +45,7 @@ class AuditView(Result):
     version: str
     audit: Mapping[str, Any]
     media: bool = False
+    _family: Family | None = None
 
     def tables(self) -> Sequence[Table]:
         found = self.audit
@@ -66,9 +68,10 @@ class AuditView(Result):
             [t("project.empty"), f"{found['empty']:,}"],
             [t("project.bad_rows"), f"{found['bad']:,}"],
         ]
+        called = self._family.called if self._family is not None else str
         labels = [
             [
-                row["label"],
+                called(row["label"]),
                 f"{row['rows']:,}",
                 f"{100 * row['share']:.1f} %",
                 ", ".join(f"{t(f'project.split_{s}')} {n:,}" for s, n in row["splits"].items()),
@@ -98,7 +101,7 @@ def audit(context: Context, version: DataVersion) -> AuditView:
     # Rows that could not be used are not in the version; what it was made of tells them.
     found["bad"] = version.info.get("bad", found["bad"])
     media = context.task.modality in ("image",)
-    return AuditView(version.id, found, media)
+    return AuditView(version.id, found, media, context.task.family)
 
 
 def base_processor(context: Context) -> Processor | None:

@@ -161,4 +161,5 @@ def _tried(scope: Scope, listed: Sequence[Source], report: Report | None) -> Add
     details = built.to_json()
     details.pop("out")
     details["bad_rows"] = None
-    return Added(None, unchanged=previous is not None and not built.changed, report=details)
+    same = previous is not None and not built.changed
+    return Added(None, unchanged=same, report=details, _family=scope.task.family)

@@ -19,12 +19,12 @@ from feilun.project.results import (
     Listing,
     Predicted,
     Turned,
-    scored,
+    named,
+    score_head,
 )
 from feilun.project.scope import Report
 from feilun.project.search_verbs import SearchVerbs
 from feilun.project.variant_verbs import VariantVerbs
-from feilun.render.wording import metric_name
 from feilun.store.records import ModelVersion, RunKind
 from feilun.table import Table
 from feilun.types import Item, Schema
@@ -109,9 +109,8 @@ class Model:
 
     def _repr_html_(self) -> str:
         scores = self.record.metrics.get("test", {})
-        rows = [[metric_name(name), scored(name, score)] for name, score in scores.items()]
         title = f"{self.id} · {self.record.method} · {t(f'project.state_{self.state}')}"
-        return Table(title, [t("project.metric"), t("project.score")], rows)._repr_html_()
+        return Table(title, [t("project.metric"), score_head(scores)], named(scores))._repr_html_()
 
 
 class Project(SearchVerbs, VariantVerbs, JudgingVerbs, QueueVerbs):

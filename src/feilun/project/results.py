@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any
 
 from feilun.data.clean.tally import mended_words
 from feilun.durations import spoken
+from feilun.families.base import Family
 from feilun.messages import has, t
 from feilun.render.wording import is_share, level, metric_name
 from feilun.table import Result, Table
@@ -29,7 +30,9 @@ __all__ = [
     "Stage",
     "Turned",
     "going_on",
+    "named",
     "percent",
+    "score_head",
     "scored",
     "size",
     "tested",
@@ -47,12 +50,25 @@ def scored(metric: str, score: Mapping[str, float] | None) -> str:
     """A score in the unit of its metric: percent for a share, else as it is."""
     if not score or is_share(metric):
         return percent(score)
-    return f"{score['value']:.3f} ({score['low']:.3f}–{score['high']:.3f})"
+    value, low, high = (level(metric, score[part]) for part in ("value", "low", "high"))
+    return f"{value} ({low}–{high})" if score["low"] >= 0 else f"{value} ({low} … {high})"
+
+
+def score_head(metrics: Iterable[str]) -> str:
+    """What stands above the scores of `metrics`: that they are percentages, where all are."""
+    return t("project.score" if all(map(is_share, metrics)) else "project.score_mixed")
 
 
 def tested(metric: str, score: Mapping[str, float] | None) -> str:
-    """A score in a column of percentages: one that is no share says what it is."""
+    """A score in a column of its own: one that is no share says what it is."""
     return percent(score) if is_share(metric) else f"{metric_name(metric)} {scored(metric, score)}"
+
+
+def named(scores: Mapping[str, Mapping[str, float] | None]) -> list[list[str]]:
+    """Each metric's name and score; shares among others say that they are percentages."""
+    mixed = not all(map(is_share, scores))
+    unit = {name: " %" if mixed and is_share(name) and s else "" for name, s in scores.items()}
+    return [[metric_name(name), scored(name, s) + unit[name]] for name, s in scores.items()]
 
 
 def size(count: float | None) -> str:
@@ -96,6 +112,7 @@ class Added(Result):
     report: Mapping[str, Any]
     relabel: str | None = None
     next: str = ""
+    _family: Family | None = None
 
     def tables(self) -> Sequence[Table]:
         report = self.report
@@ -109,12 +126,11 @@ class Added(Result):
         ]
         for source in report["sources"]:
             roles = source["roles"] or {}
-            shown = [f"{role} = {column}" for role, column in (roles.get("inputs") or {}).items()]
-            shown += [
-                f"{role} = {roles[role]}"
-                for role in ("label", "id", "group", "subject", "time")
-                if roles.get(role)
-            ]
+            taken = dict(roles.get("inputs") or {})
+            for role in ("label", "id", "group", "subject", "time"):
+                if roles.get(role) and taken.get(role) != roles[role]:
+                    taken[role] = roles[role]
+            shown = [name if name == role else f"{role} = {name}" for role, name in taken.items()]
             rows.append([Path(source["name"]).name, "; ".join(shown)])
             # Lists and mappings are told as sentences.
             told = {k: v for k, v in source["details"].items() if not isinstance(v, list | dict)}
@@ -140,7 +156,7 @@ class Added(Result):
                 [
                     t(f"project.split_{split}"),
                     f"{sum(labels.values()):,}",
-                    _counted(labels),
+                    _counted(labels, self._family),
                 ]
                 for split, labels in report["counts"].items()
             ],
@@ -218,7 +234,7 @@ class Turned(Result):
         columns = [
             t("project.version"),
             t("project.method"),
-            t("project.score"),
+            score_head(stage.primary for stage in self.stages),
             t("project.variant"),
             t("project.latency"),
             t("project.size"),
@@ -271,10 +287,10 @@ class Evaluated(Result):
         notes = [note for note in (self.verdict, *self.reasons) if note]
         if self.report:
             notes.append(t("project.report_at", file=self.report))
-        rows = [[metric_name(name), scored(name, s)] for name, s in self.metrics.items()]
+        rows = named(self.metrics)
         key = "project.evaluated_on" if self.data else "project.evaluated"
         title = t(key, version=self.version, rows=self.rows, data=self.data)
-        scores = [t("project.metric"), t("project.score")]
+        scores = [t("project.metric"), score_head(self.metrics)]
         if not self.labels:
             return (Table(title, scores, rows, notes),)
         by_label = [
@@ -434,8 +450,10 @@ def _short(text: str, most: int = 72) -> str:
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
-def _counted(labels: Mapping[str, int]) -> str:
+def _counted(labels: Mapping[str, int], family: Family | None) -> str:
     """The first labels with their rows; a colon parts a label that ends like a number from them."""
+    called = family.called if family is not None else str
+    labels = {called(name): rows for name, rows in labels.items()}
     sign = ":" if any(name[-1:].isdigit() for name in labels) else ""
     return ", ".join(f"{name}{sign} {rows:,}" for name, rows in list(labels.items())[:12])
 

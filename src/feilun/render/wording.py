@@ -44,7 +44,7 @@ def method_name(method: str, lang: Language) -> str:
 
 def level(metric: str, value: float) -> str:
     """A score: ``84.1%``, or ``0.431`` for a metric without an upper bound."""
-    return share(value) if is_share(metric) else f"{value:.3f}"
+    return share(value) if is_share(metric) else f"{value:.3f}".replace("-", "−")
 
 
 def share(value: float) -> str:

@@ -8,7 +8,7 @@ import pytest
 
 from feilun.data._warnings import source_warnings
 from feilun.data.outcome import SourceReport
-from feilun.data.sources._encodings import encoding_in, whole_lines
+from feilun.data.sources._encodings import Found, encoding_in, whole_lines
 from feilun.data.sources._text import encoding_of
 from feilun.data.sources.base import BadRow
 from helpers.builds import rows_of, table_of
@@ -87,6 +87,14 @@ def test_a_sample_is_not_cut_inside_a_character(tmp_path: Path, shift: int) -> N
     text = "x" * shift + "质" * 800_000
     file.write_bytes(text.encode())
     assert encoding_of(file) == "utf-8"
+
+
+def test_what_an_earlier_program_lost_is_utf8_all_the_same(tmp_path: Path) -> None:
+    file = tmp_path / "a.csv"
+    line = "the R\ufffdverie is lovely"
+    file.write_text("\n".join(["text,label", *[f"{line},good"] * 20, ""]), "utf-8")
+    assert encoding_in(file.read_bytes()) == Found("utf-8")
+    assert rows_of(table_of(file)) == [{"text": line, "label": "good"}] * 20
 
 
 def test_whole_lines_leaves_out_what_was_cut() -> None:

@@ -163,7 +163,7 @@ def test_gaps_doubles_and_times_off_the_grid_are_counted() -> None:
     ("names", "steps", "words"),
     [
         (["a", "b"], [1.0, 2.0], "two different times"),
-        (["a"] * 20 + ["b"] * 20, [*range(20), *range(0, 600, 30)], "every 1 month"),
+        (["a"] * 20 + ["b"] * 20, [*range(20), *range(0, 600, 30)], "every month"),
     ],
 )
 def test_what_is_no_series_is_refused(names: list[str], steps: list[float], words: str) -> None:
@@ -232,6 +232,19 @@ def test_errors_after_one_origin_are_drawn_together() -> None:
     assert alone is not None
     assert together is not None
     assert together.high - together.low > 3 * (alone.high - alone.low)
+
+
+def test_a_file_that_goes_on_from_one_origin_has_an_interval() -> None:
+    """Its rows are one block, which drawn again is always the same."""
+    errors = np.convolve(np.random.default_rng(0).normal(size=96), np.ones(6) / 6, "valid")
+    truth = np.zeros(len(errors))
+    single = scores(Forecasts(truth, errors, np.ones(len(errors)), blocks=np.zeros(len(errors))))
+    rows = scores(Forecasts(truth, errors, np.ones(len(errors))))
+    for name in ("mase", "mae", "rmse"):
+        one, each = single[name], rows[name]
+        assert one is not None
+        assert each is not None
+        assert one.low < each.low < one.value < each.high < one.high, "neighbours err alike"
 
 
 def test_intervals_widen_with_the_lead_and_hold_what_they_should() -> None:

@@ -61,7 +61,7 @@ def whole_lines(sample: bytes) -> bytes:
 @lru_cache(2)  # the same file is looked at for its format, then to be read
 def encoding_in(sample: bytes) -> Found | None:
     """The encoding of `sample`, which holds something beyond ASCII; None where nothing fits."""
-    good, bad = _characters(sample.decode("utf-8", "replace"))
+    good, bad = _characters(sample)
     if good >= 4 * bad:
         return Found("utf-8")
     lines = _beyond_ascii(sample)
@@ -147,10 +147,12 @@ def _is_none(c: str) -> bool:
     return c == _BAD or "\x80" <= c < "\xa0"
 
 
-def _characters(text: str) -> tuple[int, int]:
-    """How many characters beyond ASCII, and how many of them stand for what was not decoded."""
+def _characters(sample: bytes) -> tuple[int, int]:
+    """How many characters beyond ASCII `sample` has as UTF-8, and how often it is none there. A
+    U+FFFD that is written in it was lost by an earlier program, and is a character."""
+    text = sample.decode("utf-8", "replace")
     beyond = sum(c > "\x7f" for c in text)
-    bad = text.count(_BAD)
+    bad = text.count(_BAD) - sample.count(_BAD.encode())
     return beyond - bad, bad
 
 

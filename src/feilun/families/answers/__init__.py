@@ -82,6 +82,12 @@ class AnswersFamily(Family):
     name = "answers"
     metrics: ClassVar = Measures.higher_is_better
     primary = "f1"
+    stratum_words: ClassVar = {
+        "questions": "strata.questions",
+        "sections": "strata.sections",
+        "rules": "strata.rules",
+        "facts": "strata.facts",
+    }
     structured = True
     unjudged = True
     faults = FAULTS

@@ -61,19 +61,22 @@ class Frequency:
 
     def words(self) -> str:
         """``30 minutes`` in the language in force."""
-        for key, length, unit in (
-            ("forecasts.every_year", 12, "m"),
-            ("forecasts.every_quarter", 3, "m"),
-            ("forecasts.every_month", 1, "m"),
-            ("forecasts.every_business_day", 1, "b"),
-            ("forecasts.every_week", 7 * DAY, "s"),
-            ("forecasts.every_day", DAY, "s"),
-            ("forecasts.every_hour", _HOUR, "s"),
-            ("forecasts.every_minute", 60, "s"),
-            ("forecasts.every_second", 1, "s"),
+        for name, length, unit in (
+            ("year", 12, "m"),
+            ("quarter", 3, "m"),
+            ("month", 1, "m"),
+            ("business_day", 1, "b"),
+            ("week", 7 * DAY, "s"),
+            ("day", DAY, "s"),
+            ("hour", _HOUR, "s"),
+            ("minute", 60, "s"),
+            ("second", 1, "s"),
         ):
             if unit == self.unit and not self.size % length:
-                return t(key, count=int(self.size // length))
+                count = int(self.size // length)
+                if count == 1:
+                    return t(f"forecasts.every_{name}")
+                return t(f"forecasts.every_{name}s", count=count)
         return t("forecasts.every_step", size=f"{self.size:g}")
 
     def steps(self, start: float, times: np.ndarray) -> np.ndarray:

@@ -77,6 +77,11 @@ class Series(Table):
         named = {"names": dict(self._names_given), "shown": self._shown}
         return {**found, **named} if found else found
 
+    def called(self) -> Mapping[str, str | None]:
+        """Series and time by the data's own names; data with one series names none."""
+        own = dict.fromkeys(self.named_inputs) | dict(self._names_given)
+        return {**super().called(), **own}
+
     def find_columns(
         self,
         columns: Sequence[ColumnSample],

@@ -127,10 +127,15 @@ class Table(TaskBase):
             "additionalProperties": True if self.columns else {"anyOf": kinds},
         }
 
+    def called(self) -> Mapping[str, str | None]:
+        """What the data calls each column; None for one that it does not have."""
+        return {one.name: one.name for one in self.columns}
+
     def understood(self) -> Sequence[tuple[str, Mapping[str, Any]]]:
         """Of which kind each column is."""
+        called = [(self.called()[one.name], one.kind) for one in self.columns]
         named = {
-            kind: [one.name for one in self.columns if one.kind == kind]
+            kind: [name for name, its in called if name is not None and its == kind]
             for kind in ("number", "category", "date", "text", "image")
         }
         return [

@@ -17,7 +17,7 @@ from feilun.pipeline.steps._paces import paces
 from feilun.store.dataset import Dataset
 from feilun.store.records import ModelVersion
 from feilun.tasks import base as tasks
-from feilun.tasks.base import Processor
+from feilun.tasks.base import Processor, TaskBase
 from feilun.training import machine
 from feilun.training.bases import resolve
 from feilun.training.job import DataStats, TrainJob
@@ -129,7 +129,7 @@ def draw(
             for stage in chosen.stages
         ],
     }
-    return planned, _words(planned, stats), [*_costs(context, planned), *notes]
+    return planned, _words(context.task, planned, stats), [*_costs(context, planned), *notes]
 
 
 def _settled(context: Context, found: dict[str, Any]) -> Context:
@@ -219,7 +219,7 @@ def _recorded(base: Path | str | None) -> Any:
     return {"folder": str(base)} if isinstance(base, Path) else base
 
 
-def _words(planned: dict[str, Any], stats: DataStats) -> list[str]:
+def _words(task: TaskBase, planned: dict[str, Any], stats: DataStats) -> list[str]:
     """The plan as people read it: rows, maximum length, and each stage with its cost."""
     lines = [
         t(
@@ -227,14 +227,16 @@ def _words(planned: dict[str, Any], stats: DataStats) -> list[str]:
             train=stats.train,
             validation=stats.validation,
             test=stats.test,
-            settings=", ".join(
-                f"{k} {v}"
-                for k, v in planned["task_settings"].items()
-                if isinstance(v, str | int | float)
-            )
-            or "-",
         )
     ]
+    usual = task.Settings().model_dump()
+    changed = [
+        f"{name} {value}"
+        for name, value in planned["task_settings"].items()
+        if isinstance(value, str | int | float) and value != usual.get(name)
+    ]
+    if changed:
+        lines[0] += t("pipeline.planned_settings", settings=changed)
     for stage in planned["rungs"]:
         epochs = stage["settings"].get("epochs")
         key = "pipeline.planned_epochs" if epochs else "pipeline.planned_stage"
