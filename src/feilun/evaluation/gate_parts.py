@@ -100,7 +100,6 @@ def forgotten(evaluation: Evaluation, forgetting: Forgetting | None) -> list[Rea
         "low": change.low,
         "high": change.high,
         "margin": margin,
-        "metric": evaluation.primary,
     }
     if forgot(change.value, forgetting.p, forgetting.rows, margin, evaluation.confidence):
         reasons = [Reason("gate.forgot", figures, "against")]
