@@ -60,12 +60,15 @@ class Intake:
         self._tick = tick
         self._mending = mending
         self._origin = RELABEL if relabel else NEW
+        self._names: dict[str, None] = {}
+        self._named = 0
 
     def previous(self, data: Dataset) -> None:
         """The rows of the version before, and those that wait in it."""
         mending = self._mending
         for label in mending.known(data.schema.labels):
             self._gathered.code(label)
+            self._names[label] = None
         self.removed = self._gathered.add_previous(
             data, _NUMBER, self._exclude, mending if mending.active else None
         )
@@ -77,6 +80,7 @@ class Intake:
                 found = mending.fresh(example, key, waited=True)
                 if found is not None:
                     self._gathered.add(*found, _NUMBER[example.split], WAITED)
+        self._named = len(self._gathered.labels)  # their names are those of the schema
 
     def source(self, source: AnySource, split: Literal["auto"] | Split) -> None:
         """All rows of one source. Raises `InvalidData` where the source breaks."""
@@ -142,14 +146,22 @@ class Intake:
             target = mended[0].label
             asked = target is None or self._task.family.asks(target)
             gathered.add(*mended, split if asked else _NUMBER["train"], origin)
-            if not self._task.family.many_targets and len(gathered.labels) > MAX_LABELS:
-                shown = [label[:40] for label in gathered.labels[-3:]]
-                raise InvalidData(
-                    "data.too_many_labels", file=name, limit=MAX_LABELS, examples=shown
-                )
+            self._few_names(name)
         self._tick(count, last=True)
         self.read += count
         return count, bad.count - before
+
+    def _few_names(self, file: str) -> None:
+        """Raises `InvalidData` as soon as the targets name more than `MAX_LABELS`: nobody waits for
+        the end of a file of a million."""
+        labels = self._gathered.labels
+        if self._named == len(labels):
+            return
+        self._names |= dict.fromkeys(self._task.family.names(labels[self._named :]))
+        self._named = len(labels)
+        if len(self._names) > MAX_LABELS:
+            shown = [label[:40] for label in list(self._names)[-3:]]
+            raise InvalidData("data.too_many_labels", file=file, limit=MAX_LABELS, examples=shown)
 
 
 def _checked(source: ExampleSource, task: TaskBase) -> Iterator[Example | BadRow]:

@@ -20,7 +20,7 @@ from feilun.project.results import Added, Listing
 from feilun.table import Table
 from feilun.types import Progress
 
-_OPTION = re.compile(r"  --[a-z-]+(?: <\w+>)? +")
+_OPTION = re.compile(r"  --[a-z-]+(?: / --[a-z-]+)?(?: <\w+>)? +")
 
 
 @pytest.mark.parametrize("words", ["", *command_names()])

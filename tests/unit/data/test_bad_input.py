@@ -16,8 +16,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from feilun import messages
+from feilun.data.sources.base import ExampleSource
+from feilun.data.versions import MAX_LABELS
 from feilun.errors import CorruptArtifact, FeilunError, InvalidData
 from feilun.store.dataset import Dataset
+from feilun.tasks import base as tasks
+from feilun.types import Example
 from helpers.builds import bad_rows, build_version
 from helpers.rows import reviews, write_reviews
 
@@ -66,6 +70,26 @@ def test_what_cannot_be_learnt_from(tmp_path: Path, text: str, code: str, said: 
     assert error.code == code
     assert said in error.message()
     assert error.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("task", "target"),
+    [
+        ("text-classification", "label{}"),
+        ("text-tagging", '["a", "tag{}"]'),
+        ("token-classification", '[[0, 3, "kind{}"]]'),
+        ("extraction", '{{"field{}": "row"}}'),
+    ],
+)
+def test_a_million_names_are_not_read_to_their_end(tmp_path: Path, task: str, target: str) -> None:
+    many = (Example(f"{n}", f"row {n}", target.format(n)) for n in range(1_000_000))
+    with pytest.raises(InvalidData) as caught:
+        build_version(tmp_path / "v", ExampleSource("many", many), task=tasks.get(task))
+    assert caught.value.code == "data.too_many_labels"
+    assert caught.value.params["limit"] == MAX_LABELS
+    assert int(next(many).row_id) <= MAX_LABELS + 2
+    with pytest.raises(CorruptArtifact):
+        Dataset(tmp_path / "v")
 
 
 def test_a_thousand_labels_are_accepted(tmp_path: Path) -> None:
