@@ -4,13 +4,13 @@
 BIN := .venv/bin
 STAMP := .venv/.ready
 # In the order of the folders: the long ones come early, so that no worker ends alone with one.
-# Three workers on two cores: tests that wait for a server leave one idle.
-PYTEST := $(BIN)/pytest -n 3 --dist loadscope --no-loadscope-reorder
+# Two workers a core: tests that wait for a server or a process leave it idle.
+PYTEST := $(BIN)/pytest -n 4 --dist loadscope --no-loadscope-reorder
 
 # With it every process, and there are thousands, would compile feilun anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo check test test-all torture bench bench-serving bench-evidence bench-flywheel bench-tasks bench-language docs pictures lint format clean clean-all
+.PHONY: help setup demo check test tests test-all torture bench bench-serving bench-evidence bench-flywheel bench-tasks bench-language docs pictures lint format clean clean-all
 .DEFAULT_GOAL := help
 
 help:
@@ -49,11 +49,15 @@ demo: $(STAMP)
 check: $(STAMP)
 	$(BIN)/python scripts/check.py $(ARGS)
 
-test: lint
-	$(PYTEST) $(ARGS)
+# Lint runs beside the tests: it keeps one core busy while the others wait.
+test: $(STAMP)
+	@$(MAKE) --no-print-directory --jobs 2 lint tests
 
-test-all: lint
-	$(PYTEST) -m "slow or not slow" $(ARGS)
+test-all: $(STAMP)
+	@$(MAKE) --no-print-directory --jobs 2 lint tests WHICH='-m "slow or not slow"'
+
+tests: $(STAMP)
+	$(PYTEST) $(WHICH) $(ARGS)
 
 torture: $(STAMP)
 	PYTHONPATH=tests:. $(BIN)/python -m torture --kills $(or $(KILLS),200) $(ARGS)

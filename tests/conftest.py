@@ -9,9 +9,9 @@ import signal
 import sys
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import hypothesis
@@ -47,18 +47,35 @@ def forked_children() -> None:
     forked.use()
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, Any, Any]:
+    """Modules are loaded and tests found without the garbage collector: there is no garbage, and
+    looking for it took as long as all the rest."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        _freeze()
+
+
 _frozen = 0
-"""How many modules were loaded when `pytest_runtest_setup` last looked."""
+"""How many modules were loaded when `_freeze` was last called."""
 
 
-def pytest_runtest_setup() -> None:
+def _freeze() -> None:
     """What modules brought is never garbage: the collector, which every test sets off, need not
     look through it again. Once torch is loaded that is half a second each time."""
     global _frozen
+    gc.collect()
+    gc.freeze()
+    _frozen = len(sys.modules)
+
+
+def pytest_runtest_setup() -> None:
+    """Freezes what the tests before have loaded, if it is much."""
     if len(sys.modules) > _frozen + 200:
-        gc.collect()
-        gc.freeze()
-        _frozen = len(sys.modules)
+        _freeze()
 
 
 @pytest.fixture(autouse=True)

@@ -547,7 +547,7 @@ def test_certificates_that_cannot_be(pair: tuple[Path, Path], tmp_path: Path) ->
 
 
 def test_serve_speaks_tls_by_flags(workspace_dir: Path, pair: tuple[Path, Path]) -> None:
-    from helpers.cli import command, environment
+    from helpers.cli import command, environment, feilun
 
     with Workspace(workspace_dir) as workspace:
         workspace.init("reviews")
@@ -571,14 +571,7 @@ def test_serve_speaks_tls_by_flags(workspace_dir: Path, pair: tuple[Path, Path])
         finally:
             process.terminate()
             process.wait(60)
-    half = subprocess.run(
-        command(*words, "--tls-cert", str(pair[0])),
-        env=environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
+    half = feilun(*words, "--tls-cert", str(pair[0]), cwd=workspace_dir)
     assert half.returncode == 2
     assert "--tls-key" in half.stdout + half.stderr
 

@@ -21,7 +21,7 @@ from feilun.cli.progress import Lines, drawn, figures
 from feilun.durations import about, spoken
 from feilun.project import Workspace
 from feilun.types import Progress
-from helpers.cli import command, environment
+from helpers.cli import command, environment, feilun
 from helpers.linear import linear_project
 from helpers.rows import write_reviews
 
@@ -198,14 +198,7 @@ def test_ctrl_c_ends_a_command_with_a_true_sentence(
     assert said in err
     assert "Traceback" not in err
     if words[0] == "run":  # the sentence is true
-        again = subprocess.run(
-            command(*words, "--json"),
-            cwd=folder,
-            env=environment(),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        again = feilun(*words, "--json", cwd=folder)
         assert json.loads(again.stdout)["live"] == "reviews@1", again.stderr
         assert "Plan" not in again.stderr, "the plan was finished and is not made again"
 

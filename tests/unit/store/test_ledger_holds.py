@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -14,12 +13,12 @@ from typing import Any
 
 import pytest
 
-import feilun
 from feilun.billing.holds import EXPIRED, hold, release, release_expired, settle
 from feilun.errors import Gone
 from feilun.money import Tariff
 from feilun.store import Store
 from feilun.store.ledger_records import Event, Rated
+from helpers.forked import Forked
 
 SOON = timedelta(minutes=5)
 
@@ -117,11 +116,10 @@ time.sleep(60)
 def test_what_a_killed_process_held_comes_back(
     any_store: Store, any_database: str | None, workspace_dir: Path
 ) -> None:
-    child = subprocess.Popen(
+    child = Forked(
         [sys.executable, "-c", CHILD, str(workspace_dir), any_database or ""],
         stdout=subprocess.PIPE,
         text=True,
-        env=os.environ | {"PYTHONPATH": str(Path(feilun.__file__).parents[1])},
     )
     try:
         assert child.stdout is not None

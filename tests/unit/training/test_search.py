@@ -19,6 +19,7 @@ from feilun.training.search import Arm, Asked, Search
 from feilun.training.settings import MethodSettings, method, methods
 from feilun.training.space import changed, space_of, with_default
 from feilun.types import OneOf, Real, Whole
+from helpers.forked import Forked
 
 QUICK = Arm("linear", None, {"min_rows": Whole(1, 8)}, {"min_rows": 2})
 DEAR = Arm(
@@ -188,7 +189,7 @@ def _shared(url: str) -> None:
     search = Search(url, "run", [arm], higher=True)
     search.begin()
     command = [sys.executable, "-W", "error", "-c", WORKER, url]
-    several = [subprocess.Popen(command) for _ in range(2)]
+    several = [Forked(command) for _ in range(2)]
     assert [one.wait(120) for one in several] == [0, 0]
     found = search.trials()
     assert [one.number for one in found] == list(range(8))
