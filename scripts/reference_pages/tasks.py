@@ -8,6 +8,7 @@ from typing import Any
 from feilun.messages import Language
 from feilun.tasks import base
 from feilun.tasks.base import TaskBase
+from feilun.training.settings import method, methods_for
 from reference_pages.markdown import code, fence, kind_of, page, prose, shown, table, words
 from reference_pages.settings import _WORDS
 
@@ -43,7 +44,13 @@ def _section(task: TaskBase) -> str:
     ]
     examples = [(_example(e.item), code(str(e.label))) for e in task.examples]
     better = "higher" if task.family.metrics.get(task.primary, True) else "lower"
-    base_model = code(task.default_base) if task.default_base else "none: the linear baseline only"
+    metrics = ", ".join(map(code, task.family.metrics))
+    baseline = methods_for(task)[0]
+    learns = task.features if baseline == "linear" else method(baseline)
+    told = prose((learns.__doc__ or "").partition("\n\n")[0])
+    base_model = (
+        code(task.default_base) if task.default_base else "none: methods that need one are left out"
+    )
     return "\n\n".join(
         [
             f"## {task.name}",
@@ -54,7 +61,8 @@ def _section(task: TaskBase) -> str:
             table(("role", "holds", "recognised names"), columns),
             "Besides these, `id`, `group` and `subject` are recognised where a file has them.",
             f"**Primary metric**: {code(task.primary)}, {better} is better. {_OTHERS}",
-            f"**Baseline**: linear, on the task's own features. {prose(task.features.__doc__)}",
+            f"**All metrics**, as `feilun evaluate --json` calls them: {metrics}.",
+            f"**Baseline**: [{code(baseline)}](methods.md#{baseline}). {told}",
             f"**Base model** when the project names none: {base_model}.",
             "**Settings**, the `[task]` table of the project file:",
             table(("setting", "type", "default", "meaning"), settings),

@@ -122,6 +122,18 @@ def test_a_shape_that_changes_on_the_way_is_sure_of_neither(tmp_path: Path) -> N
             assert (_said(engine, READ, text).sure or 0) < 0.8
 
 
+def test_a_field_of_many_values_that_come_again_is_read_where_it_stands(tmp_path: Path) -> None:
+    """Each of the days has rows enough to be told by the words around it; they say nothing."""
+    rows = [
+        ("", f"Parcel {n} of day {day} is here.", _read({"day": f"day {day}"}))
+        for n, day in enumerate([*range(10, 40)] * 6)
+    ]
+    with closing(open_engine(_learnt(tmp_path, rows))) as engine:
+        assert json.loads(_said(engine, "", "Parcel 7 of day 77 is here.").text) == {
+            "day": "day 77"
+        }
+
+
 @pytest.mark.parametrize(
     "answer", ["No.", '{"total": 3', '{"goods": [{"name": "tea"}]}', "[1, 2]", "{}"]
 )

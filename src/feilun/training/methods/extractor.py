@@ -58,6 +58,7 @@ least_rows = 20
 
 _COLUMNS = 30_000  # n-grams kept at most
 _SPAN_SHARE = 0.8  # of a field's values that have to stand in the text
+_LISTED = 20  # different values, above which what stands in its texts is read there
 _PER_VALUE = 5  # rows that each of few values has on average at least
 _VALUES = 60
 _ALIKE = 0.5  # of all names, that two objects of one shape share
@@ -294,7 +295,7 @@ def _fielded(
     numeric = all(isinstance(one, int | float) and not isinstance(one, bool) for one in said)
     plain = not any(isinstance(one, bool) for one in said)
     found = _standing(rows, path) if plain else None
-    if found is not None and (numeric or not few):
+    if found is not None and (numeric or not few or len(texts) > _LISTED):
         reading, several, where = found
         return replace(model, kind="span", reading=reading, several=several), where
     if few and not any(isinstance(one, list) for one in said):
