@@ -5,9 +5,11 @@ from __future__ import annotations
 import html
 import json
 import re
+import sqlite3
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -332,6 +334,32 @@ def test_an_uploaded_file_is_shown_before_it_is_kept(shop: Console, tmp_path: Pa
         kept = http.post(check, data={"do": "keep"})
         assert kept.headers["location"] == "/p/reviews/data"
         assert http.get(check).status_code == 404
+    assert project.scope.data().id != before
+
+
+def test_a_source_is_named_by_an_owner_looked_at_and_kept(shop: Console, tmp_path: Path) -> None:
+    project = shop.workspace.project("reviews")
+    before, database = project.scope.data().id, tmp_path / "shop.db"
+    with closing(sqlite3.connect(database)) as made:
+        made.execute("CREATE TABLE said (words TEXT, mood TEXT)")
+        made.executemany("INSERT INTO said VALUES (?, ?)", reviews(30, seed=77))
+        made.commit()
+    form = {"where": f"sqlite:///{database}", "query": "SELECT words, mood FROM said"}
+    roles = {"chosen": "yes", "role:text": "words", "role:label": "mood"}
+    with shop.signed_in("operator") as http:  # whom the machine's own files are no business of
+        assert http.post("/p/reviews/data/source", data=form).status_code == 403
+        assert 'name="where"' not in http.get("/p/reviews/data").text
+    with shop.signed_in("owner") as http:
+        page = http.post("/p/reviews/data/source", data={**form, **roles})
+        assert page.status_code == 200
+        assert 'value="keep"' in page.text
+        assert project.scope.data().id == before
+        kept = http.post("/p/reviews/data/source", data={**form, **roles, "do": "keep"})
+        assert kept.headers["location"] == "/p/reviews/data"
+        wrong = http.post("/p/reviews/data/source", data={"where": str(tmp_path / "none.csv")})
+        assert "none.csv" in wrong.text
+        assert 'role="alert"' in wrong.text
+        assert http.post("/p/reviews/data/source", data={"where": ""}).status_code == 422
     assert project.scope.data().id != before
 
 

@@ -86,6 +86,7 @@ class DataVerbs(ProjectBase):
         self,
         *sources: Any,
         columns: Mapping[str, str] | None = None,
+        query: str | None = None,
         report: Report | None = None,
         encoding: str | None = None,
         delimiter: str | None = None,
@@ -99,7 +100,7 @@ class DataVerbs(ProjectBase):
         from feilun.project.preview import preview
 
         read = ReadOptions(encoding, delimiter, header_row, sheet, day_first)
-        return preview(self.scope, sources, columns=columns, read=read, report=report)
+        return preview(self.scope, sources, columns=columns, query=query, read=read, report=report)
 
     def add_corpus(
         self,

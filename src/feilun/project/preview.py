@@ -64,6 +64,7 @@ def preview(
     sources: Sequence[Any],
     *,
     columns: Mapping[str, str] | None = None,
+    query: str | None = None,
     read: ReadOptions = AS_FOUND,
     report: Report | None = None,
 ) -> Preview:
@@ -72,7 +73,7 @@ def preview(
         raise UsageError("project.no_sources")
     config = scope.config()
     given = {**config.data.columns, **(columns or {})}
-    listed = [Source(Held.place(one), read.options(None, None), given) for one in sources]
+    listed = [Source(Held.place(one), read.options(query, None), given) for one in sources]
     shown, problem = _columns(scope, listed[0], given)
     names = [*(column.name for column in scope.task.columns), *_OTHERS]
     if scope.task.open_columns:

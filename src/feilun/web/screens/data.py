@@ -18,6 +18,7 @@ from feilun.errors import InvalidData, NotFound
 from feilun.project import Project
 from feilun.project.mend import to_do
 from feilun.project.queued import tables_of
+from feilun.project.results import Added
 from feilun.project.row_search import shown_input
 from feilun.store.records import DataVersion, RunKind
 from feilun.web.access import STAFF
@@ -26,7 +27,7 @@ from feilun.web.paths import path
 from feilun.web.screens.runs import shown
 from feilun.web.view import Page, View
 
-__all__ = ["PAGES"]
+__all__ = ["PAGES", "chosen_columns", "kept", "reading", "show_data"]
 
 _ROWS = 50
 _LOOK: RunKind = "data audit"
@@ -34,7 +35,8 @@ _MEND: RunKind = "data clean"
 _READING = ("encoding", "delimiter", "header_row", "sheet")
 
 
-def _data(view: View) -> Response:
+def show_data(view: View) -> Response:
+    """The data versions, and rows of the newest."""
     project = view.project
     if not _has_data(project):
         return view.render("data.html", project=project.name, versions=None)
@@ -77,7 +79,7 @@ def _upload(view: View) -> Response:
 def _check(view: View) -> Response:
     """How the file is understood; nothing is kept."""
     project, file = view.project, _uploaded(view)
-    found = project.preview(file, columns=_columns(view), **_reading(view))
+    found = project.preview(file, columns=chosen_columns(view), **reading(view))
     return view.render("check.html", project=project.name, file=file.name, found=found)
 
 
@@ -85,15 +87,19 @@ def _keep(view: View) -> Response:
     project, file = view.project, _uploaded(view)
     added = project.add(
         file,
-        columns=_columns(view),
+        columns=chosen_columns(view),
         relabel=view.field("relabel") == "yes",
-        **_reading(view),
+        **reading(view),
     )
     shutil.rmtree(file.parent, ignore_errors=True)
-    # Where to go on is what the page itself offers.
+    return kept(view, added)
+
+
+def kept(view: View, added: Added) -> Response:
+    """Goes on to the data with what was kept; where to go on is what that page itself offers."""
     tables = replace(added, next="", relabel=None).tables()
     said = [line for table in tables for line in (table.title, *table.notes)]
-    return view.go(path("p", project.name, "data"), *[line for line in said if line])
+    return view.go(path("p", view.project.name, "data"), *[line for line in said if line])
 
 
 def _audit(view: View) -> Response:
@@ -183,14 +189,15 @@ def _uploaded(view: View) -> Path:
     return files[0]
 
 
-def _columns(view: View) -> dict[str, str]:
+def chosen_columns(view: View) -> dict[str, str]:
     """The roles that were chosen by hand: role to column."""
     chosen = view.field("chosen") == "yes"
     given = {name: column for name, column in view.typed.items() if column and chosen}
     return {n.removeprefix("role:"): column for n, column in given.items() if n[:5] == "role:"}
 
 
-def _reading(view: View) -> dict[str, Any]:
+def reading(view: View) -> dict[str, Any]:
+    """How the form says that a file is written, as `Project.add` takes it."""
     found: dict[str, Any] = {name: view.field(name) or None for name in _READING}
     if found["header_row"] is not None:
         number = view.number("header_row")
@@ -211,14 +218,14 @@ def _check_posted(view: View) -> Response:
 
 
 PAGES = (
-    Page("GET", "/p/{project}/data", _data, STAFF),
-    Page("POST", "/p/{project}/data", _upload, STAFF, again=_data),
+    Page("GET", "/p/{project}/data", show_data, STAFF),
+    Page("POST", "/p/{project}/data", _upload, STAFF, again=show_data),
     Page("GET", "/p/{project}/data/check/{token}", _check, STAFF),
     Page("POST", "/p/{project}/data/check/{token}", _check_posted, STAFF, again=_check),
     Page("GET", "/p/{project}/data/audit", _audit, STAFF),
     Page("POST", "/p/{project}/data/audit", _begin_audit, STAFF, again=_audit),
     Page("POST", "/p/{project}/data/mend", _mend, STAFF, again=_audit),
-    Page("POST", "/p/{project}/data/use", _use, STAFF, again=_data),
+    Page("POST", "/p/{project}/data/use", _use, STAFF, again=show_data),
     Page("GET", "/p/{project}/data/audit/live", _audit_live, STAFF, live=True),
     Page("GET", "/p/{project}/data/audit/page", _audit_page, STAFF),
 )
