@@ -630,6 +630,13 @@ def test_the_console_of_an_empty_workspace_says_what_to_do_first(tmp_path: Path)
             assert messages.t("console.empty_workspace", "en") in page
             chinese = http.get("/", params={"lang": "zh"})
             assert messages.t("console.empty_workspace", "zh") in chinese.text
+            form = {"name": "sample", "task": "text-classification", "sample": "yes"}
+            made = http.post("/projects", data=form)
+            assert made.headers["location"] == "/p/sample/runs"
+            assert workspace.project("sample").rows("").rows
+            none = http.post("/projects", data={**form, "name": "x", "task": "nonsense"})
+            assert none.status_code >= 400
+            assert [one.name for one in workspace.projects()] == ["sample"]
         with httpx.Client(base_url=served.address) as http:
             assert http.get("/nothing").status_code == 404
 

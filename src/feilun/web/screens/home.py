@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import urlencode
 
 from starlette.responses import RedirectResponse, Response
 
-from feilun import messages
-from feilun.errors import InvalidData
+from feilun import messages, registry
+from feilun.errors import InvalidData, UsageError
 from feilun.messages.words import step_words
 from feilun.project import Project
 from feilun.project.pulse import pulse
@@ -120,11 +122,26 @@ def _create(view: View) -> Response:
     name = view.field("name")
     if not name:
         raise InvalidData("console.missing", field=messages.t("console.project_name", view.lang))
-    project = view.workspace.init(name, view.field("task", "text-classification"))
+    task = view.field("task", "text-classification")
+    if view.field("sample") == "yes":
+        return _from_sample(view, name, task)
+    project = view.workspace.init(name, task)
     if view.files:
         upload = view.files[0]
         return view.go(path("p", project.name, "data", "check", upload.file.parent.name))
     return view.go(path("p", project.name, "data"))
+
+
+def _from_sample(view: View, name: str, task: str) -> Response:
+    """A project with the rows of its task's demonstration, ready to be run."""
+    options = registry.names("demos")
+    if task not in options:
+        raise UsageError("demo.no_such_task", task=task, options=options)
+    with TemporaryDirectory(dir=view.workspace.store.folder) as folder:
+        sample = registry.load("demos", task).write(Path(folder), view.lang)
+        project = view.workspace.init(name, task)
+        added = project.add(sample.training, columns=sample.columns)
+    return view.go(path("p", project.name, "runs"), added.tables()[0].title)
 
 
 PAGES = (
