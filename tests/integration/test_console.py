@@ -496,7 +496,7 @@ def test_a_look_at_the_data_is_done_by_a_worker_and_what_it_finds_is_mended(shop
         assert "<iframe" in shown
 
         found = {one.code: place for place, one in enumerate(project.findings())}
-        assert "Mask email" in shown
+        assert "Mask e-mail addresses" in shown
         assert http.post("/p/reviews/data/mend", data={"finding": "99"}).status_code == 404
         doubted = http.get("/p/reviews/data", params={"suspect": "yes", "text": wrong}).text
         [row] = re.findall(r'name="suspect" value="(?!yes)([^"]+)"', doubted)

@@ -250,7 +250,10 @@ def to_do(steps: Mapping[str, Any]) -> str:
     said = []
     for name, value in steps.items():
         key = f"clean.do_{name}_{value}"
-        said.append(t(key if has(key) else f"clean.do_{name}", value=_value(value)))
+        if isinstance(value, list):
+            value = [t(f"clean.kind_{one}") if has(f"clean.kind_{one}") else one for one in value]
+        shown = value if isinstance(value, list) else _value(value)
+        said.append(t(key if has(key) else f"clean.do_{name}", value=shown))
     return "; ".join(said)
 
 
