@@ -99,13 +99,22 @@ LOOKS: Mapping[LookKind, _Look] = {
 
 
 def carry_out(workspace: Workspace, id: str) -> Result:
-    """Carries the look `id` out, in this process. Its run says how far it is, and in the end what
-    was found or why it failed. Raises what the verb raises."""
+    """Carries the look `id` out, in this process, looks of one project one after the other. Its run
+    says how far it is, and in the end what was found or why it failed. Raises what the verb raises,
+    and `AlreadyRunning` where another worker was faster, also one that has ended it."""
     catalog = workspace.store.catalog
     run = catalog.run(id)
     if run.kind not in LOOK_KINDS:
         raise UsageError("project.no_look", kind=run.kind, options=list(LOOK_KINDS))
-    if run.state == "running" and run_state(workspace.store, run)["state"] == "running":
+    with workspace.store.lock(f"{run.project} looks"):
+        return _carry_out(workspace, id, run.kind)
+
+
+def _carry_out(workspace: Workspace, id: str, kind: LookKind) -> Result:
+    catalog = workspace.store.catalog
+    run = catalog.run(id)
+    state = run_state(workspace.store, run)["state"]
+    if state not in ("queued", "interrupted"):
         raise AlreadyRunning("store.already_running", project=run.project, pid=run.pid)
     project = workspace.project(run.project)
     here = {**run.config, "machine": platform.node()}
@@ -115,7 +124,7 @@ def carry_out(workspace: Workspace, id: str) -> Result:
     catalog.begin_step(id, step)
     report = Noted(context, step)
     try:
-        found = LOOKS[run.kind](project, run.config, report)
+        found = LOOKS[kind](project, run.config, report)
     except AlreadyRunning:  # somebody was faster: it waits
         catalog.finish_step(id, step, state="interrupted")
         catalog.update_run(id, state="queued", pid=None)

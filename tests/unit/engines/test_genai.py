@@ -11,6 +11,7 @@ import shutil
 import signal
 from collections.abc import Iterator
 from contextlib import aclosing, closing, suppress
+from dataclasses import replace
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
@@ -20,7 +21,7 @@ import pytest
 from feilun.engines import genai
 from feilun.engines._generator import Part
 from feilun.engines._levels import write_cascade
-from feilun.engines.base import open_engine
+from feilun.engines.base import open_engine, prompt_of
 from feilun.engines.card import Card, write_card
 from feilun.errors import CorruptArtifact, EnvironmentProblem, InvalidData, Overloaded
 from feilun.types import Chunk, EngineRequest, Schema
@@ -73,6 +74,23 @@ def test_pieces_are_the_whole_answer(engine: genai.GenaiEngine) -> None:
         written, reason = last.usage.units["tokens_out"], last.outputs[0]["finish_reason"]
         assert reason == ("length" if written == TOKENS else "stop")
         assert last.usage.units["tokens_in"] == engine.asked(question)
+
+
+def test_what_a_version_reads_is_told_word_for_word(
+    engine: genai.GenaiEngine, tmp_path: Path
+) -> None:
+    tiny_gguf(tmp_path / "model.gguf")
+    write_card(tmp_path, CARD)
+    for question in QUESTIONS:
+        read = prompt_of(tmp_path, question)
+        assert read is not None
+        assert question in read
+        assert len(engine._processor.ids(read)) == engine.asked(question)
+    told = replace(CARD, extra={**CARD.extra, "system_prompt": "Be brief."})
+    write_card(tmp_path, told)
+    instructed = prompt_of(tmp_path, "x")
+    assert instructed is not None
+    assert instructed.index("Be brief.") < instructed.rindex("x")
 
 
 def test_an_answer_is_the_same_alone_and_among_others(engine: genai.GenaiEngine) -> None:

@@ -50,6 +50,9 @@ def test_a_look_that_a_killed_process_left_is_carried_out_and_kept_in_every_lang
         ]
         assert table["rows"][0][0] == "linear"
     assert not project.workspace.work(once=True, say=lambda _: None).rows
+    with pytest.raises(AlreadyRunning):  # a worker that saw it wait comes too late
+        carry_out(project.workspace, place)
+    assert catalog.run(place) == run
 
 
 def test_a_look_that_fails_says_why(project: Project) -> None:
