@@ -298,6 +298,11 @@ class UpdateConfig(Section):
     new_label_rows: int = Field(
         10, ge=2, description="rows that a new label waits for before the model learns it"
     )
+    quick: bool = Field(
+        False,
+        description="whether an update answers by the live version's own vectors, in seconds, "
+        "until the next training; what has no such vectors learns as ever",
+    )
     replay: float = Field(
         1.0, ge=0, description="old rows trained beside each new row when weights are continued"
     )

@@ -199,6 +199,12 @@ def _money(found: Saving) -> dict[str, Figure]:
     }
 
 
+def _within(evaluation: Evaluation, other: Comparison) -> bool:
+    """Whether the candidate is expected to lose no more than the margin, and not shown to lose."""
+    worse = _verdict(other, evaluation.margin) == "worse"
+    return not worse and other.expected_gain >= -evaluation.margin
+
+
 def _against_upstream(
     evaluation: Evaluation, live: Comparison, figures: dict[str, Figure]
 ) -> list[Reason]:
@@ -266,6 +272,9 @@ def _stages(evaluation: Evaluation) -> list[Reason]:
             reasons.append(Reason("gate.more_here", {**figures, **shares}, "note"))
         elif other.gains:
             reasons.append(Reason("evaluation.gate_rung_wins", figures, "note"))
+        elif other.new_labels and _within(evaluation, other):
+            named = {**figures, "labels": other.new_labels[:_NAMED]}
+            reasons.append(Reason("gate.rung_lacks", named, "note"))
         else:
             reasons.append(Reason("evaluation.gate_rung_loses", figures, "against"))
     return reasons

@@ -7,7 +7,15 @@ from collections.abc import Collection, Sequence
 from feilun.store.catalog import Catalog
 from feilun.store.records import DataVersion, ModelVersion
 
-__all__ = ["kept_calls", "kept_corrections", "new_rows", "tried", "unlearnt"]
+__all__ = ["kept_calls", "kept_corrections", "new_rows", "trained", "tried", "unlearnt"]
+
+
+def trained(catalog: Catalog, version: ModelVersion) -> ModelVersion:
+    """`version`, or for a quick one the version whose vectors it was made of: that is what the next
+    training goes on from, so that what stood in between leaves no trace."""
+    while version.config.get("rung", {}).get("quick") and version.config["rung"]["previous"]:
+        version = catalog.model_version(version.config["rung"]["previous"])
+    return version
 
 
 def unlearnt(catalog: Catalog, latest: DataVersion) -> list[DataVersion]:

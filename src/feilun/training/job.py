@@ -201,6 +201,10 @@ class Method(Protocol):
     ``folded = True`` says that it keeps what it answered out of fold
     (`feilun.training.out_of_fold`).
 
+    ``unjudged = True`` lets it answer as the first version before any row can judge it, and
+    ``interim = True`` says that it makes a quick version of the vectors of one that an encoder
+    learned, which the next training goes past.
+
     One that ``combines`` gets versions at hand as `TrainJob.members`: ``"served"`` as they are
     served, ``"weights"`` as they were trained; its setting ``of`` names the methods whose versions
     these are, of which it gets the newest or, with ``every = True``, all.

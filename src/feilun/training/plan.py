@@ -105,7 +105,9 @@ class _Planner:
         updating = self._job.previous is not None
         self._require(wanted)
         baseline = self._able()[0]
-        chosen = [wanted] if updating or wanted == baseline else [baseline, wanted]
+        # Where no row judges, nothing can be held against the baseline.
+        unjudged = getattr(method(wanted), "unjudged", False) and not self._stats.test
+        chosen = [wanted] if updating or unjudged or wanted == baseline else [baseline, wanted]
         of = [one for one in getattr(self._settings[wanted], "of", ()) if one != baseline]
         for name in of:
             self._require(name)
@@ -114,7 +116,10 @@ class _Planner:
         for name in chosen:
             why = "training.why_named" if name == wanted else "training.why_baseline"
             why = "training.why_member" if name in of else why
-            stage = self._fitted(name, "training.why_update" if updating else why)
+            if updating:
+                interim = getattr(method(name), "interim", False)
+                why = "training.why_interim" if interim else "training.why_update"
+            stage = self._fitted(name, why)
             if stage is None:
                 raise EnvironmentProblem(
                     "training.does_not_fit",

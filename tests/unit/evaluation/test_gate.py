@@ -295,6 +295,23 @@ def test_what_forgets_is_refused_though_it_gained_elsewhere() -> None:
     assert decide(lenient, forgetting=_forgetting(range(30), range(300, 400))).promote
 
 
+def test_a_stage_that_lacks_the_new_label_need_not_be_beaten_on_the_others() -> None:
+    """Equal to the baseline on the labels that this knows: refused, unless one is new."""
+    truth = np.concatenate([_truth(300), np.full(30, 2)])
+    labels = (*LABELS, "so-so")
+    new = answers(labels, flipped(truth, range(30), 2))
+    known = np.where(truth == 2, 0, truth)
+    live = answers(LABELS, flipped(known, range(40), 2), name="reviews@1")
+    plain = answers(LABELS, flipped(known, range(29), 2), name="reviews@0", method="linear")
+    found = judged(labels, truth, new, {"live": live, "baseline": plain})
+    decision = decide(found)
+    assert decision.promote
+    assert "gate.rung_lacks" in _codes(decision, "note")
+    far = answers(LABELS, flipped(known, range(5), 2), name="reviews@0", method="linear")
+    lost = decide(judged(labels, truth, new, {"live": live, "baseline": far}))
+    assert "evaluation.gate_rung_loses" in _codes(lost, "against")
+
+
 def test_a_loss_that_is_merely_likely_is_told_and_refuses_nothing() -> None:
     """Of 300 earlier rows 25 turned wrong and 20 right: more than a point, and maybe chance."""
     found = _against(400, range(45), range(300, 400))

@@ -107,9 +107,9 @@ def test_auto_trains_every_stage_and_leaves_nothing_open(base: Path) -> None:
     assert found.notes == ()
     assert found.stages[-1].settings["epochs"] == 2
     assert found.stages[-1].settings["learning_rate"] > 0
-    assert all(stage.why and stage.estimate.seconds > 0 for stage in found.stages)
+    assert all(stage.why_key and stage.estimate.seconds > 0 for stage in found.stages)
     messages.use("zh")
-    assert "线性基线" in planned(AUTO, base).stages[0].why
+    assert "线性基线" in messages.t(planned(AUTO, base).stages[0].why_key)
 
 
 @pytest.mark.parametrize(
@@ -285,7 +285,7 @@ def test_an_update_costs_its_new_rows_and_as_many_old_ones(base: Path) -> None:
 def test_an_update_is_one_stage(base: Path) -> None:
     found = planned("full", None, previous=base)
     assert names(found) == ["full"]
-    assert "continues" in found.stages[0].why
+    assert found.stages[0].why_key == "training.why_update"
 
 
 class TestSettings:

@@ -115,15 +115,19 @@ def update(
     set_: Annotated[list[str] | None, typer.Option("--set", help=t("cli.option_set"))] = None,
     restart: Annotated[bool, typer.Option("--restart", help=t("cli.option_restart"))] = False,
     later: Annotated[bool, typer.Option("--later", help=t("cli.option_later"))] = False,
+    quick: Annotated[bool, typer.Option("--quick", help=t("cli.option_quick"))] = False,
 ) -> None:
     """Learns from the corrections and promotes the result, or says why not."""
     with shell.project() as project:
         if later:
-            queued = project.enqueue("update", overrides=settings(set_), restart=restart)
+            changes = project.hastened(settings(set_)) if quick else settings(set_)
+            queued = project.enqueue("update", overrides=changes, restart=restart)
             shell.emit({"queued": queued}, t("cli.queued", run=queued))
             return
         with shell.progress() as report:
-            result = project.update(overrides=settings(set_), restart=restart, report=report)
+            result = project.update(
+                quick=quick, overrides=settings(set_), restart=restart, report=report
+            )
     shell.show(result)
     if not result.promoted:
         raise typer.Exit(1)

@@ -1,5 +1,6 @@
 """What becomes of a version that no row can judge, of a family whose answers show what they rest
-on: the first one answers, and after it what the same method makes of newer documents."""
+on, or of a method that works without rows: the first one answers, and after it what the same method
+makes of newer documents or rows."""
 
 from __future__ import annotations
 
@@ -21,11 +22,9 @@ def unjudged(context: Context, model: ModelVersion, data: DataVersion) -> dict[s
     live = catalog.model_version(now.version) if now is not None else None
     promote = live is None or live.method == model.method
     names = {"name": model.id, "other": live.id if live else "", "method": model.method}
-    if live is None or live.id == model.id:
-        code = "pipeline.unjudged_first"
-    else:
-        code = "pipeline.unjudged_newer" if promote else "pipeline.unjudged_other"
-    told = in_each(lambda: t(code, None, **names))
+    kind = "other" if not promote else "first" if live in (None, model) else "newer"
+    what = "unjudged" if context.task.family.unjudged else "unrated"
+    told = in_each(lambda: t(f"pipeline.{what}_{kind}", None, **names))
     said = told[language()]
     metrics = {**model.metrics, "primary": context.task.primary, "rows": 0, JUDGED_ON: data.id}
     catalog.update_model_version(model.id, metrics={**metrics, "test": {}, "validation": {}})

@@ -11,7 +11,7 @@ from typing import Any, cast
 from feilun.durations import about
 from feilun.messages import in_each, t
 from feilun.pipeline.context import Context
-from feilun.pipeline.lineage import new_rows
+from feilun.pipeline.lineage import new_rows, trained
 from feilun.pipeline.steps._members import members_of
 from feilun.pipeline.steps._paces import paces
 from feilun.store.dataset import Dataset
@@ -60,17 +60,19 @@ def draw(
     data = catalog.latest_data(context.project)
     assert data is not None
     dataset = context.dataset(data)
-    live = catalog.model_version(collected["live"]) if collected else None
-    if live is not None and live.method not in methods():
-        live = None  # what nothing here trains, such as an upstream, is not continued
-    wanted = live.method if live else config.training.method
+    now = catalog.model_version(collected["live"]) if collected else None
+    if now is not None and now.method not in methods():
+        now = None  # what nothing here trains, such as an upstream, is not continued
+    live = trained(catalog, now) if now else None
+    quick = _quick(context, live) if live is not None and config.update.quick else None
+    wanted = quick or (live.method if live else config.training.method)
     notes: list[str] = []
     settings = {
         name: cast("MethodSettings", method(name).Settings(**raw))
         for name, raw in context.method_settings.items()
     }
     grown = live
-    if live is not None and getattr(method(live.method), "combines", None):
+    if live is not None and getattr(method(wanted), "combines", None):
         # What it is made of learns anew, and then it.
         of = settings[wanted].model_dump().get("of") or members_of(context.folder(live, ""))
         settings[wanted] = settings[wanted].model_copy(update={"of": tuple(of)})
@@ -118,7 +120,8 @@ def draw(
                 if method(stage.method).needs_base
                 else None,
                 "previous": live.id if live and previous is not None else None,
-                "parent": live.id if live else None,
+                "quick": quick is not None,
+                "parent": now.id if now else None,
                 "why": t(stage.why_key),
                 "why_in": in_each(partial(t, stage.why_key)),
                 "seconds": stage.estimate.seconds,
@@ -130,6 +133,17 @@ def draw(
         ],
     }
     return planned, _words(context.task, planned, stats), [*_costs(context, planned), *notes]
+
+
+def _quick(context: Context, live: ModelVersion) -> str | None:
+    """The method that makes a quick version of `live`, whose vectors it takes; None where none
+    can, and where fixed features are fitted anew, on all rows, in seconds anyway."""
+    how = method(live.method)
+    if not how.needs_base or getattr(how, "folded", False):
+        return None
+    folder = context.folder(live, "")
+    able = (name for name in methods() if getattr(method(name), "interim", False))
+    return next((one for one in able if method(one).supports(context.task, folder) is None), None)
 
 
 def _settled(context: Context, found: dict[str, Any]) -> Context:

@@ -39,7 +39,8 @@ from feilun.types import Item, Progress, Schema
 if TYPE_CHECKING:
     from feilun.training.embed import Embedder
 
-__all__ = ["Settings", "estimate", "needs_base", "needs_torch", "order", "supports", "train"]
+__all__ = ["Settings", "estimate", "needs_base", "needs_torch", "opened", "order", "supports",
+           "train", "write"]  # fmt: skip
 
 order = 1
 needs_base = True
@@ -151,7 +152,7 @@ def _learn_items(
     more = found.more if found else rows
     held = read(dataset, "validation")
     total, limited = len(more) + len(held), False
-    embedder = _opened(job, schema, total, report)
+    embedder = opened(job, schema, total, report)
 
     def embed(items: Sequence[Item], before: int) -> np.ndarray:
         def tick(done: int) -> None:
@@ -210,7 +211,7 @@ def _learn_items(
         if fitted is None or augment.helps(fitted, other):
             fitted, rows = other, more
     assert fitted is not None
-    _write(job, embedder, {"mean": mean, "scale": scale}, beside.written(job, fitted))
+    write(job, embedder, {"mean": mean, "scale": scale}, beside.written(job, fitted))
     out_of_fold.keep(job.out, originals.ids, fitted.raw)
     card = start_card(job, "head", schema, settings.model_dump())
     write_card(job.out, replace(card, extra={**card.extra, **beside.extra}))
@@ -240,7 +241,7 @@ def _learn_positions(
     start = perf_counter()
     family, total = tasks.of(schema).family, len(rows)
     rows = rows.take(np.random.default_rng(job.seed).permutation(total))
-    embedder = _opened(job, schema, total, report)
+    embedder = opened(job, schema, total, report)
     until = math.inf
     if job.deadline is not None:
         until = time.time() + _EMBEDDING * (job.deadline - time.time())
@@ -279,7 +280,7 @@ def _learn_positions(
     else:
         strengths = (settings.strength,)
     fitted = logistic.fit(vectors, targets, count, nobody, strengths=strengths, **how)
-    _write(job, embedder, {"mean": mean, "scale": scale}, fitted)
+    write(job, embedder, {"mean": mean, "scale": scale}, fitted)
     write_card(job.out, start_card(job, "head", schema, settings.model_dump()))
     figures = {
         "seconds": perf_counter() - start,
@@ -293,7 +294,8 @@ def _learn_positions(
     return TrainResult(figures, tuple(notes))
 
 
-def _opened(job: TrainJob, schema: Schema, total: int, report: Report) -> Embedder:
+def opened(job: TrainJob, schema: Schema, total: int, report: Report) -> Embedder:
+    """The encoder of `job.base`, to read `total` rows with."""
     from feilun.training.embed import Embedder
 
     assert isinstance(job.base, Path)
@@ -316,9 +318,11 @@ def _room(job: TrainJob, held: int, seconds: float) -> float:
     return max(_FEWEST, int(_EMBEDDING * (job.deadline - time.time()) / each))
 
 
-def _write(
+def write(
     job: TrainJob, embedder: Embedder, moments: dict[str, np.ndarray], fitted: logistic.Fitted
 ) -> None:
+    """Writes the encoder of `job.base` and what is `fitted` on its vectors into ``job.out``, all of
+    a `head` version but the card."""
     from safetensors.numpy import save_file
 
     encoder = job.out / "encoder"
