@@ -158,11 +158,13 @@ class Forked:
         self.send_signal(signal.SIGKILL)
 
     def communicate(self, timeout: float | None = None) -> tuple[Any, Any]:
-        """What it wrote to stdout and to stderr until it ended; None for what is no pipe."""
+        """What it wrote to stdout and to stderr until it ended; None for what is no pipe, or
+        closed."""
         if self.stdin is not None:
             self.stdin.close()
         with ThreadPoolExecutor(2) as pool:
-            reads = [None if end is None else pool.submit(_rest, end) for end in self._outs()]
+            ends = (None if end is None or end.closed else end for end in self._outs())
+            reads = [None if end is None else pool.submit(_rest, end) for end in ends]
             self.wait(timeout)
         out, err = (None if read is None else read.result() for read in reads)
         return out, err
