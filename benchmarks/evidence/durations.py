@@ -22,6 +22,7 @@ from typing import Any
 
 from benchmarks.evidence._few import named
 
+from feilun.demo.tasks import chat
 from feilun.project import Project, Workspace
 
 SETS = ("English", "Chinese", "digits", "churn")
@@ -50,6 +51,13 @@ def project(name: str, rows: int) -> Iterator[Project]:
         if name == "churn":
             made = workspace.init("bench", task="tabular-classification")
             made.add(_churn(rows))
+        elif name == "chat":
+            settings = '[project]\nbase = "scratch:llama-mini"\n'
+            made = workspace.init("bench", task="chat")
+            file = Path(folder) / "bench" / "feilun.toml"
+            file.write_text(file.read_text("utf-8").replace("[project]\n", settings), "utf-8")
+            shop = chat.write(Path(folder), "zh")
+            made.add(shop.training, columns=shop.columns)
         else:
             found = named(name)
             made = workspace.init("bench", task=found.task)

@@ -9,69 +9,21 @@ import shlex
 import signal
 import subprocess
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 
-from feilun import messages
-from feilun.cli.app import run
 from feilun.errors import InvalidData
 from feilun.project import Workspace
-from helpers.cli import command, environment, feilun
+from helpers.advice import COMMAND, walks
+from helpers.cli import command, environment
 from helpers.linear import answered
+from helpers.newcomer import NOT_PROMOTED, Newcomer
 from helpers.rows import reviews, write_reviews
 
-_NOT_PROMOTED = 1
 _CUSTOMER = {"en": "Acme", "zh": "阿茶"}
-_NEXT = {"en": "Next: ", "zh": "下一步："}
-_COMMAND = re.compile(r"feilun [a-z](?:(?!feilun )[^\n,;，；。])*")
-
-
-class Newcomer:
-    """Types what the screen says, with files of its own where it says FILE; keeps what was shown
-    and what was typed."""
-
-    def __init__(
-        self, folder: Path, lang: messages.Language, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        self.folder, self.lang, self._capsys = folder, lang, capsys
-        self.screen = ""
-        self.typed: list[str] = []
-
-    def type(self, line: str, *, code: int | None = 0, **files: Path) -> str:
-        """Types a command, which ends with `code` (None: it may promote or not); what is said on
-        stderr."""
-        for word, file in files.items():
-            line = line.replace(word, shlex.quote(str(file)))
-        words = shlex.split(line)
-        assert words[0] == "feilun", line
-        self.typed.append(" ".join(words[:3]))
-        if words[1:2] in (["run"], ["update"], ["train"], ["compare"]):
-            # A process of its own, as turns are taken.
-            done = feilun(*words[1:], cwd=self.folder, FEILUN_LANG=self.lang)
-            ended, self.screen, err = done.returncode, done.stdout, done.stderr
-        else:
-            self._capsys.readouterr()
-            ended = run(words[1:])
-            self.screen, err = self._capsys.readouterr()
-        expected = (0, _NOT_PROMOTED) if code is None else (code,)
-        assert ended in expected, f"{line}\n{self.screen}{err}"
-        return err
-
-    def next(self) -> str:
-        """The command that the screen names as the next step."""
-        begin = self.screen.rindex(_NEXT[self.lang])
-        found = _COMMAND.search(self.screen[begin:])
-        assert found is not None, self.screen
-        return found.group().split(" (")[0].strip().rstrip(".")
-
-    def named(self, words: str) -> str:
-        """The command on the screen that begins with `words`."""
-        found = [one.group().strip() for one in _COMMAND.finditer(self.screen)]
-        (line, *_) = [one for one in found if one.startswith(words)] or [""]
-        assert line, self.screen
-        return line
 
 
 def _word(lang: str, english: str, chinese: str) -> str:
@@ -84,10 +36,12 @@ def newcomer(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-) -> Newcomer:
+) -> Iterator[Newcomer]:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("FEILUN_LANG", request.param)
-    return Newcomer(tmp_path, request.param, capsys)
+    made = Newcomer(tmp_path, request.param, capsys)
+    yield made
+    made.holds(request.function)
 
 
 def _reviewed(file: Path) -> int:
@@ -106,6 +60,7 @@ def _reviewed(file: Path) -> int:
 def _answers_are_asked_for(newcomer: Newcomer, line: str) -> None:
     """`line` starts a server, which says how a key is made; a call with it is answered, and Ctrl-C
     ends the server."""
+    newcomer.notes(line)
     words = shlex.split(line)
     process = subprocess.Popen(
         [*command(*words[1:]), "--port", "0"],
@@ -136,6 +91,22 @@ def _answers_are_asked_for(newcomer: Newcomer, line: str) -> None:
         process.communicate(timeout=60)
 
 
+@walks(
+    "cli.first_steps",
+    "cli.init_next",
+    "cli.review_empty",
+    "pipeline.too_few",
+    "formats.labels_take",
+    "project.no_keys",
+    "project.next",
+    "project.usage_next",
+    "feilun data audit",
+    "feilun evaluate",
+    "feilun run",
+    "feilun update",
+    "verdict.next_nothing",
+    "verdict.next_rows",
+)
 def test_the_first_hour(newcomer: Newcomer) -> None:
     folder, lang = newcomer.folder, newcomer.lang
     rows = write_reviews(folder / "reviews.csv", 300, noise=0.03)
@@ -221,7 +192,7 @@ def test_the_first_hour(newcomer: Newcomer) -> None:
     assert newcomer.next() == "feilun run"
 
     # Too few corrections: it is said what brings more; then enough, and the update learns them.
-    newcomer.type("feilun update", code=_NOT_PROMOTED)
+    newcomer.type("feilun update", code=NOT_PROMOTED)
     file = folder / "corrections.csv"
     with Workspace(folder) as workspace:
         said = answered(workspace.project(), 40, seed=17)
@@ -266,6 +237,16 @@ def _labels(folder: Path) -> Counter[str]:
 
 
 @pytest.mark.slow
+@walks(
+    "compare.again",
+    "corpus.next",
+    "corpus.written",
+    "label.no_rows.hint",
+    "label.not_begun.hint",
+    "project.next",
+    "project.would_pass",
+    "verdict.next_deploy",
+)
 def test_what_is_advised_besides(newcomer: Newcomer) -> None:
     """Each command that the audit names mends what it stands beside; a file without labels, a
     comparison, a version that waits, unsure answers: what is named leads on."""
@@ -280,7 +261,7 @@ def test_what_is_advised_besides(newcomer: Newcomer) -> None:
     mended: list[str] = []
     while len(mended) < 9:
         newcomer.type("feilun data audit")
-        found = [line.group().strip() for line in _COMMAND.finditer(newcomer.screen)]
+        found = [line.group().strip() for line in COMMAND.finditer(newcomer.screen)]
         open_ = [one for one in found if one.startswith("feilun data clean")]
         fresh = [one for one in open_ if one.split()[3] not in mended]
         if not fresh:

@@ -111,6 +111,8 @@ def _by_class(sources: Sequence[Mapping[str, Any]]) -> bool:
 def _given(read: ReadOptions) -> list[str]:
     """How the files are written, as options of a command."""
     given = {name: value for name, value in asdict(read).items() if value is not None}
+    if (first := given.pop("day_first", None)) is not None:
+        return [*_given(replace(read, day_first=None)), f"--{'day' if first else 'month'}-first"]
     return [f"--{name.replace('_', '-')}={value}" for name, value in given.items()]
 
 

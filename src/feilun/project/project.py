@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from feilun.data.sources.base import AS_FOUND, Held, ReadOptions
-from feilun.errors import NotFound, Refused, UsageError
+from feilun.errors import Conflict, NotFound, Refused, UsageError
 from feilun.messages import t
 from feilun.project import answers, beside, looks
 from feilun.project.judging_verbs import JudgingVerbs
@@ -297,7 +297,8 @@ class Project(SearchVerbs, VariantVerbs, JudgingVerbs, QueueVerbs):
         kept. With `canary`, percent of the calls, it answers these beside the live version; as a
         `shadow` it is asked what the live version is asked, compared and not heard, so that no gate
         has to let it pass. Without either it takes the live place, also from there. Raises
-        `Refused` with the gate's reasons, `UsageError` for force without a reason.
+        `Refused` with the gate's reasons, `UsageError` for force without a reason, `Conflict` for
+        the live version as a canary or a shadow of itself.
         """
         if force and not (reason or "").strip():
             raise UsageError("project.force_needs_reason")
@@ -311,7 +312,9 @@ class Project(SearchVerbs, VariantVerbs, JudgingVerbs, QueueVerbs):
         with self.workspace.store.lock(self.name):
             before = catalog.live(endpoint)
             now = (before.version, before.artifact) if before else None
-            if now == (version.id, version.artifact()) and place is None:
+            if now == (version.id, version.artifact()):
+                if place is not None:
+                    raise Conflict("store.live_already", version=version.id, endpoint=endpoint)
                 return Deployed(version.id, None, False, None)
             if not version.variants and version.data_version is not None:
                 compress(context, version=version.id)

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from feilun.config import ProjectSection, describe_faults
 from feilun.errors import Conflict, InvalidSettings
 from feilun.messages import t
+from feilun.project.advice import command
 from feilun.project.results import Listing
 from feilun.project.scope import FILE, Scope, WorkspaceScope
 from feilun.store.archived import archived, set_archived
@@ -89,7 +90,11 @@ def unarchive(scope: WorkspaceScope, name: str) -> Listing:
     set_archived(catalog, found.name, None)
     catalog.note("project.unarchive", found.name, {})
     title = t("project.unarchived", project=found.called)
-    notes = [t("project.unarchived_next", project=found.called)]
+    words = ["run"]
+    if lives := [one for one in catalog.history(found.endpoint) if one.role == "live"]:
+        words = ["deploy", lives[0].version]
+    following = command(scope.store, found.name, words)
+    notes = [t("project.unarchived_next", command=following)]
     return Listing([{"project": found.called, "archived": False}], Table(title, (), (), notes))
 
 

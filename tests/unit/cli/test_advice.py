@@ -1,0 +1,92 @@
+"""What is advised can be typed, says the same in both languages, and is typed by a test."""
+
+from __future__ import annotations
+
+from feilun import messages
+from helpers.advice import advice, commands_in, fault, sentence, verb, walked
+
+
+def test_every_command_that_a_sentence_names_can_be_typed() -> None:
+    langs: tuple[messages.Language, ...] = messages.LANGUAGES
+    faults = {
+        f"{name} ({lang}): {why}"
+        for name in advice()
+        if not name.startswith("feilun ")
+        for lang in langs
+        for command in commands_in(sentence(name, lang))
+        if (why := fault(command))
+    }
+    assert not faults, "\n".join(sorted(faults))
+
+
+def test_both_languages_name_the_same_commands() -> None:
+    different = [
+        name
+        for name, named in advice().items()
+        if not name.startswith("feilun ")
+        and sorted(map(verb, named)) != sorted(map(verb, commands_in(sentence(name, "zh"))))
+    ]
+    assert not different, "\n".join(different)
+
+
+_UNWALKED = {
+    "needs damage, a full disk or another process": """
+        cli.os_error_hint dataset.disk_full.hint dataset.no_media.hint dataset.unreadable.hint
+        engines.bad_card.hint engines.bad_shapes.hint engines.bad_weights.hint engines.failed.hint
+        engines.generator_failed.hint engines.not_finite.hint pipeline.server_refused.hint
+        project.server_away.hint serving.no_weights.hint store.already_running.hint
+        store.corrupt_file.hint store.corrupt_manifest.hint store.database_corrupt.hint
+        store.database_unreachable.hint store.disk_full.hint store.fix_disk store.fix_ledger
+        store.fix_restore store.no_artifact.hint store.no_backup.hint
+        store.version_without_weights.hint training.bad_checkpoint.hint training.diverged.hint
+        training.scratch_in_use.hint vault.gone.hint billing.sums_differ.hint""",
+    "stands in a page or an answer over HTTP": """
+        api.no_search billing.no_key.hint billing.no_scope.hint console.first_time
+        console.foreign_host console.link_used.hint console.no_server console.plan_words
+        console.too_large.hint evaluation.report_frontier_lead project.answers_not_yet
+        review.customers_wait serving.nothing_live.hint store.input_gone.hint
+        store.input_not_stored.hint store.key_not_rotated.hint drift.worker_review""",
+    "of tasks whose own tests go round": """
+        audit.mixed_frequencies.hint audit.no_series.hint forecasts.too_far.hint
+        forecasts.unknown_series.hint likelihood.no_end.hint likelihood.no_mask.hint
+        preference.done preference.needs_terminal preference.no_prompts.hint
+        preference.no_words.hint preference.not_begun.hint preferences.none_named.hint
+        preferences.none_yet.hint tags.always_together.hint tags.everywhere.hint tokenizer.next
+        training.few_histories.hint training.no_tokenizer.hint project.other_task.hint
+        project.judge_no_rows.hint project.guard_no_model.hint""",
+    "not walked yet": """
+        audit.left_out.hint bases.none_needed.hint
+        bases.not_here.hint billing.closed_already.hint billing.no_price_version.hint
+        billing.not_closed.hint clean.next_use clean.no_recipe_file.hint
+        clean.none_found.hint cli.first_steps_again cli.review_done
+        compare.judged compare.nothing.hint compression.no_rows.hint
+        compression.nothing_to_explore.hint config.no_file.hint corpus.none.hint
+        demo.nothing_live.hint demo.reviewed drift.alarm erase.nobody.hint
+        evaluation.all_learned.hint evaluation.no_test_rows.hint feedback.other_project.hint
+        forecast.classes_alone forecast.no_rows.hint forecast.test_more
+        forecast.too_few.hint formats.which_config.hint
+        gate.fresh_rows house.no_backup pipeline.no_rows_here
+        pipeline.no_rows_of_version.hint pipeline.nothing_live pipeline.too_few_calls
+        pipeline.upstream_terms plans.nothing_answered.hint project.archived.hint
+        project.corrections_kept project.explore_all.hint project.frontier_chosen
+        project.no_head.hint project.no_key.hint project.no_server project.no_sources.hint
+        project.none_drawn project.nothing_beside.hint project.nothing_trained_yet
+        review.accepted review.drawn_tell review.nobody_held.hint runs.how_many.hint
+        sources.since_needs_query.hint store.canaries_full.hint
+        store.no_project.hint training.no_rows.hint training.no_teacher.hint
+        training.one_label.hint training.other_labels.hint training.too_few_members.hint
+        training.too_few_to_average.hint trust.review tune.going_on
+        upstream.no_step.hint upstream.none.hint upstream.update_now verdict.next_abstain
+        verdict.next_answers verdict.next_at_limit verdict.next_costs verdict.next_goes_live
+        verdict.next_label verdict.next_others verdict.next_review""",
+}
+"""Advice that no walk types, by the reason. New advice is walked, or stands here with a reason."""
+
+
+def test_every_advice_is_typed_by_a_walk_or_says_why_not() -> None:
+    excused = {name for names in _UNWALKED.values() for name in names.split()}
+    assert not walked() - set(advice()), "walked, but said nowhere"
+    assert not excused - set(advice()), "excused, but said nowhere"
+    assert not excused & walked(), "excused, but walked"
+    forgotten = sorted(set(advice()) - excused - walked())
+    assert not forgotten, "\n".join(forgotten)
