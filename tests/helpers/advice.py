@@ -202,7 +202,8 @@ def _rule(template: str) -> re.Pattern[str]:
         rule += r"\s+".join(map(re.escape, re.split(r"\s+", text)))
         if field is not None:
             known = f"(?P={field})"
-            rule += known if f"(?P<{field}>" in rule else f"(?P<{field}>.+?)"
+            form = "feilun .+?" if field == "command" else ".+?"
+            rule += known if f"(?P<{field}>" in rule else f"(?P<{field}>{form})"
     return re.compile(rule + (r"(?=\n|$)" if parts[-1][1] else ""))
 
 

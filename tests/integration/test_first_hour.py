@@ -97,7 +97,6 @@ def _answers_are_asked_for(newcomer: Newcomer, line: str) -> None:
     "cli.review_empty",
     "pipeline.too_few",
     "formats.labels_take",
-    "project.no_keys",
     "project.next",
     "project.usage_next",
     "feilun data audit",

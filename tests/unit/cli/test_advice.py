@@ -41,7 +41,8 @@ _UNWALKED = {
         store.version_without_weights.hint training.bad_checkpoint.hint training.diverged.hint
         training.scratch_in_use.hint vault.gone.hint billing.sums_differ.hint""",
     "stands in a page or an answer over HTTP": """
-        api.no_search billing.no_key.hint billing.no_scope.hint console.first_time
+        project.not_audited.hint api.no_search billing.no_key.hint billing.no_scope.hint
+        console.first_time
         console.foreign_host console.link_used.hint console.no_server console.plan_words
         console.too_large.hint evaluation.report_frontier_lead project.answers_not_yet
         review.customers_wait serving.nothing_live.hint store.input_gone.hint
@@ -70,7 +71,8 @@ _UNWALKED = {
         pipeline.upstream_terms plans.nothing_answered.hint project.archived.hint
         project.corrections_kept project.explore_all.hint project.frontier_chosen
         project.no_head.hint project.no_key.hint project.no_server project.no_sources.hint
-        project.none_drawn project.nothing_beside.hint project.nothing_trained_yet
+        project.no_keys project.none_drawn
+        project.nothing_beside.hint project.nothing_trained_yet
         review.accepted review.drawn_tell review.nobody_held.hint runs.how_many.hint
         sources.since_needs_query.hint store.canaries_full.hint
         store.no_project.hint training.no_rows.hint training.no_teacher.hint
