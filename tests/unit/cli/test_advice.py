@@ -68,6 +68,7 @@ _UNWALKED = {
         forecast.too_few.hint formats.which_config.hint
         gate.fresh_rows house.no_backup pipeline.no_rows_here
         pipeline.no_rows_of_version.hint pipeline.nothing_live pipeline.too_few_calls
+        pipeline.unrated_first
         pipeline.upstream_terms plans.nothing_answered.hint project.archived.hint
         project.corrections_kept project.explore_all.hint project.frontier_chosen
         project.no_head.hint project.no_key.hint project.no_server project.no_sources.hint
