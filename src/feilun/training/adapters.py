@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import sys
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
@@ -104,8 +103,6 @@ class Peft(Adaptation):
         """Raises `InvalidData` for a network without linear layers."""
         from peft import get_peft_model
 
-        # peft imports bitsandbytes where it is there, which tells everybody of a faster kernel.
-        logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
         layers, head = linear_layers(self._job, model)
         return get_peft_model(model, self.config(layers, head, steps))
 
