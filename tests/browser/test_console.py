@@ -206,7 +206,16 @@ def test_a_file_without_labels_becomes_data_by_keyboard(
 
 
 def _answer_pages(served: Console) -> list[str]:
-    names = ("", "/data", "/data/audit", "/runs", "/versions", "/versions/reviews@1", "/try")
+    names = (
+        "",
+        "/data",
+        "/data/audit",
+        "/data/versions/reviews:1",
+        "/runs",
+        "/versions",
+        "/versions/reviews@1",
+        "/try",
+    )
     names = (*names, "/runs/compare", "/review", "/label", "/explore", "/explore/plan", "/settings")
     customer = served.workspace.store.catalog.customers()[0].id
     run = served.workspace.store.catalog.runs("reviews", kinds=("run",))[0].id

@@ -57,6 +57,7 @@ def names(shop: Console) -> dict[str, str]:
     return {
         "project": "reviews",
         "version": "reviews@1",
+        "data": "reviews:1",
         "number": "1",
         "run": catalog.runs("reviews")[0].id,
         "customer": customer,
@@ -209,7 +210,7 @@ def test_numbers_lead_to_their_calls_and_calls_to_version_and_data(
         assert 'href="/calls/priced"' in listed
         call = http.get("/calls/priced").text
         assert 'href="/p/reviews/versions/reviews@1"' in call
-        assert 'href="/p/reviews/data"' in call
+        assert 'href="/p/reviews/data/versions/reviews:1"' in call
         assert "/calls?project=reviews" in http.get("/").text
         version = http.get("/p/reviews/versions/reviews@1").text
         assert messages.t("project.golden_requests", "en") in version
@@ -515,6 +516,10 @@ def test_a_look_at_the_data_is_done_by_a_worker_and_what_it_finds_is_mended(shop
         assert not http.get("/p/reviews/data/audit").text.count("<iframe")  # not looked at yet
         used = http.post("/p/reviews/data/use", data={"version": before.version})
         assert used.headers.get("location") == "/p/reviews/data", used.text
+        [newest] = project.workspace.store.catalog.data_versions("reviews")[-1:]
+        assert f'href="/p/reviews/data/versions/{newest.id}"' in http.get("/p/reviews/data").text
+        told = html.unescape(http.get(f"/p/reviews/data/versions/{newest.id}").text)
+        assert all(note in told for note in project.diff_data().tables()[0].notes)
         assert [one["label"] for one in project.rows(wrong).rows] == ["great"]
 
 

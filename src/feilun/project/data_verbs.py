@@ -16,6 +16,7 @@ from feilun.project.scope import Report
 if TYPE_CHECKING:
     from feilun.data.audit.finding import Finding
     from feilun.project.corpus import Corpus
+    from feilun.project.data_diff import DataDiff
     from feilun.project.labelling import RowsWritten
     from feilun.project.mend import Cleaned, Used
     from feilun.project.preview import Preview
@@ -240,6 +241,14 @@ class DataVerbs(ProjectBase):
         from feilun.project import mend
 
         return mend.use(self.scope, version, relearn=relearn)
+
+    def diff_data(self, version: str | None = None, against: str | None = None) -> DataDiff:
+        """What tells a data version, such as ``reviews:2`` or ``2``, by default the latest, from
+        the one before it or from `against`: rows that came, left, bear another label or input, by
+        split; labels that came or went. Raises `NotFound`."""
+        from feilun.project.data_diff import diff
+
+        return diff(self.scope, version, against)
 
     def export_data(
         self,

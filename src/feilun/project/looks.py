@@ -17,6 +17,7 @@ from feilun.feedback.words import trust_words
 from feilun.messages import language, t
 from feilun.pipeline.context import Context
 from feilun.project.advice import command
+from feilun.project.data_diff import net
 from feilun.project.results import Compressed, Evaluated, Listing, Stage, Turned
 from feilun.project.tuning import SearchView
 from feilun.store import Store
@@ -136,7 +137,11 @@ def show(context: Context, version: DataVersion, rows: int) -> Listing:
         for v in versions
     ]
     examples = list(islice(context.dataset(version).examples(), rows))
-    shown = [[v["version"], _reason(v), f"{v['rows']:,}"] for v in listed]
+    more = [net(v, before) for before, v in zip([None, *versions], versions, strict=False)]
+    shown = [
+        [v["version"], _reason(v), f"{v['rows']:,}", net_]
+        for v, net_ in zip(listed, more, strict=True)
+    ]
     notes = [
         f"[{t(f'project.split_{e.split}')}] {e.label} ← {str(e.item)[:100]}"
         if not isinstance(e.item, bytes)
@@ -146,10 +151,10 @@ def show(context: Context, version: DataVersion, rows: int) -> Listing:
     if recipe := version.info.get("recipe"):
         steps = [t(f"clean.name_{name}") for row in recipe for name in row if name in STEPS]
         notes.append(t("clean.shown_note", steps=steps))
-    columns = [t("project.data_version"), t("project.reason"), t("project.rows")]
+    columns = [t(f"project.{name}") for name in ("data_version", "reason", "rows", "diff_net")]
     for _, kept in sorted(context.store.catalog.settings(f"corpus:{context.project}:").items()):
         listed.append({"corpus": kept["id"], **{k: kept[k] for k in ("rows", "created")}})
-        shown.append([kept["id"], t("corpus.corpus"), f"{kept['rows']:,}"])
+        shown.append([kept["id"], t("corpus.corpus"), f"{kept['rows']:,}", ""])
     return Listing(listed, Table(context.project, columns, shown, notes))
 
 

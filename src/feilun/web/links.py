@@ -44,7 +44,7 @@ class Links:
         if found["kind"] == "@":
             return path("p", project, "versions", cell)
         if found["kind"] == ":":
-            return path("p", project, "data")
+            return path("p", project, "data", "versions", cell)
         return path("p", project, "runs", cell)
 
     @cached_property

@@ -129,6 +129,12 @@ def test_an_earlier_version_is_the_latest_again(project: Project) -> None:
     assert versions[2].parent == "reviews:2"
     table = next(iter(project.show().tables()))
     assert table.rows[2][1] == "back to reviews:1"
+    assert [row[3] for row in table.rows] == [
+        "+60",
+        f"+{versions[1].info['new']}",
+        table.rows[2][3],
+    ]
+    assert table.rows[2][3] == f"−{versions[1].info['new']}"
     assert project.use_data("reviews:1").unchanged
     with pytest.raises(NotFound) as caught:
         project.use_data("7")
@@ -136,6 +142,39 @@ def test_an_earlier_version_is_the_latest_again(project: Project) -> None:
     more = project.add(write_reviews(project.workspace.folder / "right.csv", 90, seed=4))
     assert more.version == "reviews:4"
     assert {r.item for r in first} < {row.item for row in _rows(project)}
+
+
+def test_what_tells_two_data_versions_apart(project: Project) -> None:
+    rows = _rows(project)
+    project.clean(mask=("phone",), rename_labels={"bad": "poor"})
+    found = project.diff_data()
+    assert (found.version, found.against) == ("reviews:2", "reviews:1")
+    assert (list(found.labels_came), list(found.labels_went)) == (["poor"], ["bad"])
+    for split, one in found.splits.items():
+        of = [row for row in rows if row.split == split]
+        masked = [row for row in of if "13812345678" in str(row.item)]
+        assert (one.before, one.after) == (len(of), len(of))
+        assert (one.came, one.left) == (len(masked), len(masked))  # they have no ids of their own
+        assert one.relabelled == sum(row.label == "bad" and row not in masked for row in of)
+    assert "6" in " ".join(found.tables()[0].notes)
+    rows = _rows(project)
+    gone = rows[:3]
+    listed = project.workspace.folder / "gone.csv"
+    listed.write_text("\n".join(["row_id", *(row.row_id for row in gone)]), "utf-8")
+    project.clean(drop_rows=str(listed))
+    project.add([{"text": f"A wholly new one, {n}", "label": "great"} for n in range(4)])
+    found = project.diff_data("4", "2")
+    left = {split: one.left for split, one in found.splits.items()}
+    assert left == {split: sum(row.split == split for row in gone) for split in left}
+    assert sum(one.came for one in found.splits.values()) == 4
+    assert not any(one.relabelled or one.mended for one in found.splits.values())
+    first = project.diff_data("1")
+    assert first.against is None
+    assert sum(one.came for one in first.splits.values()) == len(rows)
+    assert not any(one.before or one.left for one in first.splits.values())
+    with pytest.raises(NotFound) as caught:
+        project.diff_data("9")
+    assert "reviews:4" in caught.value.message()
 
 
 def test_what_was_learnt_meanwhile_can_be_learnt_again(project: Project) -> None:
@@ -241,6 +280,8 @@ def test_the_whole_way_on_the_command_line(workspace_dir: Path) -> None:
     assert feilun_json("data", "recipe", cwd=workspace_dir)["rows"][0]["mask"] == ["phone"]
     used = feilun_json("data", "use", "1", cwd=workspace_dir)
     assert used["version"] == "reviews:3"
+    told = feilun_json("data", "diff", "2", cwd=workspace_dir)
+    assert (told["against"], told["labels_came"]) == ("reviews:1", ["差评"])
     again = feilun_json("data", "clean", "--recipe", "recipe.toml", cwd=workspace_dir)
     assert {step["step"] for step in again["steps"]} == {"mask", "rename_labels"}
     wrong = feilun("data", "clean", "--mask", "shoe", cwd=workspace_dir)

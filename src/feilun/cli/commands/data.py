@@ -19,6 +19,7 @@ __all__ = [
     "data_audit",
     "data_clean",
     "data_corpus",
+    "data_diff",
     "data_export",
     "data_fetch",
     "data_preview",
@@ -185,6 +186,18 @@ def data_corpus(
             return
         done = corpus.sample(project.scope, out, name=name, rows=rows, seed=seed, format=format_)
     shell.emit(asdict(done), t("corpus.written", rows=done.rows, file=done.file))
+
+
+def data_diff(
+    shell: Shell,
+    version: Annotated[str | None, typer.Argument(help=t("clean.argument_version"))] = None,
+    against: Annotated[
+        str | None, typer.Option("--against", help=t("project.option_diff_against"))
+    ] = None,
+) -> None:
+    """What tells a data version from the one before it."""
+    with shell.project() as project:
+        shell.show(project.diff_data(version, against))
 
 
 def data_export(

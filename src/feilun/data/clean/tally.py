@@ -10,7 +10,7 @@ from typing import Any
 from feilun.data.clean.recipe import STEPS
 from feilun.messages import t
 
-__all__ = ["StepReport", "Tally", "mended_words"]
+__all__ = ["StepReport", "Tally", "mended_words", "step_words"]
 
 _EXAMPLES = 3
 _SHOWN = 100
@@ -102,10 +102,12 @@ def _short(text: str) -> str:
 
 def mended_words(mended: Sequence[Mapping[str, Any]]) -> list[str]:
     """What the recipe did to rows that came in, as a sentence; none where it did nothing."""
-    if not mended:
-        return []
-    steps = [
+    return [t("clean.again", steps=step_words(mended))] if mended else []
+
+
+def step_words(mended: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Each step of a cleaning with the rows that it changed."""
+    return [
         t("clean.again_step", name=t(f"clean.name_{step['step']}"), rows=step["rows"])
         for step in mended
     ]
-    return [t("clean.again", steps=steps)]

@@ -156,6 +156,13 @@ def _use(view: View) -> Response:
     return view.go(path("p", project.name, "data"), *[line for line in said if line])
 
 
+def _diff(view: View) -> Response:
+    """What tells a data version from the one before it."""
+    project = view.project
+    found = project.diff_data(view.part("data"))
+    return view.render("data_diff.html", project=project.name, found=found)
+
+
 def _all(project: Project) -> Sequence[DataVersion]:
     return project.workspace.store.catalog.data_versions(project.name)
 
@@ -226,6 +233,7 @@ PAGES = (
     Page("POST", "/p/{project}/data/audit", _begin_audit, STAFF, again=_audit),
     Page("POST", "/p/{project}/data/mend", _mend, STAFF, again=_audit),
     Page("POST", "/p/{project}/data/use", _use, STAFF, again=show_data),
+    Page("GET", "/p/{project}/data/versions/{data}", _diff, STAFF),
     Page("GET", "/p/{project}/data/audit/live", _audit_live, STAFF, live=True),
     Page("GET", "/p/{project}/data/audit/page", _audit_page, STAFF),
 )
