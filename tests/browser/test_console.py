@@ -24,6 +24,7 @@ from helpers.browser import CHROMIUM, WIDTHS
 from helpers.cli import command, environment
 from helpers.console import Console, console
 from helpers.linear import QUICK, answered, linear_project
+from helpers.pictures import write_digits
 from helpers.rows import reviews
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
@@ -373,7 +374,8 @@ def test_reviewing_by_keyboard(shop: Console, browser: Browser, told: list[str])
 
 @pytest.fixture(scope="module")
 def names(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
-    """A live version that finds people and places, and two answers that found nothing."""
+    """A live version that finds people and places, and two answers that found nothing; beside it
+    versions that know digits, loans and documents."""
     text = "🙂 {} moved to {}."
     rows = []
     for person in ("Anna Keller", "Li Wei", "Olga Meyer", "陈伟"):
@@ -394,8 +396,65 @@ def names(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
             for n in range(2)
         ]  # fmt: skip
         workspace.store.ledger.commit([], answers)
+        digits = workspace.init("digits", task="image-classification")
+        digits.add(write_digits(workspace.folder / "pictures", 120))
+        digits.train(method="linear")
+        loans = workspace.init("loans", task="tabular-classification")
+        loans.add([{"income": n % 40, "city": ("Oslo", "Porto")[n % 2],
+                    "label": ("no", "yes")[n % 40 > 20]} for n in range(120)])  # fmt: skip
+        loans.train(method="linear")
+        search = workspace.init("search", task="text-similarity")
+        asked = [
+            (do, who) for do in ("pay", "leave", "return", "order") for who in ("shop", "bank")
+        ]
+        rows = [
+            {"text": f"how do I {do}?", "document": f"To {do}, ask the {w}."} for do, w in asked
+        ]
+        search.add([*rows, *({"text": None, "document": f"Rule {n}."} for n in range(12))])
+        search.train(method="bm25")
         with console(workspace) as served:
             yield served
+
+
+def test_answers_of_each_kind_are_shown_as_people_read_them(
+    names: Console, browser: Browser, told: list[str]
+) -> None:
+    page = _page(browser, told, locale="en")
+    _enter(page, names)
+
+    def ask(project: str) -> None:
+        _press(page, t("console.ask", "en"))
+        page.locator("dl.answer").wait_for()
+        for width in WIDTHS:
+            page.set_viewport_size({"width": width, "height": 900})
+            assert page.evaluate(_FAULTS) == []
+        assert not Axe().run(page).violations_count, project
+
+    page.goto(f"{names.address}/p/digits/try")
+    picture = sorted((names.workspace.folder / "pictures" / "3").iterdir())[0]
+    page.set_input_files("[name=file]", picture)
+    ask("digits")
+    heat = page.locator("svg.overlaid")
+    found = names.workspace.project("digits").predict([picture.read_bytes()], explain=True)
+    grid = found.outputs[0]["explanation"]["grid"]
+    assert heat.locator("rect").count() == sum(map(len, grid))
+    assert heat.locator("rect.for").count() == sum(one > 0 for row in grid for one in row)
+
+    page.goto(f"{names.address}/p/loans/try")
+    for name, value in (("income", "35"), ("city", "Oslo")):
+        page.fill(f"[name='in:{name}']", value)
+    ask("loans")
+    found = names.workspace.project("loans").predict([{"income": 35, "city": "Oslo"}], explain=True)
+    reasons = found.outputs[0]["explanation"]["reasons"]["en"]
+    assert reasons
+    assert page.locator(".reasons li").all_inner_texts() == reasons
+
+    page.goto(f"{names.address}/p/search/try")
+    page.fill("textarea", "return")
+    ask("search")
+    rows = page.locator("dl.answer tbody tr")
+    assert "return" in rows.first.inner_text()
+    assert rows.first.locator("td.number").inner_text()
 
 
 def test_places_are_marked_by_keyboard_and_by_mouse(

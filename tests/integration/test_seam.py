@@ -50,6 +50,7 @@ from feilun.billing.holds import release_expired
 from feilun.billing.plans import parse_plan, set_plan, subscribe
 from feilun.project import Workspace
 from feilun.serving.process import temporary_server
+from helpers.console import console
 from helpers.forked import Forked
 
 plan = {"currency": "EUR", "rates": [
@@ -96,6 +97,10 @@ with Workspace(".") as workspace, temporary_server(workspace.folder, workspace.s
                           "units": dict(end.units), "amount": end.amount,
                           "most": held[0].amount, "open": len(ledger.holds())})
         usage = http.get("/v1/usage").json()
+    with console(workspace) as served, served.signed_in("owner") as http:
+        text = workspace.project("glossary").model().inputs()[0][0]
+        told = http.post("/p/glossary/try/stream", data={f"in:{text}": "good tea and lamp"}).text
+        shown = [json.loads(one[6:]) for one in told.splitlines() if one]
 
     words = [sys.executable, "-m", "feilun.api", "."]
     with Forked(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
@@ -111,7 +116,7 @@ with Workspace(".") as workspace, temporary_server(workspace.folder, workspace.s
               "late": release_expired(ledger, datetime.now(UTC) + timedelta(hours=1)),
               "events": [(e.kind, e.amount) for e in ledger.events(call_id=hold.call_id)],
               "left": len(ledger.holds()), "sound": not ledger.verify().faults}
-print(json.dumps({"streams": found, "usage": usage, "killed": killed}))
+print(json.dumps({"streams": found, "usage": usage, "killed": killed, "console": shown}))
 """
 
 
@@ -241,6 +246,9 @@ def test_a_picture_becomes_a_box(site: Path, tmp_path: Path) -> None:
     shown = _console(site, tmp_path, "spots", str(tmp_path / "0.png"), "[3, 4, 11, 10]")
     assert [json.loads(one) for one in shown["labels"]] == [[3, 4, 11, 10]]
     assert "data:image/png;base64," in shown["offered"]
+    left, top, right, bottom = said["outputs"][0]["box"]
+    sides = f'x="{left:g}" y="{top:g}" width="{right - left:g}" height="{bottom - top:g}"'
+    assert f'class="box" {sides}' in shown["asked"]
 
 
 def _glossary(folder: Path) -> Path:
@@ -308,6 +316,9 @@ def test_a_text_becomes_another_token_by_token(site: Path, tmp_path: Path) -> No
     assert (died["kind_of_end"], died["units"]["tokens_out"]) == ("settle", 2)
     assert died["units"].get("inputs", 0) == 0
     assert died["amount"] == 4 * 1000 + 2 * 5000
+    *deltas, last = said["console"]
+    assert [one["text"] for one in deltas] == ["gut", " Tee", " und", " Lampe"]
+    assert "gut Tee und Lampe" in last["html"]
     assert (stillborn["status"], stillborn["kind_of_end"]) == (500, "release")
     assert stillborn["amount"] == -stillborn["most"]
     assert json.loads(cut["got"][-2])["outputs"][0]["finish_reason"] == "length"

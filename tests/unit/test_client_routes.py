@@ -131,6 +131,30 @@ def test_pieces_come_in_their_order_with_the_usage_in_the_last(which: int) -> No
         assert (body["stream"], body["max_tokens"]) == (True, 9)
 
 
+def test_pieces_of_an_answer_end_with_the_whole_of_it(which: int) -> None:
+    whole = {"generated_text": "今天 good"}
+    parts = [{"id": "p", "model": "m@1", "index": 0, "delta": text} for text in ("今天 ", "good")]
+    parts.append({"id": "p", "model": "m@1", "outputs": [whole], "usage": {"inputs": 1}})
+    sent = [b"data: " + json.dumps(part).encode() + b"\n\n" for part in parts]
+    found: list[Piece] = []
+
+    async def later(url: str) -> None:
+        async with AsyncClient(url, "fl_x") as api:
+            found.extend([one async for one in api.predict_stream("hi", model="m")])
+
+    with misbehaving(refuses(503), streams(*sent, DONE)) as server:
+        if which:
+            asyncio.run(later(server.url))
+        else:
+            with Client(server.url, "fl_x") as api:
+                found.extend(api.predict_stream("hi", model="m"))
+        assert [piece.text for piece in found] == ["今天 ", "good", ""]
+        assert [piece.output for piece in found] == [None, None, whole]
+        assert found[-1].usage == {"inputs": 1}
+        body = {"inputs": "hi", "stream": True, "model": "m"}
+        assert json.loads(server.requests[1].body) == body
+
+
 @pytest.mark.parametrize("last", [b"", b'data: {"error": {"code": "x.y", "message": "no"}}\n\n'])
 def test_what_breaks_after_a_piece_is_raised_and_not_sent_again(which: int, last: bytes) -> None:
     with misbehaving(streams(*PIECES, last)) as server:

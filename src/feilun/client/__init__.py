@@ -26,6 +26,7 @@ from feilun.client._wire import (
     Answer,
     ApiError,
     Embeddings,
+    Input,
     Inputs,
     Label,
     Match,
@@ -186,27 +187,15 @@ class Client(_Base):
         """The reply to a conversation piece by piece; see `chat`. Who stops listening is charged
         for what was delivered. `timeout` is how long a piece may take. A call that fails before its
         first piece is tried again; what breaks later is raised, as `ApiError` or `Unreachable`."""
-        import httpx
-
         request = wire.chat(messages, model, idempotency_key, options, stream=True)
-        patience = wire.Patience(request, self._retries, self._seconds)
-        while True:
-            stream = wire.Stream()
-            try:
-                sent = {**request.options(self._seconds, self._lang), "timeout": self._timeout}
-                with self._http.stream(**sent) as response:
-                    if not response.is_success:
-                        wire.read(response, response.read())
-                    for line in response.iter_lines():
-                        yield from stream.read(line)
-                stream.end()
-                return
-            except ApiError as error:
-                wait = stream.again(patience, error)
-            except httpx.TransportError as error:
-                sent_it = not isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
-                wait = stream.again(patience, self._unreachable(error), sent_it)
-            sleep(wait)
+        return self._pieces(request)
+
+    def predict_stream(
+        self, item: Input, *, model: str | None = None, idempotency_key: str | None = None
+    ) -> Iterator[Piece]:
+        """The answer in words to one input piece by piece, of any task that writes; the last piece
+        has the whole `output`. Otherwise as `chat_stream`."""
+        return self._pieces(wire.predict_stream(item, model, idempotency_key))
 
     def feedback(
         self,
@@ -256,6 +245,28 @@ class Client(_Base):
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _pieces(self, request: wire.Request) -> Iterator[Piece]:
+        import httpx
+
+        patience = wire.Patience(request, self._retries, self._seconds)
+        while True:
+            stream = wire.Stream()
+            try:
+                sent = {**request.options(self._seconds, self._lang), "timeout": self._timeout}
+                with self._http.stream(**sent) as response:
+                    if not response.is_success:
+                        wire.read(response, response.read())
+                    for line in response.iter_lines():
+                        yield from stream.read(line)
+                stream.end()
+                return
+            except ApiError as error:
+                wait = stream.again(patience, error)
+            except httpx.TransportError as error:
+                sent_it = not isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
+                wait = stream.again(patience, self._unreachable(error), sent_it)
+            sleep(wait)
 
     def _call(self, request: wire.Request) -> dict[str, Any]:
         import httpx
@@ -355,7 +366,7 @@ class AsyncClient(_Base):
         """See `Client.chat`."""
         return wire.reply(await self._call(wire.chat(messages, model, idempotency_key, options)))
 
-    async def chat_stream(
+    def chat_stream(
         self,
         messages: Messages,
         *,
@@ -364,28 +375,14 @@ class AsyncClient(_Base):
         **options: Any,
     ) -> AsyncIterator[Piece]:
         """See `Client.chat_stream`; to be read with ``async for``."""
-        import httpx
-
         request = wire.chat(messages, model, idempotency_key, options, stream=True)
-        patience = wire.Patience(request, self._retries, self._seconds)
-        while True:
-            stream = wire.Stream()
-            try:
-                sent = {**request.options(self._seconds, self._lang), "timeout": self._timeout}
-                async with self._http.stream(**sent) as response:
-                    if not response.is_success:
-                        wire.read(response, await response.aread())
-                    async for line in response.aiter_lines():
-                        for piece in stream.read(line):
-                            yield piece
-                stream.end()
-                return
-            except ApiError as error:
-                wait = stream.again(patience, error)
-            except httpx.TransportError as error:
-                sent_it = not isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
-                wait = stream.again(patience, self._unreachable(error), sent_it)
-            await asyncio.sleep(wait)
+        return self._pieces(request)
+
+    def predict_stream(
+        self, item: Input, *, model: str | None = None, idempotency_key: str | None = None
+    ) -> AsyncIterator[Piece]:
+        """See `Client.predict_stream`; to be read with ``async for``."""
+        return self._pieces(wire.predict_stream(item, model, idempotency_key))
 
     async def feedback(
         self,
@@ -428,6 +425,29 @@ class AsyncClient(_Base):
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
+
+    async def _pieces(self, request: wire.Request) -> AsyncIterator[Piece]:
+        import httpx
+
+        patience = wire.Patience(request, self._retries, self._seconds)
+        while True:
+            stream = wire.Stream()
+            try:
+                sent = {**request.options(self._seconds, self._lang), "timeout": self._timeout}
+                async with self._http.stream(**sent) as response:
+                    if not response.is_success:
+                        wire.read(response, await response.aread())
+                    async for line in response.aiter_lines():
+                        for piece in stream.read(line):
+                            yield piece
+                stream.end()
+                return
+            except ApiError as error:
+                wait = stream.again(patience, error)
+            except httpx.TransportError as error:
+                sent_it = not isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
+                wait = stream.again(patience, self._unreachable(error), sent_it)
+            await asyncio.sleep(wait)
 
     async def _call(self, request: wire.Request) -> dict[str, Any]:
         import httpx

@@ -22,6 +22,7 @@ __all__ = [
     "Answer",
     "ApiError",
     "Embeddings",
+    "Input",
     "Inputs",
     "Label",
     "Match",
@@ -166,8 +167,8 @@ class Reply:
 @dataclass(frozen=True, slots=True)
 class Piece:
     """A piece of a reply: the `text` that is new, of which choice it is part (`index`), and pieces
-    of `tool_calls`. The last one of a choice has its `finish_reason`, the last of all the
-    `usage`."""
+    of `tool_calls`. The last one of a choice has its `finish_reason`, the last of all the `usage`
+    and, of ``predict_stream``, the whole `output`."""
 
     id: str
     text: str = ""
@@ -175,6 +176,7 @@ class Piece:
     finish_reason: str | None = None
     tool_calls: tuple[dict[str, Any], ...] = ()
     usage: dict[str, Any] = field(default_factory=dict)
+    output: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,6 +240,12 @@ def predict(
         given = encode_item(inputs)
     body: dict[str, Any] = {"inputs": given} | ({} if model is None else {"model": model})
     body |= {name: True for name, on in (("all_scores", all_scores), ("explain", explain)) if on}
+    return Request("POST", "/v1/predict", body, headers={"idempotency-key": key or uuid4().hex})
+
+
+def predict_stream(item: Input, model: str | None, key: str | None) -> Request:
+    body: dict[str, Any] = {"inputs": encode_item(item), "stream": True}
+    body |= {} if model is None else {"model": model}
     return Request("POST", "/v1/predict", body, headers={"idempotency-key": key or uuid4().hex})
 
 
@@ -376,6 +384,10 @@ class Stream:
             raise _failure(body["error"], status=0)
         self._begun = True
         usage = body.get("usage") or {}
+        if "outputs" in body:
+            return [Piece(body["id"], usage=usage, output=body["outputs"][0])]
+        if "delta" in body:
+            return [Piece(body["id"], body["delta"], body["index"])]
         found = [
             Piece(
                 body["id"],

@@ -46,6 +46,7 @@ __all__ = [
     "Family",
     "PairTally",
     "Peculiarity",
+    "Region",
     "Sheet",
     "Tally",
 ]
@@ -103,6 +104,16 @@ class Disagreement:
     first: str
     second: str
     sure: float
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A part of a picture that an answer is about: the left, top, right and bottom of its box in
+    pixels of the upright picture, what it is called, and how sure that is (0 to 1)."""
+
+    box: tuple[float, float, float, float]
+    label: str = ""
+    score: float | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -316,6 +327,10 @@ class Family(Combining, Instructed, ABC):
     def worded(self, output: Output) -> str:
         """An answer as people read it. Default: its canonical text."""
         return self.said(output)
+
+    def regions(self, output: Output) -> Sequence[Region]:
+        """Where in a picture what is answered lies. Default: nowhere."""
+        return ()
 
     def cut(self, text: str) -> Output:
         """The answer of which no more than `text` came, where the family `streams`."""

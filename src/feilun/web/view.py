@@ -200,6 +200,10 @@ def _of_numbers(rows: Sequence[Sequence[str]]) -> list[bool]:
     return [all(map(_numeric, one)) and any(cell != "–" for cell in one) for one in columns]
 
 
+def _all_mappings(value: Any) -> bool:
+    return isinstance(value, list | tuple) and all(isinstance(one, Mapping) for one in value)
+
+
 @cache
 def _environment() -> Environment:
     made = Environment(
@@ -214,5 +218,6 @@ def _environment() -> Environment:
     made.filters["pairs"] = lambda names: [(name, name) for name in names]
     made.filters["of_numbers"] = _of_numbers
     made.tests["numeric"] = _numeric
+    made.tests["of_mappings"] = lambda value: bool(value) and _all_mappings(value)
     made.globals.update(path=path, menu=menu, tabs=tabs)
     return made

@@ -22,6 +22,7 @@ from feilun.families.base import (
     Disagreement,
     Error,
     Family,
+    Region,
     Sheet,
 )
 from feilun.metrics.measured import Measured
@@ -151,6 +152,9 @@ class Boxes(Family):
 
     def said(self, output: Output) -> str:
         return _text(output["box"])
+
+    def regions(self, output: Output) -> Sequence[Region]:
+        return (Region(tuple(output["box"])),)
 
     def differ(self, left: Output, right: Output) -> Difference:
         size = float(np.abs(np.array(left["box"]) - np.array(right["box"])).max())

@@ -13,7 +13,7 @@ from feilun.errors import Forbidden
 from feilun.project.calls import CallShown
 from feilun.web.access import CUSTOMERS, STAFF
 from feilun.web.paths import path
-from feilun.web.screens.playground import data_uri
+from feilun.web.pictures import data_uri
 from feilun.web.targets import editor, given
 from feilun.web.view import Page, View
 

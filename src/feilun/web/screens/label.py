@@ -16,7 +16,7 @@ from feilun.project.voting import LabelItem, Labelling
 from feilun.web.access import REVIEWERS, STAFF
 from feilun.web.desk import Desk
 from feilun.web.paths import path
-from feilun.web.screens.playground import data_uri
+from feilun.web.pictures import data_uri
 from feilun.web.targets import editor_of, given
 from feilun.web.view import Page, View
 

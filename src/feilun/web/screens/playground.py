@@ -4,12 +4,12 @@ they are written, and a conversation goes on; without the page's script an answe
 
 from __future__ import annotations
 
-import base64
 import json
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from markupsafe import Markup
 from starlette.responses import Response, StreamingResponse
 
 from feilun import messages
@@ -20,6 +20,7 @@ from feilun.project.results import NewApiKey
 from feilun.store.records import ApiKey
 from feilun.web.access import CUSTOMERS, STAFF
 from feilun.web.paths import path
+from feilun.web.pictures import overlaid
 from feilun.web.targets import editor, given
 from feilun.web.view import Page, View
 
@@ -27,6 +28,8 @@ __all__ = ["PAGES"]
 
 CUSTOMER = "console"
 """The customer whose calls those of the playground are."""
+
+_COUNTED = ("tokens_in", "tokens_out")
 
 
 def _ask(view: View) -> Response:
@@ -69,24 +72,26 @@ def _streamed(view: View) -> Response:
     """The answer as it is written, as server-sent events; the last one is the page's part that
     shows it. The page's script asks so."""
     project = _project(view)
-    _, shown, messages_ = _item(view, project)
+    asked = _item(view, project)
     client = _client(view)
-    if client is None or messages_ is None:
+    if client is None or not project.task.family.streams:
         raise NotFound("console.no_server")
-    return StreamingResponse(
-        _pieces(view, project, client, messages_, shown), media_type="text/event-stream"
-    )
+    return StreamingResponse(_pieces(view, project, client, asked), media_type="text/event-stream")
 
 
-def _pieces(
-    view: View, project: Project, client: Client, said: list[dict[str, str]], asked: Any
-) -> Iterator[str]:
+def _pieces(view: View, project: Project, client: Client, asked: _Asked) -> Iterator[str]:
     """Closing it ends the writing, and what was delivered is charged."""
+    item, shown, said = asked
     messages.use(view.lang, here_only=True)
     text, id, usage, begun = "", "", dict[str, Any](), time.perf_counter()
     with client:
+        pieces = (
+            client.chat_stream(said, model=project.name)
+            if said is not None
+            else client.predict_stream(item, model=project.name)
+        )
         try:
-            for piece in client.chat_stream(said, model=project.name):
+            for piece in pieces:
                 id, usage, text = piece.id, piece.usage or usage, text + piece.text
                 if piece.text:
                     yield _event(text=piece.text)
@@ -95,16 +100,17 @@ def _pieces(
             yield _event(html=view.html("try_talk.html", **{**_page(view), "alone": True}))
             return
     live, counted = project.live, {"prompt_tokens": "tokens_in", "completion_tokens": "tokens_out"}
+    named = {counted.get(name, name): value for name, value in usage.items()}
     found = {
         "text": text,
         "model": live.id if live else project.name,
-        "asked": asked,
+        "asked": shown,
         "id": id,
-        "usage": {name: usage[key] for key, name in counted.items() if key in usage},
+        "usage": {name: value for name, value in named.items() if name in _COUNTED},
         "took": time.perf_counter() - begun,
         "price": _price(view, id),
         "other": None,
-        "item": project.task.conversation(said),
+        "item": item if said is None else project.task.conversation(said),
     }
     yield _event(html=view.html("try_talk.html", **_page(view, **found)))
 
@@ -175,7 +181,8 @@ def _page(view: View, **answer: Any) -> dict[str, Any]:
         "how": editor(project),
         "answered": said,
         "answer": answer,
-        "streams": bool(servers) and _messages(view, project, "?") is not None,
+        "streams": bool(servers) and project.task.family.streams,
+        "pictures": _pictures(project, answer),
         "turns": turns if talks else [],
         "prompt": _prompt(project, answer) if staff else None,
         "snippets": _snippets(address, project.name, example, said=said_before)
@@ -247,7 +254,28 @@ def _key(view: View) -> ApiKey:
     return found
 
 
-def _item(view: View, project: Project) -> tuple[Any, Any, list[dict[str, str]] | None]:
+def _pictures(project: Project, answer: Mapping[str, Any]) -> list[Markup | None]:
+    """The picture that was asked about with what explains the answer, and with its boxes, drawn
+    over; then the same of the other version's answer. Nothing for other inputs."""
+    item = answer.get("item")
+    outputs = [answer.get("output"), (answer.get("other") or {}).get("output")]
+    if not isinstance(item, bytes):
+        return [None for _ in outputs]
+    family = project.task.family
+    said = messages.t("console.role_as_image")
+    return [
+        overlaid(item, (output.get("explanation") or {}).get("grid", ()),
+                 family.regions(output), f"{said}: {family.worded(output)}")
+        if output is not None
+        else None
+        for output in outputs
+    ]  # fmt: skip
+
+
+_Asked = tuple[Any, Any, list[dict[str, str]] | None]
+
+
+def _item(view: View, project: Project) -> _Asked:
     """The input as it is asked, and as the snippets show it; the conversation that it is, if it is
     one."""
     fields = project.model("live" if project.live else None).inputs()
@@ -318,12 +346,6 @@ def _snippets(
         '  headers: {"Authorization": `Bearer ${KEY}`, "Content-Type": "application/json"},\n'
         f"  body: JSON.stringify({body}),\n}});\nconsole.log(await answer.json());",
     }
-
-
-def data_uri(content: bytes) -> str:
-    """A picture as an address that carries it."""
-    kind = "jpeg" if content[:2] == b"\xff\xd8" else "gif" if content[:3] == b"GIF" else "png"
-    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
 
 
 PAGES = (

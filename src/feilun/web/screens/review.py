@@ -18,7 +18,7 @@ from feilun.project.review import ReviewItem
 from feilun.web.access import REVIEWERS
 from feilun.web.desk import Desk, Place
 from feilun.web.paths import path
-from feilun.web.screens.playground import data_uri
+from feilun.web.pictures import data_uri
 from feilun.web.targets import editor, given
 from feilun.web.view import Page, View
 
