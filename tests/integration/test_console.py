@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import csv
 import html
+import io
 import json
 import re
 import sqlite3
 import subprocess
 import time
+import zipfile
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
@@ -383,6 +386,44 @@ def test_rows_are_found_by_what_they_say_and_where_they_stand(shop: Console) -> 
         none = http.get("/p/reviews/data", params={"text": "no row says this"}).text
         assert messages.t("project.no_such_rows", "en") in none
         assert http.get("/p/reviews/data", params={"split": "nonsense"}).status_code == 400
+
+
+def test_rows_go_to_a_labelling_tool_and_their_labels_come_back(shop: Console) -> None:
+    project = shop.workspace.project("reviews")
+    with shop.signed_in("operator") as http:
+        asked = {"format": "csv", "split": "test"}
+        sent = http.get("/p/reviews/data/export", params=asked)
+        assert ".csv" in sent.headers["content-disposition"]
+        rows = list(csv.DictReader(io.StringIO(sent.content.decode("utf-8-sig"))))
+        assert {row["split"] for row in rows} == {"test"}
+        lines = http.get("/p/reviews/data/export", params={"format": "doccano"}).text.splitlines()
+        assert len(lines) == len(project.scope.context().dataset(project.scope.data()))
+        packed = http.get("/p/reviews/data/export", params={"format": "label-studio"}).content
+        with zipfile.ZipFile(io.BytesIO(packed)) as archive:
+            tasks, interface = sorted(archive.namelist(), key=lambda name: name.endswith(".xml"))
+            found = json.loads(archive.read(tasks))
+            assert b"<Choices" in archive.read(interface)
+        strange = http.get("/p/reviews/data/export", params={"format": "runes"})
+        assert strange.status_code == 400
+        assert "doccano" in html.unescape(strange.text)
+        assert not list(shop.workspace.store.folder.glob("export-*"))
+
+        [turned, *_] = found
+        before = turned["annotations"][0]["result"][0]["value"]["choices"][0]
+        other = {"bad": "great", "great": "bad"}[before]
+        turned["annotations"][0]["result"][0]["value"]["choices"] = [other]
+        back = {"file": ("project-1.json", json.dumps([turned]))}
+        taken = http.post("/p/reviews/data/relabel", files=back)
+        assert (taken.status_code, taken.headers["location"]) == (303, "/p/reviews/data")
+        [row] = project.rows(turned["data"]["row_id"]).rows
+        assert row["label"] == other
+        assert sum(one.relabelled for one in project.diff_data().splits.values()) == 1
+        unnamed = {"file": ("a.csv", "text,label\ntea,bad\n")}
+        assert http.post("/p/reviews/data/relabel", files=unnamed).status_code == 422
+        project.use_data(str(project.scope.data().number - 1))
+    assert not any(
+        file.is_file() for file in (shop.workspace.store.folder / "uploads").rglob("a.csv")
+    )
 
 
 def test_two_reviewers_get_different_answers_and_undo_their_own(shop: Console) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from feilun.metrics.scores import Score
 
-__all__ = ["BaseGain", "DataFacts", "Facts", "TrainingFacts", "VariantFacts"]
+__all__ = ["BaseGain", "DataFacts", "Facts", "PeopleFacts", "TrainingFacts", "VariantFacts"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +70,27 @@ class VariantFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class PeopleFacts:
+    """Whom people preferred of `version` and `against`, over `pairs` of answers: `wins` and
+    `losses` of `version`, `ties` (in `bad` of them both were bad), and the share of wins with a
+    tie for a half, `rate`. `unbiased` tells that the pairs are a random sample."""
+
+    version: str
+    against: str
+    pairs: int
+    wins: int
+    losses: int
+    ties: int
+    bad: int
+    rate: Score
+    unbiased: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """All of it; what is left out is left out of the report. `created` is a date to show, `search`
-    what the step of that name found, where the version is the winner of one."""
+    what the step of that name found, where the version is the winner of one; `people` whom people
+    preferred, which no verdict counts."""
 
     project: str = ""
     created: str = ""
@@ -83,3 +101,4 @@ class Facts:
     """The table of ``compress --explore`` in which this version was chosen: its ``metric``,
     ``currency`` and ``points``."""
     search: Mapping[str, Any] | None = None
+    people: tuple[PeopleFacts, ...] = ()

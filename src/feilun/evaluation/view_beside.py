@@ -7,7 +7,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from feilun.evaluation.facts import DataFacts, Facts, TrainingFacts, VariantFacts
+from feilun.evaluation.facts import DataFacts, Facts, PeopleFacts, TrainingFacts, VariantFacts
 from feilun.evaluation.result import Forgetting
 from feilun.evaluation.view import Row, tile
 from feilun.messages import LANGUAGES, Language, t
@@ -31,6 +31,7 @@ def view_beside(facts: Facts, forgetting: Forgetting | None, metric: str) -> Row
         "variants": [_variant(one, metric) for one in facts.variants],
         "frontier": _frontier(facts.frontier) if facts.frontier else None,
         "data": _data(facts.data) if facts.data else None,
+        "people": [_people(one) for one in facts.people],
         "base_gain": _base_gain(facts.training),
         "figures": _figures(facts.training) if facts.training else [],
     }
@@ -97,6 +98,22 @@ def _held(found: Forgetting) -> list[Row]:
             }
         )
     return rows
+
+
+def _people(one: PeopleFacts) -> Row:
+    """Whom people preferred: a sentence for beside the verdict, and a row of figures."""
+    value, low, high = (
+        f"{100 * part:.1f}" for part in (one.rate.value, one.rate.low, one.rate.high)
+    )
+    code = "preference.beside_gate" if one.unbiased else "preference.beside_gate_biased"
+    named = {"version": one.version, "against": one.against}
+    return {
+        "sentence": say(code, rate=f"{value} ({low}–{high})", pairs=one.pairs, **named),
+        "name": f"{one.version} : {one.against}",
+        "value": f"{value} %",
+        "range": f"{low} – {high} %",
+        "counts": {name: getattr(one, name) for name in ("wins", "losses", "ties", "bad", "pairs")},
+    }
 
 
 def _variant(one: VariantFacts, metric: str) -> Row:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal, get_args
 
@@ -19,8 +19,10 @@ from feilun.data.content import content_key, stored_key
 from feilun.engines._samples import sampled
 from feilun.engines.base import open_engine
 from feilun.errors import InvalidData, NotFound, UsageError
+from feilun.evaluation.facts import PeopleFacts
 from feilun.feedback.to_data import content_hash
 from feilun.messages import Language, t
+from feilun.metrics.scores import Score
 from feilun.pipeline.context import Context
 from feilun.project.preferred import Preference, figures
 from feilun.project.results import percent
@@ -159,18 +161,26 @@ class Preferences:
         """A sentence on each comparison of `version` that people have judged, for beside the gate's
         verdict, which it does not change: whom they prefer, and whether it may count as
         evidence."""
+        found = []
+        for one in self.facts_of(version):
+            key = "beside_gate" if one.unbiased else "beside_gate_biased"
+            told: dict[str, Any] = {"version": one.version, "against": one.against}
+            told |= {"pairs": one.pairs, "rate": percent(asdict(one.rate))}
+            found.append(t(f"preference.{key}", **told))
+        return found
+
+    def facts_of(self, version: str) -> list[PeopleFacts]:
+        """The same as figures, for the report of `version`."""
         scope, found = self._scope, []
         for number, made in enumerate(_rounds(scope)):
             if version not in (made["version"], made["against"]):
                 continue
             one = figures(made, _votes(scope, number))
-            if one.judged:
-                key = "beside_gate" if one.unbiased else "beside_gate_biased"
-                rate = percent(one.win_rate)
+            if one.win_rate is not None:
                 found.append(
-                    t(
-                        f"preference.{key}", rate=rate, pairs=one.judged,
-                        version=one.version, against=one.against,
+                    PeopleFacts(
+                        one.version, one.against, one.judged, one.wins, one.losses, one.ties,
+                        one.bad, Score(**one.win_rate), one.unbiased,
                     )
                 )  # fmt: skip
         return found

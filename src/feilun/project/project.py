@@ -277,7 +277,7 @@ class Project(SearchVerbs, VariantVerbs, JudgingVerbs, QueueVerbs):
             return answers.evaluate_file(context, version, on, read)
         from feilun.pipeline.steps import evaluate
 
-        judged = evaluate(context, version=version.id)
+        judged = evaluate(context, version=version.id, people=self.preference.facts_of(version.id))
         beside = self.preference.told_of(version.id)
         return looks.evaluated(self.workspace.store, self.file.parent, version.id, judged, beside)
 

@@ -13,6 +13,7 @@ from feilun import messages
 from feilun.cli.app import run
 from feilun.cli.commands import preference as walk
 from feilun.errors import InvalidData, NotFound, UsageError
+from feilun.messages import LANGUAGES, t
 from feilun.project import Project, Workspace
 from feilun.project.preference import PairItem
 from feilun.store.ledger_records import Prediction
@@ -103,6 +104,14 @@ def test_what_people_prefer_is_counted_whatever_stands_first(shop: Project) -> N
     assert "does not change" in words
     verdict = shop.evaluate("shop@2")
     assert any("does not count it" in reason for reason in verdict.reasons)
+    assert verdict.report is not None
+    page = verdict.report.read_text("utf-8")
+    for lang in LANGUAGES:
+        assert t("preference.report_people", lang) in page
+    won = f"{100 * found.win_rate['value']:.1f}"
+    assert f"<b>{won} %</b>" in page
+    assert f"{found.pairs} pairs drawn at random: shop@2 wins {won} (" in page
+    assert f"随机抽取 {found.pairs} 对）：shop@2" in page
     assert not list(shop.preference.queue("Cleo")), "two voices are enough"
     assert shown["Bob"][0].undo()
     assert shop.preference.state().judged == found.pairs - 1

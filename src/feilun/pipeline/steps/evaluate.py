@@ -15,7 +15,14 @@ from feilun.engines.base import Engine, open_engine
 from feilun.engines.card import parts_of
 from feilun.evaluation.evaluate import Folded
 from feilun.evaluation.evaluate import evaluate as weigh
-from feilun.evaluation.facts import BaseGain, DataFacts, Facts, TrainingFacts, VariantFacts
+from feilun.evaluation.facts import (
+    BaseGain,
+    DataFacts,
+    Facts,
+    PeopleFacts,
+    TrainingFacts,
+    VariantFacts,
+)
 from feilun.evaluation.forgetting import forgetting as compare_rows
 from feilun.evaluation.founder import founder
 from feilun.evaluation.gate import Decision, decide
@@ -76,12 +83,13 @@ def evaluate(
     baseline: str | None = None,
     below: str | None = None,
     decides: bool = False,
+    people: Sequence[PeopleFacts] = (),
 ) -> dict[str, Any]:
     """The gate's decision and the report. `below` is the best stage of the same turn, `baseline`
     its linear baseline (default: the newest linear version). The rows are the newest frozen
     test rows, whatever data the versions were trained on, without those that one of them learned.
     Where it `decides` what goes live, its report is kept with the version beside those of later
-    looks.
+    looks. `people` are shown in the report beside the verdict.
     """
     catalog = context.store.catalog
     model = catalog.model_version(version)
@@ -170,7 +178,7 @@ def evaluate(
         worth = base_gain(context, model, engine, dataset, candidate, truth)
     decision = replace(decide(found, forgetting=forgot), acts=decides)
     context.report(Progress("evaluate", total, total))
-    ref = _report(context, model, data, found, decision, forgot, candidate, robust, worth)
+    ref = _report(context, model, data, found, decision, forgot, candidate, robust, worth, people)
     _note(context, model, data, found, decision, ref, best_artifact(context))
     return {
         "report": ref,
@@ -273,11 +281,12 @@ def _report(
     candidate: Answers,
     robust: Robustness | None,
     worth: BaseGain | None,
+    people: Sequence[PeopleFacts],
 ) -> str:
     artifacts = context.store.artifacts
     folder = artifacts.new()
     try:
-        facts = _facts(context, model, data, found.rows, worth)
+        facts = replace(_facts(context, model, data, found.rows, worth), people=tuple(people))
         write_report(
             found,
             decision,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -10,16 +11,18 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from starlette.responses import HTMLResponse, Response
+from starlette.background import BackgroundTask
+from starlette.responses import FileResponse, HTMLResponse, Response
 
 from feilun import messages
 from feilun.data.splits import SPLITS
-from feilun.errors import InvalidData, NotFound
+from feilun.errors import InvalidData, NotFound, UsageError
 from feilun.project import Project
 from feilun.project.mend import to_do
 from feilun.project.queued import tables_of
 from feilun.project.results import Added
 from feilun.project.row_search import shown_input
+from feilun.project.suspected import suspected
 from feilun.store.records import DataVersion, RunKind
 from feilun.web.access import STAFF
 from feilun.web.guard import DOCUMENT_POLICY
@@ -32,6 +35,7 @@ __all__ = ["PAGES", "chosen_columns", "kept", "reading", "show_data"]
 _ROWS = 50
 _LOOK: RunKind = "data audit"
 _MEND: RunKind = "data clean"
+_SUFFIXES = {"label-studio": ".json", "doccano": ".jsonl", "csv": ".csv"}
 _READING = ("encoding", "delimiter", "header_row", "sheet")
 
 
@@ -66,6 +70,7 @@ def show_data(view: View) -> Response:
         found=found,
         asked=asked,
         splits=[("", everything), *splits],
+        formats=[(name, messages.t(f"console.format_{name}", view.lang)) for name in _SUFFIXES],
         following=urlencode({**asked, "offset": offset + _ROWS}) if found.more else None,
     )
 
@@ -156,6 +161,45 @@ def _use(view: View) -> Response:
     return view.go(path("p", project.name, "data"), *[line for line in said if line])
 
 
+def _export(view: View) -> Response:
+    """Rows for a labelling tool; what is more than one file comes as a ZIP file."""
+    project, form = view.project, view.query("format")
+    if form not in _SUFFIXES:
+        raise UsageError("formats.unknown", format=form[:40], options=tuple(_SUFFIXES))
+    folder = Path(tempfile.mkdtemp(prefix="export-", dir=view.workspace.store.folder))
+    try:
+        only = None
+        if view.query("suspect") == "yes":
+            only = folder / "only.csv"
+            only.write_text("\n".join(["row_id", *suspected(project.scope)]), "utf-8")
+        out = folder / "rows"
+        out.mkdir()
+        file = out / f"{project.scope.data().id.replace(':', '-')}{_SUFFIXES[form]}"
+        split = view.query("split") or None
+        done = project.export_data(file, format=form, split=split, only=only)
+        if done.media or done.config:
+            file = Path(shutil.make_archive(str(folder / file.stem), "zip", out))
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    gone = BackgroundTask(shutil.rmtree, folder, ignore_errors=True)
+    return FileResponse(file, filename=file.name, background=gone)
+
+
+def _relabel(view: View) -> Response:
+    """The labels of a file that a labelling tool or a spreadsheet gave back."""
+    project = view.project
+    if not view.files:
+        raise InvalidData("console.no_file")
+    file = view.files[0].file
+    try:
+        done = project.clean(relabel=str(file))
+    finally:
+        shutil.rmtree(file.parent, ignore_errors=True)
+    [told] = replace(done, next="").tables()
+    return view.go(path("p", project.name, "data"), told.title, *told.notes)
+
+
 def _diff(view: View) -> Response:
     """What tells a data version from the one before it."""
     project = view.project
@@ -233,6 +277,8 @@ PAGES = (
     Page("POST", "/p/{project}/data/audit", _begin_audit, STAFF, again=_audit),
     Page("POST", "/p/{project}/data/mend", _mend, STAFF, again=_audit),
     Page("POST", "/p/{project}/data/use", _use, STAFF, again=show_data),
+    Page("GET", "/p/{project}/data/export", _export, STAFF, again=show_data),
+    Page("POST", "/p/{project}/data/relabel", _relabel, STAFF, again=show_data),
     Page("GET", "/p/{project}/data/versions/{data}", _diff, STAFF),
     Page("GET", "/p/{project}/data/audit/live", _audit_live, STAFF, live=True),
     Page("GET", "/p/{project}/data/audit/page", _audit_page, STAFF),
