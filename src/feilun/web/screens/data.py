@@ -163,7 +163,7 @@ def _use(view: View) -> Response:
 
 def _export(view: View) -> Response:
     """Rows for a labelling tool; what is more than one file comes as a ZIP file."""
-    project, form = view.project, view.query("format")
+    project, form = view.project, view.query("format", "csv")
     if form not in _SUFFIXES:
         raise UsageError("formats.unknown", format=form[:40], options=tuple(_SUFFIXES))
     folder = Path(tempfile.mkdtemp(prefix="export-", dir=view.workspace.store.folder))
