@@ -513,6 +513,28 @@ def test_a_person_is_looked_for_and_then_erased(shop: Console) -> None:
     assert act["actor"] == "owner:a owner"  # who asked, not who did
 
 
+def test_a_subject_leads_to_its_erasing_for_an_owner(shop: Console) -> None:
+    project = shop.workspace.project("reviews")
+    rows = [(f"tea of Ada Byron, {n}", "great", "Ada Byron") for n in range(3)]
+    project.add([{"text": text, "label": label, "subject": who} for text, label, who in rows])
+    target = "/system/erase?subjects=Ada+Byron&project=reviews"
+    with shop.signed_in("owner") as http:
+        shown = html.unescape(http.get("/p/reviews/data", params={"text": "of Ada"}).text)
+        assert f'href="{target}">Ada Byron</a>' in shown
+        assert 'href="/system/erase?texts=of+Ada&project=reviews"' in shown
+        form = http.get(target).text
+        assert ">Ada Byron</textarea>" in form
+        assert 'value="reviews" selected' in form
+        found = http.post(
+            "/system/erase", data={"subjects": "Ada Byron", "project": "reviews"}
+        ).text
+        assert messages.t("console.erase_now", "en") in found
+    with shop.signed_in("operator") as http:
+        shown = http.get("/p/reviews/data", params={"text": "of Ada"}).text
+        assert "Ada Byron" in shown
+        assert "/system/erase" not in shown
+
+
 def test_a_look_at_the_data_is_done_by_a_worker_and_what_it_finds_is_mended(shop: Console) -> None:
     workspace = shop.workspace
     project = workspace.project("reviews")
@@ -584,6 +606,29 @@ def test_looks_before_a_decision_are_queued_and_their_results_kept(shop: Console
             page = http.get("/p/reviews/explore/plan", params={"lang": lang}).text
             assert messages.t("runs.plan_memory", lang) in page
         assert http.get(f"/p/reviews/runs/{asked.id}").status_code == 200
+
+
+def test_every_run_is_reached_page_by_page(shop: Console) -> None:
+    catalog = shop.workspace.store.catalog
+    other = shop.workspace.init("many", exist_ok=True)
+    for number in range(104):
+        catalog.add_run(f"many-run-{number:04}", other.name, "run", state="finished")
+    with shop.signed_in("operator") as http:
+        for page in ("runs", "runs/compare"):
+            found: list[str] = []
+            place = f"/p/many/{page}"
+            while place:
+                shown = http.get(place).text
+                found += dict.fromkeys(re.findall(r"many-run-\d{4}", shown))
+                older = re.search(r'href="\?(offset=\d+)">Older', shown)
+                place = f"/p/many/{page}?{older[1]}" if older else ""
+            assert found == [f"many-run-{number:04}" for number in reversed(range(104))], page
+        last = http.get("/p/many/runs", params={"offset": "100"}).text
+        assert 'href="?offset=50"' in last
+        assert "data-live" not in last
+        assert http.get("/p/many/runs", params={"offset": "9" * 30}).status_code == 200
+        chosen = http.get("/p/many/runs/compare", params={"run": "many-run-0001"}).text
+        assert 'type="hidden" name="run" value="many-run-0001"' in chosen
 
 
 def test_runs_stand_side_by_side_and_a_baseline_is_pinned(shop: Console) -> None:

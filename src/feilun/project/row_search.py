@@ -22,8 +22,8 @@ _LENGTH = 200  # characters of an input in a table
 @dataclass(frozen=True)
 class Rows(Result):
     """Rows of the data version `version` from the `offset`-th match on; `more` follow or not. Each
-    has ``row_id``, ``split``, ``label``, ``source`` and ``input``; of those that are `suspect` also
-    ``suggested``, the label that fits better, and its ``margin``."""
+    has ``row_id``, ``split``, ``label``, ``source``, ``subject`` (whose it is) and ``input``; of
+    those that are `suspect` also ``suggested``, the label that fits better, and its ``margin``."""
 
     version: str
     rows: Sequence[Mapping[str, Any]]
@@ -33,13 +33,15 @@ class Rows(Result):
 
     def tables(self) -> Sequence[Table]:
         names = ["split", "label", *(["suggested", "margin"] if self.suspect else [])]
-        columns = [t(f"project.{c}") for c in (*names, "input", "source")]
+        named = ["subject"] if any(row["subject"] for row in self.rows) else []
+        columns = [t(f"project.{c}") for c in (*names, "input", *named, "source")]
         rows = [
             [
                 t(f"project.split_{r['split']}"),
                 r["label"] or "–",
                 *([r["suggested"], f"{r['margin']:.2f}"] if self.suspect else []),
                 shown_input(r["input"]),
+                *(r["subject"] or "–" for _ in named),
                 r["source"],
             ]
             for r in self.rows
@@ -81,6 +83,7 @@ def search(
             "split": one.split,
             "label": one.label,
             "source": one.source,
+            "subject": one.subject,
             "input": one.item,
             **(_doubt(doubted[one.row_id]) if suspect else {}),
         }

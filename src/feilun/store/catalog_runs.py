@@ -125,8 +125,9 @@ class Runs(CatalogPart):
         states: Sequence[RunState] | None = None,
         kinds: Sequence[str] | None = None,
         limit: int | None = None,
+        offset: int = 0,
     ) -> list[Run]:
-        """Runs, newest first."""
+        """Runs, newest first, from the `offset`-th on."""
         query = select(t.runs).order_by(t.runs.c.created.desc(), t.runs.c.id.desc())
         if project is not None:
             query = query.where(t.runs.c.project == project)
@@ -135,7 +136,7 @@ class Runs(CatalogPart):
         if kinds is not None:
             query = query.where(t.runs.c.kind.in_(kinds))
         if limit is not None:
-            query = query.limit(limit)
+            query = query.limit(limit).offset(offset)
         with self._db.read() as connection:
             return [Run(**as_dict(row)) for row in connection.execute(query)]
 

@@ -129,7 +129,7 @@ class View:
             "here": path(*self.request.url.path.strip("/").split("/")),
             "other_language": self._other_language(),
             "zone": _zone(self.request),
-            "leads": self._leads(),
+            "leads": self.leads(),
             "writes": lambda name: bool(self.workspace.project(name).task.family.faults),
         }
         return _environment().get_template(template).render({**common, **values})
@@ -144,7 +144,7 @@ class View:
             box.setdefault(key, []).extend(said[:_SAID])
         return RedirectResponse(target, 303)
 
-    def _leads(self) -> Callable[[str, str], str | None]:
+    def leads(self) -> Callable[[str, str], str | None]:
         """Where cells lead; for customers and reviewers nowhere."""
         if self.session is None or self.session.role not in STAFF:
             return lambda cell, column: None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,7 +24,7 @@ from feilun.project.results import Added
 from feilun.project.row_search import shown_input
 from feilun.project.suspected import suspected
 from feilun.store.records import DataVersion, RunKind
-from feilun.web.access import STAFF
+from feilun.web.access import OWNERS, STAFF
 from feilun.web.guard import DOCUMENT_POLICY
 from feilun.web.paths import path
 from feilun.web.screens.runs import shown
@@ -67,12 +67,33 @@ def show_data(view: View) -> Response:
         audited=_looked(project)["page"] is not None,
         suspect=suspect,
         shown_input=shown_input,
+        leads=_leads(view),
+        erases=_erasing(view, texts=asked["text"]) if asked["text"] and found.rows else None,
         found=found,
         asked=asked,
         splits=[("", everything), *splits],
         formats=[(name, messages.t(f"console.format_{name}", view.lang)) for name in _SUFFIXES],
         following=urlencode({**asked, "offset": offset + _ROWS}) if found.more else None,
     )
+
+
+def _leads(view: View) -> Callable[[str, str], str | None]:
+    """Where cells lead, for an owner also from whose rows they are to erasing them."""
+    others, subject = view.leads(), messages.t("project.subject", view.lang)
+
+    def leads(cell: str, column: str) -> str | None:
+        if column == subject and cell != "–":
+            return _erasing(view, subjects=cell)
+        return others(cell, column)
+
+    return leads
+
+
+def _erasing(view: View, **whom: str) -> str | None:
+    """The page that erases a person, with the person filled in; None for who may not."""
+    if view.who.role not in OWNERS:
+        return None
+    return f"/system/erase?{urlencode({**whom, 'project': view.project.name})}"
 
 
 def _upload(view: View) -> Response:

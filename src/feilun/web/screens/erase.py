@@ -17,7 +17,14 @@ __all__ = ["PAGES"]
 _SHOWN = 20
 
 
+_FIELDS = ("texts", "rows", "subjects", "calls", "project")
+
+
 def _page(view: View, **more: Any) -> Response:
+    """Who leads here says whom: the query fills the form in."""
+    asked = {name: view.query(name) for name in _FIELDS if view.query(name)}
+    if asked and not view.typed:
+        view.typed = {**asked, "keep_out": "yes"}
     acts = view.workspace.store.catalog.acts(_SHOWN, action="person.erase")
     everything = messages.t("console.every_project", view.lang)
     return view.render(
@@ -31,9 +38,9 @@ def _page(view: View, **more: Any) -> Response:
 
 def _posted(view: View) -> Response:
     """What would go; pressed again on that page, it goes."""
-    lines = {name: tuple(view.field(name).splitlines()) for name in ("texts", "rows")}
-    more = {name: tuple(view.field(name).split()) for name in ("subjects", "calls")}
-    chosen = Selection(**{n: tuple(filter(None, v)) for n, v in {**lines, **more}.items()})
+    lines = {name: view.field(name).splitlines() for name in ("texts", "rows", "subjects")}
+    lines["calls"] = view.field("calls").split()
+    chosen = Selection(**{name: tuple(filter(None, v)) for name, v in lines.items()})
     project = view.field("project") or None
     keep_out = view.field("keep_out") == "yes"
     if view.field("do") == "erase":

@@ -26,18 +26,22 @@ from feilun.web.view import Page, View
 __all__ = ["PAGES", "methods_of", "shown"]
 
 _SHOWN = 50
+_MOST = 1 << 40  # that a database counts
 _QUEUED = "-queued-"
 _KINDS = ("run", "update", "train", "tune")
 
 
 def _runs(view: View) -> Response:
-    project = view.project
+    project, offset = view.project, _offset(view)
+    found = _list(project, offset)
     return view.render(
         "runs.html",
         project=project.name,
         ready=project.workspace.store.catalog.latest_data(project.name) is not None,
         live_version=project.live,
-        list=_list(project),
+        list=found,
+        newest=offset == 0,
+        pages=_pages(project, offset),
         methods=methods_of(project),
     )
 
@@ -121,12 +125,16 @@ def _compare(view: View) -> Response:
     project = view.project
     chosen = view.request.query_params.getlist("run")
     baseline = view.query("baseline") or pinned(project.scope)
-    ended = [one for one in _list(project) if not one["moves"] and not one["queued"]]
+    offset = _offset(view)
+    ended = [one for one in _list(project, offset) if not one["moves"] and not one["queued"]]
     return view.render(
         "compare.html",
         project=project.name,
         list=ended,
+        pages=_pages(project, offset),
         chosen=chosen,
+        elsewhere=[run for run in chosen if run not in {one["run"] for one in ended}],
+        query="".join(f"{urlencode({'run': run})}&" for run in chosen),
         baseline=baseline,
         found=project.compare_runs(*chosen, baseline=baseline) if chosen else None,
     )
@@ -146,9 +154,27 @@ def _stop(view: View) -> Response:
     return view.go(path("p", project.name, "runs"), messages.t("console.stopping", view.lang))
 
 
-def _list(project: Project) -> list[Mapping[str, Any]]:
-    """The newest runs. A place in the queue is a run of its own only until it has begun."""
-    runs = project.workspace.store.catalog.runs(project.name, limit=_SHOWN)
+def _offset(view: View) -> int:
+    return int(view.query("offset")) if view.query("offset").isdecimal() else 0
+
+
+def _pages(project: Project, offset: int) -> dict[str, int | None]:
+    """Where the page of the runs before and that of those after begins."""
+    follows = project.workspace.store.catalog.runs(
+        project.name, limit=1, offset=min(offset + _SHOWN, _MOST)
+    )
+    return {
+        "newer": max(0, offset - _SHOWN) if offset else None,
+        "older": offset + _SHOWN if follows else None,
+    }
+
+
+def _list(project: Project, offset: int = 0) -> list[Mapping[str, Any]]:
+    """The newest runs, or those from the `offset`-th on. A place in the queue is a run of its own
+    only until it has begun."""
+    runs = project.workspace.store.catalog.runs(
+        project.name, limit=_SHOWN, offset=min(offset, _MOST)
+    )
     begun = sorted((run.created for run in runs if _QUEUED not in run.id), reverse=True)
     listed = []
     for run in reversed(runs):
