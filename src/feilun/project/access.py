@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,15 +13,66 @@ from feilun.billing import keys as billing
 from feilun.billing.limits import parse_limits
 from feilun.client import encode_item
 from feilun.messages import language, t
-from feilun.project.results import Listing, NewApiKey, RotatedKey
+from feilun.project.results import Listing
 from feilun.store import Store
 from feilun.store.dataset import Dataset
 from feilun.store.records import DEFAULT_SCOPES, ApiKey, Customer
 from feilun.store.records import Project as ProjectRow
-from feilun.table import Table
+from feilun.table import Result, Table
 from feilun.tasks.base import get as get_task
 
-__all__ = ["create_key", "held", "holder", "list_keys", "rotate_key", "working"]
+__all__ = [
+    "NewApiKey",
+    "RotatedKey",
+    "create_key",
+    "held",
+    "holder",
+    "list_keys",
+    "rotate_key",
+    "working",
+]
+
+
+@dataclass(frozen=True)
+class NewApiKey(Result):
+    """A key just made; `secret` is shown this once and kept nowhere."""
+
+    secret: str
+    prefix: str
+    customer: str
+    project: str | None
+    curl: str
+    id: str = ""
+    scopes: tuple[str, ...] = ()
+    limits: Mapping[str, Any] = field(default_factory=dict)
+    expires: datetime | None = None
+
+    def tables(self) -> Sequence[Table]:
+        notes = [self.secret, t("project.key_once"), "", t("project.key_try"), self.curl]
+        return (Table(t("project.key_made", customer=self.customer), (), (), notes),)
+
+
+@dataclass(frozen=True)
+class RotatedKey(Result):
+    """A key that takes another's place; `secret` is shown this once. The old one works until
+    `old_expires`."""
+
+    secret: str
+    id: str
+    prefix: str
+    expires: datetime | None
+    old_id: str
+    old_prefix: str
+    old_expires: datetime
+
+    def tables(self) -> Sequence[Table]:
+        until = f"{self.old_expires:%Y-%m-%d %H:%M:%S} UTC"
+        notes = [
+            self.secret,
+            t("project.key_once"),
+            t("project.key_until", prefix=self.old_prefix, until=until),
+        ]
+        return (Table(t("project.key_rotated_to", prefix=self.prefix), (), (), notes),)
 
 
 def create_key(

@@ -30,9 +30,7 @@ from feilun.table import Table
 from feilun.types import Item, Schema
 
 if TYPE_CHECKING:
-    from feilun.project.comparing import ComparisonView
     from feilun.project.drift import DriftView
-    from feilun.project.forecast import ForecastView
     from feilun.project.pairing import PairsWritten
     from feilun.project.review import ReviewItem, Settled
 
@@ -468,40 +466,6 @@ class Project(SearchVerbs, VariantVerbs, JudgingVerbs, QueueVerbs):
 
         version, canary = next_step(self.scope)
         return self.deploy(version, canary=canary, reason=t("upstream.raised"), report=report)
-
-    def forecast(
-        self,
-        model: str | None = None,
-        *,
-        gain: float | None = None,
-        target: float | None = None,
-        report: Report | None = None,
-    ) -> ForecastView:
-        """How many more labels `gain` in accuracy would take, or `target`, counted from `model`
-        (default: the latest): to learn it, and to prove it on the test rows."""
-        from feilun.project.forecast import look
-
-        version = self.scope.version(model) if model or self.models() else None
-        return look(self.scope.context(report), version, gain, target)
-
-    def compare(
-        self,
-        methods: str | Sequence[str] = "all",
-        *,
-        reference: str | None = None,
-        restart: bool = False,
-        report: Report | None = None,
-    ) -> ComparisonView:
-        """Trains `methods` (names, or ``all`` that can learn the rows) on the same rows and judges
-        them on the validation rows, the test rows are not asked; gains are counted from
-        `reference`, by default the cheapest. Goes on where it was interrupted; what was compared
-        before is shown again, unless with `restart`. Raises `InvalidData` without validation rows,
-        `UsageError` where none of the methods can be trained."""
-        from feilun.project.comparing import compare
-
-        folder = self.scope.file.parent
-        context = self.scope.context(report)
-        return compare(context, folder, methods, reference, anew=restart)
 
     def settle(self, customer: str, *, accept: bool) -> Settled:
         """All corrections of a customer (or key) that were held back count as the operator's, or

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +23,7 @@ __all__ = [
     "Evaluated",
     "FeedbackAdded",
     "Listing",
-    "NewApiKey",
     "Predicted",
-    "RotatedKey",
     "Stage",
     "Turned",
     "going_on",
@@ -471,45 +468,3 @@ class FeedbackAdded(Result):
         rows = [[str(fault["row"]), str(fault["reason"])] for fault in self.refused]
         columns = [t("project.row"), t("project.reason")] if rows else ()
         return (Table(title, columns, rows, going_on(self.next)),)
-
-
-@dataclass(frozen=True)
-class NewApiKey(Result):
-    """A key just made; `secret` is shown this once and kept nowhere."""
-
-    secret: str
-    prefix: str
-    customer: str
-    project: str | None
-    curl: str
-    id: str = ""
-    scopes: tuple[str, ...] = ()
-    limits: Mapping[str, Any] = field(default_factory=dict)
-    expires: datetime | None = None
-
-    def tables(self) -> Sequence[Table]:
-        notes = [self.secret, t("project.key_once"), "", t("project.key_try"), self.curl]
-        return (Table(t("project.key_made", customer=self.customer), (), (), notes),)
-
-
-@dataclass(frozen=True)
-class RotatedKey(Result):
-    """A key that takes another's place; `secret` is shown this once. The old one works until
-    `old_expires`."""
-
-    secret: str
-    id: str
-    prefix: str
-    expires: datetime | None
-    old_id: str
-    old_prefix: str
-    old_expires: datetime
-
-    def tables(self) -> Sequence[Table]:
-        until = f"{self.old_expires:%Y-%m-%d %H:%M:%S} UTC"
-        notes = [
-            self.secret,
-            t("project.key_once"),
-            t("project.key_until", prefix=self.old_prefix, until=until),
-        ]
-        return (Table(t("project.key_rotated_to", prefix=self.prefix), (), (), notes),)

@@ -16,10 +16,19 @@ from feilun.billing.prices import UpstreamPrice, set_price, set_upstream_price
 from feilun.config import Settings, load_settings
 from feilun.errors import NotFound
 from feilun.messages import t
-from feilun.project.access import create_key, held, holder, list_keys, rotate_key, working
+from feilun.project.access import (
+    NewApiKey,
+    RotatedKey,
+    create_key,
+    held,
+    holder,
+    list_keys,
+    rotate_key,
+    working,
+)
 from feilun.project.acts import Acts
 from feilun.project.health import Health, check
-from feilun.project.results import Listing, NewApiKey, RotatedKey, size
+from feilun.project.results import Listing, size
 from feilun.project.scope import Scope, WorkspaceScope
 from feilun.project.status import Status, gather
 from feilun.store import Store, open_store

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 
 from feilun import messages
+from feilun.project.access import NewApiKey
 from feilun.project.results import (
     Added,
     Deployed,
     Evaluated,
     FeedbackAdded,
-    NewApiKey,
     Predicted,
     Stage,
     Turned,

@@ -16,7 +16,7 @@ from feilun import messages
 from feilun.client import ApiError, Client
 from feilun.errors import FeilunError, InvalidData, NotFound, Refused
 from feilun.project import Project
-from feilun.project.results import NewApiKey
+from feilun.project.access import NewApiKey
 from feilun.store.records import ApiKey
 from feilun.web.access import CUSTOMERS, STAFF
 from feilun.web.paths import path
