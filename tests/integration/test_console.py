@@ -26,9 +26,11 @@ from feilun.project import Workspace
 from feilun.project.erasing import pending
 from feilun.project.housekeeping import meaning
 from feilun.store.ledger_records import Event
+from feilun.store.records import StepRun
 from feilun.web import access as access_module
 from feilun.web.access import ROLES, Access, Role
 from feilun.web.app import pages
+from feilun.web.curves import curves
 from feilun.web.guard import COOKIE
 from feilun.web.view import Page
 from helpers.cli import command, environment
@@ -641,6 +643,19 @@ def test_runs_stand_side_by_side_and_a_baseline_is_pinned(shop: Console) -> None
         assert pressed.headers["location"].endswith(f"?run={run}")
         assert "checked" in http.get("/p/reviews/runs/compare").text
         assert http.get("/p/reviews/runs/compare", params={"run": "nothing"}).status_code == 404
+
+
+def test_a_curve_joins_what_was_measured_and_shows_its_numbers_whole() -> None:
+    told = [(4, 2.5, 1.9), (8, 1.0, 1.9), (12, 0.5, 0.4), (16, 0.00111, 0.4)]
+    points = [(at, {"loss": one, "validation_loss": held}) for at, one, held in told]
+    step = StepRun("run", "train:full", 1, "running", datetime.now(UTC), None, {}, None, points)
+    [drawn] = curves([step])
+    train, held = re.findall(r'points="([^"]+)"', drawn.drawing)
+    assert (len(train.split()), len(held.split())) == (4, 2)  # told again is not measured again
+    assert [line for line, _ in drawn.legend] == ["train", "validation"]
+    said = re.findall(r'x="([\d.]+)" y="[\d.]+" text-anchor="end">([^<]+)<', drawn.drawing)
+    assert "0.00111" in [text for _, text in said]
+    assert all(float(edge) >= 7 * len(text) for edge, text in said), "none is cut at the left"
 
 
 def test_a_session_ends_when_nobody_uses_it(
