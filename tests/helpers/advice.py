@@ -180,7 +180,7 @@ def _named(name: str, screen: str, lang: messages.Language) -> tuple[list[str], 
     """The commands of `name`, not filled, where it stands on `screen`, and what fills it."""
     if name.startswith("feilun "):
         begun = "".join(f".*{re.escape(word)}" for word in name.split()[1:])
-        found = re.search(f"(?:{_NEXT[lang]}|: )feilun{begun}(?= |$)", screen, re.MULTILINE)
+        found = re.search(f"(?:{_NEXT[lang]}|[:：] ?)feilun{begun}(?= |$)", screen, re.MULTILINE)
         return ([name] if found else []), {}
     template = sentence(name, lang)
     found = _rule(template).search(screen)

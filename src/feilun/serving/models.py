@@ -61,6 +61,7 @@ class Failure:
     """A version that should answer and could not be loaded."""
 
     endpoint: str
+    project: str
     version: str
     error: FeilunError | None
 
@@ -109,8 +110,8 @@ class Models:
 
         `model` is an endpoint (``reviews``) or a version that answers there (``reviews@3``), or
         what its project was renamed to; None where there is only one endpoint. `project` limits the
-        choice. Raises `NotFound` for an unknown one, `EnvironmentProblem` when nothing is live at
-        all.
+        choice. Raises `NotFound` for an unknown one, `EnvironmentProblem` for one that could not be
+        loaded (it is tried again every few seconds), and when nothing is live at all.
         """
         routes = self._routes
         if model is not None:
@@ -121,6 +122,10 @@ class Models:
             served = self._by_id.get(model)
             if served is not None and project in (None, served.project):
                 return _endpoint_of(routes, served), served
+        for failed in self.failures:
+            asked = model in (failed.endpoint, failed.version)
+            if asked and project in (None, failed.project):
+                raise EnvironmentProblem("serving.not_loaded", version=failed.version)
         mine = [route for route in routes.values() if project in (None, route.project)]
         if model is None and len(mine) == 1:
             return mine[0].endpoint, mine[0].choose()
@@ -147,14 +152,15 @@ class Models:
             self._renamed = {name: project for project in projects for name in project.names}
             failures = []
             for deployment in wanted:
+                place = (deployment.endpoint, deployment.project, deployment.version)
                 try:
                     await self._load(deployment.version, deployment.variant, deployment.artifact)
                 except FeilunError as error:
                     log.error("cannot load %s: %s", deployment.version, error.message("en"))
-                    failures.append(Failure(deployment.endpoint, deployment.version, error))
+                    failures.append(Failure(*place, error))
                 except Exception:
                     log.exception("cannot load %s", deployment.version)
-                    failures.append(Failure(deployment.endpoint, deployment.version, None))
+                    failures.append(Failure(*place, None))
             await self._reshadow(wanted)
             self._swap(wanted)
             self.failures = tuple(failures)

@@ -121,6 +121,12 @@ def test_a_version_that_cannot_be_loaded_leaves_the_old_one(store: Store) -> Non
             (failure,) = models.failures
             assert failure.version == broken
             assert isinstance(failure.error, CorruptArtifact)
+            with pytest.raises(EnvironmentProblem) as caught:
+                models.find(broken)  # it is there, and does not answer now
+            assert caught.value.code == "serving.not_loaded"
+            with pytest.raises(EnvironmentProblem) as caught:
+                models.find(broken, "another")  # a key of another project is not told
+            assert caught.value.code == "serving.nothing_live"
             store.catalog.set_live("reviews", "reviews@1")
             await models.refresh()
             assert models.failures == ()
@@ -137,7 +143,7 @@ def test_without_an_earlier_one_the_server_is_not_ready(store: Store) -> None:
             assert models.failures[0].version == "reviews@1"
             with pytest.raises(EnvironmentProblem) as caught:
                 models.find("reviews")
-            assert caught.value.code == "serving.nothing_live"
+            assert caught.value.code == "serving.not_loaded"
 
     run(work())
 
