@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,20 +18,6 @@ from helpers.newcomer import NOT_PROMOTED, Newcomer
 from helpers.rows import write_reviews
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(params=["en", "zh"])
-def newcomer(
-    request: pytest.FixtureRequest,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> Iterator[Newcomer]:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("FEILUN_LANG", request.param)
-    made = Newcomer(tmp_path, request.param, capsys)
-    yield made
-    made.holds(request.function)
 
 
 _FAILS = InvalidData.exit_code

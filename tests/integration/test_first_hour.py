@@ -9,7 +9,6 @@ import shlex
 import signal
 import subprocess
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -28,20 +27,6 @@ _CUSTOMER = {"en": "Acme", "zh": "阿茶"}
 
 def _word(lang: str, english: str, chinese: str) -> str:
     return english if lang == "en" else chinese
-
-
-@pytest.fixture(params=["en", "zh"])
-def newcomer(
-    request: pytest.FixtureRequest,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> Iterator[Newcomer]:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("FEILUN_LANG", request.param)
-    made = Newcomer(tmp_path, request.param, capsys)
-    yield made
-    made.holds(request.function)
 
 
 def _reviewed(file: Path) -> int:
