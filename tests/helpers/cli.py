@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 
 from helpers import forked
 
-__all__ = ["command", "environment", "feilun", "feilun_json"]
+__all__ = ["command", "environment", "feilun", "feilun_json", "interrupt", "start"]
 
 
 def environment(**more: str) -> dict[str, str]:
@@ -40,3 +41,24 @@ def feilun_json(
     assert done.returncode == code, done.stderr + done.stdout
     found: dict[str, Any] = json.loads(done.stdout)
     return found
+
+
+def start(*words: str, cwd: Path, **env: str) -> subprocess.Popen[str]:
+    """``feilun WORDS`` as it runs in a terminal, until `interrupt`. All that it says is in
+    ``stdout``."""
+    return subprocess.Popen(
+        command(*words),
+        cwd=cwd,
+        env=environment(**env),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        # A process that a shell without job control has begun ignores Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+
+
+def interrupt(process: subprocess.Popen[str], timeout: float = 60) -> str:
+    """Ctrl-C for what `start` began, waits for its end, and returns what it still said."""
+    process.send_signal(signal.SIGINT)
+    return process.communicate(timeout=timeout)[0]

@@ -7,8 +7,6 @@ from __future__ import annotations
 import csv
 import json
 import re
-import signal
-import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,7 +28,7 @@ from feilun.tasks._questions import asked
 from feilun.tasks.base import TaskBase
 from feilun.training.settings import methods_for
 from feilun.types import Item
-from helpers.cli import command, environment, feilun
+from helpers.cli import feilun, interrupt, start
 
 pytestmark = pytest.mark.slow
 
@@ -58,15 +56,8 @@ class Screen:
     @contextmanager
     def serve(self) -> Iterator[str]:
         """``feilun serve`` until Ctrl-C; its address."""
-        process = subprocess.Popen(
-            command("serve", "--port", "0"),
-            cwd=self.folder,
-            env=environment(FEILUN_LANG=self.lang, COLUMNS="120"),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-        )
+        settings = {"FEILUN_LANG": self.lang, "COLUMNS": "120"}
+        process = start("serve", "--port", "0", cwd=self.folder, **settings)
         assert process.stdout is not None
         try:
             print("\n$ feilun serve --port 0")
@@ -78,8 +69,7 @@ class Screen:
                 raise AssertionError("the server ended")
             yield found.group()
         finally:
-            process.send_signal(signal.SIGINT)
-            print(process.communicate(timeout=60)[0], end="")
+            print(interrupt(process), end="")
 
 
 def _cut(sample: Sample, keep: int) -> Path:

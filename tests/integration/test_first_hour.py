@@ -6,8 +6,6 @@ from __future__ import annotations
 import csv
 import re
 import shlex
-import signal
-import subprocess
 from collections import Counter
 from pathlib import Path
 
@@ -17,7 +15,7 @@ import pytest
 from feilun.errors import InvalidData
 from feilun.project import Workspace
 from helpers.advice import COMMAND, walks
-from helpers.cli import command, environment
+from helpers.cli import interrupt, start
 from helpers.linear import answered
 from helpers.newcomer import NOT_PROMOTED, Newcomer
 from helpers.rows import reviews, write_reviews
@@ -47,15 +45,8 @@ def _answers_are_asked_for(newcomer: Newcomer, line: str) -> None:
     ends the server."""
     newcomer.notes(line)
     words = shlex.split(line)
-    process = subprocess.Popen(
-        [*command(*words[1:]), "--port", "0"],
-        cwd=newcomer.folder,
-        env=environment(FEILUN_LANG=newcomer.lang),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    )
+    settings = {"FEILUN_LANG": newcomer.lang}
+    process = start(*words[1:], "--port", "0", cwd=newcomer.folder, **settings)
     assert process.stdout is not None
     try:
         said = next(line for line in process.stdout if "http://127.0.0.1:" in line)
@@ -72,8 +63,7 @@ def _answers_are_asked_for(newcomer: Newcomer, line: str) -> None:
         )
         assert answer.status_code == 200, answer.text
     finally:
-        process.send_signal(signal.SIGINT)
-        process.communicate(timeout=60)
+        interrupt(process)
 
 
 @walks(
