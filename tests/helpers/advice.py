@@ -15,11 +15,12 @@ import typer.main
 
 import feilun
 from feilun import messages
-from feilun.cli.app import build
+from feilun.cli.advised import completion, of_project
+from feilun.cli.app import build, command_functions
 
 __all__ = [
-    "COMMAND", "advice", "commands_in", "fault", "on", "said", "sentence", "verb", "walked",
-    "walks",
+    "COMMAND", "advice", "commands_in", "fault", "named_for", "on", "said", "sentence", "verb",
+    "walked", "walks",
 ]  # fmt: skip
 
 COMMAND = re.compile(r"feilun [a-z](?:(?!feilun )[^\n,;，；。、（）()`])*")
@@ -148,13 +149,25 @@ def fault(command: str) -> str | None:
     return f"{verb(command)}: no such option {wrong}" if wrong else None
 
 
-def _template(name: str, lang: messages.Language) -> str:
-    return "" if name.startswith("feilun ") else sentence(name, lang)
+@cache
+def named_for(project: str | None, asked: bool = False) -> Callable[[str, messages.Language], str]:
+    """What is made of a sentence where `project` is one of several (None: the only one), and where
+    it is `asked` for, as nobody named it."""
+    named = None if asked else project
+    complete = completion(command_functions(), of_project(), None, named, asked)
+    return lambda words, lang: complete(words, None, lang)
 
 
-def on(screen: str, lang: messages.Language) -> dict[str, set[str]]:
+def _templates(name: str, lang: messages.Language, project: str | None) -> list[str]:
+    if name.startswith("feilun "):
+        return []
+    ways = [named_for(project), *([named_for(project, True)] if project else [])]
+    return [way(sentence(name, lang), lang) for way in ways]
+
+
+def on(screen: str, lang: messages.Language, project: str | None = None) -> dict[str, set[str]]:
     """The advice that stands on `screen`, with what each calls."""
-    found = {name: set(map(verb, _named(name, screen, lang)[0])) for name in advice()}
+    found = {name: set(map(verb, _named(name, screen, lang, project)[0])) for name in advice()}
     return {name: verbs for name, verbs in found.items() if verbs}
 
 
@@ -163,27 +176,34 @@ def _is_needed(parameter: Any) -> bool:
 
 
 def said(
-    name: str, screen: str, lang: messages.Language, given: Mapping[str, str]
+    name: str,
+    screen: str,
+    lang: messages.Language,
+    given: Mapping[str, str],
+    project: str | None = None,
 ) -> Sequence[str]:
     """The commands that the sentence `name` names on `screen`, filled as they are there, with
-    `given` in place of words that stand for something, and without the prose behind them. Raises
-    `AssertionError` where the sentence is not on the screen."""
-    named, fields = _named(name, screen, lang)
+    `given` in place of words that stand for something, and without the prose behind them. Where
+    there are several projects, `project` is named in each that works on one. Raises
+    `AssertionError` where the sentence is not so on the screen."""
+    named, fields = _named(name, screen, lang, project)
     assert named, f"{name} is not on the screen:\n{screen}"
     kept = {f"{{{field}}}": value for field, value in fields.items()}
-    if not fields and "command}" in _template(name, lang):
+    if not fields and any("command}" in one for one in _templates(name, lang, project)):
         return named
     return [_typed(command, {**kept, **given}) for command in named]
 
 
-def _named(name: str, screen: str, lang: messages.Language) -> tuple[list[str], Mapping[str, str]]:
+def _named(
+    name: str, screen: str, lang: messages.Language, project: str | None
+) -> tuple[list[str], Mapping[str, str]]:
     """The commands of `name`, not filled, where it stands on `screen`, and what fills it."""
     if name.startswith("feilun "):
         begun = "".join(f".*{re.escape(word)}" for word in name.split()[1:])
         found = re.search(f"(?:{_NEXT[lang]}|[:：] ?)feilun{begun}(?= |$)", screen, re.MULTILINE)
         return ([name] if found else []), {}
-    template = sentence(name, lang)
-    found = _rule(template).search(screen)
+    tried = [(one, _rule(one).search(screen)) for one in _templates(name, lang, project)]
+    template, found = next((one for one in tried if one[1]), ("", None))
     if found is None:
         return [], {}
     if "command" in found.groupdict():

@@ -10,7 +10,7 @@ import pytest
 
 from feilun import messages
 from feilun.cli.app import run
-from helpers.advice import COMMAND, on, said, verb
+from helpers.advice import COMMAND, named_for, on, said, verb
 from helpers.cli import feilun
 
 __all__ = ["NOT_PROMOTED", "Newcomer"]
@@ -21,13 +21,15 @@ _NEXT = {"en": "Next: ", "zh": "下一步："}
 
 class Newcomer:
     """Types what the screen says, with files of its own where it says FILE; keeps what was shown
-    and what was typed."""
+    and what was typed. `project` is the one that is worked on where there are several: what the
+    screen says has to name it, what a test types of its own accord is made to."""
 
     def __init__(
         self, folder: Path, lang: messages.Language, capsys: pytest.CaptureFixture[str]
     ) -> None:
         self.folder, self.lang, self._capsys = folder, lang, capsys
         self.screen = self.shown = ""
+        self.project: str | None = None
         self.typed: list[str] = []
         self.followed: set[str] = set()
 
@@ -36,6 +38,7 @@ class Newcomer:
         stderr."""
         for word, file in files.items():
             line = line.replace(word, shlex.quote(str(file)))
+        line = named_for(self.project)(line, self.lang)
         words = [word for one in shlex.split(line) for word in self._expanded(one)]
         self.notes(line)
         assert words[0] == "feilun", line
@@ -67,7 +70,7 @@ class Newcomer:
         """Keeps what on the screen told to type `line`."""
         if len(line.split()) > 1:
             called = verb(line)
-            advised = on(self.shown, self.lang)
+            advised = on(self.shown, self.lang, self.project)
             self.followed |= {name for name, verbs in advised.items() if called in verbs}
 
     def follow(
@@ -83,7 +86,8 @@ class Newcomer:
         errors included, with `given` in place of its words in capitals and `more` behind it; what
         is said on stderr."""
         words = {word: str(value) for word, value in (given or {}).items()}
-        line = said(name, self.shown, self.lang, words)[place]
+        line = said(name, self.shown, self.lang, words, self.project)[place]
+        assert self._names(line), line
         return self.type(f"{line} {more}".strip(), code=code)
 
     def next(self) -> str:
@@ -91,6 +95,7 @@ class Newcomer:
         begin = self.screen.rindex(_NEXT[self.lang])
         found = COMMAND.search(self.screen[begin:])
         assert found is not None, self.screen
+        assert self._names(found.group()), self.screen
         return found.group().split(" (")[0].strip().rstrip(".")
 
     def named(self, words: str) -> str:
@@ -98,4 +103,9 @@ class Newcomer:
         found = [one.group().strip() for one in COMMAND.finditer(self.screen)]
         (line, *_) = [one for one in found if one.startswith(words)] or [""]
         assert line, self.screen
+        assert self._names(line), self.screen
         return line
+
+    def _names(self, line: str) -> bool:
+        """Whether `line` names the project where it has to."""
+        return named_for(self.project)(line, self.lang) == line

@@ -69,6 +69,7 @@ def test_what_errors_and_verbs_advise(newcomer: Newcomer) -> None:
     # Nothing is there yet: no project, rows, version.
     fails("feilun data add reviews.csv")
     follow("project.none.hint")
+    _second(newcomer)
     settings = folder / "reviews" / "feilun.toml"
     plain = "\n[task]\nfeature_bits = 12\n[evaluation]\nrobustness = false\n"
     settings.write_text(settings.read_text("utf-8") + plain, "utf-8")
@@ -133,6 +134,13 @@ def test_what_errors_and_verbs_advise(newcomer: Newcomer) -> None:
     follow("erase.models_hint", place=1)
 
 
+def _second(newcomer: Newcomer) -> None:
+    """In Chinese, from now on, there is another project: what is advised names the first."""
+    if newcomer.lang == "zh":
+        newcomer.type("feilun init 别的")
+        newcomer.project = "reviews"
+
+
 def _rows(folder: Path) -> int:
     with Workspace(folder) as workspace:
         counts = workspace.project("reviews").scope.data().counts.values()
@@ -172,6 +180,7 @@ def test_what_is_advised_of_money_and_whole_projects(newcomer: Newcomer) -> None
         newcomer.type(line, code=_FAILS)
 
     newcomer.type("feilun init reviews")
+    _second(newcomer)
     settings = folder / "reviews" / "feilun.toml"
     plain = "\n[task]\nfeature_bits = 12\n[evaluation]\nrobustness = false\n"
     settings.write_text(settings.read_text("utf-8") + plain, "utf-8")
@@ -236,6 +245,7 @@ def test_what_is_advised_of_bases_searches_and_other_apis(newcomer: Newcomer) ->
         newcomer.follow(name, place, code=code, more=more, given=given)
 
     newcomer.type("feilun init reviews")
+    _second(newcomer)
     settings = folder / "reviews" / "feilun.toml"
     plain = "\n[task]\nfeature_bits = 12\nmax_length = 32\n[evaluation]\nrobustness = false\n"
     settings.write_text(settings.read_text("utf-8") + plain, "utf-8")

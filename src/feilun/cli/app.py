@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
 import os
-import pkgutil
 import sys
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
@@ -15,8 +13,8 @@ import typer
 from typer._click import exceptions as click_errors
 
 from feilun import messages
-from feilun.cli import commands
 from feilun.cli.failures import INTERRUPTED, PRINTED, fail, interrupted
+from feilun.cli.found import command_functions, command_names
 from feilun.cli.helping import translated
 from feilun.cli.shell import alone, bind, sharing
 from feilun.config import load_settings
@@ -34,21 +32,6 @@ __all__ = [
 ]
 
 BUG = 70
-
-
-def command_names() -> list[str]:
-    """Every command's words, such as ``data add``, sorted."""
-    return sorted(command_functions())
-
-
-def command_functions() -> dict[str, Callable[..., None]]:
-    """The functions that the modules of `commands` declare, by their words."""
-    found: dict[str, Callable[..., None]] = {}
-    for info in pkgutil.iter_modules(commands.__path__, f"{commands.__name__}."):
-        module = importlib.import_module(info.name)
-        for name in module.__all__:
-            found[name.rstrip("_").replace("_", " ")] = getattr(module, name)
-    return found
 
 
 def build() -> typer.Typer:
@@ -138,6 +121,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
             raise
         message = t("cli.bug", kind=type(error).__name__, reason=error)
         return fail("internal", message, t("cli.bug_hint"), BUG, as_json)
+    finally:
+        messages.advise(None)
 
 
 def _speak_utf8() -> None:

@@ -16,6 +16,7 @@ import typer
 from typer._click.globals import get_current_context
 
 from feilun import messages
+from feilun.cli.advised import advise_for
 from feilun.cli.failures import PRINTED
 from feilun.cli.options import Options
 from feilun.cli.values import stated
@@ -55,14 +56,21 @@ class Shell:
         """The workspace, closed afterwards."""
         from feilun.project import Workspace
 
+        advise_for(self.folder, self.project_name)
         with Workspace(self.folder) as workspace:
+            several = len(workspace.scope.projects()) > 1
+            advise_for(self.folder, self.project_name, several)
             yield workspace
 
     @contextmanager
     def project(self) -> Iterator[Project]:
         """The named project, or the workspace's only one."""
+        from feilun.project.advice import to_name
+
         with self.workspace() as workspace:
-            yield workspace.project(self.project_name)
+            project = workspace.project(self.project_name)
+            advise_for(self.folder, to_name(workspace.store, project.name))
+            yield project
 
     def show(self, result: Result) -> None:
         """Prints a result: its tables, or with ``--json`` its one object."""

@@ -18,14 +18,18 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
 from importlib.metadata import entry_points
 from importlib.resources import files
 from typing import Any, Literal, TypeVar, cast, get_args
 
-__all__ = ["LANGUAGES", "Language", "has", "hint", "in_each", "keys", "language", "raw", "t", "use"]
+__all__ = [
+    "LANGUAGES", "Language", "advise", "completed", "has", "hint", "in_each", "keys", "language",
+    "raw", "speak_of", "speaking_of", "t", "use",
+]  # fmt: skip
 
 Language = Literal["en", "zh"]
 LANGUAGES: tuple[Language, ...] = get_args(Language)
@@ -36,6 +40,9 @@ _TOUCHING = re.compile("(?<=[\u4e00-\u9fff])\0|\0(?=[\u4e00-\u9fff])")
 
 _default: Language = "en"
 _current: ContextVar[Language | None] = ContextVar("feilun_language", default=None)
+_Completion = Callable[[str, str | None, Language], str]
+_completion: _Completion | None = None
+_project: ContextVar[str | None] = ContextVar("feilun_project", default=None)
 
 
 def use(lang: Language, *, here_only: bool = False) -> None:
@@ -65,6 +72,34 @@ def in_each(make: Callable[[], _Said]) -> dict[Language, _Said]:
 def language() -> Language:
     """The language in force here: ``en`` or ``zh``."""
     return _current.get() or _default
+
+
+def advise(how: _Completion | None) -> None:
+    """From now on, in the whole process, sentences that name commands of feilun are said as `how`
+    makes them of the sentence that stands here, not filled, of the project that is spoken of
+    (`speak_of`) and of the language."""
+    global _completion
+    _completion = how
+
+
+def speak_of(project: str | None) -> None:
+    """In this context (a request), sentences speak of `project`; None: it need not be named."""
+    _project.set(project)
+
+
+@contextmanager
+def speaking_of(project: str | None) -> Iterator[None]:
+    """As `speak_of`, for the sentences that are made meanwhile."""
+    token = _project.set(project)
+    try:
+        yield
+    finally:
+        _project.reset(token)
+
+
+def completed(words: str) -> str:
+    """`words` with all that the commands in them need to be typed where the user is."""
+    return _completed(words.replace("{", "{{").replace("}", "}}"), language()).format()
 
 
 def t(key: str, /, lang: Language | None = None, **params: Any) -> str:
@@ -124,7 +159,14 @@ def _room(room: str) -> Mapping[str, Any]:
 
 def _fill(sentence: str, params: Mapping[str, Any], lang: Language) -> str:
     shown = {name: _show(value, lang) for name, value in params.items()}
+    sentence = _completed(sentence, lang)
     return _parted(sentence, shown) if lang == "zh" else sentence.format(**shown)
+
+
+def _completed(sentence: str, lang: Language) -> str:
+    if _completion is None or "feilun " not in sentence:
+        return sentence
+    return _completion(sentence, _project.get(), lang)
 
 
 def _parted(sentence: str, shown: Mapping[str, Any]) -> str:

@@ -6,18 +6,27 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from feilun import messages
 from feilun.pipeline.lineage import kept_corrections
 from feilun.store import Store
+from feilun.store.archived import archived
 from feilun.store.records import DataVersion
 
-__all__ = ["after_adding", "after_feedback", "command", "next_turn"]
+__all__ = ["after_adding", "after_feedback", "command", "next_turn", "to_name"]
+
+
+def to_name(store: Store, project: str) -> str | None:
+    """What `project` is called, where a command has to name it; None where it is the only one."""
+    away = archived(store.catalog)
+    called = {one.name: one.called for one in store.catalog.projects() if one.name not in away}
+    return called.get(project, project) if set(called) - {project} else None
 
 
 def command(store: Store, project: str, words: Sequence[str]) -> str:
     """``feilun WORDS``, naming the project where the workspace has several."""
-    projects = store.catalog.projects()
-    named = next((one.called for one in projects if one.name == project), project)
-    return shlex.join(["feilun", *words, *(["--project", named] if len(projects) > 1 else [])])
+    named = to_name(store, project)
+    given = ["--project", named] if named else []
+    return messages.completed(shlex.join(["feilun", *words, *given]))
 
 
 def next_turn(store: Store, project: str, data: DataVersion) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from feilun.data.sources.base import AS_FOUND, Held, ReadOptions, Source
 from feilun.pipeline.context import Context
 from feilun.pipeline.steps.audit import SAMPLE, Audited, Looked, look
-from feilun.project.advice import next_turn
+from feilun.project.advice import command, next_turn
 from feilun.project.audit_page import AuditReport, stem_of, write
 from feilun.project.looks import base_processor
 from feilun.store.dataset import Dataset, is_media
@@ -35,7 +35,8 @@ def audit_version(context: Context, version: DataVersion, folder: Path) -> Audit
         settings=context.task_settings(),
         divided=True,
         suspects=folder / f"{stem_of(folder, version.id).name}-suspects.csv",
-        clean=_command(context, "clean"),
+        clean=_command(context, "data", "clean"),
+        run=_command(context, "run"),
         left_out={
             name: int(version.info.get(name) or 0)
             for name in ("read", "duplicates", "conflicts", "undecided")
@@ -79,10 +80,11 @@ def audit_files(
             settings=staged.data.schema.settings,
             divided=False,
             suspects=folder / f"{Path(files[0]).stem}-suspects.csv",
-            clean=_command(context, "clean"),
+            clean=_command(context, "data", "clean"),
+            run=_command(context, "run"),
             add=f"project.add({', '.join(files)})"
             if held
-            else f"{_command(context, 'add')} {shlex.join([*files, *_given(read)])}",
+            else f"{_command(context, 'data', 'add')} {shlex.join([*files, *_given(read)])}",
             bad=staged.bad,
             reasons=staged.reasons,
             columns=_columns(sources[0], context, staged),
@@ -171,7 +173,5 @@ def _base(context: Context) -> str:
     return context.config.project.base or context.task.default_base or ""
 
 
-def _command(context: Context, verb: str) -> str:
-    """``feilun data clean``, naming the project where the workspace has several."""
-    several = len(context.store.catalog.projects()) > 1
-    return f"feilun data {verb}" + (f" --project {context.project}" if several else "")
+def _command(context: Context, *words: str) -> str:
+    return command(context.store, context.project, words)

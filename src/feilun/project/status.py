@@ -9,10 +9,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from feilun.messages import t
+from feilun.messages import speaking_of, t
 from feilun.messages.words import step_words, unit_words
 from feilun.metrics.intervals import wilson
 from feilun.pipeline.lineage import kept_corrections
+from feilun.project.advice import to_name
 from feilun.project.beside import beside
 from feilun.project.beside import sentence as sentence_beside
 from feilun.project.drift import noted, sentence
@@ -26,12 +27,14 @@ __all__ = ["Status", "gather", "run_state"]
 
 @dataclass(frozen=True)
 class Status(Result):
-    """The state of a workspace: one entry a project, a run that goes on, and a server."""
+    """The state of a workspace: one entry a project, a run that goes on, and a server. `_several`
+    projects: commands that are advised have to name theirs."""
 
     folder: Path
     projects: Sequence[Mapping[str, Any]]
     runs: Sequence[Mapping[str, Any]]
     servers: Sequence[Mapping[str, Any]]
+    _several: bool = False
 
     def tables(self) -> Sequence[Table]:
         head = ["project", "task", "data_version", "live", "score", "waiting"]
@@ -65,7 +68,9 @@ class Status(Result):
             for r in self.runs
             if r["error"] and r["state"] in ("failed", "refused")
         ]
-        notes += [_live(p) for p in self.projects if p["live"]]
+        for one in self.projects:
+            with speaking_of(one["project"] if self._several else None):
+                notes += [_live(one)] if one["live"] else []
         notes += [sentence_beside(one, p["project"]) for p in self.projects for one in p["beside"]]
         notes += [p["savings"] for p in self.projects if p.get("savings")]
         notes += [p["drift"]["sentence"] for p in self.projects if p["drift"]]
@@ -96,7 +101,7 @@ def gather(
                 "metric": live.metrics.get("primary", "accuracy") if live else "accuracy",
                 "corrections": store.ledger.waiting(name) + kept_corrections(store.catalog, name),
                 "live_accuracy": _audited(store, name, live),
-                "drift": _drift(store, live),
+                "drift": _drift(store, name, live),
                 "beside": beside(store, row.endpoint),
                 "savings": (savings or {}).get(name, ""),
             }
@@ -105,7 +110,8 @@ def gather(
     servers = [
         {"address": s.address, "pid": s.pid, "started": s.started} for s in store.catalog.servers()
     ]
-    return Status(folder, projects, runs, servers)
+    several = any(to_name(store, name) for name in names)
+    return Status(folder, projects, runs, servers, several)
 
 
 def _score(version: ModelVersion | None) -> Mapping[str, float] | None:
@@ -123,13 +129,14 @@ def _audited(store: Store, project: str, live: ModelVersion | None) -> dict[str,
     return {**asdict(wilson(right, rows)), "rows": rows} if rows else None
 
 
-def _drift(store: Store, live: ModelVersion | None) -> dict[str, Any] | None:
+def _drift(store: Store, project: str, live: ModelVersion | None) -> dict[str, Any] | None:
     """What the last look at the live version's drift found; nothing is looked at for it."""
     found = noted(store.catalog, live.id if live else None)
     if found is None:
         return None
     signals = [signal.name for signal in found.signals if signal.alarm]
-    return {"alarm": found.alarm, "signals": signals, "sentence": sentence(found)}
+    with speaking_of(to_name(store, project)):
+        return {"alarm": found.alarm, "signals": signals, "sentence": sentence(found)}
 
 
 def _live(project: Mapping[str, Any]) -> str:

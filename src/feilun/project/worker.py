@@ -20,7 +20,8 @@ from typing import Any
 
 from feilun import messages
 from feilun.errors import AlreadyRunning, FeilunError
-from feilun.messages import t
+from feilun.messages import speaking_of, t
+from feilun.project.advice import to_name
 from feilun.project.drift import look, sentence
 from feilun.project.erasing import pending
 from feilun.project.scope import Scope, WorkspaceScope
@@ -130,10 +131,11 @@ def _drifted(project: Scope, wanted: str, say: Callable[[str], None]) -> bool:
         return False
     if not view.fresh or view.found is None or not view.found.alarm:
         return False
-    found = sentence(view.found)
-    if wanted == "review":
-        say(t("drift.worker_review", sentence=found))
-        return False
+    with speaking_of(to_name(project.store, project.name)):
+        found = sentence(view.found)
+        if wanted == "review":
+            say(t("drift.worker_review", sentence=found))
+            return False
     say(t("drift.worker_update", sentence=found))
     return True
 

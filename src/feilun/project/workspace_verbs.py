@@ -27,6 +27,7 @@ from feilun.project.access import (
     working,
 )
 from feilun.project.acts import Acts
+from feilun.project.advice import to_name
 from feilun.project.health import Health, check
 from feilun.project.results import Listing, size
 from feilun.project.scope import Scope, WorkspaceScope
@@ -474,9 +475,10 @@ class WorkspaceVerbs:
         for project in self.scope.projects():
             live = project.live()
             key = "project.answers_now" if live else "project.answers_not_yet"
-            lines.append(t(key, project=project.called, version=live.id if live else ""))
-            if live and project.is_free():
-                lines.append(t("billing.free", project=project.called, file=project.file))
+            with messages.speaking_of(to_name(self.store, project.name)):
+                lines.append(t(key, project=project.called, version=live.id if live else ""))
+                if live and project.is_free():
+                    lines.append(t("billing.free", project=project.called, file=project.file))
         if not self.keys().rows:
             lines.append(t("project.no_keys"))
         return lines

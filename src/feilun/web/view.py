@@ -20,6 +20,7 @@ from feilun import messages
 from feilun.errors import FeilunError, InvalidData
 from feilun.messages import Language
 from feilun.project import Project, Workspace
+from feilun.project.advice import to_name
 from feilun.web.access import STAFF, Access, Role, Session
 from feilun.web.links import Links
 from feilun.web.menu import menu, tabs
@@ -94,8 +95,10 @@ class View:
 
     @property
     def project(self) -> Project:
-        """The project that the path names. Raises `NotFound`."""
-        return self.workspace.project(self.part("project"))
+        """The project that the path names: commands are advised for it. Raises `NotFound`."""
+        project = self.workspace.project(self.part("project"))
+        messages.speak_of(to_name(self.workspace.store, project.name))
+        return project
 
     @property
     def who(self) -> Session:

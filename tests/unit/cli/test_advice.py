@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+import shlex
+from pathlib import Path
+
+import pytest
+
 from feilun import messages
-from helpers.advice import advice, commands_in, fault, sentence, verb, walked
+from feilun.cli.advised import completion, of_project
+from feilun.cli.app import command_functions, run
+from feilun.errors import InvalidData
+from helpers.advice import COMMAND, advice, commands_in, fault, sentence, verb, walked
+from helpers.rows import write_reviews
 
 
 def test_every_command_that_a_sentence_names_can_be_typed() -> None:
@@ -17,6 +26,72 @@ def test_every_command_that_a_sentence_names_can_be_typed() -> None:
         if (why := fault(command))
     }
     assert not faults, "\n".join(sorted(faults))
+
+
+@pytest.mark.parametrize("lang", messages.LANGUAGES)
+def test_every_command_names_its_project_and_workspace_where_it_has_to(
+    lang: messages.Language,
+) -> None:
+    """Once each, behind the verb, so that it can be typed as before."""
+    complete = completion(command_functions(), of_project(), Path("a b"), "茶 店")
+    for name in advice():
+        if name.startswith("feilun "):
+            continue
+        before = list(commands_in(sentence(name, lang)))
+        after = list(commands_in(complete(sentence(name, lang), None, lang)))
+        assert list(map(verb, after)) == list(map(verb, before)), name
+        for command in after:
+            assert command.count("--workspace") == 1, command
+            wanted = verb(command).removeprefix("feilun ") in of_project()
+            assert command.count("--project") >= wanted, command
+            words = command.replace("--workspace 'a b'", "").replace("--project '茶 店'", "")
+            assert fault(" ".join(words.split())) is None, command
+
+
+def test_what_is_named_already_and_what_is_spoken_of_is_left() -> None:
+    complete = completion(command_functions(), of_project(), None, "tea")
+    assert complete("first feilun run, then feilun status", None, "en") == (
+        "first feilun run --project tea, then feilun status"
+    )
+    assert complete("feilun run", "shop{1}", "en") == "feilun run --project 'shop{{1}}'"
+    for left in ("feilun update --project {project}", "feilun runner", "feilun data --help"):
+        assert complete(left, None, "en") == left
+    alone = completion(command_functions(), of_project())
+    assert alone("feilun run", None, "en") == "feilun run"
+    whichever = completion(command_functions(), of_project(), several=True)
+    assert whichever("feilun run", None, "zh") == "feilun run --project 名称"
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_what_is_advised_works_as_it_is_printed(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    several: bool,
+) -> None:
+    """With one project in the folder where the user stands; with two of another folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FEILUN_LANG", "zh")
+    here = ["--workspace", "a b"] if several else []
+    for name in ("茶店", "别的")[: 1 + several]:
+        assert run(["init", name, *here]) == 0
+    of = ["--project", "茶店"] if several else []
+    assert run(["data", "show", *here, *of]) == InvalidData.exit_code
+    printed = capsys.readouterr().err
+    [advised] = COMMAND.findall(printed)
+    options = "--workspace 'a b' --project '茶店' " if several else ""
+    assert advised.strip() == f"feilun data add {options}文件"
+    write_reviews(tmp_path / "文件.csv", 12)
+    assert run(shlex.split(advised.replace("文件", "文件.csv"))[1:]) == 0
+    assert run(["versions", *here, *of]) == 0
+    assert f"feilun run {options}".strip() in capsys.readouterr().out
+    assert run(["data", "show", *here, *of]) == 0
+
+    # Where no project was named, one is asked for.
+    assert run(["import", "文件.csv", *here]) == InvalidData.exit_code
+    options = "--workspace 'a b' --project 名称 " if several else ""
+    assert f"feilun export {options}版本 文件夹" in capsys.readouterr().err
+    assert messages.t("project.nothing_trained_yet", "en").endswith("feilun run")
 
 
 def test_both_languages_name_the_same_commands() -> None:

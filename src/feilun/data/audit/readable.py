@@ -93,9 +93,10 @@ def tokens(
     basis: Notice,
     base: str,
     max_length: int | None = None,
+    run: str = "feilun run",
 ) -> list[Draft]:
     """What the tokenizer of `base` does to a sample: how much it cuts off, how much it cannot read.
-    `places` are the sampled rows."""
+    `places` are the sampled rows, `run` begins the command of a training."""
     if not items:
         return []
     encoded = [e for i in range(0, len(items), 256) for e in processor.encode(items[i : i + 256])]
@@ -112,13 +113,13 @@ def tokens(
         severity: Severity = "warn" if len(rows) > 0.1 * len(items) else "info"
         finding = Finding(
             "truncated", severity, len(rows), len(items), basis, params, (), lost,
-            (f"feilun run --set task.max_length={min(8192, wanted)}",),
+            (f"{run} --set task.max_length={min(8192, wanted)}",),
         )  # fmt: skip
         notes = [Notice("audit.note_cut", {"tokens": int(cut[row])}) for row in worst]
         found.append(Draft(finding, [(places[row],) for row in worst.tolist()], notes))
     if unknown > 0.01:
         alike = _alike(items, encoded)
-        draft = _unknown(processor.unknown_share, items, places, unknown, basis, base)
+        draft = _unknown(processor.unknown_share, items, places, unknown, basis, base, run)
         paid = Notice("audit.cost_unknown", {"rows": alike, "of": len(items)}) if alike else None
         found.append(replace(draft, finding=replace(draft.finding, cost=paid)))
     return found
@@ -141,6 +142,7 @@ def _unknown(
     unknown: float,
     basis: Notice,
     base: str,
+    run: str,
 ) -> Draft:
     each = np.array([share_of([item]) for item in items])
     worst = np.argsort(-each, kind="stable")[:EXAMPLES]
@@ -154,7 +156,7 @@ def _unknown(
         len(items),
         basis,
         params,
-        mend=("feilun run --method linear",),
+        mend=(f"{run} --method linear",),
     )
     notes = [Notice("audit.note_unknown", {"share": float(each[row])}) for row in worst]
     return Draft(finding, [(places[row],) for row in worst.tolist()], notes)

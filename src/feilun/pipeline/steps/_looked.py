@@ -22,7 +22,8 @@ class Looked:
 
     `by_class`: the rows lie in folders of their classes, so that their order tells nothing new.
 
-    `add` and `clean` begin the commands that mend; `suspects` is the file for likely wrong labels.
+    `add`, `clean` and `run` begin the commands that mend; `suspects` is the file for likely wrong
+    labels.
     """
 
     data: Dataset
@@ -31,6 +32,7 @@ class Looked:
     divided: bool
     suspects: Path
     clean: str = "feilun data clean"
+    run: str = "feilun run"
     add: str = ""
     bad: int = 0
     reasons: Mapping[str, int] = field(default_factory=dict)

@@ -220,6 +220,7 @@ def _close(looked: Looked, rows: Scan, sample: Sample, group: np.ndarray) -> lis
             Notice("audit.basis_sample", {"rows": len(part), "of": len(rows)}),
             looked.base,
             looked.settings.get("max_length"),
+            looked.run,
         )
     if looked.task.modality == "table":
         drafts += tables.columns(
