@@ -19,17 +19,18 @@ from feilun.cli.advised import completion, of_project
 from feilun.cli.app import build, command_functions
 
 __all__ = [
-    "COMMAND", "advice", "commands_in", "fault", "named_for", "on", "said", "sentence", "verb",
-    "walked", "walks",
+    "COMMAND", "advice", "commands_in", "fault", "named_for", "on", "said", "sentence", "shape",
+    "verb", "walked", "walks",
 ]  # fmt: skip
 
-COMMAND = re.compile(r"feilun [a-z](?:(?!feilun )[^\n,;，；。、（）()`])*")
+COMMAND = re.compile(r"""feilun [a-z](?:"[^"\n]*"|(?!feilun )[^\n,;，；。、（）()`])*""")
 _DESCRIBES = re.compile(r"help\.|\w+\.(option|argument|help)_|cli\.(help|usage_hint|no_such)")
 """Sentences on what a command or an option is, which nobody is told to type."""
 _GIVEN = re.compile(r"^[A-Z@]{2,}|[{\"]|\.\w")
 """A word in capitals, a field, a file: what stands for an argument."""
 _NEXT = {"en": "Next: ", "zh": "下一步："}
 _MARKS = ".:)'”」"
+_WORD = re.compile(r"""(?:"[^"]*"|'[^']*'|\S)+""")
 _TESTS = Path(__file__).resolve().parents[1]
 _Walk = TypeVar("_Walk", bound=Callable[..., Any])
 
@@ -230,17 +231,34 @@ def _rule(template: str) -> re.Pattern[str]:
 def _typed(command: str, given: Mapping[str, str]) -> str:
     """`command` as it is typed: its verb, its options with their values, and what is `given`."""
     called = verb(command)
-    rest = command.removeprefix(called).split()
+    rest = _WORD.findall(command.removeprefix(called))
     words = [called]
     value_follows = False
     for word in rest:
         bare = word.rstrip(_MARKS)
         filled = given.get(bare) or re.sub(r"\{\w+\}", lambda m: given.get(m[0], m[0]), bare)
-        if not (value_follows or bare.startswith("--") or filled != bare):
+        literal = bare[0] in "\"'" or "://" in bare
+        if not (value_follows or bare.startswith("--") or filled != bare or literal):
             break
-        words.append(filled if bare.startswith("--") else shlex.quote(filled))
+        as_it_is = bare.startswith("--") or (literal and filled == bare)
+        words.append(filled if as_it_is else shlex.quote(filled))
         value_follows = bare.startswith("--") and "=" not in bare and _takes_value(called, bare)
     return " ".join(words)
+
+
+def shape(command: str) -> tuple[str, ...]:
+    """What `command` calls, with which options, and where words are to be filled in."""
+    called = verb(command)
+    shape = [called]
+    for word in _WORD.findall(command.removeprefix(called)):
+        bare = word.rstrip(_MARKS)
+        if bare.startswith("--"):
+            shape.append(bare.partition("=")[0])
+        elif _GIVEN.search(bare):
+            shape.append("…")
+        else:
+            break
+    return tuple(shape)
 
 
 def _takes_value(called: str, option: str) -> bool:

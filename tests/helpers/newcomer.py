@@ -13,9 +13,19 @@ from feilun.cli.app import run
 from helpers.advice import COMMAND, named_for, on, said, verb
 from helpers.cli import feilun
 
-__all__ = ["NOT_PROMOTED", "Newcomer"]
+__all__ = ["NOT_PROMOTED", "WORDS", "Newcomer"]
 
 NOT_PROMOTED = 1
+WORDS = {
+    "FILE...": "reviews.csv", "文件...": "reviews.csv",
+    "FILE": "reviews.csv", "文件": "reviews.csv", "NAME": "reviews", "名称": "reviews",
+    "TASK": "text-classification", "任务": "text-classification",
+    "FOLDER": "made", "文件夹": "made", "MODEL": "reviews@live", "版本": "reviews@live",
+    "TEXT": "lovely tea", "文本": "lovely tea", "KINDS": "phone", "类别": "phone",
+    "CUSTOMER": "Acme", "客户名": "Acme", "客户": "Acme",
+    '"..."': "'it is better'", '"……"': "'it is better'",
+}  # fmt: skip
+"""What somebody new writes for the words in capitals."""
 _NEXT = {"en": "Next: ", "zh": "下一步："}
 
 
@@ -55,6 +65,12 @@ class Newcomer:
         expected = (0, NOT_PROMOTED) if code is None else (code,)
         assert ended in expected, f"{line}\n{self.screen}{err}"
         return err
+
+    def gets_company(self) -> None:
+        """In Chinese, from now on, there is another project beside the first, ``reviews``."""
+        if self.lang == "zh":
+            self.type("feilun init 别的")
+            self.project = "reviews"
 
     def _expanded(self, word: str) -> list[str]:
         """What a shell makes of a pattern of file names."""

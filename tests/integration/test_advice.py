@@ -14,22 +14,13 @@ from feilun.store.ledger_records import Event
 from helpers.advice import walks
 from helpers.bert import write_bert
 from helpers.linear import answered
-from helpers.newcomer import NOT_PROMOTED, Newcomer
+from helpers.newcomer import NOT_PROMOTED, WORDS, Newcomer
 from helpers.rows import write_reviews
 
 pytestmark = pytest.mark.slow
 
 
 _FAILS = InvalidData.exit_code
-_WORDS = {
-    "FILE...": "reviews.csv", "文件...": "reviews.csv",
-    "FILE": "reviews.csv", "文件": "reviews.csv", "NAME": "reviews", "名称": "reviews",
-    "TASK": "text-classification", "任务": "text-classification",
-    "FOLDER": "made", "文件夹": "made", "MODEL": "reviews@live", "版本": "reviews@live",
-    "TEXT": "lovely tea", "文本": "lovely tea", "KINDS": "phone", "类别": "phone",
-    "CUSTOMER": "Acme", "客户名": "Acme", "客户": "Acme",
-    '"..."': "'it is better'", '"……"': "'it is better'",
-}  # fmt: skip
 
 
 @walks(
@@ -61,7 +52,7 @@ def test_what_errors_and_verbs_advise(newcomer: Newcomer) -> None:
     write_reviews(folder / "reviews.csv", 120, noise=0.0)
 
     def follow(name: str, place: int = 0, *, code: int | None = 0, more: str = "") -> None:
-        newcomer.follow(name, place, code=code, more=more, given=_WORDS)
+        newcomer.follow(name, place, code=code, more=more, given=WORDS)
 
     def fails(line: str) -> None:
         newcomer.type(line, code=_FAILS)
@@ -69,7 +60,7 @@ def test_what_errors_and_verbs_advise(newcomer: Newcomer) -> None:
     # Nothing is there yet: no project, rows, version.
     fails("feilun data add reviews.csv")
     follow("project.none.hint")
-    _second(newcomer)
+    newcomer.gets_company()
     settings = folder / "reviews" / "feilun.toml"
     plain = "\n[task]\nfeature_bits = 12\n[evaluation]\nrobustness = false\n"
     settings.write_text(settings.read_text("utf-8") + plain, "utf-8")
@@ -117,7 +108,7 @@ def test_what_errors_and_verbs_advise(newcomer: Newcomer) -> None:
     assert _live(folder) == "reviews@1"
     newcomer.shown = refused
     test = write_reviews(folder / "test.csv", 60, seed=9, noise=0.0)
-    given = {**_WORDS, "FILE": test.name, "文件": test.name}
+    given = {**WORDS, "FILE": test.name, "文件": test.name}
     newcomer.follow("evaluation.gate_label_more", given=given)
     newcomer.type("feilun deploy reviews@2 --shadow")
     follow("project.shadow_deployed")
@@ -132,13 +123,6 @@ def test_what_errors_and_verbs_advise(newcomer: Newcomer) -> None:
     follow("cli.exported")
     newcomer.type("feilun erase delicious")
     follow("erase.models_hint", place=1)
-
-
-def _second(newcomer: Newcomer) -> None:
-    """In Chinese, from now on, there is another project: what is advised names the first."""
-    if newcomer.lang == "zh":
-        newcomer.type("feilun init 别的")
-        newcomer.project = "reviews"
 
 
 def _rows(folder: Path) -> int:
@@ -174,13 +158,13 @@ def test_what_is_advised_of_money_and_whole_projects(newcomer: Newcomer) -> None
     write_reviews(folder / "reviews.csv", 300, noise=0.05)
 
     def follow(name: str, place: int = 0, *, code: int | None = 0, more: str = "") -> None:
-        newcomer.follow(name, place, code=code, more=more, given=_WORDS)
+        newcomer.follow(name, place, code=code, more=more, given=WORDS)
 
     def fails(line: str) -> None:
         newcomer.type(line, code=_FAILS)
 
     newcomer.type("feilun init reviews")
-    _second(newcomer)
+    newcomer.gets_company()
     settings = folder / "reviews" / "feilun.toml"
     plain = "\n[task]\nfeature_bits = 12\n[evaluation]\nrobustness = false\n"
     settings.write_text(settings.read_text("utf-8") + plain, "utf-8")
@@ -241,11 +225,11 @@ def test_what_is_advised_of_bases_searches_and_other_apis(newcomer: Newcomer) ->
         write_bert(folder / name, seed=seed)
 
     def follow(name: str, place: int = 0, *, code: int | None = 0, more: str = "") -> None:
-        given = {**_WORDS, "A": "first", "B": "second"}
+        given = {**WORDS, "A": "first", "B": "second"}
         newcomer.follow(name, place, code=code, more=more, given=given)
 
     newcomer.type("feilun init reviews")
-    _second(newcomer)
+    newcomer.gets_company()
     settings = folder / "reviews" / "feilun.toml"
     plain = "\n[task]\nfeature_bits = 12\nmax_length = 32\n[evaluation]\nrobustness = false\n"
     settings.write_text(settings.read_text("utf-8") + plain, "utf-8")

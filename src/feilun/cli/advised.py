@@ -13,7 +13,7 @@ from feilun.cli.found import command_functions
 
 __all__ = ["advise_for", "completion", "of_project"]
 
-_REST = r"(?:(?!feilun )[^\n,;，；。、（）()`])*"
+_REST = r"""(?:"[^"\n]*"|(?!feilun )[^\n,;，；。、（）()`])*"""
 """What may belong to a command behind its verb."""
 
 

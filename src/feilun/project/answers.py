@@ -284,7 +284,10 @@ def add_feedback(store: Store, project: str, file: Path, need: int) -> FeedbackA
     from feilun.feedback.collect import add_file
 
     result = add_file(store.catalog, store.ledger, file, project=project)
-    refused = [{"row": fault.row, "reason": fault.error.message()} for fault in result.refused]
+    refused = [
+        {"row": fault.row, "reason": fault.error.message(), "hint": fault.error.hint()}
+        for fault in result.refused
+    ]
     return FeedbackAdded(result.accepted, refused, after_feedback(store, project, need))
 
 

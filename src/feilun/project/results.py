@@ -467,4 +467,6 @@ class FeedbackAdded(Result):
         title = t("project.feedback_added", accepted=self.accepted, refused=len(self.refused))
         rows = [[str(fault["row"]), str(fault["reason"])] for fault in self.refused]
         columns = [t("project.row"), t("project.reason")] if rows else ()
-        return (Table(title, columns, rows, going_on(self.next)),)
+        hints = dict.fromkeys(str(fault.get("hint") or "") for fault in self.refused)
+        notes = [f"→ {hint}" for hint in hints if hint]
+        return (Table(title, columns, rows, [*notes, *going_on(self.next)]),)

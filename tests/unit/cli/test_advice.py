@@ -11,7 +11,7 @@ from feilun import messages
 from feilun.cli.advised import completion, of_project
 from feilun.cli.app import command_functions, run
 from feilun.errors import InvalidData
-from helpers.advice import COMMAND, advice, commands_in, fault, sentence, verb, walked
+from helpers.advice import COMMAND, advice, commands_in, fault, sentence, shape, verb, walked
 from helpers.rows import write_reviews
 
 
@@ -121,7 +121,8 @@ _UNWALKED = {
         console.foreign_host console.link_used.hint console.no_server console.plan_words
         console.too_large.hint evaluation.report_frontier_lead project.answers_not_yet
         review.customers_wait serving.nothing_live.hint store.input_gone.hint
-        store.input_not_stored.hint store.key_not_rotated.hint drift.worker_review""",
+        store.input_not_stored.hint store.key_not_rotated.hint drift.worker_review
+        house.no_backup""",
     "of tasks whose own tests go round": """
         audit.mixed_frequencies.hint audit.no_series.hint forecasts.too_far.hint
         forecasts.unknown_series.hint likelihood.no_end.hint likelihood.no_mask.hint
@@ -130,41 +131,27 @@ _UNWALKED = {
         preferences.none_yet.hint tags.always_together.hint tags.everywhere.hint tokenizer.next
         training.few_histories.hint training.no_tokenizer.hint project.other_task.hint
         project.judge_no_rows.hint project.guard_no_model.hint""",
+    "needs a terminal, or two": """
+        cli.review_done demo.reviewed project.none_drawn review.drawn_tell tune.going_on""",
+    "trains for minutes, or needs a base model or a server": """
+        bases.not_here.hint compare.nothing.hint plans.nothing_answered.hint
+        training.no_teacher.hint training.other_labels.hint training.too_few_members.hint
+        training.too_few_to_average.hint upstream.update_now""",
     "not walked yet": """
-        audit.left_out.hint bases.none_needed.hint
-        bases.not_here.hint billing.closed_already.hint billing.no_price_version.hint
-        billing.not_closed.hint clean.next_use clean.no_recipe_file.hint
-        clean.none_found.hint cli.first_steps_again cli.review_done
-        compare.judged compare.nothing.hint compression.no_rows.hint
-        compression.nothing_to_explore.hint config.no_file.hint corpus.none.hint
-        demo.nothing_live.hint demo.reviewed drift.alarm erase.nobody.hint
-        evaluation.all_learned.hint evaluation.no_test_rows.hint feedback.other_project.hint
-        forecast.classes_alone forecast.no_rows.hint forecast.test_more
-        forecast.too_few.hint formats.which_config.hint
-        gate.fresh_rows house.no_backup pipeline.no_rows_here
-        pipeline.no_rows_of_version.hint pipeline.nothing_live pipeline.too_few_calls
-        pipeline.unrated_first
-        pipeline.upstream_terms plans.nothing_answered.hint project.archived.hint
-        project.corrections_kept project.explore_all.hint project.frontier_chosen
-        project.no_head.hint project.no_key.hint project.no_server project.no_sources.hint
-        project.no_keys project.none_drawn
-        project.nothing_beside.hint project.nothing_trained_yet
-        review.accepted review.drawn_tell review.nobody_held.hint runs.how_many.hint
-        sources.since_needs_query.hint store.canaries_full.hint
-        store.no_project.hint training.no_rows.hint training.no_teacher.hint
-        training.one_label.hint training.other_labels.hint training.too_few_members.hint
-        training.too_few_to_average.hint trust.review tune.going_on
-        upstream.no_step.hint upstream.none.hint upstream.update_now verdict.next_abstain
-        verdict.next_answers verdict.next_at_limit verdict.next_costs verdict.next_goes_live
-        verdict.next_label verdict.next_others verdict.next_review""",
+        billing.closed_already.hint trust.review""",
 }
-"""Advice that no walk types, by the reason. New advice is walked, or stands here with a reason."""
+"""Advice that no walk types, by the reason. New advice is walked, or stands here with a reason, or
+is the same command with the same options as another sentence whose command is typed."""
 
 
 def test_every_advice_is_typed_by_a_walk_or_says_why_not() -> None:
     excused = {name for names in _UNWALKED.values() for name in names.split()}
+    typed = {shape(command) for name in walked() for command in advice().get(name, ())}
+    alike = {
+        name for name, named in advice().items() if named and typed.issuperset(map(shape, named))
+    }
     assert not walked() - set(advice()), "walked, but said nowhere"
     assert not excused - set(advice()), "excused, but said nowhere"
     assert not excused & walked(), "excused, but walked"
-    forgotten = sorted(set(advice()) - excused - walked())
+    forgotten = sorted(set(advice()) - excused - walked() - alike)
     assert not forgotten, "\n".join(forgotten)

@@ -150,9 +150,9 @@ def compress(
     explore: Annotated[bool, typer.Option("--explore", help=t("cli.option_explore"))] = False,
 ) -> None:
     """Builds and measures the variants of a version and chooses one."""
-    if explore and model is not None:
-        raise UsageError("project.explore_all", given=model)
     with shell.project() as project, shell.progress() as report:
+        if explore and model is not None:
+            raise UsageError("project.explore_all", given=model)
         result = (
             project.explore(report=report) if explore else project.compress(model, report=report)
         )
