@@ -43,22 +43,21 @@ def feilun_json(
     return found
 
 
-def start(*words: str, cwd: Path, **env: str) -> subprocess.Popen[str]:
+def start(*words: str, cwd: Path, **env: str) -> forked.Forked:
     """``feilun WORDS`` as it runs in a terminal, until `interrupt`. All that it says is in
     ``stdout``."""
-    return subprocess.Popen(
+    return forked.Forked(
         command(*words),
         cwd=cwd,
         env=environment(**env),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        # A process that a shell without job control has begun ignores Ctrl-C.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
 
 
-def interrupt(process: subprocess.Popen[str], timeout: float = 60) -> str:
+def interrupt(process: forked.Forked, timeout: float = 60) -> str:
     """Ctrl-C for what `start` began, waits for its end, and returns what it still said."""
     process.send_signal(signal.SIGINT)
-    return process.communicate(timeout=timeout)[0]
+    said: str = process.communicate(timeout=timeout)[0]
+    return said

@@ -5,8 +5,9 @@ where a new interpreter takes from one to five. Each is a real process, with its
 folder, streams, session, signals and exit code, be it a command, a module, a script or ``-c``. The
 commands themselves, whose words of help are those of a language, are imported after the fork.
 
-`use` lets what this process starts through `feilun.training.child` and `feilun.serving.process`
-come from the server, too, and so it is in the processes that the server forks.
+`use` lets what this process starts through modules of feilun come from the server, too, and so it
+is in the processes that the server forks. The server that ``feilun serve`` keeps is forked by it
+alone: its child, with the descriptors that it passes on.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NoReturn
 
 __all__ = ["Forked", "popen", "python", "run", "start_server", "use"]
 
@@ -43,8 +44,21 @@ _AT = "TESTS_FORK_SERVER"
 _MAINS = {
     "feilun": "feilun.cli",
     "feilun.api": "feilun.api.__main__",
+    "feilun.engines._generator": "feilun.engines._generator",
+    "feilun.project.queued": "feilun.project.queued",
     "feilun.training.child": "feilun.training.child",
 }
+_STARTERS = (
+    "feilun.engines._generator",
+    "feilun.project.worker",
+    "feilun.serving.process",
+    "feilun.serving.supervisor",
+    "feilun.training.child",
+    "feilun.web.run",
+)
+"""The modules of feilun whose children are forked."""
+_forked = False
+"""Whether this process is one of those that the server forked."""
 # Besides all of feilun but its commands. Without threads: a fork leaves them behind.
 _LOADED = [
     "alembic.command",
@@ -56,6 +70,7 @@ _LOADED = [
     "nncf",
     "openpyxl",
     "openvino",
+    "openvino_genai",
     "peft",
     "psycopg",
     "pyarrow.parquet",
@@ -103,6 +118,9 @@ class Forked:
                 ends = os.pipe()
                 theirs.append(ends[0] if reads else ends[1])
                 ours.append(_opened(ends[1] if reads else ends[0], not reads, text, encoding))
+            elif asked == subprocess.STDOUT:
+                theirs.append(os.dup(theirs[1]))
+                ours.append(None)
             elif asked == subprocess.DEVNULL:
                 theirs.append(os.open(os.devnull, os.O_RDWR))
                 ours.append(None)
@@ -123,6 +141,7 @@ class Forked:
         for end in theirs:
             os.close(end)
         self._said = self._line.makefile("r")
+        self._ending = threading.Lock()
         self.pid = int(self._said.readline())
 
     def poll(self) -> int | None:
@@ -133,14 +152,18 @@ class Forked:
 
     def wait(self, timeout: float | None = None) -> int:
         """The exit code, once there is one. Raises `subprocess.TimeoutExpired`."""
-        if self.returncode is None:
-            with selectors.DefaultSelector() as selector:
+        with selectors.DefaultSelector() as selector:
+            with self._ending:
+                if self.returncode is not None:
+                    return self.returncode
                 selector.register(self._line, selectors.EVENT_READ)
-                if not selector.select(timeout):
-                    raise subprocess.TimeoutExpired(self.args, timeout or 0.0)
-            self.returncode = int(self._said.readline())
-            self._said.close()
-            self._line.close()
+            if not selector.select(timeout):
+                raise subprocess.TimeoutExpired(self.args, timeout or 0.0)
+        with self._ending:
+            if self.returncode is None:
+                self.returncode = int(self._said.readline())
+                self._said.close()
+                self._line.close()
         return self.returncode
 
     def send_signal(self, number: int) -> None:
@@ -187,28 +210,86 @@ def _rest(end: IO[Any]) -> Any:
         return end.read()
 
 
-def popen(args: Sequence[str], **more: Any) -> Forked | subprocess.Popen[Any]:
-    """`subprocess.Popen`, from the server where it knows the module."""
+class Child:
+    """What this process, forked itself, forks: its child, with its descriptors. To be made where
+    no other thread holds what the child wants."""
+
+    def __init__(
+        self, args: Sequence[str], env: Mapping[str, str] | None, start_new_session: bool
+    ) -> None:
+        self.returncode: int | None = None
+        request = {
+            "args": list(args[1:]),
+            "cwd": str(Path.cwd()),
+            "env": dict(os.environ if env is None else env),
+            "session": start_new_session,
+        }
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        self.pid = os.fork()
+        if not self.pid:
+            _live(request)
+
+    def poll(self) -> int | None:
+        """The exit code, negative for a signal; None while it runs."""
+        if self.returncode is None:
+            number, status = os.waitpid(self.pid, os.WNOHANG)
+            self.returncode = os.waitstatus_to_exitcode(status) if number else None
+        return self.returncode
+
+    def send_signal(self, number: int) -> None:
+        """Sends a signal, if it still runs."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def terminate(self) -> None:
+        """SIGTERM, if it still runs."""
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """SIGKILL, if it still runs."""
+        self.send_signal(signal.SIGKILL)
+
+
+def popen(args: Sequence[str], **more: Any) -> Forked | Child | subprocess.Popen[Any]:
+    """`subprocess.Popen`, forked where the module is known."""
     if list(args[:2]) == [sys.executable, "-m"] and args[2] in _MAINS:
-        return Forked(args, **more)
+        if "pass_fds" not in more:
+            return Forked(args, **more)
+        if _forked:
+            return Child(args, more["env"], more["start_new_session"])
     return subprocess.Popen(args, **more)
 
 
+def _run(
+    args: Sequence[str], *, check: bool = False, **more: Any
+) -> subprocess.CompletedProcess[Any]:
+    """`subprocess.run`, forked where the module is known."""
+    if more.pop("capture_output", False):
+        more |= {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with popen(args, **more) as process:
+        done = subprocess.CompletedProcess(args, 0, *process.communicate())
+        done.returncode = process.wait()
+    if check:
+        done.check_returncode()
+    return done
+
+
 class _Subprocess:
-    """The module ``subprocess`` for those whose children come from the server."""
+    """The module ``subprocess`` for those whose children are forked."""
 
     Popen = staticmethod(popen)
+    run = staticmethod(_run)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(subprocess, name)
 
 
 def use() -> None:
-    """Trainings and the servers of golden requests are forked from here on."""
-    from feilun.serving import process
-    from feilun.training import child
-
-    child.subprocess = process.subprocess = _Subprocess()  # type: ignore[assignment,attr-defined]
+    """What the modules of feilun start is forked from here on."""
+    for name in _STARTERS:
+        module: Any = importlib.import_module(name)
+        module.subprocess = _Subprocess()
 
 
 def run(
@@ -341,7 +422,9 @@ def _serve(address: str) -> None:
 def _load() -> None:
     import feilun
     from feilun import messages
+    from feilun.engines.openvino import openvino
 
+    openvino()  # first: imported before, it would report what it does, in a process each time
     for name in _LOADED:
         importlib.import_module(name)
     commands = ("feilun.cli", "feilun.__main__")
@@ -367,24 +450,34 @@ def _fork(line: socket.socket, mine: Sequence[int]) -> int:
     while len(body) < int.from_bytes(size, "big"):
         body += line.recv(65536)
     number = os.fork()
-    if number:
-        line.sendall(f"{number}\n".encode())
-        for stream in streams:
-            os.close(stream)
-        return number
-    code = 1
-    try:
-        signal.set_wakeup_fd(-1)
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    if not number:
         for wanted, stream in enumerate(streams):
             os.dup2(stream, wanted)
         for end in (*mine, *streams, line.fileno()):
             os.close(end)
-        code = _become(json.loads(body))
+        _live(json.loads(body))
+    line.sendall(f"{number}\n".encode())
+    for stream in streams:
+        os.close(stream)
+    return number
+
+
+def _live(request: Mapping[str, Any]) -> NoReturn:
+    """What a forked process does until it ends."""
+    code = 1
+    try:
+        signal.set_wakeup_fd(-1)
+        for number in (signal.SIGCHLD, signal.SIGTERM):
+            signal.signal(number, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        code = _become(request)
     except SystemExit as done:
         code = done.code if isinstance(done.code, int) else int(done.code is not None)
-    except BaseException:  # noqa: BLE001 (whatever it is, the process ends with it)
+    except BaseException as error:  # noqa: BLE001 (whatever it is, the process ends with it)
         traceback.print_exc()
+        if isinstance(error, KeyboardInterrupt):  # as an interpreter ends
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            os.kill(os.getpid(), signal.SIGINT)
     with suppress(Exception):
         sys.stdout.flush()
         sys.stderr.flush()
@@ -393,13 +486,18 @@ def _fork(line: socket.socket, mine: Sequence[int]) -> int:
 
 
 def _become(request: Mapping[str, Any]) -> int:
+    global _forked
+    _forked = True
     if request["session"]:
         os.setsid()
     os.environ.clear()
     os.environ.update(request["env"])
     os.chdir(request["cwd"])
+    # As an interpreter opens them.
+    by_line = 1 if os.environ.get("PYTHONUNBUFFERED") else -1
     sys.stdin, sys.stdout, sys.stderr = (
-        os.fdopen(number, how, encoding="utf-8") for number, how in ((0, "r"), (1, "w"), (2, "w"))
+        os.fdopen(number, how, buffering, encoding="utf-8", closefd=False)
+        for number, (how, buffering) in enumerate((("r", -1), ("w", by_line), ("w", 1)))
     )
     for folder in reversed(os.environ.get("PYTHONPATH", "").split(os.pathsep)):
         if folder and folder not in sys.path:

@@ -17,6 +17,7 @@ import pytest
 
 from feilun.project import Workspace
 from helpers.cli import command, environment, feilun, feilun_json
+from helpers.forked import Forked
 from helpers.rows import reviews, write_reviews
 
 
@@ -145,7 +146,7 @@ def test_port_taken(shop: Path) -> None:
 
 
 def test_wrong_key(shop: Path, tmp_path: Path) -> None:
-    server = subprocess.Popen(
+    server = Forked(
         command("serve", "--port", "0", "--json"),
         cwd=shop,
         env=environment(),

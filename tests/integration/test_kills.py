@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -23,18 +24,19 @@ from safetensors.numpy import load_file
 from feilun.project import Workspace
 from helpers.bert import write_bert
 from helpers.cli import command, environment, feilun, feilun_json
+from helpers.forked import Forked
 from helpers.rows import write_reviews
 
-SETTINGS = [
-    "--method",
-    "full",
-    *("--set", "training.full.epochs=10"),
+FEW = [
+    *("--method", "full"),
+    *("--set", "training.full.epochs=3"),
     *("--set", "training.full.patience=99"),
     *("--set", "training.full.checkpoint_steps=5"),
     *("--set", "training.full.batch_tokens=256"),
     # Two runs measure for themselves which is faster, and may find otherwise.
     *("--set", "training.full.precision=fp32"),
 ]
+SETTINGS = [*FEW, *("--set", "training.full.epochs=10")]
 
 
 @pytest.fixture(scope="module")
@@ -42,10 +44,10 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_bert(tmp_path_factory.mktemp("base"))
 
 
-def _prepare(folder: Path, base: Path) -> Path:
+def _prepare(folder: Path, base: Path, rows: int = 400) -> Path:
     folder.mkdir()
     feilun_json("init", "reviews", "--base", str(base), cwd=folder)
-    write_reviews(folder / "reviews.csv", 400)
+    write_reviews(folder / "reviews.csv", rows)
     feilun_json("data", "add", "reviews.csv", cwd=folder)
     return folder
 
@@ -62,13 +64,17 @@ def _learnt(folder: Path, turned: dict[str, Any]) -> tuple[str | None, str | Non
 
 
 def _start(
-    folder: Path, script: str | None = None, *, restart: bool = False
-) -> subprocess.Popen[bytes]:
-    words = command("run", *SETTINGS, "--json", *(["--restart"] if restart else []))
+    folder: Path,
+    script: str | None = None,
+    *,
+    restart: bool = False,
+    settings: Sequence[str] = SETTINGS,
+) -> Forked:
+    words = command("run", *settings, "--json", *(["--restart"] if restart else []))
     if script is not None:
         words = [sys.executable, "-c", script, *words[3:]]
     with (folder / "said.txt").open("w") as said:
-        return subprocess.Popen(
+        return Forked(
             words,
             cwd=folder,
             env=environment(),
@@ -79,13 +85,13 @@ def _start(
         )
 
 
-def _kill(process: subprocess.Popen[bytes]) -> None:
+def _kill(process: Forked) -> None:
     if process.poll() is None:
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
 
 
-def _kill_at_checkpoint(process: subprocess.Popen[bytes], folder: Path) -> bool:
+def _kill_at_checkpoint(process: Forked, folder: Path) -> bool:
     """Kills the run while a checkpoint of unfinished training stands, however short training is on
     this machine. False when the run ended first."""
     while process.poll() is None:
@@ -160,23 +166,21 @@ def test_killed_run_ends_as_the_undisturbed_one(tmp_path: Path, base: Path, kill
 
 
 def test_others_execute_nothing_while_a_run_goes_on(tmp_path: Path, base: Path) -> None:
-    folder = _prepare(tmp_path / "busy", base)
-    process = _start(folder)
+    folder = _prepare(tmp_path / "busy", base, 200)
+    process = _start(folder, settings=FEW)
     server: Any = None
     try:
-        state: dict[str, Any] = {}
-        deadline = time.monotonic() + 90
-        while time.monotonic() < deadline:
-            runs = feilun_json("status", cwd=folder)["runs"]
-            state = runs[0] if runs else {}
-            if state.get("step", "") == "train:full" and state.get("progress"):
-                break
-            time.sleep(0.2)
+        with Workspace(folder) as workspace:
+            step: str | None = None
+            while step != "train:full" and process.poll() is None:
+                time.sleep(0.05)
+                step = next((str(run["step"]) for run in workspace.status().runs), None)
+        [state] = feilun_json("status", cwd=folder)["runs"]
         assert state["state"] == "running"
         assert state["pid"] == process.pid
-        refused = feilun_json("run", *SETTINGS, cwd=folder, code=3)
+        refused = feilun_json("run", *FEW, cwd=folder, code=3)
         assert str(process.pid) in refused["error"]["message"]
-        server = subprocess.Popen(
+        server = Forked(
             command("serve", "--port", "0", "--json"),
             cwd=folder,
             env=environment(),

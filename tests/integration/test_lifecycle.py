@@ -24,6 +24,7 @@ import pytest
 from feilun.errors import Conflict, NotFound, UsageError
 from feilun.project import Workspace
 from feilun.store.store import Store
+from helpers.forked import Forked
 from helpers.linear import QUICK, linear_project
 from helpers.serving import add_version, client, make_key, make_workspace, serving
 from helpers.sleepy import add_sleepy, environment
@@ -232,7 +233,7 @@ def test_the_commands_of_canary_and_shadow(workspace_dir: Path) -> None:
 @contextmanager
 def server(
     workspace: Path, control: Path, *, silent: float | None = None
-) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+) -> Iterator[tuple[Forked, str]]:
     """``feilun serve`` as a user starts it, or with another patience; its parent, its address."""
     env = environment(control) | {"FEILUN_WORKSPACE": str(workspace)}
     write_files(workspace)
@@ -240,7 +241,7 @@ def server(
     if silent is not None:
         command = [sys.executable, "-c", SUPERVISED, "0", str(silent)]
     log = (control / "log").open("wb")
-    process = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=log)
+    process = Forked(command, env=env, stdout=subprocess.PIPE, stderr=log)
     log.close()
     assert process.stdout is not None
     try:
@@ -258,7 +259,7 @@ def server(
             process.stdout.close()
 
 
-def child_of(process: subprocess.Popen[bytes]) -> psutil.Process:
+def child_of(process: Forked) -> psutil.Process:
     wait_for(lambda: psutil.Process(process.pid).children())
     return psutil.Process(process.pid).children()[0]
 
@@ -320,7 +321,7 @@ def test_a_child_that_was_only_just_begun_does_not_outlive_its_parent(
     write_files(workspace_dir)
     env = environment(tmp_path) | {"FEILUN_WORKSPACE": str(workspace_dir)}
     command = [sys.executable, "-m", "feilun", "serve", "--port", "0", "--json"]
-    process = subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL)
+    process = Forked(command, env=env, stdout=subprocess.DEVNULL)
     child = child_of(process)
     process.kill()
     process.wait()

@@ -27,7 +27,7 @@ import pytest
 
 from feilun.client import Client
 from helpers import forked
-from helpers.cli import environment
+from helpers.cli import environment, feilun
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
@@ -113,7 +113,13 @@ def _shell(
 
 
 def _run(line: str, folder: Path, readme: Readme, codes: tuple[int, ...] = (0,)) -> str:
-    done = _shell(line, folder, readme)
+    words = shlex.split(line)
+    # The first command and the server are the installed program; of others it shows nothing more.
+    if words[:2] == ["feilun", "init"]:
+        done = _shell(line, folder, readme)
+    else:
+        assert words[0] == "feilun"
+        done = feilun(*words[1:], cwd=folder, FEILUN_LANG=readme.lang)
     assert done.returncode in codes, f"{line}\n{done.stdout}{done.stderr}"
     return done.stdout
 

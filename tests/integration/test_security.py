@@ -548,13 +548,14 @@ def test_certificates_that_cannot_be(pair: tuple[Path, Path], tmp_path: Path) ->
 
 def test_serve_speaks_tls_by_flags(workspace_dir: Path, pair: tuple[Path, Path]) -> None:
     from helpers.cli import command, environment, feilun
+    from helpers.forked import Forked
 
     with Workspace(workspace_dir) as workspace:
         workspace.init("reviews")
         workspace.store.catalog.set_live("reviews", add_version(workspace.store).id)
     words = ("serve", "--port", "0", "--json", "--workspace", str(workspace_dir))
     flags = ("--tls-cert", str(pair[0]), "--tls-key", str(pair[1]), "--admin")
-    with subprocess.Popen(
+    with Forked(
         command(*words, *flags), stdout=subprocess.PIPE, env=environment(), text=True
     ) as process:
         try:

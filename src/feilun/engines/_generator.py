@@ -301,6 +301,9 @@ def main() -> int:
 
 def _open(settings: Mapping[str, Any]) -> tuple[Any, Any]:
     """The pipeline, and what makes a generation's configuration of its settings."""
+    from feilun.engines.openvino import openvino
+
+    openvino()  # first: it reports to nobody then
     import openvino_genai as genai
 
     scheduler = genai.SchedulerConfig()

@@ -22,6 +22,7 @@ from feilun.durations import about, spoken
 from feilun.project import Workspace
 from feilun.types import Progress
 from helpers.cli import command, environment, feilun
+from helpers.forked import Forked
 from helpers.linear import linear_project
 from helpers.rows import write_reviews
 
@@ -127,7 +128,7 @@ main()
 """
 
 
-def _interrupted(process: subprocess.Popen[str], begun: str) -> tuple[str, str]:
+def _interrupted(process: Forked, begun: str) -> tuple[str, str]:
     """Sends Ctrl-C once the line `begun` came up; what was said on stdout and stderr."""
     assert process.stderr is not None
     heard = []
@@ -140,9 +141,9 @@ def _interrupted(process: subprocess.Popen[str], begun: str) -> tuple[str, str]:
     return out, "".join(heard) + err
 
 
-def _started(folder: Path, *words: str, code: str | None = None) -> subprocess.Popen[str]:
+def _started(folder: Path, *words: str, code: str | None = None) -> Forked:
     line = command(*words) if code is None else [sys.executable, "-c", code, *words]
-    return subprocess.Popen(
+    return Forked(
         line,
         cwd=folder,
         env=environment(),

@@ -67,7 +67,11 @@ def test_a_linear_version_imports_neither_torch_nor_openvino(tmp_path: Path) -> 
 def test_openvino_reports_to_nobody(tmp_path: Path) -> None:
     code = (
         "import sys; from feilun.engines.openvino import openvino; openvino();"
-        "import nncf; assert not sys.modules.get('openvino_telemetry')"
+        "import nncf; assert not sys.modules.get('openvino_telemetry');"
+        "from feilun.engines import _generator\n"
+        "try: _generator._open({'model': '', 'sequences': 1, 'batch_tokens': 1, 'stops': ()})\n"
+        "except RuntimeError: assert 'openvino_genai' in sys.modules\n"
+        "assert not sys.modules.get('openvino_telemetry')"
     )
     subprocess.run(
         [sys.executable, "-c", code],

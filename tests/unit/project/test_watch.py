@@ -17,6 +17,7 @@ from feilun.cli.app import run
 from feilun.errors import NotFound
 from feilun.project import Project, Workspace
 from feilun.project.watch import REFUSED, Watcher, unknown_files
+from helpers.forked import Forked
 from helpers.rows import write_reviews
 
 
@@ -209,7 +210,7 @@ def test_the_command_once(
 def test_it_ends_cleanly_when_interrupted(project: Project, folder: Path) -> None:
     words = [sys.executable, "-m", "feilun", "data", "watch", str(folder), "--every", "1"]
     words += ["--workspace", str(project.workspace.folder)]
-    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as child:
+    with Forked(words, stderr=subprocess.PIPE, text=True) as child:
         assert child.stderr is not None
         assert "watching" in child.stderr.readline()
         _old(write_reviews(folder / "a.csv", 30)).rename(folder / "b.csv")
