@@ -7,6 +7,7 @@ its split, its origin, the keys of its group and of its id, and its time where t
 from __future__ import annotations
 
 import math
+import re
 from array import array
 from collections.abc import Callable, Container, Iterator, Mapping
 from hashlib import blake2b
@@ -42,6 +43,7 @@ _BATCH_ROWS = 8192
 _BATCH_TEXT = 16 << 20
 _KEPT = ("row_id", "group", "subject", "source")
 _KEY = np.dtype(">u8")
+_COPY = re.compile(r"~\d+\Z")  # what `Ids` appends
 
 
 class Rows:
@@ -54,6 +56,7 @@ class Rows:
         self.origins = array("b")
         self.groups = bytearray()
         self.ids = bytearray()
+        self.identities = array("Q")
         self.grouped = False
         self.timed = False
         self.times = array("d")
@@ -65,6 +68,12 @@ class Rows:
         """The keys of the contents as two arrays, uint64 (rows,)."""
         keys = np.frombuffer(self.keys, _KEY).reshape(-1, 2)
         return keys[:, 0].astype(np.uint64), keys[:, 1].astype(np.uint64)
+
+    def set_keys(self, low: np.ndarray, groups: np.ndarray) -> None:
+        """Other second halves of the contents' keys, and other keys of groups, uint64 (rows,)."""
+        high = self.key_halves()[0]
+        self.keys = bytearray(np.stack([high, low], axis=1).astype(_KEY).tobytes())
+        self.groups = bytearray(groups.astype(_KEY).tobytes())
 
     def group_keys(self) -> np.ndarray:
         """uint64 (rows,); rows without a group are their own."""
@@ -107,6 +116,7 @@ class Gathered:
         self._family = task.family
         # Rows that share their input alone are no duplicates, and yet stand in one split.
         self._by_input = task.family.several_right and not task.recurring
+        self._observations = task.observations
         self.rows.grouped = self._by_input
         self.labels: list[str] = []
         self.previous: Dataset | None = None
@@ -218,6 +228,8 @@ class Gathered:
         if rows.timed:
             rows.times.append(math.nan if time is None else time)
         rows.keys += key
+        if self._observations:
+            rows.identities.append(_identity(row_id, key))
         rows.labels.append(self.code(label))
         rows.splits.append(split)
         rows.origins.append(origin)
@@ -276,3 +288,11 @@ class Gathered:
                 begin += batch.num_rows
         with pa.OSFile(str(self._path)) as raw, pa.ipc.open_stream(raw) as stream:
             yield from stream
+
+
+def _identity(row_id: str, key: bytes) -> int:
+    """A number for the user's own id of a row, 0 where the id was made of the content."""
+    name = _COPY.sub("", row_id)
+    if not name or name == key.hex()[:20]:
+        return 0
+    return int.from_bytes(blake2b(name.encode("utf-8", "replace"), digest_size=8).digest(), "big")

@@ -21,7 +21,7 @@ __all__ = ["Ids", "write_rows"]
 
 class Ids:
     """Makes ids unique among the kept rows: of rows with one id and different contents the later
-    ones are called ``id~2``, ``id~3``. `renamed` counts them."""
+    ones are called ``id~2``, ``id~3``. `renamed` counts those whose id was the user's own."""
 
     def __init__(self, gathered: Gathered, keep: np.ndarray) -> None:
         kept = np.flatnonzero(keep)
@@ -31,7 +31,8 @@ class Ids:
         again = np.flatnonzero(self._known[1:] == self._known[:-1]) + 1
         self._again = set(kept[order[again]].tolist())
         self._given: set[str] = set()
-        self.renamed = len(self._again)
+        made = np.frombuffer(gathered.rows.identities, np.uint64) == 0
+        self.renamed = len(self._again) - sum(bool(made[row]) for row in self._again if len(made))
 
     def apply(self, ids: list[str], rows: np.ndarray) -> list[str]:
         """The ids of `rows`, some of them renamed."""

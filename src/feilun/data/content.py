@@ -13,7 +13,15 @@ from feilun.store.dataset import is_media
 from feilun.tasks.base import TaskBase
 from feilun.types import Item, Scalar
 
-__all__ = ["content_key", "label_text", "row_key", "sound", "stored_key"]
+__all__ = [
+    "content_key",
+    "label_text",
+    "repeat_key",
+    "row_key",
+    "sound",
+    "stored_key",
+    "with_target",
+]
 
 _WHOLE = re.compile(r"[-+]?\d+\.0+")
 _BOOLEAN = frozenset({"true", "false"})
@@ -53,6 +61,19 @@ def row_key(family: Family, content: bytes, target: str | None) -> bytes:
     if not (family.several_right and target):
         return content
     return blake2b(content + target.encode("utf-8", "replace"), digest_size=16).digest()
+
+
+def repeat_key(task: TaskBase, content: bytes, target: str | None) -> bytes:
+    """What makes a row the repetition of another: what tells it from others (`row_key`); where rows
+    are observations an equal target with it."""
+    return with_target(task, row_key(task.family, content, target), target)
+
+
+def with_target(task: TaskBase, key: bytes, target: str | None) -> bytes:
+    """The `repeat_key` of a row whose `row_key` is at hand."""
+    if not (task.observations and target):
+        return key
+    return blake2b(key + target.encode("utf-8", "replace"), digest_size=16).digest()
 
 
 def _stored_part(kind: str, value: Any) -> bytes:

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from feilun.data.clean.mending import DROPPED
-from feilun.data.content import row_key, stored_key
+from feilun.data.content import repeat_key, stored_key
 from feilun.data.versions import WAITING
 from feilun.errors import UsageError
 from feilun.store.dataset import INPUT, Dataset, DatasetWriter, is_media, row_schema
@@ -78,7 +78,7 @@ def search_rows(data: Dataset, chosen: Selection) -> Found:
     """The rows of `data` that `chosen` means, those that wait for company too."""
     found = Found()
     for part in _parts(data):
-        family = tasks.of(part.schema).family
+        task = tasks.of(part.schema)
         kinds = list(part.columns.items())
         for batch, hit in _batches(part, chosen):
             if not hit.any():
@@ -88,7 +88,7 @@ def search_rows(data: Dataset, chosen: Selection) -> Found:
                 found.ids.append(row["row_id"])
                 found.splits[row["split"]] += 1
                 content = stored_key(kinds, values)
-                found.keys.add(row_key(family, content, row["label"]))
+                found.keys.add(repeat_key(task, content, row["label"]))
                 found.inputs |= {
                     value
                     for value, (_, kind) in zip(values, kinds, strict=True)

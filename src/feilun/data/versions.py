@@ -25,6 +25,7 @@ from feilun.data._decide import Decision, decide
 from feilun.data._gather import CORRECTION, NEW, RELABEL, WAITED, Gathered
 from feilun.data._intake import MAX_LABELS, WAITING, Intake
 from feilun.data._near_rows import near_contents
+from feilun.data._observations import tell_apart
 from feilun.data._ticker import Ticker
 from feilun.data._warnings import label_warnings, source_warnings, split_warnings
 from feilun.data._write import Ids, write_rows
@@ -102,14 +103,16 @@ def build(
         gathered.finish()
         if not len(gathered.rows):
             raise _nothing(intake, bad)
+        repeats = tell_apart(gathered) if task.observations else 0
         contents = group_contents(gathered, mending.active)
         near = None
-        if settings.near_duplicates or mending.near:
+        apart = settings.near_duplicates and not task.observations  # alike ones are others
+        if apart or mending.near:
             near = near_contents(gathered, contents, kinds, out, tick)
         mending.together(gathered, contents, near)
         known = mending.known(previous.schema.labels) if previous else ()
         waiting, waits = _waiting(task, gathered, contents, known, new_label_rows)
-        near = near if settings.near_duplicates else None
+        near = near if apart else None
         strata = _strata(task, gathered, contents)
         shares = _shares(settings, intake.own)
         decision = decide(gathered, contents, strata, shares, waits, near, task.lean)
@@ -180,6 +183,7 @@ def build(
             *left_out,
             *_warnings(task, gathered, intake, bad, contents, decision, ids),
             *_staying(differing, differing_test),
+            *([Notice("data.equal_rows", {"rows": repeats})] if repeats else ()),
         ),
         seconds=time.perf_counter() - began,
         recipe=tuple(mending.recipe),

@@ -66,16 +66,19 @@ def corrected(
 ) -> tuple[list[KeptCall], list[Learned]]:
     """`calls` with what was `learned` of their answers since, and what was learned of others. A row
     that was drawn stays one: its answer was not chosen by being wrong."""
-    words = {content_hash(one.example.item): one for one in learned}
+    words: dict[str, list[Learned]] = {}
+    for one in learned:
+        words.setdefault(content_hash(one.example.item), []).append(one)
     found = []
     for call in calls:
-        word = words.pop(content_hash(call.example.item), None)
-        if word is None:
+        of_call = words.get(content_hash(call.example.item))
+        if not of_call:
             found.append(call)
         else:
+            word = of_call.pop()
             row = replace(call.example, label=word.example.label)
             found.append(KeptCall(row, call.drawn, word.feedback_ids))
-    return found, list(words.values())
+    return found, [one for several in words.values() for one in several]
 
 
 def _is_whole(output: Output) -> bool:

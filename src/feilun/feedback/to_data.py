@@ -5,12 +5,26 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
+from typing import Literal
 
 from feilun.store.ledger import Ledger
 from feilun.store.ledger_records import FeedbackSource, LabelledPrediction
 from feilun.types import Example, Item
 
-__all__ = ["DRAWN", "SOURCE", "Learned", "content_hash", "examples_of", "rank", "to_examples"]
+__all__ = [
+    "DRAWN",
+    "SOURCE",
+    "Learned",
+    "Unit",
+    "content_hash",
+    "examples_of",
+    "rank",
+    "to_examples",
+]
+
+Unit = Literal["input", "target", "answer"]
+"""What of the feedback is a row: each different input; each right target of one, where there may be
+several; or each answer that was spoken of, where rows are observations."""
 
 SOURCE = "feedback"
 """What `Example.source` says of rows that are there because somebody spoke up or a person was sent
@@ -49,17 +63,19 @@ def to_examples(ledger: Ledger, project: str, *, unused_only: bool = True) -> li
 def examples_of(
     said: Iterable[LabelledPrediction],
     drawn: Collection[tuple[str, int]] = (),
-    several_right: bool = False,
+    unit: Unit = "input",
 ) -> list[Learned]:
     """The same for these pieces of feedback. Where one input was answered and labelled several
-    times, the operator's last word goes before a reviewer's, and that before a customer's; with
-    `several_right` each label is a row of its own. An input is drawn where one of its answers is
-    among the `drawn`, whoever spoke of it besides."""
+    times, the operator's last word goes before a reviewer's, and that before a customer's; another
+    `unit` makes more rows of it. One is drawn where one of its answers is among the `drawn`,
+    whoever spoke of it besides."""
     by_item: dict[str, list[LabelledPrediction]] = {}
     for labelled in said:
         item = labelled.prediction.input
-        if several_right:
+        if unit == "target":
             item = {"": repr(item), "label": labelled.feedback.label}
+        elif unit == "answer":
+            item = {"": labelled.prediction.prediction_id, "index": labelled.prediction.index}
         by_item.setdefault(content_hash(item), []).append(labelled)
     learned = []
     for digest, words in by_item.items():

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from feilun.feedback.alike import fingerprint, neighbours, text_of
-from feilun.feedback.to_data import DRAWN, SOURCE, Learned, examples_of
+from feilun.feedback.to_data import DRAWN, SOURCE, Learned, Unit, examples_of
 from feilun.feedback.trust import SURE, Suspect, suspects
 from feilun.store.ledger import Ledger
 from feilun.store.ledger_records import LabelledPrediction
@@ -62,12 +62,13 @@ def triage(
     floor: int = 1,
     train_rows: int = 1 << 31,
     known: Known = lambda item: None,
-    several_right: bool = False,
+    unit: Unit = "input",
 ) -> Triaged:
     """Divides the feedback of `project` that no data version has learned yet.
 
-    See `share_limit` for the share. Where an input may have `several_right` answers, none
-    contradicts another and each is a row. Deterministic; memory grows with the feedback that waits.
+    See `share_limit` for the share. Only where each different input is the `unit` may one piece
+    of feedback contradict another or a row that is there. Deterministic; memory grows with the
+    feedback that waits.
     """
     said = list(ledger.feedback(project, unused_only=True))
     since = min((one.prediction.created for one in said if one.prediction.created), default=None)
@@ -83,18 +84,18 @@ def triage(
             held.append(Held(one, "suspect", suspect))
         else:
             free.append(one)
-    torn = {} if several_right else _conflicts(free)
+    torn = _conflicts(free) if unit == "input" else {}
     sound = []
     for one in free:
         against = torn.get(one.feedback.id)
         if against is not None:
             held.append(Held(one, "conflict", against=against))
-        elif not several_right and (label := _changes_row(one, known)) is not None:
+        elif unit == "input" and (label := _changes_row(one, known)) is not None:
             held.append(Held(one, "row", against=label))
         else:
             sound.append(one)
     drawn = ledger.audited_answers(project)
-    learned, over = _shared(examples_of(sound, drawn, several_right), max_share, floor, train_rows)
+    learned, over = _shared(examples_of(sound, drawn, unit), max_share, floor, train_rows)
     return Triaged(tuple(learned), tuple(held), tuple(found), over)
 
 

@@ -187,6 +187,9 @@ class TaskBase(ABC):
     """Whether text files are read as documents (`feilun.data.sources.plain`), not as tables."""
     self_supervised: ClassVar[bool] = False
     """Whether an input is its own target where no column says another; `reader` makes it so."""
+    observations: ClassVar[bool] = False
+    """Whether each row is an observation, so that rows of equal inputs are different ones, whatever
+    their targets. Else they are one row, whose targets contradict each other where they differ."""
     lean: ClassVar[bool] = False
     """Whether of near-duplicates the first alone is kept: what is read twice is learnt by heart."""
     label_aliases: ClassVar[tuple[str, ...]] = ()

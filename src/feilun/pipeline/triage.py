@@ -6,10 +6,12 @@ from collections import Counter
 from typing import Any
 
 from feilun.data.content import content_key, stored_key
+from feilun.feedback.to_data import Unit
 from feilun.feedback.triage import Known, Triaged, triage
 from feilun.pipeline.context import Context
 from feilun.store.dataset import INPUT
 from feilun.store.records import DataVersion
+from feilun.tasks.base import TaskBase
 from feilun.types import Item
 
 __all__ = ["told", "triaged"]
@@ -25,8 +27,14 @@ def triaged(context: Context, data: DataVersion | None) -> Triaged:
         floor=context.config.update.min_corrections,
         train_rows=sum(data.counts.get("train", {}).values()) if data else 0,
         known=_known(context, data) if data else lambda item: None,
-        several_right=context.task.family.several_right,
+        unit=_unit(context.task),
     )
+
+
+def _unit(task: TaskBase) -> Unit:
+    if task.observations:
+        return "answer"
+    return "target" if task.family.several_right else "input"
 
 
 def _known(context: Context, data: DataVersion) -> Known:

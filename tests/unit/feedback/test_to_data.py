@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from feilun.feedback.to_data import DRAWN, SOURCE, to_examples
+from feilun.feedback.triage import triage
 from feilun.store import open_store
 from feilun.store.ledger_records import FeedbackSource, Prediction
 from feilun.store.store import Store
@@ -49,6 +50,19 @@ def test_an_input_that_was_answered_twice_is_one_row(store: Store) -> None:
     assert labels(store) == {"same": "bad", "other": "good"}
     first = to_examples(store.ledger, "reviews")[0]
     assert len(first.feedback_ids) == 2
+
+
+def test_where_rows_are_observations_each_answer_is_one(store: Store) -> None:
+    alike: Item = {"months": 3.0, "plan": "monthly"}
+    say(store, "1", alike, ("bad", "customer"), ("good", "customer"))
+    say(store, "2", alike, ("bad", "customer"))
+    say(store, "3", alike, ("good", "reviewer"))
+    found = triage(store.ledger, "reviews", unit="answer")
+    assert not found.held
+    assert [one.example.label for one in found.learned] == ["good", "bad", "good"]
+    assert len({one.example.row_id for one in found.learned}) == 3
+    assert [one.reason for one in triage(store.ledger, "reviews").held] == []
+    assert len(triage(store.ledger, "reviews").learned) == 1
 
 
 def test_a_row_names_its_origin_and_keeps_its_id(store: Store) -> None:

@@ -280,7 +280,7 @@ def test_every_item_that_was_taken_is_a_row_of_feedback() -> None:
         )
         for n, item in enumerate(["tea", "cup", "tea"])
     ]
-    learned = examples_of(said, several_right=True)
+    learned = examples_of(said, unit="target")
     assert [one.example.label for one in learned] == ["tea", "cup"]
     assert len({one.example.row_id for one in learned}) == 2
     assert len(examples_of(said)) == 1

@@ -14,6 +14,8 @@ from feilun.data.splits import SPLITS
 __all__ = ["conflicts", "exact", "first_of", "leakage", "near"]
 
 _BAD_SHARE, _WARN_SHARE = 0.05, 0.005
+_DOUBLED = 1 / 3
+"""The share of equal observations from which on somebody seems to have copied them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +50,10 @@ def _groups(first: np.ndarray) -> _Groups:
     return _Groups(order, starts[many], sizes[many])
 
 
-def exact(scan: Scan, first: np.ndarray, basis: Notice, mend: Mend) -> list[Draft]:
-    """Rows whose content came before."""
+def exact(
+    scan: Scan, first: np.ndarray, basis: Notice, mend: Mend, observations: bool = False
+) -> list[Draft]:
+    """Rows whose content came before; of `observations`, which may be equal, with its target."""
     again = first != np.arange(len(first))
     count = int(again.sum())
     if not count:
@@ -57,10 +61,14 @@ def exact(scan: Scan, first: np.ndarray, basis: Notice, mend: Mend) -> list[Draf
     groups = _groups(first)
     largest = np.argsort(-groups.sizes, kind="stable")[:EXAMPLES]
     severity = _severity(count, len(scan))
+    code = "exact_duplicates"
+    if observations:
+        severity = "warn" if count > _DOUBLED * len(scan) else "info"
+        code = "equal_rows"
     params = {"contents": len(groups.sizes), "largest": int(groups.sizes.max())}
     return [
         Draft(
-            Finding("exact_duplicates", severity, count, len(scan), basis, params, (), None, *mend),
+            Finding(code, severity, count, len(scan), basis, params, (), None, *mend),
             [(int(groups.members(g)[0]),) for g in largest.tolist()],
             [Notice("audit.note_times", {"rows": int(groups.sizes[g])}) for g in largest.tolist()],
         )

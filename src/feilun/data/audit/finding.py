@@ -49,6 +49,7 @@ _PRICES: Mapping[str, tuple[str | float, str | float]] = {
 
 CODES = (
     "exact_duplicates",
+    "equal_rows",
     "near_duplicates",
     "leakage",
     "conflicts",

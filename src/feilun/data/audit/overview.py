@@ -13,11 +13,10 @@ import numpy as np
 
 from feilun import messages
 from feilun.data._warnings import label_warnings, source_warnings, split_warnings
-from feilun.data.content import content_key, row_key
+from feilun.data.content import content_key, repeat_key
 from feilun.data.outcome import Notice, SourceReport
 from feilun.data.reading import open_readings
 from feilun.data.sources.base import BadRow, Source
-from feilun.families.base import Family
 from feilun.store.dataset import Dataset
 from feilun.tasks import base as tasks
 from feilun.tasks.base import Processor, TaskBase
@@ -80,7 +79,7 @@ class Audit:
 def audit(data: Dataset, *, processor: Processor | None = None, divided: bool = True) -> Audit:
     """Looks at a data version. Tokens are counted when `processor` is given; `divided` tells
     whether its splits mean something."""
-    look = _Look(max(1, len(data) // _SAMPLE), tasks.get(data.schema.task).family)
+    look = _Look(max(1, len(data) // _SAMPLE), tasks.get(data.schema.task))
     for example in data.examples():
         look.add(example)
     return look.result(processor, look.division() if divided else [])
@@ -89,7 +88,7 @@ def audit(data: Dataset, *, processor: Processor | None = None, divided: bool = 
 def audit_source(source: Source, *, task: TaskBase, processor: Processor | None = None) -> Audit:
     """Looks at a file before it is added; nothing is written. Raises `InvalidData` when it cannot
     be read or its columns' roles cannot be told."""
-    look = _Look(None, task.family)
+    look = _Look(None, task)
     for reading in open_readings(source, task):
         before, bad = look.seen, look.bad
         for row in reading:
@@ -109,8 +108,8 @@ class _Look:
     """Counts rows as they go by. `step` says which rows are sampled: every so many; None where
     nobody knows how many there are, and the sample is thinned out as it grows."""
 
-    def __init__(self, step: int | None, family: Family) -> None:
-        self._family = family
+    def __init__(self, step: int | None, task: TaskBase) -> None:
+        self._task, self._family = task, task.family
         self.seen = self.bad = self.empty = 0
         self.sources: list[SourceReport] = []
         self._step = step or 1
@@ -144,7 +143,7 @@ class _Look:
         self.empty += length == 0
         self._codes.append(self._labels[label])
         self._lengths.append(length)
-        self._keys += row_key(self._family, content_key(item), target)
+        self._keys += repeat_key(self._task, content_key(item), target)
         self._targets.append(hash(target))
         self._splits[example.split, label] += 1
         if target not in self._named and len(self._named) < _SAMPLE:

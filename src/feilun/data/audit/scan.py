@@ -10,7 +10,7 @@ import numpy as np
 
 from feilun.data.audit.scripts import WORDLESS, classify, garbled
 from feilun.data.clean.steps import is_blank
-from feilun.data.content import content_key, row_key
+from feilun.data.content import content_key, repeat_key
 from feilun.data.personal import KINDS, find
 from feilun.data.splits import SPLITS
 from feilun.families.base import PairTally, Tally
@@ -82,7 +82,6 @@ def scan(
     """Reads every row of `data` once."""
     names = list(data.schema.labels)
     places = {name: place for place, name in enumerate(names)}
-    family = tasks.get(data.schema.task).family
     keys, personal, broken, blank = bytearray(), bytearray(), bytearray(), bytearray()
     labels, splits, lengths = array("i"), array("b"), array("I")
     found: list[np.ndarray] = []
@@ -97,7 +96,7 @@ def scan(
             tally.add(example.label)
         if inspection is not None and example.label:
             inspection.add(len(labels), item, example.label)
-        keys += row_key(family, content_key(item), example.label)
+        keys += repeat_key(task, content_key(item), example.label)
         labels.append(places.get(example.label or "", -1))
         splits.append(_SPLIT[example.split])
         text = text_of(item)

@@ -24,7 +24,7 @@ from feilun.data.clean.named import NOTHING, Named
 from feilun.data.clean.recipe import Cleaning, kept
 from feilun.data.clean.steps import RowState, RowSteps
 from feilun.data.clean.tally import StepReport, Tally
-from feilun.data.content import content_key, row_key, stored_key
+from feilun.data.content import content_key, row_key, stored_key, with_target
 from feilun.data.splits import SPLITS
 from feilun.errors import EnvironmentProblem, InvalidData
 from feilun.store.dataset import INPUT, Dataset, writing
@@ -38,6 +38,7 @@ DROPPED = "dropped.keys"
 """File in a data version: the keys of contents that must not come in again, 16 bytes each."""
 _KEY = 16
 _FEEDBACK = "fb_"
+_ODD = np.uint64(0x9E3779B97F4A7C15)
 
 
 class Mending:
@@ -77,7 +78,7 @@ class Mending:
         """Reads the recipe of `previous` and makes everything ready. Raises `InvalidData` for
         labels that are not there and for steps that need texts where there are none,
         `EnvironmentProblem` when the vault of reversible masks is gone."""
-        self._family = task.family
+        self._task, self._family = task, task.family
         self._kinds = [(column.name, column.kind) for column in task.columns]
         self._texts = [i for i, (_, kind) in enumerate(self._kinds) if kind == "text"]
         earlier = [] if previous is None or self._forget else previous.info.get("recipe", [])
@@ -143,7 +144,7 @@ class Mending:
         for steps in self._now:
             if not steps(state):
                 if row_id in self.named.dropped:
-                    self._dropped.add(key)
+                    self._dropped.add(with_target(self._task, key, label))
                 return None
         if not state.masked:
             return state.label or "", key, row_id
@@ -200,8 +201,7 @@ class Mending:
         item = example.item
         cells = [item[name] if isinstance(item, Mapping) else item for name, _ in self._kinds]
         state = self._state(example.row_id, example.label, cells, example.split == "test")
-        if key in self._dropped:
-            self._tally.note("drop_rows", False, f"{state.label} ← {state.shown()}")
+        if self._is_dropped(key, example.label, state):
             return None
         if not all(steps(state) for steps in passes):
             return None
@@ -213,12 +213,17 @@ class Mending:
             key = row_key(self._family, content_key(item), state.label)
             made = example.row_id.startswith(_FEEDBACK)
             example = replace(example, item=item, row_id="" if made else example.row_id)
-            if key in self._dropped:
-                self._tally.note("drop_rows", False, f"{state.label} ← {state.shown()}")
+            if self._is_dropped(key, state.label, state):
                 return None
         if state.label != example.label:
             example = replace(example, label=state.label)
         return example, key
+
+    def _is_dropped(self, key: bytes, label: str | None, state: RowState) -> bool:
+        found = bool(self._dropped) and with_target(self._task, key, label) in self._dropped
+        if found:
+            self._tally.note("drop_rows", False, f"{state.label} ← {state.shown()}")
+        return found
 
     def _state(self, row_id: str, label: str | None, cells: Iterable[Item], test: bool) -> RowState:
         listed = list(cells)
@@ -252,6 +257,8 @@ class Mending:
             elif "exact" in kinds:
                 if exact is None:
                     exact = same.folded(gathered, dict(self._kinds))[contents.first]
+                    if self._task.observations:  # they repeat each other with their targets alone
+                        exact ^= contents.label.astype(np.uint64) * _ODD
                 drop = same.repeated(exact, contents, everything)
                 self._drop("drop_duplicates", drop, gathered, contents)
 

@@ -51,6 +51,7 @@ class Table(TaskBase):
 
     columns: tuple[Column, ...] = ()
     open_columns = True
+    observations = True
 
     @property
     def modality(self) -> str:

@@ -127,7 +127,7 @@ def _plain(
     near = by_cleaning(clean, drop_duplicates="near")
     torn = by_cleaning(clean, drop_conflicts=True)
     drafts = [
-        *_paid(duplicates.exact(rows, first, basis, exact), cost),
+        *_paid(duplicates.exact(rows, first, basis, exact, looked.task.observations), cost),
         *(_paid(duplicates.near(rows, first, group, basis, near), cost_near) if rows.text else ()),
         *duplicates.conflicts(rows, first, group if rows.text else None, basis, torn),
         *([] if looked.by_class else order.order(rows.labels, rows.names, basis)),

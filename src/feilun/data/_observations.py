@@ -1,0 +1,96 @@
+"""Rows of a table are observations: equal ones are different rows. Arrays only.
+
+Two customers may be alike in every column, and one may leave where the other stays. So within one
+addition each row counts; across additions a row is the one that is there already, so that a file
+can be added again. An id of the user's own tells rows apart for good.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+import numpy as np
+
+from feilun.data._gather import LEFT_OUT, PREVIOUS, Gathered
+
+__all__ = ["tell_apart"]
+
+_ALIKE = 10
+"""As many equal rows stand in one split, as copies would; of more, whose columns have few values,
+each is drawn by itself."""
+_ODD = np.uint64(0x9E3779B97F4A7C15)
+
+
+def tell_apart(gathered: Gathered) -> int:
+    """Gives the gathered rows keys of their own where their contents are equal; returns how many of
+    those that came in repeat another in their target, too, and have no id.
+
+    Rows with ids are the same where id and content are. Without, the rows of one content that come
+    in are matched with those of the previous version: first where the targets are equal, then in
+    their order; what remains is new.
+    """
+    rows = gathered.rows
+    high, low = rows.key_halves()
+    own = np.frombuffer(rows.identities, np.uint64)
+    labels = np.frombuffer(rows.labels, np.int32)
+    came = ~np.isin(np.frombuffer(rows.origins, np.int8), (PREVIOUS, LEFT_OUT))
+    groups = rows.group_keys()
+    alone = groups == high
+    pool = np.flatnonzero(own == 0)
+    repeats = _repeats(high, low, labels, pool[came[pool]])
+    order, starts, sizes = _runs(high, low, pool[np.argsort(came[pool], kind="stable")])
+    nth = _nth(order, starts, sizes, len(own))
+    before = np.add.reduceat((~came[order]).astype(np.int64), starts) if len(order) else sizes
+    for place in np.flatnonzero((before > 0) & (before < sizes)).tolist():
+        members = order[starts[place] : starts[place] + sizes[place]]
+        nth[members] = _matched(labels[members].tolist(), int(before[place]))
+    few = np.ones(len(own), bool)
+    few[order] = np.repeat(sizes <= _ALIKE, sizes)
+    rows.grouped |= bool((sizes[sizes <= _ALIKE] > 1).any())
+    counted = nth.astype(np.uint64) * _ODD
+    again = _nth(*_runs(high, low, np.arange(len(own))), len(own)) > 0
+    apart = np.where(own != 0, np.where(again, own, 0), np.where(few, 0, counted))
+    rows.set_keys(low ^ own ^ counted, np.where(alone, high ^ apart.astype(np.uint64), groups))
+    return repeats
+
+
+def _runs(
+    high: np.ndarray, low: np.ndarray, rows: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """`rows` sorted by content, else in their order; where each content begins, and its rows."""
+    order = rows[np.lexsort((low[rows], high[rows]))]
+    begins = np.ones(len(order), bool)
+    begins[1:] = (np.diff(high[order]) != 0) | (np.diff(low[order]) != 0)
+    starts = np.flatnonzero(begins)
+    return order, starts, np.diff(np.append(starts, len(order)))
+
+
+def _nth(order: np.ndarray, starts: np.ndarray, sizes: np.ndarray, rows: int) -> np.ndarray:
+    """The place of each row among those of its content, 0 of rows that are not in `order`."""
+    nth = np.zeros(rows, np.int64)
+    nth[order] = np.arange(len(order)) - np.repeat(starts, sizes)
+    return nth
+
+
+def _matched(labels: list[int], before: int) -> list[int]:
+    """Which one of its content each row is; the first `before` are those of the previous version,
+    and stay so."""
+    places: dict[int, list[int]] = defaultdict(list)
+    for place in reversed(range(before)):
+        places[labels[place]].append(place)
+    found = list(range(before)) + [-1] * (len(labels) - before)
+    for row in range(before, len(labels)):
+        if places[labels[row]]:
+            found[row] = places[labels[row]].pop()
+    left = sorted(place for same in places.values() for place in same)
+    left += range(before, len(labels))
+    rest = iter(left)
+    return [next(rest) if place < 0 else place for place in found]
+
+
+def _repeats(high: np.ndarray, low: np.ndarray, labels: np.ndarray, rows: np.ndarray) -> int:
+    order = rows[np.lexsort((labels[rows], low[rows], high[rows]))]
+    same = np.ones(max(0, len(order) - 1), bool)
+    for one in (high, low, labels):
+        same &= one[order][1:] == one[order][:-1]
+    return int(same.sum())
