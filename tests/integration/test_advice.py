@@ -257,3 +257,15 @@ def test_what_is_advised_of_bases_searches_and_other_apis(newcomer: Newcomer) ->
     follow("store.no_plan.hint")
     newcomer.type("feilun init support --task chat --upstream http://127.0.0.1:9/v1")
     follow("cli.init_upstream", more="--project support")
+
+
+@walks("data.equal_rows")
+def test_copies_in_a_table_are_told_and_dropped(newcomer: Newcomer) -> None:
+    rows = [(number, "yes" if number % 3 else "no") for number in range(100)]
+    with (newcomer.folder / "customers.csv").open("w", newline="") as stream:
+        csv.writer(stream).writerows([("months", "churn"), *rows, *rows])
+    newcomer.type("feilun init reviews --task tabular-classification")
+    newcomer.type("feilun data add customers.csv")
+    assert _rows(newcomer.folder) == 200
+    newcomer.follow("data.equal_rows", given=_WORDS)
+    assert 100 < _rows(newcomer.folder) < 120  # copies that judge stay

@@ -35,7 +35,7 @@ def _texts(gathered: Gathered, kinds: Mapping[str, str]) -> Iterator[str]:
     for batch in gathered.batches():
         cells = [batch.column(name).to_pylist() for name in columns]
         if len(cells) == 1:
-            yield from cells[0]
+            yield from map(str, cells[0])
         else:
             yield from ("\n".join(map(str, row)) for row in zip(*cells, strict=True))
 
