@@ -205,6 +205,12 @@ def test_the_commands_of_canary_and_shadow(workspace_dir: Path) -> None:
             project.deploy(canary=10, shadow=True)
         with pytest.raises(UsageError):
             project.deploy(canary=100)
+        for place in ({"canary": 10}, {"shadow": True}):  # what is live cannot stand beside itself
+            with pytest.raises(Conflict) as same:
+                project.deploy(first, force=True, reason="test", **place)
+            assert (same.value.code, same.value.params["version"]) == ("store.live_already", first)
+        assert project.beside().rows == []
+        assert project.deploy(first).previous is None
         result = project.deploy(second, shadow=True)
         assert (result.version, result.role) == (second, "shadow")
         assert "feilun status" in str(result.tables())

@@ -152,6 +152,8 @@ def test_canary_and_shadow_beside_the_live_version(store: Store) -> None:
     one = catalog.add_model_version("reviews", "linear", weights=REF)
     two = catalog.add_model_version("reviews", "full", weights=OTHER)
     catalog.set_live("reviews", one.id)
+    with pytest.raises(Conflict, match=one.id):
+        catalog.deploy_beside("reviews", one.id, role="canary", weight=0.1)
     canary = catalog.deploy_beside("reviews", two.id, role="canary", weight=0.1)
     assert [d.role for d in catalog.active("reviews")] == ["live", "canary"]
     catalog.set_live("reviews", two.id)
