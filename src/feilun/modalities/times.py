@@ -13,7 +13,7 @@ from typing import Any
 from feilun.errors import InvalidData
 from feilun.types import Scalar
 
-__all__ = ["NAMES", "DayOrder", "day_order", "moment", "written_out"]
+__all__ = ["NAMES", "DayOrder", "day_order", "is_clock", "moment", "written_out"]
 
 NAMES = (
     "time", "date", "datetime", "timestamp", "created_at", "created", "updated_at",
@@ -171,6 +171,11 @@ def day_order(values: Iterable[Any], given: bool | None = None) -> DayOrder | No
     for first, cell in shown.items():
         return DayOrder(first, False, cell)
     return DayOrder(True, any(mark in example for mark in "/-"), example)
+
+
+def is_clock(text: str) -> bool:
+    """Whether `text` is a time of day, with a zone or without."""
+    return _CLOCK.match(text) is not None
 
 
 def written_out(text: str, day_first: bool) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,9 +13,9 @@ from feilun.cli.app import run
 from feilun.data._warnings import source_warnings
 from feilun.data.dates import by_column
 from feilun.data.outcome import SourceReport
-from feilun.data.sources.base import Table
+from feilun.data.sources.base import LeftOut, Table
 from feilun.errors import InvalidData
-from feilun.modalities.times import moment
+from feilun.modalities.times import moment, written_out
 from feilun.project import Workspace
 from feilun.types import Row
 
@@ -182,3 +183,41 @@ def test_dates_with_slashes_are_dates_in_a_table(
             task.check({"bought": "31/02/2026"})
     assert run(["data", "preview", str(file), "--workspace", str(tmp_path), "--month-first"]) == 0
     assert "with the month first" in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize("day_first", [True, False])
+def test_a_column_of_dates_is_read_as_each_of_its_cells(day_first: bool) -> None:
+    """Days are looked up and the time of day stays as it is: that changes no cell."""
+    parts = (
+        ("1", "03", "13", "40", "1３"),
+        ("/", ".", "-"),
+        ("1", "02", "13", "19"),
+        ("2026", "26", "026"),
+        ("", ",", " ", ", ", "\t", "  ", "\u3000"),
+        ("", "9:05", "09:05:11 PM", "12:00 +02:00", "x", "9:05\n"),
+    )
+    texts = [
+        f"{a}{mark}{b}{mark}{year}{gap}{clock}"
+        for a, mark, b, year, gap, clock in itertools.product(*parts)
+    ]
+    known = ["01/02/2026"] * 1000  # by which the column is taken as dates
+    rows = [Row(number, {"when": text}) for number, text in enumerate([*known, *texts], 2)]
+    table = by_column(Table("t", ["when"], iter(rows)), {"when"}, day_first)
+    read = [row.values["when"] for row in table.rows()][1000:]
+
+    def alone(text: str) -> str:
+        try:
+            return written_out(text, day_first)
+        except ValueError:
+            return text
+
+    assert read == [alone(text) for text in texts]
+    assert len(set(read) - set(texts)) > 15
+
+
+def test_what_is_left_out_stays_left_out_with_its_dates_read() -> None:
+    rows = [Row(2, {"when": "13/04/2026"}), LeftOut(3, {"when": "14/04/2026"}, "formats.total")]
+    table = by_column(Table("t", ["when"], iter(rows)), {"when"}, None)
+    kept = list(table.rows())
+    assert [row.values["when"] for row in kept] == ["2026-04-13", "2026-04-14"]
+    assert [type(row) for row in kept] == [Row, LeftOut]
