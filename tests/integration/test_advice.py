@@ -267,5 +267,5 @@ def test_copies_in_a_table_are_told_and_dropped(newcomer: Newcomer) -> None:
     newcomer.type("feilun init reviews --task tabular-classification")
     newcomer.type("feilun data add customers.csv")
     assert _rows(newcomer.folder) == 200
-    newcomer.follow("data.equal_rows", given=_WORDS)
+    newcomer.follow("data.equal_rows", given=WORDS)
     assert 100 < _rows(newcomer.folder) < 120  # copies that judge stay
