@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 from collections.abc import Iterator
 from functools import cache
@@ -10,10 +11,12 @@ from pathlib import Path
 from string import Formatter
 from typing import Any
 
+import numpy as np
 import pytest
 
 import feilun
 from feilun import errors, messages
+from feilun.messages.sentences import from_kept, to_kept
 
 SOURCE = Path(feilun.__file__).parent
 CHINESE = re.compile(r"[\u3000-\u303f\u4e00-\u9fff\uff00-\uffef]")
@@ -146,6 +149,34 @@ def test_lists_are_joined_as_the_language_joins_them() -> None:
 def test_a_latin_word_is_parted_from_the_chinese_beside_it(metric: str, said: str) -> None:
     assert messages.t("console.missing", "zh", field=metric) == said
     assert messages.t("console.missing", "en", field=metric) == f"{metric} is missing"
+
+
+def test_a_sentence_is_kept_and_said_in_the_readers_language() -> None:
+    inner = messages.t("training.note_features")
+    made = [
+        messages.t("training.note_replanned", end=np.int64(1200), steps=3400),
+        messages.t("training.skip_no_torch", method=inner),
+        messages.t("registry.unknown", name="x", kind="tasks", options=["a", inner]),
+    ]
+    kept = json.loads(json.dumps([to_kept(one) for one in made]))
+    assert [from_kept(raw) for raw in kept] == made
+    messages.use("zh")
+    inner = messages.t("training.note_features")
+    assert [from_kept(raw) for raw in kept] == [
+        messages.t("training.note_replanned", end=1200, steps=3400),
+        messages.t("training.skip_no_torch", method=inner),
+        messages.t("registry.unknown", name="x", kind="tasks", options=["a", inner]),
+    ]
+
+
+def test_what_was_kept_as_text_or_has_no_sentence_any_more_stays_as_it_was_said() -> None:
+    said = messages.t("training.note_replanned", end=3, steps=4)
+    gone = {**to_kept(said), "sentence": "training.gone"}
+    other = {**to_kept(said), "params": {"end": "nan"}}
+    messages.use("zh")
+    assert from_kept("Fitting, as it was said") == "Fitting, as it was said"
+    assert [from_kept(gone), from_kept(other)] == [said, said]
+    assert to_kept("reviews.csv") == "reviews.csv"
 
 
 def test_an_error_speaks_the_language_in_force() -> None:

@@ -27,8 +27,8 @@ from importlib.resources import files
 from typing import Any, Literal, TypeVar, cast, get_args
 
 __all__ = [
-    "LANGUAGES", "Language", "advise", "completed", "has", "hint", "in_each", "keys", "language",
-    "raw", "speak_of", "speaking_of", "t", "use",
+    "LANGUAGES", "Language", "Sentence", "advise", "completed", "has", "hint", "in_each", "keys",
+    "language", "raw", "speak_of", "speaking_of", "t", "use",
 ]  # fmt: skip
 
 Language = Literal["en", "zh"]
@@ -102,14 +102,24 @@ def completed(words: str) -> str:
     return _completed(words.replace("{", "{{").replace("}", "}}"), language()).format()
 
 
+class Sentence(str):
+    """Text that knows the `key` and the `params` it was made of (see `sentences`)."""
+
+    key: str
+    params: Mapping[str, Any]
+
+
 def t(key: str, /, lang: Language | None = None, **params: Any) -> str:
-    """The sentence `key` (``room.name``) in `lang` (default: the one in force), with `params`.
+    """The sentence `key` (``room.name``) in `lang` (default: the one in force), with `params`: a
+    `Sentence`.
 
     Lists are joined the way the language joins them. Raises `KeyError` for an unknown key: a
     missing sentence is a bug, held by a test that reads every key out of the source.
     """
     lang = lang or language()
-    return _fill(_sentence(key)[lang], params, lang)
+    said = Sentence(_fill(_sentence(key)[lang], params, lang))
+    said.key, said.params = key, params
+    return said
 
 
 def hint(key: str, /, lang: Language | None = None, **params: Any) -> str:

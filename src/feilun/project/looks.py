@@ -15,6 +15,7 @@ from feilun.errors import FeilunError, UsageError
 from feilun.families.base import Family
 from feilun.feedback.words import trust_words
 from feilun.messages import language, t
+from feilun.messages.sentences import from_kept
 from feilun.pipeline.context import Context
 from feilun.project.advice import command
 from feilun.project.data_diff import net
@@ -218,8 +219,8 @@ def turned(store: Store, folder: Path, run: Run, *, repeated: bool = False) -> T
     result = run.result
     stages = [_stage(store, raw) for raw in result.get("rungs", ()) if raw["version"]]
     collected = result.get("collected", {})
-    notes = [*_learned(run, collected), *run.plan.get("notes", ())]
-    notes += [note for raw in result.get("rungs", ()) for note in raw.get("notes", ())]
+    notes = [*_learned(run, collected), *map(from_kept, run.plan.get("notes", ()))]
+    notes += [from_kept(n) for raw in result.get("rungs", ()) for n in raw.get("notes", ())]
     notes += [
         f"{raw['version']}: {raw['robustness']}"
         for raw in result.get("rungs", ())

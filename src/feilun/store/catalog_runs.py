@@ -13,6 +13,7 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from feilun.errors import NotFound
+from feilun.messages.sentences import from_kept, to_kept
 from feilun.store import tables_catalog as t
 from feilun.store.catalog_base import CatalogPart, as_dict, one
 from feilun.store.columns import now
@@ -205,10 +206,11 @@ class Runs(CatalogPart):
         said; it counts as the run's heartbeat."""
         table = t.step_runs
         kept = asdict(replace(progress, figures=dict(progress.figures)))
+        kept["note"] = to_kept(progress.note)
         if curve:
             kept["curve"] = [[done, dict(figures)] for done, figures in curve]
         if notes:
-            kept["notes"] = list(notes)
+            kept["notes"] = [to_kept(note) for note in notes]
         with self._db.write() as connection:
             connection.execute(
                 update(table)
@@ -321,5 +323,6 @@ def _step(row: dict[str, Any]) -> StepRun:
     if progress is None:
         return StepRun(**row, progress=None)
     curve = [(done, figures) for done, figures in progress.pop("curve", ())]
-    notes = progress.pop("notes", ())
+    notes = [from_kept(note) for note in progress.pop("notes", ())]
+    progress["note"] = from_kept(progress.get("note", ""))
     return StepRun(**row, progress=Progress(**progress), curve=curve, notes=notes)

@@ -22,6 +22,7 @@ from typing import Any
 
 from feilun import errors, messages
 from feilun.errors import EnvironmentProblem, FeilunError
+from feilun.messages.sentences import from_kept, to_kept
 from feilun.training.job import Report, TrainJob, TrainResult
 from feilun.types import Progress
 
@@ -68,7 +69,7 @@ def run_child(job: TrainJob, report: Report) -> TrainResult:
                 break  # torn by a kill
             message = json.loads(line)
             if "progress" in message:
-                report(Progress(**message["progress"]))
+                report(_progress(message["progress"]))
             else:
                 outcome = message
                 break  # not at the end of the stream: what a library forked may hold it open
@@ -217,7 +218,12 @@ def _from_disk(error: Exception) -> str | None:
 
 
 def _plain(progress: Progress) -> dict[str, Any]:
-    return {**asdict(progress), "figures": dict(progress.figures)}
+    kept = {"figures": dict(progress.figures), "note": to_kept(progress.note)}
+    return {**asdict(progress), **kept}
+
+
+def _progress(raw: Mapping[str, Any]) -> Progress:
+    return Progress(**{**raw, "note": from_kept(raw["note"])})
 
 
 def _packed(error: FeilunError) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from pydantic import BaseModel
 
+from feilun.messages.sentences import from_kept, to_kept
 from feilun.tasks.base import TaskBase
 from feilun.types import Progress
 
@@ -99,12 +100,12 @@ class TrainResult:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; `from_json` gives an equal result back."""
-        return {"figures": dict(self.figures), "notes": list(self.notes)}
+        return {"figures": dict(self.figures), "notes": [to_kept(note) for note in self.notes]}
 
     @classmethod
     def from_json(cls, raw: Mapping[str, Any]) -> TrainResult:
         """The result that `to_json` wrote."""
-        return cls(dict(raw["figures"]), tuple(raw["notes"]))
+        return cls(dict(raw["figures"]), tuple(map(from_kept, raw["notes"])))
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from feilun import messages
 from feilun.evaluation.consultations import Consultations
 from feilun.pipeline.steps._history import columns, consultations, months
+from feilun.project.project import Project
 from helpers.linear import linear_project
 from helpers.rows import write_reviews
 
 
 def test_each_version_counts_once_and_attempts_against_what_is_live(tmp_path: Path) -> None:
     with linear_project(tmp_path, rows=120) as project:
-        project.run(method="linear")
+        turned = project.run(method="linear")
+        _is_told_in_each_language(project, turned.run)
         catalog = project.workspace.store.catalog
         context = project.scope.context()
         first = catalog.model_version("reviews@1")
@@ -30,6 +33,19 @@ def test_each_version_counts_once_and_attempts_against_what_is_live(tmp_path: Pa
         again = catalog.model_version("reviews@2")
         assert consultations(context, again, dataset, "reviews@1") == Consultations(3, 2)
         assert consultations(context, again, dataset, "reviews@9") == Consultations(3, 1)
+
+
+def _is_told_in_each_language(project: Project, run: str) -> None:
+    """What a run said while it went on is said to each reader in theirs."""
+    catalog = project.workspace.store.catalog
+    (trained,) = [one for one in catalog.steps(run) if one.step.startswith("train")]
+    english = list(trained.notes)
+    messages.use("zh")
+    (trained,) = [one for one in catalog.steps(run) if one.step.startswith("train")]
+    assert messages.t("training.note_features") in trained.notes
+    assert len(trained.notes) == len(english)
+    assert not set(trained.notes) & set(english)
+    messages.use("en")
 
 
 def test_rows_keep_the_month_they_came_in_and_fresh_ones_begin_the_count_anew(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from feilun import messages
 from feilun.errors import Conflict, NotFound, UsageError
+from feilun.messages import t
 from feilun.store import Store
 from feilun.store.records import Executions
 from feilun.types import Progress
@@ -179,6 +182,13 @@ def test_runs_and_their_steps_are_counted(store: Store) -> None:
     progress = Progress("train", 3, 10, "step", {"loss": 0.4})
     catalog.step_progress("w1", "train", progress)
     assert catalog.steps("w1")[0].progress == progress
+    note = t("training.note_features")
+    catalog.step_progress("w1", "train", replace(progress, note=note), (), ["by hand", note])
+    messages.use("zh")
+    (told,) = catalog.steps("w1")
+    assert told.progress is not None
+    assert (told.progress.note, told.notes) == ("计算特征", ["by hand", "计算特征"])
+    messages.use("en")
     again = catalog.begin_step("w1", "train")  # the first attempt's process was killed
     assert again.attempt == 2
     assert catalog.finished_step("w1", "train") is None

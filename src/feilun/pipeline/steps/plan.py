@@ -10,6 +10,7 @@ from typing import Any, cast
 
 from feilun.durations import about
 from feilun.messages import in_each, t
+from feilun.messages.sentences import to_kept
 from feilun.pipeline.context import Context
 from feilun.pipeline.lineage import new_rows, trained
 from feilun.pipeline.steps._members import members_of
@@ -110,7 +111,7 @@ def draw(
         "threads": config.training.threads,
         "machine": here.to_json(),
         "stats": stats.to_json(),
-        "notes": notes,
+        "notes": [to_kept(note) for note in notes],
         "rungs": [
             {
                 "method": stage.method,

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from feilun.messages import t
+from feilun.messages.sentences import to_kept
 from feilun.pipeline.context import Context
 from feilun.pipeline.steps._history import JUDGED_AGAINST, JUDGED_ON
 from feilun.store.best import DECISIONS, GAIN
@@ -45,7 +46,8 @@ def reconsider(context: Context) -> dict[str, Any]:
         return {"version": None, "rows": rows}
     note = t("pipeline.judged_again", version=best.id, rows=rows)
     context.report(Progress("reconsider", 0, 0, note=note))
-    return {"version": best.id, "method": best.method, "notes": [note], "rows": rows}
+    notes = [to_kept(note)]
+    return {"version": best.id, "method": best.method, "notes": notes, "rows": rows}
 
 
 def _gain(model: ModelVersion, live: str) -> list[float]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from feilun.compression.warm import warm
 from feilun.messages import t
+from feilun.messages.sentences import to_kept
 from feilun.pipeline.context import Context
 from feilun.pipeline.lineage import new_rows
 from feilun.pipeline.steps._inputs import inputs_of, made_before
@@ -37,7 +38,7 @@ def train(context: Context, plan: dict[str, Any], stage: dict[str, Any]) -> dict
     if left is not None and left <= 0 and stage["method"] != plan["rungs"][0]["method"]:
         note = t("training.note_no_time", method=stage["method"])
         context.report(Progress("train", 0, 0, note=note))
-        return {"version": None, "method": stage["method"], "figures": {}, "notes": [note]}
+        return {"version": None, "method": stage["method"], "figures": {}, "notes": [to_kept(note)]}
     data = catalog.data_version(plan["data_version"])
     previous = catalog.model_version(stage["previous"]) if stage.get("previous") else None
     scratch = context.scratch(f"train-{stage['method']}")
@@ -126,7 +127,7 @@ def _trained(
         "version": version.id,
         "method": version.method,
         "figures": figures,
-        "notes": list(notes),
+        "notes": [to_kept(note) for note in notes],
     }
 
 
