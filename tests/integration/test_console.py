@@ -22,6 +22,7 @@ import pytest
 
 from feilun import messages
 from feilun.errors import Conflict, InvalidSettings, RateLimited, Unauthorized
+from feilun.feedback.collect import accept
 from feilun.project import Workspace
 from feilun.project.erasing import pending
 from feilun.project.housekeeping import meaning
@@ -649,6 +650,29 @@ def test_runs_stand_side_by_side_and_a_baseline_is_pinned(shop: Console) -> None
         assert pressed.headers["location"].endswith(f"?run={run}")
         assert "checked" in http.get("/p/reviews/runs/compare").text
         assert http.get("/p/reviews/runs/compare", params={"run": "nothing"}).status_code == 404
+
+
+def test_a_new_label_is_one_button_away_from_being_answered(shop: Console) -> None:
+    project = shop.workspace.project("reviews")
+    store, rows = shop.workspace.store, [(f"where is parcel {n}", "question") for n in range(5)]
+    form = {"kind": "update", "quick": "yes"}
+    with shop.signed_in("operator") as http:
+        assert 'name="quick"' not in http.get("/p/reviews").text
+        refused = http.post("/p/reviews/runs", data=form)
+        assert refused.status_code == 409
+        assert "nothing for a quick update" in refused.text
+        for number, (call, label) in enumerate(answered(project, 5, seed=91, rows=rows), 1):
+            accept(store.catalog, store.ledger, call, 0, label, source="operator")
+            page = http.get("/p/reviews").text
+            assert f"question ({number})" in page
+            assert ("Answer them now" in page) == (number == 5)
+        assert "Answer them now" in http.get("/p/reviews/versions").text
+        assert http.post("/p/reviews/runs", data=form).status_code == 303
+    queued = [run.config for run in store.catalog.runs("reviews", kinds=("update",))]
+    asked = {"update.quick": True, "update.min_corrections": 5, "update.new_label_rows": 5}
+    assert asked in [one.get("set") for one in queued]
+    with shop.signed_in("reviewer") as http:
+        assert "Answer them now" not in http.get("/p/reviews").text
 
 
 def test_a_curve_joins_what_was_measured_and_shows_its_numbers_whole() -> None:

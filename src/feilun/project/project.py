@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 from feilun.data.sources.base import AS_FOUND, Held, ReadOptions
 from feilun.errors import Conflict, NotFound, Refused, UsageError
 from feilun.messages import t
-from feilun.project import answers, beside, looks
+from feilun.project import answers, beside, looks, quick
 from feilun.project.judging_verbs import JudgingVerbs
 from feilun.project.queue_verbs import QueueVerbs
 from feilun.project.results import (
@@ -35,9 +35,6 @@ if TYPE_CHECKING:
     from feilun.project.review import ReviewItem, Settled
 
 __all__ = ["Model", "Project"]
-
-_QUICK_ROWS = 5
-"""Corrections, and rows of a new label, that a quick update waits for at most."""
 
 
 class Model:
@@ -164,13 +161,12 @@ class Project(SearchVerbs, VariantVerbs, JudgingVerbs, QueueVerbs):
     def hastened(self, overrides: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """The settings of a quick update; what `overrides` or the project file ask less for
         stays."""
-        config, _ = self.scope.resolved(dict(overrides or {}))
-        few = {
-            "update.quick": True,
-            "update.min_corrections": min(_QUICK_ROWS, config.update.min_corrections),
-            "update.new_label_rows": min(_QUICK_ROWS, config.update.new_label_rows),
-        }
-        return few | dict(overrides or {})
+        return quick.hastened(self.scope, overrides)
+
+    def new_labels(self) -> dict[str, int]:
+        """Labels in corrections that the live version does not know, each with the rows that wait,
+        the most first: a quick update answers those with five. Empty where nothing is live."""
+        return quick.new_labels(self.scope)
 
     def tune(
         self,

@@ -20,6 +20,7 @@ from feilun.store.records import LOOK_KINDS
 from feilun.tasks import base as tasks
 from feilun.web.access import EVERYBODY, REVIEWERS, STAFF
 from feilun.web.paths import path
+from feilun.web.quick import quick
 from feilun.web.view import Page, View
 
 __all__ = ["PAGES"]
@@ -73,6 +74,7 @@ def _project(view: View) -> Response:
         next=_next(project, status, bool(view.workspace.store.catalog.keys())),
         about=project.task.about(view.lang),
         month=since,
+        quick=quick(project) if view.who.role in STAFF else None,
     )
 
 

@@ -10,11 +10,12 @@ from urllib.parse import urlencode
 from starlette.responses import Response
 
 from feilun import messages
-from feilun.errors import InvalidData, NotFound
+from feilun.errors import Conflict, InvalidData, NotFound
 from feilun.messages.words import step_words, unit_words
 from feilun.project import Project
 from feilun.project.planning import planned_table
 from feilun.project.queued import tables_of
+from feilun.project.quick import ROWS
 from feilun.project.runs_beside import pinned
 from feilun.project.status import run_state
 from feilun.store.records import LOOK_KINDS, Run, RunKind, StepRun
@@ -61,6 +62,10 @@ def _start(view: View) -> Response:
     minutes, method = view.number("minutes"), view.field("method") or None
     searches = kind == "tune"
     changes: dict[str, Any] = {}
+    if view.field("quick") == "yes":
+        if not any(rows >= ROWS for rows in project.new_labels().values()):
+            raise Conflict("console.nothing_quick", project=project.called, need=ROWS)
+        changes |= project.hastened()
     if minutes is not None:
         changes["tune.minutes" if searches else "training.time_limit"] = minutes
     if method and searches:

@@ -13,6 +13,7 @@ from feilun.render.wording import metric_name
 from feilun.web.access import STAFF
 from feilun.web.guard import DOCUMENT_POLICY
 from feilun.web.paths import path
+from feilun.web.quick import quick
 from feilun.web.view import Page, View
 
 __all__ = ["PAGES"]
@@ -35,6 +36,7 @@ def _versions(view: View) -> Response:
         live=project.live,
         releases=project.releases(),
         beside=project.beside(),
+        quick=quick(project),
     )
 
 
