@@ -29,7 +29,7 @@ class Reply:
 
 @contextmanager
 def connect(
-    address: str, timeout: float = 15.0, source: str = "", buffer: int = 0
+    address: str, timeout: float = 60.0, source: str = "", buffer: int = 0
 ) -> Iterator[socket.socket]:
     """A connection to a server's base URL; `source` is this end's address, `buffer` the bytes that
     this end takes without reading."""
@@ -76,7 +76,7 @@ def reply_to(raw: bytes) -> Reply:
     return Reply(int(first.split()[1]), headers, body[: int(length)] if length else body)
 
 
-def talk(address: str, raw: bytes, timeout: float = 15.0) -> Reply:
+def talk(address: str, raw: bytes, timeout: float = 60.0) -> Reply:
     """Sends `raw`, and the first answer until the server closes the connection or is silent."""
     with connect(address, timeout) as sock:
         with suppress(BrokenPipeError, ConnectionResetError):

@@ -131,7 +131,7 @@ def serving(store: Store, **options: Any) -> Iterator[Answering]:
     thread = threading.Thread(target=work, name="server")
     thread.start()
     try:
-        assert ready.wait(30)
+        assert ready.wait(120)
         address = held[0]
         assert isinstance(address, str), address
         key = make_key(store)
@@ -139,14 +139,14 @@ def serving(store: Store, **options: Any) -> Iterator[Answering]:
             yield Answering(address, store, key, http)
     finally:
         stop.set()
-        thread.join(40)
+        thread.join(120)
         assert not thread.is_alive()
 
 
 def client(address: str, secret: str = "") -> httpx.Client:
     """An HTTP client that sends `secret` as its key."""
     headers = {"authorization": f"Bearer {secret}"} if secret else {}
-    return httpx.Client(base_url=address, headers=headers, timeout=30, trust_env=False)
+    return httpx.Client(base_url=address, headers=headers, timeout=60, trust_env=False)
 
 
 @contextmanager

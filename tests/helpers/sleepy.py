@@ -2,7 +2,8 @@
 
 It tells good words from bad ones by a plain rule, so that its answers can be checked. While the
 file ``HANG`` lies in its control folder, every batch that begins blocks for ever; while ``CRASH``
-lies there, a batch ends the process as a fault in native code would.
+lies there, a batch ends the process as a fault in native code would. The file ``BEGUN`` says that a
+batch was begun.
 """
 
 from __future__ import annotations
@@ -61,6 +62,7 @@ class Engine:
             os.kill(os.getpid(), signal.SIGSEGV)
         if (self.control / "HANG").exists():
             threading.Event().wait()
+        (self.control / "BEGUN").touch()
         time.sleep(self.seconds)
         labels = self.card.schema.labels
         return [{"label": labels[item.arrays["good"]], "score": 0.9} for item in batch]

@@ -178,7 +178,7 @@ def throw(target: Target, mill: Mill, count: int) -> None:
     """`count` times garbage, each over a connection of its own."""
     for _ in range(count):
         raw = mill.garbage()
-        with connect(target.address, timeout=20) as sock:
+        with connect(target.address, timeout=60) as sock:
             with suppress(OSError):
                 sock.sendall(raw)
                 sock.shutdown(1)

@@ -51,7 +51,7 @@ def replicas(folder: Path, count: int) -> Iterator[list[str]]:
 
 
 def wait_for(what: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while not what():
         assert time.monotonic() < deadline
         time.sleep(0.02)
@@ -181,17 +181,17 @@ def test_a_key_revoked_during_the_commit_gets_nothing_and_owes_nothing(
     assert store.ledger.verify().ok
 
 
-def send_and_leave(address: str, secret: str, after: float) -> None:
-    """Sends a whole request and closes the connection `after` seconds, before the answer."""
+def send_and_leave(address: str, secret: str, heard: threading.Event) -> None:
+    """Sends a whole request and closes the connection once `heard` is set, before the answer."""
     host, _, port = address.removeprefix("http://").partition(":")
     body = b'{"inputs": "great"}'
-    with socket.create_connection((host, int(port)), timeout=10) as sock:
+    with socket.create_connection((host, int(port)), timeout=60) as sock:
         head = (
             f"POST /v1/predict HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {secret}\r\n"
             f"content-length: {len(body)}\r\n\r\n"
         )
         sock.sendall(head.encode() + body)
-        time.sleep(after)
+        assert heard.wait(60)
 
 
 def test_who_goes_away_before_the_commit_owes_nothing(
@@ -212,8 +212,7 @@ def test_who_goes_away_before_the_commit_owes_nothing(
 
     monkeypatch.setattr(Served, "answer", slow)
     with serving(store) as server:
-        send_and_leave(server.address, server.key.secret, 0.3)
-        assert entered.is_set()
+        send_and_leave(server.address, server.key.secret, entered)
         left.set()
         time.sleep(0.5)
         assert store.ledger.counts()["events"] == 0
@@ -229,13 +228,12 @@ def test_who_goes_away_during_the_commit_is_charged(
 
     def slow(calls: Sequence[LedgerCall]) -> list[CallOutcome]:
         begun.set()
-        left.wait(10)
+        left.wait(60)
         return commit(calls)
 
     monkeypatch.setattr(store.ledger, "commit_group", slow)
     with serving(store) as server:
         with suppress(OSError):
-            send_and_leave(server.address, server.key.secret, 0.5)
-        assert begun.is_set()
+            send_and_leave(server.address, server.key.secret, begun)
         left.set()
         wait_for(lambda: store.ledger.counts()["events"] == 1)

@@ -80,14 +80,14 @@ def settled(calls):
         assert time.monotonic() < until, events
         time.sleep(0.02)
 
-with Workspace(".") as workspace, temporary_server(workspace.folder, workspace.settings) as address:
-    ledger, catalog = workspace.store.ledger, workspace.store.catalog
-    set_plan(catalog, "tokens", parse_plan(plan, "here"))
-    key = workspace.create_key("Ada")
-    subscribe(catalog, next(one.id for one in catalog.customers() if one.name == "Ada"), "tokens")
+workspace = Workspace(".")
+ledger, catalog = workspace.store.ledger, workspace.store.catalog
+set_plan(catalog, "tokens", parse_plan(plan, "here"))
+key = workspace.create_key("Ada")
+subscribe(catalog, next(one.id for one in catalog.customers() if one.name == "Ada"), "tokens")
+with workspace, temporary_server(workspace.folder, workspace.settings) as address:
     found = []
     headers = {"Authorization": f"Bearer {key.secret}"}
-    time.sleep(2)
     with httpx.Client(base_url=address, headers=headers, trust_env=False, timeout=30) as http:
         for number, (text, most) in enumerate(json.loads(sys.argv[1]), 1):
             one = pieces(http, text, most)

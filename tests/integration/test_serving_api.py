@@ -392,7 +392,7 @@ def test_bodies_that_are_too_large(server: Answering) -> None:
 )
 def test_what_is_not_http(server: Answering, raw: bytes, status: int, code: str) -> None:
     host, _, port = server.address.removeprefix("http://").partition(":")
-    with socket.create_connection((host, int(port)), timeout=10) as sock:
+    with socket.create_connection((host, int(port)), timeout=60) as sock:
         sock.sendall(raw)
         answer = b""
         try:

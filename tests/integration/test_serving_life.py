@@ -43,7 +43,7 @@ def store(workspace_dir: Path) -> Iterator[Store]:
         yield store
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 10) -> None:
+def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
     until = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < until
@@ -171,20 +171,21 @@ def test_a_stop_lets_calls_in_flight_end(store: Store, workspace_dir: Path) -> N
     with server_process(workspace_dir) as (child, address):
         assert len(store.catalog.servers()) == 1
         host, _, port = address.removeprefix("http://").partition(":")
-        with socket.create_connection((host, int(port)), timeout=10) as sock:
+        with socket.create_connection((host, int(port)), timeout=60) as sock:
             head = (
                 f"POST /v1/predict HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {key}\r\n"
-                f"content-length: {len(body)}\r\n\r\n"
+                f"content-length: {len(body)}\r\nexpect: 100-continue\r\n\r\n"
             )
-            sock.sendall(head.encode() + body[:5])
-            time.sleep(0.2)
+            sock.sendall(head.encode())
+            assert sock.recv(65536).startswith(b"HTTP/1.1 100 ")  # the call is under way
+            sock.sendall(body[:5])
             child.send_signal(signal.SIGTERM)
             time.sleep(0.3)
             assert child.poll() is None
             sock.sendall(body[5:])
             answer = sock.recv(65536)
         assert answer.startswith(b"HTTP/1.1 200 ")
-        assert child.wait(10) == 0
+        assert child.wait(60) == 0
     assert store.catalog.servers() == []
     assert store.ledger.counts()["events"] == 1
 

@@ -97,7 +97,7 @@ def turned(
                 assert update.promoted, [one.reasons for one in update.rungs]
                 found = {"project": project, "server": running, "key": key, "update": update}
                 found["new"] = new
-                deadline = monotonic() + 30
+                deadline = monotonic() + 120
                 while _ask(running, key, asked[0][0]).json()["model"] == "reader@1":
                     assert monotonic() < deadline
                 yield found

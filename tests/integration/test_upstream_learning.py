@@ -109,7 +109,7 @@ def turned(
                 before = len(_log(provider, "faq"))
                 found["update"] = project.update(overrides={**HOW, "upstream.learn": True})
                 found["asked by the update"] = len(_log(provider, "faq")) - before
-                deadline = monotonic() + 30
+                deadline = monotonic() + 120
                 while _ask(running, ada, "What does the lamp cost?")["model"] != "support@2":
                     assert monotonic() < deadline
                 yield found

@@ -58,7 +58,7 @@ def test_heads_without_a_body_leave(server: Answering) -> None:
 
 def test_the_word_to_go_on_does_not_wait_for_an_answer(server: Answering) -> None:
     body = b'{"inputs": "good"}'
-    with connect(server.address, timeout=5) as sock:
+    with connect(server.address, timeout=60) as sock:
         sock.sendall(predict(server, body, "expect: 100-continue"))
         assert piece(sock) == b"HTTP/1.1 100 Continue\r\n\r\n"
         sock.sendall(body)

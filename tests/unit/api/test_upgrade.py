@@ -42,7 +42,7 @@ def request(
 def ask(server: Answering, *parts: bytes, answers: int = 1, pause: float = 0.0) -> list[bytes]:
     """Sends the parts with a pause between them, and reads so many answers with their bodies."""
     host, port = server.address.removeprefix("http://").split(":")
-    with socket.create_connection((host, int(port)), 10) as raw:
+    with socket.create_connection((host, int(port)), 60) as raw:
         for part in parts:
             raw.sendall(part)
             time.sleep(pause)

@@ -105,7 +105,7 @@ def test_what_waits_together_is_grouped_by_cost() -> None:
 
 
 def test_what_takes_long_to_prepare_is_shared_out() -> None:
-    both = threading.Barrier(2, timeout=10)
+    both = threading.Barrier(2, timeout=60)
     prepared: list[int] = []
 
     def slow(items: Sequence[Item]) -> list[Encoded]:

@@ -192,18 +192,24 @@ def encode(items: Sequence[Item]) -> list[Encoded]:
 
 
 class Engine:
-    """Takes a while for each batch; notes whose items were in it."""
+    """Takes a while for each batch; notes the costs of the items in it."""
 
     def __init__(self, seconds: float = 0.002) -> None:
         self.seconds = seconds
         self.free = threading.Event()
         self.free.set()
-        self.batches = 0
+        self.seen: list[list[int]] = []
+        self.begun = threading.Event()
+
+    @property
+    def batches(self) -> int:
+        return len(self.seen)
 
     def __call__(self, batch: Sequence[Encoded], wanted: Sequence[bool]) -> list[Output]:
-        self.free.wait(20)
+        self.begun.set()
+        self.free.wait(60)
         time.sleep(self.seconds)
-        self.batches += 1
+        self.seen.append([item.cost for item in batch])
         return [{"label": str(item.cost)} for item in batch]
 
 
@@ -222,12 +228,16 @@ def test_a_customer_with_one_call_does_not_wait_for_anothers_thousand() -> None:
 
     async def main() -> None:
         with batcher(engine) as running:
+            engine.free.clear()
             flood = [asyncio.create_task(running.run([20], customer="flood")) for _ in range(1000)]
+            await asyncio.to_thread(engine.begun.wait, 60)
+            other = asyncio.create_task(running.run([200], customer="other"))
             await asyncio.sleep(0.02)
-            before = engine.batches
-            await running.run([200], customer="other")
-            assert engine.batches - before <= 6
-            assert sum(task.done() for task in flood) < 500
+            engine.free.set()
+            await other
+            [its] = [place for place, batch in enumerate(engine.seen) if 200 in batch]
+            assert its <= 6
+            assert sum(map(len, engine.seen[:its])) < 500
             for task in flood:
                 task.cancel()
             await asyncio.gather(*flood, return_exceptions=True)
@@ -242,7 +252,7 @@ def test_what_waits_past_its_deadline_is_dropped_and_told() -> None:
     async def main() -> None:
         with batcher(engine) as running:
             first = asyncio.create_task(running.run([10]))
-            await asyncio.sleep(0.05)
+            await asyncio.to_thread(engine.begun.wait, 60)
             soon = time.monotonic() + 0.05
             late = [asyncio.create_task(running.run([10], deadline=soon)) for _ in range(20)]
             await asyncio.sleep(0.2)
@@ -266,7 +276,7 @@ def test_items_of_a_caller_who_went_away_are_not_computed() -> None:
     async def main() -> None:
         with batcher(engine) as running:
             first = asyncio.create_task(running.run([10]))
-            await asyncio.sleep(0.05)
+            await asyncio.to_thread(engine.begun.wait, 60)
             gone = asyncio.create_task(running.run([300] * 400))
             stays = asyncio.create_task(running.run([500]))
             await asyncio.sleep(0.05)
@@ -329,7 +339,7 @@ def test_engines_share_the_cores_by_time() -> None:
     one, two = Member(), Member()
     turns.join(one, 1)
     turns.join(two, 1)
-    had: Counter[str] = Counter()
+    had = {"one": 0.0, "two": 0.0}
     running = most = 0
     lock = threading.Lock()
     until = time.monotonic() + 0.6
@@ -341,8 +351,9 @@ def test_engines_share_the_cores_by_time() -> None:
                 with lock:
                     running += 1
                     most = max(most, running)
+                begun = time.monotonic()
                 time.sleep(seconds)
-                had[name] += round(1000 * seconds)
+                had[name] += time.monotonic() - begun
                 with lock:
                     running -= 1
 

@@ -342,7 +342,7 @@ def test_the_process_ends_with_its_parent(folder: Path) -> None:
     assert process is not None
     assert process.stdin is not None
     engine._generator._down.put(None)  # the writer closes the pipe, as the end of a parent does
-    until = monotonic() + 20
+    until = monotonic() + 60
     while process.poll() is None and monotonic() < until:
         sleep(0.02)
     assert process.poll() is not None
