@@ -141,7 +141,7 @@ class Forked:
         for end in theirs:
             os.close(end)
         self._said = self._line.makefile("r")
-        self._ending = threading.Lock()
+        self._listening = threading.Lock()
         self.pid = int(self._said.readline())
 
     def poll(self) -> int | None:
@@ -152,18 +152,20 @@ class Forked:
 
     def wait(self, timeout: float | None = None) -> int:
         """The exit code, once there is one. Raises `subprocess.TimeoutExpired`."""
-        with selectors.DefaultSelector() as selector:
-            with self._ending:
-                if self.returncode is not None:
-                    return self.returncode
-                selector.register(self._line, selectors.EVENT_READ)
-            if not selector.select(timeout):
-                raise subprocess.TimeoutExpired(self.args, timeout or 0.0)
-        with self._ending:
+        # One thread listens; who waits besides waits for it.
+        if not self._listening.acquire(timeout=-1 if timeout is None else timeout):
+            raise subprocess.TimeoutExpired(self.args, timeout or 0.0)
+        try:
             if self.returncode is None:
+                with selectors.DefaultSelector() as selector:
+                    selector.register(self._line, selectors.EVENT_READ)
+                    if not selector.select(timeout):
+                        raise subprocess.TimeoutExpired(self.args, timeout or 0.0)
                 self.returncode = int(self._said.readline())
                 self._said.close()
                 self._line.close()
+        finally:
+            self._listening.release()
         return self.returncode
 
     def send_signal(self, number: int) -> None:
