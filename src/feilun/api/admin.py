@@ -12,11 +12,11 @@ from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Annotated, Any
 
-import msgspec
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from feilun.api.context import Api, bearer
+from feilun.api.encoding import encode
 from feilun.api.json_route import JsonRoute
 from feilun.api.routes import bearer_scheme, current_api
 from feilun.api.security import of_request
@@ -30,8 +30,6 @@ from feilun.table import to_jsonable
 __all__ = ["router"]
 
 router = APIRouter(route_class=JsonRoute, prefix="/admin/v1", tags=["administration"])
-
-_encode = msgspec.json.Encoder().encode
 
 
 async def administrator(
@@ -286,7 +284,7 @@ def get_audit(
 
 
 def _json(value: Any, status: int = 200) -> Response:
-    return Response(_encode(value), status, media_type="application/json")
+    return Response(encode(value), status, media_type="application/json")
 
 
 def _list(rows: Sequence[Any]) -> Response:

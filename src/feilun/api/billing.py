@@ -7,11 +7,11 @@ import asyncio
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, Literal
 
-import msgspec
 from fastapi import APIRouter, Request, Response
 
 from feilun import messages
 from feilun.api.context import Api
+from feilun.api.encoding import encode
 from feilun.api.json_route import JsonRoute
 from feilun.api.routes import ApiOf, UsageKey
 from feilun.billing.currency import amount_text
@@ -23,8 +23,6 @@ from feilun.store.records import ApiKey
 __all__ = ["router"]
 
 router = APIRouter(route_class=JsonRoute, tags=["usage"])
-
-_encode = msgspec.json.Encoder().encode
 # The page brings its style along and fetches nothing.
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'"
 
@@ -133,4 +131,4 @@ def _wanted(accept: str) -> str:
 
 
 def _json(value: Any) -> Response:
-    return Response(_encode(value), media_type="application/json")
+    return Response(encode(value), media_type="application/json")

@@ -13,6 +13,7 @@ from feilun.api.answer import Answer, Streamed
 from feilun.api.body import Receive, decode
 from feilun.api.call import Answered, Call, answer
 from feilun.api.context import Api
+from feilun.api.encoding import encode
 from feilun.api.openai_shapes import LONG, StreamOptions, created, reason, sure, usage_of
 from feilun.api.opening import find_model, opened
 from feilun.api.options import Asked, ignored, in_range
@@ -27,8 +28,6 @@ from feilun.types import Chunk, Item, Output
 __all__ = ["asked_item", "complete", "router"]
 
 router = APIRouter()
-
-_encode = msgspec.json.Encoder().encode
 
 
 class ChatBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -113,7 +112,7 @@ def _size(message: Mapping[str, Any]) -> int:
     content = message.get("content")
     if isinstance(content, str) and "tool_calls" not in message:
         return len(content)
-    return len(_encode(message))
+    return len(encode(message))
 
 
 def _asked(body: ChatBody) -> Asked:
@@ -143,7 +142,7 @@ def _asked(body: ChatBody) -> Asked:
 
 
 def _render(served: Served, answered: Answered) -> bytes:
-    return _encode(
+    return encode(
         {
             "id": answered.call_id,
             "object": "chat.completion",

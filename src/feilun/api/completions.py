@@ -17,6 +17,7 @@ from feilun.api.answer import Answer, Streamed
 from feilun.api.body import Receive, decode
 from feilun.api.call import Answered, Call, answer
 from feilun.api.context import Api
+from feilun.api.encoding import encode
 from feilun.api.openai_shapes import StreamOptions, created, reason, sure, usage_of
 from feilun.api.opening import find_model, opened
 from feilun.api.options import MAX_CHOICES, Asked, ignored, in_range
@@ -31,8 +32,6 @@ from feilun.types import Chunk, Item
 __all__ = ["continue_", "router"]
 
 router = APIRouter()
-
-_encode = msgspec.json.Encoder().encode
 
 
 class CompletionBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -134,7 +133,7 @@ def _render(served: Served, answered: Answered) -> bytes:
         }
         for place, output in enumerate(answered.outputs)
     ]
-    return _encode({**_head(served, answered.call_id, choices), "usage": usage_of(answered.usage)})
+    return encode({**_head(served, answered.call_id, choices), "usage": usage_of(answered.usage)})
 
 
 class _Chunks:

@@ -11,10 +11,9 @@ import math
 import traceback
 from collections.abc import Mapping
 
-import msgspec
-
 from feilun import messages
 from feilun.api.allowance import rate_headers
+from feilun.api.encoding import encode
 from feilun.errors import (
     BadAnswer,
     EnvironmentProblem,
@@ -45,8 +44,6 @@ _TOLD = frozenset({"billing.meter_closed", "serving.nothing_live"})
 
 _AWAY_SECONDS = 5
 """When to come again while a database or a disk does not give what is needed."""
-
-_encode = msgspec.json.Encoder().encode
 
 
 class BadRequest(UsageError):
@@ -107,7 +104,7 @@ def error_body(
         log.error("request %s failed\n%s", request_id, _trail(error))
         told = FeilunError("api.internal", request_id=request_id)
     if path == "/v2" or path.startswith("/v2/"):
-        return told.status, _encode({"error": told.message(lang)})
+        return told.status, encode({"error": told.message(lang)})
     param = told.params.get("param")
     body = {
         "message": told.message(lang),
@@ -116,7 +113,7 @@ def error_body(
         "param": None if param is None else str(param),
         "request_id": request_id,
     }
-    return told.status, _encode({"error": body})
+    return told.status, encode({"error": body})
 
 
 def _trail(error: BaseException) -> str:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-import msgspec
 from fastapi import APIRouter, Depends, Request, Response
 
 import feilun
 from feilun.api.context import Api
+from feilun.api.encoding import encode
 from feilun.api.inference_protocol import infer, name_of, number_of
 from feilun.api.opening import find_model
 from feilun.api.routes import ApiOf, bearer_scheme, key_with
@@ -20,13 +20,11 @@ __all__ = ["router"]
 
 router = APIRouter(prefix="/v2", tags=["open inference protocol"])
 
-_encode = msgspec.json.Encoder().encode
-
 KeyOf = Annotated[ApiKey, Depends(key_with("predict"))]
 
 
 def _json(value: Any, status: int = 200) -> Response:
-    return Response(_encode(value), status, media_type="application/json")
+    return Response(encode(value), status, media_type="application/json")
 
 
 @router.get("")

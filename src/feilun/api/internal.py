@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import msgspec
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, ConfigDict
 
 from feilun.api.context import Api
+from feilun.api.encoding import encode
 from feilun.api.json_route import JsonRoute
 from feilun.api.predict import answer_golden
 from feilun.api.routes import current_api
@@ -19,8 +19,6 @@ from feilun.api.routes import current_api
 __all__ = ["router"]
 
 router = APIRouter(route_class=JsonRoute, prefix="/internal/v1", tags=["internal"])
-
-_encode = msgspec.json.Encoder().encode
 
 
 async def internal_api(request: Request, api: Annotated[Api, Depends(current_api)]) -> Api:
@@ -46,7 +44,7 @@ async def load_candidate(body: Candidate, api: ApiOf) -> Response:
     """Loads a candidate beside what answers now."""
     served = await api.models.candidate(body.version, body.variant)
     answer = {"version": served.id, "variant": served.variant, "artifact": served.ref}
-    return Response(_encode(answer), media_type="application/json")
+    return Response(encode(answer), media_type="application/json")
 
 
 @router.post("/unload")
@@ -54,7 +52,7 @@ async def unload_candidate(body: Candidate, api: ApiOf) -> Response:
     """Lets a candidate go that is not needed any more; what is live stays."""
     served = await api.models.candidate(body.version, body.variant)
     api.models.release(served)
-    return Response(_encode({"version": served.id}), media_type="application/json")
+    return Response(encode({"version": served.id}), media_type="application/json")
 
 
 @router.post("/refresh")
@@ -62,7 +60,7 @@ async def refresh(api: ApiOf) -> Response:
     """Looks at the catalog at once, so that a promotion is in force when this returns."""
     await api.service.look_now()
     live = {route.endpoint: route.live.id for route in api.models.routes.values()}
-    return Response(_encode({"models": live}), media_type="application/json")
+    return Response(encode({"models": live}), media_type="application/json")
 
 
 @router.post("/predict")

@@ -18,6 +18,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from feilun.api.body import Receive, decode
 from feilun.api.call import Answer, Answered, Call, answer
 from feilun.api.context import Api
+from feilun.api.encoding import encode
 from feilun.api.opening import find_model, opened
 from feilun.api.routes import ApiOf, bearer_scheme
 from feilun.api.trace import Trace
@@ -45,7 +46,6 @@ class EmbeddingsBody(msgspec.Struct, forbid_unknown_fields=True):
 
 
 _decoder = msgspec.json.Decoder(EmbeddingsBody)
-_encode = msgspec.json.Encoder().encode
 
 
 async def embed(api: Api, headers: Mapping[bytes, bytes], receive: Receive, trace: Trace) -> Answer:
@@ -103,7 +103,7 @@ def _render(served: Served, body: EmbeddingsBody, answered: Answered) -> bytes:
         for index, vector in enumerate(_on_wire(unit(vectors), body.encoding_format))
     ]
     tokens = answered.usage.tokens
-    return _encode(
+    return encode(
         {
             "id": answered.call_id,
             "object": "list",

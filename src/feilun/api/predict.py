@@ -15,6 +15,7 @@ from feilun.api.answer import Answer, Streamed
 from feilun.api.body import PredictBody, Receive, decode, to_items
 from feilun.api.call import Answered, Call, answer, usage_counts
 from feilun.api.context import Api
+from feilun.api.encoding import encode
 from feilun.api.opening import find_model, opened
 from feilun.api.stream import Events, streamed
 from feilun.api.trace import Trace
@@ -26,7 +27,6 @@ from feilun.types import Item
 __all__ = ["answer_golden", "predict"]
 
 _decoder = msgspec.json.Decoder(PredictBody)
-_encode = msgspec.json.Encoder().encode
 
 _LONG = 32 * 1024
 """Bytes of a body from which checking its inputs would hold up the event loop."""
@@ -57,7 +57,7 @@ def _render(served: Served, body: PredictBody, answered: Answered) -> bytes:
         for output, reason in zip(shown, answered.reasons, strict=True):
             output["explanation"] = reason
     usage = usage_counts(answered.usage)
-    return _encode({"id": answered.call_id, "model": served.id, "outputs": shown, "usage": usage})
+    return encode({"id": answered.call_id, "model": served.id, "outputs": shown, "usage": usage})
 
 
 async def answer_golden(served: Served, raw: bytes) -> bytes:
@@ -66,7 +66,7 @@ async def answer_golden(served: Served, raw: bytes) -> bytes:
     with served.enter():
         items = await _prepare(served, raw, body)
         outputs, usage = await served.answer(items, all_scores=True)
-    return _encode(
+    return encode(
         {
             "model": served.id,
             "outputs": [served.family.public(output, everything=True) for output in outputs],

@@ -18,6 +18,7 @@ from feilun.api.body import Receive, decode
 from feilun.api.call import Answered, Call, answer
 from feilun.api.chat import asked_item
 from feilun.api.context import Api
+from feilun.api.encoding import encode
 from feilun.api.openai_shapes import LONG, StreamOptions, created, details, reason, sure
 from feilun.api.opening import find_model, opened
 from feilun.api.options import Asked, ignored
@@ -32,8 +33,6 @@ from feilun.types import Chunk, Item
 __all__ = ["respond", "router"]
 
 router = APIRouter()
-
-_encode = msgspec.json.Encoder().encode
 
 
 class ResponsesBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -305,7 +304,7 @@ class _Output:
 
     def _event(self, kind: str, **more: Any) -> bytes:
         number, self._number = self._number, self._number + 1
-        told = _encode({"type": kind, "sequence_number": number, **more})
+        told = encode({"type": kind, "sequence_number": number, **more})
         return b"event: " + kind.encode() + b"\ndata: " + told + b"\n\n"
 
 
@@ -330,7 +329,7 @@ def _render(served: Served, body: ResponsesBody, answered: Answered) -> bytes:
     text, calls = served.family.text(output), output.get("tool_calls", ())
     made.add(Chunk(delta=text, logprobs=output.get("logprobs", ()), calls=calls))
     made.end(answered)
-    return _encode(made.response(answered.call_id, _status(answered), answered))
+    return encode(made.response(answered.call_id, _status(answered), answered))
 
 
 def _status(answered: Answered) -> str:

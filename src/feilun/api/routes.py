@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 
-import msgspec
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.security import HTTPBearer
 from pydantic import BaseModel, ConfigDict, Field
 
 from feilun.api.answer import whole
 from feilun.api.context import Api
+from feilun.api.encoding import encode
 from feilun.api.idempotency import Handler
 from feilun.api.json_route import JsonRoute
 from feilun.api.metrics import CONTENT_TYPE
@@ -35,8 +35,6 @@ __all__ = [
 ]
 
 router = APIRouter(route_class=JsonRoute)
-
-_encode = msgspec.json.Encoder().encode
 bearer_scheme = HTTPBearer(auto_error=False, description="An API key: `fl_…`")
 
 
@@ -76,7 +74,7 @@ async def in_full(request: Request, api: Api, handler: Handler) -> Response:
 
 
 def _json(value: Any, status: int = 200) -> Response:
-    return Response(_encode(value), status, media_type="application/json")
+    return Response(encode(value), status, media_type="application/json")
 
 
 class FeedbackBody(BaseModel):

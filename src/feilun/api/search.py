@@ -18,6 +18,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from feilun.api.body import Receive, decode
 from feilun.api.call import Answer, Answered, Call, answer, usage_counts
 from feilun.api.context import Api
+from feilun.api.encoding import encode
 from feilun.api.opening import find_model, opened
 from feilun.api.routes import ApiOf, bearer_scheme
 from feilun.api.trace import Trace
@@ -60,7 +61,6 @@ class SearchBody(msgspec.Struct, forbid_unknown_fields=True):
 
 _reranked = msgspec.json.Decoder(RerankBody)
 _searched = msgspec.json.Decoder(SearchBody)
-_encode = msgspec.json.Encoder().encode
 
 
 async def rerank(
@@ -148,7 +148,7 @@ def _reranking(
             found["document"] = {"text": one["item"]}
         results.append(found)
     usage = {**usage_counts(answered.usage), "total_tokens": answered.usage.tokens}
-    return _encode({"id": answered.call_id, "model": served.id, "results": results, "usage": usage})
+    return encode({"id": answered.call_id, "model": served.id, "results": results, "usage": usage})
 
 
 def _finding(served: Served, answered: Answered) -> bytes:
@@ -157,7 +157,7 @@ def _finding(served: Served, answered: Answered) -> bytes:
         for one in _ranked(served, answered)
     ]
     usage = {**usage_counts(answered.usage), "total_tokens": answered.usage.tokens}
-    return _encode(
+    return encode(
         {
             "id": answered.call_id,
             "object": "list",

@@ -21,12 +21,11 @@ from datetime import UTC, datetime, timedelta
 from time import monotonic
 from typing import Any, Protocol
 
-import msgspec
-
 from feilun.api.answer import Streamed, Write
 from feilun.api.body import Disconnected
 from feilun.api.call import Answered, Call, charge, log_rows, token_count, units_of, usage_counts
 from feilun.api.context import Api
+from feilun.api.encoding import encode
 from feilun.api.guard import Guard, Watch
 from feilun.billing import holds
 from feilun.billing.admission import Admission
@@ -50,12 +49,10 @@ _ON_ITS_WAY = 4096
 """Bytes of a whole answer that need not have arrived yet when it is charged."""
 _LOOK = 0.02
 
-_encode = msgspec.json.Encoder().encode
-
 
 def event(value: Any) -> bytes:
     """A server-sent event with `value` as JSON."""
-    return b"data: " + _encode(value) + b"\n\n"
+    return b"data: " + encode(value) + b"\n\n"
 
 
 Deliver = Callable[[Chunk], Awaitable[None]]

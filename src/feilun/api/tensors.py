@@ -18,6 +18,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from feilun.api.encoding import encode
 from feilun.errors import InvalidData, PayloadTooLarge
 from feilun.serving.limits import MAX_TEXT
 from feilun.tasks.base import Column
@@ -39,8 +40,6 @@ _NUMBERS: dict[str, str] = {
     "FP32": "<f4",
     "FP64": "<f8",
 }
-
-_encode = msgspec.json.Encoder().encode
 
 _SHOWN = 8
 """Dimensions that a shape may have."""
@@ -160,7 +159,7 @@ def write(head: dict[str, Any], tensors: Sequence[tuple[Tensor, bool]]) -> bytes
         else:
             one["data"] = tensor.flat
         described.append(one)
-    return b"".join([_encode({**head, "outputs": described}), *behind])
+    return b"".join([encode({**head, "outputs": described}), *behind])
 
 
 def _count(tensor: InputTensor) -> int:
