@@ -5,7 +5,10 @@ BIN := .venv/bin
 STAMP := .venv/.ready
 # In the order of the folders: the long ones come early, so that no worker ends alone with one.
 # Two workers a core: tests that wait for a server or a process leave it idle.
-PYTEST := $(BIN)/pytest -n 4 --dist loadscope --no-loadscope-reorder
+# They are forked from a process that has loaded torch and all of feilun.
+WORKER := popen//python=$(BIN)/python tests/helpers/forked.py
+PYTEST := $(BIN)/pytest --tx '4*$(WORKER)' --max-worker-restart 8 --dist loadscope \
+	--no-loadscope-reorder
 
 # With it every process, and there are thousands, would compile feilun anew.
 unexport PYTHONDONTWRITEBYTECODE

@@ -37,8 +37,10 @@ sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """One server that forks for all workers: what it loads costs seven seconds of a processor."""
-    if config.getoption("numprocesses", None) and not config.getoption("collectonly"):
+    """One server that forks the workers and for them: what it loads costs ten seconds of a
+    processor."""
+    distributes = config.getoption("tx", None) and not hasattr(config, "workerinput")
+    if distributes and not config.getoption("collectonly"):
         forked.start_server(OMP_NUM_THREADS="1")
 
 

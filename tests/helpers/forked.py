@@ -5,6 +5,9 @@ where a new interpreter takes from one to five. Each is a real process, with its
 folder, streams, session, signals and exit code, be it a command, a module, a script or ``-c``. The
 commands themselves, whose words of help are those of a language, are imported after the fork.
 
+In place of an interpreter this file is a worker of pytest-xdist: ``--tx popen//python=forked.py``
+behind the interpreter's name. What a worker imports while it collects tests is there then.
+
 `use` lets what this process starts through modules of feilun come from the server, too, and so it
 is in the processes that the server forks. The server that ``feilun serve`` keeps is forked by it
 alone: its child, with the descriptors that it passes on.
@@ -58,7 +61,7 @@ _STARTERS = (
 )
 """The modules of feilun whose children are forked."""
 _forked = False
-"""Whether this process is one of those that the server forked."""
+"""Whether this process is a command that the server forked."""
 # Besides all of feilun but its commands. Without threads: a fork leaves them behind.
 _LOADED = [
     "alembic.command",
@@ -489,7 +492,8 @@ def _live(request: Mapping[str, Any]) -> NoReturn:
 
 def _become(request: Mapping[str, Any]) -> int:
     global _forked
-    _forked = True
+    words = list(request["args"])
+    _forked = words[:2] == ["-m", "feilun"]
     if request["session"]:
         os.setsid()
     os.environ.clear()
@@ -506,11 +510,10 @@ def _become(request: Mapping[str, Any]) -> int:
             sys.path.insert(0, folder)
     importlib.invalidate_caches()
     use()
-    words = list(request["args"])
-    while words[0] in ("-W", "-X"):
+    while words[0] in ("-W", "-X", "-u"):
         if words[0] == "-W":
             warnings._processoptions([words[1]])  # type: ignore[attr-defined]
-        del words[:2]
+        del words[: 1 if words[0] == "-u" else 2]
     if words[0] == "-m" and words[1] in _MAINS:
         sys.argv = words[1:]
         found: int | None = importlib.import_module(_MAINS[words[1]]).main()
@@ -535,4 +538,9 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[1]))
     from helpers import forked  # what it forks finds one module, this one
 
-    forked._serve(sys.argv[1])
+    if len(sys.argv) == 2:
+        forked._serve(sys.argv[1])
+    else:
+        worker = forked.Forked([sys.executable, *sys.argv[1:]])
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # it ends when its input does
+        sys.exit(worker.wait())

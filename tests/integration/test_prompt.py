@@ -3,6 +3,7 @@ examples, judged like any other version. Everything is real but for what the mod
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,6 +14,7 @@ import openai
 import psutil
 import pytest
 
+from feilun.engines import _generator
 from feilun.project import Project, Workspace
 from helpers.gguf import tiny_gguf
 from helpers.serving import Answering, serving
@@ -105,7 +107,11 @@ def test_a_prompt_that_is_too_long_costs_nothing(ai: openai.OpenAI) -> None:
     assert "its answer included" in str(raised.value)
 
 
-def test_its_process_ends_with_the_server(shop: Project, versions: list[Any]) -> None:
+def test_its_process_ends_with_the_server(
+    shop: Project, versions: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_generator, "subprocess", subprocess)  # not forked: a child of this one
+
     def generators() -> set[int]:
         mine = psutil.Process().children(recursive=True)
         return {one.pid for one in mine if "feilun.engines._generator" in one.cmdline()}
