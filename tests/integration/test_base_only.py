@@ -37,7 +37,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("exported")
     base = write_bert(folder / "base")
     feilun_json("init", "reviews", "--base", str(base), cwd=folder)
-    write_reviews(folder / "reviews.csv", 300)
+    write_reviews(folder / "reviews.csv", 150)
     feilun_json("data", "add", "reviews.csv", cwd=folder)
     settings = ["--method", "full", "--set", "training.full.epochs=1"]
     turned = feilun_json("run", *settings, cwd=folder)

@@ -175,7 +175,7 @@ def _models(rows: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarra
 
 
 def test_the_switch_keeps_the_accuracy_asked_for() -> None:
-    truth, cheap, dear = _models(2000)
+    truth, cheap, dear = _models(1000)
     sure = 1 / (1 + np.exp(-np.abs(cheap[:, 1] - cheap[:, 0])))
     args = (CLASSES, "accuracy", truth, LABELS, sure, cheap, dear)
     free = cascade.switch(*args, 0.0, proven=False)
