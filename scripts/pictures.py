@@ -8,6 +8,7 @@ looked at in Chromium. Nothing in a picture is drawn by hand.
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
 import tempfile
@@ -63,10 +64,16 @@ def shop(lang: Language) -> Iterator[tuple[Project, str, Access]]:
     with tempfile.TemporaryDirectory() as folder, Workspace(folder, lang=lang) as workspace:
         sample = prepare("text-classification", Path(folder) / "rows", lang)
         project = workspace.init("评价" if lang == "zh" else "reviews")
+        settings = project.file.read_text("utf-8")
+        paid = f'[serving]\nmachine_per_hour = 0.05\ncurrency = "{_CURRENCIES[lang]}"'
+        settings = re.sub(r"(?m)^(currency|machine_per_hour) = .*\n", "", settings)
+        project.file.write_text(settings.replace("[serving]", paid), "utf-8")
         project.add(sample.training, columns=sample.columns)
         project.run(method="linear")
+        project.audit()
+        project.train(method="linear", overrides={"task.feature_bits": 12})
         plan = Path(folder) / "basic.toml"
-        plan.write_text(_PLAN.format(currency="CNY" if lang == "zh" else "EUR"), "utf-8")
+        plan.write_text(_PLAN.format(currency=_CURRENCIES[lang]), "utf-8")
         workspace.plans.set(plan)
         workspace.customers.add(CUSTOMERS[lang], plan="basic")
         key = workspace.create_key(CUSTOMERS[lang]).secret
@@ -95,6 +102,7 @@ def shop(lang: Language) -> Iterator[tuple[Project, str, Access]]:
             thread.join(60)
 
 
+_CURRENCIES: dict[Language, str] = {"en": "EUR", "zh": "CNY"}
 _PLAN = """currency = "{currency}"
 
 [[rates]]
@@ -114,19 +122,25 @@ def _take(page: Page, address: str, project: str, lang: Language) -> None:
     base = f"{address}/p/{project}"
     for name, url in (
         ("home", f"{address}/"),
+        ("rows", f"{base}/data?suspect=yes#rows"),
+        ("findings", f"{base}/data/audit"),
         ("version", f"{base}/versions/{project}@1"),
         ("review", f"{base}/review"),
         ("money", f"{address}/money"),
         ("try", f"{base}/try"),
     ):
+        page.set_viewport_size({"width": WIDTH, "height": _TALL.get(name, HEIGHT)})
         page.goto(url)
         if name == "try":
             page.fill("textarea", _ASKED[lang])
+            page.select_option("[name=beside]", index=1)
             page.click("main form button")
             page.wait_for_load_state()
         _keep(page.screenshot(), OUT / f"{name}.{lang}.png")
 
 
+_TALL = {"try": 1120}
+"""Pages that need more than the usual height."""
 _ASKED: dict[Language, str] = {
     "en": "arrived broken, the shop never answered",
     "zh": "到货就坏了，客服一直不回复",

@@ -185,6 +185,8 @@ def test_from_a_file_to_an_answer_and_a_key_in_chinese(
         page.click("td a >> nth=0")
         page.click("text=评价@1")
         assert page.inner_text("h1") == "评价@1"
+        page.click(f"h1 + p >> text={zh('run')}")  # which made it
+        assert page.url.rpartition("/")[2].startswith("%E8%AF%84%E4%BB%B7-run-")
 
 
 def test_a_file_without_labels_becomes_data_by_keyboard(

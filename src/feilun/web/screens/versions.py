@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 from starlette.responses import HTMLResponse, Response
 
 from feilun.errors import NotFound
@@ -18,7 +16,6 @@ from feilun.web.view import Page, View
 
 __all__ = ["PAGES"]
 
-_RUNS = 50  # looked through for the one that made a version
 # A report is a page of its own, with its style inside; it may do nothing but be looked at.
 
 
@@ -64,11 +61,7 @@ def _version(view: View) -> Response:
         reports=len(_reports(model)),
         decisions=model.decisions(),
         golden=model.golden(),
-        runs=[
-            run.id
-            for run in view.workspace.store.catalog.runs(project.name, limit=_RUNS)
-            if model.id in json.dumps(run.result)
-        ],
+        run=model.record.run_id,
     )
 
 
