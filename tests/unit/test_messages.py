@@ -152,12 +152,14 @@ def test_a_latin_word_is_parted_from_the_chinese_beside_it(metric: str, said: st
 
 
 def test_a_sentence_is_kept_and_said_in_the_readers_language() -> None:
-    inner = messages.t("training.note_features")
-    made = [
-        messages.t("training.note_replanned", end=np.int64(1200), steps=3400),
-        messages.t("training.skip_no_torch", method=inner),
-        messages.t("registry.unknown", name="x", kind="tasks", options=["a", inner]),
-    ]
+    assert type(messages.t("training.note_features")) is str
+    with messages.knowing():
+        inner = messages.t("training.note_features")
+        made = [
+            messages.t("training.note_replanned", end=np.int64(1200), steps=3400),
+            messages.t("training.skip_no_torch", method=inner),
+            messages.t("registry.unknown", name="x", kind="tasks", options=["a", inner]),
+        ]
     kept = json.loads(json.dumps([to_kept(one) for one in made]))
     assert [from_kept(raw) for raw in kept] == made
     messages.use("zh")
@@ -170,7 +172,8 @@ def test_a_sentence_is_kept_and_said_in_the_readers_language() -> None:
 
 
 def test_what_was_kept_as_text_or_has_no_sentence_any_more_stays_as_it_was_said() -> None:
-    said = messages.t("training.note_replanned", end=3, steps=4)
+    with messages.knowing():
+        said = messages.t("training.note_replanned", end=3, steps=4)
     gone = {**to_kept(said), "sentence": "training.gone"}
     other = {**to_kept(said), "params": {"end": "nan"}}
     messages.use("zh")

@@ -28,7 +28,7 @@ from typing import Any, Literal, TypeVar, cast, get_args
 
 __all__ = [
     "LANGUAGES", "Language", "Sentence", "advise", "completed", "has", "hint", "in_each", "keys",
-    "language", "raw", "speak_of", "speaking_of", "t", "use",
+    "knowing", "language", "raw", "speak_of", "speaking_of", "t", "use",
 ]  # fmt: skip
 
 Language = Literal["en", "zh"]
@@ -42,6 +42,7 @@ _default: Language = "en"
 _current: ContextVar[Language | None] = ContextVar("feilun_language", default=None)
 _Completion = Callable[[str, str | None, Language], str]
 _completion: _Completion | None = None
+_knowing: ContextVar[bool] = ContextVar("feilun_knowing", default=False)
 _project: ContextVar[str | None] = ContextVar("feilun_project", default=None)
 
 
@@ -88,6 +89,17 @@ def speak_of(project: str | None) -> None:
 
 
 @contextmanager
+def knowing() -> Iterator[None]:
+    """What `t` says meanwhile, in this context, is a `Sentence`, which can be kept for readers of
+    either language. Elsewhere it is plain text, as encoders take nothing else."""
+    token = _knowing.set(True)
+    try:
+        yield
+    finally:
+        _knowing.reset(token)
+
+
+@contextmanager
 def speaking_of(project: str | None) -> Iterator[None]:
     """As `speak_of`, for the sentences that are made meanwhile."""
     token = _project.set(project)
@@ -110,14 +122,17 @@ class Sentence(str):
 
 
 def t(key: str, /, lang: Language | None = None, **params: Any) -> str:
-    """The sentence `key` (``room.name``) in `lang` (default: the one in force), with `params`: a
-    `Sentence`.
+    """The sentence `key` (``room.name``) in `lang` (default: the one in force), with `params`; a
+    `Sentence` while `knowing`.
 
     Lists are joined the way the language joins them. Raises `KeyError` for an unknown key: a
     missing sentence is a bug, held by a test that reads every key out of the source.
     """
     lang = lang or language()
-    said = Sentence(_fill(_sentence(key)[lang], params, lang))
+    text = _fill(_sentence(key)[lang], params, lang)
+    if not _knowing.get():
+        return text
+    said = Sentence(text)
     said.key, said.params = key, params
     return said
 

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+from feilun import messages
 from feilun.config import ProjectConfig, Settings
 from feilun.engines.upstream import METHOD as UPSTREAM
 from feilun.errors import FeilunError, Refused
@@ -150,7 +151,8 @@ class _Steps:
         report = Noted(context, name)
         report(Progress(name, 0, 0), force=True)
         try:
-            result = STEPS[name.partition(":")[0]](replace(context, report=report), **arguments)
+            with messages.knowing():
+                result = STEPS[name.partition(":")[0]](replace(context, report=report), **arguments)
         except BaseException:
             catalog.finish_step(context.run_id, name, state="failed")
             raise

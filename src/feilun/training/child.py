@@ -149,7 +149,8 @@ def main() -> int:
 
         try:
             job = TrainJob.from_json(request["job"])
-            send({"result": _train(job, send).to_json()})
+            with messages.knowing():
+                send({"result": _train(job, send).to_json()})
         except FeilunError as error:
             send({"error": _packed(error)})
         except Exception:  # noqa: BLE001 - whatever it is, the parent must hear of it
