@@ -52,6 +52,7 @@ class Series(Table):
     covariates; of data with one series alone ``series`` is None. A caller may ask for ``horizon``
     values after the last known one instead of a ``time``."""
 
+    observations = False  # a series has one value at a time
     split_by = "series"
     named_inputs = (SERIES, TIME)
     _names_given: Mapping[str, str] = {}
