@@ -20,7 +20,7 @@ from pathlib import Path
 
 from feilun.demo.sample import TRAFFIC, Sample, folder_of, table
 
-__all__ = ["files", "write"]
+__all__ = ["SHIFT", "files", "write"]
 
 _FIRST, _TESTING = 3200, 1000
 _COMPLAINTS = re.compile(
@@ -28,7 +28,8 @@ _COMPLAINTS = re.compile(
     r"throw|stale|broken?)\b",
     re.I,
 )
-_BOOKS = re.compile("书|作者|阅读|小说|故事|情节")
+SHIFT = {"en": _COMPLAINTS, "zh": re.compile("书|作者|阅读|小说|故事|情节")}
+"""By the language, what the rows have that come later."""
 _DRAWN = 300
 """Answers to the customers that are drawn at random and labelled."""
 
@@ -47,7 +48,7 @@ def write(folder: Path, lang: str) -> Sample:
     """Both files of the demonstration, reviews in `lang`."""
     folder.mkdir(parents=True, exist_ok=True)
     head, parts, roles = _rows(lang, everything=True)
-    group, change = (_BOOKS, "demo.books") if lang == "zh" else (_COMPLAINTS, "demo.complaints")
+    group, change = SHIFT[lang], "demo.books" if lang == "zh" else "demo.complaints"
     place = head.index(roles["text"])
     by_text = {row[place]: row for part in parts for row in part}
     old: list[list[str]] = []
