@@ -37,10 +37,9 @@ LENGTH = 96  # tokens
 MEAN = ", averaged"
 ARMS = {
     "1 old row": (1.0, 0.5),
-    "3 old rows": (3.0, 0.5),
     "6 old rows": (6.0, 0.5),
-    "1 old row, half the step": (1.0, 0.25),
     "6 old rows, half the step": (6.0, 0.25),
+    "12 old rows, half the step": (12.0, 0.25),
     "from the base": (0.0, 0.0),
 }
 """Old rows for each correction, and the step size as a share of a first training's."""

@@ -1,4 +1,4 @@
-"""Eight labels a class: the linear baseline, a frozen encoder, `setfit`, and SetFit's own recipe.
+"""Eight labels a class: n-grams, prototypes, a frozen encoder, `setfit`, and SetFit's own recipe.
 
     python -m benchmarks.evidence.few_labels [--draws 10] [--rows 1000] [--shots 8]
         [--zh-base FOLDER]
@@ -61,7 +61,7 @@ def _language(lang: str, base: Path, draws: int, judged: int, shots: int) -> Non
         for draw in range(draws):
             chosen = _drawn(labels, shots, draw)
             few, own = [texts[i] for i in chosen], [labels[i] for i in chosen]
-            for way in ("linear", "head", "setfit"):
+            for way in ("linear", "prototypes", "head", "setfit"):
                 one = _feilun(folder / f"{draw}-{way}", way, base, few, own, test, truth, draw)
                 found.setdefault(way, []).append(one)
             one = _peer(folder / f"{draw}-peer", base, few, own, test, truth, draw)
@@ -100,7 +100,8 @@ def _feilun(
     out.mkdir()
     scratch.mkdir()
     chosen = method(way)
-    settings: Any = chosen.Settings(augment="off")
+    plain = {"augment": "off"} if "augment" in chosen.Settings.model_fields else {}
+    settings: Any = chosen.Settings(**plain)
     start = folder if not chosen.needs_base else base
     job = TrainJob(way, TASK, folder / "data", start, out, scratch, seed=seed)
     begin = time.perf_counter()

@@ -303,8 +303,11 @@ class UpdateConfig(Section):
         description="whether an update answers by the live version's own vectors, in seconds, "
         "until the next training; what has no such vectors learns as ever",
     )
-    replay: float = Field(
-        1.0, ge=0, description="old rows trained beside each new row when weights are continued"
+    replay: float | None = Field(
+        None,
+        ge=0,
+        description="old rows trained beside each new row when weights are continued; by default "
+        "6 beside a correction, which is a mistake by selection, and 1 beside any other",
     )
     on_drift: Literal["none", "review", "update"] = Field(
         "none", description="what feilun worker does when inputs or answers have drifted"

@@ -7,7 +7,18 @@ from collections.abc import Collection, Sequence
 from feilun.store.catalog import Catalog
 from feilun.store.records import DataVersion, ModelVersion
 
-__all__ = ["kept_calls", "kept_corrections", "new_rows", "trained", "tried", "unlearnt"]
+__all__ = [
+    "kept_calls",
+    "kept_corrections",
+    "new_rows",
+    "replayed",
+    "trained",
+    "tried",
+    "unlearnt",
+]
+
+BESIDE_CORRECTIONS, BESIDE_OTHERS = 6.0, 1.0
+"""Old rows beside each correction, and beside each other new row."""
 
 
 def trained(catalog: Catalog, version: ModelVersion) -> ModelVersion:
@@ -56,6 +67,24 @@ def new_rows(catalog: Catalog, latest: DataVersion, live: ModelVersion) -> Seque
     """Ids of the rows that came, or got another label, since `live` learned."""
     line = _since(catalog, latest, {live.data_version})
     return tuple(dict.fromkeys(row for one in line for row in one.info.get("new_ids", ())))
+
+
+def replayed(
+    catalog: Catalog, latest: DataVersion, live: ModelVersion, asked: float | None
+) -> float:
+    """How many old rows are learnt beside each of `new_rows`; `asked` is ``update.replay``.
+
+    Corrections are what `live` has wrong. Learnt beside as many others they teach it to contradict
+    itself: beside six they are about as large a part as mistakes are of its answers (measured,
+    benchmarks.evidence.corrections).
+    """
+    if asked is not None:
+        return asked
+    line = _since(catalog, latest, {live.data_version})
+    rows = sum(len(one.info.get("new_ids", ())) for one in line)
+    corrections = sum(one.info.get("corrections", 0) for one in line if one.reason == "feedback")
+    share = min(1.0, corrections / rows) if rows else 1.0
+    return BESIDE_CORRECTIONS * share + BESIDE_OTHERS * (1 - share)
 
 
 def _since(

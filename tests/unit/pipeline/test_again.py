@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from feilun.pipeline.lineage import replayed
 from feilun.pipeline.steps.reconsider import reconsider
 from feilun.project import Project
 from feilun.project.results import Turned
@@ -96,6 +97,19 @@ def test_corrections_of_a_refused_update_count_for_the_next(project: Project) ->
     assert [stage.version for stage in following.stages] == ["reviews@3"]
     assert "60 of these corrections come from updates that did not go live" in _shown(following)
     assert "reviews:3: 72 pieces of feedback" in _shown(following)
+    # What goes on from weights learns six old rows beside each correction, one beside any other.
+    catalog = store.catalog
+    live = catalog.model_version("reviews@1")
+
+    def beside(asked: float | None = None) -> float:
+        latest = catalog.latest_data("reviews")
+        assert latest is not None
+        return replayed(catalog, latest, live, asked)
+
+    assert beside() == 6.0
+    assert beside(2.5) == 2.5
+    project.add(write_reviews(project.file.parent / "more.csv", 72, seed=21))
+    assert beside() == pytest.approx(3.5, abs=0.1)
     # Once a version that learned them goes live they are done with.
     store.catalog.set_live("reviews", "reviews@3", reason="", actor="test")
     done = project.update(overrides=need)

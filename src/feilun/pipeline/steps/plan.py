@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any, cast
 
 from feilun.durations import about
+from feilun.engines.card import read_card
 from feilun.messages import in_each, t
 from feilun.messages.sentences import to_kept
 from feilun.pipeline.context import Context
-from feilun.pipeline.lineage import new_rows, trained
+from feilun.pipeline.lineage import new_rows, replayed, trained
 from feilun.pipeline.steps._members import members_of
 from feilun.pipeline.steps._paces import paces
 from feilun.store.dataset import Dataset
@@ -80,6 +81,10 @@ def draw(
         grown = None
     of = () if wanted == AUTO else settings[wanted].model_dump().get("of", ())
     base = _base(context, wanted, grown, of)
+    unknown = _unknown(context, grown, dataset) if base is not None and not quick else []
+    if unknown:
+        grown = None
+        notes.append(t("training.note_new_labels", labels=unknown[:5]))
     task_settings = context.task_settings()
     processor = _processor(context, base, grown, task_settings)
     unreadable = processor is not None and _gaps(processor, dataset, notes)
@@ -98,7 +103,7 @@ def draw(
         task_settings=task_settings,
         seed=config.training.seed,
         new_rows=tuple(new_rows(catalog, data, live)) if live and previous else (),
-        replay=config.update.replay,
+        replay=replayed(catalog, data, live, config.update.replay) if live and previous else 1.0,
     )
     here = machine.look(context.store.folder, config.training.threads, config.training.memory_limit)
     before = paces(catalog, here.cores)
@@ -145,6 +150,15 @@ def _quick(context: Context, live: ModelVersion) -> str | None:
     folder = context.folder(live, "")
     able = (name for name in methods() if getattr(method(name), "interim", False))
     return next((one for one in able if method(one).supports(context.task, folder) is None), None)
+
+
+def _unknown(context: Context, live: ModelVersion | None, data: Dataset) -> list[str]:
+    """The labels of `data` that a network which would go on from `live` has no output for. The few
+    steps of an update hardly teach it one (measured, benchmarks.evidence.replay)."""
+    if live is None or not method(live.method).needs_base:
+        return []
+    known = read_card(context.folder(live, "")).schema.labels
+    return [label for label in data.schema.labels if label not in known]
 
 
 def _settled(context: Context, found: dict[str, Any]) -> Context:

@@ -11,7 +11,7 @@ from feilun.compression.warm import warm
 from feilun.messages import t
 from feilun.messages.sentences import to_kept
 from feilun.pipeline.context import Context
-from feilun.pipeline.lineage import new_rows
+from feilun.pipeline.lineage import new_rows, replayed
 from feilun.pipeline.steps._inputs import inputs_of, made_before
 from feilun.pipeline.steps._members import members, unlabelled
 from feilun.store.records import REASON_IN, ModelVersion
@@ -58,7 +58,7 @@ def train(context: Context, plan: dict[str, Any], stage: dict[str, Any]) -> dict
         trackers=tuple(context.config.training.trackers),
         logs=_logs(context, stage["method"]),
         new_rows=tuple(new_rows(catalog, data, previous)) if previous else (),
-        replay=context.config.update.replay,
+        replay=replayed(catalog, data, previous, context.config.update.replay) if previous else 1.0,
         deadline=None if left is None else time.time() + left,
         members=members(context, stage["method"], stage["settings"]),
         unlabelled=unlabelled(context, stage["settings"], scratch / "unlabelled.jsonl"),
