@@ -262,7 +262,9 @@ def test_a_schema_that_the_library_fails_on_harms_nobody_else(engine: genai.Gena
 
 def test_a_killed_process_is_replaced(engine: genai.GenaiEngine) -> None:
     async def killed() -> None:
-        request = EngineRequest(["Are you open?"], stream=True, options={"max_tokens": 200})
+        # Many, because one may be over before the process is gone.
+        asked = [f"Are you open? {number}" for number in range(40)]
+        request = EngineRequest(asked, stream=True, options={"max_tokens": 200})
         process = engine._generator._process
         assert process is not None
         async with aclosing(engine.submit(request)) as chunks:  # type: ignore[type-var]
