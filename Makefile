@@ -7,7 +7,7 @@ STAMP := .venv/.ready
 # Two workers a core: tests that wait for a server or a process leave it idle.
 # They are forked from a process that has loaded torch and all of feilun.
 WORKER := popen//python=$(BIN)/python tests/helpers/forked.py
-PYTEST := $(BIN)/pytest --tx '6*$(WORKER)' --max-worker-restart 8 --dist loadscope \
+PYTEST := $(BIN)/pytest --tx '4*$(WORKER)' --max-worker-restart 8 --dist loadscope \
 	--no-loadscope-reorder
 
 # With it every process, and there are thousands, would compile feilun anew.

@@ -41,7 +41,9 @@ def tell_apart(gathered: Gathered) -> int:
     order, starts, sizes = _runs(high, low, pool[np.argsort(came[pool], kind="stable")])
     nth = _nth(order, starts, sizes, len(own))
     before = np.add.reduceat((~came[order]).astype(np.int64), starts) if len(order) else sizes
-    for place in np.flatnonzero((before > 0) & (before < sizes)).tolist():
+    pairs = (before == 1) & (sizes == 2)  # by far the most where a file comes again
+    nth[order[starts[pairs] + 1]] = 0
+    for place in np.flatnonzero((before > 0) & (before < sizes) & ~pairs).tolist():
         members = order[starts[place] : starts[place] + sizes[place]]
         nth[members] = _matched(labels[members].tolist(), int(before[place]))
     few = np.ones(len(own), bool)

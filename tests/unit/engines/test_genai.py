@@ -9,7 +9,7 @@ import os
 import random
 import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import aclosing, closing, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -260,22 +260,24 @@ def test_a_schema_that_the_library_fails_on_harms_nobody_else(engine: genai.Gena
     assert _text(_ask(engine, "x")) == before
 
 
-def test_a_killed_process_is_replaced(engine: genai.GenaiEngine) -> None:
-    async def killed() -> None:
-        # Many, because one may be over before the process is gone.
-        asked = [f"Are you open? {number}" for number in range(40)]
-        request = EngineRequest(asked, stream=True, options={"max_tokens": 200})
-        process = engine._generator._process
-        assert process is not None
-        async with aclosing(engine.submit(request)) as chunks:  # type: ignore[type-var]
-            await anext(chunks)
-            os.kill(process.pid, signal.SIGKILL)
-            async for _ in chunks:
-                continue
+async def _asked_until(engine: genai.GenaiEngine, end: Callable[[int], None]) -> None:
+    """Waits for an answer that cannot come, because the process is stopped, and ends it by `end`,
+    which is given the process's id."""
+    process = engine._generator._process
+    assert process is not None
+    os.kill(process.pid, signal.SIGSTOP)
+    async with aclosing(engine.submit(EngineRequest(["x"], stream=True))) as chunks:  # type: ignore[type-var]
+        first = asyncio.ensure_future(anext(chunks))
+        while not engine._generator.running:
+            await asyncio.sleep(0.01)
+        end(process.pid)
+        await first
 
+
+def test_a_killed_process_is_replaced(engine: genai.GenaiEngine) -> None:
     before = _text(_ask(engine, "x"))
     with pytest.raises(EnvironmentProblem) as raised:
-        asyncio.run(killed())
+        asyncio.run(_asked_until(engine, lambda process: os.kill(process, signal.SIGKILL)))
     assert raised.value.code == "engines.abandoned"
     assert _text(_ask(engine, "x")) == before
 
@@ -297,18 +299,8 @@ def test_nothing_is_left_when_it_is_closed(folder: Path) -> None:
 def test_an_abandoned_engine_fails_its_calls(folder: Path) -> None:
     engine = genai.load(folder, CARD, streams=None, threads=1)
 
-    async def hang() -> None:
-        # Many, because one may be over with its second token.
-        asked = [f"x {number}" for number in range(40)]
-        request = EngineRequest(asked, stream=True, options={"max_tokens": 200})
-        async with aclosing(engine.submit(request)) as chunks:  # type: ignore[type-var]
-            await anext(chunks)
-            engine.abandon()
-            async for _ in chunks:
-                continue
-
     with pytest.raises(EnvironmentProblem) as raised:
-        asyncio.run(hang())
+        asyncio.run(_asked_until(engine, lambda process: engine.abandon()))
     assert raised.value.code == "engines.abandoned"
 
 
