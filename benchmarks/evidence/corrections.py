@@ -19,17 +19,12 @@ import time
 from pathlib import Path
 
 import numpy as np
-from benchmarks.evidence.replay import TASK, Rows, right, write
+from benchmarks.evidence.replay import TASK, Rows, right, train, write
 
-from feilun.config import load_settings
 from feilun.demo.tasks import text_classification as reviews
 from feilun.metrics.intervals import wilson
-from feilun.store.dataset import Dataset
 from feilun.tasks import base as tasks
-from feilun.training.bases import resolve
-from feilun.training.job import TrainJob
 from feilun.training.methods.soup import write_mean
-from feilun.training.settings import method
 from feilun.types import Split
 
 KNOWN, HELD, ASKED, JUDGING = 2000, 200, 400, 300
@@ -55,33 +50,6 @@ def load(folder: Path, lang: str) -> tuple[Rows, Rows]:
         for row in csv.DictReader(stream):
             (new if group.search(row[text]) else old).append((row[text], row[label]))
     return old, new
-
-
-def train(
-    folder: Path, data: Path, seed: int, previous: Path | None, share: float, rate: float
-) -> Path:
-    """Fine-tunes the starter, or goes on from `previous`."""
-    out, scratch = folder / "out", folder / "scratch"
-    out.mkdir(parents=True)
-    scratch.mkdir()
-    new = tuple(row for row in Dataset(data).row_ids("train") if row.startswith("fresh-"))
-    job = TrainJob(
-        "full",
-        TASK,
-        data,
-        resolve(None, tasks.get(TASK), load_settings()),
-        out,
-        scratch,
-        previous=previous,
-        new_rows=new if previous else (),
-        replay=share,
-        task_settings={**tasks.get(TASK).Settings().model_dump(), "max_length": LENGTH},
-        seed=seed,
-    )
-    full = method("full")
-    settings = full.settle(job, full.Settings(update_rate=rate or 1.0))
-    full.train(job, settings, lambda progress: None)
-    return out
 
 
 def main() -> int:
@@ -129,18 +97,22 @@ def _seed(
     labels = sorted({label for _, label in known})
     parts: dict[Split, Rows] = {"train": known, "validation": held}
     began = time.perf_counter()
-    first = train(folder / "base", write(folder / "a", labels, parts), seed, None, 0.0, 1.0)
+    settings = {**tasks.get(TASK).Settings().model_dump(), "max_length": LENGTH}
+    begun = write(folder / "a", labels, parts, settings=settings)
+    first = train(folder / "base", begun, seed, None, 0.0, None)
     print(f"{lang} {seed}: {time.perf_counter() - began:.0f} s", file=sys.stderr, flush=True)
     version, before = first, right(first, judging)
     wrong = np.flatnonzero(~right(first, traffic))
     fresh = [traffic[int(place)] for place in wrong]
-    data = write(folder / "b", labels, parts, fresh)
+    data = write(folder / "b", labels, parts, fresh, settings)
     for name, answers in found.items():
         if name.endswith(MEAN):
             write_mean([first, version], version)
         else:
             share, rate = ARMS[name]
-            version = train(folder / name, data, seed, first if rate else None, share, rate)
+            going_on = first if rate else None
+            steps = {"update_rate": rate or 1.0}
+            version = train(folder / name, data, seed, going_on, share, None, **steps)
         after = right(version, judging)
         answers.append((before, after))
         said = f"{lang} {seed}: {len(fresh)} corrections, {name}: {before.mean():.3f} to "

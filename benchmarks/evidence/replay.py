@@ -14,8 +14,9 @@ import csv
 import re
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -57,7 +58,13 @@ def load(folder: Path) -> tuple[Rows, Rows]:
     return plain, drinks
 
 
-def write(folder: Path, labels: Sequence[str], parts: dict[Split, Rows], fresh: Rows = ()) -> Path:
+def write(
+    folder: Path,
+    labels: Sequence[str],
+    parts: dict[Split, Rows],
+    fresh: Rows = (),
+    settings: Mapping[str, Any] = SETTINGS,
+) -> Path:
     """A data version; the rows of `fresh` train, under ids of their own."""
     with DatasetWriter(folder, {"text": "text"}) as writer:
         for split, rows in parts.items():
@@ -65,12 +72,21 @@ def write(folder: Path, labels: Sequence[str], parts: dict[Split, Rows], fresh: 
                 writer.add(Example(f"{split}-{number}", text, label, split))
         for number, (text, label) in enumerate(fresh):
             writer.add(Example(f"fresh-{number}", text, label, "train"))
-        writer.close(Schema(TASK, tuple(labels), SETTINGS))
+        writer.close(Schema(TASK, tuple(labels), dict(settings)))
     return folder
 
 
-def train(folder: Path, data: Path, seed: int, previous: Path | None, replay: float) -> Path:
-    """Fine-tunes the starter, or goes on from `previous` with `replay` old rows for each new."""
+def train(
+    folder: Path,
+    data: Path,
+    seed: int,
+    previous: Path | None,
+    replay: float,
+    threads: int | None = 1,
+    **chosen: Any,
+) -> Path:
+    """Fine-tunes the starter, or goes on from `previous` with `replay` old rows for each new;
+    `chosen` are settings of `full`. The task's settings are those of the data."""
     out, scratch = folder / "out", folder / "scratch"
     out.mkdir(parents=True)
     scratch.mkdir()
@@ -85,12 +101,12 @@ def train(folder: Path, data: Path, seed: int, previous: Path | None, replay: fl
         previous=previous,
         new_rows=tuple(ids) if previous else (),
         replay=replay,
-        task_settings=SETTINGS,
+        task_settings=Dataset(data).schema.settings,
         seed=seed,
-        threads=1,
+        threads=threads,
     )
     full = method("full")
-    full.train(job, full.Settings(epochs=2), lambda progress: None)
+    full.train(job, full.Settings(**{"epochs": 2, **chosen}), lambda progress: None)
     return out
 
 
