@@ -6,6 +6,7 @@ import inspect
 import re
 import shlex
 from collections.abc import Callable, Collection
+from functools import cache
 from pathlib import Path
 
 from feilun import messages
@@ -23,6 +24,7 @@ def advise_for(folder: Path | None, project: str | None, several: bool = False) 
     messages.advise(completion(command_functions(), of_project(), folder, project, several))
 
 
+@cache
 def of_project() -> frozenset[str]:
     """The commands that work on one project: those that ask their shell for it, or take its name
     as an argument that may be left out where there is only one."""

@@ -22,6 +22,7 @@ from feilun.store.records import LOOK_KINDS, Run, RunKind, StepRun
 from feilun.web.access import STAFF
 from feilun.web.curves import curves
 from feilun.web.paths import path
+from feilun.web.quick import quick
 from feilun.web.view import Page, View
 
 __all__ = ["PAGES", "methods_of", "shown"]
@@ -63,7 +64,8 @@ def _start(view: View) -> Response:
     searches = kind == "tune"
     changes: dict[str, Any] = {}
     if view.field("quick") == "yes":
-        if not any(rows >= ROWS for rows in project.new_labels().values()):
+        found = quick(project)
+        if found is None or not found["ready"]:
             raise Conflict("console.nothing_quick", project=project.called, need=ROWS)
         changes |= project.hastened()
     if minutes is not None:
