@@ -9,7 +9,7 @@ import numpy as np
 
 from feilun.data._gather import CORRECTION, LEFT_OUT, PREVIOUS, RELABEL, Gathered
 
-__all__ = ["GONE", "UNDECIDED", "Contents", "group_contents"]
+__all__ = ["GONE", "UNDECIDED", "Contents", "begins", "group_contents"]
 
 UNDECIDED, GONE = -1, -2
 """Instead of a label: no majority; left out on purpose."""
@@ -35,6 +35,14 @@ class Contents:
     of_row: np.ndarray
 
 
+def begins(*columns: np.ndarray) -> np.ndarray:
+    """Where a row of these sorted columns, each (rows,), differs from the one before it, bool
+    (rows,); the first does."""
+    found = np.ones(len(columns[0]), bool)
+    found[1:] = np.logical_or.reduce([one[1:] != one[:-1] for one in columns])
+    return found
+
+
 def group_contents(gathered: Gathered, mended: bool = False) -> Contents:
     """Groups equal contents and settles their labels: a correction (the last one) goes before the
     previous version's label, and so does what most rows of a relabelling file say; that label goes
@@ -50,10 +58,9 @@ def group_contents(gathered: Gathered, mended: bool = False) -> Contents:
         order = np.lexsort((stands, low, high))
     else:
         order = np.lexsort((low, high))  # stable: equal contents stay in the order they came in
-    begins = np.ones(len(order), bool)
-    begins[1:] = (np.diff(high[order]) != 0) | (np.diff(low[order]) != 0)
-    starts = np.flatnonzero(begins)
-    number = np.cumsum(begins) - 1
+    new = begins(high[order], low[order])
+    starts = np.flatnonzero(new)
+    number = np.cumsum(new) - 1
     of_row = np.empty(len(order), np.int64)
     of_row[order] = number
     first = order[starts]

@@ -11,6 +11,7 @@ from collections import defaultdict
 
 import numpy as np
 
+from feilun.data._contents import begins
 from feilun.data._gather import LEFT_OUT, PREVIOUS, Gathered
 
 __all__ = ["tell_apart"]
@@ -61,9 +62,7 @@ def _runs(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """`rows` sorted by content, else in their order; where each content begins, and its rows."""
     order = rows[np.lexsort((low[rows], high[rows]))]
-    begins = np.ones(len(order), bool)
-    begins[1:] = (np.diff(high[order]) != 0) | (np.diff(low[order]) != 0)
-    starts = np.flatnonzero(begins)
+    starts = np.flatnonzero(begins(high[order], low[order]))
     return order, starts, np.diff(np.append(starts, len(order)))
 
 
@@ -92,7 +91,4 @@ def _matched(labels: list[int], before: int) -> list[int]:
 
 def _repeats(high: np.ndarray, low: np.ndarray, labels: np.ndarray, rows: np.ndarray) -> int:
     order = rows[np.lexsort((labels[rows], low[rows], high[rows]))]
-    same = np.ones(max(0, len(order) - 1), bool)
-    for one in (high, low, labels):
-        same &= one[order][1:] == one[order][:-1]
-    return int(same.sum())
+    return int((~begins(high[order], low[order], labels[order])).sum())

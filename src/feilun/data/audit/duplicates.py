@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from feilun.data._contents import begins
 from feilun.data.audit.finding import EXAMPLES, Draft, Finding, Mend, Severity
 from feilun.data.audit.scan import Scan
 from feilun.data.outcome import Notice
@@ -35,10 +36,9 @@ class _Groups:
 def first_of(scan: Scan) -> np.ndarray:
     """The first row with the same content, int64 (n,); the row itself where there is none."""
     order = np.lexsort((scan.keys[:, 1], scan.keys[:, 0]))
-    begins = np.ones(len(order), bool)
-    begins[1:] = (scan.keys[order][1:] != scan.keys[order][:-1]).any(axis=1)
+    new = begins(*scan.keys[order].T)
     first = np.empty(len(order), np.int64)
-    first[order] = order[np.flatnonzero(begins)][np.cumsum(begins) - 1]
+    first[order] = order[np.flatnonzero(new)][np.cumsum(new) - 1]
     return first
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from feilun import messages
+from feilun.data._contents import begins
 from feilun.data._warnings import label_warnings, source_warnings, split_warnings
 from feilun.data.content import content_key, repeat_key
 from feilun.data.outcome import Notice, SourceReport
@@ -220,10 +221,9 @@ class _Look:
         keys = np.frombuffer(self._keys, ">u8").reshape(-1, 2).astype(np.uint64)
         codes = np.frombuffer(self._targets, np.int64)
         order = np.lexsort((keys[:, 1], keys[:, 0]))
-        begins = np.ones(len(order), bool)
-        begins[1:] = (np.diff(keys[order], axis=0) != 0).any(axis=1)
-        starts = np.flatnonzero(begins)
-        first = codes[order[starts]][np.cumsum(begins) - 1]
+        new = begins(*keys[order].T)
+        starts = np.flatnonzero(new)
+        first = codes[order[starts]][np.cumsum(new) - 1]
         differs = np.logical_or.reduceat(codes[order] != first, starts)
         return len(order) - len(starts), int(differs.sum())
 
