@@ -171,25 +171,24 @@ prepare(document);
 
 const review = document.getElementById("review");
 if (review) {
-  let ahead = null;
+  let ahead = null; // the next item, as it will be shown
   const look = async () => {
-    const answer = await fetch(review.dataset.next);
-    ahead = answer.ok ? (await answer.json()).html : null;
+    try {
+      const answer = await fetch(review.dataset.next);
+      ahead = answer.ok ? (await answer.json()).html : null;
+    } catch { ahead = null; } // nobody answers; what is saved next says so
   };
-  look();
+  let before = look(); // what is over before an answer is sent
 
-  review.addEventListener("submit", async (event) => {
-    const button = event.submitter;
-    const undo = button && button.value === "undo";
-    if (!ahead || undo) return; // the plain way: the page is loaded again
-    event.preventDefault();
-    const form = event.target;
-    const body = new URLSearchParams(new FormData(form, button));
+  const send = async (form, button, body) => {
     const shown = [...review.childNodes]; // with what was typed
     const at = document.activeElement;
-    review.innerHTML = ahead;
-    prepare(review);
+    const next = ahead;
     ahead = null;
+    if (next) {
+      review.innerHTML = next;
+      prepare(review);
+    }
     const problem = document.getElementById("offline");
     let answer = null;
     try {
@@ -197,12 +196,16 @@ if (review) {
     } catch { /* nobody answers */ }
     if (answer && answer.ok) {
       if (problem) problem.remove();
-      await look();
+      if (next) await look();
+      else location.assign(location.pathname); // the page says what there is now
       return;
     }
-    ahead = review.innerHTML; // back to what was not taken
-    review.replaceChildren(...shown);
-    if (review.contains(at)) at.focus();
+    if (next) {
+      ahead = review.innerHTML; // back to what was not taken
+      review.replaceChildren(...shown);
+      if (review.contains(at)) at.focus();
+    }
+    delete form.dataset.sent;
     if (!answer) {
       if (problem) return;
       const told = document.createElement("p");
@@ -219,6 +222,16 @@ if (review) {
       form.append(chosen);
     }
     HTMLFormElement.prototype.submit.call(form);
+  };
+
+  review.addEventListener("submit", (event) => {
+    const form = event.target, button = event.submitter;
+    if (button && button.value === "undo") return; // the plain way: the page is loaded again
+    event.preventDefault();
+    if (form.dataset.sent) return;
+    form.dataset.sent = "yes";
+    const body = new URLSearchParams(new FormData(form, button));
+    before = before.then(() => review.contains(form) ? send(form, button, body) : undefined);
   });
 }
 
