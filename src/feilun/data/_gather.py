@@ -79,6 +79,13 @@ class Rows:
         """uint64 (rows,); rows without a group are their own."""
         return np.frombuffer(self.groups, _KEY).astype(np.uint64)
 
+    def named(self) -> np.ndarray:
+        """Which rows have an id of the user's own, bool (rows,). Known of observations alone: of
+        other rows any id may be one."""
+        if not self.identities:
+            return np.ones(len(self), bool)
+        return np.frombuffer(self.identities, np.uint64) != 0
+
     def id_keys(self) -> np.ndarray:
         """uint64 (rows,)."""
         return np.frombuffer(self.ids, _KEY).astype(np.uint64)

@@ -31,8 +31,7 @@ class Ids:
         again = np.flatnonzero(self._known[1:] == self._known[:-1]) + 1
         self._again = set(kept[order[again]].tolist())
         self._given: set[str] = set()
-        made = np.frombuffer(gathered.rows.identities, np.uint64) == 0
-        self.renamed = len(self._again) - sum(bool(made[row]) for row in self._again if len(made))
+        self.renamed = int(gathered.rows.named()[sorted(self._again)].sum())
 
     def apply(self, ids: list[str], rows: np.ndarray) -> list[str]:
         """The ids of `rows`, some of them renamed."""
