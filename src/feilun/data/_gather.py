@@ -84,7 +84,8 @@ class Rows:
         other rows any id may be one."""
         if not self.identities:
             return np.ones(len(self), bool)
-        return np.frombuffer(self.identities, np.uint64) != 0
+        own: np.ndarray = np.frombuffer(self.identities, np.uint64) != 0
+        return own
 
     def id_keys(self) -> np.ndarray:
         """uint64 (rows,)."""

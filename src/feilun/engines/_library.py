@@ -307,8 +307,7 @@ class Library:
     def _unknown(self, question: str) -> str:
         """What is said where no answer is known."""
         lang: Language = "zh" if _HAN.search(question) else "en"
-        # Plain text: a sentence that a run would keep cannot be encoded as an answer.
-        return self._otherwise or str(t("engines.no_answer", lang))
+        return self._otherwise or t("engines.no_answer", lang)
 
 
 def sentences(text: str) -> list[tuple[int, int]]:

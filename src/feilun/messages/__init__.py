@@ -123,14 +123,14 @@ class Sentence(str):
 
 def t(key: str, /, lang: Language | None = None, **params: Any) -> str:
     """The sentence `key` (``room.name``) in `lang` (default: the one in force), with `params`; a
-    `Sentence` while `knowing`.
+    `Sentence` while `knowing`, but for one asked for in a `lang`, which is for that reader alone.
 
     Lists are joined the way the language joins them. Raises `KeyError` for an unknown key: a
     missing sentence is a bug, held by a test that reads every key out of the source.
     """
-    lang = lang or language()
-    text = _fill(_sentence(key)[lang], params, lang)
-    if not _knowing.get():
+    spoken = lang or language()
+    text = _fill(_sentence(key)[spoken], params, spoken)
+    if lang is not None or not _knowing.get():
         return text
     said = Sentence(text)
     said.key, said.params = key, params
