@@ -13,7 +13,7 @@ from feilun.cli.app import run
 from helpers.advice import COMMAND, named_for, on, said, verb
 from helpers.cli import feilun
 
-__all__ = ["NOT_PROMOTED", "WORDS", "Newcomer"]
+__all__ = ["NOT_PROMOTED", "Newcomer"]
 
 NOT_PROMOTED = 1
 WORDS = {
@@ -99,9 +99,9 @@ class Newcomer:
         given: Mapping[str, object] | None = None,
     ) -> str:
         """Types the command at `place` among those that the sentence `name` names on the screen,
-        errors included, with `given` in place of its words in capitals and `more` behind it; what
-        is said on stderr."""
-        words = {word: str(value) for word, value in (given or {}).items()}
+        errors included, with `given`, or else `WORDS`, in place of its words in capitals and `more`
+        behind it; what is said on stderr."""
+        words = {word: str(value) for word, value in {**WORDS, **(given or {})}.items()}
         line = said(name, self.shown, self.lang, words, self.project)[place]
         assert self._names(line), line
         return self.type(f"{line} {more}".strip(), code=code)

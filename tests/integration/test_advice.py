@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from feilun.store.ledger_records import Event
 from helpers.advice import walks
 from helpers.bert import write_bert
 from helpers.linear import answered
-from helpers.newcomer import NOT_PROMOTED, WORDS, Newcomer
+from helpers.newcomer import NOT_PROMOTED, Newcomer
 from helpers.rows import write_reviews
 
 pytestmark = pytest.mark.slow
@@ -48,11 +49,8 @@ _FAILS = InvalidData.exit_code
 )
 def test_what_errors_and_verbs_advise(newcomer: Newcomer) -> None:
     """Each is brought about, and followed."""
-    folder = newcomer.folder
+    folder, follow = newcomer.folder, newcomer.follow
     write_reviews(folder / "reviews.csv", 120, noise=0.0)
-
-    def follow(name: str, place: int = 0, *, code: int | None = 0, more: str = "") -> None:
-        newcomer.follow(name, place, code=code, more=more, given=WORDS)
 
     def fails(line: str) -> None:
         newcomer.type(line, code=_FAILS)
@@ -108,7 +106,7 @@ def test_what_errors_and_verbs_advise(newcomer: Newcomer) -> None:
     assert _live(folder) == "reviews@1"
     newcomer.shown = refused
     test = write_reviews(folder / "test.csv", 60, seed=9, noise=0.0)
-    given = {**WORDS, "FILE": test.name, "文件": test.name}
+    given = {"FILE": test.name, "文件": test.name}
     newcomer.follow("evaluation.gate_label_more", given=given)
     newcomer.type("feilun deploy reviews@2 --shadow")
     follow("project.shadow_deployed")
@@ -154,11 +152,8 @@ def _live(folder: Path) -> str:
     "store.no_key.hint",
 )
 def test_what_is_advised_of_money_and_whole_projects(newcomer: Newcomer) -> None:
-    folder = newcomer.folder
+    folder, follow = newcomer.folder, newcomer.follow
     write_reviews(folder / "reviews.csv", 300, noise=0.05)
-
-    def follow(name: str, place: int = 0, *, code: int | None = 0, more: str = "") -> None:
-        newcomer.follow(name, place, code=code, more=more, given=WORDS)
 
     def fails(line: str) -> None:
         newcomer.type(line, code=_FAILS)
@@ -224,9 +219,7 @@ def test_what_is_advised_of_bases_searches_and_other_apis(newcomer: Newcomer) ->
     for seed, name in enumerate(("first", "second")):
         write_bert(folder / name, seed=seed)
 
-    def follow(name: str, place: int = 0, *, code: int | None = 0, more: str = "") -> None:
-        given = {**WORDS, "A": "first", "B": "second"}
-        newcomer.follow(name, place, code=code, more=more, given=given)
+    follow = partial(newcomer.follow, given={"A": "first", "B": "second"})
 
     newcomer.type("feilun init reviews")
     newcomer.gets_company()
@@ -267,5 +260,5 @@ def test_copies_in_a_table_are_told_and_dropped(newcomer: Newcomer) -> None:
     newcomer.type("feilun init reviews --task tabular-classification")
     newcomer.type("feilun data add customers.csv")
     assert _rows(newcomer.folder) == 200
-    newcomer.follow("data.equal_rows", given=WORDS)
+    newcomer.follow("data.equal_rows")
     assert 100 < _rows(newcomer.folder) < 120  # copies that judge stay

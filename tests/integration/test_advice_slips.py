@@ -12,7 +12,7 @@ from feilun.errors import InvalidData
 from feilun.project import Workspace
 from helpers.advice import walks
 from helpers.linear import answered
-from helpers.newcomer import WORDS, Newcomer
+from helpers.newcomer import Newcomer
 from helpers.rows import reviews, write_reviews
 
 pytestmark = pytest.mark.slow
@@ -52,7 +52,7 @@ def _begun(newcomer: Newcomer) -> None:
 )
 def test_before_anything_is_trained(newcomer: Newcomer) -> None:
     folder = newcomer.folder
-    words = {**WORDS, "ADDRESS": "http://127.0.0.1:9/v1", "地址": "http://127.0.0.1:9/v1"}
+    words = {"ADDRESS": "http://127.0.0.1:9/v1", "地址": "http://127.0.0.1:9/v1"}
 
     def slip(line: str, name: str, place: int = 0, *, more: str = "", **given: str) -> None:
         newcomer.type(line, code=_FAILS)
@@ -140,7 +140,7 @@ def test_once_something_is_trained(newcomer: Newcomer) -> None:
     _begun(newcomer)
     newcomer.type("feilun data add reviews.csv")
     newcomer.type("feilun data audit")
-    newcomer.follow("audit.left_out.hint", given=WORDS)
+    newcomer.follow("audit.left_out.hint")
 
     # Versions.
     small = "--method linear --set compression.variants=[]"
@@ -173,13 +173,13 @@ def test_once_something_is_trained(newcomer: Newcomer) -> None:
     newcomer.project = "other"
     newcomer.type("feilun import made --project other")
     newcomer.type("feilun evaluate other@1", code=_FAILS)
-    newcomer.follow("pipeline.no_rows_of_version.hint", given=WORDS)
+    newcomer.follow("pipeline.no_rows_of_version.hint")
     with Workspace(folder) as workspace:
         said = answered(workspace.project("reviews"), 4)
     with file.open("w", encoding="utf-8", newline="") as stream:
         csv.writer(stream).writerows([("prediction_id", "label"), *said])
     newcomer.type("feilun feedback add reviews.csv", code=None)
-    newcomer.follow("feedback.other_project.hint", given=WORDS)
+    newcomer.follow("feedback.other_project.hint")
     with Workspace(folder) as workspace:
         assert workspace.store.ledger.waiting("reviews") == len(said)
     newcomer.type("feilun customers add Acme")
