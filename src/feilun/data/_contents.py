@@ -9,10 +9,11 @@ import numpy as np
 
 from feilun.data._gather import CORRECTION, LEFT_OUT, PREVIOUS, RELABEL, Gathered
 
-__all__ = ["GONE", "UNDECIDED", "Contents", "begins", "group_contents"]
+__all__ = ["GONE", "UNDECIDED", "Contents", "begins", "group_contents", "spread"]
 
 UNDECIDED, GONE = -1, -2
 """Instead of a label: no majority; left out on purpose."""
+_ODD = np.uint64(0x9E3779B97F4A7C15)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,13 @@ class Contents:
     corrected: np.ndarray
     conflicts: int
     of_row: np.ndarray
+
+
+def spread(numbers: np.ndarray) -> np.ndarray:
+    """Numbers (rows,) over 64 bits, so that they change a key by which they are taken, uint64; 0
+    stays 0."""
+    found: np.ndarray = numbers.astype(np.uint64) * _ODD
+    return found
 
 
 def begins(*columns: np.ndarray) -> np.ndarray:

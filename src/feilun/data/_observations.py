@@ -11,7 +11,7 @@ from collections import defaultdict
 
 import numpy as np
 
-from feilun.data._contents import begins
+from feilun.data._contents import begins, spread
 from feilun.data._gather import LEFT_OUT, PREVIOUS, Gathered
 
 __all__ = ["tell_apart"]
@@ -19,7 +19,6 @@ __all__ = ["tell_apart"]
 _ALIKE = 10
 """As many equal rows stand in one split, as copies would; of more, whose columns have few values,
 each is drawn by itself."""
-_ODD = np.uint64(0x9E3779B97F4A7C15)
 
 
 def tell_apart(gathered: Gathered) -> int:
@@ -50,7 +49,7 @@ def tell_apart(gathered: Gathered) -> int:
     few = np.ones(len(own), bool)
     few[order] = np.repeat(sizes <= _ALIKE, sizes)
     rows.grouped |= bool((sizes[sizes <= _ALIKE] > 1).any())
-    counted = nth.astype(np.uint64) * _ODD
+    counted = spread(nth)
     again = _nth(*_runs(high, low, np.arange(len(own))), len(own)) > 0
     apart = np.where(own != 0, np.where(again, own, 0), np.where(few, 0, counted))
     rows.set_keys(low ^ own ^ counted, np.where(alone, high ^ apart.astype(np.uint64), groups))

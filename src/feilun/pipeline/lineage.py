@@ -10,14 +10,13 @@ from feilun.store.records import DataVersion, ModelVersion
 __all__ = [
     "kept_calls",
     "kept_corrections",
-    "new_rows",
-    "replayed",
+    "to_learn",
     "trained",
     "tried",
     "unlearnt",
 ]
 
-BESIDE_CORRECTIONS, BESIDE_OTHERS = 6.0, 1.0
+_BESIDE_CORRECTIONS, _BESIDE_OTHERS = 6.0, 1.0
 """Old rows beside each correction, and beside each other new row."""
 
 
@@ -63,28 +62,25 @@ def _kept(catalog: Catalog, project: str, what: str) -> int:
     return sum(one.info.get(what, 0) for one in found)
 
 
-def new_rows(catalog: Catalog, latest: DataVersion, live: ModelVersion) -> Sequence[str]:
-    """Ids of the rows that came, or got another label, since `live` learned."""
-    line = _since(catalog, latest, {live.data_version})
-    return tuple(dict.fromkeys(row for one in line for row in one.info.get("new_ids", ())))
-
-
-def replayed(
-    catalog: Catalog, latest: DataVersion, live: ModelVersion, asked: float | None
-) -> float:
-    """How many old rows are learnt beside each of `new_rows`; `asked` is ``update.replay``.
+def to_learn(
+    catalog: Catalog, latest: DataVersion, live: ModelVersion, replay: float | None
+) -> tuple[tuple[str, ...], float]:
+    """Ids of the rows that came, or got another label, since `live` learned, and how many old rows
+    are learnt beside each; `replay` is ``update.replay``.
 
     Corrections are what `live` has wrong. Learnt beside as many others they teach it to contradict
     itself: beside six they are about as large a part as mistakes are of its answers (measured,
     benchmarks.evidence.corrections).
     """
-    if asked is not None:
-        return asked
     line = _since(catalog, latest, {live.data_version})
-    rows = sum(len(one.info.get("new_ids", ())) for one in line)
-    corrections = sum(one.info.get("corrections", 0) for one in line if one.reason == "feedback")
-    share = min(1.0, corrections / rows) if rows else 1.0
-    return BESIDE_CORRECTIONS * share + BESIDE_OTHERS * (1 - share)
+    ids = [row for one in line for row in one.info.get("new_ids", ())]
+    if replay is None:
+        corrections = sum(
+            one.info.get("corrections", 0) for one in line if one.reason == "feedback"
+        )
+        share = min(1.0, corrections / len(ids)) if ids else 1.0
+        replay = _BESIDE_CORRECTIONS * share + _BESIDE_OTHERS * (1 - share)
+    return tuple(dict.fromkeys(ids)), replay
 
 
 def _since(

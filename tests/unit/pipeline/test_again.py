@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from feilun.pipeline.lineage import replayed
+from feilun.pipeline.lineage import to_learn
 from feilun.pipeline.steps.reconsider import reconsider
 from feilun.project import Project
 from feilun.project.results import Turned
@@ -104,7 +104,7 @@ def test_corrections_of_a_refused_update_count_for_the_next(project: Project) ->
     def beside(asked: float | None = None) -> float:
         latest = catalog.latest_data("reviews")
         assert latest is not None
-        return replayed(catalog, latest, live, asked)
+        return to_learn(catalog, latest, live, asked)[1]
 
     assert beside() == 6.0
     assert beside(2.5) == 2.5

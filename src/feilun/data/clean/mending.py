@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from feilun.data._contents import GONE, Contents
+from feilun.data._contents import GONE, Contents, spread
 from feilun.data._gather import Gathered
 from feilun.data.clean import same
 from feilun.data.clean.mask import Masker
@@ -38,7 +38,6 @@ DROPPED = "dropped.keys"
 """File in a data version: the keys of contents that must not come in again, 16 bytes each."""
 _KEY = 16
 _FEEDBACK = "fb_"
-_ODD = np.uint64(0x9E3779B97F4A7C15)
 
 
 class Mending:
@@ -258,7 +257,7 @@ class Mending:
                 if exact is None:
                     exact = same.folded(gathered, dict(self._kinds))[contents.first]
                     if self._task.observations:  # they repeat each other with their targets alone
-                        exact ^= contents.label.astype(np.uint64) * _ODD
+                        exact ^= spread(contents.label)
                 drop = same.repeated(exact, contents, everything)
                 self._drop("drop_duplicates", drop, gathered, contents)
 

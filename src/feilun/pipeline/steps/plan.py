@@ -13,7 +13,7 @@ from feilun.engines.card import read_card
 from feilun.messages import in_each, t
 from feilun.messages.sentences import to_kept
 from feilun.pipeline.context import Context
-from feilun.pipeline.lineage import new_rows, replayed, trained
+from feilun.pipeline.lineage import to_learn, trained
 from feilun.pipeline.steps._members import members_of
 from feilun.pipeline.steps._paces import paces
 from feilun.store.dataset import Dataset
@@ -92,6 +92,10 @@ def draw(
         base, processor = None, None
     stats = rows_of(dataset, processor, data.counts)
     previous = context.folder(grown, "") if grown and method(grown.method).needs_base else None
+    going_on = live if previous else None
+    fresh, replay = (
+        to_learn(catalog, data, going_on, config.update.replay) if going_on else ((), 1.0)
+    )
     job = TrainJob(
         method=wanted,
         task=config.project.task,
@@ -102,8 +106,8 @@ def draw(
         previous=previous,
         task_settings=task_settings,
         seed=config.training.seed,
-        new_rows=tuple(new_rows(catalog, data, live)) if live and previous else (),
-        replay=replayed(catalog, data, live, config.update.replay) if live and previous else 1.0,
+        new_rows=fresh,
+        replay=replay,
     )
     here = machine.look(context.store.folder, config.training.threads, config.training.memory_limit)
     before = paces(catalog, here.cores)

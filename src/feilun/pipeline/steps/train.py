@@ -11,7 +11,7 @@ from feilun.compression.warm import warm
 from feilun.messages import t
 from feilun.messages.sentences import to_kept
 from feilun.pipeline.context import Context
-from feilun.pipeline.lineage import new_rows, replayed
+from feilun.pipeline.lineage import to_learn
 from feilun.pipeline.steps._inputs import inputs_of, made_before
 from feilun.pipeline.steps._members import members, unlabelled
 from feilun.store.records import REASON_IN, ModelVersion
@@ -43,6 +43,8 @@ def train(context: Context, plan: dict[str, Any], stage: dict[str, Any]) -> dict
     previous = catalog.model_version(stage["previous"]) if stage.get("previous") else None
     scratch = context.scratch(f"train-{stage['method']}")
     out = artifacts.new()
+    asked = context.config.update.replay
+    fresh, replay = to_learn(catalog, data, previous, asked) if previous else ((), 1.0)
     job = TrainJob(
         method=stage["method"],
         task=context.config.project.task,
@@ -57,8 +59,8 @@ def train(context: Context, plan: dict[str, Any], stage: dict[str, Any]) -> dict
         threads=plan["threads"],
         trackers=tuple(context.config.training.trackers),
         logs=_logs(context, stage["method"]),
-        new_rows=tuple(new_rows(catalog, data, previous)) if previous else (),
-        replay=replayed(catalog, data, previous, context.config.update.replay) if previous else 1.0,
+        new_rows=fresh,
+        replay=replay,
         deadline=None if left is None else time.time() + left,
         members=members(context, stage["method"], stage["settings"]),
         unlabelled=unlabelled(context, stage["settings"], scratch / "unlabelled.jsonl"),
