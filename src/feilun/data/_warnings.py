@@ -18,6 +18,7 @@ _FEW_PER_LABEL = 10
 _IMBALANCE = 20
 _NUMBERS = 20
 _COLUMNS = 20
+_SHEETS = 10
 _HEADINGS = frozenset(
     [
         "label",
@@ -141,6 +142,8 @@ def _workbook_so(details: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, An
     """What is to be said of a workbook."""
     if others := details.get("other_sheets"):
         yield "formats.other_sheets", {"sheet": details["sheet"], "others": others}
+    if hidden := details.get("hidden_sheets"):
+        yield "formats.hidden_sheets", {"sheets": hidden[:_SHEETS]}
     if columns := details.get("uncomputed"):
         yield "formats.uncomputed_column", {"columns": columns}
     if rows := details.get("hidden_rows"):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import re
 import struct
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from feilun.data._warnings import source_warnings
 from feilun.data.outcome import SourceReport
 from feilun.data.reading import open_readings
 from feilun.data.sources import Source, Table, open_tables
+from feilun.data.sources._around import Ahead
 from feilun.data.sources.base import ReadOptions
 from feilun.errors import FeilunError, InvalidData, UsageError
 from helpers.builds import build_version, rows_of, table_of, texts_task
@@ -135,6 +137,7 @@ def test_hidden_sheets_are_not_chosen(tmp_path: Path) -> None:
     book.save(file)
     table = table_of(file)
     assert table.details["sheet"] == "New"
+    assert told(table) == ["formats.hidden_sheets"]
     assert rows_of(table) == VOICES
     assert len(rows_of(table_of(file, sheet="Old"))) == 1
 
@@ -376,6 +379,31 @@ def test_what_stands_below_the_rows_is_no_example(tmp_path: Path) -> None:
     found = rows_of(table_of(workbook(tmp_path / "c.xlsx", S=[HEADER, *BODY, *other])))
     assert found[:30] == VOICES
     assert found[31:] == ["formats.another_table"] * 3
+
+    # Whatever its columns are called: words over numbers, where the first table has words.
+    other = [[], ["", "how often", "who"], ["", 3, "Ann"], ["", 4, "Bob"], ["", 4, "Cid"]]
+    titled = [[], ["By how often"], *other[1:]]
+    found = rows_of(table_of(workbook(tmp_path / "d.xlsx", S=[HEADER, *BODY, *titled])))
+    assert found[:30] == VOICES
+    assert found[31:] == ["formats.another_table"] * 4
+    file = tmp_path / "e.csv"
+    with file.open("w", newline="", encoding="utf-8") as stream:
+        csv.writer(stream).writerows([HEADER, *BODY, *other])
+    found = rows_of(table_of(file))
+    assert found[30:] == ["formats.another_table"] * 4
+
+
+def test_an_error_comes_where_it_stands() -> None:
+    def source() -> Iterator[int]:
+        yield 1
+        raise csv.Error("a quote")
+
+    ahead = Ahead(source())
+    assert ahead.peek() == [1]
+    assert next(ahead) == 1
+    with pytest.raises(csv.Error, match="a quote"):
+        next(ahead)
+    assert list(ahead) == []
 
 
 def test_a_blank_row_alone_divides_nothing(tmp_path: Path) -> None:

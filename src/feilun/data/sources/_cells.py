@@ -10,7 +10,7 @@ from itertools import chain, dropwhile, islice
 from pathlib import Path
 from typing import Any
 
-from feilun.data.sources._around import Below, joined_header, titles_above, without_totals
+from feilun.data.sources._around import Ahead, Below, joined_header, titles_above, without_totals
 from feilun.data.sources._dialect import column_names, has_header
 from feilun.data.sources.base import BadRow, Options, Table
 from feilun.errors import InvalidData
@@ -121,14 +121,15 @@ def _rows(
     numbered: Iterable[Numbered], names: list[str], known: Collection[str]
 ) -> Iterator[Row | BadRow]:
     width, number, below = len(names), 0, Below(names, known)
-    for _, row in numbered:
+    rows = Ahead(row for _, row in numbered)
+    for row in rows:
         if not any(map(filled, row)):
             below.blank()
             continue
         number += 1
         cells = [_scalar(cell) for cell in row]
         values = dict(zip(names, cells, strict=False))
-        if wrong := below.check(cells):
+        if wrong := below.check(cells, rows.peek):
             yield BadRow(number, *wrong, values)
         elif any(map(filled, cells[width:])):
             yield BadRow(number, "data.ragged", {"given": len(cells), "expected": width}, values)

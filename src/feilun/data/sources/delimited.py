@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from feilun.data.sources._around import Below, joined_header, titles_above, without_totals
+from feilun.data.sources._around import Ahead, Below, joined_header, titles_above, without_totals
 from feilun.data.sources._dialect import (
     Dialect,
     column_names,
@@ -148,7 +148,7 @@ def _rows(
 ) -> Iterator[Row | BadRow]:
     csv.field_size_limit(MAX_CELL)  # of the whole process; the default refuses honest long texts
     undamaged = damaged()
-    reader = csv.reader(islice(stream.lines(), skip, None), **dialect.arguments())
+    reader = Ahead(csv.reader(islice(stream.lines(), skip, None), **dialect.arguments()))
     width, number = len(names), 0
     while True:
         try:
@@ -160,7 +160,7 @@ def _rows(
                     heads -= 1
                     continue
                 number += 1
-                if wrong := below.check(cells):
+                if wrong := below.check(cells, reader.peek):
                     yield BadRow(number, *wrong, dict(zip(names, cells, strict=False)))
                     continue
                 if len(cells) != width:

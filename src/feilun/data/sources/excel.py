@@ -32,6 +32,9 @@ def open_tables(location: Path | str, options: Options, known: Collection[str] =
         details = {"format": "Excel", "sheet": sheet, "sheets": book.sheets}
         if others:
             details["other_sheets"] = others
+        hidden = [name for name in book.sheets if name in book.hidden and name != sheet]
+        if hidden and options.sheet is None:
+            details["hidden_sheets"] = hidden
         table = table_of_cells(
             path, _guarded(path, cells), options, known, details=details, close=book.close
         )
