@@ -12,7 +12,7 @@ from hashlib import blake2b
 
 import numpy as np
 
-from feilun.data._contents import GONE, Contents
+from feilun.data._contents import GONE, Contents, begins
 from feilun.data._gather import Gathered
 from feilun.data.splits import SPLITS
 from feilun.store.dataset import INPUT
@@ -78,10 +78,8 @@ def repeated(groups: np.ndarray, contents: Contents, everything: bool) -> np.nda
         2 + 2 * (_ROOM - contents.split[places].astype(np.int64)) + ~usual,
     )
     order = np.lexsort((contents.first[places], rank, of))
-    begins = np.ones(len(order), bool)
-    begins[1:] = of[order][1:] != of[order][:-1]
     keep = stays.copy()
-    keep[order[begins]] = True
+    keep[order[begins(of[order])]] = True
     drop = np.zeros(len(contents.label), bool)
     drop[places[~keep]] = True
     return drop
@@ -97,9 +95,7 @@ def _usual(groups: np.ndarray, labels: np.ndarray) -> np.ndarray:
     of = np.unique(groups, return_inverse=True)[1].astype(np.int64)
     pairs, sizes = np.unique(np.stack([of, labels.astype(np.int64)]), axis=1, return_counts=True)
     order = np.lexsort((-sizes, pairs[0]))
-    begins = np.ones(len(order), bool)
-    begins[1:] = pairs[0][order][1:] != pairs[0][order][:-1]
-    best = order[begins]
+    best = order[begins(pairs[0][order])]
     number = np.searchsorted(pairs[0][best], of)
     return np.asarray(pairs[1][best][number])
 
