@@ -11,7 +11,7 @@ being doubtful say nothing about how right the others are.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from hashlib import sha256
 
 import numpy as np
@@ -20,7 +20,10 @@ from feilun.feedback.alike import fingerprint, text_of, vectors
 from feilun.store.ledger_records import Prediction
 from feilun.types import Item
 
-__all__ = ["Novelty", "abstained", "audit_draw", "review_queue", "weave"]
+__all__ = ["Novelty", "Place", "abstained", "audit_draw", "review_queue", "weave"]
+
+Place = tuple[str, int]
+"""Which answer of which call."""
 
 Novelty = Callable[[Sequence[Item]], np.ndarray]
 """From 0 (made of what the training rows are made of) to 1 (nothing of it was ever seen)."""
@@ -114,21 +117,14 @@ def _distinct(
     return [rows[at] for at in chosen], often[chosen]
 
 
-def audit_draw(
-    predictions: Iterable[Prediction], count: int, done: set[tuple[str, int]]
-) -> list[Prediction]:
-    """`count` answers drawn at random, the same ones until they are `done`: those with the smallest
-    hashes of their ids, which nobody can choose."""
-    open_ones = [
-        row
-        for row in predictions
-        if row.stored and not row.purged and (row.prediction_id, row.index) not in done
-    ]
-    return sorted(open_ones, key=_lot)[:count]
+def audit_draw(places: Iterable[Place], count: int, done: Container[Place]) -> list[Place]:
+    """`count` of the answers at `places`, drawn at random, the same ones until they are `done`:
+    those with the smallest hashes of their ids, which nobody can choose."""
+    return sorted((place for place in places if place not in done), key=_lot)[:count]
 
 
-def _lot(row: Prediction) -> bytes:
-    return sha256(f"{row.prediction_id}:{row.index}".encode()).digest()
+def _lot(place: Place) -> bytes:
+    return sha256("{}:{}".format(*place).encode()).digest()
 
 
 def weave(

@@ -224,11 +224,11 @@ def _drawn(
     ledger = context.store.ledger
     versions = context.store.catalog.data_versions(context.project)
     learned = [one.created for one in versions if one.reason == "feedback"]
-    answered = ledger.recent_predictions(context.project, limit=_RECENT, model_version=version)
-    if learned:
-        since = max(learned)
-        answered = [one for one in answered if one.created is not None and one.created > since]
-    return audit_draw(answered, math.ceil(count), ledger.audited_answers(context.project))
+    places = ledger.recent_places(
+        context.project, since=max(learned, default=None), limit=_RECENT, model_version=version
+    )
+    drawn = audit_draw(places, math.ceil(count), ledger.audited_answers(context.project))
+    return [row for row in (ledger.prediction(*place) for place in drawn) if not row.purged]
 
 
 def _ranked(context: Context, limit: int) -> list[Prediction]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, String, cast, delete, func, select, tuple_, update
+from sqlalchemy import Row, Select, String, cast, delete, func, select, tuple_, update
 
 from feilun.errors import NotFound
 from feilun.store import tables_ledger as t
@@ -64,14 +64,8 @@ class PredictionLog:
         `unlabelled_only` leaves out those that have feedback or that the house has rejected,
         `usable_only` those whose input is not (or no longer) kept.
         """
+        query = _recent([t.predictions], project, since, model_version, usable_only)
         c = t.predictions.c
-        query = select(t.predictions).where(c.project == project)
-        if since is not None:
-            query = query.where(c.created >= since)
-        if model_version is not None:
-            query = query.where(c.model_version == model_version)
-        if usable_only:
-            query = query.where(c.stored, ~c.purged, c.expires.is_(None) | (c.expires > now()))
         if unlabelled_only:
             said = select(t.feedback.c.id).where(
                 t.feedback.c.prediction_id == c.prediction_id, t.feedback.c.index == c.index
@@ -84,10 +78,23 @@ class PredictionLog:
                 r.source != "customer",
             )
             query = query.where(~said.exists(), ~rejected.exists())
-        query = query.order_by(c.created.desc(), c.prediction_id.desc(), c.index).limit(limit)
         with self._db.read() as connection:
-            rows = connection.execute(query).all()
+            rows = connection.execute(query.limit(limit)).all()
         return [self._prediction(row) for row in rows]
+
+    def recent_places(
+        self,
+        project: str,
+        *,
+        since: datetime | None = None,
+        limit: int | None = 1000,
+        model_version: str | None = None,
+    ) -> list[tuple[str, int]]:
+        """Which answers `recent_predictions` gives, without reading what they are."""
+        c = t.predictions.c
+        query = _recent([c.prediction_id, c.index], project, since, model_version).limit(limit)
+        with self._db.read() as connection:
+            return [(name, index) for name, index in connection.execute(query)]
 
     def purge_expired(self, moment: datetime | None = None, *, grace: float = BLOB_GRACE) -> int:
         """Deletes the inputs that expired by `moment` (default: now), in short transactions.
@@ -215,7 +222,8 @@ class PredictionLog:
 
     def _prediction(self, row: Row[Any]) -> Prediction:
         # By column, not by name: feedback joined beside it has some of the same names.
-        values = {column.name: row._mapping[column] for column in t.predictions.c}
+        mapping = row._mapping
+        values = {column.name: mapping[column] for column in t.predictions.c}
         text, whole = values.pop("input"), False
         item = None
         if text is not None:
@@ -223,3 +231,22 @@ class PredictionLog:
         if values["stored"] and not whole:
             values["purged"] = True
         return Prediction(input=item if whole else None, **values)
+
+
+def _recent(
+    wanted: Sequence[Any],
+    project: str,
+    since: datetime | None,
+    model_version: str | None,
+    usable_only: bool = True,
+) -> Select[Any]:
+    """Selects what is `wanted` of the answers of `project`, newest first."""
+    c = t.predictions.c
+    query = select(*wanted).where(c.project == project)
+    if since is not None:
+        query = query.where(c.created >= since)
+    if model_version is not None:
+        query = query.where(c.model_version == model_version)
+    if usable_only:
+        query = query.where(c.stored, ~c.purged, c.expires.is_(None) | (c.expires > now()))
+    return query.order_by(c.created.desc(), c.prediction_id.desc(), c.index)

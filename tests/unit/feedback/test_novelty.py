@@ -91,12 +91,12 @@ def test_what_was_left_to_a_person_comes_before_all() -> None:
 
 def test_the_draw_is_by_lot_and_stays_until_it_is_done() -> None:
     rows = [answer(n, n / 1000, f"text number {n}") for n in range(1000)]
-    drawn = audit_draw(rows, 100, set())
-    assert drawn == audit_draw(reversed(rows), 100, set())
-    done = {(row.prediction_id, row.index) for row in drawn[:60]}
-    assert audit_draw(rows, 40, done) == drawn[60:]
+    margins = {row.place: row.margin for row in rows}
+    drawn = audit_draw(margins, 100, set())
+    assert drawn == audit_draw(reversed(list(margins)), 100, set())
+    assert audit_draw(margins, 40, set(drawn[:60])) == drawn[60:]
     # by lot: as sure on average as all are
-    assert abs(np.mean([row.margin for row in drawn]) - 0.4995) < 0.1  # type: ignore[arg-type]
+    assert abs(np.mean([margins[place] for place in drawn]) - 0.4995) < 0.1  # type: ignore[arg-type]
 
 
 def test_drawn_answers_are_spread_through_the_queue() -> None:
