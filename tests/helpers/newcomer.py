@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -11,7 +11,7 @@ import pytest
 from feilun import messages
 from feilun.cli.app import run
 from helpers.advice import COMMAND, named_for, on, said, verb
-from helpers.cli import feilun
+from helpers.cli import at_terminal, feilun
 
 __all__ = ["NOT_PROMOTED", "Newcomer"]
 
@@ -43,9 +43,16 @@ class Newcomer:
         self.typed: list[str] = []
         self.followed: set[str] = set()
 
-    def type(self, line: str, *, code: int | None = 0, **files: Path) -> str:
-        """Types a command, which ends with `code` (None: it may promote or not); what is said on
-        stderr."""
+    def type(
+        self,
+        line: str,
+        *,
+        code: int | None = 0,
+        keys: Sequence[tuple[str, str]] = (),
+        **files: Path,
+    ) -> str:
+        """Types a command, which ends with `code` (None: it may promote or not), and at its
+        terminal `keys`; what is said on stderr."""
         for word, file in files.items():
             line = line.replace(word, shlex.quote(str(file)))
         line = named_for(self.project)(line, self.lang)
@@ -53,7 +60,10 @@ class Newcomer:
         self.notes(line)
         assert words[0] == "feilun", line
         self.typed.append(" ".join(words[:3]))
-        if words[1:2] in (["run"], ["update"], ["train"], ["compare"], ["tune"]):
+        if keys:
+            done = at_terminal(*words[1:], cwd=self.folder, keys=keys, FEILUN_LANG=self.lang)
+            ended, self.screen, err = done.returncode, done.stdout, ""
+        elif words[1:2] in (["run"], ["update"], ["train"], ["compare"], ["tune"]):
             # A process of its own, as turns are taken.
             done = feilun(*words[1:], cwd=self.folder, FEILUN_LANG=self.lang)
             ended, self.screen, err = done.returncode, done.stdout, done.stderr
@@ -97,14 +107,15 @@ class Newcomer:
         code: int | None = 0,
         more: str = "",
         given: Mapping[str, object] | None = None,
+        keys: Sequence[tuple[str, str]] = (),
     ) -> str:
         """Types the command at `place` among those that the sentence `name` names on the screen,
         errors included, with `given`, or else `WORDS`, in place of its words in capitals and `more`
-        behind it; what is said on stderr."""
+        behind it, and `keys` as in `type`; what is said on stderr."""
         words = {word: str(value) for word, value in {**WORDS, **(given or {})}.items()}
         line = said(name, self.shown, self.lang, words, self.project)[place]
         assert self._names(line), line
-        return self.type(f"{line} {more}".strip(), code=code)
+        return self.type(f"{line} {more}".strip(), code=code, keys=keys)
 
     def next(self) -> str:
         """The command that the screen names as the next step."""

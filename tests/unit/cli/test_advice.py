@@ -131,14 +131,11 @@ _UNWALKED = {
         preferences.none_yet.hint tags.always_together.hint tags.everywhere.hint tokenizer.next
         training.few_histories.hint training.no_tokenizer.hint project.other_task.hint
         project.judge_no_rows.hint project.guard_no_model.hint""",
-    "needs a terminal, or two": """
-        cli.review_done demo.reviewed project.none_drawn review.drawn_tell tune.going_on""",
+    "needs two terminals": "tune.going_on",
     "trains for minutes, or needs a base model or a server": """
         bases.not_here.hint compare.nothing.hint plans.nothing_answered.hint
         training.no_teacher.hint training.other_labels.hint training.too_few_members.hint
         training.too_few_to_average.hint upstream.update_now""",
-    "not walked yet": """
-        billing.closed_already.hint trust.review""",
 }
 """Advice that no walk types, by the reason. New advice is walked, or stands here with a reason, or
 is the same command with the same options as another sentence whose command is typed."""

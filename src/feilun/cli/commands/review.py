@@ -49,7 +49,7 @@ def review(
             shell.emit({"queue": rows})
             return
         if not queue:
-            shell.emit(None, t("cli.review_empty"))
+            shell.emit(None, t("cli.review_none_drawn" if drawn else "cli.review_empty"))
             return
         if not sys.stdin.isatty():
             raise UsageError("cli.review_needs_terminal")
