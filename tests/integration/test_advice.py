@@ -252,13 +252,18 @@ def test_what_is_advised_of_bases_searches_and_other_apis(newcomer: Newcomer) ->
     follow("cli.init_upstream", more="--project support")
 
 
-@walks("data.equal_rows")
-def test_copies_in_a_table_are_told_and_dropped(newcomer: Newcomer) -> None:
+@walks("data.equal_rows", "formats.rows_append")
+def test_equal_rows_of_a_table_are_told_counted_and_dropped(newcomer: Newcomer) -> None:
     rows = [(number, "yes" if number % 3 else "no") for number in range(100)]
     with (newcomer.folder / "customers.csv").open("w", newline="") as stream:
         csv.writer(stream).writerows([("months", "churn"), *rows, *rows])
     newcomer.type("feilun init reviews --task tabular-classification")
     newcomer.type("feilun data add customers.csv")
     assert _rows(newcomer.folder) == 200
+    copied = newcomer.shown
+    newcomer.type("feilun data add customers.csv")
+    newcomer.follow("formats.rows_append")
+    assert _rows(newcomer.folder) == 400
+    newcomer.shown = copied
     newcomer.follow("data.equal_rows")
-    assert 100 < _rows(newcomer.folder) < 120  # copies that judge stay
+    assert 100 < _rows(newcomer.folder) < 150  # copies that judge stay

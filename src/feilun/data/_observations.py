@@ -2,7 +2,8 @@
 
 Two customers may be alike in every column, and one may leave where the other stays. So within one
 addition each row counts; across additions a row is the one that is there already, so that a file
-can be added again. An id of the user's own tells rows apart for good.
+can be added again. An id of the user's own tells rows apart for good, and whoever knows that all
+rows are new says so.
 """
 
 from __future__ import annotations
@@ -21,13 +22,14 @@ _ALIKE = 10
 each is drawn by itself."""
 
 
-def tell_apart(gathered: Gathered) -> int:
-    """Gives the gathered rows keys of their own where their contents are equal; returns how many of
-    those that came in repeat another in their target, too, and have no id.
+def tell_apart(gathered: Gathered, append: bool = False) -> tuple[int, int]:
+    """Gives the gathered rows keys of their own where their contents are equal. Returns how many of
+    those that came in without an id repeat another of them in their target, too, and how many were
+    taken for rows of the previous version.
 
     Rows with ids are the same where id and content are. Without, the rows of one content that come
     in are matched with those of the previous version: first where the targets are equal, then in
-    their order; what remains is new.
+    their order; what remains is new. With `append` all are.
     """
     rows = gathered.rows
     high, low = rows.key_halves()
@@ -41,11 +43,13 @@ def tell_apart(gathered: Gathered) -> int:
     order, starts, sizes = _runs(high, low, pool[np.argsort(came[pool], kind="stable")])
     nth = _nth(order, starts, sizes, len(own))
     before = np.add.reduceat((~came[order]).astype(np.int64), starts) if len(order) else sizes
-    pairs = (before == 1) & (sizes == 2)  # by far the most where a file comes again
-    nth[order[starts[pairs] + 1]] = 0
-    for place in np.flatnonzero((before > 0) & (before < sizes) & ~pairs).tolist():
-        members = order[starts[place] : starts[place] + sizes[place]]
-        nth[members] = _matched(labels[members].tolist(), int(before[place]))
+    if not append:
+        pairs = (before == 1) & (sizes == 2)  # by far the most where a file comes again
+        nth[order[starts[pairs] + 1]] = 0
+        for place in np.flatnonzero((before > 0) & (before < sizes) & ~pairs).tolist():
+            members = order[starts[place] : starts[place] + sizes[place]]
+            nth[members] = _matched(labels[members].tolist(), int(before[place]))
+    taken = came[order] & (nth[order] < np.repeat(before, sizes))
     few = np.ones(len(own), bool)
     few[order] = np.repeat(sizes <= _ALIKE, sizes)
     rows.grouped |= bool((sizes[sizes <= _ALIKE] > 1).any())
@@ -53,7 +57,7 @@ def tell_apart(gathered: Gathered) -> int:
     again = _nth(*_runs(high, low, np.arange(len(own))), len(own)) > 0
     apart = np.where(own != 0, np.where(again, own, 0), np.where(few, 0, counted))
     rows.set_keys(low ^ own ^ counted, np.where(alone, high ^ apart.astype(np.uint64), groups))
-    return repeats
+    return repeats, int(taken.sum())
 
 
 def _runs(

@@ -80,7 +80,8 @@ class BuildReport:
       them, those left out because no label had the majority; `corrected`: labels of the previous
       version that a correcting source changed, `corrected_test` those of test rows; `differing`:
       contents of the previous version that came with another label, which was not taken,
-      `differing_test` those of test rows
+      `differing_test` those of test rows; `matched`: of the duplicates, observations without an
+      id that were taken for rows of the previous version, which may have been others
     - `held_out`: rows left out because they overlap with held-out content, `removed`: of them, rows
       that the previous version had; `overlaps`: rows that
       came for one split and stand in another, because the same content or group was there
@@ -124,6 +125,7 @@ class BuildReport:
     corrected_test: int = 0
     differing: int = 0
     differing_test: int = 0
+    matched: int = 0
 
     @property
     def changed(self) -> bool:

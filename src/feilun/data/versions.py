@@ -60,20 +60,22 @@ def build(
     bad_rows: Path | None = None,
     new_label_rows: int = 1,
     relabel: bool = False,
+    append: bool = False,
     mending: Mending | None = None,
 ) -> BuildReport:
     """Builds the next data version of `sources` and `previous` in the empty folder `out`.
 
     Rows of `previous` keep their id, their split and, but for corrections, their label; with
-    `relabel` the labels that files bring for them are corrections, of test rows too. Rows whose
-    content is in `exclude` (see `content_keys`) are left out, old ones too. Equal contents become
-    one row. New rows are divided by `split`, by their source, or else by lot; while the user's own
-    test (or validation) rows are there, no others are drawn for it. Near-duplicates stand in one
-    split, and new rows that are nearly test rows of `previous` are left out. Unusable rows go to
-    the file `bad_rows`. A label that `previous` does not know and that corrections alone have
-    brought waits in the folder `WAITING` until it has `new_label_rows`; rows of a file bring theirs
-    at once. Rows that come in go through the recipe of `previous`; `mending` extends it, and cleans
-    the rows of `previous` too.
+    `relabel` the labels that files bring for them are corrections, of test rows too. With
+    `append` rows of observations that have no id are new, also where the previous version has equal
+    ones. Rows whose content is in `exclude` (see `content_keys`) are left out, old ones too. Equal
+    contents become one row. New rows are divided by `split`, by their source, or else by lot; while
+    the user's own test (or validation) rows are there, no others are drawn for it. Near-duplicates
+    stand in one split, and new rows that are nearly test rows of `previous` are left out. Unusable
+    rows go to the file `bad_rows`. A label that `previous` does not know and that corrections alone
+    have brought waits in the folder `WAITING` until it has `new_label_rows`; rows of a file bring
+    theirs at once. Rows that come in go through the recipe of `previous`; `mending` extends it, and
+    cleans the rows of `previous` too.
 
     Raises `InvalidData` for what cannot be read or learnt from and `EnvironmentProblem` when the
     disk is full; `out` is no data version then, and nothing else was touched.
@@ -103,7 +105,7 @@ def build(
         gathered.finish()
         if not len(gathered.rows):
             raise _nothing(intake, bad)
-        repeats = tell_apart(gathered) if task.observations else 0
+        repeats, matched = tell_apart(gathered, append) if task.observations else (0, 0)
         contents = group_contents(gathered, mending.active)
         near = None
         apart = settings.near_duplicates and not task.observations  # alike ones are others
@@ -184,6 +186,7 @@ def build(
             *_warnings(task, gathered, intake, bad, contents, decision, ids),
             *_staying(differing, differing_test),
             *([Notice("data.equal_rows", {"rows": repeats})] if repeats else ()),
+            *([Notice("formats.rows_matched", {"rows": matched})] if matched else ()),
         ),
         seconds=time.perf_counter() - began,
         recipe=tuple(mending.recipe),
@@ -191,6 +194,7 @@ def build(
         corrected_test=int((contents.corrected & (contents.split == _TEST)).sum()),
         differing=differing,
         differing_test=differing_test,
+        matched=matched,
     )
 
 

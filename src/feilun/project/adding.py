@@ -10,6 +10,7 @@ import dataclasses
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from typing import Any, cast
 
@@ -101,6 +102,7 @@ def add(
     keep: Mapping[str, Any] | None = None,
     read: ReadOptions = AS_FOUND,
     relabel: bool = False,
+    append: bool = False,
 ) -> Added:
     """See `Project.add`. `keep` are settings of the catalog that come to stand with the version,
     also where the sources held nothing new."""
@@ -112,6 +114,10 @@ def add(
         raise UsageError("sources.since_needs_query")
     if (restart or mark) and not since:
         raise UsageError("sources.since_needed")
+    if append and since:  # rows at the mark are read twice
+        raise UsageError("formats.append_since")
+    if append and not scope.task.observations:
+        raise UsageError("formats.append_tables", task=scope.task.name)
     config = scope.config()
     with scope.store.lock(scope.name):
         opened = None
@@ -131,13 +137,16 @@ def add(
                 opened,
                 keep or {},
                 relabel=relabel,
+                append=append,
             )
-            if not added.report["differing"]:
-                return added
             if query:
                 return added
-            again = _again(scope, sources, split, columns or {}, read)
-            return dataclasses.replace(added, relabel=again)
+            again = partial(_again, scope, sources, split, columns or {}, read)
+            return dataclasses.replace(
+                added,
+                relabel=again("relabel") if added.report["differing"] else None,
+                append=again("append") if added.report["matched"] else None,
+            )
 
         try:
             return build_from(listed)
@@ -158,6 +167,7 @@ def _build(
     keep: Mapping[str, Any],
     *,
     relabel: bool = False,
+    append: bool = False,
 ) -> Added:
     config, store = scope.config(), scope.store
     context = scope.context()
@@ -177,6 +187,7 @@ def _build(
             bad_rows=scope.file.parent / "bad_rows.jsonl",
             new_label_rows=config.update.new_label_rows,
             relabel=relabel,
+            append=append,
             mending=Mending(vault=vault_file(store.folder, scope.name)),
         )
         details = built.to_json()
@@ -216,11 +227,12 @@ def _again(
     split: str,
     columns: Mapping[str, str],
     read: ReadOptions,
+    option: str,
 ) -> str:
-    """What adds the same files, or rows at hand, and takes their labels."""
+    """What adds the same files, or rows at hand, with another `option`."""
     places = [Held.place(source) for source in sources]
     if any(isinstance(place, Held) for place in places):
-        return f"project.add({', '.join(map(str, places))}, ..., relabel=True)"
+        return f"project.add({', '.join(map(str, places))}, ..., {option}=True)"
     words = ["data", "add", *map(str, places)]
     words += [] if split == "auto" else ["--split", split]
     for role, column in columns.items():
@@ -228,4 +240,4 @@ def _again(
     for name, value in dataclasses.asdict(read).items():
         if value is not None:
             words += [f"--{name.replace('_', '-')}", str(value)]
-    return command(scope.store, scope.name, [*words, "--relabel"])
+    return command(scope.store, scope.name, [*words, f"--{option}"])

@@ -48,6 +48,7 @@ class DataVerbs(ProjectBase):
         sheet: str | None = None,
         day_first: bool | None = None,
         relabel: bool = False,
+        append: bool = False,
     ) -> Added:
         """Adds files, folders or the URL of a database (with `query`) as the next data version, or
         rows at hand: a list of dictionaries or tuples, Arrow tables, DataFrames of pandas or
@@ -61,9 +62,10 @@ class DataVerbs(ProjectBase):
         several, `restart` reads everything again. `encoding`, `delimiter`, `header_row` (the line
         of the columns' names, counted from 1), `sheet` (a name, or a number counted from 1) and
         `day_first` (for dates such as 01/02/2026 whose column shows no order) say how files are
-        written. With `relabel`, rows that are here already take the label that the
-        sources give them, test rows too, which stay test rows. Bad rows go to a file with their
-        reasons; when a source cannot be used at all, nothing changes.
+        written. With `relabel`, rows that are here already take the label that the sources give
+        them, test rows too, which stay test rows. With `append`, rows of a table that have no id
+        are new observations, also where equal ones are here already. Bad rows go to a file with
+        their reasons; when a source cannot be used at all, nothing changes.
         """
         from feilun.project import adding
 
@@ -81,6 +83,7 @@ class DataVerbs(ProjectBase):
             exclude=exclude,
             read=ReadOptions(encoding, delimiter, header_row, sheet, day_first),
             relabel=relabel,
+            append=append,
         )
 
     def preview(

@@ -101,13 +101,15 @@ class Listing(Result):
 @dataclass(frozen=True)
 class Added(Result):
     """A new data version, or with `version` None what one would be. `report` is what was found out;
-    `relabel` is the command that takes labels which differed and were not taken, `next` the one to
-    go on with."""
+    `relabel` is the command that takes labels which differed and were not taken, `append` the one
+    that takes rows as new ones which were taken for rows that are here, `next` the one to go on
+    with."""
 
     version: str | None
     unchanged: bool
     report: Mapping[str, Any]
     relabel: str | None = None
+    append: str | None = None
     next: str = ""
     _family: Family | None = None
 
@@ -142,6 +144,8 @@ class Added(Result):
             notes.append(t(key, **taken))
         if self.relabel:
             notes.append(t("formats.labels_take", command=self.relabel))
+        if self.append:
+            notes.append(t("formats.rows_append", command=self.append))
         notes += going_on(self.next)
         key = "project.unchanged" if self.unchanged else "project.added"
         if self.version is None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import csv
 import random
+import shlex
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from feilun.data.audit.duplicates import exact, first_of
 from feilun.data.audit.scan import scan
@@ -16,10 +18,13 @@ from feilun.data.clean.mending import Mending
 from feilun.data.clean.recipe import Cleaning
 from feilun.data.outcome import BuildReport, Notice
 from feilun.data.sources.base import ExampleSource
+from feilun.errors import UsageError
+from feilun.project import Workspace
 from feilun.store.dataset import Dataset
 from feilun.tasks import base as tasks
 from feilun.types import Example, Split
 from helpers.builds import build_version
+from helpers.cli import feilun
 
 TASK = tasks.get("tabular-classification")
 Rows = Sequence[tuple[int, str, str]]
@@ -84,6 +89,57 @@ def test_alike_rows_count_each_and_a_file_that_comes_again_adds_none(tmp_path: P
     found = {one.row_id: one.split for one in longer.examples()}
     assert {row: found[row] for row in splits} == splits
     assert add(tmp_path / "4", drawn(50, seed=2), longer)[1].new == 0
+
+
+def test_rows_that_equal_earlier_ones_are_told_and_appended(tmp_path: Path) -> None:
+    """What comes in March may equal what came in February, and is yet another observation."""
+    rows, march = drawn(300), drawn(200, seed=2)
+    first, _ = add(tmp_path / "1", rows)
+    here = counted([(*row[:2], "") for row in rows]) & counted([(*row[:2], "") for row in march])
+
+    def told(report: BuildReport) -> list[int]:
+        return [one.params["rows"] for one in report.warnings if one.code == "formats.rows_matched"]
+
+    _, guessed = add(tmp_path / "2", march, first)
+    assert (guessed.new, guessed.matched) == (200 - here.total(), here.total())
+    assert told(guessed) == [here.total()]
+    second, report = add(tmp_path / "3", march, first, append=True)
+    assert (report.new, report.matched, report.differing, told(report)) == (200, 0, 0, [])
+    assert kept(second) == counted([*rows, *march])
+    splits = {one.row_id: one.split for one in first.examples()}
+    found = {one.row_id: one.split for one in second.examples()}
+    assert len(found) == 500
+    assert {row: found[row] for row in splits} == splits
+    third, report = add(tmp_path / "4", march, second, append=True)
+    assert (report.new, len(set(third.row_ids()))) == (200, 700)
+    # A row with an id of the user's own is the one that has it.
+    named, _ = add(tmp_path / "5", rows, ids=True)
+    assert add(tmp_path / "6", rows, named, ids=True, append=True)[1].new == 0
+
+
+def test_what_adds_them_is_offered_and_done(tmp_path: Path) -> None:
+    rows = drawn(80)
+    file = tmp_path / "in march.csv"
+    with file.open("w", newline="") as stream:
+        csv.writer(stream).writerows([("months", "plan", "churn"), *rows])
+    with Workspace(tmp_path) as workspace:
+        project = workspace.init("churn", task="tabular-classification")
+        project.add(file)
+        offered = project.add(file, columns={"label": "churn"})
+        assert (offered.unchanged, offered.report["matched"]) == (True, 80)
+        said = " ".join(note for table in offered.tables() for note in table.notes)
+        assert offered.append is not None
+        assert offered.append in said
+        words = shlex.split(offered.append)
+        assert words[3:] == [str(file), "--map", "label=churn", "--append"]
+        done = feilun(*words[1:], cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert sum(sum(one.values()) for one in project.scope.data().counts.values()) == 160
+        texts = workspace.init("texts")
+        with pytest.raises(UsageError, match="text-classification"):
+            texts.add(file, append=True)
+        with pytest.raises(UsageError, match="--since"):
+            project.add("sqlite:///x.db", query="select 1", since="a", append=True)
 
 
 def test_corrected_targets_are_told_and_taken(tmp_path: Path) -> None:

@@ -42,11 +42,12 @@ def data_add(
     mark: Annotated[str | None, typer.Option("--mark", help=t("sources.option_mark"))] = None,
     restart: Annotated[bool, typer.Option("--restart", help=t("sources.option_restart"))] = False,
     relabel: Annotated[bool, typer.Option("--relabel", help=t("formats.option_relabel"))] = False,
+    append: Annotated[bool, typer.Option("--append", help=t("formats.option_append"))] = False,
     corpus: Annotated[bool, typer.Option("--corpus", help=t("corpus.option_corpus"))] = False,
     reading: Reading,
 ) -> None:
     """Files, folders or a query become the next data version."""
-    if corpus and (split != "auto" or since or mark or restart or relabel):
+    if corpus and (split != "auto" or since or mark or restart or relabel or append):
         raise UsageError("corpus.not_with")
     with shell.project() as project, shell.progress() as report:
         if corpus:
@@ -64,6 +65,7 @@ def data_add(
             mark=mark,
             restart=restart,
             relabel=relabel,
+            append=append,
             report=report,
             **reading,
         )

@@ -115,6 +115,7 @@ def _keep(view: View) -> Response:
         file,
         columns=chosen_columns(view),
         relabel=view.field("relabel") == "yes",
+        append=view.field("append") == "yes",
         **reading(view),
     )
     shutil.rmtree(file.parent, ignore_errors=True)
@@ -123,7 +124,7 @@ def _keep(view: View) -> Response:
 
 def kept(view: View, added: Added) -> Response:
     """Goes on to the data with what was kept; where to go on is what that page itself offers."""
-    tables = replace(added, next="", relabel=None).tables()
+    tables = replace(added, next="", relabel=None, append=None).tables()
     said = [line for table in tables for line in (table.title, *table.notes)]
     return view.go(path("p", view.project.name, "data"), *[line for line in said if line])
 

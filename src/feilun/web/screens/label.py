@@ -100,7 +100,7 @@ def _decide(view: View) -> Response:
 def _collect(view: View) -> Response:
     project = view.project
     added = project.labelling.collect()
-    tables = replace(added, next="", relabel=None).tables()
+    tables = replace(added, next="", relabel=None, append=None).tables()
     said = [line for table in tables for line in (table.title, *table.notes)]
     return view.go(path("p", project.name, "runs"), *[line for line in said if line])
 

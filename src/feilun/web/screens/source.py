@@ -23,10 +23,9 @@ def _named(view: View) -> Response:
         raise InvalidData("console.missing", field=messages.t("console.source_named", view.lang))
     query, columns = view.field("query") or None, chosen_columns(view)
     if view.field("do") == "keep":
-        relabel = view.field("relabel") == "yes"
+        wanted = {one: view.field(one) == "yes" for one in ("relabel", "append")}
         return kept(
-            view,
-            project.add(source, query=query, columns=columns, relabel=relabel, **reading(view)),
+            view, project.add(source, query=query, columns=columns, **wanted, **reading(view))
         )
     found = project.preview(source, query=query, columns=columns, **reading(view))
     return view.render(
