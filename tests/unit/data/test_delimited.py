@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import codecs
+import csv
+import io
 from pathlib import Path
 
 import pytest
@@ -42,6 +44,26 @@ def test_encodings(tmp_path: Path, encoding: str, bom: bytes, found: str) -> Non
     assert table.details["encoding"] == found
     assert table.columns == ("text", "label")
     assert rows_of(table) == ROWS
+
+
+@pytest.mark.parametrize("mark", [",", ";"])
+@pytest.mark.parametrize("names", [("text", "label"), ("Meinung", "Urteil")])
+def test_rows_that_were_saved_as_one_column(
+    tmp_path: Path, mark: str, names: tuple[str, str]
+) -> None:
+    """A file opened as a single column and saved again, of which each line is one quoted cell."""
+    rows = [names, *((f'the "{n}th" one{mark} late', "ab"[n % 2]) for n in range(30))]
+    inner, outer = io.StringIO(), io.StringIO()
+    csv.writer(inner, delimiter=mark).writerows(rows)
+    csv.writer(outer, delimiter=mark).writerows([line] for line in inner.getvalue().splitlines())
+    file = tmp_path / "a.csv"
+    file.write_text(outer.getvalue(), "utf-8", newline="")
+    assert rows_of(table_of(file)) == [dict(zip(names, row, strict=True)) for row in rows[1:]]
+    # A row that breaks its quotes is one bad row, and those behind it come.
+    with file.open("a", encoding="utf-8", newline="") as stream:
+        stream.write(f'"""open"" x{mark}a"\r\n"last{mark}b"\r\n')
+    *_, bad, last = rows_of(table_of(file))
+    assert (bad, list(last.values())) == ("data.bad_quoting", ["last", "b"])
 
 
 def test_western_text_is_not_taken_for_chinese(tmp_path: Path) -> None:

@@ -10,9 +10,8 @@ import io
 import re
 import statistics
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 __all__ = [
     "NUMBER",
@@ -28,28 +27,40 @@ _DELIMITERS = (",", "\t", ";", "|")
 NUMBER = re.compile(r"[-+]?(\d+([.,]\d*)?|[.,]\d+)([eE][-+]?\d+)?%?")
 """What a cell that holds nothing but a number looks like."""
 _PARSED_ROWS = 300
+_NEVER = "\x1f"
+"""A delimiter that stands in no text."""
+_ROWS_IN_QUOTES = re.compile(r'("[^\r\n]*"[\r\n]+){2}')
 _DECLARED = re.compile(r'"?sep=(\t|[^\w\s"])"?\s*', re.I)
 
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
     """How cells are divided. `quote` is None where quotes are ordinary characters; with `escape` a
-    backslash stands before quotes inside, else they are doubled."""
+    backslash stands before quotes inside, else they are doubled. `twice` is a file whose rows each
+    stand in one quoted cell: it was opened as a single column and saved."""
 
     delimiter: str = ","
     quote: str | None = '"'
     escape: bool = False
+    twice: bool = False
 
-    def arguments(self) -> dict[str, Any]:
-        """Keyword arguments of `csv.reader`. Strict: sloppy quoting is told, not swallowed."""
-        return {
-            "delimiter": self.delimiter,
-            "quotechar": self.quote,
-            "quoting": csv.QUOTE_MINIMAL if self.quote else csv.QUOTE_NONE,
-            "doublequote": not self.escape,
-            "escapechar": "\\" if self.escape else None,
-            "strict": True,
-        }
+    def reader(self, lines: Iterable[str]) -> Iterator[list[str]]:
+        """A `csv.reader` of `lines`. Strict: sloppy quoting is told, not swallowed."""
+        if self.twice:
+            lines = map(_alone, csv.reader(lines, delimiter=_NEVER, strict=True))
+        return csv.reader(
+            lines,
+            delimiter=self.delimiter,
+            quotechar=self.quote,
+            quoting=csv.QUOTE_MINIMAL if self.quote else csv.QUOTE_NONE,
+            doublequote=not self.escape,
+            escapechar="\\" if self.escape else None,
+            strict=True,
+        )
+
+
+def _alone(cells: Sequence[str]) -> str:
+    return cells[0] if cells else ""
 
 
 def sniff(
@@ -94,6 +105,8 @@ def _candidates(sample: str, delimiter: str | None, quote: str | None) -> list[D
         if '\\"' in sample:
             pair = [Dialect(mark), Dialect(mark, escape=True)]
             candidates[-1:] = sorted(pair, key=lambda one: _unlike(sample, one))
+        if _ROWS_IN_QUOTES.match(sample):
+            candidates.append(Dialect(mark, twice=True))
         candidates.append(Dialect(mark, None))
     return candidates
 
@@ -119,7 +132,7 @@ def _unlike(sample: str, dialect: Dialect) -> int:
 
 def parse(sample: str, dialect: Dialect, whole: bool) -> tuple[list[list[str]], int]:
     """The first rows of `sample`, and how many could not be read."""
-    reader = csv.reader(io.StringIO(sample, newline=""), **dialect.arguments())
+    reader = dialect.reader(io.StringIO(sample, newline=""))
     rows: list[list[str]] = []
     errors = 0
     while len(rows) + errors < _PARSED_ROWS:

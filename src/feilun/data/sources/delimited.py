@@ -108,7 +108,7 @@ def _lines_above(
     first = []
     for line in lines[:_ABOVE]:
         try:
-            cells = next(csv.reader([line], **dialect.arguments()), [])
+            cells = next(dialect.reader([line]), [])
         except csv.Error:
             return 0
         comment = line.startswith("#") and len(cells) != width
@@ -148,7 +148,7 @@ def _rows(
 ) -> Iterator[Row | BadRow]:
     csv.field_size_limit(MAX_CELL)  # of the whole process; the default refuses honest long texts
     undamaged = damaged()
-    reader = Ahead(csv.reader(islice(stream.lines(), skip, None), **dialect.arguments()))
+    reader = Ahead(dialect.reader(islice(stream.lines(), skip, None)))
     width, number = len(names), 0
     while True:
         try:
