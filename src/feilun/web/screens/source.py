@@ -5,6 +5,8 @@ Only an owner may: whoever names a path reads with the rights of this process.
 
 from __future__ import annotations
 
+from typing import Any
+
 from starlette.responses import Response
 
 from feilun import messages
@@ -23,7 +25,7 @@ def _named(view: View) -> Response:
         raise InvalidData("console.missing", field=messages.t("console.source_named", view.lang))
     query, columns = view.field("query") or None, chosen_columns(view)
     if view.field("do") == "keep":
-        wanted = {one: view.field(one) == "yes" for one in ("relabel", "append")}
+        wanted: dict[str, Any] = {one: view.field(one) == "yes" for one in ("relabel", "append")}
         return kept(
             view, project.add(source, query=query, columns=columns, **wanted, **reading(view))
         )
