@@ -442,3 +442,20 @@ def test_the_demonstration_has_its_customers(tmp_path: Path) -> None:
     assert {row[files.label] for row in testing} == {"Yes", "No"}
     with pytest.raises(UsageError, match=TASK.name):
         prepare("astrology", tmp_path, "en")
+
+
+def test_truth_values_are_one_category_however_they_are_written() -> None:
+    columns = [("vip", "category")]
+    task = bound(dict(columns))
+
+    def rows(*values: Any) -> list[Any]:
+        return [task.check({"vip": value}) for value in values]
+
+    written = rows("TRUE", "True", "true", True, "FALSE", "False", "false", False)
+    fitted = TableFeatures(columns).fit(written)
+    assert fitted.state["vip"]["categories"] == ["false", "true"]
+    assert fitted.dense(written).ravel().tolist() == [1.0] * 4 + [0.0] * 4
+    # A version of before knows the spelling of its file alone.
+    earlier = TableFeatures(columns, {"vip": {"categories": ["FALSE", "Maybe", "TRUE"]}})
+    assert earlier.dense(rows(True, "TRUE", "False", "Maybe")).ravel().tolist() == [2, 2, 0, 1]
+    assert np.isnan(earlier.dense(rows("MAYBE"))).all()

@@ -26,6 +26,7 @@ __all__ = ["MAX_CATEGORIES", "TableFeatures"]
 MAX_CATEGORIES = 1000
 """Categories of a column, the most frequent; all others are ``other``."""
 _LEAST = 2  # rows that a category must occur in
+_TRUTH = frozenset({"true", "false"})
 _FAR = 5.0  # spreads from the middle beyond which a number says no more to the linear baseline
 _DAY = 86_400.0
 _PARTS = ("", "month", "weekday", "hour")
@@ -52,7 +53,9 @@ class TableFeatures:
             if kind == "image":
                 state[name] = {}
             elif kind == "category":
-                seen = Counter(value for value in values if value is not None)
+                seen: Counter[str] = Counter()
+                for word, n in Counter(value for value in values if value is not None).items():
+                    seen[_plain(word)] += n
                 usual = [(n, word) for word, n in seen.items() if n >= min(_LEAST, rows)]
                 usual.sort(key=lambda one: (-one[0], one[1]))
                 state[name] = {"categories": sorted(word for _, word in usual[:MAX_CATEGORIES])}
@@ -93,7 +96,7 @@ class TableFeatures:
     @cached_property
     def _codes(self) -> dict[str, dict[str, int]]:
         return {
-            name: {word: place for place, word in enumerate(self.state[name]["categories"])}
+            name: _spelt(self.state[name]["categories"])
             for name, kind in self.columns
             if kind == "category"
         }
@@ -221,6 +224,21 @@ class TableFeatures:
             np.int64,
             len(values),
         )
+
+
+def _plain(word: str) -> str:
+    """The category that a word names: Excel writes TRUE, pandas True, JSON true."""
+    return word.casefold() if word.casefold() in _TRUTH else word
+
+
+def _spelt(categories: Sequence[str]) -> dict[str, int]:
+    """The code of each word, also of truth values that are written otherwise."""
+    codes = {word: place for place, word in enumerate(categories)}
+    for word, place in list(codes.items()):
+        if word.casefold() in _TRUTH:
+            for other in (word.lower(), word.upper(), word.capitalize()):
+                codes.setdefault(other, place)
+    return codes
 
 
 def _one_a_row(columns: Sequence[tuple[np.ndarray, np.ndarray, int]]) -> csr_matrix:
