@@ -1,8 +1,9 @@
 """Brings a database to the tables that this feilun knows, however many processes open it at once.
 
-Alembic is imported only when there is something to do: opening an up-to-date workspace asks one
-row. The revisions lie in ``migrations/catalog`` and ``migrations/ledger``, one file each, and are
-named by number.
+Opening an up-to-date workspace asks one row. The revisions lie in ``migrations/catalog`` and
+``migrations/ledger``, one file each, and are named by number. Alembic, which takes them one after
+the other, is imported only when there is something to migrate: a new SQLite database begins with
+the statements of ``sqlite.sql`` beside them, which scripts/tables.py writes.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from sqlalchemy import Connection, inspect, text
 from feilun.errors import EnvironmentProblem
 from feilun.store.database import Database
 
-__all__ = ["current", "head", "migrate"]
+__all__ = ["current", "head", "migrate", "script"]
 
 _FOLDER = Path(__file__).parent / "migrations"
 
@@ -24,6 +25,12 @@ def head(schema: str) -> str:
     return max(path.name.partition("_")[0] for path in (_FOLDER / schema).glob("[0-9]*_*.py"))
 
 
+def script(schema: str) -> Path:
+    """The file with the statements, a blank line between two, that a new SQLite database begins
+    with."""
+    return _FOLDER / schema / "sqlite.sql"
+
+
 def current(database: Database) -> str | None:
     """The revision that the database is at, None for an empty one."""
     with database.read() as connection:
@@ -31,7 +38,8 @@ def current(database: Database) -> str | None:
 
 
 def migrate(database: Database, to: str | None = None) -> bool:
-    """Migrates to `to` (default: `head`), in one transaction; whether there was anything to do.
+    """Migrates to `to`, by the revisions alone, or to `head`, in one transaction; whether there was
+    anything to do.
 
     Raises `EnvironmentProblem` for a database of a newer feilun.
     """
@@ -43,9 +51,15 @@ def migrate(database: Database, to: str | None = None) -> bool:
             # SQLite's writer is alone from the start; here the others wait at this line.
             connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('feilun.migrate'))"))
             connection.execute(text(f'CREATE SCHEMA IF NOT EXISTS "{database.schema}"'))
-        if _known(_revision(connection, database), wanted, database) == wanted:
+        revision = _known(_revision(connection, database), wanted, database)
+        if revision == wanted:
             return False
-        _upgrade(connection, database.schema, wanted)
+        if revision is None and to is None and database.sqlite:
+            for statement in script(database.schema).read_text("utf-8").split("\n\n"):
+                connection.exec_driver_sql(statement)
+            revision = _revision(connection, database)
+        if revision != wanted:
+            _upgrade(connection, database.schema, wanted)
     return True
 
 

@@ -10,7 +10,7 @@ from sqlalchemy import text
 
 from feilun.errors import AlreadyRunning, EnvironmentProblem, InvalidSettings
 from feilun.store import Store, open_store
-from feilun.store.migrate import current, head
+from feilun.store.migrate import current, head, script
 from feilun.store.tables_catalog import metadata as catalog_tables
 from feilun.store.tables_ledger import metadata as ledger_tables
 from helpers.processes import finish, kill, start, wait_for
@@ -95,6 +95,17 @@ def test_the_tables_are_those_of_the_migrations(any_store: Store) -> None:
         with database.read() as connection:
             context = MigrationContext.configure(connection)
             assert compare_metadata(context, metadata) == []
+
+
+def test_a_new_sqlite_file_begins_with_what_the_revisions_make(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[3] / "scripts"))
+    import tables
+
+    for schema in ("catalog", "ledger"):
+        kept = script(schema).read_text("utf-8")
+        assert kept == tables.written(schema), "python scripts/tables.py writes it anew"
 
 
 def test_a_database_of_a_newer_feilun_is_left_alone(
