@@ -151,8 +151,7 @@ class _Planner:
                 stage = self._fitted(name, "training.why_adapters")
             else:
                 stage = self._fitted(name, _why(name))
-            if stage is None and other in able and isinstance(self._job.base, Path):
-                # Where the whole model does not fit, a few weights of it may.
+            if stage is None and other in able and self._eases(name, other):
                 stage = self._fitted(other, _why(other))
                 self._late.pop(other, None)  # with more time, the whole is tried first
             if stage is not None:
@@ -217,6 +216,14 @@ class _Planner:
             self._notes.append(t("training.skip_few_rows", method=name, rows=rows, least=least))
             return False
         return True
+
+    def _eases(self, name: str, other: str) -> bool:
+        """Whether `other` may fit where `name`, whose fallback it is, does not. Where only a few
+        weights learn, a step takes much less memory, but nearly as long."""
+        if not isinstance(self._job.base, Path):
+            return False
+        by_steps = "steps" in self._estimate(other, self._settle(other)).detail
+        return not (by_steps and name in self._late)
 
     def _require(self, name: str) -> None:
         """Raises when `name` cannot run at all, whatever the time and the memory."""

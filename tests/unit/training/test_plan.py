@@ -223,16 +223,34 @@ def test_what_no_batch_can_fit_is_refused(base: Path) -> None:
         planned("full", base, machine=replace(MACHINE, disk_bytes=1000))
 
 
-def test_adapters_take_the_place_of_a_base_that_is_too_large(
-    base: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def large(base: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A base that is described as one of two billion parameters."""
     from feilun.training import adapters, finetune
 
-    large = replace(describe(base), parameters=2_000_000_000, active=1_900_000_000)
+    found = replace(describe(base), parameters=2_000_000_000, active=1_900_000_000)
     for module in (finetune, adapters):
-        monkeypatch.setattr(module, "describe", lambda folder: large)
+        monkeypatch.setattr(module, "describe", lambda folder: found)
+    return base
+
+
+def test_adapters_take_the_place_of_a_base_that_is_too_large(large: Path) -> None:
     roomy = replace(MACHINE, memory_bytes=24 * GIB, flops=1e15)
-    assert names(planned(AUTO, base, machine=roomy))[-1] == "lora"
+    assert names(planned(AUTO, large, machine=roomy))[-1] == "lora"
+
+
+def test_adapters_do_not_take_the_place_of_what_takes_too_long(large: Path) -> None:
+    """They save memory; where the time is short they would end as a training of too few steps."""
+    slow = replace(MACHINE, memory_bytes=500 * GIB, disk_bytes=500 * GIB, flops=1e12)
+    whole = planned(AUTO, large, machine=slow)
+    assert names(whole) == ["linear", "stack", "full"]
+    first, second, third = (stage.estimate.seconds for stage in whole.stages)
+    for share in (0.7, 0.8, 0.9):
+        rest = share * third
+        found = planned(AUTO, large, machine=slow, time_limit=(first + second + rest) / 60)
+        assert names(found) == ["linear", "stack"]
+        asked = planned("lora", large, machine=slow, time_limit=(first + rest) / 60)
+        assert names(asked) == ["linear", "lora"], "they would have fitted"
 
 
 @pytest.mark.parametrize("method", ["head", "lora", "full"])
