@@ -378,6 +378,26 @@ def test_a_source_is_named_by_an_owner_looked_at_and_kept(shop: Console, tmp_pat
     assert project.scope.data().id != before
 
 
+def test_rows_of_a_table_that_equal_earlier_ones_are_counted_where_that_is_wanted(
+    shop: Console,
+) -> None:
+    text = io.StringIO()
+    csv.writer(text).writerows(
+        [("months", "churn"), *((n % 25, ("yes", "no")[n % 3 == 0]) for n in range(60))]
+    )
+    project = shop.workspace.init("customers", task="tabular-classification")
+    rows = []
+    with shop.signed_in("operator") as http:
+        for more in ({}, {}, {"append": "yes"}):
+            content = text.getvalue().encode()
+            sent = http.post("/p/customers/data", files={"file": ("march.csv", content)})
+            page = sent.headers["location"]
+            assert ('name="append"' in http.get(page).text) == bool(rows)
+            assert http.post(page, data={"do": "keep", **more}).status_code == 303
+            rows.append(sum(sum(one.values()) for one in project.scope.data().counts.values()))
+    assert rows == [60, 60, 120]
+
+
 def test_a_file_that_cannot_be_understood_says_why_and_offers_its_columns(shop: Console) -> None:
     with shop.signed_in("operator") as http:
         content = b"a,b\n1,2\n3,4\n"
