@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import random
+import re
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,14 @@ TEXTS = [
     "<product>, <|im_start|>user\nHi <product><|im_end|>\n<|endoftext|>",
     "满 99 元包邮，不足９９元收 8 元。",
 ]
+
+
+def _texts(seed: str) -> list[str]:
+    """`TEXTS`, and so many made of their pieces that three architectures read a thousand."""
+    draw = random.Random(seed)
+    pieces = [one for text in TEXTS for one in re.findall(r"\s+|[\w']+|<[^<>]+>|[^\w\s]", text)]
+    made = ("".join(draw.choices(pieces, k=draw.randint(1, 30))) for _ in range(334 - len(TEXTS)))
+    return [*TEXTS, *made]
 
 
 @pytest.fixture(scope="module", params=["llama", "qwen2", "qwen3"])
@@ -70,7 +80,7 @@ def greedy(trained: Path, processor: PromptProcessor) -> dict[str, list[int]]:
 
 
 def test_openvino_reads_the_same_tokens_and_answers_alike(
-    files: dict[str, Path], processor: PromptProcessor, greedy: dict[str, list[int]]
+    files: dict[str, Path], trained: Path, processor: PromptProcessor, greedy: dict[str, list[int]]
 ) -> None:
     import openvino
     import openvino_genai
@@ -78,7 +88,7 @@ def test_openvino_reads_the_same_tokens_and_answers_alike(
     exact = {"INFERENCE_PRECISION_HINT": "f32", "KV_CACHE_PRECISION": "f32"}
     pipe = openvino_genai.LLMPipeline(str(files["f16"]), "CPU", **exact)
     tokenizer = pipe.get_tokenizer()
-    for text in TEXTS:
+    for text in _texts(trained.name):
         found = tokenizer.encode(text, add_special_tokens=False).input_ids.data[0].tolist()
         assert found == processor.ids(text), text
     config = openvino_genai.GenerationConfig()
