@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-__all__ = ["FILE", "OutOfFold", "keep", "keys_of", "read", "refitted"]
+__all__ = ["FILE", "OutOfFold", "keep", "keys_of", "places", "read", "refitted"]
 
 FILE = "out_of_fold.safetensors"
 
@@ -65,6 +65,16 @@ def read(folder: Path) -> OutOfFold | None:
     except (OSError, KeyError, SafetensorError):
         return None
     return OutOfFold(keys, raw) if len(keys) == len(raw) and raw.ndim == 2 else None
+
+
+def places(known: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Where each of the `wanted` keys stands among the `known` ones; -1 where it does not."""
+    if not len(known):
+        return np.full(len(wanted), -1)
+    order = np.argsort(known, kind="stable")
+    at = np.searchsorted(known, wanted, sorter=order).clip(max=len(known) - 1)
+    found: np.ndarray = order[at]
+    return np.where(known[found] == wanted, found, -1)
 
 
 def refitted(

@@ -17,6 +17,7 @@ from feilun.families.classes import CLASSES
 from feilun.families.classes.probabilities import softmax
 from feilun.families.numbers import NUMBERS
 from feilun.store.dataset import Dataset
+from feilun.training import out_of_fold
 from feilun.training.methods import ensemble
 from feilun.types import EngineRequest
 from helpers.jobs import job_for, train, write_dataset
@@ -34,10 +35,15 @@ def version(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
         job = job_for("linear", data, folder / name, settings=settings)
         train(job)
         parts.append(job.out)
+        rows = Dataset(data)
+        engine = open_engine(job.out, threads=1)
+        # A strength that is given is not looked for in folds, so that none were kept.
+        out_of_fold.keep(job.out, rows.row_ids("train"), engine.raw(rows.items("train")))
+        engine.close()
     write_card(parts[1], replace(read_card(parts[1]), method="other", point={"temperature": 2.0}))
     job = job_for("ensemble", data, folder / "both", members=tuple(parts))
     result = train(job)
-    assert "weights" in result.notes[0]
+    assert "30 validation rows and, out of fold, to 180 training rows" in result.notes[0]
     return job.out, data
 
 

@@ -52,7 +52,7 @@ def folded(
         return None
     ids = list(targets)
     keys = out_of_fold.keys_of(ids)
-    places = [_places(one.keys, keys) for one in (first, second)]
+    places = [out_of_fold.places(one.keys, keys) for one in (first, second)]
     both = np.flatnonzero((places[0] >= 0) & (places[1] >= 0))
     truth = family.truth([targets[ids[row]] for row in both.tolist()], now.schema.labels)
     known = family.known(truth)
@@ -93,7 +93,7 @@ def _cascaded(
         return None
     known = [one for one in kept if one is not None]
     keys = known[-1].keys
-    places = [_places(one.keys, keys) for one in known]
+    places = [out_of_fold.places(one.keys, keys) for one in known]
     rows = np.flatnonzero(np.min(places, axis=0) >= 0)
     raws = [one.raw[place[rows]] for one, place in zip(known, places, strict=True)]
     raw, _ = mixed(card, levels, card.extra["thresholds"], raws)
@@ -114,16 +114,6 @@ def _corrections(data: Dataset) -> set[str]:
     """The ids of the training rows that were selected by a correction."""
     rows = zip(data.row_ids("train"), data.values("source", "train"), strict=True)
     return {row for row, source in rows if source == SOURCE}
-
-
-def _places(known: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """Where each of the `wanted` keys stands among the `known` ones; -1 where it does not."""
-    if not len(known):
-        return np.full(len(wanted), -1)
-    order = np.argsort(known, kind="stable")
-    at = np.searchsorted(known, wanted, sorter=order).clip(max=len(known) - 1)
-    places: np.ndarray = order[at]
-    return np.where(known[places] == wanted, places, -1)
 
 
 def _answers(

@@ -1,9 +1,10 @@
 """An ensemble: the weighted mean of what several versions at hand state, as one version.
 
-Members are the versions as they are served. Weights are chosen on the validation rows by greedy
-selection with replacement (Caruana and others 2004, "Ensemble Selection from Libraries of Models"):
-the member that makes the mean best is added again and again, and a member's weight is how often it
-was. One that never helps is left out.
+Members are the versions as they are served. Weights are chosen on the validation rows, and where
+every member keeps what it answered its training rows out of fold on those too, by greedy selection
+with replacement (Caruana and others 2004, "Ensemble Selection from Libraries of Models"): the
+member that makes the mean best is added again and again, and a member's weight is how often it was.
+One that never helps is left out.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from feilun.metrics.comparison import values
 from feilun.store.dataset import Dataset
 from feilun.tasks import base as tasks
 from feilun.tasks.base import TaskBase
+from feilun.training import out_of_fold
 from feilun.training.job import DataStats, Estimate, Machine, Report, TrainJob, TrainResult
 from feilun.training.rows import start_card
 from feilun.training.settings import MethodSettings
@@ -86,12 +88,18 @@ def train(job: TrainJob, settings: Settings, report: Report) -> TrainResult:
         with closing(open_engine(member, threads=job.threads)) as engine:
             raws.append(family.settled(engine.raw(asked), schema, card.point))
         names.append(card.method)
-    weights = weigh(family, raws, truth[known], schema.labels)
+    truth = truth[known]
+    folded, more = _out_of_fold(dataset, family, members)
+    if len(more):
+        raws = [np.concatenate(pair) for pair in zip(raws, folded, strict=True)]
+        truth = np.concatenate([truth, more])
+    weights = weigh(family, raws, truth, schema.labels)
     kept = np.flatnonzero(weights)
     notes = [
         t(
             "training.note_weights",
             rows=len(asked),
+            folded=len(more),
             weights=[f"{names[place]} {weights[place]:.2f}" for place in kept.tolist()],
         )
     ]
@@ -108,6 +116,30 @@ def train(job: TrainJob, settings: Settings, report: Report) -> TrainResult:
         **{f"weight_{names[place]}": float(weights[place]) for place in kept.tolist()},
     }
     return TrainResult(figures, tuple(notes))
+
+
+def _out_of_fold(
+    dataset: Dataset, family: Family, members: Sequence[Path]
+) -> tuple[list[np.ndarray], np.ndarray]:
+    """The settled raw outputs of each member, by models that had not seen them, for the training
+    rows that all members kept; and these rows' truth."""
+    schema = dataset.schema
+    truth = family.truth(dataset.values("label", "train"), schema.labels)
+    keys = out_of_fold.keys_of(dataset.row_ids("train"))
+    both = family.known(truth)
+    found: list[tuple[Path, np.ndarray, np.ndarray]] = []
+    for member in members:
+        kept = out_of_fold.read(member)
+        if kept is None:
+            return [], truth[:0]
+        places = out_of_fold.places(kept.keys, keys)
+        both &= places >= 0
+        found.append((member, kept.raw, places))
+    raws = [
+        family.settled(raw[places[both]], schema, read_card(member).point)
+        for member, raw, places in found
+    ]
+    return raws, truth[both]
 
 
 def weigh(
