@@ -12,7 +12,7 @@ from feilun.training.settings import method
 from feilun.types import Example, Schema, Split
 from helpers.rows import reviews
 
-__all__ = ["job_for", "train", "write_dataset"]
+__all__ = ["job_for", "train", "write_dataset", "write_unlabelled"]
 
 TASK = "text-classification"
 
@@ -33,6 +33,15 @@ def write_dataset(
             writer.add(Example(f"row-{number}", text, label, split))
         settings = settings or {"max_length": 32, "feature_bits": 12}
         writer.close(Schema(TASK, tuple(labels), settings))
+    return folder
+
+
+def write_unlabelled(folder: Path, texts: Sequence[str]) -> Path:
+    """Texts without a label as a data version."""
+    with DatasetWriter(folder, {"text": "text"}) as writer:
+        for number, text in enumerate(texts):
+            writer.add(Example(f"more-{number}", text, None))
+        writer.close(Schema(TASK, ()))
     return folder
 
 

@@ -1,8 +1,9 @@
-"""A corpus: rows without labels, kept beside the data versions and never trained on.
+"""A corpus: rows without labels, kept beside the data versions.
 
 It is for looking: at what is still to be labelled (`sample` draws rows for it), and at whether a
-base model's tokenizer reads the texts at all. Nothing that trains or judges sees it. Rows lie as a
-data version's do; what a corpus is stands in the catalog's settings under ``corpus:NAME:NUMBER``.
+base model's tokenizer reads the texts at all. Nothing that judges sees it, and of what trains only
+methods with a setting ``corpus``. Rows lie as a data version's do; what a corpus is stands in the
+catalog's settings under ``corpus:NAME:NUMBER``.
 """
 
 from __future__ import annotations

@@ -119,8 +119,8 @@ class DataVerbs(ProjectBase):
         day_first: bool | None = None,
     ) -> Corpus:
         """Keeps rows without labels, such as those of a Wikipedia dump (or rows at hand, as in
-        `add`), as a corpus beside the data versions: for labelling and for trying tokenizers;
-        nothing trains on it. `encoding` to `day_first` as in `add`."""
+        `add`), as a corpus beside the data versions: for labelling, for trying tokenizers, and for
+        methods with a setting ``corpus``. `encoding` to `day_first` as in `add`."""
         from feilun.project import corpus
 
         return corpus.add(

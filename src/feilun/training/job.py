@@ -36,8 +36,8 @@ class TrainJob:
     `trackers` (tensorboard, mlflow, wandb, swanlab) get live metrics; `logs` is where TensorBoard's
     files go, in `scratch` by default. `deadline` is the Unix time by which it should be over: a
     method that can learn from less, or for less long, does so in time, and says it. `members` are
-    the folders of the versions that a method which ``combines`` works on; `unlabelled` is a file of
-    inputs that callers sent, a JSON value a line.
+    the folders of the versions that a method which ``combines`` works on; `unlabelled` is the
+    folder of a data version of rows without a label.
     """
 
     method: str
@@ -209,6 +209,8 @@ class Method(Protocol):
     One that ``combines`` gets versions at hand as `TrainJob.members`: ``"served"`` as they are
     served, ``"weights"`` as they were trained; its setting ``of`` names the methods whose versions
     these are, of which it gets the newest or, with ``every = True``, all.
+    ``begins(settings)`` tells whether one that needs no base otherwise begins with one if these are
+    its settings.
     """
 
     order: int

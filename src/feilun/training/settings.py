@@ -20,6 +20,7 @@ from feilun.types import Range
 
 __all__ = [
     "MethodSettings",
+    "begins_with_base",
     "method",
     "methods",
     "methods_for",
@@ -79,6 +80,12 @@ def method(name: str) -> Method:
     if not hasattr(found, "order"):
         found.order = found.rung  # its name in version 0.1
     return cast(Method, found)
+
+
+def begins_with_base(name: str, settings: Mapping[str, Any]) -> bool:
+    """Whether the method `name` begins with a base: always, or with these `settings`."""
+    begins = getattr(method(name), "begins", None)
+    return method(name).needs_base or bool(begins and begins(settings))
 
 
 def resolve(config: TrainingConfig) -> dict[str, MethodSettings]:

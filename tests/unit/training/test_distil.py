@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from feilun.store.dataset import Dataset
 from feilun.tasks import base as tasks
 from feilun.training.methods import distil, soup
 from helpers.bert import write_bert
-from helpers.jobs import job_for, train, write_dataset
+from helpers.jobs import job_for, train, write_dataset, write_unlabelled
 
 FAST = {"epochs": 8, "learning_rate": 5e-3, "batch_rows": 16, "patience": 8, "augment": "off"}
 
@@ -30,10 +31,7 @@ def taught(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path, 
     data = write_dataset(folder / "data", 200)
     teacher = job_for("full", data, folder / "teacher", write_bert(folder / "base"), settings=FAST)
     train(teacher)
-    asked = folder / "unlabelled.jsonl"
-    asked.write_text(
-        "\n".join(json.dumps(f"lovely tea no. {n}") for n in range(20)) + "\n", "utf-8"
-    )
+    asked = write_unlabelled(folder / "unlabelled", [f"lovely tea no. {n}" for n in range(20)])
     job = job_for(
         "distil", data, folder / "student", settings=FAST, members=(teacher.out,), unlabelled=asked
     )
@@ -71,6 +69,28 @@ def test_the_first_and_the_last_layer_are_kept(
         task.load(folder, schema).model.state_dict() for folder in (teacher, tmp_path / "same")
     )
     assert all(np.array_equal(first[name], second[name]) for name in first)
+
+
+def test_any_version_teaches_a_student_that_begins_as_the_base(
+    taught: tuple[Path, Path, Path, str], tmp_path: Path
+) -> None:
+    data = taught[2]
+    teacher = job_for("linear", data, tmp_path / "teacher", settings={"augment": "off"})
+    train(teacher)
+    settings = {**FAST, "student": "base", "of": ["linear"], "soft": 1.0}
+    members = (teacher.out,)
+    job = job_for("distil", data, tmp_path, settings=settings, members=members)
+    with pytest.raises(UsageError, match="base"):
+        train(job)
+    base = write_bert(tmp_path / "base")
+    train(replace(job, base=base))
+    items = Dataset(data).items("test")
+    stated = []
+    for folder in (teacher.out, job.out):
+        engine = open_engine(folder, threads=1)
+        stated.append(softmax(engine.raw(items)))
+        engine.close()
+    assert (stated[0].argmax(axis=1) == stated[1].argmax(axis=1)).mean() > 0.8
 
 
 def test_without_a_teacher_it_is_said_what_to_train(

@@ -10,7 +10,7 @@ from typing import Any
 from feilun.data.content import stored_key
 from feilun.pipeline.context import Context
 from feilun.pipeline.steps._paces import shortened
-from feilun.store.dataset import INPUT, Dataset
+from feilun.store.dataset import INPUT, ROWS, Dataset
 from feilun.store.records import ModelVersion
 from feilun.training.job import TrainJob
 
@@ -40,7 +40,7 @@ def inputs_of(
         "seed": job.seed,
         # Artifacts are named by their contents.
         **({"members": [one.name for one in job.members]} if job.members else {}),
-        **({"unlabelled": _file(job.unlabelled)} if job.unlabelled else {}),
+        **({"unlabelled": _file(job.unlabelled / ROWS)} if job.unlabelled else {}),
     }
     digest = _digest(weights)
     after = {

@@ -1,21 +1,27 @@
-"""The versions at hand that a method combines: for an ensemble, a soup, a student."""
+"""What a method gets beside the rows of a data version: versions at hand, for an ensemble, a soup
+or a student, and rows without a label, for what learns from a version's answers to them."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+import shutil
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from feilun.data.content import content_key
 from feilun.engines.card import read_card
 from feilun.engines.cascade import stages_of
 from feilun.pipeline.context import Context
+from feilun.store.dataset import Dataset, DatasetWriter
 from feilun.training.settings import method
+from feilun.types import Example, Item
 
 __all__ = ["members", "members_of", "unlabelled"]
 
-_TRAFFIC = 20_000
-"""Inputs of calls that teach at most, the newest."""
+_MOST = 20_000
+"""Inputs of calls that teach at most, the newest; and rows of corpora, drawn by lot."""
 
 
 def members(context: Context, name: str, settings: Mapping[str, Any]) -> tuple[Path, ...]:
@@ -43,23 +49,45 @@ def members(context: Context, name: str, settings: Mapping[str, Any]) -> tuple[P
 
 
 def unlabelled(context: Context, settings: Mapping[str, Any], out: Path) -> Path | None:
-    """Writes what callers asked of late, a JSON value a line, where a method's setting ``traffic``
-    wants it: inputs without feedback that are kept and may be; None where there are none."""
-    if not settings.get("traffic"):
+    """Writes rows without a label as a data version into `out`, each content once, where a method's
+    settings want them: with ``traffic`` what callers asked of late (inputs without feedback that
+    are kept and may be), with ``corpus`` rows of the project's corpora. What stands in the newest
+    data version is left out: what judges teaches nothing. None where there are none."""
+    data = context.store.catalog.latest_data(context.project)
+    if data is None or not (settings.get("traffic") or settings.get("corpus")):
         return None
-    asked = context.store.ledger.recent_predictions(
-        context.project, limit=_TRAFFIC, unlabelled_only=True
-    )
-    items = {json.dumps(one.input, ensure_ascii=False) for one in asked if _is_plain(one.input)}
-    if not items:
-        return None
-    out.write_text("\n".join(sorted(items)) + "\n", "utf-8")
-    return out
+    dataset = context.dataset(data)
+    seen = {content_key(one.item) for one in dataset.examples()}
+    known = len(seen)
+    shutil.rmtree(out, ignore_errors=True)
+    with DatasetWriter(out, dataset.columns) as writer:
+        for item in _without_label(context, settings):
+            key = content_key(item)
+            if key not in seen:
+                seen.add(key)
+                writer.add(Example(key.hex(), item, None))
+        writer.close(dataset.schema)
+    return out if len(seen) > known else None
 
 
-def _is_plain(item: Any) -> bool:
-    values = item.values() if isinstance(item, Mapping) else (item,)
-    return item is not None and not any(isinstance(value, bytes) for value in values)
+def _without_label(context: Context, settings: Mapping[str, Any]) -> Iterator[Item]:
+    if settings.get("traffic"):
+        asked = context.store.ledger.recent_predictions(
+            context.project, limit=_MOST, unlabelled_only=True
+        )
+        yield from (one.input for one in asked if one.input is not None)
+    if settings.get("corpus"):
+        kept = context.store.catalog.settings(f"corpus:{context.project}:")
+        folders = [context.store.artifacts.path(kept[key]["artifact"]) for key in sorted(kept)]
+        corpora = [Dataset(folder) for folder in folders]
+        count = sum(map(len, corpora))
+        lots = np.random.default_rng(context.config.training.seed).permutation(count)[:_MOST]
+        chosen, place = set(lots.tolist()), 0
+        for corpus in corpora:
+            for example in corpus.examples():
+                if place in chosen:
+                    yield example.item
+                place += 1
 
 
 def members_of(folder: Path) -> tuple[str, ...]:

@@ -27,7 +27,7 @@ from feilun.metrics.measured import Measured
 from feilun.metrics.scores import Score
 from feilun.pipeline.context import Context
 from feilun.pipeline.steps._judged import spared
-from feilun.pipeline.steps._members import members
+from feilun.pipeline.steps._members import members, unlabelled
 from feilun.pipeline.steps.plan import rows_of
 from feilun.store.files import write_atomically
 from feilun.store.records import DataVersion
@@ -37,7 +37,7 @@ from feilun.training import machine
 from feilun.training.bases import resolve
 from feilun.training.child import run_child
 from feilun.training.job import Machine, TrainJob
-from feilun.training.settings import MethodSettings, method, methods
+from feilun.training.settings import MethodSettings, begins_with_base, method, methods
 from feilun.types import Progress
 
 __all__ = ["Compared", "Comparison", "compare"]
@@ -218,7 +218,7 @@ def _entry(
     if chosen.needs_torch and not here.has_torch:
         return t("compare.no_torch")
     base: Path | str | None = None
-    if chosen.needs_base:
+    if begins_with_base(name, context.method_settings[name]):
         packed = getattr(chosen, "packed", False)
         find = context.packed if packed else context.weights
         base = resolve(config.project.base, task, context.settings, find, packed=packed)
@@ -264,7 +264,11 @@ def _key(context: Context, artifact: str, entries: Sequence[_Entry]) -> str:
     jobs = [
         {**one.job.to_json(), "out": None, "scratch": None, "data": artifact} for one in entries
     ]
-    text = json.dumps([context.config.evaluation.model_dump(mode="json"), jobs], sort_keys=True)
+    parts: list[Any] = [context.config.evaluation.model_dump(mode="json"), jobs]
+    if any(one.job.settings.get("corpus") for one in entries):
+        kept = context.store.catalog.settings(f"corpus:{context.project}:")
+        parts.append(sorted(one["artifact"] for one in kept.values()))
+    text = json.dumps(parts, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -277,7 +281,9 @@ def _trained(context: Context, entry: _Entry, folder: Path) -> Compared:
         out.mkdir(parents=True)
         scratch.mkdir(exist_ok=True)
         begin = time.monotonic()
-        result = run_child(replace(entry.job, out=out, scratch=scratch), context.report)
+        more = unlabelled(context, entry.job.settings, scratch / "unlabelled")
+        job = replace(entry.job, out=out, scratch=scratch, unlabelled=more)
+        result = run_child(job, context.report)
         figures = {"seconds": time.monotonic() - begin, **result.figures}
         write_atomically(done, json.dumps(to_jsonable(figures)).encode())
         shutil.rmtree(scratch, ignore_errors=True)

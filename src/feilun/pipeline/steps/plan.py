@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -25,7 +24,7 @@ from feilun.training.bases import resolve
 from feilun.training.job import DataStats, TrainJob
 from feilun.training.plan import AUTO
 from feilun.training.plan import plan as choose
-from feilun.training.settings import MethodSettings, method, methods
+from feilun.training.settings import MethodSettings, begins_with_base, method, methods
 from feilun.types import Progress
 
 __all__ = ["draw", "plan", "rows_of"]
@@ -79,8 +78,10 @@ def draw(
         of = settings[wanted].model_dump().get("of") or members_of(context.folder(live, ""))
         settings[wanted] = settings[wanted].model_copy(update={"of": tuple(of)})
         grown = None
-    of = () if wanted == AUTO else settings[wanted].model_dump().get("of", ())
-    base = _base(context, wanted, grown, of)
+    own = {} if wanted == AUTO else settings[wanted].model_dump()
+    needed = wanted == AUTO or begins_with_base(wanted, own)
+    needed = needed or any(method(one).needs_base for one in own.get("of", ()))
+    base = _base(context, wanted, grown, needed)
     unknown = _unknown(context, grown, dataset) if base is not None and not quick else []
     if unknown:
         grown = None
@@ -125,9 +126,9 @@ def draw(
             {
                 "method": stage.method,
                 "settings": dict(stage.settings),
-                "base": _recorded(base) if method(stage.method).needs_base else None,
+                "base": _recorded(base) if begins_with_base(stage.method, stage.settings) else None,
                 "base_name": config.project.base or context.task.default_base
-                if method(stage.method).needs_base
+                if begins_with_base(stage.method, stage.settings)
                 else None,
                 "previous": live.id if live and previous is not None else None,
                 "quick": quick is not None,
@@ -182,12 +183,12 @@ def _settled(context: Context, found: dict[str, Any]) -> Context:
 
 
 def _base(
-    context: Context, wanted: str, live: ModelVersion | None, of: Sequence[str]
+    context: Context, wanted: str, live: ModelVersion | None, needed: bool
 ) -> Path | str | None:
     if live is not None:
         recorded = live.config.get("rung", {}).get("base")
         return Path(recorded["folder"]) if isinstance(recorded, dict) else recorded
-    if wanted != AUTO and not any(method(one).needs_base for one in (wanted, *of)):
+    if not needed:
         return None
     packed = wanted != AUTO and getattr(method(wanted), "packed", False)
     return resolve(

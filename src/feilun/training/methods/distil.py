@@ -1,20 +1,21 @@
 """A student: a teacher's network with fewer of its layers, taught what the teacher answers.
 
-The student begins as the teacher without every other layer (Sanh and others 2019, "DistilBERT") and
-learns from soft targets (Hinton, Vinyals and Dean 2015): what the teacher states of a row, mixed
-with what is right where a row has a target. Rows without one teach, too: those of the data version,
-and with ``traffic`` what callers asked of late, as far as their inputs may be kept.
+The student begins as the teacher without every other layer (Sanh and others 2019, "DistilBERT"), or
+as the project's base, whatever the teacher is (an ensemble, a stack, a linear model). It learns
+from soft targets (Hinton, Vinyals and Dean 2015): what the teacher states of a row, mixed with what
+is right where a row has a target. Rows without one teach, too: those of the data version, with
+``traffic`` what callers asked of late, as far as their inputs may be kept, and with ``corpus``
+those of the project's corpora.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import Field
@@ -34,8 +35,8 @@ from feilun.training.rows import Rows, read, schema_of
 from feilun.training.settings import read_by_encoders
 from feilun.types import Item, Progress, Schema
 
-__all__ = ["Settings", "combines", "estimate", "halved", "least_rows", "needs_base", "needs_torch",
-           "on_request", "order", "settle", "supports", "taught", "teacher_of",
+__all__ = ["Settings", "begins", "combines", "estimate", "halved", "least_rows", "needs_base",
+           "needs_torch", "on_request", "order", "settle", "supports", "taught", "teacher_of",
            "train"]  # fmt: skip
 
 order = 4
@@ -62,17 +63,28 @@ class Settings(finetune.FineTuneSettings):
         max_length=1,
         description="method whose newest version teaches; it is trained first",
     )
+    student: Literal["teacher", "base"] = Field(
+        "teacher",
+        description="what the student begins as: teacher, its network with fewer layers; base, the "
+        "project's base, whatever the teacher is",
+    )
     layers: int | None = Field(
         None, ge=1, description="layers that the student keeps; by default half of the teacher's"
     )
     soft: float = Field(
         0.7, ge=0, le=1, description="share of the teacher's answer in what a labelled row teaches"
     )
+    corpus: bool = Field(False, description="whether the rows of the project's corpora teach, too")
     traffic: bool = Field(
         False,
         description="whether inputs of calls teach, too, as far as they may be kept "
         "(feedback.store_inputs, and each key's own)",
     )
+
+
+def begins(settings: Mapping[str, Any]) -> bool:
+    """Where the student is not made of its teacher."""
+    return settings.get("student") == "base"
 
 
 def supports(task: TaskBase, base: Path | str | None) -> str | None:
@@ -105,6 +117,8 @@ def train(job: TrainJob, settings: Settings, report: Report) -> TrainResult:
         kept, layers = halved(task, teacher, schema, out, settings.layers)
         return {"layers": float(kept), "all_layers": float(layers)}
 
+    if settings.student == "base":
+        return taught(job, settings, report, None, _RATE)
     made = taught(job, settings, report, fewer, _RATE)
     kept, layers = int(made.figures["layers"]), int(made.figures["all_layers"])
     return replace(made, notes=(t("training.note_student", kept=kept, layers=layers), *made.notes))
@@ -118,11 +132,12 @@ def teacher_of(job: TrainJob, named: str) -> Path:
 
 
 def taught(
-    job: TrainJob, settings: Any, report: Report, shrink: Shrink, rate: float
+    job: TrainJob, settings: Any, report: Report, shrink: Shrink | None, rate: float
 ) -> TrainResult:
     """A version that learned what its teacher answers. `shrink` writes its network, which begins as
-    a part of the teacher's, into a folder and returns figures; `rate` is the step size for a width
-    of 384. Raises `UsageError` where there is no teacher or it knows other labels."""
+    a part of the teacher's, into a folder and returns figures; without it the network is that of
+    the job's base. `rate` is the step size for a width of 384. Raises `UsageError` where there is
+    no teacher or no base, or the teacher knows other labels."""
     from transformers import set_seed
 
     start = perf_counter()
@@ -133,15 +148,20 @@ def taught(
     if read_card(teacher).schema.labels != schema.labels:
         raise UsageError("training.other_labels", method=settings.of[0])
     own = _all(dataset, schema)
-    items: list[Item] = [*own.items, *_asked(job.unlabelled)]
+    more = Dataset(job.unlabelled).items() if job.unlabelled else ()
+    items: list[Item] = [*own.items, *more]
     report(Progress("train", 0, len(items), "rows", note=t("training.note_teacher")))
     with closing(open_engine(teacher, threads=job.threads)) as engine:
         raw = family.settled(engine.raw(items), schema, engine.card.point)
     unknown = family.truth([None] * (len(items) - len(own)), schema.labels)
     truth = np.concatenate([own.labels, unknown]) if len(unknown) else own.labels
     soft = family.softened(raw, truth, schema.labels, settings.soft)
-    student = job.scratch / "student"
-    shrunk = shrink(task, teacher, schema, student)
+    student, shrunk = job.base, {}
+    if shrink is not None:
+        student = job.scratch / "student"
+        shrunk = shrink(task, teacher, schema, student)
+    if not isinstance(student, Path):
+        raise UsageError("training.needs_folder", method=job.method, base=student)
     job = replace(job, base=student)
     settled = finetune.settle(job, settings, rate)
     objective = family.objective(soft, schema.labels, settled)
@@ -210,11 +230,3 @@ def _all(dataset: Dataset, schema: Schema) -> Rows:
     family = tasks.get(schema.task).family
     labels = family.truth(dataset.values("label", "train"), schema.labels)
     return Rows(dataset.items("train"), labels)
-
-
-def _asked(file: Path | None) -> Sequence[Item]:
-    """What callers asked, a JSON value a line."""
-    if file is None:
-        return []
-    with file.open(encoding="utf-8") as lines:
-        return [json.loads(line) for line in lines]
