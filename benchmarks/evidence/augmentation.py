@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from benchmarks.evidence._few import Rows, engine_after, named, version
 
-from feilun.families.classes.probabilities import softmax
+from feilun.metrics.probabilities import softmax
 from feilun.store.dataset import Dataset
 from feilun.tasks import base as tasks
 from feilun.training import augment, augment_trial, checkpoints

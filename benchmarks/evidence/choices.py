@@ -20,9 +20,9 @@ import numpy as np
 from feilun.demo.tasks import text_classification as reviews
 from feilun.engines.linear import weigh
 from feilun.families.classes.calibration import fit_temperature
-from feilun.families.classes.probabilities import softmax
 from feilun.families.classes.rule import best_threshold, cheapest, cutoff_for
 from feilun.metrics.intervals import wilson
+from feilun.metrics.probabilities import softmax
 from feilun.modalities.text.ngrams import NGrams
 from feilun.training import logistic
 

@@ -28,14 +28,17 @@ toy-ratings = toy_tasks.ratings
 toy-spots = toy_tasks.spots
 toy-glossary = toy_tasks.glossary
 toy-parrot = toy_tasks.parrot
+toy-codes = toy_tasks.codes
 [feilun.methods]
 spots = toy_tasks.spots
 glossary = toy_tasks.glossary
 parrot = toy_tasks.parrot
+codes = toy_tasks.codes
 [feilun.engines]
 spots = toy_tasks.spots
 glossary = toy_tasks.glossary
 parrot = toy_tasks.parrot
+codes = toy_tasks.codes
 """
 
 

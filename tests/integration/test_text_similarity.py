@@ -104,6 +104,16 @@ def test_search_in_both_languages_and_over_documents_without_a_question(http: ht
     assert not http.post("/v1/search", json={"query": "xyzzy"}).json()["results"]
 
 
+def test_a_search_is_explained_by_the_words_of_the_query(http: httpx.Client) -> None:
+    body = {"model": "faq", "inputs": ["Kindly returning the soap", "xyzzy"], "explain": True}
+    found, nothing = http.post("/v1/predict", json=body).json()["outputs"]
+    why = found["explanation"]
+    assert found["items"][0]["item"].startswith(why["for"])
+    weights = {one["text"]: one["weight"] for one in why["parts"]}
+    assert max(weights, key=lambda word: weights[word]) in ("returning", "soap")
+    assert nothing["explanation"] is None
+
+
 def test_rerank_has_the_usual_shape_and_is_charged_by_documents(http: httpx.Client) -> None:
     before = _used(http)
     documents = ["a chair", {"text": "return the soap"}, "a chair", "退货"]

@@ -24,6 +24,7 @@ from feilun.engines.crf import tagger
 from feilun.engines.linear import WEIGHTS, pick, weigh
 from feilun.errors import CorruptArtifact
 from feilun.families.records import Field
+from feilun.metrics.probabilities import softmax
 from feilun.modalities.text import ngrams, sequence
 from feilun.modalities.text.values import Reading, value_of
 
@@ -148,7 +149,7 @@ class Extractor:
 
     def _one(self, asked: Asked, logits: np.ndarray, near: np.ndarray) -> Taken:
         count = len(self.shapes) + self._others
-        chances = _softmax(logits[:count])
+        chances = _chances(logits[:count])
         place = int(chances.argmax())
         if place >= len(self.shapes):
             return Taken(None, (), float(chances[place]))
@@ -176,7 +177,7 @@ class Extractor:
         if one.kind == "unread":
             return Field(one.path, None, 0.0)
         if one.kind == "class":
-            chances = _softmax(logits[one.begin : one.begin + len(one.values)])
+            chances = _chances(logits[one.begin : one.begin + len(one.values)])
             best = int(chances.argmax())
             return Field(one.path, one.values[best], float(chances[best]))
         return self._span(one, text, tokens, seen)
@@ -213,12 +214,8 @@ class Extractor:
         return Field(one.path, value, sure, start, end)
 
 
-def _softmax(logits: np.ndarray) -> np.ndarray:
-    if not len(logits):
-        return np.ones(1)
-    powers = np.exp(logits - logits.max())
-    chances: np.ndarray = powers / powers.sum()
-    return chances
+def _chances(logits: np.ndarray) -> np.ndarray:
+    return softmax(logits) if len(logits) else np.ones(1)
 
 
 def _weights(file: Path, shapes: int) -> Mapping[str, np.ndarray]:

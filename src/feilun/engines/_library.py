@@ -19,9 +19,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from feilun.engines._index import Index, best, terms
+from feilun.engines._worded import unanswered
 from feilun.errors import CorruptArtifact
 from feilun.families.answers import DEPTH, Passage, Reading
-from feilun.messages import Language, t
 
 __all__ = ["Found", "Known", "Library", "plain", "sentences"]
 
@@ -30,7 +30,6 @@ _TAUGHT = "questions, rules, facts · 问题、规则、事实"
 """What else than documents a version answers from, as reports name it."""
 _READ = 5
 """Passages that are read for an answer."""
-_HAN = re.compile("[\u3400-\u9fff]")
 _WORD = re.compile(r"\w+")
 _END = re.compile(
     r"\n+|[。！？；…]+[”’」』）)]*\s*|[!?]+[\"'”’)]*(?=\s|$)\s*|(?<=\S)\.[\"'”’)]*(?=\s+[^\sa-z]|\s*$)\s*"
@@ -195,7 +194,11 @@ class Library:
             for place in places
         ]
         whole = Reading(
-            "", 0.0, passages=found, otherwise=self._unknown(question), library=self._revisions
+            "",
+            0.0,
+            passages=found,
+            otherwise=unanswered(question, self._otherwise),
+            library=self._revisions,
         )
         return Found(whole, places, asked, near)
 
@@ -303,11 +306,6 @@ class Library:
             last = min(first + self._longest, len(spans)) - 1
             return spans[first][0], spans[last][1]
         return spans[place]
-
-    def _unknown(self, question: str) -> str:
-        """What is said where no answer is known."""
-        lang: Language = "zh" if _HAN.search(question) else "en"
-        return self._otherwise or t("engines.no_answer", lang)
 
 
 def sentences(text: str) -> list[tuple[int, int]]:

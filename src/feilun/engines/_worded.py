@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from typing import Any
 
 from feilun.engines._streaming import StreamingEngine
+from feilun.messages import t
 from feilun.modalities.text import sequence
 from feilun.types import Item, Output
 
-__all__ = ["WordedEngine"]
+__all__ = ["WordedEngine", "unanswered"]
+
+_HAN = re.compile("[\u3400-\u9fff]")
+
+
+def unanswered(question: str, otherwise: str) -> str:
+    """What is said where no answer is known: `otherwise`, else a sentence in the language of the
+    question."""
+    return otherwise or t("engines.no_answer", "zh" if _HAN.search(question) else "en")
 
 
 class WordedEngine(StreamingEngine):

@@ -15,11 +15,10 @@ from pathlib import Path
 import numpy as np
 
 from feilun.engines._index import Documents, Index, best, terms
-from feilun.engines._worded import WordedEngine
+from feilun.engines._worded import WordedEngine, unanswered
 from feilun.engines.card import Card
 from feilun.errors import CorruptArtifact
 from feilun.families.generation import Written, objects
-from feilun.messages import Language, t
 from feilun.modalities.language import conversations
 from feilun.types import Item
 
@@ -31,7 +30,6 @@ ANSWERS = "answers.arrow"
 PLACES = "places.safetensors"
 """Which answer each question has, int32."""
 
-_HAN = re.compile("[\u3400-\u9fff]")
 _WORD = re.compile(r"\w+")
 
 
@@ -50,7 +48,8 @@ class MemoryEngine(WordedEngine):
         known = zip(map(_plain, questions), places.tolist(), strict=True)
         self._known = {question: place for question, place in known if question}
         self._otherwise = str(card.schema.settings.get("no_answer", ""))
-        said = (self.count(text) for text in (*self._answers, *map(self._unknown, ("?", "？好"))))
+        unknown = (unanswered(asked, self._otherwise) for asked in ("?", "？好"))
+        said = (self.count(text) for text in (*self._answers, *unknown))
         self.longest = max(said, default=1)
 
     def raw(self, items: Sequence[Item]) -> np.ndarray:
@@ -60,7 +59,7 @@ class MemoryEngine(WordedEngine):
         return sum(self.count(one.content) for one in conversations.messages_of(str(item)))
 
     def _nearest(self, question: str) -> Written:
-        otherwise = self._unknown(question)
+        otherwise = unanswered(question, self._otherwise)
         known = self._known.get(_plain(question))
         if known is not None:
             return Written(self._answers[known], 1.0, otherwise)
@@ -70,11 +69,6 @@ class MemoryEngine(WordedEngine):
             return Written(otherwise, 0.0, otherwise)
         place = int(nearest[0])
         return Written(self._answers[place], min(1.0, float(scores[place])), otherwise)
-
-    def _unknown(self, question: str) -> str:
-        """What is said where no answer is known."""
-        lang: Language = "zh" if _HAN.search(question) else "en"
-        return self._otherwise or t("engines.no_answer", lang)
 
 
 def load(folder: Path, card: Card, *, streams: int | None, threads: int | None) -> MemoryEngine:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from feilun.families.objective import IGNORED, Objective
+from feilun.metrics.probabilities import log_softmax
 from feilun.metrics.spans import Span
 from feilun.metrics.spans import Spans as Measures
 from feilun.types import Encoded
@@ -94,7 +95,7 @@ def tagged(outputs: np.ndarray, item: Encoded) -> tuple[np.ndarray, np.ndarray, 
     ends = np.concatenate([row.arrays["ends"] for row in item.rows])
     pairs = list(zip(outputs, item.rows, strict=True))
     logits = np.concatenate([one[row.arrays["at"]] for one, row in pairs])
-    stated = _log_softmax(logits)
+    stated = log_softmax(logits)
     if not item.parts:
         return starts, ends, stated
     around = [np.minimum(row.arrays["at"], row.cost - 1 - row.arrays["at"]) for row in item.rows]
@@ -136,7 +137,7 @@ class TagCrossEntropy(Objective):
         truth, found, losses = [], [], []
         for row, wanted in zip(outputs, targets, strict=True):
             counts = wanted != IGNORED
-            stated, right = _log_softmax(row[counts]), wanted[counts]
+            stated, right = log_softmax(row[counts]), wanted[counts]
             truth.append(self._spans(right))
             found.append(self._spans(answered(stated)))
             losses.append(-stated[np.arange(len(right)), right])
@@ -146,9 +147,3 @@ class TagCrossEntropy(Objective):
     def _spans(self, tags: np.ndarray) -> tuple[Span, ...]:
         found = runs(tags.tolist())
         return tuple((first, last, self._labels[kind]) for first, last, kind in found)
-
-
-def _log_softmax(logits: np.ndarray) -> np.ndarray:
-    shifted = logits.astype(np.float64) - logits.max(axis=-1, keepdims=True)
-    found: np.ndarray = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
-    return found

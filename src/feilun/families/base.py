@@ -379,12 +379,12 @@ class Family(Combining, Instructed, ABC):
 
     # How good it is.
 
-    @abstractmethod
     def calibrate(
         self, raw: np.ndarray, truth: np.ndarray, labels: tuple[str, ...], config: ProjectConfig
     ) -> tuple[dict[str, Any], list[str]]:
         """The operating point set on labelled validation rows (maybe none), and what is to be said
-        of it."""
+        of it. Default: there is nothing to set."""
+        return {}, []
 
     @abstractmethod
     def measured(

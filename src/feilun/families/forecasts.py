@@ -127,6 +127,9 @@ class ForecastFamily(NumberFamily):
     primary = "mase"
     Details = Details  # type: ignore[assignment]
 
+    def tally(self) -> None:
+        """None: what is far from other series may be usual in its own."""
+
     def uncascaded(self) -> str | None:
         """Nothing says how sure a whole forecast is."""
         return t("compression.not_sure", family=self.name)

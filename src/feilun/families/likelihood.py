@@ -13,7 +13,6 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from feilun.config import ProjectConfig
 from feilun.errors import InvalidData
 from feilun.families._objects import objects
 from feilun.families.base import (
@@ -165,12 +164,6 @@ class Likelihood(Family):
     def target_schema(self) -> dict[str, Any]:
         """The text that should have followed."""
         return {"type": "string"}
-
-    def calibrate(
-        self, raw: np.ndarray, truth: np.ndarray, labels: tuple[str, ...], config: ProjectConfig
-    ) -> tuple[dict[str, Any], list[str]]:
-        """Nothing: likelihoods are what they are."""
-        return {}, []
 
     def measured(
         self, truth: np.ndarray, raw: np.ndarray, labels: tuple[str, ...], point: Mapping[str, Any]

@@ -18,6 +18,7 @@ from markupsafe import Markup
 from feilun import numerals
 from feilun.config import EvaluationConfig, ProjectConfig
 from feilun.errors import InvalidData
+from feilun.families._number_tally import NumberTally
 from feilun.families.base import (
     Answers,
     AnswerTensor,
@@ -223,6 +224,10 @@ class NumberFamily(Family):
     def known(self, truth: np.ndarray) -> np.ndarray:
         """See `Family`."""
         return np.asarray(np.isfinite(truth), dtype=bool)
+
+    def tally(self) -> NumberTally | None:
+        """See `NumberTally`."""
+        return NumberTally()
 
     def outputs(self, labels: Sequence[str]) -> tuple[str, ...]:
         """The number alone."""

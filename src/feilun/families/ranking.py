@@ -19,11 +19,12 @@ import msgspec
 import numpy as np
 from markupsafe import Markup
 
-from feilun.config import EvaluationConfig, ProjectConfig
+from feilun.config import EvaluationConfig
 from feilun.errors import InvalidData
 from feilun.families._objects import objects
 from feilun.families.base import (
     Answers,
+    Contrast,
     Decoder,
     Difference,
     Disagreement,
@@ -201,6 +202,26 @@ class RankingFamily(Family):
         same = [one["item"] for one in first] == [one["item"] for one in second]
         return Difference(same, min(size, 1.0)) if same else Difference(False, 1.0)
 
+    def contrast(
+        self,
+        schema: Schema,
+        point: Mapping[str, Any],
+        output: Output,
+        answer: str | None = None,
+        other: str | None = None,
+    ) -> Contrast | None:
+        """The score of the first item; of one that is not answered any more it is at most that of
+        the last."""
+        if not output["items"]:
+            return None
+        first = output["items"][0]["item"]
+
+        def score(answered: Output) -> float:
+            scores = {one["item"]: float(one["score"]) for one in answered["items"]}
+            return scores.get(first, min(scores.values(), default=0.0))
+
+        return Contrast(first[:_EXCERPT], "", score, np.zeros(0))
+
     def output_schema(self) -> dict[str, Any]:
         """The items in their order."""
         item = {
@@ -217,6 +238,7 @@ class RankingFamily(Family):
             "properties": {
                 "items": {"type": "array", "items": item},
                 "basis": {"type": "string"},
+                "explanation": {"type": ["object", "null"]},
             },
             "required": ["items"],
         }
@@ -224,12 +246,6 @@ class RankingFamily(Family):
     def target_schema(self) -> dict[str, Any]:
         """The item that was right, or a list of several."""
         return {"type": ["string", "number", "array"]}
-
-    def calibrate(
-        self, raw: np.ndarray, truth: np.ndarray, labels: tuple[str, ...], config: ProjectConfig
-    ) -> tuple[dict[str, Any], list[str]]:
-        """There is nothing to set."""
-        return {}, []
 
     def measured(
         self, truth: np.ndarray, raw: np.ndarray, labels: tuple[str, ...], point: Mapping[str, Any]

@@ -9,7 +9,6 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 from markupsafe import Markup
 
-from feilun.config import ProjectConfig
 from feilun.families._claims import FIELDS, ClaimSheet, Details, kinds_section, weakest_kind
 from feilun.families._objects import objects
 from feilun.families._record_cells import Flat, canonical, flat, listed, nested
@@ -198,12 +197,6 @@ class Records(Family):
     def target_schema(self) -> dict[str, Any]:
         """The object with the right fields; null, or no field, where there is nothing to find."""
         return {"type": "object"}
-
-    def calibrate(
-        self, raw: np.ndarray, truth: np.ndarray, labels: tuple[str, ...], config: ProjectConfig
-    ) -> tuple[dict[str, Any], list[str]]:
-        """There is nothing to set."""
-        return {}, []
 
     def measured(
         self, truth: np.ndarray, raw: np.ndarray, labels: tuple[str, ...], point: Mapping[str, Any]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 from markupsafe import Markup
 
-from feilun.config import ProjectConfig
 from feilun.families import _bio, _span_cells
 from feilun.families._claims import Details, SectionWords, kinds_section, weakest_kind
 from feilun.families._objects import objects
@@ -24,6 +24,7 @@ from feilun.families._spans_said import (
 )
 from feilun.families.base import (
     Answers,
+    Contrast,
     Decoder,
     Difference,
     Disagreement,
@@ -38,6 +39,7 @@ from feilun.types import Encoded, Output, Schema
 __all__ = ["SPANS", "Found", "Spans", "spans_of"]
 
 _MOST = 40
+_TINY = 1e-4  # a span that is gone, and one that is certain
 _WORDS = SectionWords(
     "spans.report_title", "spans.report_lead", "spans.column_kind", "spans.column_spans"
 )
@@ -243,6 +245,29 @@ class Spans(Family):
         pairs = zip(left["entities"], right["entities"], strict=True)
         return Difference(True, max((abs(a["score"] - b["score"]) for a, b in pairs), default=0.0))
 
+    def contrast(
+        self,
+        schema: Schema,
+        point: Mapping[str, Any],
+        output: Output,
+        answer: str | None = None,
+        other: str | None = None,
+    ) -> Contrast | None:
+        """The log-odds of the least certain span. Without a part of the text it may stand
+        elsewhere: it is the same by its words and its kind."""
+        if not output["entities"]:
+            return None
+        doubted = min(output["entities"], key=lambda one: one["score"])
+        same = doubted["entity_group"], doubted["word"]
+
+        def log_odds(answered: Output) -> float:
+            found = answered["entities"]
+            chances = [one["score"] for one in found if (one["entity_group"], one["word"]) == same]
+            chance = min(1 - _TINY, max([_TINY, *chances]))
+            return math.log(chance / (1 - chance))
+
+        return Contrast(" ".join(same), "", log_odds, np.zeros(0))
+
     def output_schema(self) -> dict[str, Any]:
         """A list of entities in their order."""
         place = {"type": "integer", "minimum": 0}
@@ -259,7 +284,10 @@ class Spans(Family):
         }
         return {
             "type": "object",
-            "properties": {"entities": {"type": "array", "items": entity}},
+            "properties": {
+                "entities": {"type": "array", "items": entity},
+                "explanation": {"type": ["object", "null"]},
+            },
             "required": ["entities"],
         }
 
@@ -274,12 +302,6 @@ class Spans(Family):
                 "required": ["start", "end", "label"],
             },
         }
-
-    def calibrate(
-        self, raw: np.ndarray, truth: np.ndarray, labels: tuple[str, ...], config: ProjectConfig
-    ) -> tuple[dict[str, Any], list[str]]:
-        """There is nothing to set."""
-        return {}, []
 
     def measured(
         self, truth: np.ndarray, raw: np.ndarray, labels: tuple[str, ...], point: Mapping[str, Any]

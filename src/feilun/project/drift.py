@@ -164,9 +164,10 @@ def _measured(context: Context, version: ModelVersion, number: int, not_kept: in
     for split in ("test", "validation"):
         judged += list(dataset.items(split)[: _JUDGED - len(judged)])
     then = _answered(context, version, train, judged, known)
+    stratum = context.task.family.stratum
     now = Side(
         [row.input for row in rows],
-        [row.label or "" for row in rows],
+        [stratum(row.label) if row.label else "" for row in rows],
         np.array([row.score for row in rows if row.score is not None]),
         known.unseen([row.input for row in rows]),
     )

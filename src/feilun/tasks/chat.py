@@ -13,15 +13,12 @@ from feilun.families.generation import REPLY
 from feilun.messages import Language
 from feilun.modalities import recognise
 from feilun.modalities.language import architectures, causal, conversations
-from feilun.modalities.noise import Disturbance
-from feilun.modalities.text import networks, ngrams, noise, tokens
+from feilun.modalities.text.task import TextInput
 from feilun.tasks.base import (
     Column,
-    Features,
     Lessons,
     Processor,
     RowReader,
-    TaskBase,
     TaskSettings,
 )
 from feilun.types import ColumnSample, Example, Item, Roles, Schema
@@ -69,7 +66,7 @@ class Settings(TaskSettings):
     )
 
 
-class Task(TaskBase):
+class Task(TextInput):
     """Answers questions and carries on conversations, as examples have shown it.
 
     The input is a question, or the messages of a conversation that ends with one; the answer is a
@@ -81,7 +78,7 @@ class Task(TaskBase):
     summary = "tasks.chat"
     Settings = Settings
     family = REPLY
-    nested = undivided = encodes = True
+    nested = undivided = True
     default_base = "smollm2"
     scratches = architectures.scratch_names("llama")
     columns = (Column("messages", "text", (*_LISTS[1:], *_QUESTIONS)),)
@@ -144,23 +141,9 @@ class Task(TaskBase):
         """See `conversations`."""
         return conversations.write(conversations.asked(conversations.read(messages)))
 
-    def input_schema(self) -> dict[str, Any]:
-        """A question, or the JSON of messages; also in an object with the one column."""
-        return tokens.input_schema(self.columns[0].name)
-
     def processor(self, folder: Path | str | None, settings: Mapping[str, Any]) -> Processor:
         """The tokenizer of `folder` and its chat template."""
         return causal.PromptProcessor.read(folder, Settings(**settings).max_length)
-
-    def features(
-        self, settings: Mapping[str, Any], state: Mapping[str, Any] | None = None
-    ) -> Features:
-        """Hashed counts of character and word n-grams, by which conversations are compared."""
-        return ngrams.NGrams(Settings(**settings).feature_bits)
-
-    def disturbances(self) -> Mapping[str, Disturbance]:
-        """Slips of the keyboard, case, width, script, punctuation, spaces."""
-        return noise.disturbances()
 
     def load(self, base: Path | str | None, schema: Schema) -> torch.nn.Module:
         """A causal language model; see `causal`."""
@@ -181,10 +164,6 @@ class Task(TaskBase):
     def unfit(self, base: Path) -> str | None:
         """Encoders write no text."""
         return causal.unfit(base)
-
-    def encoder(self, base: Path) -> torch.nn.Module:
-        """The mean over the tokens that are not padding."""
-        return networks.encoder(base)
 
 
 def _turns(messages: list[Any], raw: Any) -> list[tuple[Item, Any]]:

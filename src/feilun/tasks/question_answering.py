@@ -12,9 +12,8 @@ from pydantic import Field
 from feilun.errors import InvalidData
 from feilun.families.answers import ANSWERS, KINDS
 from feilun.modalities import recognise
-from feilun.modalities.noise import Disturbance
-from feilun.modalities.text import networks, ngrams, noise, tokens
-from feilun.tasks.base import Column, Features, Processor, RowReader, TaskBase, TaskSettings
+from feilun.modalities.text.task import TextInput
+from feilun.tasks.base import Column, RowReader, TaskSettings
 from feilun.types import ColumnSample, Example, Item, Roles, Schema
 
 if TYPE_CHECKING:
@@ -74,7 +73,7 @@ class Settings(TaskSettings):
     )
 
 
-class Task(TaskBase):
+class Task(TextInput):
     """Answers questions from a company's own documents, and cites the passage that says so.
 
     The input is a question; the answer is a text with its citation, or that the documents do not
@@ -99,7 +98,6 @@ class Task(TaskBase):
         Example("3", "运费是多少？", "满 99 元包邮"),
     )
     default_base = "minilm"
-    encodes = True
 
     def recognise(self, columns: Sequence[ColumnSample]) -> Roles:
         """Sections by all their names, SQuAD's nested lists, then questions, rules and facts by
@@ -192,35 +190,9 @@ class Task(TaskBase):
 
         return rows
 
-    def check(self, item: Item) -> Item:
-        """The text of `item`; see `tokens.check`."""
-        return tokens.check(item, self.columns[0].name)
-
-    def input_schema(self) -> dict[str, Any]:
-        """A string, or an object with the one column."""
-        return tokens.input_schema(self.columns[0].name)
-
-    def processor(self, folder: Path | str | None, settings: Mapping[str, Any]) -> Processor:
-        """The tokenizer of `folder`, cutting at ``max_length`` tokens."""
-        return tokens.TextProcessor.read(folder, Settings(**settings).max_length)
-
-    def features(
-        self, settings: Mapping[str, Any], state: Mapping[str, Any] | None = None
-    ) -> Features:
-        """Hashed counts of character and word n-grams, by which questions are compared."""
-        return ngrams.NGrams(Settings(**settings).feature_bits)
-
-    def disturbances(self) -> Mapping[str, Disturbance]:
-        """Slips of the keyboard, case, width, script, punctuation, spaces."""
-        return noise.disturbances()
-
     def load(self, base: Path | str | None, schema: Schema) -> torch.nn.Module:
         """There is no head yet: passages are compared by the vectors of `encoder`."""
         raise InvalidData("tasks.no_head_of_search", task=self.name)
-
-    def encoder(self, base: Path) -> torch.nn.Module:
-        """The mean over the tokens that are not padding."""
-        return networks.encoder(base)
 
 
 def section_item(text: str, document: str, revision: str = "", heading: str = "") -> str:

@@ -16,6 +16,7 @@ from feilun.modalities import pieces, recognise
 from feilun.modalities.noise import Disturbance, by_name
 from feilun.modalities.pieces import Pieces
 from feilun.modalities.text import networks, noise, pairs, tokens
+from feilun.modalities.text.couple_checks import CoupleChecks
 from feilun.modalities.text.pair_features import PairFeatures
 from feilun.tasks.base import Column, Features, Processor, TaskBase, TaskSettings
 from feilun.types import ColumnSample, Example, Item, Roles, Schema
@@ -118,6 +119,10 @@ class Task(TaskBase):
         if missing:
             raise InvalidData("tasks.text_missing", missing=missing)
         return {name: tokens.check(item[name], name) for name in names}
+
+    def inspection(self) -> CoupleChecks:
+        """See `CoupleChecks`."""
+        return CoupleChecks([column.name for column in self.columns])
 
     def input_schema(self) -> dict[str, Any]:
         """An object with both texts."""

@@ -15,10 +15,9 @@ from feilun.errors import InvalidData
 from feilun.families.ranking import RANKING, items_of
 from feilun.families.tally import PairTally
 from feilun.modalities import recognise
-from feilun.modalities.noise import Disturbance
-from feilun.modalities.text import networks, ngrams, noise, tokens
 from feilun.modalities.text.catalogue_checks import CatalogueChecks
-from feilun.tasks.base import Column, Features, Processor, RowReader, TaskBase, TaskSettings
+from feilun.modalities.text.task import TextInput
+from feilun.tasks.base import Column, RowReader, TaskSettings
 from feilun.types import ColumnSample, Example, Item, Roles, Schema
 
 if TYPE_CHECKING:
@@ -71,7 +70,7 @@ class Settings(TaskSettings):
     )
 
 
-class Task(TaskBase):
+class Task(TextInput):
     """Which document of a catalogue answers a text: an answer a question, an article a search, a
     standard question one that is put otherwise, a translation its original.
 
@@ -92,7 +91,6 @@ class Task(TaskBase):
         Example("3", "怎么申请退款？", "在订单页面点击“申请退款”，五个工作日内到账。"),
     )
     default_base = "minilm"
-    encodes = True
     _max_length = 256
 
     def recognise(self, columns: Sequence[ColumnSample]) -> Roles:
@@ -149,35 +147,9 @@ class Task(TaskBase):
         encoder."""
         return CatalogueChecks(self._max_length)
 
-    def check(self, item: Item) -> Item:
-        """The text of `item`; see `tokens.check`."""
-        return tokens.check(item, self.columns[0].name)
-
-    def input_schema(self) -> dict[str, Any]:
-        """A string, or an object with the one column."""
-        return tokens.input_schema(self.columns[0].name)
-
-    def processor(self, folder: Path | str | None, settings: Mapping[str, Any]) -> Processor:
-        """The tokenizer of `folder`, cutting at ``max_length`` tokens."""
-        return tokens.TextProcessor.read(folder, Settings(**settings).max_length)
-
-    def features(
-        self, settings: Mapping[str, Any], state: Mapping[str, Any] | None = None
-    ) -> Features:
-        """Hashed counts of character and word n-grams, by which texts are compared."""
-        return ngrams.NGrams(Settings(**settings).feature_bits)
-
-    def disturbances(self) -> Mapping[str, Disturbance]:
-        """Slips of the keyboard, case, width, script, punctuation, spaces."""
-        return noise.disturbances()
-
     def load(self, base: Path | str | None, schema: Schema) -> torch.nn.Module:
         """There is no head: documents are compared by the vectors of `encoder`."""
         raise InvalidData("tasks.no_head_of_search", task=self.name)
-
-    def encoder(self, base: Path) -> torch.nn.Module:
-        """The mean over the tokens that are not padding."""
-        return networks.encoder(base)
 
 
 def _middle(values: Sequence[float]) -> float | None:

@@ -13,8 +13,11 @@ from pydantic import Field
 from feilun.errors import InvalidData
 from feilun.families.spans import SPANS, spans_of
 from feilun.modalities import recognise
-from feilun.modalities.text import networks, ngrams, tokens, words
-from feilun.tasks.base import Column, Features, Processor, TaskBase, TaskSettings
+from feilun.modalities.noise import Disturbance
+from feilun.modalities.text import networks, tokens, words
+from feilun.modalities.text.span_checks import SpanChecks
+from feilun.modalities.text.task import TextInput
+from feilun.tasks.base import Processor, TaskSettings
 from feilun.types import ColumnSample, Example, Item, Roles, Schema
 
 if TYPE_CHECKING:
@@ -45,7 +48,7 @@ class Settings(TaskSettings):
     )
 
 
-class Task(TaskBase):
+class Task(TextInput):
     """Which pieces of a text are persons, places, amounts, article numbers: whatever kinds were
     marked in the rows.
 
@@ -56,9 +59,7 @@ class Task(TaskBase):
     summary = "tasks.token_classification"
     Settings = Settings
     family = SPANS
-    columns = (Column("text", "text", recognise.TEXT),)
     label_aliases = _NAMES
-    encodes = True
     default_base = "minilm"
     examples = (
         Example("1", "Maria Silva moved to Lisbon.",
@@ -96,19 +97,17 @@ class Task(TaskBase):
             if text[start:end].isspace():
                 raise InvalidData("spans.blank", span=span)
 
-    def input_schema(self) -> dict[str, Any]:
-        """A string, or an object with the one column."""
-        return tokens.input_schema(self.columns[0].name)
+    def inspection(self) -> SpanChecks:
+        """See `SpanChecks`."""
+        return SpanChecks()
 
     def processor(self, folder: Path | str | None, settings: Mapping[str, Any]) -> Processor:
         """The tokenizer of `folder`, reading windows of ``max_length`` tokens."""
         return words.WordProcessor.read(folder, Settings(**settings).max_length)
 
-    def features(
-        self, settings: Mapping[str, Any], state: Mapping[str, Any] | None = None
-    ) -> Features:
-        """Hashed counts of character and word n-grams, by which texts are compared."""
-        return ngrams.NGrams(Settings(**settings).feature_bits)
+    def disturbances(self) -> Mapping[str, Disturbance]:
+        """None: a slip would move what stands behind it."""
+        return {}
 
     def load(self, base: Path | str | None, schema: Schema) -> torch.nn.Module:
         """A transformer that gives the logits of all tags for each token."""

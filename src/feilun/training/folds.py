@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from feilun.engines.linear import is_scaled, pick, weigh
-from feilun.families.classes.probabilities import softmax
+from feilun.metrics.probabilities import softmax
 from feilun.tasks.base import Features, fit_features
 from feilun.training import logistic
 from feilun.training.logistic import Matrix

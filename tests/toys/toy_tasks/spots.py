@@ -167,9 +167,6 @@ class Boxes(Family):
     def target_schema(self) -> dict[str, Any]:
         return {"type": ["array", "string"]}
 
-    def calibrate(self, raw, truth, labels, config):  # type: ignore[no-untyped-def]
-        return {}, []
-
     def measured(self, truth, raw, labels, point):  # type: ignore[no-untyped-def]
         return Overlap(truth, raw)
 

@@ -21,17 +21,20 @@ from feilun.data.versions import MAX_LABELS
 from feilun.errors import CorruptArtifact, FeilunError, InvalidData
 from feilun.store.dataset import Dataset
 from feilun.tasks import base as tasks
+from feilun.tasks.base import TaskBase
 from feilun.types import Example
 from helpers.builds import bad_rows, build_version
 from helpers.rows import reviews, write_reviews
 
 
-def refused(tmp_path: Path, text: str, name: str = "a.csv") -> FeilunError:
+def refused(
+    tmp_path: Path, text: str, name: str = "a.csv", task: TaskBase | None = None
+) -> FeilunError:
     """What a file of this text is refused with; the folder is no data version then."""
     file = tmp_path / name
     file.write_text(text, "utf-8")
     with pytest.raises(FeilunError) as caught:
-        build_version(tmp_path / "v", file)
+        build_version(tmp_path / "v", file, task=task)
     with pytest.raises(CorruptArtifact):
         Dataset(tmp_path / "v")
     assert not (tmp_path / "v" / ".spill").exists()
@@ -70,6 +73,32 @@ def test_what_cannot_be_learnt_from(tmp_path: Path, text: str, code: str, said: 
     assert error.code == code
     assert said in error.message()
     assert error.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("task", "head", "row", "code"),
+    [
+        ("text-pair-classification", "text,other", "some text {0},another {0}", "data.no_label"),
+        ("text-pair-classification", "text,other,label", "text {0},text {0},yes", "data.one_class"),
+        ("token-classification", "text", "some text {0}", "data.no_label"),
+        ("token-classification", "text,entities", "some text {0},[]", "data.one_class"),
+        ("token-classification", "text,entities", "some text {0},PER", "data.all_bad"),
+        ("tabular-regression", "age,town", "{0},{1}", "data.no_label"),
+        ("tabular-regression", "town,price", "{1},cheap", "data.all_bad"),
+        ("forecasting", "series,time", "a,2026-01-{0:02}", "data.no_label"),
+        ("forecasting", "time,value", "2026-01-{0:02},5", "data.one_class"),
+        ("forecasting", "time,value", "2026-01-{0:02},much", "data.all_bad"),
+        ("recommendation", "user,item", "u{0},tea", "data.one_class"),
+        ("text-similarity", "question,answer", "some text {0},always", "data.one_class"),
+        ("text-similarity", "question,answer", "{0},{0}", "tasks.no_input_column"),
+    ],
+)
+def test_no_target_one_value_and_other_kinds(
+    tmp_path: Path, task: str, head: str, row: str, code: str
+) -> None:
+    lines = (row.format(number, ["north", "east", "west"][number % 3]) for number in range(1, 29))
+    text = "\n".join([head, *lines])
+    assert refused(tmp_path, text, task=tasks.get(task)).code == code
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,8 @@ from feilun.evaluation.result import Evaluation
 from feilun.families.base import Answers
 from feilun.families.classes import CLASSES
 from feilun.families.classes.classification import Classified
-from feilun.families.classes.probabilities import softmax
 from feilun.metrics.comparison import scores
+from feilun.metrics.probabilities import softmax
 from helpers.judged import SETTINGS, answers, flipped, judged
 
 LABELS = ("good", "bad", "neutral")

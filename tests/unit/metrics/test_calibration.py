@@ -15,8 +15,8 @@ from feilun.families.classes.calibration import (
     reliability,
 )
 from feilun.families.classes.classification import Classified
-from feilun.families.classes.probabilities import log_softmax, softmax
 from feilun.metrics.comparison import scores
+from feilun.metrics.probabilities import log_softmax, softmax
 
 
 def _logits(rows: int, labels: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

@@ -9,10 +9,10 @@ import pytest
 from sklearn import metrics as theirs
 
 from feilun.families.classes.classification import Classified, class_scores, confusion
-from feilun.families.classes.probabilities import log_softmax, softmax
 from feilun.metrics.auc import area
 from feilun.metrics.comparison import gains, scores, values
 from feilun.metrics.intervals import resampled
+from feilun.metrics.probabilities import log_softmax, softmax
 
 METRICS = tuple(Classified.higher_is_better)
 

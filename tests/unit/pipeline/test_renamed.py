@@ -9,9 +9,9 @@ import numpy as np
 from feilun.families.base import Answers
 from feilun.families.classes import CLASSES
 from feilun.families.classes.point import Point, point_of
-from feilun.families.classes.probabilities import softmax
 from feilun.families.classes.rule import Rule
 from feilun.families.classes.sheet import align
+from feilun.metrics.probabilities import softmax
 from feilun.pipeline.steps._renamed import renamed
 from feilun.project import Workspace
 from helpers.rows import write_reviews

@@ -45,6 +45,12 @@ def test_the_wheel_turns_with_entities(tmp_path: Path, workspace_dir: Path) -> N
         (output,) = project.predict("Dear Anna Keller moved to 上海.").outputs
         found = [(one["entity_group"], one["word"]) for one in output["entities"]]
         assert found == [("PER", "Anna Keller"), ("LOC", "上海")]
+        (why,) = project.predict("请李芳寄到Oslo.", explain=True).outputs
+        parts = {one["text"]: one["weight"] for one in why["explanation"]["parts"]}
+        name = why["explanation"]["for"].split(" ", 1)[1]  # the least certain entity
+        assert max(parts, key=lambda part: parts[part]) in (name, f"{name}.")
+        (nothing,) = project.predict("Order 7 is late.", explain=True).outputs
+        assert nothing == {"entities": [], "explanation": None}
         f1 = project.evaluate(on=file).to_json()["metrics"]["f1"]
         assert 0.9 < f1["low"] <= f1["value"] <= f1["high"] <= 1
         report = (workspace_dir / "ents" / "reports" / "ents@1-decision.html").read_text("utf-8")

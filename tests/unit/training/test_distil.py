@@ -14,7 +14,7 @@ from safetensors.numpy import load_file, save_file
 from feilun.engines.base import open_engine
 from feilun.engines.card import read_card
 from feilun.errors import UsageError
-from feilun.families.classes.probabilities import softmax
+from feilun.metrics.probabilities import softmax
 from feilun.store.dataset import Dataset
 from feilun.tasks import base as tasks
 from feilun.training.methods import distil, soup

@@ -14,8 +14,8 @@ from feilun.engines.card import read_card, write_card
 from feilun.engines.ensemble import EnsembleEngine
 from feilun.errors import UsageError
 from feilun.families.classes import CLASSES
-from feilun.families.classes.probabilities import softmax
 from feilun.families.numbers import NUMBERS
+from feilun.metrics.probabilities import softmax
 from feilun.store.dataset import Dataset
 from feilun.training import out_of_fold
 from feilun.training.methods import ensemble

@@ -27,13 +27,13 @@ from feilun.families.classes.details import Details
 from feilun.families.classes.labels import label_of, order_labels
 from feilun.families.classes.objective import CrossEntropy, SoftCrossEntropy, label_weights
 from feilun.families.classes.point import Point, decoder, point_of
-from feilun.families.classes.probabilities import softmax
 from feilun.families.classes.setting import set_point
 from feilun.families.classes.sheet import ClassSheet
 from feilun.families.classes.words import weakness
 from feilun.families.instructed import mapping
 from feilun.messages import Language
 from feilun.metrics.measured import Measured
+from feilun.metrics.probabilities import softmax
 from feilun.metrics.scores import Score
 from feilun.render.reason import Reason
 from feilun.render.wording import fill

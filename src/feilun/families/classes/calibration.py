@@ -8,7 +8,7 @@ from statistics import NormalDist
 
 import numpy as np
 
-from feilun.families.classes.probabilities import softmax
+from feilun.metrics.probabilities import softmax
 from feilun.metrics.scores import Score
 
 __all__ = [

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from feilun.families.classes.classification import Classified
-from feilun.families.classes.probabilities import softmax
 from feilun.families.objective import Objective
+from feilun.metrics.probabilities import softmax
 
 if TYPE_CHECKING:
     import torch

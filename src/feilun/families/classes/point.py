@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from feilun.families.base import Decoder
-from feilun.families.classes.probabilities import softmax
 from feilun.families.classes.rule import PLAIN, Rule, choose
+from feilun.metrics.probabilities import softmax
 from feilun.types import Output, Schema
 
 __all__ = ["Point", "decoder", "point_of"]

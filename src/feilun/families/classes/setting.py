@@ -9,9 +9,9 @@ from feilun.config import ProjectConfig
 from feilun.errors import InvalidSettings
 from feilun.families.classes.calibration import fit_temperature
 from feilun.families.classes.point import Point
-from feilun.families.classes.probabilities import softmax
 from feilun.families.classes.rule import Rule, best_threshold, cheapest, choose, cutoff_for
 from feilun.messages import t
+from feilun.metrics.probabilities import softmax
 
 __all__ = ["set_point"]
 

@@ -18,7 +18,7 @@ from feilun.families.classes.choice import judge
 from feilun.families.classes.classification import Classified, class_scores
 from feilun.families.classes.details import Calibration, ClassScores, Confusion, Details
 from feilun.families.classes.point import point_of
-from feilun.families.classes.probabilities import softmax
+from feilun.metrics.probabilities import softmax
 
 __all__ = ["ClassSheet", "align", "label_space"]
 

@@ -45,8 +45,9 @@ _CHUNK = 512
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One side of the comparison: `items` for the classifier; `labels`, `scores` and `unseen`
-    (shares of unseen n-grams) of answers, which on the side of then are to other rows."""
+    """One side of the comparison: `items` for the classifier; `labels` (strata, where answers are
+    no labels), `scores` and `unseen` (shares of unseen n-grams) of answers, which on the side of
+    then are to other rows."""
 
     items: Sequence[Item]
     labels: Sequence[str]

@@ -73,21 +73,32 @@ def pair_encoder(base: Path, separator: int | None) -> torch.nn.Module:
     return module.eval().requires_grad_(False)
 
 
+def _mean(hidden: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+    """Over the tokens that are not padding."""
+    hidden = hidden.float()
+    mask = attention_mask.unsqueeze(-1).to(hidden.dtype)
+    mean: torch.Tensor = (hidden * mask).sum(dim=1) / mask.sum(dim=1).clamp(min=1)
+    return mean
+
+
 @cache
 def _modules() -> tuple[type[Any], ...]:
     # Named arguments instead of **arrays: converters read the inputs off the signature.
     import torch
 
-    def mean_of(hidden: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
-        hidden = hidden.float()
-        mask = attention_mask.unsqueeze(-1).to(hidden.dtype)
-        mean: torch.Tensor = (hidden * mask).sum(dim=1) / mask.sum(dim=1).clamp(min=1)
-        return mean
-
     class TextTags(torch.nn.Module):
         def __init__(self, model: Any) -> None:
             super().__init__()
             self.model = model
+
+        def run(self, ids: Any, mask: Any, types: Any, **more: Any) -> Any:
+            # A model without types of tokens takes none.
+            given = {} if types is None else {"token_type_ids": types}
+            return self.model(input_ids=ids, attention_mask=mask, **given, **more)
+
+        def answered(self, output: Any, attention_mask: torch.Tensor) -> torch.Tensor:
+            logits: torch.Tensor = output.logits.float()
+            return logits
 
         def forward(
             self,
@@ -95,10 +106,8 @@ def _modules() -> tuple[type[Any], ...]:
             attention_mask: torch.Tensor,
             token_type_ids: torch.Tensor | None = None,
         ) -> torch.Tensor:
-            types = {} if token_type_ids is None else {"token_type_ids": token_type_ids}
-            output = self.model(input_ids=input_ids, attention_mask=attention_mask, **types)
-            logits: torch.Tensor = output.logits.float()
-            return logits
+            output = self.run(input_ids, attention_mask, token_type_ids)
+            return self.answered(output, attention_mask)
 
     class TextLogits(TextTags):
         def with_vectors(
@@ -107,46 +116,21 @@ def _modules() -> tuple[type[Any], ...]:
             attention_mask: torch.Tensor,
             token_type_ids: torch.Tensor | None = None,
         ) -> tuple[torch.Tensor, torch.Tensor]:
-            types = {} if token_type_ids is None else {"token_type_ids": token_type_ids}
-            output = self.model(
-                input_ids=input_ids,
-                attention_mask=attention_mask,
-                output_hidden_states=True,
-                **types,
-            )
-            return output.logits.float(), mean_of(output.hidden_states[-1], attention_mask)
+            output = self.run(input_ids, attention_mask, token_type_ids, output_hidden_states=True)
+            return output.logits.float(), _mean(output.hidden_states[-1], attention_mask)
 
-    class TextVectors(torch.nn.Module):
-        def __init__(self, model: Any) -> None:
-            super().__init__()
-            self.model = model
-
-        def forward(
-            self,
-            input_ids: torch.Tensor,
-            attention_mask: torch.Tensor,
-            token_type_ids: torch.Tensor | None = None,
-        ) -> torch.Tensor:
-            types = {} if token_type_ids is None else {"token_type_ids": token_type_ids}
-            output = self.model(input_ids=input_ids, attention_mask=attention_mask, **types)
-            return mean_of(output.last_hidden_state, attention_mask)
+    class TextVectors(TextTags):
+        def answered(self, output: Any, attention_mask: torch.Tensor) -> torch.Tensor:
+            return _mean(output.last_hidden_state, attention_mask)
 
     class TextStates(TextTags):
-        def forward(
-            self,
-            input_ids: torch.Tensor,
-            attention_mask: torch.Tensor,
-            token_type_ids: torch.Tensor | None = None,
-        ) -> torch.Tensor:
-            types = {} if token_type_ids is None else {"token_type_ids": token_type_ids}
-            output = self.model(input_ids=input_ids, attention_mask=attention_mask, **types)
+        def answered(self, output: Any, attention_mask: torch.Tensor) -> torch.Tensor:
             hidden: torch.Tensor = output.last_hidden_state.float()
             return hidden
 
-    class PairVectors(torch.nn.Module):
+    class PairVectors(TextTags):
         def __init__(self, model: Any, separator: int | None) -> None:
-            super().__init__()
-            self.model = model
+            super().__init__(model)
             self._by_types = separator is None
             self._separator = -1 if separator is None else separator  # no token has it
 
@@ -162,14 +146,14 @@ def _modules() -> tuple[type[Any], ...]:
                 ends = torch.eq(input_ids, self._separator).long()
                 second = torch.gt(ends.cumsum(1) - ends, 0).long()
             # A single text is of type 0 to the encoder, and begins with its first token.
-            types = {} if token_type_ids is None else {"token_type_ids": token_type_ids * 0}
+            types = None if token_type_ids is None else token_type_ids * 0
             first = torch.zeros_like(second)
             first[:, 0] = 1
             means = []
             for side in (1 - second, torch.maximum(second, first)):
                 mask = attention_mask * side
-                output = self.model(input_ids=input_ids, attention_mask=mask, **types)
-                means.append(mean_of(output.last_hidden_state, mask))
+                output = self.run(input_ids, mask, types)
+                means.append(_mean(output.last_hidden_state, mask))
             u, v = means
             return torch.cat([u, v, (u - v).abs(), u * v], dim=1)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
@@ -18,7 +18,7 @@ from feilun.types import ColumnSample, Item, OneOf, Range, Roles, Schema
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["TextSettings", "TextTask"]
+__all__ = ["TextInput", "TextSettings", "TextTask"]
 
 
 class TextSettings(TaskSettings):
@@ -35,20 +35,16 @@ class TextSettings(TaskSettings):
     )
 
 
-class TextTask(TaskBase):
-    """A task on one text. A task that extends it names its family, examples and summary."""
+class TextInput(TaskBase):
+    """What all tasks on one text have in common, whatever is answered. The settings of a task that
+    extends it have ``max_length`` and ``feature_bits``."""
 
     Settings: ClassVar[type[TaskSettings]] = TextSettings
     columns = (Column("text", "text", recognise.TEXT),)
-    label_aliases: ClassVar[tuple[str, ...]] = recognise.LABEL
     encodes = True
 
-    def _own(self, settings: Mapping[str, Any]) -> TextSettings:
-        return cast(TextSettings, self.Settings(**settings))
-
-    def recognise(self, columns: Sequence[ColumnSample]) -> Roles:
-        """By usual names, else the longest texts are the input and the fewest values the label."""
-        return recognise.roles(columns, self.columns[0], self.label_aliases)
+    def _own(self, settings: Mapping[str, Any]) -> Any:
+        return self.Settings(**settings)
 
     def check(self, item: Item) -> Item:
         """The text of `item`; see `tokens.check`."""
@@ -62,14 +58,6 @@ class TextTask(TaskBase):
         """The tokenizer of `folder`, cutting at ``max_length`` tokens."""
         return tokens.TextProcessor.read(folder, self._own(settings).max_length)
 
-    def space(self) -> Mapping[str, Range]:
-        """How many tokens of a text are read."""
-        return {"max_length": OneOf((64, 128, 256, 512))}
-
-    def pieces(self, item: Item) -> Pieces | None:
-        """Words."""
-        return pieces.of_text(str(item))
-
     def features(
         self, settings: Mapping[str, Any], state: Mapping[str, Any] | None = None
     ) -> Features:
@@ -80,11 +68,30 @@ class TextTask(TaskBase):
         """Slips of the keyboard, case, width, script, punctuation, spaces."""
         return noise.disturbances()
 
-    def load(self, base: Path | str | None, schema: Schema) -> torch.nn.Module:
-        """A transformer with one output for each number that the family wants of a row."""
-        outputs = self.family.outputs(schema.labels)
-        return networks.classifier(base, outputs, self.family.problem_type)
+    def pieces(self, item: Item) -> Pieces | None:
+        """Words."""
+        return pieces.of_text(str(item))
 
     def encoder(self, base: Path) -> torch.nn.Module:
         """The mean over the tokens that are not padding."""
         return networks.encoder(base)
+
+
+class TextTask(TextInput):
+    """A task on one text as a whole. A task that extends it names its family, examples and
+    summary."""
+
+    label_aliases: ClassVar[tuple[str, ...]] = recognise.LABEL
+
+    def recognise(self, columns: Sequence[ColumnSample]) -> Roles:
+        """By usual names, else the longest texts are the input and the fewest values the label."""
+        return recognise.roles(columns, self.columns[0], self.label_aliases)
+
+    def space(self) -> Mapping[str, Range]:
+        """How many tokens of a text are read."""
+        return {"max_length": OneOf((64, 128, 256, 512))}
+
+    def load(self, base: Path | str | None, schema: Schema) -> torch.nn.Module:
+        """A transformer with one output for each number that the family wants of a row."""
+        outputs = self.family.outputs(schema.labels)
+        return networks.classifier(base, outputs, self.family.problem_type)
