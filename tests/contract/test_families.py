@@ -11,11 +11,14 @@ from feilun.families.base import Answers, Family
 from feilun.families.classes import CLASSES
 from feilun.families.classes.point import Point, decoder
 from feilun.metrics.comparison import values
+from feilun.metrics.intervals import resampled
 from feilun.tasks import base
 from feilun.training.finetune import FineTuneSettings as MethodSettings
 from feilun.types import Schema
 
 ROWS = 60
+# Bins of calibration stay where they were, and areas are resampled by influence.
+APPROXIMATE = {"calibration_error", "roc_auc"}
 
 
 def _families() -> dict[str, base.TaskBase]:
@@ -115,6 +118,27 @@ def test_a_sheet_measures_all_versions(family: Family, schema: Schema, targets: 
     assert len(sheet.spoken(0)) == 3
     count, worst = sheet.errors(5)
     assert len(worst) == min(5, count)
+
+
+def test_a_weighted_row_is_a_repeated_row(
+    family: Family, schema: Schema, targets: list[str]
+) -> None:
+    """Intervals, comparisons, gate, slices, forecasts and forgetting draw weights, and know no
+    metric: for each the weights have to say what the rows would say."""
+    truth, raw, point = family.truth(targets, schema.labels), _raw(family, schema), family.neutral()
+    whole = family.measured(truth, raw, schema.labels, point)
+    (weights,) = resampled(ROWS, 3, seed=3)
+    found = whole.replicates(weights)
+    assert list(found) == [name for name in family.metrics if name in found]
+    for draw, counts in enumerate(weights.astype(int)):
+        rows = np.repeat(np.arange(ROWS), counts)
+        again = values(family.measured(truth[rows], raw[rows], schema.labels, point))
+        for name in found.keys() - APPROXIMATE:
+            value = np.nan if again[name] is None else again[name]
+            assert found[name][draw] == pytest.approx(value, rel=1e-5, nan_ok=True), name
+    part = np.arange(ROWS) % 3 == 0
+    alone = family.measured(truth[part], raw[part], schema.labels, point)
+    assert values(whole.take(part)) == values(alone)
 
 
 def test_variants_that_answer_alike_do_not_disagree(family: Family, schema: Schema) -> None:

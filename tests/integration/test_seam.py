@@ -185,10 +185,9 @@ def _served(
     said = _python(site, folder, str(script), name, json.dumps(asked), correction)
     found: dict[str, Any] = json.loads(said.splitlines()[-1])
     found["drift"] = json.loads(_feilun(site, folder, "drift", "--json"))
-    assert found["drift"]["found"]["current"] == len(asked)
+    assert found["drift"]["found"]["current"] >= len(asked)
     assert json.loads(_feilun(site, folder, "review", "--json"))["queue"]
-    found["variants"] = json.loads(_feilun(site, folder, "compress", "--json"))
-    print(found["variants"])
+    assert json.loads(_feilun(site, folder, "compress", "--json"))["variants"]
     return found
 
 
@@ -228,9 +227,12 @@ def test_a_text_becomes_a_number(site: Path, tmp_path: Path) -> None:
     _feilun(site, tmp_path, "run", "--method", "linear")
     judged = json.loads(_feilun(site, tmp_path, "evaluate", "--json"))
     assert judged["metrics"]["r2"]["low"] > 0.5
-    draw = random.Random(1)
-    items = ["the lamp number 0 is lovely"]
-    for number in range(1, 60):
+    shown = _console(site, tmp_path, "stars", "the soap is lovely", "2.5")
+    assert shown["labels"] == ["2.5"]
+    assert html.escape(shown["said"]) in shown["asked"]
+    draw = random.Random(2)
+    items = ["the lamp number 7 is lovely"]
+    for number in draw.sample(range(300), 60):
         thing, word = draw.choice(["tea", "soap", "lamp"]), draw.choice(list(WORDS))
         items.append(f"the {thing} number {number} is {word}")
     found = _served(site, tmp_path, "stars", items, "5")
@@ -239,9 +241,6 @@ def test_a_text_becomes_a_number(site: Path, tmp_path: Path) -> None:
     assert "ToyRatingsInput" in found["titles"]
     turned = json.loads(_feilun(site, tmp_path, "update", "--json"))
     assert turned["stages"]
-    shown = _console(site, tmp_path, "stars", "the soap is lovely", "2.5")
-    assert shown["labels"] == ["2.5"]
-    assert html.escape(shown["said"]) in shown["asked"]
 
 
 def _codes(folder: Path) -> Path:
@@ -267,6 +266,9 @@ def test_pieces_of_a_text_are_found(site: Path, tmp_path: Path) -> None:
     assert turned["stages"][0]["promoted"]
     judged = json.loads(_feilun(site, tmp_path, "evaluate", "--json"))
     assert judged["metrics"]["f1"]["low"] > 0.7
+    right = [{"start": 0, "end": 5, "label": "ORDER"}]
+    shown = _console(site, tmp_path, "codes", "Order AB-9999, 3 kg.", json.dumps(right))
+    assert [json.loads(one) for one in shown["labels"]] == [right]
     items = [f"Number {n}: parcel PX-{n + 100} is lost, as is AB-12{n}." for n in range(60)]
     place = items[0].index("PX")
     right = [{"start": place, "end": place + 6, "label": "PARCEL"}]
@@ -277,9 +279,6 @@ def test_pieces_of_a_text_are_found(site: Path, tmp_path: Path) -> None:
     assert found["drift"]["alarm"]  # of parcels no row has spoken yet
     turned = json.loads(_feilun(site, tmp_path, "update", "--json", ends=(0, 1)))
     assert turned["data_version"] == "codes:2"
-    right = [{"start": 0, "end": 5, "label": "ORDER"}]
-    shown = _console(site, tmp_path, "codes", "Order AB-9999, 3 kg.", json.dumps(right))
-    assert [json.loads(one) for one in shown["labels"]] == [right]
 
 
 def test_a_picture_becomes_a_box(site: Path, tmp_path: Path) -> None:
@@ -293,17 +292,17 @@ def test_a_picture_becomes_a_box(site: Path, tmp_path: Path) -> None:
     assert "iou" in _feilun(site, tmp_path, "evaluate")
     said = json.loads(_feilun(site, tmp_path, "predict", str(tmp_path / "0.png"), "--json"))
     assert len(said["outputs"][0]["box"]) == 4
-    pictures = [(tmp_path / f"{number}.png").read_bytes() for number in range(60)]
-    items = [{"$base64": base64.b64encode(picture).decode()} for picture in pictures]
-    found = _served(site, tmp_path, "spots", items, '"[1, 2, 9, 8]"')
-    assert found["said"][0] == said["outputs"][0]
-    assert "ToySpotsOutput" in found["titles"]
     shown = _console(site, tmp_path, "spots", str(tmp_path / "0.png"), "[3, 4, 11, 10]")
     assert [json.loads(one) for one in shown["labels"]] == [[3, 4, 11, 10]]
     assert "data:image/png;base64," in shown["offered"]
     left, top, right, bottom = said["outputs"][0]["box"]
     sides = f'x="{left:g}" y="{top:g}" width="{right - left:g}" height="{bottom - top:g}"'
     assert f'class="box" {sides}' in shown["asked"]
+    pictures = [(tmp_path / f"{number}.png").read_bytes() for number in range(60)]
+    items = [{"$base64": base64.b64encode(picture).decode()} for picture in pictures]
+    found = _served(site, tmp_path, "spots", items, '"[1, 2, 9, 8]"')
+    assert found["said"][0] == said["outputs"][0]
+    assert "ToySpotsOutput" in found["titles"]
 
 
 def _glossary(folder: Path) -> Path:
@@ -329,6 +328,9 @@ def test_a_text_becomes_another_token_by_token(site: Path, tmp_path: Path) -> No
     assert judged["metrics"]["exact_match"]["value"] > 0.9
     assert judged["metrics"]["chrf"]["low"] > 0.9
 
+    shown = _console(site, tmp_path, "glossary", "old tea", "alter Tee")
+    assert (shown["said"], shown["labels"]) == ("alt Tee", ["alter Tee"])
+    assert "alt Tee" in shown["asked"]
     asked = [f"cup {number}" for number in range(60)]  # a word that it does not know
     found = _served(site, tmp_path, "glossary", asked, '"Tasse"')
     assert found["said"][0] == {"generated_text": "cup 0"}
@@ -336,10 +338,6 @@ def test_a_text_becomes_another_token_by_token(site: Path, tmp_path: Path) -> No
     # Corrections are learnt, and judge nothing: on the rows that do, there is nothing to gain.
     turned = json.loads(_feilun(site, tmp_path, "update", "--json", ends=(0, 1)))
     assert (turned["data_version"], turned["stages"][0]["verdict"]) == ("glossary:2", "equal")
-
-    shown = _console(site, tmp_path, "glossary", "old tea", "alter Tee")
-    assert (shown["said"], shown["labels"]) == ("alt Tee", ["alter Tee"])
-    assert "alt Tee" in shown["asked"]
 
     long = "slow " + "tea " * 300
     streams = [("good tea and lamp", None), (long, 5), ("good old crash tea", None)]

@@ -32,7 +32,8 @@ PARAMS = {
     "main": "han", "shares": ["han 90.0%"], "kinds": ["email 3"], "columns": ["a"],
     "examples": ["plan = x"],
     "askers": ["u7 (900)"], "part": 0.3, "series": ["north (3)"], "own": "day",
-    "frequency": "week",
+    "frequency": "week", "words": ["Oslo (3)"], "usual": "same", "low": "3", "high": "9",
+    "values": ["-999"], "value": "0",
 }  # fmt: skip
 
 
