@@ -239,7 +239,9 @@ def test_a_text_becomes_a_number(site: Path, tmp_path: Path) -> None:
     assert found["said"][0]["value"] > 3.5
     assert not found["drift"]["alarm"], found["drift"]
     assert "ToyRatingsInput" in found["titles"]
-    turned = json.loads(_feilun(site, tmp_path, "update", "--json"))
+    # Not all corrections were right: what learns them may be held back.
+    turned = json.loads(_feilun(site, tmp_path, "update", "--json", ends=(0, 1)))
+    assert turned["data_version"] == "stars:2"
     assert turned["stages"]
 
 
