@@ -52,6 +52,11 @@ class FeilunError(Exception):
         """What was wrong and where, in `lang`."""
         return messages.t(self.code, lang, **self.params)
 
+    def sentence(self) -> str:
+        """The message as a `messages.Sentence`, to be kept for readers of either language."""
+        with messages.knowing():
+            return self.message()
+
     def hint(self, lang: messages.Language | None = None) -> str:
         """What to do next; empty when nothing can be said."""
         return messages.hint(self.code, lang, **self.params)

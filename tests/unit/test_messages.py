@@ -16,7 +16,13 @@ import pytest
 
 import feilun
 from feilun import errors, messages
-from feilun.messages.sentences import from_kept, to_kept
+from feilun.messages.sentences import (
+    from_kept,
+    params_from_kept,
+    params_to_kept,
+    said_again,
+    to_kept,
+)
 
 SOURCE = Path(feilun.__file__).parent
 CHINESE = re.compile(r"[\u3000-\u303f\u4e00-\u9fff\uff00-\uffef]")
@@ -180,6 +186,20 @@ def test_what_was_kept_as_text_or_has_no_sentence_any_more_stays_as_it_was_said(
     assert from_kept("Fitting, as it was said") == "Fitting, as it was said"
     assert [from_kept(gone), from_kept(other)] == [said, said]
     assert to_kept("reviews.csv") == "reviews.csv"
+
+
+def test_what_an_error_is_made_of_survives_the_way_out_of_a_child() -> None:
+    with messages.knowing():
+        inner = messages.t("training.note_features")
+    kept = json.loads(json.dumps(params_to_kept({"reason": inner, "file": Path("a.csv")})))
+    assert params_from_kept(kept) == {"reason": inner, "file": "a.csv"}
+    error = errors.EnvironmentProblem("training.cannot_write", **params_from_kept(kept))
+    assert type(error.message()) is str
+    assert said_again([error.sentence()]) == [error.message()]
+    messages.use("zh")
+    inner = messages.t("training.note_features")
+    assert params_from_kept(kept) == {"reason": inner, "file": "a.csv"}
+    assert from_kept(to_kept(error.sentence()), "en") == error.message("en")
 
 
 def test_an_error_speaks_the_language_in_force() -> None:

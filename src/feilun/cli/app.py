@@ -102,7 +102,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except FeilunError as error:
         if debug:
             raise
-        return fail(error.code, error.message(), error.hint(), error.exit_code, as_json)
+        said = error.code, error.message(), error.hint(), error.exit_code
+        return fail(*said, as_json, error.params)
     except click_errors.ClickException as error:
         return _misused(error, args, as_json)
     except (KeyboardInterrupt, typer.Abort):

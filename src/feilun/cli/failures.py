@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Mapping
+from typing import Any
 
 from feilun.messages import t
+from feilun.messages.sentences import params_to_kept
 
 __all__ = ["INTERRUPTED", "PRINTED", "fail", "goes_on", "interrupted"]
 
@@ -19,10 +22,19 @@ _BEFORE = ("--workspace", "--project")
 """Options with a value that may stand before a command."""
 
 
-def fail(code: str, message: str, hint: str, exit_code: int, as_json: bool) -> int:
-    """Says what went wrong and what to do about it. Returns the exit code."""
+def fail(
+    code: str,
+    message: str,
+    hint: str,
+    exit_code: int,
+    as_json: bool,
+    params: Mapping[str, Any] | None = None,
+) -> int:
+    """Says what went wrong and what to do about it, to programs also the `params` that fill the
+    sentence `code`. Returns the exit code."""
     if as_json and not PRINTED.is_set():
-        body = {"error": {"code": code, "message": message, "hint": hint}}
+        made_of = {"params": params_to_kept(params)} if params is not None else {}
+        body = {"error": {"code": code, "message": message, "hint": hint, **made_of}}
         print(json.dumps(body, ensure_ascii=False), flush=True)
         return exit_code
     from rich.console import Console

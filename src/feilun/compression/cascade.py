@@ -20,7 +20,7 @@ from feilun.engines.base import open_engine
 from feilun.engines.card import Card
 from feilun.engines.cascade import FORMATS, Level, certainty, mixed, write_cascade
 from feilun.families.base import Family
-from feilun.messages import language, t
+from feilun.messages import t
 from feilun.metrics.comparison import gains, values
 from feilun.metrics.scores import Score
 from feilun.render.wording import points, signed
@@ -209,7 +209,6 @@ def write(fitted: Fitted, stages: Sequence[Stage], folder: Path) -> Card:
 
 def told(fitted: Fitted, metric: str, rows: int) -> str:
     """The cascade in words: who answers what, and what is lost."""
-    lang = language()
     who = [
         t(
             "compression.cascade_stage",
@@ -225,7 +224,7 @@ def told(fitted: Fitted, metric: str, rows: int) -> str:
         stages=who,
         last=last.name,
         share=f"{100 * (last.share or 0.0):.0f}",
-        gain=points(metric, 0.0 - fitted.loss.value, lang),
+        gain=points(metric, 0.0 - fitted.loss.value),
         low=signed(metric, 0.0 - fitted.loss.high),
         high=signed(metric, 0.0 - fitted.loss.low),
         rows=rows,

@@ -24,6 +24,7 @@ from feilun.engines.base import Engine, open_engine
 from feilun.engines.card import read_card
 from feilun.engines.cascade import Level
 from feilun.errors import CorruptArtifact
+from feilun.messages.sentences import to_kept
 from feilun.metrics.comparison import gains, scores
 from feilun.metrics.scores import Score
 from feilun.tasks import base as tasks
@@ -74,6 +75,7 @@ class Point:
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
         raw = {name: getattr(self, name) for name in self.__slots__}
+        raw["note"] = to_kept(self.note)
         for name in ("score", "loss"):
             one: Score = raw[name]
             raw[name] = {"value": one.value, "low": one.low, "high": one.high}

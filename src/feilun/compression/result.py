@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from feilun.messages import language, t
+from feilun.messages.sentences import to_kept
 from feilun.metrics.scores import Score
 from feilun.render.wording import level, metric_name
 
@@ -68,7 +69,7 @@ class VariantResult:
         del raw["note"]
         return {
             **raw,
-            **({"note": self.note} if self.note else {}),
+            **({"note": to_kept(self.note)} if self.note else {}),
             self.metric: self.score.value,
             f"{self.metric}_score": score,
             "flips": len(self.flipped),

@@ -55,7 +55,8 @@ class TrainingFacts:
 class VariantFacts:
     """A compressed form, measured on the validation rows: `loss` in accuracy against the float,
     `flips` rows whose label differs from the float's, `sure_flips` those where it was sure,
-    `milliseconds` for one answer, `per_second` answers, `size` in bytes."""
+    `milliseconds` for one answer, `per_second` answers, `size` in bytes; `note` is a sentence
+    as `to_kept` makes it."""
 
     name: str
     accuracy: Score | None = None
@@ -66,7 +67,7 @@ class VariantFacts:
     per_second: float | None = None
     size: int | None = None
     chosen: bool = False
-    note: str = ""
+    note: Any = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from feilun.evaluation.facts import DataFacts, Facts, PeopleFacts, TrainingFacts
 from feilun.evaluation.result import Forgetting
 from feilun.evaluation.view import Row, tile
 from feilun.messages import LANGUAGES, Language, t
+from feilun.messages.sentences import from_kept
 from feilun.metrics.scores import Score
 from feilun.render import wording
 from feilun.render.bilingual import both, say
@@ -134,7 +135,7 @@ def _variant(one: VariantFacts, metric: str) -> Row:
         "throughput": _NOTHING if one.per_second is None else wording.number(one.per_second),
         "size": _NOTHING if one.size is None else _bytes(one.size),
         "chosen": one.chosen,
-        "note": one.note,
+        "note": both(lambda lang: from_kept(one.note, lang)),
     }
 
 

@@ -28,6 +28,7 @@ from dbos import (
 
 from feilun import errors
 from feilun.errors import FeilunError
+from feilun.messages.sentences import params_from_kept, params_to_kept
 
 __all__ = ["Body", "StepRunner", "Stopped", "check", "execute", "forget", "prepare"]
 
@@ -251,8 +252,9 @@ def _first_failed(run_id: str) -> int:
 
 
 def _encode(error: FeilunError) -> str:
-    body = {"class": type(error).__name__, "code": error.code, "params": error.params}
-    return json.dumps(body, default=str, ensure_ascii=False)
+    params = params_to_kept(error.params)
+    body = {"class": type(error).__name__, "code": error.code, "params": params}
+    return json.dumps(body, ensure_ascii=False)
 
 
 def _recorded(error: Exception) -> Exception:
@@ -262,7 +264,7 @@ def _recorded(error: Exception) -> Exception:
         return _Current.failure
     try:
         body = json.loads(str(getattr(error, "message", error)))
-        cls = getattr(errors, body["class"])
-        return cls(body["code"], **body["params"]) if issubclass(cls, FeilunError) else error
+        cls, params = getattr(errors, body["class"]), params_from_kept(body["params"])
+        return cls(body["code"], **params) if issubclass(cls, FeilunError) else error
     except (ValueError, KeyError, TypeError, AttributeError):
         return error

@@ -81,10 +81,10 @@ def turn(
         try:
             result = durable.execute(run_id, project, store.dbos_url, BODIES[kind], _Steps(context))
         except Refused as error:
-            store.catalog.update_run(run_id, state="refused", error=error.message())
+            store.catalog.update_run(run_id, state="refused", error=error.sentence())
             raise
         except FeilunError as error:
-            store.catalog.update_run(run_id, state="failed", error=error.message())
+            store.catalog.update_run(run_id, state="failed", error=error.sentence())
             raise
         except KeyboardInterrupt:
             store.catalog.update_run(run_id, state="stopped")

@@ -11,6 +11,7 @@ from typing import Any
 from markupsafe import Markup
 
 from feilun.messages import Language, language, t
+from feilun.messages.sentences import from_kept
 from feilun.project.results import scored, size
 from feilun.render.frontier import frontier_plot
 from feilun.render.wording import amount, is_share, metric_name, signed
@@ -63,7 +64,11 @@ class Frontier(Result):
             if counted:
                 row.append("–" if one["joules"] is None else amount(one["joules"]))
             rows.append(row)
-        told = [f"{one['name']}: {one['note']}" for one in self.points if one["note"]]
+        told = [
+            t("project.frontier_point", name=one["name"], words=one["note"])
+            for one in self.points
+            if one["note"]
+        ]
         notes = [
             t("project.frontier_chosen", name=self.chosen, version=self.version),
             t("project.frontier_marks"),
@@ -97,7 +102,7 @@ def keep(project: str, folder: Path, found: Mapping[str, Any]) -> Frontier:
         found["metric"],
         found["rows"],
         found["currency"],
-        found["points"],
+        [{**one, "note": from_kept(one["note"])} for one in found["points"]],
         found["notes"],
         out,
     )

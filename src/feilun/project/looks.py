@@ -222,14 +222,14 @@ def turned(store: Store, folder: Path, run: Run, *, repeated: bool = False) -> T
     notes = [*_learned(run, collected), *map(from_kept, run.plan.get("notes", ()))]
     notes += [from_kept(n) for raw in result.get("rungs", ()) for n in raw.get("notes", ())]
     notes += [
-        f"{raw['version']}: {raw['robustness']}"
+        f"{raw['version']}: {_in(raw, 'robustness')}"
         for raw in result.get("rungs", ())
         if raw["version"] == result.get("live") and raw.get("robustness")
     ]
     notes += [
         f"{raw['version']}: {said}"
         for raw in result.get("rungs", ())[-1:]
-        for said in raw.get("modalities", ())
+        for said in _in(raw, "modalities")
     ]
     if repeated and stages and run.finished:
         notes.append(t("project.repeated", finished=f"{run.finished:%Y-%m-%d %H:%M}"))
@@ -307,6 +307,12 @@ def _learned(run: Run, collected: Mapping[str, Any]) -> list[str]:
     return notes
 
 
+def _in(raw: Mapping[str, Any], name: str) -> Any:
+    """The `name` of a stage in the reader's language; as it was said then where it was kept in one
+    alone."""
+    return raw.get(f"{name}_in", {}).get(language(), raw.get(name, ()))
+
+
 def _stage(store: Store, raw: Mapping[str, Any]) -> Stage:
     version = store.catalog.model_version(raw["version"])
     primary = version.metrics.get("primary", "accuracy")
@@ -318,7 +324,7 @@ def _stage(store: Store, raw: Mapping[str, Any]) -> Stage:
         score=version.metrics.get("test", {}).get(primary),
         promoted=bool(raw.get("promoted")),
         verdict=raw.get("verdict", ""),
-        reasons=raw.get("reasons_in", {}).get(language(), raw.get("reasons", ())),
+        reasons=_in(raw, "reasons"),
         variant=version.variant,
         latency_ms=chosen.get("latency_ms"),
         bytes=chosen.get("bytes"),
@@ -372,4 +378,8 @@ def evaluated(
 
 def compressed(store: Store, version: str, packed: Mapping[str, Any]) -> Compressed:
     """What the compress step measured."""
-    return Compressed(version, packed["variant"], packed["variants"], packed["reasons"])
+    variants = {
+        name: {**figures, "note": from_kept(figures["note"])} if "note" in figures else figures
+        for name, figures in packed["variants"].items()
+    }
+    return Compressed(version, packed["variant"], variants, packed["reasons"])

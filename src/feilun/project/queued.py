@@ -21,6 +21,7 @@ from typing import Any
 
 from feilun import messages
 from feilun.errors import AlreadyRunning, FeilunError, UsageError
+from feilun.messages.sentences import params_to_kept, said_again
 from feilun.pipeline.context import Context
 from feilun.pipeline.runner import Noted
 from feilun.project.project import Project
@@ -124,14 +125,16 @@ def _carry_out(workspace: Workspace, id: str, kind: LookKind) -> Result:
     catalog.begin_step(id, step)
     report = Noted(context, step)
     try:
-        found = LOOKS[kind](project, run.config, report)
+        with messages.knowing():
+            found = LOOKS[kind](project, run.config, report)
+            tables = _tables(found)
     except AlreadyRunning:  # somebody was faster: it waits
         catalog.finish_step(id, step, state="interrupted")
         catalog.update_run(id, state="queued", pid=None)
         raise
     except FeilunError as error:
         catalog.finish_step(id, step, state="failed")
-        catalog.update_run(id, state="failed", error=error.message())
+        catalog.update_run(id, state="failed", error=error.sentence())
         raise
     except KeyboardInterrupt:
         catalog.finish_step(id, step, state="interrupted")
@@ -143,7 +146,7 @@ def _carry_out(workspace: Workspace, id: str, kind: LookKind) -> Result:
         raise
     report.close()
     catalog.finish_step(id, step)
-    catalog.update_run(id, state="finished", result={"tables": _tables(found)})
+    catalog.update_run(id, state="finished", result={"tables": tables})
     return found
 
 
@@ -155,8 +158,8 @@ def tables_of(run: Run) -> list[Mapping[str, Any]]:
 
 
 def _tables(found: Result) -> Mapping[messages.Language, Any]:
-    """The tables of a result in every language."""
-    return messages.in_each(lambda: to_jsonable(list(found.tables())))
+    """The tables of a result in every language, also of sentences that were made with it."""
+    return messages.in_each(lambda: said_again(to_jsonable(list(found.tables()))))
 
 
 def main() -> int:
@@ -166,7 +169,8 @@ def main() -> int:
         try:
             carry_out(workspace, id)
         except FeilunError as error:
-            said = {"code": error.code, "message": error.message()}
+            params = params_to_kept(error.params)
+            said = {"code": error.code, "message": error.message(), "params": params}
             sys.stdout.write(json.dumps({"error": said}, ensure_ascii=False))
             return error.exit_code
         except KeyboardInterrupt:

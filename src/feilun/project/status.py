@@ -170,6 +170,7 @@ def run_state(store: Store, run: Run) -> dict[str, Any]:
         "started": run.started,
         "seconds": _seconds(run),
         "error": run.error,
+        "hint": run.hint,
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from feilun.messages import knowing
 from feilun.project import looks
 from feilun.project.data_verbs import DataVerbs
 from feilun.project.results import Compressed
@@ -23,7 +24,7 @@ class VariantVerbs(DataVerbs):
         from feilun.pipeline.steps import compress
 
         version = self.scope.version(model)
-        with self.workspace.store.lock(self.name):
+        with self.workspace.store.lock(self.name), knowing():
             packed = compress(self.scope.context(report), version=version.id)
         return looks.compressed(self.workspace.store, version.id, packed)
 
@@ -34,6 +35,6 @@ class VariantVerbs(DataVerbs):
         from feilun.pipeline.steps.explore import explore
         from feilun.project.explored import keep
 
-        with self.workspace.store.lock(self.name):
+        with self.workspace.store.lock(self.name), knowing():
             found = explore(self.scope.context(report))
         return keep(self.called, self.file.parent, found)

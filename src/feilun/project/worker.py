@@ -21,6 +21,7 @@ from typing import Any
 from feilun import messages
 from feilun.errors import AlreadyRunning, FeilunError
 from feilun.messages import speaking_of, t
+from feilun.messages.sentences import from_kept
 from feilun.project.advice import to_name
 from feilun.project.drift import look, sentence
 from feilun.project.erasing import pending
@@ -156,7 +157,8 @@ def execute(
         wait(busy)
         return None
     if task.run is not None and task.kind not in LOOK_KINDS:
-        task, before = _taken_up(scope, task, task.run)
+        with messages.knowing():
+            task, before = _taken_up(scope, task, task.run)
         if before is not None and before.state in _DONE:
             scope.store.catalog.update_run(task.run or "", state=before.state, error=before.error)
             return 0 if before.state == "finished" else 1
@@ -176,7 +178,7 @@ def execute(
     catalog = scope.store.catalog
     if task.run is not None and catalog.run(task.run).state in ("queued", "running"):
         state = _STATES.get(done.returncode, "failed")
-        catalog.update_run(task.run, state=state, error=failure.get("message"))
+        catalog.update_run(task.run, state=state, error=_sentence(failure))
     if task.moment is not None:
         catalog.set_setting(_key(task.project), task.moment.isoformat())
     if failure:
@@ -221,12 +223,21 @@ def _environment(scope: WorkspaceScope, task: Due) -> dict[str, str]:
     return {**os.environ, **{f"FEILUN_{name}": value for name, value in told.items() if value}}
 
 
-def _failure(printed: bytes) -> dict[str, str]:
+def _failure(printed: bytes) -> dict[str, Any]:
     try:
-        found: dict[str, str] = json.loads(printed).get("error", {})
+        found: dict[str, Any] = json.loads(printed).get("error", {})
     except (ValueError, AttributeError):
         return {}
     return found
+
+
+def _sentence(failure: Mapping[str, Any]) -> str | None:
+    """What the command said of its `failure`, as a sentence where it told what that is made of."""
+    if not failure:
+        return None
+    code, text = failure["code"], failure["message"]
+    with messages.knowing():
+        return from_kept({"sentence": code, "params": failure.get("params", {}), "text": text})
 
 
 def _last_time(schedule: str, now: datetime) -> datetime:

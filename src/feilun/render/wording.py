@@ -86,7 +86,12 @@ def signed(metric: str, value: float, *, small: bool = False) -> str:
 
 
 def points(
-    metric: str, value: float, lang: Language, *, sign: bool = True, small: bool = False
+    metric: str,
+    value: float,
+    lang: Language | None = None,
+    *,
+    sign: bool = True,
+    small: bool = False,
 ) -> str:
     """A difference with its unit: ``+2.3 points``, and without a sign on request."""
     text = signed(metric, value, small=small)

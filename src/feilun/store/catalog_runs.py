@@ -13,7 +13,7 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from feilun.errors import NotFound
-from feilun.messages.sentences import from_kept, to_kept
+from feilun.messages.sentences import from_kept, hint_from_kept, to_kept
 from feilun.store import tables_catalog as t
 from feilun.store.catalog_base import CatalogPart, as_dict, one
 from feilun.store.columns import now
@@ -85,11 +85,14 @@ class Runs(CatalogPart):
                     "error": None,
                 }
                 connection.execute(insert(t.runs).values(row))
-        return Run(**row)
+        return _run(row)
 
     def update_run(self, id: str, **changes: Unpack[RunChanges]) -> Run:
-        """Sets `changes`, and the times that follow from a new state. Raises `NotFound`."""
+        """Sets `changes`, and the times that follow from a new state; an error that is a `Sentence`
+        is read in the reader's language. Raises `NotFound`."""
         values: dict[str, Any] = {**changes, "heartbeat": now()}
+        if changes.get("error") is not None:
+            values["error"] = to_kept(values["error"])
         state = changes.get("state")
         if state == "running":
             values |= {
@@ -104,7 +107,7 @@ class Runs(CatalogPart):
             row = one(connection, select(t.runs).where(t.runs.c.id == id))
         if row is None:
             raise NotFound("store.no_run", id=id)
-        return Run(**row)
+        return _run(row)
 
     def heartbeat_run(self, id: str) -> None:
         """Says that the run's process is alive."""
@@ -117,7 +120,7 @@ class Runs(CatalogPart):
             row = one(connection, select(t.runs).where(t.runs.c.id == id))
         if row is None:
             raise NotFound("store.no_run", id=id)
-        return Run(**row)
+        return _run(row)
 
     def runs(
         self,
@@ -139,7 +142,7 @@ class Runs(CatalogPart):
         if limit is not None:
             query = query.limit(limit).offset(offset)
         with self._db.read() as connection:
-            return [Run(**as_dict(row)) for row in connection.execute(query)]
+            return [_run(as_dict(row)) for row in connection.execute(query)]
 
     def begin_step(self, run_id: str, step: str) -> StepRun:
         """Notes a new attempt at `step`. An earlier attempt that never ended is ``interrupted``:
@@ -316,6 +319,13 @@ def _running(connection: Connection, run_id: str, step: str) -> StepRun:
     if row is None:
         raise NotFound("store.step_not_running", run=run_id, step=step)
     return _step(row)
+
+
+def _run(row: dict[str, Any]) -> Run:
+    error = row.pop("error")
+    if error is None:
+        return Run(**row, error=None)
+    return Run(**row, error=from_kept(error), hint=hint_from_kept(error))
 
 
 def _step(row: dict[str, Any]) -> StepRun:

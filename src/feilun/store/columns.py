@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import DateTime, Dialect, Text
 from sqlalchemy.types import TypeDecorator
 
-__all__ = ["Json", "Line", "Moment", "dump_json", "now"]
+__all__ = ["Json", "Line", "Moment", "Words", "dump_json", "now"]
 
 
 # Made once: `json.dumps` makes one for each value.
@@ -72,6 +73,27 @@ class Line(TypeDecorator[str]):
         if value is None or (value.isascii() and "\0" not in value):
             return value
         return value.replace("\0", "\ufffd").encode(errors="replace").decode()
+
+
+class Words(TypeDecorator[Any]):
+    """A sentence as `to_kept` makes it: a mapping, kept as JSON, or text alone."""
+
+    impl = Line
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:
+        """To text."""
+        return dump_json(value) if isinstance(value, Mapping) else value
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> Any:
+        """Text that is no such JSON stays as it is."""
+        if value is None or not value.startswith("{"):
+            return value
+        try:
+            found = json.loads(value)
+        except ValueError:
+            return value
+        return found if "text" in found else value
 
 
 class Moment(TypeDecorator[datetime]):

@@ -184,7 +184,8 @@ class Deployment:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One turn of the wheel; `id` is its workflow's id."""
+    """One turn of the wheel; `id` is its workflow's id. `error` says why it failed, `hint` what to
+    do about it."""
 
     id: str
     project: str
@@ -199,6 +200,7 @@ class Run:
     finished: datetime | None
     result: Json
     error: str | None
+    hint: str = ""
 
 
 CurvePoint = tuple[float, Mapping[str, float]]

@@ -17,7 +17,7 @@ from sqlalchemy import (
 )
 from sqlalchemy import text as sql
 
-from feilun.store.columns import Json, Line, Moment
+from feilun.store.columns import Json, Line, Moment, Words
 
 __all__ = [
     "api_keys",
@@ -158,7 +158,7 @@ runs = Table(
     Column("heartbeat", Moment),
     Column("finished", Moment),
     Column("result", Json, nullable=False),
-    Column("error", Line),
+    Column("error", Words),
 )
 
 step_runs = Table(

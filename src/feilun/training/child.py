@@ -22,7 +22,7 @@ from typing import Any
 
 from feilun import errors, messages
 from feilun.errors import EnvironmentProblem, FeilunError
-from feilun.messages.sentences import from_kept, to_kept
+from feilun.messages.sentences import from_kept, params_from_kept, params_to_kept, to_kept
 from feilun.training.job import Report, TrainJob, TrainResult
 from feilun.types import Progress
 
@@ -86,7 +86,7 @@ def _result(outcome: Mapping[str, Any], code: int, log: Path) -> TrainResult:
         return TrainResult.from_json(outcome["result"])
     if "error" in outcome:
         error = outcome["error"]
-        raise getattr(errors, error["class"])(error["code"], **error["params"])
+        raise getattr(errors, error["class"])(error["code"], **params_from_kept(error["params"]))
     tail = log.read_text("utf-8", "replace")[-_TAIL:] if log.is_file() else ""
     cause = RuntimeError(outcome.get("crash") or tail)
     if code < 0:
@@ -228,14 +228,8 @@ def _progress(raw: Mapping[str, Any]) -> Progress:
 
 
 def _packed(error: FeilunError) -> dict[str, Any]:
-    params = {k: v if _is_json(v) else str(v) for k, v in error.params.items()}
+    params = params_to_kept(error.params)
     return {"class": type(error).__name__, "code": error.code, "params": params}
-
-
-def _is_json(value: Any) -> bool:
-    if isinstance(value, (list, tuple)):
-        return all(map(_is_json, value))
-    return value is None or isinstance(value, (str, int, float, bool))
 
 
 def _follow_parent() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
@@ -12,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from feilun import Workspace
+from feilun import Workspace, messages
 from feilun.compression import cascade
 from feilun.compression.cascade import Stage
 from feilun.config import ProjectConfig
@@ -23,9 +24,12 @@ from feilun.engines.explain import explain
 from feilun.errors import CorruptArtifact
 from feilun.families.classes import CLASSES
 from feilun.families.tags import TAGS
+from feilun.messages import LANGUAGES
+from feilun.messages.sentences import from_kept, said_again, to_kept
 from feilun.project import explored
 from feilun.project.project import Project
 from feilun.render.wording import metric_name
+from feilun.table import to_jsonable
 from feilun.types import Chunk, EngineRequest
 from helpers.bert import write_bert
 from helpers.rows import write_reviews
@@ -285,7 +289,9 @@ def test_the_cascade_is_a_variant_and_is_chosen(project: Project) -> None:
     assert record.variant == "cascade"
     figures = record.variants["cascade"]
     assert figures["loss"] <= 0.1
-    assert "linear" in figures["note"]
+    told = {lang: from_kept(figures["note"], lang) for lang in LANGUAGES}
+    assert all("linear" in words for words in told.values())
+    assert told["en"].isascii()
     folder = project.workspace.store.artifacts.path(str(record.artifact()))
     card = read_card(folder)
     assert card.format == "cascade"
@@ -297,7 +303,8 @@ def test_the_cascade_is_a_variant_and_is_chosen(project: Project) -> None:
     assert json.dumps(card.extra)  # plain values
     report = project.evaluate("2")
     assert report.report is not None
-    assert figures["note"].split("(")[0] in report.report.read_text("utf-8")
+    page = report.report.read_text("utf-8")
+    assert all(re.split("[(（]", words)[0] in page for words in told.values())
 
 
 @pytest.mark.slow
@@ -312,6 +319,31 @@ def test_an_ensemble_of_what_is_at_hand_is_one_version(project: Project) -> None
     # The cheapest member answers first, and the mean of all where it is not sure.
     assert set(record.variants) == {"ensemble", "cascade"}
     assert project.predict(["lovely tea, will buy again"], model=record.id).outputs[0]["label"]
+
+
+def test_notes_of_a_frontier_are_said_in_the_readers_language(tmp_path: Path) -> None:
+    name = {"name": "any@1 cascade"}
+    with messages.knowing():  # as a look is carried out
+        kept = to_kept(messages.t("compression.cascade_none"))
+        score = {"value": 0.9, "low": 0.8, "high": 1.0}
+        figures = {"throughput": 900.0, "latency_ms": 1.0, "cost": 0.1, "bytes": 9, "joules": None}
+        point = {**name, "score": score, "loss": score, **figures, "frontier": True}
+        table = {"metric": "accuracy", "rows": 90, "data": "any:1", "currency": "USD"}
+        table |= {
+            "version": "any@1",
+            "chosen": name["name"],
+            "notes": [messages.t("tune.going_on")],
+        }
+        points = [{**point, "note": kept, "chosen": True}]
+        found = explored.keep("any", tmp_path, {**table, "points": points})
+        tables = messages.in_each(lambda: said_again(to_jsonable(list(found.tables()))))
+    for lang in LANGUAGES:
+        said = [messages.t(key, lang) for key in ("compression.cascade_none", "tune.going_on")]
+        about = messages.t("project.frontier_point", lang, **name, words=said[0])
+        assert {about, said[1]} <= set(tables[lang][0]["notes"])
+    again = explored.kept(tmp_path)
+    assert again is not None
+    assert again.points[0]["note"] == messages.t("compression.cascade_none", "en")  # plain text
 
 
 @pytest.mark.slow

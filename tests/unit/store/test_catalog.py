@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -214,6 +215,28 @@ def test_runs_and_their_steps_are_counted(store: Store) -> None:
         catalog.run("w9")
     with pytest.raises(NotFound):
         catalog.update_run("w9", state="failed")
+
+
+def test_why_a_run_failed_is_said_in_the_readers_language(store: Store) -> None:
+    catalog, error = store.catalog, NotFound("store.no_file_system", url="w0", reason="none")
+    catalog.add_run("w1", "reviews", "run")
+    failed = catalog.update_run("w1", state="failed", error=error.sentence())
+    assert (failed.error, failed.hint) == (error.message("en"), error.hint("en"))
+    messages.use("zh")
+    said = {"error": error.message("zh"), "hint": error.hint("zh")}
+    assert catalog.run("w1") == replace(failed, **said)
+    assert catalog.runs("reviews") == [catalog.run("w1")]
+
+    def erased(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {name: erased(one) for name, one in value.items()}
+        return "–" if isinstance(value, str) and "w0" in value else value
+
+    assert catalog.rewrite_runs("reviews", erased) == 1
+    assert catalog.run("w1").error == t("store.no_file_system", url="–", reason="none")
+    for text in ("the disk is full", "{as it was", '{"sentence": 3}', None):  # of earlier versions
+        told = catalog.update_run("w1", error=text)
+        assert (told.error, told.hint) == (text, "")
 
 
 def test_servers_live_as_long_as_they_say_so(store: Store) -> None:

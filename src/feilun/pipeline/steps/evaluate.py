@@ -197,7 +197,9 @@ def evaluate(
         "more_rows": decision.more_rows,
         "forgetting": to_jsonable(forgot.to_json()) if forgot else None,
         "robustness": sentence(robust),
+        "robustness_in": in_each(lambda: sentence(robust)),
         "modalities": sentences(found),
+        "modalities_in": in_each(lambda: sentences(found)),
     }
 
 

@@ -15,6 +15,7 @@ from feilun.compression.explore import explore as measured
 from feilun.engines.card import read_card
 from feilun.errors import EnvironmentProblem, NotFound, UsageError
 from feilun.messages import t
+from feilun.messages.sentences import to_kept
 from feilun.pipeline.context import Context
 from feilun.pipeline.steps.compress import calibrated
 from feilun.store.dataset import Dataset
@@ -130,5 +131,5 @@ def _figures(found: Explored, point: Point) -> dict[str, Any]:
         "throughput": point.throughput,
         "bytes": point.bytes,
         "rows": found.rows,
-        **({"note": point.note} if point.note else {}),
+        **({"note": to_kept(point.note)} if point.note else {}),
     }

@@ -23,6 +23,7 @@ from feilun.durations import about
 from feilun.engines.base import open_engine
 from feilun.errors import FeilunError, NotFound, UsageError
 from feilun.messages import t
+from feilun.messages.sentences import from_kept, to_kept
 from feilun.metrics.comparison import scores
 from feilun.metrics.scores import Score
 from feilun.pipeline.context import Context
@@ -64,11 +65,12 @@ def search(context: Context) -> dict[str, Any]:
     run = catalog.run(context.run_id)
     with _Searcher.of(context) as searcher:
         arms = [Arm.from_json(raw) for raw in run.plan.get("arms", ())]
-        notes: list[str] = list(run.plan.get("notes", ()))
+        notes = [from_kept(note) for note in run.plan.get("notes", ())]
         if not arms:
             arms, notes = searcher.arms()
             plain = [arm.to_json() for arm in arms]
-            catalog.update_run(context.run_id, plan={"arms": plain, "notes": notes})
+            kept = [to_kept(note) for note in notes]
+            catalog.update_run(context.run_id, plan={"arms": plain, "notes": kept})
         for note in (*notes, t("tune.going_on")):
             context.report(Progress("search", 0, 0, note=note))
         with closing(searcher.opened(arms)) as trials:
@@ -451,7 +453,7 @@ class _Searcher:
             + (self._dataset.size("train") if self._folds else 0),
             "seconds": trials.spent(),
             "arms": [arm.name for arm in arms],
-            "notes": list(notes),
+            "notes": [to_kept(note) for note in notes],
             "trials": [one.to_json() for one in trials.trials()],
             "important": important,
             "importance": shares,
