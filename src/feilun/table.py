@@ -14,7 +14,20 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
-__all__ = ["Result", "Table", "to_jsonable"]
+__all__ = ["Moment", "Result", "Table", "to_jsonable"]
+
+
+class Moment(str):
+    """A time as it stands in a cell, said in UTC. Who shows it in the reader's zone has the time
+    itself, `at`, and how it is written, `form`."""
+
+    at: datetime
+    form: str
+
+    def __new__(cls, at: datetime, form: str = "%Y-%m-%d %H:%M") -> Moment:
+        made = super().__new__(cls, f"{at:{form}} UTC")
+        made.at, made.form = at, form
+        return made
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

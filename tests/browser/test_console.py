@@ -397,6 +397,9 @@ def test_reviewing_by_keyboard(shop: Console, browser: Browser, told: list[str])
     page.wait_for_function(
         "before => document.querySelector('form.review [name=id]').value === before", arg=first
     )
+    page.keyboard.press("n")
+    page.keyboard.type("2 of it")  # which labels nothing
+    page.keyboard.press("Escape")
     for number in range(50):
         shown = page.input_value("form.review [name=id]")
         with page.expect_response(lambda answer: answer.request.method == "POST"):
@@ -408,6 +411,7 @@ def test_reviewing_by_keyboard(shop: Console, browser: Browser, told: list[str])
     assert len(set(labelled)) == 50
     for number, shown in enumerate(labelled):
         assert [f.label for f in ledger.feedback_of(shown, 0)] == [["bad", "great"][number % 2]]
+    assert [one.note for one in ledger.remarks_of(labelled[0], 0)] == ["2 of it"]
     page.keyboard.press("u")
     page.wait_for_function(
         "before => document.querySelector('form.review [name=id]').value === before",

@@ -16,6 +16,7 @@ from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import httpx
 import pytest
@@ -318,6 +319,31 @@ def test_nobody_is_sent_to_another_site_after_signing_in(shop: Console) -> None:
             assert http.post("/login", data=data).headers["location"] == "/"
 
 
+def test_a_customer_comes_in_by_a_link_once_and_is_out_when_the_key_is(shop: Console) -> None:
+    key = shop.workspace.create_key("Linked")
+    made = shop.workspace.store.catalog.customer_named("Linked")
+    assert made is not None
+    page = f"/customers/{made.id}"
+    with shop.signed_in("operator") as http:
+        shown = http.post(f"{page}/keys/{key.id}/link").text
+        found = re.search(r"/enter\?link=([\w-]+)", shown)
+        assert found
+        assert found[1] not in http.get(page).text
+        assert shop.workspace.acts.list(1).rows[0]["action"] == "console.link"
+    with shop.client() as http:
+        assert http.post("/enter", data={"link": found[1]}).headers["location"] == "/"
+        assert "Linked" in http.get("/mine").text
+        for path in (page, "/system"):
+            assert http.get(path).status_code == 403
+        shop.workspace.revoke_key(key.prefix)
+        assert http.get("/mine").headers["location"].startswith("/login")
+    with shop.client() as http:
+        assert http.post("/enter", data={"link": found[1]}).status_code == 401
+    with shop.signed_in("operator") as http:
+        assert http.post(f"{page}/keys/{key.id}/link").status_code == 404
+        assert f"{key.id}/link" not in http.get(page).text
+
+
 def test_a_customer_comes_in_by_a_key_that_works(shop: Console) -> None:
     key = shop.workspace.create_key("Customer")
     with shop.client() as http:
@@ -493,12 +519,116 @@ def test_what_is_queued_is_executed_and_shown(shop: Console) -> None:
     assert "queue" not in last
 
 
-def test_the_acts_are_in_the_log_under_who_did_them(shop: Console) -> None:
+def test_why_a_run_failed_is_said_in_the_readers_language_and_it_goes_on(shop: Console) -> None:
+    catalog, error = shop.workspace.store.catalog, Conflict("store.no_run", id="another")
+    config = shop.workspace.project("reviews").config({"task.feature_bits": 12})
+    config_json = config.model_dump(mode="json")
+    run = catalog.add_run("reviews-train-9", "reviews", "train", config=config_json)
+    catalog.update_run(run.id, state="failed", error=error.sentence())
     with shop.signed_in("operator") as http:
+        for lang in messages.LANGUAGES:
+            for page in ("runs", f"runs/{run.id}"):
+                shown = http.get(f"/p/reviews/{page}", params={"lang": lang}).text
+                assert html.escape(error.message(lang)) in shown
+        assert messages.t("console.go_on", "zh") in shown
+        answer = http.post(f"/p/reviews/runs/{run.id}/go-on")
+        assert answer.status_code == 303, answer.text
+        [place] = catalog.runs("reviews", states=("queued", "running"), kinds=("train",))
+        assert place.config.get("set", {}) in ({}, {"task.feature_bits": 12})
+        _worked(shop.workspace, place.id)
+        assert http.post(f"/p/reviews/runs/{place.id}/go-on").status_code == 409
+
+
+def test_every_act_is_in_the_log_under_who_did_it(shop: Console, tmp_path: Path) -> None:
+    answered(shop.workspace.project("reviews"), 2, seed=31)
+    file = write_reviews(tmp_path / "more.csv", 20, seed=12)
+    with shop.signed_in("operator") as http:
+        before = shop.workspace.acts.head()
         http.post("/customers", data={"name": "Logged"})
-    acts = shop.workspace.acts.list(5).rows
-    found = [act for act in acts if act["action"] == "customer.create"][-1]
-    assert found["actor"] == "operator:a operator"
+        http.post("/p/reviews/runs", data={"kind": "train", "method": "linear"})
+        item = _item(http.get("/p/reviews/review").text)
+        http.post("/p/reviews/review", data={**item, "label": "good", "note": "a private word"})
+        check = http.post("/p/reviews/data", files={"file": ("more.csv", file.read_bytes())})
+        http.get("/calls")
+        http.post(check.headers["location"], data={})  # looked at, not kept
+        http.post("/p/reviews/try", data={"in:text": "asked alone"})
+        known = int(before.partition(":")[0])
+        acts = [one for one in shop.workspace.acts.list(9).rows if one["number"] > known]
+        assert [one["action"] for one in acts] == [
+            "customer.create",
+            "console.runs",
+            "console.review",
+            "console.data",
+        ]
+        assert {one["actor"] for one in acts} == {"operator:a operator"}
+        assert acts[1]["detail"] == {"kind": "train"}
+        assert acts[2]["detail"] == item
+        _worked(shop.workspace, shop.workspace.store.catalog.runs("reviews", limit=1)[0].id)
+        # All of them are reached, page by page.
+        number, place = int(shop.workspace.acts.head().partition(":")[0]), "/system"
+        seen: set[int] = set()
+        while place:
+            page = http.get(place).text
+            seen |= set(map(int, re.findall(r'<tr><td class="number">(\d+)</td>', page)))
+            earlier = re.search(r'href="\?before=(\d+)#acts"', page)
+            place = f"/system?before={earlier[1]}" if earlier else ""
+        assert seen == set(range(1, number + 1))
+
+
+def test_a_note_on_an_answer_goes_with_its_label(shop: Console) -> None:
+    ledger = shop.workspace.store.ledger
+    answered(shop.workspace.project("reviews"), 2, seed=32)
+    with shop.signed_in("reviewer") as http:
+        item = _item(http.get("/p/reviews/review").text)
+        place = item["id"], int(item["index"])
+        http.post("/p/reviews/review", data={**item, "label": "good", "note": "half of it"})
+        assert [one.note for one in ledger.remarks_of(*place)] == ["half of it"]
+        assert [one.label for one in ledger.feedback_of(*place)] == ["good"]
+        http.post("/p/reviews/review", data={**item, "do": "undo"})
+        assert not ledger.remarks_of(*place)
+        assert not ledger.feedback_of(*place)
+
+
+def test_times_are_those_of_the_readers_zone(shop: Console) -> None:
+    created = shop.workspace.store.catalog.model_version("reviews@1").created
+    with shop.signed_in("operator") as http:
+        assert f"{created:%Y-%m-%d %H:%M} UTC</time>" in http.get("/p/reviews/versions").text
+        http.cookies.set("zone", "Asia%2FShanghai")
+        there = created.astimezone(ZoneInfo("Asia/Shanghai"))
+        for page in ("/p/reviews/versions", "/p/reviews/versions/reviews@1"):
+            shown = http.get(page).text
+            assert f"{there:%Y-%m-%d %H:%M}</time>" in shown
+            assert f"{created:%Y-%m-%d %H:%M}</time>" not in shown
+
+
+def test_an_invoice_is_a_page_and_a_file_and_leads_to_its_calls(shop: Console) -> None:
+    workspace, month = shop.workspace, "2026-01"
+    customer = workspace.customers.add("Invoiced").id
+    event = Event(
+        call_id="old",
+        units={"calls": 1, "inputs": 1},
+        amount=2_000_000,
+        customer=customer,
+        project="reviews",
+        endpoint="reviews",
+        created=datetime(2026, 1, 9, tzinfo=UTC),
+    )
+    workspace.store.ledger.commit([event])
+    workspace.invoices.close(month)
+    [invoice] = workspace.invoices.list(customer=customer).rows
+    with shop.signed_in("operator") as http:
+        shown = html.unescape(http.get(f"/money/{customer}").text)
+        calls = f"/calls?customer=Invoiced&period={month}"
+        assert f'href="{calls}"' in shown
+        assert "/calls/old" in http.get(calls).text
+        mine = html.unescape(http.get(f"/customers/{customer}").text)
+        assert 'href="#keys"' in mine
+    with shop.signed_in("customer", customer=customer) as http:
+        shown = http.get("/mine/invoices").text
+        assert f'href="/mine/calls?period={month}"' in shown
+        file = f"/invoices/{invoice['number']}/csv"
+        assert f'href="{file}"' in shown
+        assert http.get(file).headers["content-type"].startswith("text/csv")
 
 
 def test_a_top_up_is_recorded_once_and_shown_to_its_customer(shop: Console) -> None:

@@ -9,7 +9,7 @@ from feilun.messages import t
 from feilun.project.results import Listing
 from feilun.store import Store
 from feilun.store.catalog_audit import AuditHead
-from feilun.table import Table, to_jsonable
+from feilun.table import Moment, Table, to_jsonable
 
 __all__ = ["Acts"]
 
@@ -20,14 +20,17 @@ class Acts:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    def list(self, limit: int = 50, *, action: str | None = None) -> Listing:
-        """The newest acts, oldest of them first; those whose action is `action` or begins so."""
-        acts = self._store.catalog.acts(limit, action=action)[::-1]
+    def list(
+        self, limit: int = 50, *, action: str | None = None, before: int | None = None
+    ) -> Listing:
+        """The newest acts, oldest of them first; those whose action is `action` or begins so, of a
+        number below `before`."""
+        acts = self._store.catalog.acts(limit, action=action, before=before)[::-1]
         rows = [to_jsonable(act) for act in acts]
         shown = [
             [
                 str(act.number),
-                f"{act.at:%Y-%m-%d %H:%M:%S}",
+                Moment(act.at, "%Y-%m-%d %H:%M:%S"),
                 act.actor,
                 act.action,
                 act.subject,

@@ -11,7 +11,7 @@ from feilun.project.results import Listing
 from feilun.serving.shadow import PREFIX, total
 from feilun.store import Store
 from feilun.store.records import Deployment, Role
-from feilun.table import Table
+from feilun.table import Moment, Table
 
 __all__ = ["Beside", "beside", "end", "listed", "sentence", "wanted"]
 
@@ -109,7 +109,7 @@ def listed(found: Sequence[Mapping[str, Any]], called: str) -> Listing:
                 one["version"],
                 t(f"console.role_{one['role']}"),
                 "–" if shadow else f"{100 * one['weight']:.3g} %",
-                f"{one['since']:%Y-%m-%d %H:%M}",
+                Moment(one["since"]),
                 f"{one['inputs'] if shadow else one['calls']:,}",
                 f"{one['different']:,}" if shadow else "–",
                 f"{one['failed']:,}" if shadow else "–",

@@ -14,7 +14,7 @@ from feilun.messages import t
 from feilun.messages.words import unit_words
 from feilun.project.scope import WorkspaceScope
 from feilun.store.ledger_records import Event, EventKind
-from feilun.table import Result, Table
+from feilun.table import Moment, Result, Table
 
 __all__ = ["CallShown", "Calls", "call", "calls"]
 
@@ -37,7 +37,7 @@ class Calls(Result):
     def tables(self) -> Sequence[Table]:
         rows = [
             [
-                f"{row['created']:%Y-%m-%d %H:%M:%S}",
+                Moment(row["created"], "%Y-%m-%d %H:%M:%S"),
                 row["call"],
                 *([self.names.get(row["customer"], row["customer"] or "–")] * self.inside),
                 row["version"] or row["project"] or "–",
@@ -80,7 +80,7 @@ class CallShown(Result):
         ]
         rows = [
             [
-                f"{one['created']:%Y-%m-%d %H:%M:%S}",
+                Moment(one["created"], "%Y-%m-%d %H:%M:%S"),
                 t(f"calls.kind_{one['kind']}"),
                 ", ".join(
                     f"{unit_words(unit)} {count:,}" for unit, count in one["units"].items() if count

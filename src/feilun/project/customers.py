@@ -21,7 +21,7 @@ from feilun.project.results import Listing
 from feilun.store.ledger_allowances import Counted
 from feilun.store.ledger_balances import INVOICED
 from feilun.store.records import ApiKey, Customer, Subscription
-from feilun.table import Result, Table
+from feilun.table import Moment, Result, Table
 
 if TYPE_CHECKING:
     from feilun.store.store import Store
@@ -319,7 +319,7 @@ class Customers:
         ]
         words = [
             [
-                str(row["created"])[:16].replace("T", " "),
+                Moment(datetime.fromisoformat(row["created"])) if row["created"] else "",
                 f"{row['amount']} {row['currency']}",
                 t("plans.invoiced", month=row["month"]) if row["month"] else str(row["note"]),
             ]

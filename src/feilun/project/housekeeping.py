@@ -18,7 +18,7 @@ from feilun.project.scope import Scope, WorkspaceScope
 from feilun.project.status import run_state
 from feilun.store.gc import dispensable
 from feilun.store.records import ModelVersion
-from feilun.table import Table
+from feilun.table import Moment, Table
 
 __all__ = ["chinese_settings", "house", "meaning", "settings_in_force", "versions_kept"]
 
@@ -77,8 +77,10 @@ def house(scope: WorkspaceScope) -> Listing:
     for name, database in store.databases.items():
         rows.append({"what": "database", "detail": f"{name}: {database.shown()}"})
     last = next(iter(store.catalog.acts(1, action="backup.make")), None)
-    made = f"{last.at:%Y-%m-%d %H:%M} UTC: {last.subject}" if last else t("house.no_backup")
-    rows.append({"what": "backup", "detail": made})
+    if last is None:
+        rows.append({"what": "backup", "detail": t("house.no_backup")})
+    else:
+        rows.append({"what": "backup", "detail": last.subject, "state": Moment(last.at)})
     words = [[t(f"house.{row['what']}"), row["detail"], row.get("state", "")] for row in rows]
     return Listing(rows, Table(t("house.house"), ["", "", ""], words))
 

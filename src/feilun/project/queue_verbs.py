@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from feilun.errors import Conflict, NotFound
 from feilun.messages import language
 from feilun.project import looks
 from feilun.project.base import ProjectBase
 from feilun.project.results import Turned
+from feilun.project.runs_beside import flat
+from feilun.project.status import run_state
 from feilun.store.ids import new_id
 from feilun.store.records import RunKind
 
@@ -41,6 +44,25 @@ class QueueVerbs(ProjectBase):
             config={**(options or {}), "set": changes, "restart": restart, "lang": language()},
         )
         return run.id
+
+    def go_on(self, run: str) -> str:
+        """Queues a turn that failed or was stopped once more, with the settings that it had: it
+        goes on after its last finished step, or begins anew where its data or feilun changed since.
+        Its place's id. Raises `NotFound`, and `Conflict` for one that cannot go on."""
+        from feilun.pipeline.turn import BODIES
+
+        found = self.workspace.store.catalog.run(run)
+        if found.project != self.name:
+            raise NotFound("store.no_run", id=run)
+        state = run_state(self.workspace.store, found)["state"]
+        if found.kind not in BODIES or state not in ("failed", "stopped", "interrupted"):
+            raise Conflict("project.not_left", run=run)
+        now, had = (
+            dict(flat(one)) for one in (self.config().model_dump(mode="json"), found.config)
+        )
+        del had["project.name"]
+        changes = {name: value for name, value in had.items() if now.get(name) != value}
+        return self.enqueue(found.kind, overrides=changes)
 
     def turned(self, run: str) -> Turned:
         """What came of a run that has ended. Raises `NotFound`."""

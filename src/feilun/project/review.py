@@ -11,7 +11,7 @@ from itertools import chain
 from typing import Any, Literal
 
 from feilun.errors import NotFound
-from feilun.feedback.collect import accept, remark, take
+from feilun.feedback.collect import remark, take
 from feilun.feedback.novelty import sketch
 from feilun.feedback.queue import abstained, audit_draw, review_queue, weave
 from feilun.feedback.triage import Held, Triaged
@@ -81,10 +81,12 @@ class ReviewItem:
         """Which answer of which call."""
         return self.prediction.place
 
-    def label(self, label: Any) -> None:
-        """Says what the right answer is, as a reviewer; the answer's own label confirms it. Raises
-        `Gone` when the input is no longer kept, `InvalidData` for what cannot be a label."""
-        self._say(lambda: (accept(*self._where, label, source="reviewer", asked=self._asked),))
+    def label(self, label: Any, note: str = "") -> None:
+        """Says what the right answer is, as a reviewer, and keeps a `note` on it; the answer's own
+        label confirms it. Raises `Gone` when the input is no longer kept, `InvalidData` for what
+        cannot be a label."""
+        who: Any = {"source": "reviewer", "asked": self._asked}
+        self._say(lambda: take(*self._where, label, note=note, **who))
 
     def reject(self, reason: str, label: Any = None, note: str = "") -> None:
         """Rejects the answer for one of the `faults`, and says in `label` what would be right,

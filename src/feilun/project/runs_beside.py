@@ -16,7 +16,7 @@ from feilun.project.scope import Scope
 from feilun.store.records import ModelVersion, Run
 from feilun.table import Result, Table
 
-__all__ = ["MOST", "RunsBeside", "beside", "pin", "pinned"]
+__all__ = ["MOST", "RunsBeside", "beside", "flat", "pin", "pinned"]
 
 MOST = 8
 """Runs that are compared at once."""
@@ -84,7 +84,7 @@ def beside(scope: Scope, runs: Sequence[str], baseline: str | None = None) -> Ru
             for name, score in one["scores"].items():
                 if name in shown[0]["scores"]:
                     score["difference"] = score["value"] - shown[0]["scores"][name]["value"]
-    flat = [dict(_flat(run.config)) for run in found]
+    flat = [dict(flat(run.config)) for run in found]
     names = sorted({name for one in flat for name in one})
     settings = {name: [one.get(name) for one in flat] for name in names}
     return RunsBeside(
@@ -120,10 +120,11 @@ def _shown(run: Run, version: ModelVersion | None) -> dict[str, Any]:
     }
 
 
-def _flat(value: Any, name: str = "") -> Any:
+def flat(value: Any, name: str = "") -> Any:
+    """Settings in tables as pairs of a dotted name and a value."""
     if isinstance(value, Mapping):
         for key, one in value.items():
-            yield from _flat(one, f"{name}.{key}" if name else str(key))
+            yield from flat(one, f"{name}.{key}" if name else str(key))
     else:
         yield name, value
 

@@ -9,7 +9,7 @@ from feilun.project.scope import Scope
 from feilun.render.wording import metric_name
 from feilun.store.best import DECISIONS, GAIN
 from feilun.store.records import GOLDEN, ModelVersion
-from feilun.table import Table, to_jsonable
+from feilun.table import Moment, Table, to_jsonable
 
 __all__ = ["decisions", "golden", "releases", "version_list"]
 
@@ -43,7 +43,7 @@ def version_list(scope: Scope) -> Listing:
             tested(r["metric"], r["score"]),
             metric_name(r["metric"]) if r["score"] else "–",
             r["data_version"] or "–",
-            f"{r['created']:%Y-%m-%d %H:%M}",
+            Moment(r["created"]),
         ]
         for r in rows
     ]
@@ -110,8 +110,8 @@ def releases(scope: Scope, limit: int = 30) -> Listing:
             one.version,
             t(f"console.role_{one.role}"),
             f"{one.weight:.0%}",
-            f"{one.since:%Y-%m-%d %H:%M}",
-            f"{one.until:%Y-%m-%d %H:%M}" if one.until else "–",
+            Moment(one.since),
+            Moment(one.until) if one.until else "–",
             one.actor,
             one.reason or "–",
         ]

@@ -31,14 +31,24 @@ from feilun.store.catalog_base import CatalogPart
 from feilun.store.columns import dump_json, now
 from feilun.store.records import Act, AuditCheck
 
-__all__ = ["FIRST", "Audit", "AuditHead", "acting", "actor", "note"]
+__all__ = ["FIRST", "Acting", "Audit", "AuditHead", "acting", "actor", "note"]
 
 FIRST = "0" * 64
 """What stands as ``previous`` in the first row."""
 
 _COUNTER = "audit"
 _PAGE = 2000
-_acting: ContextVar[str | None] = ContextVar("feilun_actor", default=None)
+
+
+@dataclass(slots=True)
+class Acting:
+    """Somebody who acts, and how many of their acts were noted."""
+
+    who: str
+    noted: int = 0
+
+
+_acting: ContextVar[Acting | None] = ContextVar("feilun_actor", default=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,15 +72,17 @@ class AuditHead:
 
 def actor() -> str:
     """Who acts here: what `acting` says, else the user of this process and its machine."""
-    return _acting.get() or _os_user()
+    acts = _acting.get()
+    return acts.who if acts is not None else _os_user()
 
 
 @contextmanager
-def acting(who: str) -> Iterator[None]:
+def acting(who: str) -> Iterator[Acting]:
     """Acts inside are `who`'s (a key's id, say), in this context alone: a request, a task."""
-    token = _acting.set(who)
+    acts = Acting(who)
+    token = _acting.set(acts)
     try:
-        yield
+        yield acts
     finally:
         _acting.reset(token)
 
@@ -105,6 +117,9 @@ def note(
         "previous": connection.scalar(last) or FIRST,
     }
     connection.execute(insert(t.audit).values(row | {"hash": _hash(row)}))
+    acts = _acting.get()
+    if acts is not None:
+        acts.noted += 1
     return int(number)
 
 

@@ -76,7 +76,15 @@ class Access:
 
     # Links
 
-    def link(self, role: Role = "owner", who: str = "", *, seconds: float = _LINK) -> str:
+    def link(
+        self,
+        role: Role = "owner",
+        who: str = "",
+        *,
+        customer: str | None = None,
+        key: str | None = None,
+        seconds: float = _LINK,
+    ) -> str:
         """A secret that signs in once, within `seconds`."""
         secret = secrets.token_urlsafe(24)
         with self._lock:
@@ -84,6 +92,8 @@ class Access:
             kept["links"][_hashed(secret)] = {
                 "role": role,
                 "who": who or role,
+                "customer": customer,
+                "key": key,
                 "until": time.time() + seconds,
             }
             self._write(kept)
@@ -106,6 +116,10 @@ class Access:
             self._write(kept)
         return self.link(role, name, seconds=_INVITE)
 
+    def invite_customer(self, customer: str, name: str, key: str) -> str:
+        """A link by which a customer comes in as with the `key` (its id), once, within a week."""
+        return self.link("customer", name, customer=customer, key=key, seconds=_INVITE)
+
     def enter(self, secret: str) -> tuple[str, Session]:
         """Uses up a link: the session's secret, and the session. Raises `Unauthorized` for one that
         was used, is too old or never was."""
@@ -115,7 +129,7 @@ class Access:
             if found is None or found["until"] < time.time():
                 raise Unauthorized("console.link_used")
             self._write(kept)
-            return self._begin(found["who"], found["role"])
+            return self._begin(found["who"], found["role"], found.get("customer"), found.get("key"))
 
     # People
 

@@ -19,7 +19,13 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import FileResponse, RedirectResponse, Response, StreamingResponse
+from starlette.responses import (
+    FileResponse,
+    JSONResponse,
+    RedirectResponse,
+    Response,
+    StreamingResponse,
+)
 from starlette.routing import Route
 
 from feilun import messages
@@ -38,6 +44,8 @@ _MAX_FIELDS = 2000
 _MAX_FIELD = 4 * 1024 * 1024
 _MAX_UPLOAD = 4 * 1024**3
 _NAME = 120  # characters of an uploaded file's name
+_TOLD = ("kind", "do", "id", "index", "version", "finding")
+"""Fields of a form that tell what was done, and nothing that somebody wrote."""
 
 
 def pages() -> list[Page]:
@@ -103,8 +111,24 @@ def _session(request: Request, workspace: Workspace, access: Access) -> Session 
 
 def _act(page: Page, view: View) -> Any:
     who = f"{view.session.role}:{view.session.who}" if view.session else "console"
-    with acting(who):
-        return page.act(view)
+    with acting(who) as acts:
+        answer = page.act(view)
+        if page.method == "POST" and page.roles and not acts.noted and _acted(answer):
+            _note(page, view)
+        return answer
+
+
+def _acted(answer: Any) -> bool:
+    """Whether a form was an act: one that only asks for something is answered with a page."""
+    return isinstance(answer, RedirectResponse | JSONResponse)
+
+
+def _note(page: Page, view: View) -> None:
+    """Writes an act into the audit log of which no verb has written more."""
+    parts = [part for part in page.path.split("/") if part and part[0] != "{" and part != "p"]
+    told = {name: view.field(name)[:100] for name in _TOLD if view.field(name)}
+    where = view.request.url.path
+    view.workspace.store.catalog.note(".".join(["console", *parts]), where, told)
 
 
 def _failed(page: Page, view: View, error: FeilunError) -> Response:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -21,6 +22,7 @@ from feilun.errors import FeilunError, InvalidData
 from feilun.messages import Language
 from feilun.project import Project, Workspace
 from feilun.project.advice import to_name
+from feilun.table import Moment
 from feilun.web.access import STAFF, Access, Role, Session
 from feilun.web.links import Links
 from feilun.web.menu import menu, tabs
@@ -28,6 +30,7 @@ from feilun.web.paths import path
 
 __all__ = ["Page", "Upload", "View"]
 
+_CURRENCY = re.compile(" [A-Z]{3}$")
 _SAID = 20  # sentences kept for one session's next page
 
 
@@ -174,15 +177,18 @@ def _zone(request: Request) -> ZoneInfo | None:
 
 @pass_context
 def _when(context: Any, moment: datetime | str | None) -> Markup:
-    if isinstance(moment, str):
+    form = "%Y-%m-%d %H:%M"
+    if isinstance(moment, Moment):
+        form, moment = moment.form, moment.at
+    elif isinstance(moment, str):
         moment = datetime.fromisoformat(moment)
     if moment is None:
         return Markup("–")
     zone = context.get("zone") or UTC
     local = moment.astimezone(zone)
     name = "" if str(zone) != "UTC" else " UTC"
-    return Markup('<time datetime="{}">{:%Y-%m-%d %H:%M}{}</time>').format(
-        moment.isoformat(), local, name
+    return Markup('<time datetime="{}">{}{}</time>').format(
+        moment.isoformat(), f"{local:{form}}", name
     )
 
 
@@ -193,7 +199,7 @@ def _parts(target: str | None) -> list[Any]:
 
 
 def _numeric(value: str) -> bool:
-    text = value.strip().replace(",", "").rstrip("%")
+    text = _CURRENCY.sub("", value.strip()).replace(",", "").rstrip("%")
     return bool(text) and (text.lstrip("-+").replace(".", "", 1).isdigit() or text == "–")
 
 
@@ -221,6 +227,7 @@ def _environment() -> Environment:
     made.filters["pairs"] = lambda names: [(name, name) for name in names]
     made.filters["of_numbers"] = _of_numbers
     made.tests["numeric"] = _numeric
+    made.tests["moment"] = lambda cell: isinstance(cell, Moment)
     made.tests["of_mappings"] = lambda value: bool(value) and _all_mappings(value)
     made.globals.update(path=path, menu=menu, tabs=tabs)
     return made

@@ -11,7 +11,7 @@ from itertools import pairwise
 import pytest
 
 from feilun import messages
-from feilun.errors import AlreadyRunning, UsageError
+from feilun.errors import AlreadyRunning, Conflict, UsageError
 from feilun.pipeline import runner
 from feilun.pipeline.runner import Noted
 from feilun.project import Project
@@ -62,6 +62,9 @@ def test_a_look_that_fails_says_why(project: Project) -> None:
         carry_out(project.workspace, place)
     run = catalog.run(place)
     assert (run.state, run.error) == ("failed", raised.value.message())
+    messages.use("zh", here_only=True)
+    assert catalog.run(place).error == raised.value.message("zh")
+    messages.use("en", here_only=True)
     assert [one.state for one in catalog.steps(place)] == ["failed"]
 
 
@@ -85,10 +88,49 @@ def test_a_turn_that_ended_under_a_killed_worker_is_not_done_again(project: Proj
     begun = {**catalog.run(place).config, "begun": datetime.now(UTC).isoformat()}
     catalog.update_run(place, config=begun)
     run = catalog.add_run("reviews-train-1", "reviews", "train", state="running")
-    catalog.update_run(run.id, state="refused", error="not better")
+    error = UsageError("store.no_run", id="another")
+    catalog.update_run(run.id, state="refused", error=error.sentence())
     project.workspace.work(once=True, say=lambda _: None)
-    assert (catalog.run(place).state, catalog.run(place).error) == ("refused", "not better")
+    assert (catalog.run(place).state, catalog.run(place).error) == ("refused", error.message())
+    messages.use("zh", here_only=True)
+    assert catalog.run(place).error == error.message("zh")
+    messages.use("en", here_only=True)
     assert not catalog.steps(run.id)
+
+
+def test_a_turn_that_could_not_begin_says_why_in_either_language(project: Project) -> None:
+    catalog = project.workspace.store.catalog
+    place = project.enqueue("train")
+    catalog.update_run(place, config={**catalog.run(place).config, "set": {"no.such": 1}})
+    project.workspace.work(once=True, say=lambda _: None)
+    assert catalog.run(place).state == "failed"
+    said = {}
+    for lang in messages.LANGUAGES:
+        messages.use(lang, here_only=True)
+        said[lang] = str(catalog.run(place).error)
+    messages.use("en", here_only=True)
+    assert all("no" in one for one in said.values())
+    assert said["en"].isascii()
+    assert not said["zh"].isascii()
+
+
+def test_a_turn_that_was_stopped_goes_on_with_the_settings_that_it_had(project: Project) -> None:
+    catalog = project.workspace.store.catalog
+    config = project.config({"training.method": "linear", "task.feature_bits": 12})
+    had = config.model_dump(mode="json")
+    run = catalog.add_run("reviews-train-3", "reviews", "train", config=had, state="stopped")
+    place = project.go_on(run.id)
+    asked = catalog.run(place)
+    assert (asked.kind, asked.config["restart"]) == ("train", False)
+    assert project.config(asked.config["set"]).model_dump(mode="json") == had
+    assert set(asked.config["set"]) == {"training.method", "task.feature_bits"}
+    catalog.update_run(place, state="stopped")
+    look = project.enqueue("plan")
+    catalog.update_run(look, state="stopped")
+    catalog.update_run(run.id, state="finished")
+    for other in (look, run.id):  # no turn; one that has ended
+        with pytest.raises(Conflict):
+            project.go_on(other)
 
 
 def test_the_figures_and_words_of_a_step_are_kept_and_thinned(

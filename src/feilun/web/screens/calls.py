@@ -39,11 +39,14 @@ def _listed(view: View, page: str, asked: dict[str, str], chosen: dict[str, Any]
     if view.who.role not in STAFF:
         found = replace(found, inside=False)
     given = {name: value for name, value in asked.items() if value}
+    inside = ("mine",) if view.who.role not in STAFF else ()
+    pages = {row["call"]: path(*inside, "calls", row["call"]) for row in found.rows}
     return view.render(
         page,
         found=found,
         asked=asked,
-        links={row["call"]: path("mine", "calls", row["call"]) for row in found.rows},
+        links=pages,
+        counts=list(pages.values()),
         following=urlencode({**given, "offset": offset + _SHOWN}) if found.more else None,
     )
 

@@ -63,6 +63,7 @@ def show_data(view: View) -> Response:
         "data.html",
         project=project.name,
         versions=project.show(0),
+        counts=[path("p", project.name, "data", "versions", one.id) for one in _all(project)],
         earlier=[(one.id, one.id) for one in reversed(_all(project)[:-1])],
         audited=_looked(project)["page"] is not None,
         suspect=suspect,
@@ -226,7 +227,10 @@ def _diff(view: View) -> Response:
     """What tells a data version from the one before it."""
     project = view.project
     found = project.diff_data(view.part("data"))
-    return view.render("data_diff.html", project=project.name, found=found)
+    rows = path("p", project.name, "data")
+    newest = _all(project)[-1].id == found.version
+    counts = [f"{rows}?{urlencode({'split': name})}#rows" for name in found.splits if newest]
+    return view.render("data_diff.html", project=project.name, found=found, counts=counts)
 
 
 def _all(project: Project) -> Sequence[DataVersion]:

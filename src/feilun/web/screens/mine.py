@@ -10,7 +10,7 @@ from feilun.client import encode_item
 from feilun.errors import FeilunError
 from feilun.project import Project
 from feilun.web.access import CUSTOMERS
-from feilun.web.paths import path
+from feilun.web.screens.money import LINES, invoice_links
 from feilun.web.view import Page, View
 
 __all__ = ["PAGES"]
@@ -48,16 +48,15 @@ def _example(project: Project) -> str:
 def _invoices(view: View) -> Response:
     customer = _id(view)
     invoices = view.workspace.invoices
-    listed = invoices.list(customer=customer)
     try:
         preview = invoices.preview(customer)
     except FeilunError:
         preview = None
     return view.render(
         "my_invoices.html",
-        invoices=listed,
         preview=preview,
-        links={row["number"]: path("invoices", row["number"]) for row in listed.rows},
+        counts=[f"/mine/calls?period={preview.month}"] * LINES if preview else [],
+        **invoice_links(view, invoices.list(customer=customer)),
     )
 
 

@@ -17,14 +17,16 @@ from feilun import messages
 from feilun.errors import FeilunError, InvalidData, NotFound
 from feilun.project.invoicing import form_of
 from feilun.project.margins import By, margin, suggest_price
+from feilun.project.results import Listing
 from feilun.store.ledger_records import Invoice
 from feilun.web.access import EVERYBODY, STAFF
 from feilun.web.paths import path
 from feilun.web.view import Page, View
 
-__all__ = ["PAGES"]
+__all__ = ["LINES", "PAGES", "invoice_links"]
 
 _BY = ("customer", "endpoint", "model")
+LINES = 1000  # of a preview, more than any has
 _DOCUMENT_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
 
@@ -50,9 +52,24 @@ def _money(view: View) -> Response:
         suggested=_suggested(view),
         asked={name: view.query(name) for name in ("project", "margin", "load")},
         projects_now=[(p.name, p.name) for p in view.workspace.projects()],
-        invoices=invoices,
-        links={row["number"]: path("invoices", row["number"]) for row in invoices.rows},
+        **invoice_links(view, invoices),
     )
+
+
+def invoice_links(view: View, invoices: Listing) -> dict[str, Any]:
+    """The listed `invoices`, where their numbers lead, and where what they come to: to the calls
+    of their month."""
+    mine = view.who.role == "customer"
+    return {
+        "invoices": invoices,
+        "links": {row["number"]: path("invoices", row["number"]) for row in invoices.rows},
+        "of_month": [
+            f"/mine/calls?{urlencode({'period': row['month']})}"
+            if mine
+            else f"/calls?{urlencode({'customer': row['customer'], 'period': row['month']})}"
+            for row in invoices.rows
+        ],
+    }
 
 
 def _calls_of(margins: Any, by: str, month: str) -> list[str | None]:
@@ -133,16 +150,17 @@ def _verify(view: View) -> Response:
 def _of_customer(view: View) -> Response:
     invoices = view.workspace.invoices
     customer = view.workspace.customers.show(view.part("customer"))
-    listed = invoices.list(customer=customer.id)
+    preview = _or_none(lambda: invoices.preview(customer.id))
+    calls = {"customer": customer.id, "period": getattr(preview, "month", "")}
     return view.render(
         "money_customer.html",
         customer=customer,
-        preview=_or_none(lambda: invoices.preview(customer.id)),
-        invoices=listed,
+        preview=preview,
+        counts=[f"/calls?{urlencode(calls)}"] * LINES,
+        **invoice_links(view, invoices.list(customer=customer.id)),
         topups=view.workspace.customers.topups(customer.id),
         currency=next(iter(customer.balance or customer.spent), ""),
         once=view.field("once") or secrets.token_hex(8),
-        links={row["number"]: path("invoices", row["number"]) for row in listed.rows},
     )
 
 

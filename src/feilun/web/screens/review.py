@@ -74,9 +74,7 @@ def _judge(view: View, item: ReviewItem, said: Any) -> None:
     if reason:
         item.reject(reason, None if said == answered else said, note)
         return
-    item.label(answered if said is None else said)
-    if note:
-        item.remark(note)
+    item.label(answered if said is None else said, note)
 
 
 def _on(view: View, project: Project, *said: str) -> Response:

@@ -31,6 +31,7 @@ _SHOWN = 50
 _MOST = 1 << 40  # that a database counts
 _QUEUED = "-queued-"
 _KINDS = ("run", "update", "train", "tune")
+_LEFT = ("failed", "stopped", "interrupted")
 
 
 def _runs(view: View) -> Response:
@@ -161,6 +162,12 @@ def _stop(view: View) -> Response:
     return view.go(path("p", project.name, "runs"), messages.t("console.stopping", view.lang))
 
 
+def _go_on(view: View) -> Response:
+    project = view.project
+    project.go_on(view.part("run"))
+    return view.go(path("p", project.name, "runs"), messages.t("console.queued", view.lang))
+
+
 def _offset(view: View) -> int:
     return int(view.query("offset")) if view.query("offset").isdecimal() else 0
 
@@ -209,6 +216,7 @@ def shown(project: Project, run: Run) -> Mapping[str, Any]:
         "again": again or (run.kind in LOOK_KINDS and (one["attempt"] or 1) > 1),
         "moves": one["state"] in ("queued", "running") or again,
         "queued": _QUEUED in run.id and run.kind in _KINDS,
+        "goes_on": _QUEUED not in run.id and run.kind in _KINDS and one["state"] in _LEFT,
         "words": step_words(one["step"]) if one["step"] else "",
         "done": progress.done if progress else 0,
         "total": progress.total if progress and progress.total else 0,
@@ -238,4 +246,5 @@ PAGES = (
     Page("GET", "/p/{project}/runs/{run}", _run, STAFF),
     Page("GET", "/p/{project}/runs/{run}/live", _run_live, STAFF, live=True),
     Page("POST", "/p/{project}/runs/{run}/stop", _stop, STAFF, again=_runs),
+    Page("POST", "/p/{project}/runs/{run}/go-on", _go_on, STAFF, again=_run),
 )

@@ -15,11 +15,16 @@ from feilun.web.view import Page, View
 
 __all__ = ["PAGES"]
 
+_ACTS = 50
+
 
 def _system(view: View, link: str | None = None) -> Response:
+    before = int(view.query("before")) if view.query("before").isdecimal() else None
+    acts = view.workspace.acts.list(_ACTS, before=before)
     return view.render(
         "system.html",
-        acts=_newest_first(view.workspace.acts.list(50)),
+        acts=_newest_first(acts),
+        earlier=acts.rows[0]["number"] if acts.rows and acts.rows[0]["number"] > 1 else None,
         house=house(view.workspace.scope),
         people=view.access.people(),
         roles=[(role, messages.t(f"console.{role}", view.lang)) for role in ROLES[:3]],

@@ -248,7 +248,8 @@ document.addEventListener("keydown", (event) => {
   if (/^(INPUT|TEXTAREA|SELECT)$/.test(tag) && event.target.type !== "checkbox") return;
   if (event.key === "Enter" && /^(BUTTON|A|SUMMARY)$/.test(tag)) return; // which it presses
   const key = event.key.length > 1 ? event.key : event.key.toLowerCase();
-  const area = document.querySelector("#review [data-edit]");
+  const area = document.querySelector("#review [data-edit]"), note = document.querySelector("#review [data-note]");
+  if (key === "n" && note) { event.preventDefault(); note.closest("details").open = true; note.focus(); return; }
   if (key === "e" && area) { event.preventDefault(); area.focus(); return; }
   const button = [...document.querySelectorAll("main [data-key]")].find((one) => one.dataset.key === key);
   if (button) { event.preventDefault(); button.click(); }
