@@ -10,6 +10,7 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Generator, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -51,15 +52,23 @@ def forked_children() -> None:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_collection() -> Generator[None, Any, Any]:
+def pytest_collection(session: pytest.Session) -> Generator[None, Any, Any]:
     """Modules are loaded and tests found without the garbage collector: there is no garbage, and
-    looking for it took as long as all the rest."""
+    looking for it took as long as all the rest. The first worker does so alone: what it compiles
+    the others read, where they would each compile the same at the same time."""
     gc.disable()
-    try:
-        return (yield)
-    finally:
-        gc.enable()
-        _freeze()
+    with ExitStack() as alone:
+        if "PYTEST_XDIST_WORKER" in os.environ:
+            shared = session.config._tmp_path_factory.getbasetemp().parent
+            alone.enter_context(FileLock(shared / "collection.lock"))
+            if (shared / "collected").exists():
+                alone.close()
+            alone.callback((shared / "collected").touch)
+        try:
+            return (yield)
+        finally:
+            gc.enable()
+            _freeze()
 
 
 _frozen = 0

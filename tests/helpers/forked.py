@@ -71,6 +71,7 @@ _LOADED = [
     "jinja2",
     "lightgbm",
     "nncf",
+    "openai",
     "openpyxl",
     "openvino",
     "openvino_genai",

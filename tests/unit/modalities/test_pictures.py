@@ -255,7 +255,7 @@ _XMP = (
     "chunk",
     [
         _chunk(b"tEXt", b"parameters\0" + _LONG),
-        _chunk(b"zTXt", b"parameters\0\0" + zlib.compress(_LONG * 40)),
+        _chunk(b"zTXt", b"parameters\0\0" + zlib.compress(_LONG * 40, 1)),
         _chunk(b"iTXt", b"parameters\0\0\0\0\0" + _LONG),
         _chunk(b"iTXt", b"parameters\0\1\0\0\0" + zlib.compress(_LONG)),
         _chunk(b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0" + zlib.compress(_XMP + b" " * 3_000_000)),
