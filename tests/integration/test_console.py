@@ -547,7 +547,7 @@ def test_every_act_is_in_the_log_under_who_did_it(shop: Console, tmp_path: Path)
         http.post("/customers", data={"name": "Logged"})
         http.post("/p/reviews/runs", data={"kind": "train", "method": "linear"})
         item = _item(http.get("/p/reviews/review").text)
-        http.post("/p/reviews/review", data={**item, "label": "good", "note": "a private word"})
+        http.post("/p/reviews/review", data={**item, "label": "great", "note": "a private word"})
         check = http.post("/p/reviews/data", files={"file": ("more.csv", file.read_bytes())})
         http.get("/calls")
         http.post(check.headers["location"], data={})  # looked at, not kept
@@ -581,9 +581,9 @@ def test_a_note_on_an_answer_goes_with_its_label(shop: Console) -> None:
     with shop.signed_in("reviewer") as http:
         item = _item(http.get("/p/reviews/review").text)
         place = item["id"], int(item["index"])
-        http.post("/p/reviews/review", data={**item, "label": "good", "note": "half of it"})
+        http.post("/p/reviews/review", data={**item, "label": "great", "note": "half of it"})
         assert [one.note for one in ledger.remarks_of(*place)] == ["half of it"]
-        assert [one.label for one in ledger.feedback_of(*place)] == ["good"]
+        assert [one.label for one in ledger.feedback_of(*place)] == ["great"]
         http.post("/p/reviews/review", data={**item, "do": "undo"})
         assert not ledger.remarks_of(*place)
         assert not ledger.feedback_of(*place)

@@ -84,9 +84,9 @@ def beside(scope: Scope, runs: Sequence[str], baseline: str | None = None) -> Ru
             for name, score in one["scores"].items():
                 if name in shown[0]["scores"]:
                     score["difference"] = score["value"] - shown[0]["scores"][name]["value"]
-    flat = [dict(flat(run.config)) for run in found]
-    names = sorted({name for one in flat for name in one})
-    settings = {name: [one.get(name) for one in flat] for name in names}
+    configs = [dict(flat(run.config)) for run in found]
+    names = sorted({name for one in configs for name in one})
+    settings = {name: [one.get(name) for one in configs] for name in names}
     return RunsBeside(
         found[0].id,
         shown,
