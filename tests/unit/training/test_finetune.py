@@ -15,6 +15,7 @@ from feilun.engines.card import read_card
 from feilun.errors import EnvironmentProblem, InvalidData, UsageError
 from feilun.store.dataset import Dataset
 from feilun.training import trainer
+from feilun.training.job import TrainJob, TrainResult
 from feilun.training.rows import learning_rows
 from feilun.types import Progress
 from helpers.bert import write_bert
@@ -41,10 +42,18 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def version(tmp_path_factory: pytest.TempPathFactory, base: Path, data: Path) -> Path:
+def trained(
+    tmp_path_factory: pytest.TempPathFactory, base: Path, data: Path
+) -> tuple[TrainJob, TrainResult, list[Progress]]:
+    """A training, what came of it and what it reported."""
     job = job_for("full", data, tmp_path_factory.mktemp("version"), base, settings=FAST)
-    train(job)
-    return job.out
+    seen: list[Progress] = []
+    return job, train(job, seen.append), seen
+
+
+@pytest.fixture(scope="module")
+def version(trained: tuple[TrainJob, TrainResult, list[Progress]]) -> Path:
+    return trained[0].out
 
 
 def logits(version: Path, data: Path) -> np.ndarray:
@@ -58,12 +67,12 @@ def accuracy(version: Path, data: Path) -> float:
     return float((logits(version, data).argmax(axis=1) == Dataset(data).labels("test")).mean())
 
 
-def test_full_writes_a_plain_transformers_folder(tmp_path: Path, base: Path, data: Path) -> None:
+def test_full_writes_a_plain_transformers_folder(
+    trained: tuple[TrainJob, TrainResult, list[Progress]], base: Path, data: Path
+) -> None:
     from transformers import AutoModelForSequenceClassification
 
-    job = job_for("full", data, tmp_path, base, settings=FAST)
-    seen: list[Progress] = []
-    result = train(job, seen.append)
+    job, result, seen = trained
     assert accuracy(job.out, data) > 0.85
     assert {f.name for f in job.out.iterdir()} == {
         "config.json",
@@ -102,11 +111,9 @@ def test_what_is_left_open_is_fixed_by_the_base(base: Path, data: Path, tmp_path
 @pytest.mark.parametrize(
     "more",
     [
-        {"accumulation": 3, "learning_rate": 5e-3},
-        {"label_smoothing": 0.1, "class_weights": "balanced"},
-        {"dropout": 0.1, "schedule": "cosine", "warmup": 0.0},
-        {"precision": "fp32", "weight_decay": 0.0, "dropout": None},
-        {"batch_tokens": 40},
+        {"accumulation": 3, "learning_rate": 5e-3, "precision": "fp32", "dropout": None},
+        {"label_smoothing": 0.1, "class_weights": "balanced", "batch_tokens": 40},
+        {"dropout": 0.1, "schedule": "cosine", "warmup": 0.0, "weight_decay": 0.0},
     ],
     ids=str,
 )
