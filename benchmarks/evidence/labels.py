@@ -26,6 +26,7 @@ from feilun.data.near import groups
 from feilun.demo.tasks import text_classification as reviews
 from feilun.tasks.base import get
 from feilun.training import folds
+from feilun.training.out_of_fold import deal
 from feilun.types import Item
 
 SHARE = 0.05
@@ -113,7 +114,7 @@ def _once(
 ) -> tuple[float, ...]:
     """Accuracy on the true labels; flags; their precision and recall; of the first ones."""
     strength = folds.strength_for(matrix, given, count)
-    fold = folds.deal(given, group)
+    fold = deal(given, group, folds.FOLDS)
     probabilities = folds.out_of_fold(matrix, given, count, fold, strength)
     rows = suspects.find(given, probabilities).rows
     wrong = given != truth

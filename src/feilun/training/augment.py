@@ -89,8 +89,9 @@ def added(job: TrainJob, augment: str | Sequence[str], share: float, rows: Rows)
         return None
     places = copies(rows.labels, share, job.seed)
     items = Augmented(rows.items, places, changes, job.seed)
-    more = Rows(items, np.concatenate([rows.labels, rows.labels[places]]))
     origins = np.concatenate([np.arange(len(rows)), places])
+    groups = None if rows.groups is None else rows.groups[origins]
+    more = Rows(items, rows.labels[origins], groups=groups)
     names = tuple(change.name for change in changes)
     return Added(rows, more, origins, augment != "auto", names)
 

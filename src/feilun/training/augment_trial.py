@@ -67,7 +67,14 @@ def _trial(job: TrainJob, settings: Any, found: Added, schema: Schema) -> tuple[
         part, labels = _weighed(matrix[: len(origins)]), found.more.labels[: len(origins)]
         nobody = (part[:0], labels[:0])
         return logistic.fit(
-            part, labels, count, nobody, weights=weights, origins=origins, seed=job.seed
+            part,
+            labels,
+            count,
+            nobody,
+            weights=weights,
+            origins=origins,
+            groups=None if found.more.groups is None else found.more.groups[: len(origins)],
+            seed=job.seed,
         )
 
     own, balance = found.rows.labels, settings.class_weights

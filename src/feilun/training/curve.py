@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from feilun.training.folds import FOLDS, Matrix, deal, trained_on
+from feilun.training.folds import FOLDS, Matrix, trained_on
+from feilun.training.out_of_fold import deal
 
 __all__ = ["FITS", "PARTS", "curve"]
 
@@ -33,7 +34,7 @@ def curve(
     size that have it right; no model is asked about rows that it learned, nor about rows of the
     same group. Parts smaller than the whole are drawn twice."""
     total = len(labels)
-    fold = deal(labels, np.arange(total) if groups is None else groups, seed=seed)
+    fold = deal(labels, groups, FOLDS, seed)
     generator = np.random.default_rng(seed)
     right = np.zeros((len(PARTS), total))
     done = 0

@@ -17,7 +17,7 @@ from feilun.training import logistic
 from feilun.training.logistic import Matrix
 from feilun.types import Item
 
-__all__ = ["FOLDS", "Matrix", "deal", "matrix_of", "out_of_fold", "strength_for", "trained_on"]
+__all__ = ["FOLDS", "Matrix", "matrix_of", "out_of_fold", "strength_for", "trained_on"]
 
 FOLDS = 5
 
@@ -49,18 +49,6 @@ def matrix_of(
         return pick(rows, columns)
     idf = np.log((1 + len(items)) / (1 + occurs[columns])) + 1
     return weigh(pick(rows, columns), idf.astype(np.float32))
-
-
-def deal(labels: np.ndarray, groups: np.ndarray, folds: int = FOLDS, seed: int = 0) -> np.ndarray:
-    """The fold of every row, int64 (n,). Rows of one group share it; the groups of each label are
-    dealt out like cards, so that every fold has its share of it."""
-    heads, first, of_row = np.unique(groups, return_index=True, return_inverse=True)
-    lots = np.random.default_rng(seed).permutation(len(heads))
-    order = np.lexsort((lots, labels[first]))
-    fold = np.empty(len(heads), np.int64)
-    fold[order] = np.arange(len(heads)) % folds
-    dealt: np.ndarray = fold[of_row]
-    return dealt
 
 
 def strength_for(rows: Matrix, labels: np.ndarray, count: int, seed: int = 0) -> float:

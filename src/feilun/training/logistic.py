@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from feilun.training.out_of_fold import FOLDS, deal
+
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
@@ -23,7 +25,6 @@ Matrix: TypeAlias = "csr_matrix | np.ndarray"
 STRENGTHS = (0.3, 1.0, 3.0, 10.0, 30.0)
 """The inverse regularisations tried: five that span what text and embeddings want."""
 
-_FOLDS = 3
 _ONE_STRENGTH = 200_000_000  # non-zeros times labels beyond which one strength is tried, not five
 _ABSENT = 10.0  # logits by which a label without a row stays behind the rarest label
 _TOLERANCE = 1e-4
@@ -67,11 +68,11 @@ def fit(
     """Fits `labels` (positions below `count`) on `rows` (n, columns).
 
     The strength with the smallest log-loss wins, over three folds of `rows`: the validation rows
-    stay unseen, so that they can compare stages without favour. They choose only where a label has
-    too few rows to stand in every fold. `weights` are those of the labels. `origins` names for
-    each row the one that it is a copy of, itself for an original, and originals stand first: copies
-    learn in the folds of their originals and judge nothing. Rows of one of `groups` (n,) stand in
-    one fold. `tick` hears of each finished fit.
+    stay unseen, so that they can compare stages without favour. They choose only where there are
+    any and a label has too few groups to stand in every fold. `weights` are those of the labels.
+    `origins` names for each row the one that it is a copy of, itself for an original, and originals
+    stand first: copies learn in the folds of their originals and judge nothing. Rows of one of the
+    `groups` (n,) stand in one fold. `tick` hears of each finished fit.
     """
     present = np.unique(labels)
     sample = None if weights is None else weights[labels]
@@ -81,7 +82,7 @@ def fit(
         model = _solve(rows, labels, strength, sample)
         tick(1, 1)
         return _widened(model, present, count, strength, float("nan"))
-    folds = _folds(labels, origins, seed) if groups is None else _dealt(groups, seed)
+    folds = _folds(labels, origins, groups, bool(len(hold[1])), seed)
     judges = sum(len(hold[1]) if unseen is None else len(unseen) for _, unseen in folds)
     losses, right = np.zeros((len(strengths), judges)), np.zeros((len(strengths), judges), bool)
     raw = np.zeros((len(strengths), judges, count), np.float32)
@@ -114,26 +115,23 @@ def fit(
 
 
 def _folds(
-    labels: np.ndarray, origins: np.ndarray | None, seed: int
+    labels: np.ndarray,
+    origins: np.ndarray | None,
+    groups: np.ndarray | None,
+    held: bool,
+    seed: int,
 ) -> list[tuple[np.ndarray | None, np.ndarray | None]]:
     """Which rows train and which judge; (None, None) stands for all rows and those held out."""
-    origins = np.arange(len(labels)) if origins is None else origins
-    own = labels[origins == np.arange(len(labels))]
-    if np.bincount(own)[np.unique(own)].min() < _FOLDS:
+    every = np.arange(len(labels))
+    origins = every if origins is None else origins
+    own = origins == every
+    labels, groups = labels[own], (every if groups is None else groups)[own]
+    pairs = np.unique(np.stack([labels, groups]), axis=1)[0]
+    if held and np.unique(pairs, return_counts=True)[1].min() < FOLDS:
         return [(None, None)]
-    from sklearn.model_selection import StratifiedKFold
-
-    folds = StratifiedKFold(_FOLDS, shuffle=True, random_state=seed).split(np.zeros(len(own)), own)
-    return [(np.flatnonzero(~np.isin(origins, unseen)), unseen) for _, unseen in folds]
-
-
-def _dealt(groups: np.ndarray, seed: int) -> list[tuple[np.ndarray | None, np.ndarray | None]]:
-    """The same, of whole groups."""
-    names, places = np.unique(groups, return_inverse=True)
-    if len(names) < _FOLDS:
-        return [(None, None)]
-    fold = (np.random.default_rng(seed).permutation(len(names)) % _FOLDS)[places]
-    return [(np.flatnonzero(fold != n), np.flatnonzero(fold == n)) for n in range(_FOLDS)]
+    fold = deal(labels, groups, seed=seed)
+    parts = [np.flatnonzero(fold == number) for number in range(FOLDS)]
+    return [(np.flatnonzero(~np.isin(origins, unseen)), unseen) for unseen in parts if len(unseen)]
 
 
 def _solve(

@@ -12,6 +12,7 @@ from dataclasses import replace
 import numpy as np
 
 from feilun.training.logistic import Fitted, Matrix
+from feilun.training.out_of_fold import FOLDS, deal
 
 __all__ = ["STRENGTHS", "fit"]
 
@@ -19,7 +20,6 @@ STRENGTHS = (3.0, 10.0, 30.0, 100.0)
 """The inverse regularisations tried: a tag against its absence wants less of it than labels against
 each other."""
 
-_FOLDS = 3
 _ONE_STRENGTH = 40_000_000  # non-zeros times tags beyond which one strength is tried, not four
 _STEPS = 200
 _ROUGH, _FINE = 1e-4, 1e-5
@@ -31,6 +31,7 @@ def fit(
     rows: Matrix,
     marks: np.ndarray,
     *,
+    groups: np.ndarray | None = None,
     strengths: Sequence[float] = STRENGTHS,
     seed: int = 0,
     tick: Callable[[int, int], None] = lambda done, total: None,
@@ -38,28 +39,29 @@ def fit(
     """Fits `marks` (n, tags), above 0 where a row has the tag, on `rows` (n, columns).
 
     The strength with the smallest log-loss over three folds wins; the validation rows stay unseen.
+    Rows of one of the `groups` (n,) stand in one fold.
     A tag that no row has gets the log-odds of one row in twice as many. `tick` hears of each
     finished fit.
     """
     marked = (np.asarray(marks) > 0).astype(np.float32)
     work = int(getattr(rows, "nnz", rows.size)) * marked.shape[1]
-    if len(strengths) == 1 or work > _ONE_STRENGTH or len(marked) < 3 * _FOLDS:
+    if len(strengths) == 1 or work > _ONE_STRENGTH or len(marked) < 3 * FOLDS:
         strength = strengths[(len(strengths) - 1) // 2]
         weights = _solve(rows, marked, strength, _FINE)
         tick(1, 1)
         return _fitted(weights, strength, float("nan"))
-    folds = np.random.default_rng(seed).permutation(len(marked)) % _FOLDS
+    folds = deal(marked, groups, seed=seed)
     losses = np.zeros(len(strengths))
     raw = np.zeros((len(strengths), *marked.shape), np.float32)
-    total, done = _FOLDS * len(strengths) + 1, 0
-    for fold in range(_FOLDS):
+    total, done = FOLDS * len(strengths) + 1, 0
+    for fold in range(FOLDS):
         learn, unseen = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
         part, judge = rows[learn], rows[unseen]
         start: np.ndarray | None = None
         for place, strength in enumerate(strengths):
             # From weak to strong, each from where the last one ended: half the steps.
             start = _solve(part, marked[learn], strength, _ROUGH, start)
-            losses[place] += _loss(judge, marked[unseen], start) / _FOLDS
+            losses[place] += _loss(judge, marked[unseen], start) / FOLDS
             raw[place, unseen] = np.asarray(judge @ start[:-1].astype(np.float32)) + start[-1]
             done += 1
             tick(done, total)

@@ -18,12 +18,13 @@ from pathlib import Path
 
 import numpy as np
 
-__all__ = ["FILE", "OutOfFold", "keep", "keys_of", "places", "read", "refitted"]
+__all__ = ["FILE", "OutOfFold", "deal", "keep", "keys_of", "places", "read", "refitted"]
 
 FILE = "out_of_fold.safetensors"
 
 _MOST = 8_000_000  # numbers that are kept at most, 32 MB
-_FOLDS = 3
+FOLDS = 3
+"""Parts into which training rows are dealt, where a method chooses its strength."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,22 +78,40 @@ def places(known: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     return np.where(known[found] == wanted, found, -1)
 
 
+def deal(
+    targets: np.ndarray, groups: np.ndarray | None, folds: int = FOLDS, seed: int = 0
+) -> np.ndarray:
+    """The fold of every row, int64 (n,), of `folds`, drawn by `seed`.
+
+    Rows of one of the `groups` (n,) share it, so that no row is answered by a model that learnt its
+    near-duplicate; None for rows that stand alone. The groups of each label are dealt out like
+    cards, so that every fold has its share of it; of numbers and sets of tags just by lot."""
+    groups = np.arange(len(targets)) if groups is None else groups
+    heads, first, of_row = np.unique(groups, return_index=True, return_inverse=True)
+    lots = np.random.default_rng(seed).permutation(len(heads))
+    labels = targets[first] if targets.ndim == 1 and targets.dtype.kind in "iu" else lots
+    fold = np.empty(len(heads), np.int64)
+    fold[np.lexsort((lots, labels))] = np.arange(len(heads)) % folds
+    dealt: np.ndarray = fold[of_row]
+    return dealt
+
+
 def refitted(
-    labels: np.ndarray, seed: int, fit: Callable[[np.ndarray, np.ndarray], np.ndarray]
+    targets: np.ndarray,
+    groups: np.ndarray | None,
+    seed: int,
+    fit: Callable[[np.ndarray, np.ndarray], np.ndarray],
 ) -> np.ndarray:
     """Raw outputs of every row for a method that has no folds of its own: ``fit(learn, judge)``
-    gives those of the rows that the mask `judge` marks, learnt from those that `learn` marks. Rows
-    of equal targets are dealt out evenly."""
-    lots = np.random.default_rng(seed).permutation(len(labels))
-    order = lots[np.argsort(labels[lots], kind="stable")]
-    fold = np.empty(len(labels), np.int64)
-    fold[order] = np.arange(len(labels)) % _FOLDS
+    gives those of the rows that the mask `judge` marks, learnt from those that `learn` marks. The
+    folds are those of `deal`."""
+    fold = deal(targets, groups, seed=seed)
     raw: np.ndarray | None = None
-    for number in range(_FOLDS):
+    for number in range(FOLDS):
         judge = fold == number
         given = fit(~judge, judge)
         if raw is None:
-            raw = np.zeros((len(labels), given.shape[1]), np.float32)
+            raw = np.zeros((len(targets), given.shape[1]), np.float32)
         raw[judge] = given
     assert raw is not None
     return raw

@@ -15,7 +15,8 @@ import numpy as np
 from feilun.engines._readers import Key, Reader, Readers
 from feilun.engines._readers import blocks as read_blocks
 from feilun.training import logistic, ridge
-from feilun.training.folds import FOLDS, deal, strength_for
+from feilun.training.folds import FOLDS, strength_for
+from feilun.training.out_of_fold import deal
 from feilun.training.standardise import spreads
 from feilun.types import Item
 
@@ -40,20 +41,20 @@ def learn(
     count: int | None,
     *,
     encoder: ColumnVectors | None = None,
+    groups: np.ndarray | None = None,
     seed: int,
     tick: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[Readers, np.ndarray]:
     """The readers, and the scores of `items` (rows, scores) as `Readers.dense` appends them, each
-    by a model that did not learn from the row. `truth` are positions of `count` labels, or numbers
-    where `count` is None."""
+    by a model that learnt from no row of the same of `groups`. `truth` are positions of `count`
+    labels, or numbers where `count` is None."""
     blocks = read_blocks(features, items, encoder)
     if not blocks:
         return Readers(features, {}, encoder), np.zeros((len(truth), 0))
     lots = np.random.default_rng(seed).permutation(len(truth))[:_MOST_ROWS]
     drawn = np.zeros(len(truth), bool)
     drawn[lots] = True
-    kinds = truth if count is not None else np.zeros(len(truth), np.int64)
-    fold = np.where(drawn, deal(kinds, np.arange(len(truth)), seed=seed), -1)
+    fold = np.where(drawn, deal(truth, groups, FOLDS, seed), -1)
     readers: dict[Key, Reader] = {}
     scores: list[np.ndarray] = [np.zeros((len(truth), 0))]
     for place, (name, given) in enumerate(blocks.items()):

@@ -8,28 +8,30 @@ from typing import Any
 import numpy as np
 
 from feilun.training.logistic import Fitted, Matrix
+from feilun.training.out_of_fold import FOLDS, deal
 
 __all__ = ["STRENGTHS", "fit"]
 
 STRENGTHS = (0.01, 0.1, 1.0, 10.0, 100.0)
 """The inverse regularisations tried."""
-_FOLDS = 3
 
 
 def fit(
     rows: Matrix,
     truth: np.ndarray,
     *,
+    groups: np.ndarray | None = None,
     strengths: Sequence[float] = STRENGTHS,
     seed: int = 0,
     tick: Callable[[int, int], None] = lambda done, total: None,
 ) -> Fitted:
     """Fits `truth` (n,) on `rows` (n, columns). The strength with the smallest squared error over
-    three folds wins; the validation rows stay unseen. `tick` hears of each finished fit."""
+    three folds wins; the validation rows stay unseen. Rows of one of the `groups` (n,) stand in one
+    fold. `tick` hears of each finished fit."""
     centre, spread = float(truth.mean()), float(truth.std()) or 1.0
     target = (truth - centre) / spread
-    folds = np.random.default_rng(seed).permutation(len(target)) % _FOLDS
-    total = len(strengths) * _FOLDS + 1 if len(strengths) > 1 and len(target) > _FOLDS * 3 else 1
+    folds = deal(target, groups, seed=seed)
+    total = len(strengths) * FOLDS + 1 if len(strengths) > 1 and len(target) > FOLDS * 3 else 1
     best, loss, done = strengths[len(strengths) // 2], float("nan"), 0
     raw = None
     if total > 1:
@@ -37,7 +39,7 @@ def fit(
         given = np.zeros((len(strengths), len(target)))
         for place, strength in enumerate(strengths):
             errors = []
-            for fold in range(_FOLDS):
+            for fold in range(FOLDS):
                 learn, judge = folds != fold, folds == fold
                 model = _solve(rows[learn], target[learn], strength)
                 given[place, judge] = model.predict(rows[judge])

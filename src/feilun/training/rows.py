@@ -35,11 +35,13 @@ Balance = Literal["none", "balanced"]
 @dataclass(frozen=True, slots=True)
 class Rows:
     """Labelled rows: `items` and, for each, its target as the family holds it: of classes the
-    position of the label, int64. `ids` are their row ids, where they come from a data version."""
+    position of the label, int64. `ids` are their row ids, where they come from a data version, and
+    `groups` numbers that near-duplicates share, int64."""
 
     items: Sequence[Item]
     labels: np.ndarray
     ids: Sequence[str] | None = None
+    groups: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -47,7 +49,8 @@ class Rows:
     def take(self, places: np.ndarray) -> Rows:
         """The rows at `places`, in that order."""
         ids = None if self.ids is None else [self.ids[place] for place in places.tolist()]
-        return Rows(Picked(self.items, places), self.labels[places], ids)
+        groups = None if self.groups is None else self.groups[places]
+        return Rows(Picked(self.items, places), self.labels[places], ids, groups)
 
 
 class Picked(Sequence[Item]):
@@ -87,8 +90,16 @@ def read(dataset: Dataset, split: Split) -> Rows:
     items = dataset.items(split)
     labels = family.truth(dataset.values("label", split), dataset.schema.labels)
     known = np.flatnonzero(family.known(labels))
-    rows = Rows(items, labels, dataset.row_ids(split))
+    ids = dataset.row_ids(split)
+    rows = Rows(items, labels, ids, _numbered(dataset.values("group", split), ids))
     return rows if len(known) == len(labels) else rows.take(known)
+
+
+def _numbered(groups: Sequence[str], ids: Sequence[str]) -> np.ndarray:
+    """A number for each group, int64; a row without one stands alone."""
+    numbers: dict[str, int] = {}
+    named = (group or row for group, row in zip(groups, ids, strict=True))
+    return np.fromiter((numbers.setdefault(one, len(numbers)) for one in named), np.int64, len(ids))
 
 
 def all_rows(dataset: Dataset) -> Rows:

@@ -17,6 +17,7 @@ from feilun.data.audit.scan import Scan
 from feilun.data.outcome import Notice
 from feilun.pipeline.steps._looked import Looked
 from feilun.training import folds
+from feilun.training.out_of_fold import deal
 
 __all__ = ["Crossed", "cross"]
 
@@ -64,7 +65,7 @@ def cross(
     heads = np.zeros(len(labels), bool)
     heads[np.unique(groups, return_index=True)[1]] = True
     strength = folds.strength_for(matrix[heads], labels[heads], count, looked.seed)
-    fold = folds.deal(labels, groups, seed=looked.seed)
+    fold = deal(labels, groups, folds.FOLDS, looked.seed)
     probabilities = folds.out_of_fold(matrix, labels, count, fold, strength)
     right = probabilities.argmax(axis=1) == labels
     accuracy = float(right[heads].mean())
@@ -93,7 +94,7 @@ def _naively(
     where all are)."""
 
     def judged(rows: folds.Matrix, truth: np.ndarray) -> np.ndarray:
-        judge = folds.deal(truth, np.arange(len(truth)), seed=looked.seed) == 0
+        judge = deal(truth, None, folds.FOLDS, looked.seed) == 0
         answers = folds.trained_on(rows, truth, count, ~judge, judge, strength)
         right: np.ndarray = answers.argmax(axis=1) == truth[judge]
         return right

@@ -189,7 +189,9 @@ def _learn_items(
         if labels.ndim == 2:  # a mark a tag, and behind them what has no column
             if settings.strength is None:
                 strengths = beside.tag_strengths
-            return one_vs_rest.fit(seen, labels[:, :count], strengths=strengths, **how)
+            return one_vs_rest.fit(
+                seen, labels[:, :count], strengths=strengths, groups=originals.groups, **how
+            )
         return logistic.fit(
             seen[: len(labels)],
             labels,
@@ -198,6 +200,7 @@ def _learn_items(
             weights=weights,
             strengths=strengths,
             origins=origins,
+            groups=None if more.groups is None else more.groups[: len(labels)],
             **how,
         )
 

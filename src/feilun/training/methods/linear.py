@@ -140,12 +140,12 @@ def train(job: TrainJob, settings: Settings, report: Report) -> TrainResult:
     model = None
     if found is None or not found.asked:
         model = _fit(
-            matrix[: len(rows)], rows.labels, hold, count, own, None, settings, job, report, scaled
+            matrix[: len(rows)], rows, hold, count, own, None, settings, job, report, scaled
         )
     if found is not None:
         own = family.weights(more.labels, schema.labels, balance, rows.labels)
         origins = found.origins
-        other = _fit(matrix, more.labels, hold, count, own, origins, settings, job, report, scaled)
+        other = _fit(matrix, more, hold, count, own, origins, settings, job, report, scaled)
         notes.append(augment.said(found, model.fitted if model else None, other.fitted))
         if model is None or augment.helps(model.fitted, other.fitted):
             model, rows = other, more
@@ -175,7 +175,7 @@ def _transform(features: Features, rows: Rows, tick: Any, before: int) -> csr_ma
 
 def _fit(
     matrix: csr_matrix | np.ndarray,
-    labels: np.ndarray,
+    rows: Rows,
     hold: logistic.Hold,
     count: int,
     weights: np.ndarray | None,
@@ -185,7 +185,7 @@ def _fit(
     report: Report,
     scaled: bool = False,
 ) -> _Model:
-    occurs = occurrences(matrix)
+    labels, occurs = rows.labels, occurrences(matrix)
     sparse = not isinstance(matrix, np.ndarray)
     many = int(occurs.sum()) * count > _WORK or count * 2048 > _WEIGHTS
     bayes = sparse and not scaled and labels.ndim == 1 and many
@@ -211,21 +211,22 @@ def _fit(
     truth = labels[:, :count] if tags else labels  # behind the marks stands what has no column
 
     def learn(places: slice | np.ndarray, strengths: Sequence[float], tick: Any) -> logistic.Fitted:
-        rows, own = matrix[places], truth[places]
+        part, own = matrix[places], truth[places]
         if numbers or tags:
             fitting: Any = usual.fit
             found: logistic.Fitted = fitting(
-                rows, own, strengths=strengths, seed=job.seed, tick=tick
+                part, own, groups=rows.groups, strengths=strengths, seed=job.seed, tick=tick
             )
             return found
         return logistic.fit(
-            rows,
+            part,
             own,
             count,
             (unseen, hold[1]),
             weights=weights,
             strengths=strengths,
             origins=origins,
+            groups=rows.groups,
             seed=job.seed,
             tick=tick,
         )

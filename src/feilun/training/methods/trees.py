@@ -156,7 +156,14 @@ def learn(
 
     count = None if numbers else labels
     readers, scores = learn_readers(
-        features, rows.items, rows.labels, count, encoder=encoder, seed=job.seed, tick=tick
+        features,
+        rows.items,
+        rows.labels,
+        count,
+        encoder=encoder,
+        groups=rows.groups,
+        seed=job.seed,
+        tick=tick,
     )
     matrix = np.hstack([features.dense(rows.items), scores])
     held_matrix = readers.dense(held.items)
@@ -202,7 +209,7 @@ def learn(
                 given.append(booster.predict(matrix[judged], raw_score=True))
             return widened(np.mean(given, 0), 1 if numbers else labels)
 
-        raw = out_of_fold.refitted(rows.labels, job.seed, answered)
+        raw = out_of_fold.refitted(rows.labels, rows.groups, job.seed, answered)
         out_of_fold.keep(job.out, rows.ids, raw)
     write_features(job.out, features)
     readers.write(job.out)
