@@ -127,9 +127,17 @@ def _folds(
     own = origins == every
     labels, groups = labels[own], (every if groups is None else groups)[own]
     pairs = np.unique(np.stack([labels, groups]), axis=1)[0]
-    if held and np.unique(pairs, return_counts=True)[1].min() < FOLDS:
+    rare = np.unique(pairs, return_counts=True)[1].min() < FOLDS
+    if held and rare:
         return [(None, None)]
     fold = deal(labels, groups, seed=seed)
+    if not rare and len(np.unique(groups)) == len(groups):
+        # Rows that stand alone are divided as they always were: the same rows give the same model.
+        from sklearn.model_selection import StratifiedKFold
+
+        apart = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
+        for number, (_, unseen) in enumerate(apart.split(labels, labels)):
+            fold[unseen] = number
     parts = [np.flatnonzero(fold == number) for number in range(FOLDS)]
     return [(np.flatnonzero(~np.isin(origins, unseen)), unseen) for unseen in parts if len(unseen)]
 

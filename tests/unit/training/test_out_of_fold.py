@@ -73,6 +73,38 @@ def test_a_wrong_label_is_not_known_by_heart(tmp_path: Path) -> None:
     assert right[~wrong_label].mean() > 0.85
 
 
+def test_a_row_is_not_answered_by_what_learned_its_near_duplicate(tmp_path: Path) -> None:
+    """Labels drawn by lot, each text twice: whoever meets the other copy knows the label."""
+    draw = np.random.default_rng(0)
+    with DatasetWriter(tmp_path / "data", {"text": "text"}) as writer:
+        for number in range(120):
+            text = " ".join(f"w{word}" for word in draw.integers(0, 5000, 12))
+            label = LABELS[int(draw.integers(2))]
+            for copy in range(2):
+                row, group = f"row-{number}-{copy}", f"group-{number}"
+                writer.add(Example(row, {"text": text}, label, "train", group))
+        writer.close(Schema("text-classification", LABELS))
+    out, _ = _learned("linear", "text-classification", tmp_path / "data", tmp_path)
+    found = out_of_fold.read(out)
+    assert found is not None
+    right = found.raw.argmax(axis=1) == Dataset(tmp_path / "data").labels("train")
+    assert right.mean() < 0.65
+
+
+@pytest.mark.parametrize("kind", ["classes", "numbers", "tags"])
+def test_groups_are_dealt_whole_and_labels_evenly(kind: str) -> None:
+    groups = np.repeat(np.arange(60), 2)
+    labels = groups % 2
+    marks = np.stack([labels, 1 - labels], axis=1)
+    targets = {"classes": labels, "numbers": labels * 1.5, "tags": marks}[kind]
+    fold = out_of_fold.deal(targets, groups, seed=1)
+    assert (fold[::2] == fold[1::2]).all()
+    assert np.bincount(fold).tolist() == [40, 40, 40]
+    if kind == "classes":
+        assert all((labels[fold == number] == 0).sum() == 20 for number in range(3))
+    assert (fold != out_of_fold.deal(targets, groups, seed=2)).any()
+
+
 def test_copies_are_answered_by_none_that_learned_from_their_originals(tmp_path: Path) -> None:
     data = write_dataset(tmp_path / "data", 240)
     job = job_for("linear", data, tmp_path, settings={"augment": ("typo",)})
