@@ -174,7 +174,7 @@ def evaluate(
             others_here=others_here,
         )
         found = replace(found, saving=saving(context, found, engine, others.get("live"), items))
-        robust = robustness(context, engine, asked, dataset, candidate)
+        robust = robustness(context, model, engine, asked, dataset, candidate)
         worth = base_gain(context, model, engine, dataset, candidate, truth)
     decision = replace(decide(found, forgetting=forgot), acts=decides)
     context.report(Progress("evaluate", total, total))
