@@ -8,6 +8,7 @@ import re
 import subprocess
 import time
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, Route, sync_playwright
 
 from feilun import Client
-from feilun.messages import t
+from feilun.messages import keys, raw, t
 from feilun.project import Workspace
 from feilun.serving.ports import bind
 from feilun.store.ledger_records import Prediction
@@ -218,6 +219,20 @@ def test_a_file_without_labels_becomes_data_by_keyboard(
         assert {row["input"]: row["label"] for row in project.rows("", limit=99).rows} == rows
 
 
+@cache
+def _english() -> tuple[str, ...]:
+    """What English sentences say between the values that are filled in, of four words or more,
+    unless their Chinese ones say it too."""
+    said: set[str] = set()
+    for key in keys():
+        sentence = raw(key)
+        for both in (sentence, sentence.get("hint", {})):
+            parts = re.split(r"\{[^{}]*\}|\n", both.get("en", ""))
+            plain = {part.strip() for part in parts if len(re.findall("[A-Za-z]{2,}", part)) > 3}
+            said |= {part for part in plain if part not in both.get("zh", "")}
+    return tuple(sorted(said))
+
+
 def _answer_pages(served: Console) -> list[str]:
     names = (
         "",
@@ -274,6 +289,7 @@ def test_every_page_fits_every_screen_and_can_be_read_aloud(
     page = _page(browser, complaints, locale=lang, color_scheme=scheme)
     _enter(page, shop)
     faults: list[str] = []
+    heard: set[str] = set()
     axe = Axe()
     theirs = _page(browser, complaints, locale=lang, color_scheme=scheme)
     theirs.goto(f"{shop.address}/login")
@@ -295,9 +311,16 @@ def test_every_page_fits_every_screen_and_can_be_read_aloud(
         chrome = page.inner_text("header") + "".join(page.locator("label").all_inner_texts())
         if lang == "en" and _CHINESE.search(chrome.replace("中文", "")):
             faults.append(f"{path} speaks Chinese")
-        if lang == "zh" and not _CHINESE.search(page.inner_text("h1, main")):
-            faults.append(f"{path} speaks no Chinese")
+        said = page.inner_text("body")
+        english = [part for part in _english() if part in said]
+        if lang == "en":
+            heard |= {*english}
+        else:
+            if not _CHINESE.search(page.inner_text("h1, main")):
+                faults.append(f"{path} speaks no Chinese")
+            faults += [f"{path} says: {part}" for part in english]
     assert not faults
+    assert bool(heard) == (lang == "en"), "the sentences looked for are those that pages say"
     # The browser itself says that the page that is not there was answered with 404.
     assert all("404" in one for one in complaints)
 
