@@ -48,7 +48,9 @@ def quantize(
         tick(min(1.0, seen / (_PASSES * len(batches))))
         return processor.collate(batch, MULTIPLE)
 
-    halved = nncf.AdvancedQuantizationParameters(overflow_fix=nncf.OverflowFix.ENABLE)
+    halved = None
+    if clamps():
+        halved = nncf.AdvancedQuantizationParameters(overflow_fix=nncf.OverflowFix.ENABLE)
     attends = any(node.get_type_name() in _ATTENTION for node in model.get_ops())
     with quiet(), np.errstate(all="ignore"):
         return nncf.quantize(
@@ -58,7 +60,7 @@ def quantize(
             subset_size=len(batches),
             fast_bias_correction=True,
             model_type=nncf.ModelType.TRANSFORMER if attends else None,
-            advanced_parameters=halved if clamps() else None,
+            advanced_parameters=halved,
         )
 
 

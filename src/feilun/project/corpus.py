@@ -173,8 +173,7 @@ def _length(item: Item) -> int:
 
 def corpora(scope: Scope) -> list[Corpus]:
     """The corpora of the project, oldest first."""
-    found = scope.store.catalog.settings(f"corpus:{scope.name}:")
-    return [Corpus(**found[key]) for key in sorted(found)]
+    return [Corpus(**one) for one in scope.store.catalog.corpora(scope.name)]
 
 
 def replace_rows(scope: Scope, artifact: str, instead: str, rows: int) -> None:

@@ -153,7 +153,7 @@ def show(context: Context, version: DataVersion, rows: int) -> Listing:
         steps = [t(f"clean.name_{name}") for row in recipe for name in row if name in STEPS]
         notes.append(t("clean.shown_note", steps=steps))
     columns = [t(f"project.{name}") for name in ("data_version", "reason", "rows", "diff_net")]
-    for _, kept in sorted(context.store.catalog.settings(f"corpus:{context.project}:").items()):
+    for kept in context.store.catalog.corpora(context.project):
         listed.append({"corpus": kept["id"], **{k: kept[k] for k in ("rows", "created")}})
         shown.append([kept["id"], t("corpus.corpus"), f"{kept['rows']:,}", ""])
     return Listing(listed, Table(context.project, columns, shown, notes))

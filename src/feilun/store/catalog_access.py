@@ -194,6 +194,11 @@ class Access(CatalogPart):
             query = select(t.settings).where(key.startswith(prefix, autoescape=True))
             return {row.key: row.value for row in connection.execute(query)}
 
+    def corpora(self, project: str) -> list[dict[str, Any]]:
+        """What is kept of each corpus of `project`, oldest first."""
+        found = self.settings(f"corpus:{project}:")
+        return [found[key] for key in sorted(found)]
+
     def set_setting(self, key: str, value: Any) -> None:
         """Keeps a JSON value under `key`, in place of what was there."""
         with self._db.write() as connection:

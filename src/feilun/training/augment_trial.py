@@ -62,25 +62,26 @@ def _trial(job: TrainJob, settings: Any, found: Added, schema: Schema) -> tuple[
     count, family = len(schema.labels), tasks.of(schema).family
     matrix = _features(job, found.more, schema)
 
-    def fit(weights: np.ndarray | None, origins: np.ndarray) -> logistic.Fitted:
+    def fit(rows: Rows, weights: np.ndarray | None, origins: np.ndarray) -> logistic.Fitted:
         # Each side with its own columns: words of one row alone count as little as they do there.
-        part, labels = _weighed(matrix[: len(origins)]), found.more.labels[: len(origins)]
-        nobody = (part[:0], labels[:0])
+        part = _weighed(matrix[: len(rows)])
+        nobody = (part[:0], rows.labels[:0])
         return logistic.fit(
             part,
-            labels,
+            rows.labels,
             count,
             nobody,
             weights=weights,
             origins=origins,
-            groups=None if found.more.groups is None else found.more.groups[: len(origins)],
+            groups=rows.groups,
             seed=job.seed,
         )
 
     own, balance = found.rows.labels, settings.class_weights
-    without = fit(family.weights(own, schema.labels, balance), np.arange(len(found.rows)))
+    plain = family.weights(own, schema.labels, balance)
+    without = fit(found.rows, plain, np.arange(len(found.rows)))
     weights = family.weights(found.more.labels, schema.labels, balance, own)
-    with_copies = fit(weights, found.origins)
+    with_copies = fit(found.more, weights, found.origins)
     return augment.helps(without, with_copies), augment.said(found, without, with_copies)
 
 

@@ -77,9 +77,8 @@ def _without_label(context: Context, settings: Mapping[str, Any]) -> Iterator[It
         )
         yield from (one.input for one in asked if one.input is not None)
     if settings.get("corpus"):
-        kept = context.store.catalog.settings(f"corpus:{context.project}:")
-        folders = [context.store.artifacts.path(kept[key]["artifact"]) for key in sorted(kept)]
-        corpora = [Dataset(folder) for folder in folders]
+        kept = context.store.catalog.corpora(context.project)
+        corpora = [Dataset(context.store.artifacts.path(one["artifact"])) for one in kept]
         count = sum(map(len, corpora))
         lots = np.random.default_rng(context.config.training.seed).permutation(count)[:_MOST]
         chosen, place = set(lots.tolist()), 0

@@ -266,8 +266,8 @@ def _key(context: Context, artifact: str, entries: Sequence[_Entry]) -> str:
     ]
     parts: list[Any] = [context.config.evaluation.model_dump(mode="json"), jobs]
     if any(one.job.settings.get("corpus") for one in entries):
-        kept = context.store.catalog.settings(f"corpus:{context.project}:")
-        parts.append(sorted(one["artifact"] for one in kept.values()))
+        kept = context.store.catalog.corpora(context.project)
+        parts.append(sorted(one["artifact"] for one in kept))
     text = json.dumps(parts, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

@@ -183,15 +183,14 @@ def _learn_items(
     seen, hold = beside.joined(seen, hold)
     count, family, balance = len(schema.labels), tasks.of(schema).family, settings.class_weights
 
-    def fit(labels: np.ndarray, weights: np.ndarray | None, origins: np.ndarray | None) -> Fitted:
+    def fit(own: Rows, weights: np.ndarray | None, origins: np.ndarray | None) -> Fitted:
         strengths = beside.strengths if settings.strength is None else (settings.strength,)
-        how: dict[str, Any] = {"seed": job.seed, "tick": _fitting(report)}
+        how: dict[str, Any] = {"groups": own.groups, "seed": job.seed, "tick": _fitting(report)}
+        labels = own.labels
         if labels.ndim == 2:  # a mark a tag, and behind them what has no column
             if settings.strength is None:
                 strengths = beside.tag_strengths
-            return one_vs_rest.fit(
-                seen, labels[:, :count], strengths=strengths, groups=originals.groups, **how
-            )
+            return one_vs_rest.fit(seen, labels[:, :count], strengths=strengths, **how)
         return logistic.fit(
             seen[: len(labels)],
             labels,
@@ -200,16 +199,15 @@ def _learn_items(
             weights=weights,
             strengths=strengths,
             origins=origins,
-            groups=None if more.groups is None else more.groups[: len(labels)],
             **how,
         )
 
     fitted = None
     if found is None or not found.asked:
-        fitted = fit(rows.labels, family.weights(rows.labels, schema.labels, balance), None)
+        fitted = fit(rows, family.weights(rows.labels, schema.labels, balance), None)
     if found is not None:
         weights = family.weights(more.labels, schema.labels, balance, rows.labels)
-        other = fit(more.labels, weights, found.origins)
+        other = fit(more, weights, found.origins)
         notes.append(augment.said(found, fitted, other))
         if fitted is None or augment.helps(fitted, other):
             fitted, rows = other, more
