@@ -16,8 +16,10 @@ from typing import Literal
 
 import numpy as np
 
-__all__ = ["FARTHEST", "Forecast", "Point", "forecast", "rows_to_see"]
+__all__ = ["APART", "FARTHEST", "Forecast", "Point", "forecast", "least_gain", "rows_to_see"]
 
+APART = 0.1
+"""Share of the rows that two versions answer differently, where none were compared yet."""
 FARTHEST = 10
 """Times as many rows as there are: nothing is said of what lies beyond."""
 _SLOPES = np.linspace(0.05, 1.0, 39)
@@ -83,9 +85,24 @@ def forecast(
 def rows_to_see(gain: float, apart: float, confidence: float = 0.95) -> int:
     """Test rows on which a true gain is proven in eight of ten cases, where two versions answer the
     share `apart` of the rows differently."""
+    wanted = max(apart - gain**2, gain * (1 - gain))
+    return math.ceil(_reach(confidence) ** 2 * wanted / gain**2)
+
+
+def least_gain(rows: int, apart: float, confidence: float = 0.95, *, shares: bool = True) -> float:
+    """The smallest true gain that so many `rows` prove in eight of ten cases: `rows_to_see` the
+    other way round. `apart` is the mean squared difference of what two versions' answers to a row
+    are worth; of `shares` of right rows that is the share that they answer differently, and it is
+    no less than the gain."""
+    reach = _reach(confidence) ** 2
+    least = reach / (rows + reach) if shares else 0.0
+    return max(math.sqrt(apart * reach / (rows + reach)), least)
+
+
+def _reach(confidence: float) -> float:
+    """Standard errors between no difference and one that is proven in eight of ten cases."""
     normal = NormalDist()
-    reach = normal.inv_cdf((1 + confidence) / 2) + normal.inv_cdf(0.8)
-    return math.ceil(reach**2 * max(apart - gain**2, gain * (1 - gain)) / gain**2)
+    return normal.inv_cdf((1 + confidence) / 2) + normal.inv_cdf(0.8)
 
 
 def _curves(points: list[Point]) -> tuple[np.ndarray, ...]:

@@ -18,12 +18,14 @@ __all__ = ["Planned", "planned", "planned_table"]
 @dataclass(frozen=True)
 class Planned(Result):
     """What ``run`` would train on `data`: `stages`, each with its ``method``, ``why``, ``seconds``
-    and ``memory_bytes``; `words` tell the rows, and what else is to be known."""
+    and ``memory_bytes``; `words` tell the rows, and what else is to be known. `tells` are
+    the smallest gains that the rows which judge can tell; None where that is not known."""
 
     project: str
     data: str
     stages: Sequence[Mapping[str, Any]]
     words: Sequence[str]
+    tells: Mapping[str, Any] | None
 
     def tables(self) -> Sequence[Table]:
         title = t("runs.plan_title", project=self.project, data=self.data)
@@ -59,4 +61,4 @@ def planned(scope: Scope, overrides: Mapping[str, Any] | None, report: Report | 
     context = replace(scope.context(report), config=config, method_settings=methods)
     found, words, more = draw(context)
     stages = [{name: stage[name] for name in _KEPT} for stage in found["rungs"]]
-    return Planned(scope.called, found["data_version"], stages, [words[0], *more])
+    return Planned(scope.called, found["data_version"], stages, [words[0], *more], found["tells"])

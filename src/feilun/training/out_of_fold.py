@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-__all__ = ["FILE", "OutOfFold", "deal", "keep", "keys_of", "places", "read", "refitted"]
+__all__ = ["FILE", "OutOfFold", "deal", "fits", "keep", "keys_of", "places", "read", "refitted"]
 
 FILE = "out_of_fold.safetensors"
 
@@ -41,10 +41,15 @@ def keys_of(ids: Iterable[str]) -> np.ndarray:
     return np.frombuffer(b"".join(found), dtype="<u8").copy()
 
 
+def fits(numbers: int) -> bool:
+    """Whether so many outputs are kept."""
+    return numbers <= _MOST
+
+
 def keep(folder: Path, ids: Iterable[str] | None, raw: np.ndarray | None) -> None:
     """Writes the file into the version's `folder`; nothing where one of both is not known, or where
     they are very many numbers."""
-    if ids is None or raw is None or raw.size > _MOST:
+    if ids is None or raw is None or not fits(raw.size):
         return
     from safetensors.numpy import save_file
 

@@ -16,7 +16,7 @@ from feilun.store.dataset import Dataset
 from feilun.store.records import DataVersion, ModelVersion
 from feilun.training import out_of_fold
 
-__all__ = ["folded"]
+__all__ = ["corrections", "folded", "judging", "kept_by"]
 
 
 def folded(
@@ -35,18 +35,18 @@ def folded(
     judge, nor rows whose target has changed since one of the versions learned it. What the test
     rows were answered with tells labels and operating points.
     """
-    first, second = _kept(context, candidate[0]), _kept(context, other[0])
+    first, second = kept_by(context, candidate[0]), kept_by(context, other[0])
     if first is None or second is None:
         return None
     now = context.dataset(data)
     family = context.task.family
-    targets = _targets(now)
+    targets = judging(now)
     corrected = []
     for model in (candidate[0], other[0]):
         learned = context.dataset(context.data_of(model))
-        corrected.append(_corrections(learned))
+        corrected.append(corrections(learned))
         if not since(context, model, data):
-            then = _targets(learned)
+            then = judging(learned)
             targets = {row: said for row, said in targets.items() if then.get(row) == said}
     if corrected[0] != corrected[1]:
         return None
@@ -68,7 +68,7 @@ def folded(
     return None if None in said else Folded(said[0], said[1], truth)  # type: ignore[arg-type]
 
 
-def _kept(context: Context, model: ModelVersion) -> out_of_fold.OutOfFold | None:
+def kept_by(context: Context, model: ModelVersion) -> out_of_fold.OutOfFold | None:
     if model.data_version is None:
         return None
     try:
@@ -100,7 +100,7 @@ def _cascaded(
     return out_of_fold.OutOfFold(keys[rows], raw)
 
 
-def _targets(data: Dataset) -> dict[str, str]:
+def judging(data: Dataset) -> dict[str, str]:
     """The targets of the training rows by id, without those that were selected by a correction."""
     columns = (data.values(name, "train") for name in ("row_id", "label", "source"))
     return {
@@ -110,7 +110,7 @@ def _targets(data: Dataset) -> dict[str, str]:
     }
 
 
-def _corrections(data: Dataset) -> set[str]:
+def corrections(data: Dataset) -> set[str]:
     """The ids of the training rows that were selected by a correction."""
     rows = zip(data.row_ids("train"), data.values("source", "train"), strict=True)
     return {row for row, source in rows if source == SOURCE}

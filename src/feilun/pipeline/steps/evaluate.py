@@ -59,6 +59,7 @@ from feilun.pipeline.steps._rivals import (
     since_best,
 )
 from feilun.pipeline.steps._robust import robustness
+from feilun.pipeline.steps._telling import SCATTER, scatter
 from feilun.pipeline.steps._unjudged import unjudged
 from feilun.pipeline.steps._used import explained, money
 from feilun.pipeline.steps.explore import FRONTIER
@@ -383,6 +384,7 @@ def _note(
         "validation": to_jsonable(found.validation),
         "verdict": decision.verdict,
         "consultations": found.consultations.total,
+        SCATTER: scatter(found),
     }
     live = found.against("live")
     earlier = list(model.metrics.get(DECISIONS, ()))

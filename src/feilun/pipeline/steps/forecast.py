@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from feilun.errors import InvalidData, UsageError
-from feilun.evaluation.forecast import Forecast, Point, rows_to_see
+from feilun.evaluation.forecast import APART, Forecast, Point, rows_to_see
 from feilun.evaluation.forecast import forecast as fit
 from feilun.pipeline.context import Context
 from feilun.store.dataset import Dataset
@@ -23,8 +23,6 @@ _MOST = 10_000
 """Rows that the curve is made of at most, drawn by the seed: beyond, the power law goes on."""
 _WORK = 30_000_000
 """Non-zero features times labels beyond which fewer rows are taken: 45 models are fitted."""
-_APART = 0.1
-"""Share of test rows that two versions answer differently, where none were compared yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,4 +126,4 @@ def _score(version: ModelVersion | None) -> float | None:
 def _apart(version: ModelVersion | None) -> tuple[float, bool]:
     """On which share of the test rows the version and the one it was judged against differ."""
     seen = version.metrics.get("apart") if version else None
-    return (_APART, True) if not seen else (float(seen), False)
+    return (APART, True) if not seen else (float(seen), False)

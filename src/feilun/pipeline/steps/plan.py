@@ -15,6 +15,7 @@ from feilun.pipeline.context import Context
 from feilun.pipeline.lineage import to_learn, trained
 from feilun.pipeline.steps._members import members_of
 from feilun.pipeline.steps._paces import paces
+from feilun.pipeline.steps._telling import tells, words
 from feilun.store.dataset import Dataset
 from feilun.store.records import ModelVersion
 from feilun.tasks import base as tasks
@@ -114,6 +115,10 @@ def draw(
     before = paces(catalog, here.cores)
     chosen = choose(wanted, job, config.training, settings, stats, here, before)
     notes += chosen.notes
+    folded = [one.method for one in chosen.stages if getattr(method(one.method), "folded", False)]
+    answering = catalog.live(catalog.project(context.project).endpoint)
+    judged = catalog.model_version(answering.version) if answering else None
+    told = tells(context, data, folded, judged)
     planned = {
         "data_version": data.id,
         "task_settings": task_settings,
@@ -122,6 +127,7 @@ def draw(
         "machine": here.to_json(),
         "stats": stats.to_json(),
         "notes": [to_kept(note) for note in notes],
+        "tells": told,
         "rungs": [
             {
                 "method": stage.method,
@@ -143,7 +149,8 @@ def draw(
             for stage in chosen.stages
         ],
     }
-    return planned, _words(context.task, planned, stats), [*_costs(context, planned), *notes]
+    more = [*words(told), *_costs(context, planned), *notes]
+    return planned, _words(context.task, planned, stats), more
 
 
 def _quick(context: Context, live: ModelVersion) -> str | None:
