@@ -49,6 +49,10 @@ class Lags:
         found = (1 - self.share) * linear + self.share * trees
         return np.asarray(asked.base + asked.scale * found, np.float64)
 
+    def of(self, state: SeriesState, place: int) -> Lags:
+        """See `Forecaster`: what all series taught holds for any."""
+        return self
+
     def parts(self, asked: Asked) -> tuple[np.ndarray, np.ndarray]:
         """What the linear model and the trees say, as differences to the naive forecast."""
         if not len(asked.steps):

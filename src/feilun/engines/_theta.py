@@ -15,7 +15,7 @@ import numpy as np
 from feilun.errors import CorruptArtifact
 from feilun.modalities.series.state import SeriesState
 
-__all__ = ["Theta", "fitted"]
+__all__ = ["Theta", "deseasoned", "fitted", "season_of"]
 
 _FILE = "theta.safetensors"
 _ALPHAS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9)
@@ -57,7 +57,7 @@ class Theta:
         return replace(self, levels=levels)
 
     def of(self, state: SeriesState, place: int) -> Theta:
-        """Fitted anew to the one series of `state` at `place` that has values."""
+        """See `Forecaster`: fitted anew."""
         alphas, drifts = np.ones(place + 1), np.zeros(place + 1)
         times, seasons = np.zeros(place + 1, bool), np.zeros((place + 1, state.season))
         alphas[place], drifts[place], seasons[place], times[place] = fitted(state, state.values)
@@ -100,7 +100,7 @@ def fitted(state: SeriesState, values: np.ndarray) -> tuple[float, float, np.nda
     ways = [False, True] if seasonal and values.min() > 0 else [False]
     best, least = (1.0, 0.0, nothing, False), np.inf
     for multiply in ways:
-        season = _season(values, state.season, multiply) if seasonal else nothing
+        season = season_of(values, state.season, multiply) if seasonal else nothing
         plain = deseasoned(values, season, multiply)
         slope = float(np.polyfit(np.arange(len(plain)), plain, 1)[0]) / 2
         for alpha in _ALPHAS:
@@ -112,7 +112,7 @@ def fitted(state: SeriesState, values: np.ndarray) -> tuple[float, float, np.nda
     return best
 
 
-def _season(values: np.ndarray, period: int, multiply: bool) -> np.ndarray:
+def season_of(values: np.ndarray, period: int, multiply: bool) -> np.ndarray:
     """The mean of each phase beside the moving mean of a season around it; 0 (1) on average."""
     kernel = np.ones(period) / period
     if period % 2 == 0:

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from feilun.engines._error_levels import Levels
+from feilun.engines._ets import Ets
 from feilun.engines._inline import InlineEngine
 from feilun.engines._lags import Lags
 from feilun.engines._theta import Theta
@@ -36,6 +37,8 @@ _ARRAYS, _HEAD = "series.safetensors", "series.json"
 _FAR = 20
 """Horizons beyond the end of a series up to which anything is said."""
 _SHOWN = 10
+_SLOW = ("ets",)
+"""Models that values which come with a call keep busy for long."""
 
 
 class Forecaster(Protocol):
@@ -51,6 +54,30 @@ class Forecaster(Protocol):
         covariates: np.ndarray,
     ) -> np.ndarray: ...
 
+    def of(self, state: SeriesState, place: int) -> Forecaster:
+        """The same for values that came with a call: those of `state`, whose one series with values
+        is at `place`."""
+        ...
+
+
+class Naive:
+    """The last season once more."""
+
+    def __call__(
+        self,
+        state: SeriesState,
+        series: np.ndarray,
+        steps: np.ndarray,
+        origins: np.ndarray,
+        covariates: np.ndarray,
+    ) -> np.ndarray:
+        """See `Forecaster`."""
+        return state.naive(series, steps, origins)
+
+    def of(self, state: SeriesState, place: int) -> Naive:
+        """See `Forecaster`."""
+        return self
+
 
 class ForecastEngine(InlineEngine):
     """Answers from a `forecasts` version."""
@@ -58,10 +85,11 @@ class ForecastEngine(InlineEngine):
     name = "forecasts"
 
     def __init__(self, folder: Path, card: Card) -> None:
-        super().__init__(card)
+        model = str(card.extra.get("model", "naive"))
+        super().__init__(card, slow=model in _SLOW)
         self._state, self._beside = _read(folder, card)
         self._codes = {name: place for place, name in enumerate(self._state.names)}
-        self._forecast = forecaster(folder, str(card.extra.get("model", "naive")), self._state)
+        self._forecast = forecaster(folder, model, self._state)
         self._levels = Levels.read(folder, self._state)
         kinds = dict(card.schema.settings.get("inputs") or ())
         self._dated = kinds.get(WHEN, "date") == "date"
@@ -83,9 +111,7 @@ class ForecastEngine(InlineEngine):
             first: Any = items[places[0]]
             start = self._seconds(first[START])
             state = self._state.brought(place, start, np.array(first[HISTORY], np.float64))
-            forecast = self._forecast
-            if isinstance(forecast, Theta):
-                forecast = forecast.of(state, place)
+            forecast = self._forecast.of(state, place)
             rows = np.array(places)
             series = np.full(len(rows), place)
             self._fill(raw, items, rows, series, state, forecast, None)
@@ -176,9 +202,11 @@ def _brought(item: Item) -> Any:
 def forecaster(folder: Path, model: str, state: SeriesState) -> Forecaster:
     """What a version with this `model` and this history learnt."""
     if model == "naive":
-        return lambda state, series, steps, origins, covariates: state.naive(series, steps, origins)
+        return Naive()
     if model == "theta":
         return Theta.read(folder, state)
+    if model == "ets":
+        return Ets.read(folder)
     if model == "lags":
         return Lags.read(folder)
     raise CorruptArtifact("engines.bad_card", folder=folder, reason=f"model {model}")

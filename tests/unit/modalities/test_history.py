@@ -19,7 +19,7 @@ from feilun.training.job import TrainJob
 from feilun.training.settings import method
 
 DAYS = np.datetime64("2025-01-01") + np.arange(280)
-METHODS = ("seasonal-naive", "theta", "lags")
+METHODS = ("seasonal-naive", "theta", "ets", "lags")
 
 
 def _value(shop: int, day: int) -> float:
@@ -129,7 +129,7 @@ def test_bad_histories(data: Dataset, wrong: dict[str, Any], code: str | None) -
 
 def test_a_constant_history_goes_on(data: Dataset, engines: dict[str, Engine]) -> None:
     row = {"series": "flat", "horizon": 2, "history": [7, 7, 7], "start": "2026-01-01"}
-    for name in ("seasonal-naive", "theta"):
+    for name in ("seasonal-naive", "theta", "ets"):
         assert [one["value"] for one in _asked(data, engines[name], row)] == [7.0, 7.0]
 
 
