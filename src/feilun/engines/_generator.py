@@ -3,10 +3,14 @@
 openvino-genai's `ContinuousBatchingPipeline` advances every request by one token a step, and holds
 the interpreter's lock while it does: in the server's process nothing else would get on. What is
 damaged or not understood by it ends the process, and the next call starts another. Nothing of one
-request is kept for the next: prefix caching is off.
+request is kept for the next: prefix caching is off. Models that it does not know run in llama.cpp
+(`_llama_cpp`), in such a process too.
 
 Between the two run lines of JSON. Down: ``{"add": number, "ids": [...], "config": {...}}`` and
 ``{"stop": number}``. Up, after each step: ``{"parts": [[number, ids, logprobs, reason], ...]}``.
+A config is openvino-genai's ``GenerationConfig``, and besides: the ``json_schema`` of the answer,
+the ``marks`` around it where it is the call of a tool, and with ``echo`` the place ``from`` which
+on the probabilities of what is read are wanted.
 The child ends when its input does, however the parent ended.
 """
 
@@ -30,8 +34,10 @@ import msgspec
 
 from feilun.errors import EnvironmentProblem, FeilunError, InvalidData, Overloaded
 
-__all__ = ["ARCHITECTURES", "Generator", "Part", "Sink", "main"]
+__all__ = ["ARCHITECTURES", "GENAI", "LLAMA_CPP", "Generator", "Part", "Sink", "main"]
 
+GENAI, LLAMA_CPP = "genai", "llama-cpp"
+"""The libraries that run models."""
 ARCHITECTURES = ("llama", "qwen2", "qwen3")
 """What openvino-genai's reader of GGUF files knows."""
 
@@ -48,11 +54,12 @@ _log = logging.getLogger("feilun.engines")
 
 
 class Part(NamedTuple):
-    """What one step wrote of a request: token `ids`, their log probabilities where they are wanted,
-    and at the end the `reason`: ``stop``, ``length`` or ``refused``."""
+    """What one step wrote of a request: token `ids`, their log probabilities where they are wanted
+    (None where the library does not tell one), and at the end the `reason`: ``stop``, ``length`` or
+    ``refused``."""
 
     ids: list[int]
-    logprobs: list[float]
+    logprobs: Sequence[float | None]
     reason: str | None = None
 
 
@@ -175,10 +182,13 @@ class Generator:
         if not said.get("ready"):
             _end(process)
             reason = said.get("failed") or _tail(log) or f"exit code {process.returncode}"
-            log.close()
+            for opened in (log, process.stdout, process.stdin):
+                with contextlib.suppress(BrokenPipeError):
+                    opened.close()
             if said.get("known") is False:
+                key = "unknown_gguf" if self._settings["library"] == GENAI else "unknown_llama_cpp"
                 raise InvalidData(
-                    "engines.unknown_gguf", file=self._model, reason=reason, options=ARCHITECTURES
+                    f"engines.{key}", file=self._model, reason=reason, options=ARCHITECTURES
                 )
             raise EnvironmentProblem("engines.generator_failed", file=self._model, reason=reason)
         self._process, self._down = process, SimpleQueue()
@@ -286,8 +296,14 @@ def main() -> int:
         out.flush()
 
     settings = _decode(source.readline())
+    opened: Any = _open
+    serve: Any = _serve
+    if settings["library"] == LLAMA_CPP:
+        from feilun.engines import _llama_cpp
+
+        opened, serve = _llama_cpp.opened, _llama_cpp.serve
     try:
-        pipeline, make = _open(settings)
+        model = opened(settings)
     except Exception as error:  # noqa: BLE001 - the library raises RuntimeError for everything
         unknown = "nsupported" in str(error) or "nknown" in str(error)
         send({"failed": _short(error), "known": not unknown})
@@ -295,7 +311,7 @@ def main() -> int:
     lines: SimpleQueue[bytes] = SimpleQueue()
     threading.Thread(target=_listen, args=(source, lines), daemon=True).start()
     send({"ready": True})
-    _serve(pipeline, make, lines, send)
+    serve(model, lines, send)
     return 0
 
 
@@ -310,13 +326,18 @@ def _open(settings: Mapping[str, Any]) -> tuple[Any, Any]:
     scheduler.enable_prefix_caching = False  # what one customer said is computed for no other
     scheduler.max_num_seqs = settings["sequences"]
     scheduler.max_num_batched_tokens = settings["batch_tokens"]
-    properties = dict(settings.get("properties", {}))
+    properties: dict[str, Any] = {}
+    if settings["threads"]:
+        properties["INFERENCE_NUM_THREADS"] = settings["threads"]
+    if settings["exact"]:  # what others are held against, whatever the processor is faster in
+        properties |= {"INFERENCE_PRECISION_HINT": "f32", "KV_CACHE_PRECISION": "f32"}
     pipeline = genai.ContinuousBatchingPipeline(settings["model"], scheduler, "CPU", properties, {})
     stops = set(settings["stops"])
 
     def make(config: Mapping[str, Any]) -> Any:
         plain = dict(config)
         schema, marks = plain.pop("json_schema", None), plain.pop("marks", None)
+        plain.pop("from", None)  # of all that is read
         made = genai.GenerationConfig(**plain)
         if not plain.get("echo"):
             made.stop_token_ids = stops
@@ -341,11 +362,12 @@ def _listen(source: IO[bytes], lines: SimpleQueue[bytes]) -> None:
     os._exit(0)  # the parent is gone: nobody takes what is written
 
 
-def _serve(pipeline: Any, make: Any, lines: SimpleQueue[bytes], send: Any) -> None:
+def _serve(model: tuple[Any, Any], lines: SimpleQueue[bytes], send: Any) -> None:
     """Steps as long as anything is under way."""
     import numpy as np
     import openvino as ov
 
+    pipeline, make = model
     handles: dict[int, Any] = {}
     constrained: set[int] = set()
     while True:

@@ -3,7 +3,6 @@ it is told is made of the input, and what it writes becomes the answer."""
 
 from __future__ import annotations
 
-import importlib.util
 import re
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
@@ -20,7 +19,7 @@ from feilun.engines._generator import Generator, Part, Sink
 from feilun.engines._index import length
 from feilun.engines._inline import InlineEngine
 from feilun.engines.card import Card
-from feilun.engines.genai import MODEL, check, properties, sequences
+from feilun.engines.genai import MODEL, library, needs, settings
 from feilun.errors import CorruptArtifact, EnvironmentProblem, InvalidData
 from feilun.modalities.language import gguf
 from feilun.modalities.language.causal import PromptProcessor
@@ -34,7 +33,6 @@ HAN = re.compile("[\u3400-\u9fff]")
 """What tells a Chinese text."""
 
 _CONTEXT = 8192  # tokens of prompt and answer at most, whatever the model reads
-_BATCH_TOKENS = 512
 _WAITING = 8  # times as many requests as are written at once may be under way
 
 
@@ -51,30 +49,24 @@ class Wrote(NamedTuple):
 
 class Writer:
     """The model in `folder`. Any thread may ask it; all that is asked at a time is written
-    together. Raises `EnvironmentProblem` where openvino-genai is not installed, `CorruptArtifact`
-    for a file that is no whole GGUF file."""
+    together. Raises `EnvironmentProblem` where the library that runs it is not installed,
+    `CorruptArtifact` for a file that is no whole GGUF file."""
 
     def __init__(self, folder: Path, card: Card, threads: int | None) -> None:
-        if importlib.util.find_spec("openvino_genai") is None:
-            raise EnvironmentProblem("engines.needs_language", folder=folder)
         file = folder / MODEL
         try:
             header = gguf.read(file)
         except InvalidData as error:
             reason = error.params["reason"]
             raise CorruptArtifact("engines.bad_weights", file=file, reason=reason) from None
-        check(header)
+        runs = library(header)
+        needs(runs, folder)
         self._processor = PromptProcessor.read(folder, _CONTEXT)
         self._stops = {int(one) for one in card.extra.get("stops", header.stops)}
         self.context = min(header.context or _CONTEXT, _CONTEXT)
-        self.sequences = sequences(header, self.context)
-        settings = {
-            "sequences": self.sequences,
-            "batch_tokens": _BATCH_TOKENS,
-            "stops": sorted(self._stops),
-            "properties": properties(card, threads),
-        }
-        self._generator = Generator(file, settings, _WAITING * self.sequences)
+        made = settings(runs, header, card, self._stops, self.context, threads)
+        self.sequences: int = made["sequences"]
+        self._generator = Generator(file, made, _WAITING * self.sequences)
 
     @property
     def waiting(self) -> int:
@@ -125,7 +117,7 @@ class Writer:
                     if not isinstance(part, Part):
                         raise part
                     ids += part.ids
-                    logs += part.logprobs
+                    logs += [one for one in part.logprobs if one is not None]
                     if part.reason is not None:
                         del running[place]
                         read = len(asked[place])

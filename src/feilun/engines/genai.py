@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import codecs
 import importlib.util
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import aclosing, suppress
 from functools import lru_cache
 from pathlib import Path
@@ -21,7 +21,7 @@ import numpy as np
 
 from feilun.engines._asking import ANSWERS, QUESTIONS, Asking
 from feilun.engines._continuations import parted
-from feilun.engines._generator import ARCHITECTURES, Generator, Part, Sink
+from feilun.engines._generator import ARCHITECTURES, GENAI, LLAMA_CPP, Generator, Part, Sink
 from feilun.engines._inline import added
 from feilun.engines._streaming import MAX_TOKENS, StreamingEngine, Token, ToolCall
 from feilun.engines.card import Card
@@ -38,11 +38,11 @@ __all__ = [
     "MODEL",
     "QUESTIONS",
     "GenaiEngine",
-    "check",
+    "library",
     "load",
+    "needs",
     "prompt",
-    "properties",
-    "sequences",
+    "settings",
 ]
 
 FORMATS = ("gguf", "prompt")
@@ -51,8 +51,12 @@ MODEL = "model.gguf"
 
 _FLOAT = ("f32", "fp32", "f16")
 _CONTEXT = 8192  # tokens of prompt and answer at most, whatever the model reads
-_CACHE_BYTES = 4 << 30  # of what is kept of the conversations under way
 _BATCH_TOKENS = 512
+_SEQUENCES = {GENAI: (4, 32, 4 << 30), LLAMA_CPP: (1, 8, 1 << 30)}
+"""How many answers are written at once, at least and at most, and the bytes of what is kept of
+them; llama.cpp takes these beforehand."""
+_PACKAGES = {GENAI: ("openvino_genai", "language"), LLAMA_CPP: ("xllamacpp", "llama-cpp")}
+"""What each library is imported as, and the extra that brings it."""
 _WAITING = 8  # times as many requests as are written at once may be under way
 _SEED_LIMIT = 1 << 31
 _PROMPTS = 256  # whose tokens are remembered: a call asks for those of its prompt several times
@@ -67,6 +71,7 @@ class GenaiEngine(StreamingEngine):
         | {"response_format", "tools", "tool_choice", "parallel_tool_calls"}
     )
 
+    library: ClassVar = GENAI
     says_how_sure = False
     """Whether answers have a score (`sure_of`): what a cascade passes answers on by. It is no
     measure of truth, so nothing else is told it."""
@@ -79,7 +84,8 @@ class GenaiEngine(StreamingEngine):
         except InvalidData as error:
             reason = error.params["reason"]
             raise CorruptArtifact("engines.bad_weights", file=file, reason=reason) from None
-        check(header)
+        if self.library == GENAI:
+            _check(header)
         processor = self._task.processor(folder, card.schema.settings)
         assert isinstance(processor, PromptProcessor)
         self._processor = processor
@@ -89,15 +95,10 @@ class GenaiEngine(StreamingEngine):
         self._stops = {int(one) for one in extra.get("stops", header.stops)}
         self._usual = int(extra.get("longest", MAX_TOKENS))
         self.context = self.longest = min(header.context or _CONTEXT, _CONTEXT)
-        self._sequences = sequences(header, self.context)
-        settings = {
-            "sequences": self._sequences,
-            "batch_tokens": _BATCH_TOKENS,
-            "stops": sorted(self._stops),
-            "properties": properties(card, threads),
-        }
+        made = settings(self.library, header, card, self._stops, self.context, threads)
+        self._sequences = made["sequences"]
         self._threads = threads
-        self._generator = Generator(file, settings, _WAITING * self._sequences)
+        self._generator = Generator(file, made, _WAITING * self._sequences)
         self._ids = lru_cache(_PROMPTS)(self._encoded)
 
     @property
@@ -201,8 +202,7 @@ class GenaiEngine(StreamingEngine):
         read, learnt = self._processor.ids(text.prompt), self._processor.ids(text.answer)
         if len(read) + len(learnt) > cast(int, self.context):
             raise InvalidData("engines.prompt_too_long", tokens=len(read), limit=self.context)
-        config = {"max_new_tokens": 0, "echo": True, "logprobs": 1}
-        _, found = self._asked_of([*read, *learnt], config)
+        _, found = self._asked_of([*read, *learnt], _echo(len(read)))
         return float(sum(found[len(read) :])), len(learnt)
 
     def continued(self, context: str, text: str) -> tuple[float, bool]:
@@ -215,8 +215,7 @@ class GenaiEngine(StreamingEngine):
         read = read[-room:]
         if not wanted:
             return 0.0, True
-        echo = {"max_new_tokens": 0, "echo": True, "logprobs": 1}
-        _, found = self._asked_of([*read, *wanted], echo)
+        _, found = self._asked_of([*read, *wanted], _echo(len(read)))
         written, _ = self._asked_of(read, {"max_new_tokens": len(wanted)})
         return float(sum(found[len(read) :])), written == wanted
 
@@ -235,7 +234,7 @@ class GenaiEngine(StreamingEngine):
                 if not isinstance(part, Part):
                     raise part
                 tokens += part.ids
-                logs += part.logprobs
+                logs += [one for one in part.logprobs if one is not None]
                 reason = part.reason
         finally:
             self._generator.stop(number)
@@ -321,7 +320,7 @@ class _Text:
         none of the answer's. What is left of a character that was never whole is the last token's:
         a token that is charged leaves, also where the answer ends in the middle of a character."""
         found: list[Token] = []
-        self._logprobs += part.logprobs
+        self._logprobs += [one for one in part.logprobs if one is not None]
         logprobs: Sequence[float | None] = part.logprobs or [None] * len(part.ids)
         for token, logprob in zip(part.ids, logprobs, strict=False):
             if token not in self._stops:
@@ -373,15 +372,32 @@ def prompt(folder: Path, card: Card, item: Item) -> str:
 def load(folder: Path, card: Card, *, streams: int | None, threads: int | None) -> GenaiEngine:
     """Opens a version. Raises `EnvironmentProblem` where openvino-genai is not
     installed, `InvalidData` for an architecture that it does not know."""
-    if importlib.util.find_spec("openvino_genai") is None:
-        raise EnvironmentProblem("engines.needs_language", folder=folder)
+    needs(GENAI, folder)
     engine = GenaiEngine(folder, card, threads)
     engine.start()
     return engine
 
 
-def check(header: gguf.Gguf) -> None:
-    """Raises `InvalidData` for a model of another architecture."""
+def needs(name: str, folder: Path) -> None:
+    """Raises `EnvironmentProblem` where the library `name`, which the model in `folder` runs in, is
+    not installed."""
+    package, extra = _PACKAGES[name]
+    if importlib.util.find_spec(package) is None:
+        package = package.replace("_", "-")
+        raise EnvironmentProblem(
+            "engines.needs_language", folder=folder, package=package, extra=extra
+        )
+
+
+def library(header: gguf.Gguf) -> str:
+    """The library that a model runs in: llama.cpp where openvino-genai does not know it. Raises
+    `InvalidData` where neither is there for it."""
+    if importlib.util.find_spec(_PACKAGES[LLAMA_CPP][0]) is None:
+        _check(header)
+    return GENAI if header.architecture in ARCHITECTURES else LLAMA_CPP
+
+
+def _check(header: gguf.Gguf) -> None:
     if header.architecture not in ARCHITECTURES:
         raise InvalidData(
             "engines.unknown_gguf",
@@ -391,23 +407,39 @@ def check(header: gguf.Gguf) -> None:
         )
 
 
-def properties(card: Card, threads: int | None) -> dict[str, Any]:
-    """OpenVINO's properties: a float variant, which the others are held against, is computed in
-    float32, whatever the processor is faster in."""
-    found: dict[str, Any] = {"INFERENCE_NUM_THREADS": threads} if threads else {}
-    if card.precision in _FLOAT:
-        found |= {"INFERENCE_PRECISION_HINT": "f32", "KV_CACHE_PRECISION": "f32"}
-    return found
+def settings(
+    name: str,
+    header: gguf.Gguf,
+    card: Card,
+    stops: Iterable[int],
+    context: int,
+    threads: int | None,
+) -> dict[str, Any]:
+    """What the process opens the model with: see `_generator`."""
+    return {
+        "library": name,
+        "context": context,
+        "sequences": _sequences(header, context, *_SEQUENCES[name]),
+        "batch_tokens": _BATCH_TOKENS,
+        "stops": sorted(stops),
+        "threads": threads,
+        "exact": card.precision in _FLOAT,
+    }
 
 
-def sequences(header: gguf.Gguf, context: int) -> int:
-    """How many answers are written at once: as many as memory holds if all were as long as may
+def _sequences(header: gguf.Gguf, context: int, least: int, most: int, size: int) -> int:
+    """How many answers are written at once: as many as `size` bytes hold if all were as long as may
     be."""
     heads = header.number("attention.head_count") or 1
     width = header.number("attention.key_length") or header.number("embedding_length") // heads
     keys = header.number("attention.head_count_kv") or heads
     each = 2 * 2 * context * header.number("block_count") * keys * width
-    return min(32, max(4, _CACHE_BYTES // max(1, each)))
+    return min(most, max(least, size // max(1, each)))
+
+
+def _echo(place: int) -> dict[str, Any]:
+    """Asks for the probabilities of the tokens that are read, from `place` on."""
+    return {"max_new_tokens": 0, "echo": True, "logprobs": 1, "from": place}
 
 
 def _seed() -> int:

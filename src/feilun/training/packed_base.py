@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from feilun.engines._index import Documents, Index
-from feilun.engines.genai import ANSWERS, MODEL, QUESTIONS, check
+from feilun.engines.genai import ANSWERS, MODEL, QUESTIONS, library
 from feilun.modalities.language import gguf
 from feilun.modalities.language.template import CHATML
 from feilun.modalities.language.template import FILE as TEMPLATE
@@ -34,7 +34,7 @@ def keep(file: Path, out: Path) -> gguf.Gguf:
     """Writes the file, its tokenizer and its template into `out`. Raises `InvalidData` for what no
     engine serves."""
     header = gguf.read(file)
-    check(header)
+    library(header)
     shutil.copyfile(file, out / MODEL)
     _write_tokenizer(header, out)
     return header

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from feilun.engines import genai
+from feilun.engines import genai, llama_cpp
 from feilun.engines._generator import Part
 from feilun.engines._levels import write_cascade
 from feilun.engines.base import open_engine, prompt_of
@@ -45,9 +45,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
-def engine(folder: Path) -> Iterator[genai.GenaiEngine]:
-    found = genai.load(folder, CARD, streams=None, threads=1)
+@pytest.fixture(scope="module", params=[genai, llama_cpp], ids=lambda one: one.__name__[15:])
+def engine(folder: Path, request: pytest.FixtureRequest) -> Iterator[genai.GenaiEngine]:
+    """Both libraries answer alike."""
+    found = request.param.load(folder, CARD, streams=None, threads=1)
     yield found
     found.close()
 
@@ -98,7 +99,7 @@ def test_an_answer_is_the_same_alone_and_among_others(engine: genai.GenaiEngine)
     alone = [_text(_ask(engine, question)) for question in QUESTIONS]
     assert [one["generated_text"] for one in engine.predict(QUESTIONS)] == alone
     lots = random.Random(0)
-    asked = [lots.randrange(len(QUESTIONS)) for _ in range(60)]
+    asked = [lots.randrange(len(QUESTIONS)) for _ in range(30)]
 
     async def customer(place: int) -> str:
         await asyncio.sleep(lots.random() / 5)
@@ -115,6 +116,7 @@ def test_an_answer_is_the_same_alone_and_among_others(engine: genai.GenaiEngine)
     assert asyncio.run(everybody()) == [alone[place] for place in asked]
 
 
+@pytest.mark.parametrize("engine", [genai], indirect=True)  # where a step is one for all
 def test_items_of_one_call_are_written_together(engine: genai.GenaiEngine) -> None:
     async def ask() -> list[Chunk]:
         return [one async for one in engine.submit(EngineRequest(QUESTIONS))]
@@ -251,6 +253,7 @@ def test_a_call_that_has_to_come_comes(engine: genai.GenaiEngine) -> None:
     assert not chunks[-1].outputs[0]["generated_text"].strip("{} \n")
 
 
+@pytest.mark.parametrize("engine", [genai], indirect=True)
 def test_a_schema_that_the_library_fails_on_harms_nobody_else(engine: genai.GenaiEngine) -> None:
     wanted = {"type": "json_schema", "json_schema": {"schema": {"type": "nonsense"}}}
     before = _text(_ask(engine, "x"))

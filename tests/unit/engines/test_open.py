@@ -69,7 +69,8 @@ def test_openvino_reports_to_nobody(tmp_path: Path) -> None:
         "import sys; from feilun.engines.openvino import openvino; openvino();"
         "import nncf; assert not sys.modules.get('openvino_telemetry');"
         "from feilun.engines import _generator\n"
-        "try: _generator._open({'model': '', 'sequences': 1, 'batch_tokens': 1, 'stops': ()})\n"
+        "given = {'model': '', 'sequences': 1, 'batch_tokens': 1, 'stops': ()}\n"
+        "try: _generator._open(given | {'threads': None, 'exact': False})\n"
         "except RuntimeError: assert 'openvino_genai' in sys.modules\n"
         "assert not sys.modules.get('openvino_telemetry')"
     )

@@ -21,7 +21,16 @@ from feilun.errors import InvalidData
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-__all__ = ["Gguf", "byte_characters", "found", "pieces", "read", "tokenizer", "tokenizer_config"]
+__all__ = [
+    "Gguf",
+    "byte_characters",
+    "found",
+    "pieces",
+    "read",
+    "spelt",
+    "tokenizer",
+    "tokenizer_config",
+]
 
 _MAGIC = b"GGUF"
 _SCALARS = {
@@ -46,6 +55,8 @@ _PRECISIONS = {
 
 _CONTROL = 3  # llama.cpp's type of a token that is no text
 _NAMED = 4  # one that a user added
+_BYTE = 6  # one that is a byte, written as <0xE4>
+_SPACE = "\u2581"
 
 # How words are parted before pairs are merged, by llama.cpp's names (``llama-vocab.cpp``); the
 # patterns are those of the models' own ``tokenizer.json``.
@@ -280,6 +291,24 @@ def pieces(tokenizer: Tokenizer) -> list[bytes] | None:
         return bytes(table[one] for one in text if one in table)
 
     return [of(place) for place in range(max(size, max(added, default=-1) + 1))]
+
+
+def spelt(header: Gguf) -> list[bytes]:
+    """The bytes of each token of the file, by its id; those of control tokens are none."""
+    table = {character: byte for byte, character in byte_characters().items()}
+    by_bytes = header.values.get("tokenizer.ggml.model") == "gpt2"
+
+    def of(token: str, kind: int) -> bytes:
+        if kind == _CONTROL:
+            return b""
+        if kind == _BYTE:
+            return bytes([int(token[3:5], 16)])
+        if by_bytes and kind != _NAMED:
+            return bytes(table[one] for one in token if one in table)
+        return token.replace(_SPACE, " ").encode()
+
+    kinds = header.kinds or [1] * len(header.tokens)
+    return [of(token, kind) for token, kind in zip(header.tokens, kinds, strict=False)]
 
 
 def byte_characters() -> dict[int, str]:

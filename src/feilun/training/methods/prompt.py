@@ -15,8 +15,10 @@ from time import perf_counter
 import numpy as np
 from pydantic import Field
 
+from feilun.engines._generator import LLAMA_CPP
 from feilun.engines._streaming import MAX_TOKENS
 from feilun.engines.card import write_card
+from feilun.engines.genai import library
 from feilun.errors import InvalidData
 from feilun.families.generation import Generation
 from feilun.messages import t
@@ -115,7 +117,8 @@ def train(job: TrainJob, settings: Settings, report: Report) -> TrainResult:
         "shots": settings.shots,
         "longest": settings.max_tokens or _usual(answers, job.out),
     }
-    card = start_card(job, "prompt", schema_of(job, dataset), settings.model_dump(mode="json"))
+    made = "llama-cpp" if library(header) == LLAMA_CPP else "prompt"
+    card = start_card(job, made, schema_of(job, dataset), settings.model_dump(mode="json"))
     write_card(job.out, replace(card, precision=header.precision, extra=extra))
     report(Progress("train", len(rows), len(rows), "rows"))
     figures = {"seconds": perf_counter() - begin, "rows": float(len(rows))}
