@@ -13,7 +13,7 @@ import tomllib
 import unicodedata
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, ValidationError, field_validator
 
@@ -135,6 +135,12 @@ class TrainingConfig(Section):
         None, gt=0, description="GiB that training may use; by default what the machine has free"
     )
     threads: int | None = Field(None, ge=1, description="CPU threads of training; by default all")
+    folds: Literal["auto", 0] | Annotated[int, Field(ge=2, le=20)] = Field(
+        "auto",
+        description="parts into which the training rows are dealt, so that methods which would be "
+        "judged on test rows alone are trained once without each and judged on all: a number from "
+        "2 on, 0 for never, auto: 3 where half of what the time limit leaves suffices",
+    )
     seed: int = Field(0, description="seed of every random choice in training")
     trackers: tuple[str, ...] = Field(
         (), description="tensorboard, mlflow, wandb or swanlab: sends live metrics there"

@@ -176,6 +176,9 @@ class Family(Combining, Instructed, ABC):
     """Passes over the rows, rows of a batch at most and (where rows are few) at least, and the
     share of a method's usual step size by which a pretrained network learns it unless the project
     says otherwise."""
+    Raw: ClassVar[Any] = None
+    """The type of one raw output that is no row of numbers and can be kept as JSON; None where it
+    is such a row, or cannot."""
     faults: ClassVar[tuple[str, ...]] = ()
     """For what an answer may be rejected by who does not say what would be right, each the key
     ``feedback.fault_NAME`` of a sentence. None where the right target is said as quickly."""

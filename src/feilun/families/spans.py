@@ -66,6 +66,7 @@ class Spans(Family):
     epochs = 6  # the first two or three go by before anything but "no span" is answered
     batch_rows = 8  # a row teaches as many tags as it has words
     rate = 0.7  # measured, docs/decisions/objectives.md
+    Raw: ClassVar = list[Found]
     Details = Details
 
     def target(self, value: Any) -> str | None:

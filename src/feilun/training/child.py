@@ -163,7 +163,9 @@ def main() -> int:
 def _train(job: TrainJob, send: Any) -> TrainResult:
     from filelock import FileLock, Timeout
 
+    from feilun.training import out_of_fold
     from feilun.training.ablation import train_parts
+    from feilun.training.fold_training import train_folds
     from feilun.training.settings import method
 
     def tell(progress: Progress) -> None:
@@ -180,11 +182,16 @@ def _train(job: TrainJob, send: Any) -> TrainResult:
         chosen = method(job.method)
         settings = chosen.Settings(**job.settings)
         try:
+            folds = train_folds(chosen, job, settings, tell)
             result = chosen.train(job, settings, tell)
             seconds = train_parts(chosen, job, settings, tell)
             figures = {**result.figures, **_peak()}
             figures |= {"parts_seconds": seconds} if seconds else {}
-            return replace(result, figures=figures)
+            if folds is None:
+                return replace(result, figures=figures)
+            out_of_fold.keep(job.out, folds.ids, folds.raw)
+            figures["folds_seconds"] = folds.seconds
+            return replace(result, figures=figures, notes=(*result.notes, *folds.notes))
         except MemoryError:
             raise EnvironmentProblem("training.no_memory", method=job.method) from None
         except Exception as error:

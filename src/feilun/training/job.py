@@ -37,7 +37,8 @@ class TrainJob:
     files go, in `scratch` by default. `deadline` is the Unix time by which it should be over: a
     method that can learn from less, or for less long, does so in time, and says it. `members` are
     the folders of the versions that a method which ``combines`` works on; `unlabelled` is the
-    folder of a data version of rows without a label.
+    folder of a data version of rows without a label. `folds` is into how many parts the training
+    rows are dealt, each to be answered by a training without it (0: none).
     """
 
     method: str
@@ -58,6 +59,7 @@ class TrainJob:
     deadline: float | None = None
     members: tuple[Path, ...] = ()
     unlabelled: Path | None = None
+    folds: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; `from_json` gives an equal job back. A base folder stays a folder."""

@@ -6,7 +6,7 @@ these answers can be compared on all rows that both learned from, not on the tes
 (cross-validation; Stone 1974).
 
 ``out_of_fold.safetensors`` holds `raw` (rows, width) float32 and `keys` (rows,) uint64, the hashes
-of the rows' ids.
+of the rows' ids. Answers that are no rows of numbers stand as JSON in `json` (bytes,) instead.
 """
 
 from __future__ import annotations
@@ -15,8 +15,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import numpy as np
+
+from feilun.families._objects import objects
 
 __all__ = ["FILE", "OutOfFold", "deal", "fits", "keep", "keys_of", "places", "read", "refitted"]
 
@@ -29,7 +33,7 @@ FOLDS = 3
 
 @dataclass(frozen=True, slots=True, eq=False)
 class OutOfFold:
-    """Raw outputs (rows, width) of the rows with these `keys` (rows,)."""
+    """Raw outputs, (rows, width) or objects (rows,), of the rows with these `keys` (rows,)."""
 
     keys: np.ndarray
     raw: np.ndarray
@@ -56,21 +60,33 @@ def keep(folder: Path, ids: Iterable[str] | None, raw: np.ndarray | None) -> Non
     keys = keys_of(ids)
     if len(keys) != len(raw):
         raise ValueError(f"{len(keys)} ids for {len(raw)} rows")
-    tensors = {"keys": keys, "raw": np.ascontiguousarray(raw, np.float32)}
-    save_file(tensors, folder / FILE)
+    if raw.dtype == object:
+        said = np.frombuffer(msgspec.json.encode(raw.tolist()), np.uint8)
+        save_file({"keys": keys, "json": said}, folder / FILE)
+    else:
+        tensors = {"keys": keys, "raw": np.ascontiguousarray(raw, np.float32)}
+        save_file(tensors, folder / FILE)
 
 
-def read(folder: Path) -> OutOfFold | None:
-    """What `keep` wrote; None where it is not there or not whole."""
+def read(folder: Path, kind: Any = None) -> OutOfFold | None:
+    """What `keep` wrote, each object of this `kind` (`Family.Raw`); None where it is not there or
+    not whole."""
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
     try:
         found = load_file(folder / FILE)
-        keys, raw = found["keys"], found["raw"]
-    except (OSError, KeyError, SafetensorError):
+        keys = found["keys"]
+        raw = found["raw"] if kind is None else objects(_said(found["json"], kind))
+    except (OSError, KeyError, SafetensorError, msgspec.MsgspecError):
         return None
-    return OutOfFold(keys, raw) if len(keys) == len(raw) and raw.ndim == 2 else None
+    whole = len(keys) == len(raw) and raw.ndim == (2 if kind is None else 1)
+    return OutOfFold(keys, raw) if whole else None
+
+
+def _said(raw: np.ndarray, kind: Any) -> list[Any]:
+    found: list[Any] = msgspec.json.decode(raw.tobytes(), type=list[kind])
+    return found
 
 
 def places(known: np.ndarray, wanted: np.ndarray) -> np.ndarray:

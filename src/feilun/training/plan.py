@@ -10,7 +10,7 @@ so, but never so small that it would learn nothing; what does not fit even then 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from feilun.messages import has, t
 from feilun.tasks import base as tasks
 from feilun.tasks.base import TaskBase
 from feilun.training.augment import FEW
+from feilun.training.fold_training import by_itself, can_be_folded
 from feilun.training.job import DataStats, Estimate, Machine, TrainJob
 from feilun.training.rows import learning_count
 from feilun.training.settings import MethodSettings, method, methods_for, read_by_encoders
@@ -36,6 +37,12 @@ _FEWEST_STEPS = 100
 of Chinese news at all (docs/decisions/frozen-layers.md)."""
 _MEMORY_SHARE = 0.85
 """Of the free memory that one training may be estimated to need."""
+_FOLDS = 3
+_LEFT_FOR_FOLDS = 0.5
+"""Folds that are trained where nobody asked for them, if this share of what a time limit leaves
+suffices."""
+_ANSWERING = 1.1
+"""Times as long as a fold learns until it has answered, too: an answer is a third of a step."""
 _USED = 0.9
 """Share of a time limit that a plan uses without a word on what it leaves."""
 _GIB = 2**30
@@ -43,12 +50,14 @@ _GIB = 2**30
 
 @dataclass(frozen=True, slots=True)
 class PlannedStage:
-    """One training: its method's complete settings, its estimate, and in words why it is there."""
+    """One training: its method's complete settings, its estimate, in words why it is there, and on
+    how many folds it is trained besides."""
 
     method: str
     settings: Mapping[str, Any]
     estimate: Estimate
     why_key: str
+    folds: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +138,7 @@ class _Planner:
                 )
             stages.append(stage)
             self._take(stage)
-        return Plan(tuple(stages), tuple(self._notes))
+        return Plan(self._with_folds(stages), tuple(self._notes))
 
     def automatic(self) -> Plan:
         stages: list[PlannedStage] = []
@@ -158,7 +167,43 @@ class _Planner:
                 stages.append(stage)
                 self._take(stage)
         self._tell_rest(sum(stage.estimate.seconds for stage in stages))
-        return Plan(tuple(stages), tuple(self._notes))
+        return Plan(self._with_folds(stages), tuple(self._notes))
+
+    def _with_folds(self, stages: Sequence[PlannedStage]) -> tuple[PlannedStage, ...]:
+        """The stages, those with folds that there is time for; the dearest are asked first."""
+        wanted, found = self._config.folds, list(stages)
+        asked = wanted != "auto"
+        if wanted == 0 or (not asked and math.isinf(self._seconds)):
+            return tuple(found)
+        folds = _FOLDS if wanted == "auto" else wanted
+        for place, stage in reversed(list(enumerate(found))):
+            name = stage.method
+            if by_itself(name, self._task):
+                continue
+            if self._job.previous is not None or not can_be_folded(name, self._task):
+                if asked:
+                    self._notes.append(t("training.note_folds_none", method=name))
+                continue
+            seconds = self._fold_seconds(stage, folds)
+            if seconds > self._seconds * (1.0 if asked else _LEFT_FOR_FOLDS):
+                if asked:
+                    need, left = about(seconds), about(max(0.0, self._seconds))
+                    note = t("training.note_folds_late", method=name, need=need, left=left)
+                    self._notes.append(note)
+                continue
+            need = about(seconds)
+            note = t("training.note_folds_planned", method=name, folds=folds, time=need)
+            self._notes.append(note)
+            self._seconds -= seconds
+            whole = replace(stage.estimate, seconds=stage.estimate.seconds + seconds)
+            found[place] = replace(stage, estimate=whole, folds=folds)
+        return tuple(found)
+
+    def _fold_seconds(self, stage: PlannedStage, folds: int) -> float:
+        """What training on so many folds takes besides."""
+        part = replace(self._stats, train=round(self._stats.train * (folds - 1) / folds))
+        settings = method(stage.method).Settings(**stage.settings)
+        return _ANSWERING * folds * self._estimate(stage.method, settings, part).seconds
 
     def _tell_rest(self, needed: float) -> None:
         """Notes where much of the limit stays unused, because less than a whole training fits."""
@@ -311,9 +356,9 @@ class _Planner:
         settle = getattr(method(name), "settle", None)
         return settle(replace(self._job, method=name), settings) if settle else settings
 
-    def _estimate(self, name: str, settings: Any) -> Estimate:
+    def _estimate(self, name: str, settings: Any, stats: DataStats | None = None) -> Estimate:
         job = replace(self._job, method=name, settings=settings.model_dump(mode="json"))
-        found = method(name).estimate(job, settings, self._stats, self._machine)
+        found = method(name).estimate(job, settings, stats or self._stats, self._machine)
         return replace(found, seconds=found.seconds * self._paces.get(name, 1.0))
 
     def _fewest_steps(self, name: str, settings: Any) -> float:

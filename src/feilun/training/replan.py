@@ -11,13 +11,13 @@ from __future__ import annotations
 import json
 import time
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from feilun.store.files import write_atomically
 
-__all__ = ["Bend", "Replan", "load", "save"]
+__all__ = ["Bend", "Replan", "load", "save", "shortened"]
 
 _FEW = 4
 """Steps that a pace is measured over at least; the first of a process, which compiles, is none."""
@@ -143,6 +143,12 @@ def save(scratch: Path, mark: str, bends: Sequence[Bend]) -> None:
     """Keeps what was decided."""
     kept = {"job": mark, "bends": [[one.step, one.place, one.end] for one in bends]}
     write_atomically(scratch / _FILE, json.dumps(kept).encode(), durable=False)
+
+
+def shortened(figures: Mapping[str, float]) -> bool:
+    """Whether the clock ended a training of these figures."""
+    fewer_steps = figures.get("steps_allowed", 0) < figures.get("steps_planned", 0)
+    return bool(figures.get("cut_short")) or fewer_steps
 
 
 def _mean(values: Sequence[float], otherwise: float) -> float:

@@ -72,7 +72,7 @@ def kept_by(context: Context, model: ModelVersion) -> out_of_fold.OutOfFold | No
     if model.data_version is None:
         return None
     try:
-        kept = out_of_fold.read(context.folder(model, ""))
+        kept = out_of_fold.read(context.folder(model, ""), context.task.family.Raw)
         card = read_card(context.folder(model))
         return _cascaded(context, card, kept) if levels_of(card) else kept
     except NotFound:
@@ -88,7 +88,7 @@ def _cascaded(
     kept = [last]
     for level in levels[-2::-1]:
         other = context.store.catalog.model_version(level.version)
-        kept.insert(0, out_of_fold.read(context.folder(other, "")))
+        kept.insert(0, out_of_fold.read(context.folder(other, ""), context.task.family.Raw))
     if any(one is None for one in kept):
         return None
     known = [one for one in kept if one is not None]

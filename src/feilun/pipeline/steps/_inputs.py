@@ -9,10 +9,10 @@ from typing import Any
 
 from feilun.data.content import stored_key
 from feilun.pipeline.context import Context
-from feilun.pipeline.steps._paces import shortened
 from feilun.store.dataset import INPUT, ROWS, Dataset
 from feilun.store.records import ModelVersion
 from feilun.training.job import TrainJob
+from feilun.training.replan import shortened
 
 __all__ = ["Inputs", "inputs_of", "made_before"]
 
@@ -39,6 +39,7 @@ def inputs_of(
         "task_settings": dict(job.task_settings),
         "seed": job.seed,
         # Artifacts are named by their contents.
+        **({"folds": job.folds} if job.folds else {}),
         **({"members": [one.name for one in job.members]} if job.members else {}),
         **({"unlabelled": _file(job.unlabelled / ROWS)} if job.unlabelled else {}),
     }

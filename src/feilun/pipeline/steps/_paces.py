@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
 from statistics import median
-from typing import Any
 
 from feilun.store.catalog import Catalog
 from feilun.store.records import StepRun
+from feilun.training.replan import shortened
 
-__all__ = ["paces", "shortened"]
+__all__ = ["paces"]
 
 _RUNS = 20
 """Newest runs that are looked at."""
@@ -39,12 +38,6 @@ def paces(catalog: Catalog, cores: int) -> dict[str, float]:
         for method, ratios in found.items()
         if ratios
     }
-
-
-def shortened(figures: Mapping[str, Any]) -> bool:
-    """Whether the clock ended a training of these figures."""
-    fewer_steps = figures.get("steps_allowed", 0) < figures.get("steps_planned", 0)
-    return bool(figures.get("cut_short")) or fewer_steps
 
 
 def _taken(step: StepRun) -> float | None:

@@ -22,6 +22,7 @@ from feilun.tasks import base as tasks
 from feilun.tasks.base import Processor, TaskBase
 from feilun.training import machine
 from feilun.training.bases import resolve
+from feilun.training.fold_training import by_itself
 from feilun.training.job import DataStats, TrainJob
 from feilun.training.plan import AUTO
 from feilun.training.plan import plan as choose
@@ -113,9 +114,14 @@ def draw(
     )
     here = machine.look(context.store.folder, config.training.threads, config.training.memory_limit)
     before = paces(catalog, here.cores)
-    chosen = choose(wanted, job, config.training, settings, stats, here, before)
+    training = config.training
+    if dataset.info.get("split_by") == "time":  # a fold would be answered from what came after it
+        training = training.model_copy(update={"folds": 0})
+    chosen = choose(wanted, job, training, settings, stats, here, before)
     notes += chosen.notes
-    folded = [one.method for one in chosen.stages if getattr(method(one.method), "folded", False)]
+    folded = [
+        one.method for one in chosen.stages if one.folds or by_itself(one.method, context.task)
+    ]
     answering = catalog.live(catalog.project(context.project).endpoint)
     judged = catalog.model_version(answering.version) if answering else None
     told = tells(context, data, folded, judged)
@@ -138,6 +144,7 @@ def draw(
                 else None,
                 "previous": live.id if live and previous is not None else None,
                 "quick": quick is not None,
+                "folds": stage.folds,
                 "parent": now.id if now else None,
                 "why": t(stage.why_key),
                 "why_in": in_each(partial(t, stage.why_key)),

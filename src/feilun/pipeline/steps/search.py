@@ -392,7 +392,7 @@ class _Searcher:
             items = dataset.items("validation")
             raw = engine.raw([items[place] for place in known.tolist()])
         truth = truth[known]
-        kept = out_of_fold.read(folder) if self._folds else None
+        kept = out_of_fold.read(folder, family.Raw) if self._folds else None
         if kept is not None:
             raw, truth = self._with_folds(kept, raw, truth, labels)
         if not len(truth):

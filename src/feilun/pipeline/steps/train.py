@@ -64,6 +64,7 @@ def train(context: Context, plan: dict[str, Any], stage: dict[str, Any]) -> dict
         deadline=None if left is None else time.time() + left,
         members=members(context, stage["method"], stage["settings"]),
         unlabelled=unlabelled(context, stage["settings"], scratch / "unlabelled"),
+        folds=stage.get("folds", 0),
     )
     inputs = inputs_of(context, job, previous, stage.get("parent"))
     before, same = (None, False) if context.anew else made_before(context, inputs)

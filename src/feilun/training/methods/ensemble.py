@@ -129,7 +129,7 @@ def _out_of_fold(
     both = family.known(truth)
     found: list[tuple[Path, np.ndarray, np.ndarray]] = []
     for member in members:
-        kept = out_of_fold.read(member)
+        kept = out_of_fold.read(member, family.Raw)
         if kept is None:
             return [], truth[:0]
         places = out_of_fold.places(kept.keys, keys)
