@@ -2,13 +2,14 @@
 
 ``series.safetensors`` and ``series.json`` hold the history (`SeriesState`), from which every answer
 starts; what was learnt lies beside it, as the version's ``model`` says. A version whose model is
-``naive`` has nothing beside.
+``naive`` has nothing beside, one whose model is ``foundation`` a network in ``network``.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,10 +17,13 @@ import numpy as np
 
 from feilun.engines._error_levels import Levels
 from feilun.engines._ets import Ets
+from feilun.engines._foundation import Foundation
 from feilun.engines._inline import InlineEngine
 from feilun.engines._lags import Lags
 from feilun.engines._theta import Theta
+from feilun.engines._turns import TURNS
 from feilun.engines.card import Card
+from feilun.engines.torch import set_threads
 from feilun.errors import CorruptArtifact, InvalidData
 from feilun.families.forecasts import BLOCK, BLOCKS, LEAD, SCALE, SPREAD, TIME, VALUE, WIDTH
 from feilun.modalities.series.history import HISTORY, START
@@ -37,8 +41,8 @@ _ARRAYS, _HEAD = "series.safetensors", "series.json"
 _FAR = 20
 """Horizons beyond the end of a series up to which anything is said."""
 _SHOWN = 10
-_SLOW = ("ets",)
-"""Models that values which come with a call keep busy for long."""
+_SLOW, _COSTLY = ("ets",), ("foundation",)
+"""Models that values which come with a call keep busy for milliseconds, and for longer."""
 
 
 class Forecaster(Protocol):
@@ -85,17 +89,32 @@ class ForecastEngine(InlineEngine):
     name = "forecasts"
 
     def __init__(self, folder: Path, card: Card) -> None:
-        model = str(card.extra.get("model", "naive"))
-        super().__init__(card, slow=model in _SLOW)
+        model = _model(card)
+        self._costly = model in _COSTLY
+        super().__init__(card, slow=self._costly or model in _SLOW)
         self._state, self._beside = _read(folder, card)
         self._codes = {name: place for place, name in enumerate(self._state.names)}
-        self._forecast = forecaster(folder, model, self._state)
+        self._forecast = forecaster(folder, card, self._state)
         self._levels = Levels.read(folder, self._state)
         kinds = dict(card.schema.settings.get("inputs") or ())
         self._dated = kinds.get(WHEN, "date") == "date"
+        if self._costly:
+            TURNS.join(self, 1)
+
+    @property
+    def info(self) -> Mapping[str, Any]:
+        return {**super().info, "costly": self._costly}
+
+    def close(self) -> None:
+        super().close()
+        TURNS.forget(self)
 
     def raw(self, items: Sequence[Item]) -> np.ndarray:
         """See `feilun.families.forecasts`; NaN as the value where the series is not known."""
+        with TURNS.take(self) if self._costly else nullcontext():
+            return self._raw(items)
+
+    def _raw(self, items: Sequence[Item]) -> np.ndarray:
         raw = np.full((len(items), WIDTH), np.nan)
         raw[:, SCALE] = raw[:, LEAD] = raw[:, SPREAD] = 1.0
         raw[:, BLOCK] = -1.0
@@ -199,17 +218,24 @@ def _brought(item: Item) -> Any:
     return item.get(HISTORY) if isinstance(item, Mapping) else None
 
 
-def forecaster(folder: Path, model: str, state: SeriesState) -> Forecaster:
-    """What a version with this `model` and this history learnt."""
+def forecaster(folder: Path, card: Card, state: SeriesState) -> Forecaster:
+    """What the version in `folder` with this `card` and this history learnt."""
+    model = _model(card)
     if model == "naive":
         return Naive()
     if model == "theta":
         return Theta.read(folder, state)
     if model == "ets":
         return Ets.read(folder)
+    if model == "foundation":
+        return Foundation.read(folder, card)
     if model == "lags":
         return Lags.read(folder)
     raise CorruptArtifact("engines.bad_card", folder=folder, reason=f"model {model}")
+
+
+def _model(card: Card) -> str:
+    return str(card.extra.get("model", "naive"))
 
 
 def covariates(features: TableFeatures | None, items: Sequence[Item]) -> np.ndarray:
@@ -221,7 +247,10 @@ def covariates(features: TableFeatures | None, items: Sequence[Item]) -> np.ndar
 
 
 def load(folder: Path, card: Card, *, streams: int | None, threads: int | None) -> ForecastEngine:
-    """Opens a `forecasts` version; it answers in its caller's thread, so it takes no streams."""
+    """Opens a `forecasts` version. It takes no streams; `threads` hold for a network, and for all
+    that torch computes in this process."""
+    if _model(card) in _COSTLY:
+        set_threads(folder, card, threads)
     return ForecastEngine(folder, card)
 
 

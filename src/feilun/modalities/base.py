@@ -390,6 +390,11 @@ class TaskBase(ABC):
         nothing (``scratch:resnet``) the one that `settings` describe. Raises `InvalidData` when
         the folder keeps none that can be used."""
 
+    def counter(self, folder: Path, settings: Mapping[str, Any]) -> Processor | None:
+        """What counts how much the base in `folder` reads of items: its `processor`. None for a
+        base that reads values as they are. Raises `InvalidData` as `processor` does."""
+        return self.processor(folder, settings)
+
     @abstractmethod
     def features(
         self, settings: Mapping[str, Any], state: Mapping[str, Any] | None = None

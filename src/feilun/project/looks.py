@@ -118,7 +118,7 @@ def base_processor(context: Context) -> Processor | None:
     try:
         folder = resolve(base, task, context.settings, context.weights, packed=True)
         settings = context.task_settings()
-        return task.processor(folder, settings) if isinstance(folder, Path) else None
+        return task.counter(folder, settings) if isinstance(folder, Path) else None
     except FeilunError:
         return None
 

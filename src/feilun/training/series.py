@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from feilun.engines._error_levels import Levels
-from feilun.engines.card import write_card
+from feilun.engines.card import Card, write_card
 from feilun.engines.forecasts import covariates, forecaster, write_series
 from feilun.errors import InvalidData
 from feilun.messages import t
@@ -101,12 +101,13 @@ def write_version(job: TrainJob, found: Prepared, model: str, settings: Mapping[
     """The history, how much the version errs of late, and its card. What was learnt is the caller's
     to write, before this."""
     write_series(job.out, found.state, found.beside)
-    _levels(job, found, model).save(job.out)
     card = start_card(job, "forecasts", found.schema, settings)
-    write_card(job.out, replace(card, extra={"model": model}))
+    card = replace(card, extra={"model": model})
+    _levels(job, found, card).save(job.out)
+    write_card(job.out, card)
 
 
-def _levels(job: TrainJob, found: Prepared, model: str) -> Levels:
+def _levels(job: TrainJob, found: Prepared, card: Card) -> Levels:
     """The levels of the errors at all origins, from what is forecast of the values that no training
     row holds; usual is the mean error of the validation rows."""
     state = found.state
@@ -117,7 +118,7 @@ def _levels(job: TrainJob, found: Prepared, model: str) -> Levels:
     places = np.flatnonzero(known & (steps >= np.maximum(state.anchors[series], 1)))
     errors = np.full(len(state.values), np.nan)
     series, steps = series[places], steps[places]
-    forecast = forecaster(job.out, model, state)
+    forecast = forecaster(job.out, card, state)
     origins = state.origins(series, steps)
     said = forecast(state, series, steps, origins, state.covariates[places])
     errors[places] = np.abs(state.values[places] - said) / state.scales[series]

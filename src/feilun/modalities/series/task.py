@@ -7,15 +7,16 @@ import copy
 import math
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Self
 
 from feilun.errors import InvalidData
 from feilun.families.forecasts import time_text
 from feilun.modalities import recognise
-from feilun.modalities.base import Column, Features, RowReader
+from feilun.modalities.base import Column, Features, Processor, RowReader
 from feilun.modalities.noise import Disturbance
 from feilun.modalities.pieces import Pieces
-from feilun.modalities.series import history
+from feilun.modalities.series import history, network
 from feilun.modalities.series.history import HISTORY, START
 from feilun.modalities.series.times import dated, when
 from feilun.modalities.series.wide import Wide, by_series, by_times
@@ -208,6 +209,17 @@ class Series(Table):
         if part or dates:
             return part or dates[0].name
         return recognise.named(able, _COUNTED)
+
+    # Bases
+
+    def counter(self, folder: Path, settings: Mapping[str, Any]) -> Processor | None:
+        """None: a network of series reads values."""
+        network.config_of(folder)
+        return None
+
+    def unfit(self, base: Path) -> str | None:
+        """What was not trained to forecast."""
+        return network.unfit(base)
 
     # Items
 

@@ -229,7 +229,7 @@ def _entry(
     if needs_folder and not isinstance(base, Path):
         return t("compare.no_base")
     dataset, read = context.dataset(data), context.task_settings()
-    processor = task.processor(base, read) if isinstance(base, Path) else None
+    processor = task.counter(base, read) if isinstance(base, Path) else None
     stats = rows_of(dataset, processor, data.counts)
     least = min(chosen.least_rows, task.family.least_rows or chosen.least_rows)
     if not named and stats.train < least:

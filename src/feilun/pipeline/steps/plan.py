@@ -225,7 +225,7 @@ def _processor(
         folder = context.folder(live, "")
         inner = folder / "encoder"
         folder = inner if inner.is_dir() else folder
-    return context.task.processor(folder, task_settings) if isinstance(folder, Path) else None
+    return context.task.counter(folder, task_settings) if isinstance(folder, Path) else None
 
 
 def _gaps(processor: Processor, dataset: Dataset, notes: list[str]) -> bool:

@@ -240,7 +240,7 @@ class _Searcher:
         """The share of the rows' tokens that a base does not know."""
         if not isinstance(place, Path):
             return 0.0
-        processor = self._task.processor(place, self._context.task_settings())
+        processor = self._task.counter(place, self._context.task_settings())
         share_of = getattr(processor, "unknown_share", None)
         return float(share_of(list(self._dataset.items("train")[:_SAMPLE]))) if share_of else 0.0
 
@@ -262,7 +262,7 @@ class _Searcher:
             place = self._place(base)
             processor = None
             if isinstance(place, Path):
-                processor = self._task.processor(place, self._context.task_settings())
+                processor = self._task.counter(place, self._context.task_settings())
             self._stats[base] = rows_of(self._dataset, processor, self._data.counts)
         return self._stats[base]
 
