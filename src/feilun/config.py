@@ -80,6 +80,12 @@ class ProjectSection(Section):
     base: str | None = Field(
         None, description="base model: a starter's name, a folder, a hub id or modelscope:org/name"
     )
+    own_base: bool = Field(
+        True,
+        description="whether a new project without a base begins from the best encoder that other "
+        "projects of the workspace have learned, if it tells the targets apart better than the "
+        "usual base",
+    )
 
     @field_validator("name")
     @classmethod

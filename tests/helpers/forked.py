@@ -49,6 +49,7 @@ _MAINS = {
     "feilun.api": "feilun.api.__main__",
     "feilun.engines._generator": "feilun.engines._generator",
     "feilun.project.queued": "feilun.project.queued",
+    "feilun.training.base_scores": "feilun.training.base_scores",
     "feilun.training.child": "feilun.training.child",
 }
 _STARTERS = (
@@ -56,6 +57,7 @@ _STARTERS = (
     "feilun.project.worker",
     "feilun.serving.process",
     "feilun.serving.supervisor",
+    "feilun.training.base_scores",
     "feilun.training.child",
     "feilun.web.run",
 )

@@ -19,10 +19,11 @@ from feilun.tasks.base import TaskBase
 from feilun.tasks.base import get as get_task
 from feilun.types import Progress
 
-__all__ = ["Context"]
+__all__ = ["VERSION", "Context"]
 
 _ENCODER = "encoder"
-_VERSION = re.compile(r"[^/\\]+@(\d+|live|latest)")
+VERSION = re.compile(r"[^/\\]+@(\d+|live|latest)")
+"""The name of a version, such as ``corpus@2``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,7 @@ class Context:
         """The network of a version of any project of this workspace, such as ``corpus@2``: its
         float weights, or the encoder that it keeps beside what answers; None for what is no
         version's name. Raises `NotFound` where there is no such version."""
-        if not _VERSION.fullmatch(name):
+        if not VERSION.fullmatch(name):
             return None
         folder = self.folder(self.store.catalog.model_version(name), "")
         encoder = folder / _ENCODER
@@ -83,7 +84,7 @@ class Context:
     def packed(self, name: str) -> Path | None:
         """As `weights`, but the variant of the version that is one GGUF file, where it has one: the
         chosen one before others."""
-        if not _VERSION.fullmatch(name):
+        if not VERSION.fullmatch(name):
             return None
         version = self.store.catalog.model_version(name)
         for variant in dict.fromkeys((version.variant, *version.variants)):

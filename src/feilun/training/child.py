@@ -26,7 +26,7 @@ from feilun.messages.sentences import from_kept, params_from_kept, params_to_kep
 from feilun.training.job import Report, TrainJob, TrainResult
 from feilun.types import Progress
 
-__all__ = ["main", "run_child"]
+__all__ = ["environment", "main", "run_child"]
 
 LOG = "train.log"
 
@@ -51,7 +51,7 @@ def run_child(job: TrainJob, report: Report) -> TrainResult:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=opened,
-            env=_environment(job.threads),
+            env=environment(job.threads),
             text=True,
             encoding="utf-8",
             start_new_session=True,  # a Ctrl-C in the terminal is for the parent, which ends us
@@ -94,7 +94,7 @@ def _result(outcome: Mapping[str, Any], code: int, log: Path) -> TrainResult:
     raise FeilunError("training.crashed", log=log) from cause
 
 
-def _environment(threads: int | None) -> dict[str, str]:
+def environment(threads: int | None) -> dict[str, str]:
     """The child's environment. Everything it needs is local, so no hub is asked."""
     from feilun.training.precision import cores
 

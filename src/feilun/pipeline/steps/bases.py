@@ -12,17 +12,17 @@ import numpy as np
 from feilun.errors import FeilunError, InvalidData, NotFound
 from feilun.messages import t
 from feilun.pipeline.context import Context
+from feilun.pipeline.steps._own_base import UNREADABLE, own_versions
 from feilun.pipeline.steps._paces import paces
 from feilun.pipeline.steps.plan import rows_of
 from feilun.store.dataset import Dataset
 from feilun.tasks.base import TaskBase
 from feilun.training import machine
+from feilun.training.base_scores import can_tell, drawn, score
 from feilun.training.bases import check, resolve, starters
 from feilun.training.body import Body, describe
-from feilun.training.embed import Embedder
 from feilun.training.job import DataStats, Machine, TrainJob
 from feilun.training.settings import MethodSettings, method, methods_for
-from feilun.training.transferability import logme
 from feilun.types import Progress
 
 __all__ = ["ROWS", "BaseAtHand", "Cost", "at_hand", "bases"]
@@ -31,8 +31,6 @@ ROWS = 500
 """Training rows that tell bases apart, unless others are asked for."""
 _PATIENCE = 120.0
 """Seconds that the vectors of one base may take."""
-_UNREADABLE = 0.2
-"""Share of unknown tokens above which a base cannot read the rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +103,7 @@ def at_hand(context: Context, given: Sequence[str] = ()) -> Iterator[tuple[str, 
         # it is looked at when it is asked for.
         if place.is_dir() or name == context.task.default_base:
             names.append((name, "starter"))
-    names += [(name, "version") for name in _versions(context)]
+    names += [(name, "version") for name in _own(context)]
     for name, kind in names:
         if name in known:
             continue
@@ -127,31 +125,15 @@ def _local(context: Context, name: str) -> Path:
     here = name in starters(context.settings)
     places = (Path(name).expanduser(), context.settings.workspace / name)
     if not here and not any(place.exists() for place in places):
-        options = [*starters(context.settings), *_versions(context)]
+        options = [*starters(context.settings), *_own(context)]
         raise NotFound("bases.not_here", base=name, options=options or ["-"])
     found = resolve(name, context.task, context.settings, context.weights)
     assert isinstance(found, Path)
     return found
 
 
-def _versions(context: Context) -> list[str]:
-    """The live version of each project whose weights are a network, else its newest."""
-    catalog = context.store.catalog
-    found = []
-    for project in catalog.projects():
-        live = catalog.live(catalog.project(project.name).endpoint)
-        usable = [
-            one
-            for one in catalog.model_versions(project.name)
-            if one.weights and one.pruned is None and one.state != "failed"
-        ]
-        usable.sort(key=lambda one: (live is not None and one.id == live.version, one.number))
-        for one in reversed(usable):
-            folder = context.weights(one.id)
-            if folder is not None and (folder / "config.json").is_file():
-                found.append(one.id)
-                break
-    return found
+def _own(context: Context) -> list[str]:
+    return [one.id for one in own_versions(context)]
 
 
 class _Looker:
@@ -168,14 +150,8 @@ class _Looker:
             context.store.folder, self._config.threads, self._config.memory_limit
         )
         self._paces = paces(context.store.catalog, self._machine.cores)
-        items, targets = dataset.items("train"), dataset.values("label", "train")
-        truth = self._task.family.truth(targets, dataset.schema.labels)
-        known = np.flatnonzero(self._task.family.known(truth))
-        drawn = np.random.default_rng(self._config.seed).permutation(known)[:rows]
-        drawn.sort()
-        self._items = [items[int(row)] for row in drawn]
-        self.rows = len(drawn)
-        self._truth = truth[drawn]
+        self._items, self._truth = drawn(dataset, self._task, rows, self._config.seed)
+        self.rows = len(self._items)
 
     def look(self, name: str, kind: str, folder: Path | str) -> BaseAtHand:
         """What there is to say of one base."""
@@ -194,7 +170,7 @@ class _Looker:
             stats = rows_of(self._dataset, processor, self._counts)
             costs = tuple(self._costs(folder, stats))
             found = replace(found, unknown=unknown, costs=costs)
-            if unknown > _UNREADABLE:
+            if unknown > UNREADABLE:
                 return replace(found, reason=t("bases.unreadable", share=f"{100 * unknown:.0f}"))
             if not self._machine.has_torch:
                 return replace(found, reason=t("bases.no_torch"))
@@ -234,13 +210,10 @@ class _Looker:
     def _score(self, folder: Path, body: Body, stats: DataStats) -> float | None:
         """How well the vectors tell targets apart. None for targets that are neither classes nor
         numbers, one a row, for rows that are all alike, and where it would take minutes."""
-        if self._truth.dtype == object or not len(self._items):
+        if not can_tell(self._truth):
             return None
         work = body.forward(stats.mean_cost) * len(self._items)
         if self._machine.seconds(work) > _PATIENCE:
             return None
-        if len(np.unique(self._truth, axis=0)) < 2:
-            return None
-        embedder = Embedder(self._task, folder, dict(self._settings), self._config.threads)
-        vectors = embedder.vectors(self._items, lambda done: None)
-        return logme(vectors, self._truth)
+        threads = self._config.threads
+        return score(self._task, folder, self._settings, threads, self._items, self._truth)

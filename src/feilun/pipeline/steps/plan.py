@@ -14,6 +14,7 @@ from feilun.messages.sentences import to_kept
 from feilun.pipeline.context import Context
 from feilun.pipeline.lineage import to_learn, trained
 from feilun.pipeline.steps._members import members_of
+from feilun.pipeline.steps._own_base import UNREADABLE, Begun, begin
 from feilun.pipeline.steps._paces import paces
 from feilun.pipeline.steps._telling import tells, words
 from feilun.store.dataset import Dataset
@@ -32,8 +33,6 @@ from feilun.types import Progress
 __all__ = ["draw", "plan", "rows_of"]
 
 _SAMPLE = 1000
-_UNREADABLE = 0.2
-"""Share of unknown tokens above which a base cannot read the rows: it would learn their gaps."""
 
 
 def plan(
@@ -83,6 +82,13 @@ def draw(
     own = {} if wanted == AUTO else settings[wanted].model_dump()
     needed = wanted == AUTO or begins_with_base(wanted, own)
     needed = needed or any(method(one).needs_base for one in own.get("of", ()))
+    begun = Begun()
+    if live is None and needed and (wanted == AUTO or not getattr(method(wanted), "packed", False)):
+        begun = begin(context, data, dataset)
+        notes += [begun.note] if begun.note else []
+    if begun.base is not None:
+        context = _with_base(context, begun.base)
+        config = context.config
     base = _base(context, wanted, grown, needed)
     unknown = _unknown(context, grown, dataset) if base is not None and not quick else []
     if unknown:
@@ -134,6 +140,7 @@ def draw(
         "stats": stats.to_json(),
         "notes": [to_kept(note) for note in notes],
         "tells": told,
+        "own_base": begun.found,
         "rungs": [
             {
                 "method": stage.method,
@@ -182,11 +189,10 @@ def _unknown(context: Context, live: ModelVersion | None, data: Dataset) -> list
 
 def _settled(context: Context, found: dict[str, Any]) -> Context:
     """`context` with the method, the base and the settings that a search found best."""
+    context = _with_base(context, found["base"] or context.config.project.base)
     config, name = context.config, found["method"]
-    base = {"base": found["base"]} if found["base"] else {}
     config = config.model_copy(
         update={
-            "project": config.project.model_copy(update=base),
             "training": config.training.model_copy(update={"method": name}),
             "task": {**config.task, **found["task"]},
         }
@@ -194,6 +200,12 @@ def _settled(context: Context, found: dict[str, Any]) -> Context:
     own = {**context.method_settings[name], **found["settings"]}
     methods = {**context.method_settings, name: own}
     return replace(context, config=config, method_settings=methods)
+
+
+def _with_base(context: Context, base: str | None) -> Context:
+    """`context` as if the settings named this base, or none but the usual one."""
+    project = context.config.project.model_copy(update={"base": base, "own_base": False})
+    return replace(context, config=context.config.model_copy(update={"project": project}))
 
 
 def _base(
@@ -240,7 +252,7 @@ def _gaps(processor: Processor, dataset: Dataset, notes: list[str]) -> bool:
     share = share_of(sample)
     if share > 0.05:
         notes.append(t("pipeline.unknown_tokens", share=f"{100 * share:.0f}"))
-    return bool(share > _UNREADABLE)
+    return bool(share > UNREADABLE)
 
 
 def rows_of(dataset: Dataset, processor: Processor | None, counts: Any) -> DataStats:
