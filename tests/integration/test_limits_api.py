@@ -244,14 +244,14 @@ def test_a_server_that_was_killed_forgets_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_replicas_share_a_budget(tmp_path: Path, postgres_url: str) -> None:
+def test_replicas_share_a_budget(tmp_path: Path, migrated_url: str) -> None:
     """Three servers on one PostgreSQL, hammered with one key: what they spend together."""
     budget = 300
-    with make_workspace(tmp_path, postgres_url) as store:
+    with make_workspace(tmp_path, migrated_url) as store:
         ada = on_plan(store, "Ada", limits={"monthly_budget": str(budget)})
         key = make_key(store, "Ada")
         with ExitStack() as stack:
-            addresses = [stack.enter_context(replica(tmp_path, postgres_url)) for _ in range(3)]
+            addresses = [stack.enter_context(replica(tmp_path, migrated_url)) for _ in range(3)]
 
             def hammer(number: int) -> int:
                 answered = 0

@@ -31,7 +31,7 @@ def database(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
     """None for SQLite files, or a PostgreSQL that child processes find too."""
     if request.param == "sqlite":
         return None
-    url: str = request.getfixturevalue("postgres_url")
+    url: str = request.getfixturevalue("migrated_url")
     monkeypatch.setenv("FEILUN_DATABASE", url)
     return url
 

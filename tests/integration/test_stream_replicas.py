@@ -40,14 +40,14 @@ def _key(workspace: Workspace, name: str, **options: Any) -> NewKey:
 
 
 @pytest.fixture
-def servers(tmp_path: Path, postgres_url: str) -> Iterator[tuple[Workspace, list[Any]]]:
+def servers(tmp_path: Path, migrated_url: str) -> Iterator[tuple[Workspace, list[Any]]]:
     site = write_site(tmp_path / "site")
-    with Workspace(tmp_path / "workspace", database=postgres_url) as workspace:
+    with Workspace(tmp_path / "workspace", database=migrated_url) as workspace:
         add_parrot(workspace.store)
         set_plan(workspace.store.catalog, "tokens", parse_plan(PLAN, "here"))
         with (
-            spawned(workspace.store, site, postgres_url) as one,
-            spawned(workspace.store, site, postgres_url) as other,
+            spawned(workspace.store, site, migrated_url) as one,
+            spawned(workspace.store, site, migrated_url) as other,
         ):
             yield workspace, [one, other]
 

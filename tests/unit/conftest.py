@@ -12,7 +12,16 @@ from feilun.store import Store, open_store
 
 @pytest.fixture(params=["sqlite", "postgres"])
 def any_database(request: pytest.FixtureRequest) -> str | None:
-    """None for SQLite files, else the URL of an empty PostgreSQL database."""
+    """None for SQLite files, else the URL of a PostgreSQL database with tables and no rows."""
+    if request.param == "sqlite":
+        return None
+    url: str = request.getfixturevalue("migrated_url")
+    return url
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def any_empty_database(request: pytest.FixtureRequest) -> str | None:
+    """As `any_database`, without tables."""
     if request.param == "sqlite":
         return None
     url: str = request.getfixturevalue("postgres_url")

@@ -307,9 +307,13 @@ def test_commands_say_what_is_wrong_and_where(
 
 
 def test_what_an_earlier_feilun_wrote_is_summed_and_chained(
-    any_database: str | None, workspace_dir: Path, tmp_path: Path
+    any_empty_database: str | None, workspace_dir: Path, tmp_path: Path
 ) -> None:
-    url = postgres_url(any_database) if any_database else sqlite_url(tmp_path / "ledger.db")
+    url = (
+        postgres_url(any_empty_database)
+        if any_empty_database
+        else sqlite_url(tmp_path / "ledger.db")
+    )
     database = Database(url, "ledger")
     migrate(database, "0002")
     blank = (

@@ -24,13 +24,13 @@ OPEN = """
 
 
 def test_processes_that_open_an_empty_workspace_at_once(
-    workspace_dir: Path, any_database: str | None
+    workspace_dir: Path, any_empty_database: str | None
 ) -> None:
     code = (
         OPEN
         + "    print(store.catalog.epoch(), store.ledger.counts()['events'])\n    store.close()"
     )
-    started = [start(code, workspace_dir, any_database or "") for _ in range(3)]
+    started = [start(code, workspace_dir, any_empty_database or "") for _ in range(3)]
     assert finish(started) == ["0 0\n"] * 3
 
 

@@ -201,8 +201,8 @@ def test_processes_share_a_search_on_sqlite(url: str) -> None:
     _shared(url)
 
 
-def test_processes_share_a_search_on_postgres(postgres_url: str, tmp_path: Path) -> None:
-    with open_store(tmp_path, postgres_url) as store:
+def test_processes_share_a_search_on_postgres(migrated_url: str, tmp_path: Path) -> None:
+    with open_store(tmp_path, migrated_url) as store:
         url = store.search_url()
         assert url == store.search_url()
         _shared(url)
