@@ -2,17 +2,18 @@
 
     python -m benchmarks.evidence.corrections [--seeds N] [--languages en,zh] [--arms NAME,...]
 
-The demonstration of texts, without its last rows: a fine-tuned model knows rows of the old kind
-alone; then customers ask of the new kind, too. What it answers wrong comes back corrected, so that
-all new rows are ones that it has wrong. Updates differ in how many old rows they learn beside each
-correction and in their step size; the mean of their weights and those of before is measured as
-well. Rows that nobody has seen, of both kinds, judge. No row is the demonstration's own test row.
+Reviews of the demonstration: a fine-tuned model knows rows of the old kind alone; then customers
+ask of the new kind, too: in English what holds words of complaint, in Chinese what is about books.
+What it answers wrong comes back corrected, so that all new rows are ones that it has wrong. Updates
+differ in how many old rows they learn beside each correction and in their step size; the mean of
+their weights and those of before is measured as well. Rows that nobody has seen, of both kinds,
+judge.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
+import re
 import sys
 import tempfile
 import time
@@ -30,6 +31,14 @@ from feilun.types import Split
 KNOWN, HELD, ASKED, JUDGING = 2000, 200, 400, 300
 LENGTH = 96  # tokens
 MEAN = ", averaged"
+_NEW = {
+    "en": re.compile(
+        r"\b(bad|disappoint\w*|terribl\w*|awful|horribl\w*|worst|waste\w*|return\w*|refund\w*|"
+        r"threw|throw|stale|broken?)\b",
+        re.I,
+    ),
+    "zh": re.compile("书|作者|阅读|小说|故事|情节"),
+}
 ARMS = {
     "1 old row": (1.0, 0.5),
     "6 old rows": (6.0, 0.5),
@@ -40,15 +49,13 @@ ARMS = {
 """Old rows for each correction, and the step size as a share of a first training's."""
 
 
-def load(folder: Path, lang: str) -> tuple[Rows, Rows]:
+def load(lang: str) -> tuple[Rows, Rows]:
     """Rows of the old and of the new kind."""
-    files = reviews.write(folder, lang)
-    group = reviews.SHIFT[lang]
+    head, parts, roles = reviews.rows(lang)
+    text, label = head.index(roles["text"]), head.index(roles["label"])
     old, new = [], []
-    text, label = files.text, files.label
-    with files.training.open(encoding="utf-8", newline="") as stream:
-        for row in csv.DictReader(stream):
-            (new if group.search(row[text]) else old).append((row[text], row[label]))
+    for row in (row for part in parts for row in part):
+        (new if _NEW[lang].search(row[text]) else old).append((row[text], row[label]))
     return old, new
 
 
@@ -85,7 +92,7 @@ def main() -> int:
 def _seed(
     folder: Path, lang: str, seed: int, found: dict[str, list[tuple[np.ndarray, np.ndarray]]]
 ) -> None:
-    old, new = load(folder / "rows", lang)
+    old, new = load(lang)
     draw = np.random.default_rng(seed)
     old = [old[int(row)] for row in draw.permutation(len(old))]
     new = [new[int(row)] for row in draw.permutation(len(new))]
