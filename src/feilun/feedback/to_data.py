@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Literal
 
+from feilun.store.drawn import DRAWN, SOURCE
 from feilun.store.ledger import Ledger
 from feilun.store.ledger_records import FeedbackSource, LabelledPrediction
 from feilun.types import Example, Item
 
 __all__ = [
-    "DRAWN",
-    "SOURCE",
     "Learned",
     "Unit",
     "content_hash",
@@ -25,12 +24,6 @@ __all__ = [
 Unit = Literal["input", "target", "answer"]
 """What of the feedback is a row: each different input; each right target of one, where there may be
 several; or each answer that was spoken of, where rows are observations."""
-
-SOURCE = "feedback"
-"""What `Example.source` says of rows that are there because somebody spoke up or a person was sent
-to a doubtful answer. They are errors by selection: they train and judge nothing."""
-DRAWN = "feedback-drawn"
-"""The same of rows whose answer was drawn at random and then labelled: these judge."""
 
 _RANK = {"customer": 0, "reviewer": 1, "operator": 2}
 

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from feilun.feedback.alike import fingerprint, neighbours, text_of
-from feilun.feedback.to_data import DRAWN, SOURCE, Learned, Unit, examples_of
+from feilun.feedback.to_data import Learned, Unit, examples_of
 from feilun.feedback.trust import SURE, Suspect, suspects
+from feilun.store.drawn import DRAWN, SOURCE
 from feilun.store.ledger import Ledger
 from feilun.store.ledger_records import LabelledPrediction
 from feilun.types import Item

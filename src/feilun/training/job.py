@@ -38,7 +38,8 @@ class TrainJob:
     method that can learn from less, or for less long, does so in time, and says it. `members` are
     the folders of the versions that a method which ``combines`` works on; `unlabelled` is the
     folder of a data version of rows without a label. `folds` is into how many parts the training
-    rows are dealt, each to be answered by a training without it (0: none).
+    rows are dealt, each to be answered by a training without it (0: none). `drawn`: answers that
+    were drawn at random to judge train as well, by a method that is ``folded``.
     """
 
     method: str
@@ -60,6 +61,7 @@ class TrainJob:
     members: tuple[Path, ...] = ()
     unlabelled: Path | None = None
     folds: int = 0
+    drawn: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; `from_json` gives an equal job back. A base folder stays a folder."""
@@ -202,7 +204,7 @@ class Method(Protocol):
     estimate whose ``detail`` counts ``steps`` is not cut below what it takes to learn. A method
     that is another's fallback is not tried by auto otherwise, and one that is ``on_request`` never.
     ``folded = True`` says that it keeps what it answered out of fold
-    (`feilun.training.out_of_fold`).
+    (`feilun.training.out_of_fold`), and learns the rows of `feilun.training.rows.dataset_of`.
 
     ``unjudged = True`` lets it answer as the first version before any row can judge it, and
     ``interim = True`` says that it makes a quick version of the vectors of one that an encoder

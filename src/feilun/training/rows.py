@@ -12,6 +12,7 @@ from feilun.engines.card import Card
 from feilun.errors import InvalidData
 from feilun.messages import t
 from feilun.store.dataset import Dataset
+from feilun.store.drawn import Released
 from feilun.tasks import base as tasks
 from feilun.training.job import TrainJob
 from feilun.types import Item, Schema, Split
@@ -20,6 +21,7 @@ __all__ = [
     "Balance",
     "Rows",
     "all_rows",
+    "dataset_of",
     "drawn",
     "learning_count",
     "learning_rows",
@@ -73,6 +75,12 @@ def start_card(job: TrainJob, name: str, schema: Schema, settings: Mapping[str, 
     """The card of a version in format `name` that has not been calibrated yet."""
     point = tasks.get(job.task).family.neutral()
     return Card(name, schema, job.method, config=settings, point=point)
+
+
+def dataset_of(job: TrainJob) -> Dataset:
+    """The job's data version, for methods that answer out of fold: its drawn test rows train where
+    the job says so."""
+    return Released(job.data) if job.drawn else Dataset(job.data)
 
 
 def schema_of(job: TrainJob, dataset: Dataset) -> Schema:

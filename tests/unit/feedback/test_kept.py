@@ -6,8 +6,9 @@ from dataclasses import replace
 from typing import Any
 
 from feilun.feedback.kept import SOURCE, corrected, kept_calls
-from feilun.feedback.to_data import DRAWN, Learned
-from feilun.feedback.to_data import SOURCE as FEEDBACK
+from feilun.feedback.to_data import Learned
+from feilun.store.drawn import DRAWN
+from feilun.store.drawn import SOURCE as FEEDBACK
 from feilun.store.ledger_records import Prediction
 from feilun.types import Example
 

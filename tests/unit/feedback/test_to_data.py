@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from feilun.feedback.to_data import DRAWN, SOURCE, to_examples
+from feilun.feedback.to_data import to_examples
 from feilun.feedback.triage import triage
 from feilun.store import open_store
+from feilun.store.drawn import DRAWN, SOURCE
 from feilun.store.ledger_records import FeedbackSource, Prediction
 from feilun.store.store import Store
 from feilun.types import Item

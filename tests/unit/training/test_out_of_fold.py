@@ -14,9 +14,9 @@ from feilun.evaluation.gate import decide
 from feilun.evaluation.result import Comparison, Evaluation
 from feilun.evaluation.verdict import headline
 from feilun.families.base import Answers
-from feilun.feedback.to_data import DRAWN
 from feilun.pipeline.steps._folded import folded
 from feilun.store.dataset import Dataset, DatasetWriter
+from feilun.store.drawn import DRAWN
 from feilun.training import out_of_fold
 from feilun.training.job import TrainJob
 from feilun.training.settings import method

@@ -9,10 +9,10 @@ from feilun.engines.cascade import levels_of, mixed
 from feilun.errors import NotFound
 from feilun.evaluation.evaluate import Folded
 from feilun.families.base import Answers
-from feilun.feedback.to_data import SOURCE
 from feilun.pipeline.context import Context
 from feilun.pipeline.steps._renamed import renamed, since
 from feilun.store.dataset import Dataset
+from feilun.store.drawn import SOURCE
 from feilun.store.records import DataVersion, ModelVersion
 from feilun.training import out_of_fold
 

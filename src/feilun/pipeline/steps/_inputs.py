@@ -13,6 +13,7 @@ from feilun.store.dataset import INPUT, ROWS, Dataset
 from feilun.store.records import ModelVersion
 from feilun.training.job import TrainJob
 from feilun.training.replan import shortened
+from feilun.training.rows import dataset_of
 
 __all__ = ["Inputs", "inputs_of", "made_before"]
 
@@ -30,7 +31,7 @@ def inputs_of(
     weights = {
         "method": job.method,
         "task": job.task,
-        "rows": _rows(Dataset(job.data)),
+        "rows": _rows(dataset_of(job)),
         "base": _base(job.base),
         "previous": previous.weights if previous else None,
         "new": sorted(job.new_rows) if previous else [],

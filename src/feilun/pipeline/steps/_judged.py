@@ -16,9 +16,10 @@ import numpy as np
 from feilun.data.content import row_key, stored_key
 from feilun.engines.base import Engine
 from feilun.errors import InvalidData
-from feilun.feedback.to_data import SOURCE
 from feilun.pipeline.context import Context
+from feilun.pipeline.steps._drawn import drawn_rows
 from feilun.store.dataset import INPUT, Dataset
+from feilun.store.drawn import SOURCE
 from feilun.store.records import DataVersion, ModelVersion
 from feilun.tasks import base as tasks
 from feilun.types import Split
@@ -31,17 +32,19 @@ _ASKED = 100
 
 class Judged(Dataset):
     """A data version without the test rows that were `selected` by being corrected, and without
-    those whose contents are `seen`; `left_out` counts the latter."""
+    those whose contents are `seen` and those of the ids `known`; `left_out` counts both."""
 
-    def __init__(self, folder: Path, seen: Collection[bytes] = ()) -> None:
+    def __init__(
+        self, folder: Path, seen: Collection[bytes] = (), known: Collection[str] = ()
+    ) -> None:
         super().__init__(folder)
         self._without: frozenset[str] = frozenset()
         sources = zip(self.row_ids("test"), self.values("source", "test"), strict=True)
         chosen = frozenset(row for row, source in sources if source == SOURCE)
-        learned: frozenset[str] = frozenset()
+        learned = frozenset(known).intersection(self.row_ids("test")) - chosen
         if seen:
             keyed = zip(self.row_ids("test"), _keys(self, "test"), strict=True)
-            learned = frozenset(row for row, key in keyed if key in seen) - chosen
+            learned |= frozenset(row for row, key in keyed if key in seen) - chosen
         self.selected, self.left_out = len(chosen), len(learned)
         self._without = chosen | learned
 
@@ -70,7 +73,9 @@ def newest(context: Context, model: ModelVersion) -> DataVersion:
 def judged_rows(context: Context, data: DataVersion, versions: Iterable[ModelVersion]) -> Judged:
     """The test rows of `data` that none of `versions` was trained or calibrated on. A row keeps its
     split from version to version; one that went and came again, after ``data use``, may stand in
-    another. Raises `InvalidData` when none is left."""
+    another. Drawn rows that one of them learned judge where it answered them out of fold. Raises
+    `InvalidData` when none is left."""
+    versions = list(versions)
     folder = context.store.artifacts.path(data.artifact)
     whole = Judged(folder)
     wanted = set(_keys(whole, "test"))
@@ -80,11 +85,15 @@ def judged_rows(context: Context, data: DataVersion, versions: Iterable[ModelVer
         learned = context.dataset(context.store.catalog.data_version(name))
         for split in ("train", "validation"):
             seen.update(key for key in _keys(learned, split) if key in wanted)
-    if not seen:
+    known: set[str] = set()
+    for one in versions:
+        drawn = drawn_rows(context, one)
+        known.update(drawn.rows[~drawn.answered].tolist())
+    if not seen and not known:
         return whole
     if seen >= wanted:
         raise InvalidData("evaluation.all_learned", data=data.id, rows=len(wanted))
-    return Judged(folder, seen)
+    return Judged(folder, seen, known)
 
 
 def _keys(data: Dataset, split: Split) -> Iterator[bytes]:

@@ -11,15 +11,15 @@ from feilun.data.sources.base import AnySource, ExampleSource
 from feilun.data.versions import build
 from feilun.feedback.kept import SOURCE as CALLS
 from feilun.feedback.kept import KeptCall, corrected
-from feilun.feedback.to_data import DRAWN, SOURCE, Learned
+from feilun.feedback.to_data import Learned
 from feilun.feedback.words import trust_words
 from feilun.messages import t
 from feilun.pipeline.context import Context
 from feilun.pipeline.lineage import kept_calls, kept_corrections, tried, unlearnt
-from feilun.pipeline.steps._released import Released
 from feilun.pipeline.steps.upstream import new_calls, upstream_of
 from feilun.pipeline.triage import told as trust_told
 from feilun.pipeline.triage import triaged
+from feilun.store.drawn import DRAWN, SOURCE, Released
 from feilun.store.records import DataVersion
 from feilun.store.vault import vault_file
 

@@ -33,11 +33,11 @@ from feilun.evaluation.robustness import Robustness
 from feilun.evaluation.verdict import headline, opening, paragraph
 from feilun.evaluation.view_robustness import sentence
 from feilun.families.base import Answers
-from feilun.feedback.to_data import DRAWN
 from feilun.messages import in_each
 from feilun.metrics.scores import Score
 from feilun.pipeline.context import Context
 from feilun.pipeline.steps._catalogue import over_one_catalogue
+from feilun.pipeline.steps._drawn import answered_out_of_fold
 from feilun.pipeline.steps._folded import folded
 from feilun.pipeline.steps._history import (
     JUDGED_AGAINST,
@@ -66,6 +66,7 @@ from feilun.pipeline.steps.explore import FRONTIER
 from feilun.pipeline.steps.upstream import answers_here, passes_on, recall
 from feilun.store.best import ARTIFACT, BEST, DECISIONS, GAIN, OVER_BEST, key
 from feilun.store.dataset import Dataset
+from feilun.store.drawn import DRAWN
 from feilun.store.records import REASON_IN, DataVersion, ModelVersion
 from feilun.table import to_jsonable
 from feilun.tasks._questions import questions
@@ -113,7 +114,9 @@ def evaluate(
         def asked(given: Sequence[Item]) -> Answers:
             return renamed(family, _answers(model, engine, given), cleanings)
 
-        candidate = asked(items)
+        direct = _answers(model, engine, items)
+        unseen_by_it = answered_out_of_fold(context, model, direct, row_ids)
+        candidate = renamed(family, unseen_by_it, cleanings)
         references: dict[Role, Answers] = {}
         others_here: dict[str, float] = {}
         for done, (role, other) in enumerate(others.items(), 1):
@@ -122,6 +125,7 @@ def evaluate(
                 recall(context, its, dataset)
                 over_one_catalogue(engine, its)
                 said = _answers(other, its, items, called(model, other))
+                said = answered_out_of_fold(context, other, said, row_ids)
                 share = answers_here(its, items)
             if share is not None:
                 others_here[role] = share
@@ -140,7 +144,9 @@ def evaluate(
                 references["baseline"] = floor
         validation = _validation(context, engine, asked, dataset)
         parts = {}
-        for name, folder in parts_of(context.folder(model)).items():
+        # The parts learned the drawn rows as well, and kept no answers out of fold.
+        whole = unseen_by_it is direct
+        for name, folder in parts_of(context.folder(model)).items() if whole else ():
             with closing(open_engine(folder)) as its:
                 said = replace(_answers(model, its, items), name=name)
             parts[name] = renamed(family, said, cleanings)
@@ -175,7 +181,8 @@ def evaluate(
             others_here=others_here,
         )
         found = replace(found, saving=saving(context, found, engine, others.get("live"), items))
-        robust = robustness(context, model, engine, asked, dataset, candidate)
+        given = renamed(family, direct, cleanings)
+        robust = robustness(context, model, engine, asked, dataset, given)
         worth = base_gain(context, model, engine, dataset, candidate, truth)
     decision = replace(decide(found, forgetting=forgot), acts=decides)
     context.report(Progress("evaluate", total, total))

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import shutil
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from feilun.compression.warm import warm
 from feilun.messages import t
@@ -14,8 +17,11 @@ from feilun.pipeline.context import Context
 from feilun.pipeline.lineage import to_learn
 from feilun.pipeline.steps._inputs import inputs_of, made_before
 from feilun.pipeline.steps._members import members, unlabelled
+from feilun.store.drawn import Released
 from feilun.store.records import REASON_IN, ModelVersion
+from feilun.training import out_of_fold
 from feilun.training.child import run_child
+from feilun.training.fold_training import by_itself
 from feilun.training.job import TrainJob
 from feilun.types import Progress
 
@@ -65,7 +71,9 @@ def train(context: Context, plan: dict[str, Any], stage: dict[str, Any]) -> dict
         members=members(context, stage["method"], stage["settings"]),
         unlabelled=unlabelled(context, stage["settings"], scratch / "unlabelled"),
         folds=stage.get("folds", 0),
+        drawn=_learns_drawn(context, stage),
     )
+    drawn = job.drawn
     inputs = inputs_of(context, job, previous, stage.get("parent"))
     before, same = (None, False) if context.anew else made_before(context, inputs)
     if before is not None and before.weights is not None:
@@ -74,17 +82,25 @@ def train(context: Context, plan: dict[str, Any], stage: dict[str, Any]) -> dict
         if same:
             note = t("pipeline.same_inputs", version=before.id)
             return _trained(before, figures, (note,)) | {"again": True}
-        ref = before.weights
+        ref, drawn = before.weights, bool(before.config.get("drawn"))
         notes: tuple[str, ...] = (t("pipeline.same_weights", version=before.id),)
     else:
         if job.base is not None:
             warm()
         try:
             result = run_child(job, context.report)
+            if job.drawn and not _answered(job):
+                # Rows that it learned and did not answer out of fold could not judge it.
+                shutil.rmtree(out)
+                out.mkdir()
+                drawn = False
+                result = run_child(replace(job, drawn=False), context.report)
             ref = context.store.publish(out, "weights").ref
         finally:
             shutil.rmtree(out, ignore_errors=True)
         figures, notes = dict(result.figures), tuple(result.notes)
+        if drawn and (rows := len(Released(job.data).released)):
+            notes += (t("pipeline.drawn_learnt", rows=rows),)
     version = catalog.add_model_version(
         context.project,
         stage["method"],
@@ -95,6 +111,7 @@ def train(context: Context, plan: dict[str, Any], stage: dict[str, Any]) -> dict
             "rung": stage,
             "project": context.config.model_dump(mode="json"),
             "inputs": inputs,
+            "drawn": drawn,
         },
         reason=stage["why"],
         metrics={"training": figures, REASON_IN: stage.get("why_in", {})},
@@ -103,6 +120,19 @@ def train(context: Context, plan: dict[str, Any], stage: dict[str, Any]) -> dict
     )
     shutil.rmtree(scratch, ignore_errors=True)
     return _trained(version, figures, notes)
+
+
+def _learns_drawn(context: Context, stage: dict[str, Any]) -> bool:
+    """Whether the answers drawn at random train at once: in an update, where the method answers
+    them out of fold."""
+    return stage.get("parent") is not None and by_itself(stage["method"], context.task)
+
+
+def _answered(job: TrainJob) -> bool:
+    """Whether any of the drawn rows was answered out of fold; true where there are none."""
+    wanted = out_of_fold.keys_of(Released(job.data).released)
+    kept = out_of_fold.read(job.out)
+    return not len(wanted) or (kept is not None and bool(np.isin(wanted, kept.keys).any()))
 
 
 def _seconds(context: Context, plan: dict[str, Any], stage: dict[str, Any]) -> float | None:

@@ -31,7 +31,7 @@ from feilun.training import augment, logistic, one_vs_rest, out_of_fold
 from feilun.training.body import describe
 from feilun.training.job import DataStats, Estimate, Machine, Report, TrainJob, TrainResult
 from feilun.training.logistic import Fitted, Matrix
-from feilun.training.rows import Rows, all_rows, drawn, read, schema_of, start_card
+from feilun.training.rows import Rows, all_rows, dataset_of, drawn, read, schema_of, start_card
 from feilun.training.settings import MethodSettings, read_by_encoders
 from feilun.training.standardise import spreads
 from feilun.types import Item, Progress, Schema
@@ -127,7 +127,7 @@ def learn(
     """The same, on the vectors and what stands beside them."""
     if not isinstance(job.base, Path):
         raise UsageError("training.needs_folder", method=job.method, base=job.base)
-    dataset = Dataset(job.data)
+    dataset = dataset_of(job)
     schema = schema_of(job, dataset)
     rows, notes = drawn(all_rows(dataset), settings.max_rows, job.seed)
     given = job, settings, report, dataset, schema, rows, notes

@@ -21,12 +21,11 @@ from feilun.engines._features import write_features
 from feilun.engines.card import write_card
 from feilun.engines.linear import WEIGHTS, is_scaled, pick, weigh
 from feilun.messages import t
-from feilun.store.dataset import Dataset
 from feilun.tasks import base as tasks
 from feilun.tasks.base import TaskBase, fit_features
 from feilun.training import augment, logistic, one_vs_rest, out_of_fold, ridge
 from feilun.training.job import DataStats, Estimate, Machine, Report, TrainJob, TrainResult
-from feilun.training.rows import Rows, all_rows, drawn, read, schema_of, start_card
+from feilun.training.rows import Rows, all_rows, dataset_of, drawn, read, schema_of, start_card
 from feilun.training.settings import MethodSettings
 from feilun.types import Progress, Range, Whole
 
@@ -118,7 +117,7 @@ def estimate(job: TrainJob, settings: Settings, rows: DataStats, machine: Machin
 def train(job: TrainJob, settings: Settings, report: Report) -> TrainResult:
     """Writes a `linear` version. An update refits on all rows: it takes seconds."""
     start = perf_counter()
-    dataset = Dataset(job.data)
+    dataset = dataset_of(job)
     schema = schema_of(job, dataset)
     rows, notes = drawn(all_rows(dataset), settings.max_rows, job.seed)
     features = fit_features(tasks.of(schema).features(schema.settings), rows.items)

@@ -22,13 +22,12 @@ from feilun.engines.card import write_card
 from feilun.engines.trees import lightgbm, model_file, widened
 from feilun.errors import InvalidSettings
 from feilun.messages import t
-from feilun.store.dataset import Dataset
 from feilun.tasks import base as tasks
 from feilun.tasks.base import TaskBase, fit_features
 from feilun.training import out_of_fold
 from feilun.training.job import DataStats, Estimate, Machine, Report, TrainJob, TrainResult
 from feilun.training.readers import learn as learn_readers
-from feilun.training.rows import all_rows, drawn, read, schema_of, start_card
+from feilun.training.rows import all_rows, dataset_of, drawn, read, schema_of, start_card
 from feilun.training.settings import MethodSettings
 from feilun.types import Progress, Range, Real, Whole
 
@@ -141,7 +140,7 @@ def learn(
 ) -> TrainResult:
     """The same, with texts read by their vectors too, where there is an `encoder` of them."""
     start = perf_counter()
-    dataset = Dataset(job.data)
+    dataset = dataset_of(job)
     schema = schema_of(job, dataset)
     rows, notes = drawn(all_rows(dataset), settings.max_rows, job.seed)
     features = cast(
