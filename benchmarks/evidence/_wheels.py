@@ -41,7 +41,7 @@ SHIFTS: dict[str, tuple[str, ...]] = {
 }
 """The kinds of shift that each data set can have: other rows, other words, another label."""
 STRENGTH = 10.0
-RENAMED = 3
+RENAMED = 2
 """Of so many words one is called otherwise."""
 _NEW = {"digits": ("8", "9"), "entities": ("ORG",)}
 """Labels that come with a shift of labels."""
@@ -116,7 +116,7 @@ def pool(name: str, wording: bool = False) -> Pool:
 
 
 def renamed(text: str) -> str:
-    """`text` with every third word under another name, the same in all texts: letters stand in
+    """`text` with every second word under another name, the same in all texts: letters stand in
     other places, a character of a script without spaces becomes one that no text has."""
 
     def other(found: re.Match[str]) -> str:

@@ -8,7 +8,7 @@ drawn at random are labelled to judge by; the gate decides. Then the version tha
 rows that nothing has seen: as many as are left, since on 800 of them two equal versions are half a
 point apart by chance in three of five comparisons. With a shift those who ask from the first turn
 on are others: longer texts, thicker digits, customers of long standing (*group*); they call every
-third word otherwise (*wording*); or they bring labels that the first version has never met
+second word otherwise (*wording*); or they bring labels that the first version has never met
 (*label*).
 """
 
@@ -330,7 +330,7 @@ keeps no answers out of fold. *Kept*: drawn answers judge for good. *Before*: al
 is divided by lot, and what risks the loss of a point with 20 % / k² at most goes live. *Always*:
 every version goes live. With the shift *group* the first version has seen the shorter 60 % of the
 texts, the paler 60 % of the digits, the newer 60 % of the customers alone, and everything after
-comes from the rest. With *wording* those who ask from the first turn on call every third word (of
+comes from the rest. With *wording* those who ask from the first turn on call every second word (of
 Chinese: character) otherwise. With *label* the first version has seen no 8 and no 9, no
 organisation. The unseen rows tell a true gain with a standard error of .2 to 1.6 points, so that
 some promotions are measured to lose more than half a point and do not; how many truly do is

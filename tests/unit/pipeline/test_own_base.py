@@ -109,10 +109,14 @@ def test_the_usual_base_stays_where_it_tells_targets_apart_better(
         assert _bases(planned) == {BASE}
 
 
-def test_what_has_learned_the_test_rows_is_no_base(workspace: Workspace) -> None:
-    """As many rows of the first project in another order: what trained there judges here."""
-    project = workspace.init("known")
+@pytest.mark.parametrize("kind", ["test", "answers"])
+def test_what_knows_the_rows_is_no_base(workspace: Workspace, kind: str) -> None:
+    """Test rows under other names, or training rows under the same."""
+    project = workspace.init(f"known-{kind}")
     rows = reviews(240, noise=0.0)
-    project.add([{"text": text, "label": label} for text, label in reviews(100, 8)])
-    project.add([{"text": text, "label": label} for text, label in rows], split="test")
+    more = "!" if kind == "test" else ""
+    fresh = [{"text": text, "label": label + more} for text, label in reviews(100, 8)]
+    known = [{"text": text, "label": label + more} for text, label in rows]
+    project.add(fresh)
+    project.add(known, split="test" if kind == "test" else "train")
     assert not _said(project.plan(overrides=FAST), "LogME")

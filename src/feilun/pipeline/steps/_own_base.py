@@ -33,7 +33,7 @@ _SECONDS = 60.0
 _SHARE = 0.05
 """Seconds that the look may take, and its share of a time limit."""
 _SEEN = 0.01
-"""Share of the test rows that a version may have learned in another project."""
+"""Share of the rows that a version may have learned in another project."""
 _FILE = "base-scores.json"
 _KEPT = 200
 
@@ -50,8 +50,7 @@ class Begun:
 
 def begin(context: Context, data: DataVersion, dataset: Dataset) -> Begun:
     """Decides for a task whose settings name no base. A project that has learned from one stays
-    with it. Versions that have learned test rows of this project are no bases: they would know the
-    answers."""
+    with it. Versions that have learned rows of this project with their answers are no bases."""
     config, task = context.config, context.task
     if not config.project.own_base or config.project.base is not None or not task.encodes:
         return Begun()
@@ -132,7 +131,7 @@ def _fitting(context: Context, dataset: Dataset) -> Iterator[tuple[str, Path]]:
     """The newest own encoders that this task can begin from."""
     others = [one for one in own_versions(context) if one.project != context.project]
     others.sort(key=lambda one: one.created, reverse=True)
-    asked = set(_contents(dataset, "test"))
+    test, train = (set(_contents(dataset, split)) for split in ("test", "train"))
     left = _MOST
     for one in others:
         if not left:
@@ -141,22 +140,31 @@ def _fitting(context: Context, dataset: Dataset) -> Iterator[tuple[str, Path]]:
             folder = context.weights(one.id)
             if folder is None or context.task.unfit(check(folder)) is not None:
                 continue
-            seen = asked.intersection(_learned(context, one))
+            if any(_knows(learned, dataset, test, train) for learned in _learned(context, one)):
+                continue
         except FeilunError:
             continue
-        if len(seen) <= _SEEN * len(asked):
-            left -= 1
-            yield one.id, folder
+        left -= 1
+        yield one.id, folder
 
 
-def _learned(context: Context, version: ModelVersion | None) -> Iterator[bytes]:
-    """The contents that the weights of `version` come from: its own, and those of the versions that
-    it began from or went on from. Raises `NotFound` where nobody knows them."""
+def _knows(learned: Dataset, dataset: Dataset, test: set[bytes], train: set[bytes]) -> bool:
+    """Whether what learned these rows knows answers: to the `test` rows, or, where the targets are
+    of the same names, to the `train` rows, which then cannot judge out of fold."""
+    known = {*_contents(learned, "train"), *_contents(learned, "validation")}
+    if len(test & known) > _SEEN * len(test):
+        return True
+    names = set(dataset.schema.labels)
+    alike = not names or bool(names.intersection(learned.schema.labels))
+    return alike and len(train & known) > _SEEN * len(train)
+
+
+def _learned(context: Context, version: ModelVersion | None) -> Iterator[Dataset]:
+    """The data versions that the weights of `version` come from: its own, and those of the versions
+    that it began from or went on from. Raises `NotFound` where nobody knows them."""
     catalog = context.store.catalog
     while version is not None:
-        learned = context.dataset(context.data_of(version))
-        yield from _contents(learned, "train")
-        yield from _contents(learned, "validation")
+        yield context.dataset(context.data_of(version))
         rung = version.config.get("rung", {})
         before = rung.get("previous") or rung.get("base_name")
         known = isinstance(before, str) and VERSION.fullmatch(before)

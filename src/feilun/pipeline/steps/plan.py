@@ -121,7 +121,9 @@ def draw(
     here = machine.look(context.store.folder, config.training.threads, config.training.memory_limit)
     before = paces(catalog, here.cores)
     training = config.training
-    if dataset.info.get("split_by") == "time":  # a fold would be answered from what came after it
+    of_itself = str(config.project.base).startswith(f"{context.project}@")
+    # A fold would be answered from what came after it, or by a base that has learned it.
+    if of_itself or dataset.info.get("split_by") == "time":
         training = training.model_copy(update={"folds": 0})
     chosen = choose(wanted, job, training, settings, stats, here, before)
     notes += chosen.notes
