@@ -46,8 +46,8 @@ class StreamingEngine(InlineEngine):
     context: int | None = None
     """Tokens of a prompt and its answer together, at most; None for any number."""
 
-    def __init__(self, card: Card) -> None:
-        super().__init__(card)
+    def __init__(self, card: Card, *, slow: bool = False) -> None:
+        super().__init__(card, slow=slow)
         self._writing = self._written = 0
 
     @property

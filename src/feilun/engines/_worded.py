@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from typing import Any
@@ -29,7 +30,11 @@ class WordedEngine(StreamingEngine):
     OPTIONS = frozenset({"temperature", "top_p", "seed"})
 
     async def write(self, item: Item, options: Mapping[str, Any]) -> AsyncGenerator[str | Output]:
-        output = self._decode(self.raw([item]), True)[0]
+        if self._aside is None:
+            raw = self.raw([item])
+        else:
+            raw = await asyncio.get_running_loop().run_in_executor(self._aside, self.raw, [item])
+        output = self._decode(raw, True)[0]
         for piece in self._pieces(self._task.family.text(output)):
             yield piece
         yield output

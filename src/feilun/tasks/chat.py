@@ -142,7 +142,9 @@ class Task(TextInput):
         return conversations.write(conversations.asked(conversations.read(messages)))
 
     def processor(self, folder: Path | str | None, settings: Mapping[str, Any]) -> Processor:
-        """The tokenizer of `folder` and its chat template."""
+        """The tokenizer of `folder` and its chat template; an encoder reads texts without one."""
+        if isinstance(folder, Path) and causal.unfit(folder) is not None:
+            return super().processor(folder, settings)
         return causal.PromptProcessor.read(folder, Settings(**settings).max_length)
 
     def load(self, base: Path | str | None, schema: Schema) -> torch.nn.Module:

@@ -65,22 +65,23 @@ def resolve(
     version: Callable[[str], Path | None] = lambda name: None,
     *,
     packed: bool = False,
+    default: str | None = None,
 ) -> Path | str | None:
     """The local folder of `base`, downloaded where needed; ``scratch:*`` comes back as it is.
 
     `base` is a starter's name, a version of a project of this workspace (``corpus@2``), whose
     weights `version` finds where there are such, a folder (from here or from the workspace), a hub
     id (``org/name``, through ``HF_ENDPOINT`` where it is set) or ``modelscope:org/name``. None
-    means the task's default, and gives None where this machine lacks it: the linear baseline needs
-    no base. A base that is a GGUF file is unpacked into a folder that transformers trains, in the
-    user's cache; with `packed` it is the folder with the file itself.
+    means `default`, or the task's, and gives None where this machine lacks it: the linear baseline
+    needs no base. A base that is a GGUF file is unpacked into a folder that transformers trains, in
+    the user's cache; with `packed` it is the folder with the file itself.
 
     Raises `NotFound` for what does not exist, `InvalidData` for a folder that cannot be used,
     `EnvironmentProblem` when the hub cannot be reached or a package is missing.
     """
     at_hand = starters(settings)
     if base is None:
-        default = task.default_base or task.begins
+        default = default or task.default_base or task.begins
         if default is None or default.startswith(_SCRATCH):
             return default
         return _checked(at_hand[default], packed) if default in at_hand else None

@@ -197,7 +197,8 @@ class Method(Protocol):
     which would be learnt by heart.
 
     Optional: ``needs_folder = False`` for one whose base may begin from nothing, ``packed = True``
-    for one that takes a GGUF base as the file that it is, ``taught(rows: DataStats) -> int`` for
+    for one that takes a GGUF base as the file that it is, ``default_base``, the starter of one that
+    begins with another kind of base than its task's, ``taught(rows: DataStats) -> int`` for
     one that learns from some of the training rows alone, of which `least_rows` then speaks,
     ``lighter(job, asked, settled)``, which gives settings that need less time for nearly as much
     (None for none), and ``fallback``, the method that auto tries where this one does not fit. An

@@ -221,7 +221,10 @@ def _entry(
     if begins_with_base(name, context.method_settings[name]):
         packed = getattr(chosen, "packed", False)
         find = context.packed if packed else context.weights
-        base = resolve(config.project.base, task, context.settings, find, packed=packed)
+        default = getattr(chosen, "default_base", None)
+        base = resolve(
+            config.project.base, task, context.settings, find, packed=packed, default=default
+        )
     reason = chosen.supports(task, base)
     if reason is not None:
         return reason

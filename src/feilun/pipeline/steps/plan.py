@@ -148,7 +148,8 @@ def draw(
                 "method": stage.method,
                 "settings": dict(stage.settings),
                 "base": _recorded(base) if begins_with_base(stage.method, stage.settings) else None,
-                "base_name": config.project.base or context.task.default_base
+                "base_name": config.project.base
+                or getattr(method(stage.method), "default_base", context.task.default_base)
                 if begins_with_base(stage.method, stage.settings)
                 else None,
                 "previous": live.id if live and previous is not None else None,
@@ -218,13 +219,15 @@ def _base(
         return Path(recorded["folder"]) if isinstance(recorded, dict) else recorded
     if not needed:
         return None
-    packed = wanted != AUTO and getattr(method(wanted), "packed", False)
+    how = None if wanted == AUTO else method(wanted)
+    packed = getattr(how, "packed", False)
     return resolve(
         context.config.project.base,
         context.task,
         context.settings,
         context.packed if packed else context.weights,
         packed=packed,
+        default=getattr(how, "default_base", None),
     )
 
 
