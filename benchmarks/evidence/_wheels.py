@@ -47,6 +47,8 @@ _NEW = {"digits": ("8", "9"), "entities": ("ORG",)}
 """Labels that come with a shift of labels."""
 _ENTITIES = 6000
 """Paragraphs that are taken: each is answered many times."""
+_CRF = crf.Settings(improvement=0.02, min_count=2)
+"""On 600 paragraphs as good as the defaults (F1 .743 and .748) in three fifths of their time."""
 _WORD = re.compile(r"[^\W\d_]+")
 
 
@@ -270,7 +272,7 @@ class _EntitiesVersion:
             folder / "scratch",
             task_settings=settings,
         )
-        crf.train(job, crf.Settings(), lambda progress: None)
+        crf.train(job, _CRF, lambda progress: None)
         self._engine = open_engine(folder / "out")
 
     def answers(self, rows: np.ndarray) -> tuple[np.ndarray, float]:

@@ -33,6 +33,8 @@ from feilun.training.out_of_fold import FOLDS
 
 FIRST, TRAFFIC, UNSEEN = 600, 300, 800
 """Rows of the first version, answers of a turn, and rows that nothing sees, at least."""
+FEWER = {"entities": 0.5}
+"""The share of the first two, where learning takes long."""
 MOST = {"entities": 1500}
 """Rows that nothing sees at most, where each takes long to answer."""
 TEST = 0.15
@@ -60,7 +62,7 @@ class Rows:
     usual: np.ndarray
 
 
-def divided(data: Pool, shift: str, turns: int, seed: int, most: int) -> Rows:
+def divided(name: str, data: Pool, shift: str, turns: int, seed: int) -> Rows:
     """The rows of a wheel, drawn by the seed."""
     order = np.random.default_rng([seed, 1]).permutation(data.count)
     late = np.arange(len(order)) >= LATE * len(order)
@@ -69,12 +71,13 @@ def divided(data: Pool, shift: str, turns: int, seed: int, most: int) -> Rows:
     early = order[~late]
     if shift == "label":
         early = early[~data.fresh[early]]
-    first, rest, others = early[:FIRST], early[FIRST:], order[late]
-    held = max(min(UNSEEN, len(others) * 2 // 5), len(others) - turns * TRAFFIC)
+    count, traffic = (int(size * FEWER.get(name, 1.0)) for size in (FIRST, TRAFFIC))
+    first, rest, others = early[:count], early[count:], order[late]
+    held = max(min(UNSEEN, len(others) * 2 // 5), len(others) - turns * traffic)
     unseen, asked = others[:held], others[held:]
     if not shift:
         unseen = np.append(unseen, rest)
-    size = min(TRAFFIC, len(asked) // turns)
+    size, most = min(traffic, len(asked) // turns), MOST.get(name, sys.maxsize)
     parts = [asked[turn * size : (turn + 1) * size] for turn in range(turns)]
     usual = unseen if shift == "wording" else rest
     if shift == "wording":
@@ -102,7 +105,7 @@ class Turned:
 def turned(name: str, rule: str, shift: str, turns: int, seed: int) -> Turned:
     """The wheel by one rule."""
     data = pool(name, shift == "wording")
-    rows = divided(data, shift, turns, seed, MOST.get(name, sys.maxsize))
+    rows = divided(name, data, shift, turns, seed)
     generator = np.random.default_rng([seed, 2])
     train, test, learned = rows.train, rows.test, len(rows.train)
     live = data.learned(train)
@@ -321,7 +324,8 @@ def _interval(found: Sequence[float], digits: int) -> str:
 WORDS = """\
 Accuracy, of entities F1, in % on rows that nothing sees (all that are left, of entities {most:,}),
 which come from where the answers come from; linear models, of entities conditional random fields,
-{first} rows at first, {turns} turns of up to {traffic} answers, seeds 0 to {last}.
+{first} rows at first, {turns} turns of up to {traffic} answers (entities: half of both), seeds 0 to
+{last}.
 {corrected:.0f} % of a turn's errors are corrected, {drawn} answers drawn at random and labelled.
 *Now*: corrections and drawn answers train, models of the same recipe that had not seen them judge
 by the drawn ones, these are weighed before the older test rows, and what is expected to gain goes

@@ -24,7 +24,7 @@ _LONGEST = 400
 _ROWS = 1000
 _OTHERS = 4
 """Texts with fields at most, and how many of them there are for each that has none."""
-_SETTINGS = "[training]\ntime_limit = 1.5\n"
+_SETTINGS = "[training]\ntime_limit = 1.5\nfolds = 0\n"
 
 
 def write(folder: Path, lang: str) -> Sample:

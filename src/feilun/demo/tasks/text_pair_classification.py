@@ -18,7 +18,7 @@ _SENTENCE = re.compile(r"(?<=[.!?。！？])\s*")
 _LEAST = 40
 """Characters of each half."""
 _ROWS = 5000
-_SETTINGS = "[training]\ntime_limit = 1.5\n"
+_SETTINGS = "[training]\ntime_limit = 1.5\nfolds = 0\n"
 
 
 def write(folder: Path, lang: str) -> Sample:

@@ -18,6 +18,7 @@ max_length = 64
 
 [training]
 time_limit = 2
+folds = 0
 """
 
 

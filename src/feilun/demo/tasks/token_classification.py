@@ -15,7 +15,7 @@ _KINDS = {
     "en": {"nr": "PER", "ns": "LOC", "nt": "ORG"},
 }
 _ROWS = 2800
-_SETTINGS = "[training]\ntime_limit = 1.5\n"
+_SETTINGS = "[training]\ntime_limit = 1.5\nfolds = 0\n"
 
 
 def write(folder: Path, lang: str) -> Sample:
