@@ -20,6 +20,7 @@ from feilun.data.sources.sql import shown
 from feilun.data.versions import build
 from feilun.errors import Conflict, InvalidData, UsageError
 from feilun.project.advice import after_adding, command
+from feilun.project.corpus import place
 from feilun.project.results import Added
 from feilun.project.scope import Scope
 from feilun.store.sql_since import Since
@@ -125,7 +126,8 @@ def add(
             opened = open_mark(scope, str(sources[0]), str(query), since, mark or "", restart)
         given = {**config.data.columns, **(opened.columns if opened else {}), **(columns or {})}
         options = read.options(query, opened.since if opened else None)
-        listed = [Source(Held.place(one), options, given, drop_last=drop_last) for one in sources]
+        places = [place(scope, one) for one in sources]
+        listed = [Source(one, options, given, drop_last=drop_last) for one in places]
 
         def build_from(taken: Sequence[Source]) -> Added:
             added = _build(

@@ -2,13 +2,15 @@
 
 It is for looking: at what is still to be labelled (`sample` draws rows for it), and at whether a
 base model's tokenizer reads the texts at all. Nothing that judges sees it, and of what trains only
-methods with a setting ``corpus``. Rows lie as a data version's do; what a corpus is stands in the
-catalog's settings under ``corpus:NAME:NUMBER``.
+methods with a setting ``corpus``. Its name is a source of rows like a file's (`place`), so that a
+language model can learn what another project has kept. Rows lie as a data version's do; what a
+corpus is stands in the catalog's settings under ``corpus:NAME:NUMBER``.
 """
 
 from __future__ import annotations
 
 import random
+import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -31,10 +33,11 @@ from feilun.store.dataset import Dataset, DatasetWriter
 from feilun.table import Result, Table
 from feilun.types import Example, Item, Progress, Schema
 
-__all__ = ["Corpus", "add", "corpora", "dataset", "listing", "replace_rows", "sample"]
+__all__ = ["Corpus", "add", "corpora", "dataset", "listing", "place", "replace_rows", "sample"]
 
 _ASKED = 1000
 """Rows, the first ones, that the tokenizer is tried on."""
+_NAME = re.compile(r"([^/\\:]+):corpus\d+")
 
 
 @dataclass(frozen=True)
@@ -174,6 +177,36 @@ def _length(item: Item) -> int:
 def corpora(scope: Scope) -> list[Corpus]:
     """The corpora of the project, oldest first."""
     return [Corpus(**one) for one in scope.store.catalog.corpora(scope.name)]
+
+
+def place(scope: Scope, given: Any) -> str | Held:
+    """Where the rows of a source are (see `Held.place`); those of a corpus of any project of the
+    workspace, given by its name, are read one by one where they lie. Raises `NotFound` naming the
+    project's corpora where it has none of this name."""
+    found = Held.place(given)
+    named = _NAME.fullmatch(found) if isinstance(found, str) else None
+    if named is None or Path(str(found)).exists():
+        return found
+    kept = {one["id"]: one for one in scope.store.catalog.corpora(named[1])}
+    if found not in kept:
+        raise NotFound("corpus.none", name=found, options=list(kept) or "-")
+    return Held(_Rows(Dataset(scope.store.artifacts.path(kept[found]["artifact"]))), str(found))
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """The rows of a corpus as a table's, each time anew from the first."""
+
+    data: Dataset
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __iter__(self) -> Iterator[Mapping[str, Any]]:
+        (first, *_) = self.data.columns
+        for one in self.data.examples():
+            item = one.item if isinstance(one.item, Mapping) else {first: one.item}
+            yield {**item, "subject": one.subject or None}
 
 
 def replace_rows(scope: Scope, artifact: str, instead: str, rows: int) -> None:

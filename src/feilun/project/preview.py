@@ -12,10 +12,11 @@ from typing import Any
 
 from feilun.data.clean.mending import Mending
 from feilun.data.roles import opened, resolve
-from feilun.data.sources.base import AS_FOUND, Held, ReadOptions, Source
+from feilun.data.sources.base import AS_FOUND, ReadOptions, Source
 from feilun.data.versions import build
 from feilun.errors import FeilunError, InvalidData, UsageError
 from feilun.messages import t
+from feilun.project.corpus import place
 from feilun.project.results import Added
 from feilun.project.scope import Report, Scope
 from feilun.store.vault import vault_file
@@ -73,7 +74,7 @@ def preview(
         raise UsageError("project.no_sources")
     config = scope.config()
     given = {**config.data.columns, **(columns or {})}
-    listed = [Source(Held.place(one), read.options(query, None), given) for one in sources]
+    listed = [Source(place(scope, one), read.options(query, None), given) for one in sources]
     shown, problem = _columns(scope, listed[0], given)
     names = [*(column.name for column in scope.task.columns), *_OTHERS]
     if scope.task.open_columns:

@@ -147,3 +147,50 @@ def test_the_labels_to_choose_from_are_those_there_are(
     assert len(json.loads((tmp_path / "a.json").read_text("utf-8"))) == 10
     assert done.config is not None
     assert '<Choice value="great"/>' in done.config.read_text("utf-8")
+
+
+TEAS = (
+    "green",
+    "black",
+    "white",
+    "herbal",
+    "iced",
+    "sweet",
+    "bitter",
+    "smoked",
+    "old",
+    "weak",
+    "new",
+)
+
+
+def test_a_language_model_takes_the_corpora_of_other_projects_by_name(
+    project: Project, tmp_path: Path
+) -> None:
+    """Without a file between them, and left out and divided like the documents of any source."""
+    said = [
+        reviews(1, seed=n)[0][0] + f" Article {n} is {word} tea." for n, word in enumerate(TEAS)
+    ]
+    held = [
+        project.add_corpus([{"text": text, "user": "ada"} for text in texts])
+        for texts in ([*said[:2], "no"], said)
+    ]
+    ids = [one.id for one in held]
+    texts = project.workspace.init("texts", task="language-model")
+    shown = texts.preview(*ids)
+    assert (shown.problem, [one.name for one in shown.columns]) == (None, ["text", "subject"])
+    added = texts.add(*ids)
+    latest = texts.workspace.store.catalog.latest_data("texts")
+    assert latest is not None
+    rows = list(texts.scope.context().dataset(latest).examples())
+    assert sorted((row.item, row.subject, row.source) for row in rows) == sorted(
+        (text, "ada", ids[place > 1]) for place, text in enumerate(said)
+    )
+    assert added.report["duplicates"] == 2
+    assert "likelihood.short" in json.dumps(added.report)
+    assert texts.add(ids[1]).unchanged
+    with pytest.raises(NotFound) as raised:
+        texts.add("reviews:corpus9")
+    assert ", ".join(ids) in raised.value.message("en")
+    with pytest.raises(NotFound):
+        texts.add("nothing:corpus1")
