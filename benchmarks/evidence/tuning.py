@@ -13,6 +13,7 @@ had. Methods that need no torch, unless ``--all-methods`` takes the others in.
 from __future__ import annotations
 
 import argparse
+import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import closing
@@ -182,7 +183,9 @@ def main() -> None:
     print(f"| {' | '.join(HEAD)} |")
     print("| --- | --- | --- | --- | ---: | ---: | ---: | ---: | ---: |")
     for name in asked.data:
-        print(_line(name, asked), flush=True)
+        line = _line(name, asked)
+        print(line, flush=True)
+        print(line, file=sys.stderr)
 
 
 if __name__ == "__main__":

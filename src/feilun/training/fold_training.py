@@ -109,7 +109,7 @@ def _answered(
     if shortened(result.figures):
         return None
     with closing(open_engine(own.out)) as engine:
-        raw = engine.raw(list(judged.items))
+        raw = engine.raw(judged.items)
     out_of_fold.keep(folder, ids, raw)
     for name in ("data", "out", "scratch"):
         shutil.rmtree(folder / name)
