@@ -324,7 +324,7 @@ class Project(SearchVerbs, VariantVerbs, JudgingVerbs, QueueVerbs):
                 context, version=version.id, forced=force, reason=reason or "", beside=place
             )
         if not outcome["promoted"]:
-            raise Refused("project.golden_refused", version=version.id, **outcome["golden"])
+            raise Refused(outcome["refused"], version=version.id, **outcome["golden"])
         previous = before.version if before and before.version != version.id else None
         role, share = place or ("live", 1.0)
         notes = (t("billing.free", project=self.called, file=self.file),) if self.is_free() else ()

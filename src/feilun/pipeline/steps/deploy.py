@@ -81,17 +81,23 @@ def deploy(
                 [str(one.expected)[:_SHOWN], str(one.got)[:_SHOWN]] for one in golden.failures
             ]
         if far is not None:
-            found["nats_per_token"] = far
+            found |= {"nats_per_token": far, "limit": _NATS}
         if levels:
             found["levels"] = levels
         if not golden.passed or (far or 0.0) > _NATS:
             key = "pipeline.golden_unlike" if golden.passed else "pipeline.golden_failed"
-            told = in_each(lambda: t(key, version=version, limit=_NATS, **found))
+            told = in_each(lambda: t(key, version=version, **found))
             why = told[language()]
             kept = {**catalog.model_version(version).metrics, GOLDEN: found, REASON_IN: told}
             catalog.update_model_version(version, state="refused", reason=why, metrics=kept)
             several = {lang: [one] for lang, one in told.items()}
-            return {"promoted": False, "golden": found, "reasons": [why], "reasons_in": several}
+            return {
+                "promoted": False,
+                "refused": key,
+                "golden": found,
+                "reasons": [why],
+                "reasons_in": several,
+            }
         kept = {**catalog.model_version(version).metrics, GOLDEN: found}
         catalog.update_model_version(version, metrics=kept)
         _place(context, model, endpoint, forced, reason, beside)
