@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -13,8 +15,9 @@ from feilun.project import Workspace
 from feilun.web import run
 from feilun.web.access import Access, Role
 from feilun.web.guard import COOKIE
+from feilun.web.view import Page
 
-__all__ = ["Console", "console"]
+__all__ = ["Console", "console", "filled", "item_of", "worked"]
 
 
 @dataclass(frozen=True)
@@ -62,3 +65,24 @@ def console(workspace: Workspace, api_port: int | None = None) -> Iterator[Conso
     finally:
         stop.set()
         thread.join(60)
+
+
+def worked(workspace: Workspace, *runs: str) -> None:
+    """Works until the runs have ended; the console's own worker may hold one of them."""
+    under_way = {"queued", "running"}
+    while {workspace.store.catalog.run(run).state for run in runs} & under_way:
+        workspace.work(once=True, say=lambda _: None)
+        time.sleep(0.05)
+
+
+def filled(page: Page, names: Mapping[str, str]) -> str:
+    """The path of `page` with what `names` says in the place of its parts."""
+    return re.sub(r"{(\w+)}", lambda found: names[found[1]], page.path)
+
+
+def item_of(page: str) -> dict[str, str]:
+    """The answer that a page of reviews asks about."""
+    hidden = r'name="id" value="([^"]+)"><input type="hidden" name="index" value="(\d+)"'
+    found = re.search(hidden, page)
+    assert found
+    return {"id": found[1], "index": found[2]}
