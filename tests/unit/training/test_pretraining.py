@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,14 @@ def _texts(rows: int = 260) -> list[str]:
     english = [f"{' '.join(lots.choice(WORDS, 14).tolist())} {n}." for n in range(rows)]
     chinese = [f"第{n}壶绿茶产于山区，冲泡{n + 3}分钟后味道很好。" for n in range(rows // 2)]
     return english + chinese
+
+
+@pytest.fixture(scope="module", autouse=True)
+def brief() -> Iterator[None]:
+    """What a model writes while it learns is short: forty tokens took as long as its training."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pretrain, "_SAMPLE", 4)
+        yield
 
 
 @pytest.fixture(scope="module")
