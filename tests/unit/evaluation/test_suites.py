@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import json
 import math
+import random
 from collections.abc import Callable, Iterator
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -143,6 +145,61 @@ def test_scores_are_those_of_the_published_rules(folder: Path, causal: Path, eng
     assert found["lambada"]["acc"].value == np.mean([greedy for _, greedy in last])
     mean = np.mean([one for one, _ in last])
     assert found["lambada"]["perplexity"].value == pytest.approx(math.exp(-mean), rel=1e-4)
+
+
+def _drawn(count: int = 40) -> dict[str, list[dict[str, Any]]]:
+    """Rows of each format, of words drawn by lot."""
+    draw = random.Random(5)
+    words = [
+        "lamp", "kettle", "chair", "tea", "river", "stone", "灯", "茶壶", "椅子", "old", "new",
+        "costs", "boils", "flies",
+    ]  # fmt: skip
+
+    def text(least: int = 2, most: int = 7) -> str:
+        return " ".join(draw.choices(words, k=draw.randint(least, most)))
+
+    found: dict[str, list[dict[str, Any]]] = {name: [] for name in ROWS}
+    for number in range(count):
+        row: dict[str, Any] = {"ind": number, "activity_label": text(1, 2)}
+        row |= {"ctx_a": text() + ".", "ctx_b": text(1, 3)}
+        mark = "[step]" if number % 3 else "[title]"
+        ends = [f"{text()} {mark} {text()}." for _ in range(4)]
+        found["hellaswag"].append({**row, "endings": ends, "label": str(draw.randrange(4))})
+        row = {"id": str(number), "question": text() + "?"}
+        row["choices"] = {"text": [text() for _ in range(4)], "label": list("ABCD")}
+        found["arc"].append({**row, "answerKey": draw.choice("ABCD")})
+        row = {"goal": text(), "sol1": text(), "sol2": text()}
+        found["piqa"].append({**row, "label": draw.randrange(2)})
+        row = {"sentence": f"{text()} _ {text()}.", "option1": text(1, 1), "option2": text(1, 1)}
+        found["winogrande"].append({**row, "answer": draw.choice("12")})
+        found["lambada"].append({"text": text(4, 9)})
+    return found
+
+
+def _lot(context: str, text: str) -> tuple[float, bool]:
+    """A likelihood that tells every context and every text from all others."""
+    draw = blake2b(f"{context}\0{text}".encode(), digest_size=4).digest()
+    part = int.from_bytes(draw, "big") / 2**32
+    return -len(text) * (0.5 + part), part < 0.3
+
+
+def test_scores_equal_those_of_lm_evaluation_harness(tmp_path: Path) -> None:
+    """What lm-evaluation-harness 0.4.13 says of these 40 rows a format by its own task files, where
+    the same lots take the place of a model: contexts and continuations are equal to the letter. It
+    is no dependency, so its figures stand here."""
+    rows = _drawn()
+    theirs = {
+        "hellaswag": {"acc": 0.25, "acc_norm": 0.25},
+        "arc": {"acc": 0.2, "acc_norm": 0.175},
+        "piqa": {"acc": 0.5, "acc_norm": 0.525},
+        "winogrande": {"acc": 0.55},
+        "lambada": {"acc": 0.2, "perplexity": 158.76296852956503},
+    }
+    for name, figures in theirs.items():
+        ours = lm_suite.scores(
+            lm_suite.read(name, _write(tmp_path / f"{name}.jsonl", rows[name])), _lot
+        )
+        assert {metric: ours[metric].value for metric in figures} == pytest.approx(figures), name
 
 
 def test_likelihoods_agree_with_another_computation(causal: Path, engine: Any) -> None:
