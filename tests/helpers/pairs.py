@@ -17,12 +17,15 @@ PAIRS = [
 
 
 def write_pair(folder: Path, kind: str = "t5") -> Path:
-    """A folder with a ``t5`` or ``bart`` of two layers, and a tokenizer of the pairs' words."""
+    """A folder with a ``t5``, ``bart`` or ``marian`` of two layers, and a tokenizer of the pairs'
+    words."""
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
     from transformers import (
         BartConfig,
         BartForConditionalGeneration,
+        MarianConfig,
+        MarianMTModel,
         T5Config,
         T5ForConditionalGeneration,
     )
@@ -39,9 +42,9 @@ def write_pair(folder: Path, kind: str = "t5") -> Path:
         show_progress=False,
     )
     tokenizer.train_from_iterator([text for pair in PAIRS for text in pair], trainer)
-    ends = [("</s>", 1)] if kind == "t5" else [("<s>", 2), ("</s>", 1)]
+    ends = [("<s>", 2), ("</s>", 1)] if kind == "bart" else [("</s>", 1)]
     tokenizer.post_processor = processors.TemplateProcessing(
-        single="$A </s>" if kind == "t5" else "<s> $A </s>", special_tokens=ends
+        single="<s> $A </s>" if kind == "bart" else "$A </s>", special_tokens=ends
     )
     tokenizer.save(str(folder / "tokenizer.json"))
     names = {"pad_token": "<pad>", "eos_token": "</s>"}
@@ -58,9 +61,18 @@ def write_pair(folder: Path, kind: str = "t5") -> Path:
     layers = {f"{side}_{name}": value for side in ("encoder", "decoder") for name, value in (
         ("layers", 2), ("attention_heads", 4), ("ffn_dim", 96),
     )}  # fmt: skip
-    other = BartConfig(
-        vocab_size=size, d_model=48, max_position_embeddings=64, pad_token_id=0, bos_token_id=2,
-        eos_token_id=1, decoder_start_token_id=1, forced_eos_token_id=None, **layers,
-    )  # fmt: skip
+    shape = {"vocab_size": size, "d_model": 48, "max_position_embeddings": 64, "pad_token_id": 0,
+             "eos_token_id": 1, "forced_eos_token_id": None, **layers}  # fmt: skip
+    if kind == "marian":  # begins with padding, which it must not write, as those of OPUS-MT
+        marian = MarianConfig(
+            decoder_start_token_id=0,
+            scale_embedding=True,
+            bad_words_ids=[[0]],
+            num_beams=4,
+            **shape,
+        )
+        MarianMTModel(marian).save_pretrained(folder)
+        return folder
+    other = BartConfig(bos_token_id=2, decoder_start_token_id=1, **shape)
     BartForConditionalGeneration(other).save_pretrained(folder)
     return folder

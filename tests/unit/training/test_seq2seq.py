@@ -57,9 +57,14 @@ def _job(name: str, data: Path, folder: Path, base: Path | str, **settings: Any)
     return TrainJob(name, "translation", data, base, out, scratch, **more)
 
 
-@pytest.fixture(scope="module")
-def taught(tmp_path_factory: pytest.TempPathFactory, base: Path, data: Path) -> Path:
-    job = _job("full", data, tmp_path_factory.mktemp("taught"), base)
+@pytest.fixture(scope="module", params=[("t5", 1e-2), ("marian", 3e-3)])
+def taught(
+    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest, data: Path
+) -> Path:
+    folder = tmp_path_factory.mktemp("taught")
+    kind, rate = request.param
+    base = write_pair(folder / "base", kind)
+    job = _job("full", data, folder, base, learning_rate=rate)
     result = train(job)
     assert result.figures["validation_bits_per_byte"] < 0.2
     return job.out
