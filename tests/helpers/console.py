@@ -60,7 +60,7 @@ def console(workspace: Workspace, api_port: int | None = None) -> Iterator[Conso
     thread = threading.Thread(target=serve)
     thread.start()
     try:
-        assert ready.wait(60)
+        assert ready.wait(240)
         yield found[0]
     finally:
         stop.set()
