@@ -18,7 +18,8 @@ CLASSES = ("families/classes/", "metrics/probabilities.py")
 DRAWN = (  # texts are drawn from a model, by a caller's ``temperature``
     "api/chat.py", "api/completions.py", "api/openapi_texts.py", "api/options.py",
     "api/responses.py", "client/__init__.py", "engines/_labelling.py", "engines/_samples.py",
-    "engines/_streaming.py", "engines/_worded.py", "engines/causal.py", "engines/genai.py",
+    "engines/_llama_cpp.py", "engines/_streaming.py", "engines/_worded.py", "engines/causal.py",
+    "engines/genai.py", "engines/llama_cpp.py",
     "engines/ngrams.py", "engines/pretrained.py", "engines/seq2seq.py", "engines/upstream.py",
     "evaluation/judge.py", "families/generation.py",
 )  # fmt: skip
