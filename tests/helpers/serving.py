@@ -18,6 +18,7 @@ from safetensors.numpy import save_file
 from feilun import api
 from feilun.api.security import Limits, Security
 from feilun.billing.keys import NewKey, create_key
+from feilun.billing.plans import subscribe
 from feilun.engines.card import Card, write_card
 from feilun.families.classes.point import Point
 from feilun.families.classes.rule import PLAIN, Rule
@@ -88,9 +89,14 @@ def make_workspace(folder: Path, database: str | None = None) -> Store:
     return store
 
 
-def make_key(store: Store, customer: str = "Ada", **options: Any) -> NewKey:
-    """A key for a customer of this name, who is made when there is none yet."""
+def make_key(
+    store: Store, customer: str = "Ada", plan: str | None = None, **options: Any
+) -> NewKey:
+    """A key for a customer of this name, who is made when there is none yet, and is on `plan` when
+    a server first sees the key."""
     known = store.catalog.customer_named(customer) or store.catalog.add_customer(customer)
+    if plan is not None:
+        subscribe(store.catalog, known.id, plan)
     return create_key(store.catalog, known.id, **options)
 
 

@@ -13,7 +13,7 @@ import httpx
 import openai
 import pytest
 
-from feilun.billing.plans import parse_plan, set_plan, subscribe
+from feilun.billing.plans import parse_plan, set_plan
 from feilun.client import ApiError, Client
 from feilun.project import Project, Workspace
 from helpers.serving import Answering, make_key, serving
@@ -253,8 +253,7 @@ def _events(server: Answering, customer: str) -> list[Any]:
 
 
 def test_a_stream_is_held_and_settled_by_its_tokens(server: Answering) -> None:
-    key = make_key(server.store, "Bea")
-    subscribe(server.store.catalog, key.record.customer, "tokens")
+    key = make_key(server.store, "Bea", "tokens")
     with _client(server, key.secret) as ai:
         for _ in range(8):  # beyond the first tier of the month's tokens
             list(_ask(ai, "When will my scarf arrive?", stream=True))
@@ -269,8 +268,7 @@ def test_a_stream_is_held_and_settled_by_its_tokens(server: Answering) -> None:
 
 def test_who_cannot_pay_the_most_gets_nothing(server: Answering) -> None:
     limits = {"monthly_budget": "0.03"}
-    key = make_key(server.store, "Cleo", limits=limits)
-    subscribe(server.store.catalog, key.record.customer, "tokens")
+    key = make_key(server.store, "Cleo", "tokens", limits=limits)
     with _client(server, key.secret) as ai:
         with pytest.raises(openai.RateLimitError) as caught:
             _ask(ai, "How much is the kettle?", stream=True)

@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from feilun.billing.holds import release_expired
-from feilun.billing.plans import parse_plan, set_plan, subscribe
+from feilun.billing.plans import parse_plan, set_plan
 from feilun.project import Workspace
 from helpers.serving import NewKey, client, make_key
 from helpers.toys import add_parrot, spawned, write_site
@@ -34,9 +34,7 @@ def _body(**order: Any) -> dict[str, Any]:
 
 
 def _key(workspace: Workspace, name: str, **options: Any) -> NewKey:
-    key = make_key(workspace.store, name, **options)
-    subscribe(workspace.store.catalog, key.record.customer, "tokens")
-    return key
+    return make_key(workspace.store, name, "tokens", **options)
 
 
 @pytest.fixture

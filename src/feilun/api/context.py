@@ -53,9 +53,7 @@ class Api:
         self._look_lock = asyncio.Lock()
         self._looks = 0
         self._looked = 0.0
-        service.subscribe(self.keys.reload)
-        service.subscribe(self.rates.reload)
-        service.subscribe(self.limits.reload)
+        service.subscribe(self._reload)
 
     @property
     def meter(self) -> Meter:
@@ -133,11 +131,22 @@ class Api:
             self._looked = monotonic()
             await asyncio.to_thread(self._catch_up)
 
+    def _reload(self) -> None:
+        """Prices and limits are read after the keys and are there before them: a key that is known
+        is charged by the plan that its customer had when it was made."""
+        keys = self.keys.read()
+        self.rates.reload()
+        self.limits.reload()
+        self.keys.show(keys)
+
     def _catch_up(self) -> None:
-        """A key made a moment ago may belong to a customer made a moment ago, with its plan."""
-        self.keys.look_again()
+        """The same where something has changed. A key made a moment ago may belong to a customer
+        made a moment ago, with its plan."""
+        keys = self.keys.read() if self.keys.behind() else None
         if self.rates.look_again():
             self.limits.reload()
+        if keys is not None:
+            self.keys.show(keys)
 
     def authorise_internal(self, headers: Mapping[bytes, bytes]) -> None:
         """Raises `Unauthorized` unless the request comes from the workspace's own processes."""

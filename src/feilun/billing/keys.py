@@ -21,6 +21,7 @@ from feilun.store.records import DEFAULT_SCOPES, ApiKey
 __all__ = [
     "SCOPES",
     "KeyRing",
+    "KeysRead",
     "NewKey",
     "check_scopes",
     "create_key",
@@ -111,6 +112,14 @@ def require(key: ApiKey, scope: str) -> None:
         raise Forbidden("billing.no_scope", prefix=key.prefix, scope=scope, scopes=key.scopes)
 
 
+@dataclass(frozen=True, slots=True)
+class KeysRead:
+    """All keys of the catalog, and the epoch before they were read."""
+
+    epoch: int
+    keys: Sequence[ApiKey]
+
+
 class KeyRing:
     """All keys by hash. `reload` fills it; `find` decides about one call."""
 
@@ -123,13 +132,28 @@ class KeyRing:
 
     def reload(self) -> None:
         """Reads all keys. Raises `EnvironmentProblem` when the catalog cannot be read."""
+        self.show(self.read())
+
+    def read(self) -> KeysRead:
+        """All keys as they are now, for `show`; the ring stays as it is. Raises
+        `EnvironmentProblem` when the catalog cannot be read."""
+        epoch = self._catalog.epoch()
+        return KeysRead(epoch, self._catalog.keys())
+
+    def show(self, read: KeysRead) -> None:
+        """Puts the keys on the ring, unless newer ones are there."""
         with self._lock:
-            epoch = self._catalog.epoch()
-            keys = self._catalog.keys()
-            self._keys = {bytes.fromhex(key.hash): key for key in keys}
-            self._by_id = {key.id: key for key in keys}
+            if read.epoch < self._epoch:
+                return
+            self._keys = {bytes.fromhex(key.hash): key for key in read.keys}
+            self._by_id = {key.id: key for key in read.keys}
             # Last: whoever sees this epoch sees keys at least as new.
-            self._epoch = epoch
+            self._epoch = read.epoch
+
+    def behind(self) -> bool:
+        """Whether the catalog has changed since the keys on the ring were read. Raises
+        `EnvironmentProblem` when it cannot be read."""
+        return self._catalog.epoch() != self._epoch
 
     def knows(self, secret: bytes) -> bool:
         """Whether this key is on the ring. One that is not may have been made a moment ago."""
@@ -141,7 +165,7 @@ class KeyRing:
         When this returns, the ring holds every change that was committed before it was called.
         Raises `EnvironmentProblem` when the catalog cannot be read.
         """
-        if self._catalog.epoch() == self._epoch:
+        if not self.behind():
             return False
         self.reload()
         return True

@@ -80,6 +80,17 @@ def test_a_revoked_key_is_refused_after_a_reload(store: Store) -> None:
     assert caught.value.code == "billing.key_revoked"
 
 
+def test_what_was_read_before_does_not_take_keys_off_again(store: Store) -> None:
+    keys = ring(store)
+    before = keys.read()
+    key = make_key(store)
+    assert keys.behind()
+    keys.reload()
+    keys.show(before)
+    assert keys.knows(key.secret.encode())
+    assert not keys.behind()
+
+
 def test_a_key_made_a_moment_ago_is_found_by_looking_again(store: Store) -> None:
     keys = ring(store)
     key = make_key(store)
