@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import random
 import re
 from pathlib import Path
@@ -17,6 +16,7 @@ from feilun.engines.card import Card
 from feilun.errors import EnvironmentProblem
 from feilun.modalities.language.causal import PromptProcessor
 from feilun.types import Schema
+from helpers.absent import hide
 from helpers.llama import SHOP, write_causal
 
 CARD = Card("causal", Schema("chat", (), {}), "full")
@@ -201,10 +201,5 @@ def test_without_the_packages_torch_serves_what_was_trained(
     assert gguf.unable(folder, CARD) is None
     for package, said in (("gguf", "gguf is not"), ("openvino_genai", "openvino-genai is not")):
         with monkeypatch.context() as without:
-            find = importlib.util.find_spec
-            without.setattr(
-                gguf.importlib.util,  # type: ignore[attr-defined]
-                "find_spec",
-                lambda name, absent=package, find=find: None if name == absent else find(name),
-            )
+            hide(without, package)
             assert said in str(gguf.unable(folder, CARD))

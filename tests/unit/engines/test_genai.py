@@ -25,6 +25,7 @@ from feilun.engines.base import open_engine, prompt_of
 from feilun.engines.card import Card, write_card
 from feilun.errors import CorruptArtifact, EnvironmentProblem, InvalidData, Overloaded
 from feilun.types import Chunk, EngineRequest, Schema
+from helpers.absent import hide
 from helpers.gguf import tiny_gguf
 
 QUESTIONS = [
@@ -326,7 +327,7 @@ def test_an_unknown_architecture_is_told(tmp_path: Path) -> None:
 def test_without_the_library_it_says_what_to_install(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    hide(monkeypatch, "openvino_genai")
     with pytest.raises(EnvironmentProblem) as raised:
         genai.load(folder, CARD, streams=None, threads=1)
     assert "feilun[language]" in raised.value.hint("en")

@@ -25,6 +25,7 @@ from feilun.store.dataset import DatasetWriter
 from feilun.tasks import base as tasks
 from feilun.training.job import TrainJob
 from feilun.types import EngineRequest, Example, Schema
+from helpers.absent import hide
 from helpers.gguf import tiny_gguf
 from helpers.jobs import train
 
@@ -199,7 +200,7 @@ def test_without_the_library_it_says_what_to_install(
 ) -> None:
     header = gguf.read(base / "any.gguf")
     assert genai.library(header) == "llama-cpp"
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    hide(monkeypatch, "xllamacpp")
     with pytest.raises(InvalidData) as missing:
         genai.library(header)
     assert OTHER in missing.value.message("zh")

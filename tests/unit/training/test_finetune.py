@@ -18,6 +18,7 @@ from feilun.training import trainer
 from feilun.training.job import TrainJob, TrainResult
 from feilun.training.rows import learning_rows
 from feilun.types import Progress
+from helpers.absent import hide
 from helpers.bert import write_bert
 from helpers.jobs import job_for, train, write_dataset
 from helpers.rows import reviews
@@ -261,7 +262,7 @@ class TestTrackers:
     def test_a_missing_package_is_named(
         self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
-        monkeypatch.setattr(trainer.importlib.util, "find_spec", lambda name: None)
+        hide(monkeypatch, "swanlab")
         job = job_for("full", tmp_path, tmp_path, trackers=("swanlab",))
         with pytest.raises(EnvironmentProblem) as caught:
             trainer._trackers(job)
