@@ -28,12 +28,13 @@ class Released(Dataset):
 
     def __init__(self, folder: Path | str) -> None:
         super().__init__(folder)
-        sources = zip(super().row_ids("test"), super().values("source", "test"), strict=True)
+        self.released: tuple[str, ...] = ()
+        sources = zip(self.row_ids("test"), self.values("source", "test"), strict=True)
         self.released = tuple(row for row, source in sources if source == DRAWN)
 
     def batches(self, columns: Sequence[str], split: Split | None = None) -> Iterator[Any]:
         """As the data version has them, but for the splits of the released rows."""
-        if not getattr(self, "released", ()):
+        if not self.released:
             yield from super().batches(columns, split)
             return
         import pyarrow as pa

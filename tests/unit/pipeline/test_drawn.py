@@ -15,7 +15,7 @@ from feilun.engines.base import open_engine
 from feilun.engines.cascade import Level, write_cascade
 from feilun.families.base import Answers
 from feilun.pipeline.context import Context
-from feilun.pipeline.steps._drawn import answered_out_of_fold, drawn_rows
+from feilun.pipeline.steps._drawn import answered_out_of_fold, unanswered
 from feilun.pipeline.steps._judged import judged_rows
 from feilun.project import Project
 from feilun.project.results import Turned
@@ -129,14 +129,16 @@ def test_a_cascade_answers_them_by_its_stages(
     write_cascade(folder / "version", stages, [middle])
     made = context.store.publish(folder / "version", "variant").ref
     both = replace(model, variant="cascade", variants={"cascade": {"artifact": made}})
-    plain, mixed = drawn_rows(context, model), drawn_rows(context, both)
-    assert mixed.answered.all()
-    assert plain.raw is not None
-    assert mixed.raw is not None
+    assert unanswered(context, both) == set()
+    unknown = np.full((len(ids), len(data.schema.labels)), np.nan)
+    asked = Answers(model.id, model.method, data.schema.labels, unknown, card.point)
+    plain, mixed = (answered_out_of_fold(context, one, asked, ids).raw for one in (model, both))
+    assert not np.isnan(plain).any()
+    assert not np.isnan(mixed).any()
     sure = scores >= middle
     assert 0 < sure.sum() < len(sure)
-    first_says, second_says = own.argmax(axis=1), plain.raw.argmax(axis=1)
-    found = mixed.raw.argmax(axis=1)
+    first_says, second_says = own.argmax(axis=1), plain.argmax(axis=1)
+    found = mixed.argmax(axis=1)
     assert (found == np.where(sure, first_says, second_says)).all()
 
 

@@ -8,98 +8,91 @@ side is flattered.
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
 from feilun.engines.base import open_engine
 from feilun.engines.card import read_card
-from feilun.engines.cascade import levels_of, mixed
+from feilun.engines.cascade import levels_of
 from feilun.families.base import Answers
 from feilun.pipeline.context import Context
+from feilun.pipeline.steps._folded import mixed_over
 from feilun.store.drawn import DRAWN, Released
 from feilun.store.records import ModelVersion
 from feilun.training import out_of_fold
+from feilun.training.out_of_fold import OutOfFold
 from feilun.types import Item
 
-__all__ = ["DrawnRows", "answered_out_of_fold", "drawn_rows"]
+__all__ = ["answered_out_of_fold", "unanswered"]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class DrawnRows:
-    """The ids of drawn rows (n,), those that were `answered` out of fold (n,), and of these the raw
-    outputs (answered, width), None where there are none."""
-
-    rows: np.ndarray
-    answered: np.ndarray
-    raw: np.ndarray | None
-
-
-def drawn_rows(context: Context, model: ModelVersion) -> DrawnRows:
-    """The drawn rows that `model` learned; none where it learned none."""
-    nothing = DrawnRows(np.zeros(0, object), np.zeros(0, bool), None)
-    if not model.config.get("drawn"):
-        return nothing
-    data = Released(context.store.artifacts.path(context.data_of(model).artifact))
-    ids = np.array(data.released, object)
-    if not len(ids):
-        return nothing
-    raws = [_kept(context, model, ids)]
-    card = read_card(context.folder(model))
-    levels = levels_of(card)
-    items = _items(data) if levels else {}
-    for level in levels[-2::-1]:
-        other = context.store.catalog.model_version(level.version)
-        raws.insert(0, _raw(context, other, level.variant, ids, items))
-    answered = np.all([places >= 0 for places, _ in raws], axis=0)
-    if not answered.any():
-        return DrawnRows(ids, answered, None)
-    given = [raw[places[answered]] for places, raw in raws]
-    raw = mixed(card, levels, card.extra["thresholds"], given)[0] if levels else given[0]
-    return DrawnRows(ids, answered, raw)
+def unanswered(context: Context, model: ModelVersion) -> set[str]:
+    """The ids of the drawn rows that `model`, or a stage of it, learned without answering them out
+    of fold."""
+    ids = _data(context, model).released if model.config.get("drawn") else ()
+    keys, missing = out_of_fold.keys_of(ids), np.zeros(len(ids), bool)
+    for stage, _ in _stages(context, model) if ids else ():
+        if _learned(stage, model):
+            kept = out_of_fold.read(context.folder(stage, ""))
+            missing |= True if kept is None else ~np.isin(keys, kept.keys)
+    return {ids[place] for place in np.flatnonzero(missing).tolist()}
 
 
 def answered_out_of_fold(
-    context: Context, model: ModelVersion, answers: Answers, row_ids: list[str]
+    context: Context, model: ModelVersion, answers: Answers, row_ids: Sequence[str]
 ) -> Answers:
     """`answers` of `model` to the rows `row_ids`, with what it answered out of fold to those that
-    it learned; the same where it learned none of them."""
-    drawn = drawn_rows(context, model)
-    if drawn.raw is None:
+    it learned; the same where it learned none of them. A stage of a cascade that has not learned
+    them answers by itself."""
+    if not model.config.get("drawn"):
         return answers
-    places = {row: place for place, row in enumerate(row_ids)}
-    known = drawn.rows[drawn.answered].tolist()
-    there = [(places[row], place) for place, row in enumerate(known) if row in places]
-    if not there:
+    data = _data(context, model)
+    learned = set(data.released)
+    asked = {row: place for place, row in enumerate(row_ids) if row in learned}
+    if not asked:
         return answers
+    keys = out_of_fold.keys_of(asked)
+    kept = []
+    for stage, variant in _stages(context, model):
+        if not _learned(stage, model):
+            kept.append(OutOfFold(keys, _said(context, stage, variant, data, asked)))
+        elif (own := out_of_fold.read(context.folder(stage, ""))) is not None:
+            kept.append(own)
+        else:
+            return answers
+    found = mixed_over(read_card(context.folder(model)), kept, keys)
     raw = np.array(answers.raw)
-    to, of = np.array(there).T
-    raw[to] = drawn.raw[of]
-    return replace(answers, raw=raw)
+    raw[np.array(list(asked.values()))[out_of_fold.places(keys, found.keys)]] = found.raw
+    return replace(answers, raw=raw) if len(found.keys) else answers
 
 
-Kept = tuple[np.ndarray, np.ndarray]
-"""The place of each row among the raw outputs, -1 where it has none, and these outputs."""
+def _data(context: Context, model: ModelVersion) -> Released:
+    return Released(context.store.artifacts.path(context.data_of(model).artifact))
 
 
-def _kept(context: Context, model: ModelVersion, ids: np.ndarray) -> Kept:
-    kept = out_of_fold.read(context.folder(model, ""))
-    if kept is None:
-        return np.full(len(ids), -1), np.zeros((0, 0), np.float32)
-    return out_of_fold.places(kept.keys, out_of_fold.keys_of(ids.tolist())), kept.raw
+def _stages(context: Context, model: ModelVersion) -> list[tuple[ModelVersion, str]]:
+    """The versions that answer, the cheapest first, with their variants: `model`, and before it
+    what else is in its cascade."""
+    levels = levels_of(read_card(context.folder(model)))[:-1]
+    versions = context.store.catalog.model_version
+    return [*((versions(one.version), one.variant) for one in levels), (model, "")]
 
 
-def _raw(
-    context: Context, model: ModelVersion, variant: str, ids: np.ndarray, items: dict[str, Item]
-) -> Kept:
-    """The same of a lower stage of a cascade, which answers by itself what it has not learned."""
-    if model.config.get("drawn"):
-        return _kept(context, model, ids)
-    with closing(open_engine(context.folder(model, variant or None))) as engine:
-        return np.arange(len(ids)), engine.raw([items[row] for row in ids.tolist()])
+def _learned(stage: ModelVersion, model: ModelVersion) -> bool:
+    """Whether `stage` has learned the drawn rows that `model` has: those of one data version."""
+    return bool(stage.config.get("drawn")) and stage.data_version == model.data_version
 
 
-def _items(data: Released) -> dict[str, Item]:
+def _said(
+    context: Context, stage: ModelVersion, variant: str, data: Released, rows: Collection[str]
+) -> np.ndarray:
+    """What `stage` answers by itself to drawn `rows` of `data`."""
     columns = data.row_ids("train"), data.items("train"), data.values("source", "train")
-    return {row: item for row, item, source in zip(*columns, strict=True) if source == DRAWN}
+    items: dict[str, Item] = {
+        row: item for row, item, source in zip(*columns, strict=True) if source == DRAWN
+    }
+    with closing(open_engine(context.folder(stage, variant or None))) as engine:
+        return engine.raw([items[row] for row in rows])

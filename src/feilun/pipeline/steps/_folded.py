@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from feilun.engines.card import Card, read_card
@@ -16,7 +18,7 @@ from feilun.store.drawn import SOURCE
 from feilun.store.records import DataVersion, ModelVersion
 from feilun.training import out_of_fold
 
-__all__ = ["corrections", "folded", "judging", "kept_by"]
+__all__ = ["corrections", "folded", "judging", "kept_by", "mixed_over"]
 
 
 def folded(
@@ -84,19 +86,26 @@ def _cascaded(
 ) -> out_of_fold.OutOfFold | None:
     """What a cascade would have answered out of fold, on the rows that all its stages kept; None
     where one of them kept none."""
-    levels = levels_of(card)
     kept = [last]
-    for level in levels[-2::-1]:
+    for level in levels_of(card)[-2::-1]:
         other = context.store.catalog.model_version(level.version)
         kept.insert(0, out_of_fold.read(context.folder(other, ""), context.task.family.Raw))
     if any(one is None for one in kept):
         return None
     known = [one for one in kept if one is not None]
-    keys = known[-1].keys
-    places = [out_of_fold.places(one.keys, keys) for one in known]
+    return mixed_over(card, known, known[-1].keys)
+
+
+def mixed_over(
+    card: Card, kept: Sequence[out_of_fold.OutOfFold], keys: np.ndarray
+) -> out_of_fold.OutOfFold:
+    """What a version with this `card` answers to those of the rows `keys` that all its stages
+    answered: `kept` is one a stage, the cheapest first, and one alone where it is no cascade."""
+    places = [out_of_fold.places(one.keys, keys) for one in kept]
     rows = np.flatnonzero(np.min(places, axis=0) >= 0)
-    raws = [one.raw[place[rows]] for one, place in zip(known, places, strict=True)]
-    raw, _ = mixed(card, levels, card.extra["thresholds"], raws)
+    raws = [one.raw[place[rows]] for one, place in zip(kept, places, strict=True)]
+    levels = levels_of(card)
+    raw = mixed(card, levels, card.extra["thresholds"], raws)[0] if levels else raws[0]
     return out_of_fold.OutOfFold(keys[rows], raw)
 
 

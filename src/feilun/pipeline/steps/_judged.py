@@ -17,7 +17,7 @@ from feilun.data.content import row_key, stored_key
 from feilun.engines.base import Engine
 from feilun.errors import InvalidData
 from feilun.pipeline.context import Context
-from feilun.pipeline.steps._drawn import drawn_rows
+from feilun.pipeline.steps._drawn import unanswered
 from feilun.store.dataset import INPUT, Dataset
 from feilun.store.drawn import SOURCE
 from feilun.store.records import DataVersion, ModelVersion
@@ -87,8 +87,7 @@ def judged_rows(context: Context, data: DataVersion, versions: Iterable[ModelVer
             seen.update(key for key in _keys(learned, split) if key in wanted)
     known: set[str] = set()
     for one in versions:
-        drawn = drawn_rows(context, one)
-        known.update(drawn.rows[~drawn.answered].tolist())
+        known |= unanswered(context, one)
     if not seen and not known:
         return whole
     if seen >= wanted:

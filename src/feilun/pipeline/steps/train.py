@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from feilun.pipeline.lineage import to_learn
 from feilun.pipeline.steps._inputs import inputs_of, made_before
 from feilun.pipeline.steps._members import members, unlabelled
 from feilun.store.drawn import Released
-from feilun.store.records import REASON_IN, ModelVersion
+from feilun.store.records import REASON_IN, DataVersion, ModelVersion
 from feilun.training import out_of_fold
 from feilun.training.child import run_child
 from feilun.training.fold_training import by_itself
@@ -49,6 +50,7 @@ def train(context: Context, plan: dict[str, Any], stage: dict[str, Any]) -> dict
     previous = catalog.model_version(stage["previous"]) if stage.get("previous") else None
     scratch = context.scratch(f"train-{stage['method']}")
     out = artifacts.new()
+    released = _released(context, stage, data)
     asked = context.config.update.replay
     fresh, replay = to_learn(catalog, data, previous, asked) if previous else ((), 1.0)
     job = TrainJob(
@@ -71,7 +73,7 @@ def train(context: Context, plan: dict[str, Any], stage: dict[str, Any]) -> dict
         members=members(context, stage["method"], stage["settings"]),
         unlabelled=unlabelled(context, stage["settings"], scratch / "unlabelled"),
         folds=stage.get("folds", 0),
-        drawn=_learns_drawn(context, stage),
+        drawn=bool(released),
     )
     drawn = job.drawn
     inputs = inputs_of(context, job, previous, stage.get("parent"))
@@ -89,7 +91,7 @@ def train(context: Context, plan: dict[str, Any], stage: dict[str, Any]) -> dict
             warm()
         try:
             result = run_child(job, context.report)
-            if job.drawn and not _answered(job):
+            if job.drawn and not _answered(out, released):
                 # Rows that it learned and did not answer out of fold could not judge it.
                 shutil.rmtree(out)
                 out.mkdir()
@@ -99,8 +101,8 @@ def train(context: Context, plan: dict[str, Any], stage: dict[str, Any]) -> dict
         finally:
             shutil.rmtree(out, ignore_errors=True)
         figures, notes = dict(result.figures), tuple(result.notes)
-        if drawn and (rows := len(Released(job.data).released)):
-            notes += (t("pipeline.drawn_learnt", rows=rows),)
+        if drawn:
+            notes += (t("pipeline.drawn_learnt", rows=len(released)),)
     version = catalog.add_model_version(
         context.project,
         stage["method"],
@@ -122,17 +124,18 @@ def train(context: Context, plan: dict[str, Any], stage: dict[str, Any]) -> dict
     return _trained(version, figures, notes)
 
 
-def _learns_drawn(context: Context, stage: dict[str, Any]) -> bool:
-    """Whether the answers drawn at random train at once: in an update, where the method answers
-    them out of fold."""
-    return stage.get("parent") is not None and by_itself(stage["method"], context.task)
+def _released(context: Context, stage: dict[str, Any], data: DataVersion) -> Sequence[str]:
+    """The ids of the answers drawn at random that train at once: in an update, where the method
+    answers them out of fold."""
+    if stage.get("parent") is None or not by_itself(stage["method"], context.task):
+        return ()
+    return Released(context.store.artifacts.path(data.artifact)).released
 
 
-def _answered(job: TrainJob) -> bool:
-    """Whether any of the drawn rows was answered out of fold; true where there are none."""
-    wanted = out_of_fold.keys_of(Released(job.data).released)
-    kept = out_of_fold.read(job.out)
-    return not len(wanted) or (kept is not None and bool(np.isin(wanted, kept.keys).any()))
+def _answered(folder: Path, rows: Sequence[str]) -> bool:
+    """Whether any of the `rows` was answered out of fold."""
+    kept = out_of_fold.read(folder)
+    return kept is not None and bool(np.isin(out_of_fold.keys_of(rows), kept.keys).any())
 
 
 def _seconds(context: Context, plan: dict[str, Any], stage: dict[str, Any]) -> float | None:
