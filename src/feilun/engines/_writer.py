@@ -15,13 +15,12 @@ from typing import Any, ClassVar, NamedTuple
 import msgspec
 import numpy as np
 
-from feilun.engines._generator import Generator, Part, Sink
+from feilun.engines._generator import Part, Sink
 from feilun.engines._index import length
 from feilun.engines._inline import InlineEngine
 from feilun.engines.card import Card
-from feilun.engines.genai import MODEL, library, needs, settings
-from feilun.errors import CorruptArtifact, EnvironmentProblem, InvalidData
-from feilun.modalities.language import gguf
+from feilun.engines.genai import CONTEXT, header_of, library, needs, open_model
+from feilun.errors import EnvironmentProblem
 from feilun.modalities.language.causal import PromptProcessor
 from feilun.modalities.language.conversations import Message
 from feilun.modalities.language.template import render
@@ -31,9 +30,6 @@ __all__ = ["HAN", "Writer", "WritingEngine", "Wrote", "tokens_of"]
 
 HAN = re.compile("[\u3400-\u9fff]")
 """What tells a Chinese text."""
-
-_CONTEXT = 8192  # tokens of prompt and answer at most, whatever the model reads
-_WAITING = 8  # times as many requests as are written at once may be under way
 
 
 class Wrote(NamedTuple):
@@ -53,20 +49,12 @@ class Writer:
     `CorruptArtifact` for a file that is no whole GGUF file."""
 
     def __init__(self, folder: Path, card: Card, threads: int | None) -> None:
-        file = folder / MODEL
-        try:
-            header = gguf.read(file)
-        except InvalidData as error:
-            reason = error.params["reason"]
-            raise CorruptArtifact("engines.bad_weights", file=file, reason=reason) from None
+        header = header_of(folder)
         runs = library(header)
         needs(runs, folder)
-        self._processor = PromptProcessor.read(folder, _CONTEXT)
-        self._stops = {int(one) for one in card.extra.get("stops", header.stops)}
-        self.context = min(header.context or _CONTEXT, _CONTEXT)
-        made = settings(runs, header, card, self._stops, self.context, threads)
-        self.sequences: int = made["sequences"]
-        self._generator = Generator(file, made, _WAITING * self.sequences)
+        self._processor = PromptProcessor.read(folder, CONTEXT)
+        opened = open_model(folder, header, card, runs, threads)
+        self._stops, self.context, self.sequences, self._generator = opened
 
     @property
     def waiting(self) -> int:

@@ -10,11 +10,11 @@ from __future__ import annotations
 import asyncio
 import codecs
 import importlib.util
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, suppress
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, NamedTuple, cast
 
 import msgspec
 import numpy as np
@@ -34,15 +34,17 @@ from feilun.types import Chunk, EngineRequest, Item, Output, Usage
 
 __all__ = [
     "ANSWERS",
+    "CONTEXT",
     "FORMATS",
     "MODEL",
     "QUESTIONS",
     "GenaiEngine",
+    "header_of",
     "library",
     "load",
     "needs",
+    "open_model",
     "prompt",
-    "settings",
 ]
 
 FORMATS = ("gguf", "prompt")
@@ -50,7 +52,8 @@ FORMATS = ("gguf", "prompt")
 MODEL = "model.gguf"
 
 _FLOAT = ("f32", "fp32", "f16")
-_CONTEXT = 8192  # tokens of prompt and answer at most, whatever the model reads
+CONTEXT = 8192
+"""Tokens of prompt and answer at most, whatever the model reads."""
 _BATCH_TOKENS = 512
 _SEQUENCES = {GENAI: (4, 32, 4 << 30), LLAMA_CPP: (1, 8, 1 << 30)}
 """How many answers are written at once, at least and at most, and the bytes of what is kept of
@@ -78,27 +81,19 @@ class GenaiEngine(StreamingEngine):
 
     def __init__(self, folder: Path, card: Card, threads: int | None) -> None:
         super().__init__(card)
-        file = folder / MODEL
-        try:
-            header = gguf.read(file)
-        except InvalidData as error:
-            reason = error.params["reason"]
-            raise CorruptArtifact("engines.bad_weights", file=file, reason=reason) from None
+        header = header_of(folder)
         if self.library == GENAI:
             _check(header)
         processor = self._task.processor(folder, card.schema.settings)
         assert isinstance(processor, PromptProcessor)
         self._processor = processor
         self._pieces = gguf.pieces(processor.tokenizer)
-        extra = card.extra
         self._asking = Asking(folder, card, processor)
-        self._stops = {int(one) for one in extra.get("stops", header.stops)}
-        self._usual = int(extra.get("longest", MAX_TOKENS))
-        self.context = self.longest = min(header.context or _CONTEXT, _CONTEXT)
-        made = settings(self.library, header, card, self._stops, self.context, threads)
-        self._sequences = made["sequences"]
+        self._usual = int(card.extra.get("longest", MAX_TOKENS))
+        opened = open_model(folder, header, card, self.library, threads)
+        self._stops, self.context, self._sequences, self._generator = opened
+        self.longest = opened.context
         self._threads = threads
-        self._generator = Generator(file, made, _WAITING * self._sequences)
         self._ids = lru_cache(_PROMPTS)(self._encoded)
 
     @property
@@ -407,24 +402,44 @@ def _check(header: gguf.Gguf) -> None:
         )
 
 
-def settings(
-    name: str,
-    header: gguf.Gguf,
-    card: Card,
-    stops: Iterable[int],
-    context: int,
-    threads: int | None,
-) -> dict[str, Any]:
-    """What the process opens the model with: see `_generator`."""
-    return {
+def header_of(folder: Path) -> gguf.Gguf:
+    """The head of the model in `folder`. Raises `CorruptArtifact` for what is no whole GGUF
+    file."""
+    try:
+        return gguf.read(folder / MODEL)
+    except InvalidData as error:
+        reason = error.params["reason"]
+        raise CorruptArtifact("engines.bad_weights", file=folder / MODEL, reason=reason) from None
+
+
+class OpenModel(NamedTuple):
+    """The ids that end an answer, the tokens of prompt and answer at most, how many answers are
+    written at once, and the process that does, which is not started yet."""
+
+    stops: set[int]
+    context: int
+    sequences: int
+    generator: Generator
+
+
+def open_model(
+    folder: Path, header: gguf.Gguf, card: Card, name: str, threads: int | None
+) -> OpenModel:
+    """The model in `folder` for the library `name`."""
+    stops = {int(one) for one in card.extra.get("stops", header.stops)}
+    context = min(header.context or CONTEXT, CONTEXT)
+    sequences = _sequences(header, context, *_SEQUENCES[name])
+    settings = {
         "library": name,
         "context": context,
-        "sequences": _sequences(header, context, *_SEQUENCES[name]),
+        "sequences": sequences,
         "batch_tokens": _BATCH_TOKENS,
         "stops": sorted(stops),
         "threads": threads,
         "exact": card.precision in _FLOAT,
     }
+    generator = Generator(folder / MODEL, settings, _WAITING * sequences)
+    return OpenModel(stops, context, sequences, generator)
 
 
 def _sequences(header: gguf.Gguf, context: int, least: int, most: int, size: int) -> int:

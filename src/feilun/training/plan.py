@@ -24,6 +24,7 @@ from feilun.tasks.base import TaskBase
 from feilun.training.augment import FEW
 from feilun.training.fold_training import by_itself, can_be_folded
 from feilun.training.job import DataStats, Estimate, Machine, TrainJob
+from feilun.training.out_of_fold import FOLDS
 from feilun.training.rows import learning_count
 from feilun.training.settings import MethodSettings, method, methods_for, read_by_encoders
 
@@ -37,7 +38,6 @@ _FEWEST_STEPS = 100
 of Chinese news at all (docs/decisions/frozen-layers.md)."""
 _MEMORY_SHARE = 0.85
 """Of the free memory that one training may be estimated to need."""
-_FOLDS = 3
 _LEFT_FOR_FOLDS = 0.5
 """Folds that are trained where nobody asked for them, if this share of what a time limit leaves
 suffices."""
@@ -175,7 +175,7 @@ class _Planner:
         asked = wanted != "auto"
         if wanted == 0 or (not asked and math.isinf(self._seconds)):
             return tuple(found)
-        folds = _FOLDS if wanted == "auto" else wanted
+        folds = FOLDS if wanted == "auto" else wanted
         for place, stage in reversed(list(enumerate(found))):
             name = stage.method
             if by_itself(name, self._task):
