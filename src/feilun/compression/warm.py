@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import threading
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
-__all__ = ["warm"]
+__all__ = ["warmed"]
 
 
-def warm() -> None:
-    """Begins to import torch, transformers, OpenVINO and NNCF in a thread of its own: seconds that
-    a training in a child process leaves unused. Returns at once; a second call finds them there.
-    A process that ends meanwhile waits for the thread: none may be torn out of an import."""
-    threading.Thread(target=_import, name="feilun-warm").start()
+@contextmanager
+def warmed() -> Iterator[None]:
+    """Imports torch, transformers, OpenVINO and NNCF in a thread of its own while the block runs:
+    seconds that a training in a child process leaves unused. What comes after the block finds them
+    whole: transformers fills its modules in parts, and two threads that import it at once see
+    names that are not there yet. Where the block raises, only the end of the process waits."""
+    thread = threading.Thread(target=_import, name="feilun-warm")
+    thread.start()
+    yield
+    thread.join()
 
 
 def _import() -> None:

@@ -154,6 +154,8 @@ def _live(project: Mapping[str, Any]) -> str:
 
 def run_state(store: Store, run: Run) -> dict[str, Any]:
     """Where `run` stands. One whose process is gone is ``interrupted``."""
+    if run.state == "running" and not _alive(run.pid):
+        run = store.catalog.run(run.id)  # it may have ended since `run` was read
     steps = store.catalog.steps(run.id)
     last = steps[-1] if steps else None
     state: str = run.state

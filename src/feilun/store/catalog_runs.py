@@ -65,7 +65,8 @@ class Runs(CatalogPart):
         plan: Json | None = None,
         state: RunState = "queued",
     ) -> Run:
-        """The run of this workflow id; one that is there already is returned as it is."""
+        """The run of this workflow id; one that is there already is returned as it is. One that is
+        ``running`` from the start runs in this process."""
         with self._db.write() as connection:
             row = one(connection, select(t.runs).where(t.runs.c.id == id))
             if row is None:
@@ -76,7 +77,7 @@ class Runs(CatalogPart):
                     "state": state,
                     "plan": dict(plan or {}),
                     "config": dict(config or {}),
-                    "pid": None,
+                    "pid": os.getpid() if state == "running" else None,
                     "created": now(),
                     "started": None,
                     "heartbeat": None,

@@ -20,6 +20,7 @@ from feilun.errors import Conflict, CorruptArtifact, InvalidData, NotFound, Refu
 from feilun.project import Project, Workspace
 from feilun.project.answers import predict_folder
 from feilun.project.results import Turned
+from feilun.project.status import run_state
 from feilun.serving.process import temporary_server
 from feilun.table import Result
 from helpers.linear import QUICK, answered, linear_project
@@ -285,6 +286,15 @@ def test_status(project: Project) -> None:
     assert "interrupted" in _shown(status)
     catalog.update_run(name, state="failed", error="the disk is full")
     assert "the disk is full" in _shown(project.workspace.status())
+
+
+def test_a_run_is_never_taken_for_interrupted_as_it_begins_or_ends(project: Project) -> None:
+    store = project.workspace.store
+    begun = store.catalog.add_run("reviews-train-7", "reviews", "train", state="running")
+    assert run_state(store, begun)["state"] == "running"
+    before = store.catalog.update_run(begun.id, state="running", pid=2**22 + 1)
+    store.catalog.update_run(begun.id, state="finished")  # and its process has ended
+    assert run_state(store, before)["state"] == "finished"
 
 
 def test_a_long_list_is_sent_in_several_calls(project: Project, tmp_path: Path) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from feilun.compression.warm import warm
+from feilun.compression.warm import warmed
 from feilun.messages import t
 from feilun.messages.sentences import to_kept
 from feilun.pipeline.context import Context
@@ -87,10 +88,9 @@ def train(context: Context, plan: dict[str, Any], stage: dict[str, Any]) -> dict
         ref, drawn = before.weights, bool(before.config.get("drawn"))
         notes: tuple[str, ...] = (t("pipeline.same_weights", version=before.id),)
     else:
-        if job.base is not None:
-            warm()
         try:
-            result = run_child(job, context.report)
+            with warmed() if job.base is not None else nullcontext():
+                result = run_child(job, context.report)
             if job.drawn and not _answered(out, released):
                 # Rows that it learned and did not answer out of fold could not judge it.
                 shutil.rmtree(out)
