@@ -56,6 +56,30 @@ def test_what_is_learnt_is_shown_before(shop: Project) -> None:
     assert f"⟦{text[begin:end]}⟧" in first["marked"]
 
 
+def test_what_would_teach_nothing_is_named_row_by_row(tmp_path: Path) -> None:
+    base = write_causal(tmp_path / "tiny")
+    file = tmp_path / "faq.jsonl"
+    rows = [
+        {"id": f"q{n}", "question": f"What is {n}?", "answer": f"{n} " * (200 if n % 2 else 1)}
+        for n in range(20)
+    ]
+    file.write_text("\n".join(map(json.dumps, rows)), "utf-8")
+    with Workspace(tmp_path / "w") as workspace:
+        project = workspace.init("shop", task="chat", base=str(base))
+        with project.file.open("a", encoding="utf-8") as settings:
+            settings.write("\n[task]\nmax_length = 64\n")
+        project.add(file)
+        shown = project.show(rows=20, rendered=True).rows
+        taught = [one for one in shown if one["learnt"]]
+        assert all(int(str(one["row"])[1:]) % 2 == 0 for one in taught)
+        left_out = shown[len(taught) :]
+        assert len(left_out) > 2
+        assert all(int(str(one["row"])[1:]) % 2 for one in left_out)
+        assert all("64" in str(one["reason"]) for one in left_out)
+        one, *rest = project.show(rows=1, rendered=True).rows
+        assert [each for each in (one, *rest) if not each["learnt"]] == left_out
+
+
 @pytest.mark.slow
 def test_a_taught_model_goes_live(shop: Project, tmp_path: Path) -> None:
     turned = shop.run(method="full")

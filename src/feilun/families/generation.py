@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 
@@ -106,7 +107,8 @@ class Generation(Family):
     sentences: ClassVar = {"evaluation.tile_missed": "generation.tile_missed"}
 
     def target(self, value: Any) -> str | None:
-        """The text of a cell. Raises `InvalidData` for what is none, or too long."""
+        """The text of a cell; nothing where nothing of it can be seen, which would teach nothing.
+        Raises `InvalidData` for what is no text, or too long."""
         if value is None or (isinstance(value, float) and value != value):
             return None
         if isinstance(value, int | float) and not isinstance(value, bool):
@@ -117,7 +119,7 @@ class Generation(Family):
         text = text.strip()
         if len(text) > _LONGEST:
             raise InvalidData("generation.too_long", length=len(text), limit=_LONGEST)
-        return text or None
+        return text if any(map(_is_seen, text)) else None
 
     def names(self, targets: Iterable[str]) -> tuple[str, ...]:
         """None: any text may be answered."""
@@ -361,6 +363,10 @@ def _least(point: Mapping[str, Any]) -> float:
 
 def _is_unsure(one: Written, least: float) -> bool:
     return one.sure is not None and one.sure < least
+
+
+def _is_seen(character: str) -> bool:
+    return unicodedata.category(character) not in ("Cc", "Cf", "Zs", "Zl", "Zp")
 
 
 def _short(text: str) -> str:

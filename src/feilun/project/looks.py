@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -22,9 +22,11 @@ from feilun.project.data_diff import net
 from feilun.project.results import Compressed, Evaluated, Listing, Stage, Turned
 from feilun.project.tuning import SearchView
 from feilun.store import Store
+from feilun.store.dataset import Dataset
 from feilun.store.records import DataVersion, ModelVersion, Run
 from feilun.table import Result, Table
-from feilun.tasks.base import Processor
+from feilun.tasks.base import Lessons, Processor
+from feilun.types import Example
 
 __all__ = [
     "AuditView",
@@ -161,15 +163,16 @@ def show(context: Context, version: DataVersion, rows: int) -> Listing:
 
 def rendered(context: Context, version: DataVersion, rows: int) -> Listing:
     """The first training rows of `version` as a language model is taught them: what is learnt
-    stands between ⟦ and ⟧. Raises `UsageError` where the task writes no texts or has no base."""
+    stands between ⟦ and ⟧. Behind them all training rows that would teach it nothing, with the
+    reason. Raises `UsageError` where the task writes no texts or has no base."""
     from feilun.training.bases import resolve, starters
 
     task, settings = context.task, context.task_settings()
     name = context.config.project.base
     base = resolve(name, task, context.settings, context.weights) if task.encodes else None
-    examples = (one for one in context.dataset(version).examples() if one.split == "train")
+    data = context.dataset(version)
     found: list[dict[str, Any]] = []
-    for one in islice((each for each in examples if each.label), rows):
+    for one in islice(_taught(data), rows):
         parts = None
         if isinstance(base, Path):
             parts = task.rendered(base, one.item, str(one.label), settings)
@@ -184,9 +187,27 @@ def rendered(context: Context, version: DataVersion, rows: int) -> Listing:
         marked = "".join(f"⟦{text}⟧" if counts else text for text, counts in parts)
         text = "".join(text for text, _ in parts)
         found.append({"row": one.row_id, "text": text, "learnt": learnt, "marked": marked})
+    notes = [t("project.rendered_note")]
+    lessons = task.lessons(base, replace(data.schema, settings=settings)) if found else None
+    untaught = [one.row_id for one in _taught(data) if lessons and _is_empty(lessons, one)]
+    if untaught:
+        why = t("project.untaught", length=settings["max_length"])
+        found = [one for one in found if one["row"] not in untaught]
+        found += [
+            {"row": row, "text": "", "learnt": [], "marked": why, "reason": why} for row in untaught
+        ]
+        notes.append(t("project.untaught_note", count=len(untaught)))
     shown = [[one["row"], one["marked"]] for one in found]
     columns = [t("project.row"), t("project.rendered")]
-    return Listing(found, Table(version.id, columns, shown, [t("project.rendered_note")]))
+    return Listing(found, Table(version.id, columns, shown, notes))
+
+
+def _taught(data: Dataset) -> Iterator[Example]:
+    return (one for one in data.examples() if one.split == "train" and one.label)
+
+
+def _is_empty(lessons: Lessons, one: Example) -> bool:
+    return not any(part.cost for part in lessons.encode([one.item], [one.label])[0].rows)
 
 
 def _reason(version: Mapping[str, Any]) -> str:

@@ -124,7 +124,8 @@ class EncodedRows:
     of rows that are too long to be read at once one for each part.
 
     Small rows (texts) are encoded once. Of large ones (pictures) only the first 512 MiB are kept.
-    `cut` counts the rows of which something was left out to fit, `empty` those that teach nothing.
+    `cut` counts the rows of which something was left out to fit; `empty` are the places of those
+    that teach nothing.
     """
 
     def __init__(self, rows: Rows, reader: Reader) -> None:
@@ -134,14 +135,19 @@ class EncodedRows:
         costs: list[int] = []
         places: list[tuple[int, int]] = []
         size = 0
-        self.cut = self.empty = 0
+        self.cut = 0
+        self.empty: list[int] = []
         for start in range(0, len(rows), _CHUNK):
             chunk = slice(start, start + _CHUNK)
             encoded = reader.encode(rows.items[chunk], rows.labels[chunk])
             parts = [part for item in encoded for part in item.rows if part.cost]
             costs += [part.cost for part in parts]
             places += [(row, n) for row, item in enumerate(encoded, start) for n in _count(item)]
-            self.empty += sum(not any(part.cost for part in item.rows) for item in encoded)
+            self.empty += [
+                row
+                for row, item in enumerate(encoded, start)
+                if not any(part.cost for part in item.rows)
+            ]
             self.cut += sum(item.cut > 0 for item in encoded)
             size += sum(array.nbytes for part in parts for array in part.arrays.values())
             if size <= _HELD_BYTES:

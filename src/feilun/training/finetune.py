@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import perf_counter
@@ -41,6 +41,7 @@ from feilun.training.fresh import source_of
 from feilun.training.frozen import FrozenLayers
 from feilun.training.job import DataStats, Estimate, Machine, Report, TrainJob, TrainResult
 from feilun.training.rows import (
+    Rows,
     drawn,
     learning_count,
     learning_rows,
@@ -72,6 +73,7 @@ _BESIDE, _BESIDE_ADAPTERS = 0.35, 1.2
 _CONVOLVING = 3.0  # times as long as bare products of float32, measured with small networks
 _LONGER, _FASTER = 1.5, 2.0  # epochs and step size where lower layers are frozen
 _LONGEST = 4  # times a usual text
+_NAMED = 5  # rows that a note names
 _STEP = 0.02  # seconds of a step whatever its size, measured with small networks on pictures
 
 
@@ -335,7 +337,7 @@ def finetune(
     if not len(encoded):
         raise InvalidData("training.nothing_taught", rows=len(rows))
     if encoded.empty:
-        notes.append(t("training.note_empty", empty=encoded.empty, total=len(rows)))
+        notes.append(_untaught(rows, encoded.empty))
     if encoded.cut:
         notes.append(t("training.note_cut", cut=encoded.cut, total=len(rows)))
     set_seed(job.seed)  # a new head, and networks from nothing, begin at random
@@ -348,6 +350,12 @@ def finetune(
     figures = teach(job, settings, lesson, report, adaptation)
     figures |= {"seconds": perf_counter() - start, "rows": float(len(rows))}
     return TrainResult(figures, tuple(lesson.notes))
+
+
+def _untaught(rows: Rows, places: Sequence[int]) -> str:
+    named = [rows.ids[place] for place in places[:_NAMED]] if rows.ids else []
+    named += ["…"] if len(places) > len(named) else []
+    return t("training.note_empty", empty=len(places), total=len(rows), rows=named)
 
 
 def _prepare(job: TrainJob) -> None:

@@ -135,7 +135,7 @@ _UNWALKED = {
     "trains for minutes, or needs a base model or a server": """
         bases.not_here.hint compare.nothing.hint plans.nothing_answered.hint
         training.no_teacher.hint training.other_labels.hint training.too_few_members.hint
-        training.too_few_to_average.hint upstream.update_now""",
+        training.too_few_to_average.hint training.note_empty upstream.update_now""",
 }
 """Advice that no walk types, by the reason. New advice is walked, or stands here with a reason, or
 is the same command with the same options as another sentence whose command is typed."""

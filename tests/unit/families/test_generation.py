@@ -60,6 +60,8 @@ def test_what_is_no_text_is_refused(value: object) -> None:
 def test_targets_are_what_a_database_takes() -> None:
     assert GENERATION.target(" a\0b\ud800 ") == "ab\ufffd"
     assert GENERATION.target(12) == "12"
+    assert GENERATION.target("\u200b \ufeff\n\u2060") is None  # nobody sees anything of it
+    assert GENERATION.target("👍🏽") == "👍🏽"
     with pytest.raises(InvalidData, match="100000"):
         GENERATION.target("x" * 100_001)
 

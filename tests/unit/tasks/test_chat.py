@@ -68,6 +68,25 @@ def test_conversations_of_sharegpt(tmp_path: Path) -> None:
     assert _read(tmp_path / "chat.jsonl", rows) == [("你好", "您好"), "chat.nothing_answered"]
 
 
+@pytest.mark.parametrize(
+    ("talk", "why"),
+    [
+        ([("user", "a")], "chat.nothing_answered"),
+        ([("system", "a"), ("assistant", "b")], "chat.nothing_answered"),
+        ([("user", "a"), ("assistant", "")], "chat.nothing_said"),
+        ([("user", "a"), ("assistant", " \n")], "chat.nothing_said"),
+        ([("user", "a"), ("assistant", "\u200b")], "data.empty_label"),
+        ([], "chat.no_messages"),
+    ],
+)
+def test_what_would_teach_nothing_is_a_bad_row(
+    tmp_path: Path, talk: list[tuple[str, str]], why: str
+) -> None:
+    rows = [{"messages": [{"role": role, "content": text} for role, text in talk]}]
+    kept = {"messages": [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}]}
+    assert _read(tmp_path / "chat.jsonl", [kept, *rows]) == [("x", "y"), why]
+
+
 def test_instructions_of_alpaca(tmp_path: Path) -> None:
     rows = [
         {"instruction": "Translate", "input": "Tee", "output": "tea", "system": "", "history": []},

@@ -210,7 +210,7 @@ def test_what_is_too_long_loses_its_oldest_messages_and_is_counted(
             writer.add(Example(f"row-{number}", asked, f"answer {number}", "train"))
         writer.close(Schema("chat", (), {**CHAT.Settings().model_dump(), "max_length": 48}))
     job = job_for("full", folder, tmp_path, base, settings={**FAST, "epochs": 1})
-    assert any("3 of 4" in note for note in train(job).notes)
+    assert any("3 of 4" in note and "row-0, row-1" in note for note in train(job).notes)
     none = tmp_path / "none"
     with DatasetWriter(none, {"messages": "text"}) as writer:
         for number in range(2):

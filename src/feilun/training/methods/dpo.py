@@ -107,7 +107,7 @@ class Method(lora.Method):
         notes = list(lessons.notes)
         if rows.empty + held.empty:
             empty = rows.empty + held.empty
-            notes.append(t("training.note_empty", empty=empty, total=len(pairs)))
+            notes.append(t("preferences.note_empty", empty=empty, total=len(pairs)))
         set_seed(job.seed)
         model: Any = task.load(source, schema).model
         for part in (rows, held):
