@@ -53,14 +53,17 @@ def export(job: Export) -> tuple[list[str], list[str]]:
                 continue
             write_variant(model, job.out / name, job.card, processor, name)
         else:
-            from feilun.compression.quantize import quantize
+            from feilun.compression.quantize import clamps, quantize
 
             items = _spread(job.dataset.items("train"), job.settings.calibration_rows)
             note = t("compression.quantizing", rows=len(items))
+            if clamps():
+                note = t("compression.weights_only")
 
             def tick(share: float, note: str = note) -> None:
                 job.tick(_CONVERTED + share * (1 - _CONVERTED), note)
 
+            tick(0.0)
             small = quantize(model, processor, items, tick)
             write_variant(small, job.out / name, job.card, processor, name)
         names.append(name)
