@@ -317,6 +317,7 @@ def test_nobody_hears_what_was_said_to_another(server: Answering) -> None:
     assert sum(GOODS[n % len(GOODS)] in text for n, text in enumerate(said)) > 40
 
 
+@pytest.mark.slow
 def test_a_correction_becomes_the_next_version(shop: Project, server: Answering) -> None:
     asked = {"messages": [{"role": "user", "content": "Do you repair umbrellas?"}], "stream": True}
     answer = server.http.post("/v1/chat/completions", json=asked)

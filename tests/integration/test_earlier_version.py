@@ -85,6 +85,7 @@ def _of_what_was_kept(found: Any, kept: Any) -> Any:
     return found
 
 
+@pytest.mark.slow
 def test_an_update_learns_all_of_the_corrections_and_is_not_judged_on_them(
     folder: Path, golden: dict[str, Any]
 ) -> None:
@@ -109,6 +110,7 @@ def test_an_update_learns_all_of_the_corrections_and_is_not_judged_on_them(
         assert verify(workspace.scope).ok
 
 
+@pytest.mark.slow
 def test_the_same_rows_make_the_same_versions(
     tmp_path: Path, golden: dict[str, Any], elsewhere: bool
 ) -> None:

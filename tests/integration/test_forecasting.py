@@ -112,6 +112,7 @@ def test_it_is_judged_in_units_of_the_naive_forecast(project: Project) -> None:
     assert raw["blocks"] == 2 * DAYS // 10 // 14
 
 
+@pytest.mark.slow
 def test_a_horizon_a_correction_and_an_update(project: Project) -> None:
     workspace = project.workspace
     with temporary_server(workspace.folder, workspace.settings) as address:

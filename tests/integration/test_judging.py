@@ -162,6 +162,7 @@ def test_the_command_tells_the_same(support: Project, longer: tuple[str, type[_L
     assert "1;2" in bad.stderr
 
 
+@pytest.mark.slow
 def test_kept_corrections_show_whether_it_agrees_with_people(
     longer: tuple[str, type[_Longer]], tmp_path: Path
 ) -> None:

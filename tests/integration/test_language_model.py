@@ -60,6 +60,7 @@ def test_a_text_is_continued_at_once_and_as_a_stream(server: Answering) -> None:
     assert last["outputs"] == whole["outputs"]
 
 
+@pytest.mark.slow
 def test_a_correction_says_how_a_text_goes_on(corpus: Project, server: Answering) -> None:
     asked = {"model": "corpus", "inputs": ["The shop is closed"]}
     said = server.http.post("/v1/predict", json=asked).json()

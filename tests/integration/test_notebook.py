@@ -43,6 +43,7 @@ def cell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cell]:
         kernel.shutdown_kernel(now=True)
 
 
+@pytest.mark.slow
 def test_a_file_becomes_a_model_in_a_notebook(cell: Cell) -> None:
     cell("import asyncio; asyncio.get_running_loop()")
     cell(

@@ -139,6 +139,7 @@ def test_questions_judge_what_answers(project: Project, tmp_path: Path) -> None:
         assert output["citations"]
 
 
+@pytest.mark.slow
 def test_a_correction_is_learnt_and_reworded(project: Project, http: httpx.Client) -> None:
     asked, answer = _ask(http, "Do I get my cash again if I dislike it?")
     assert "five working days" not in answer["answer"]

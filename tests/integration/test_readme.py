@@ -28,6 +28,7 @@ import pytest
 from feilun.client import Client
 from helpers import forked
 from helpers.cli import environment, feilun
+from helpers.few import few
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
@@ -180,7 +181,7 @@ def _name(readme: Readme, block: str) -> str:
 
 @pytest.mark.parametrize(
     "readme",
-    [ENGLISH, pytest.param(CHINESE, marks=pytest.mark.slow)],  # the same commands
+    few([ENGLISH, CHINESE], ENGLISH),  # the same commands
     ids=lambda one: one.lang,
 )
 def test_walk_through_with_an_own_file(readme: Readme, tmp_path: Path) -> None:
@@ -241,7 +242,7 @@ def _correct(readme: Readme, address: str, key: str, project: str) -> None:
             client.feedback(answer.id, label, index=index)
 
 
-@READMES
+@pytest.mark.parametrize("readme", few([ENGLISH, CHINESE], ENGLISH), ids=lambda one: one.lang)
 def test_python_block(readme: Readme, tmp_path: Path) -> None:
     (block,) = _blocks(readme, readme.python, "python")
     file = re.search(r'\.add\("([^"]+)"\)', block)

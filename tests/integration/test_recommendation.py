@@ -78,6 +78,7 @@ def test_a_file_of_later_rows_is_judged_by_user(project: Project, tmp_path: Path
     assert found.metrics["ndcg"]["value"] > 0.2  # type: ignore[index]
 
 
+@pytest.mark.slow
 def test_a_call_a_click_and_an_update(project: Project) -> None:
     workspace = project.workspace
     with temporary_server(workspace.folder, workspace.settings) as address:

@@ -221,6 +221,7 @@ def _spots(folder: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_a_text_becomes_a_number(site: Path, tmp_path: Path) -> None:
     _feilun(site, tmp_path, "init", "stars", "--task", "toy-ratings")
     _feilun(site, tmp_path, "data", "add", str(_ratings(tmp_path)))
@@ -260,6 +261,7 @@ def _codes(folder: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_pieces_of_a_text_are_found(site: Path, tmp_path: Path) -> None:
     _feilun(site, tmp_path, "init", "codes", "--task", "toy-codes")
     _feilun(site, tmp_path, "data", "add", str(_codes(tmp_path)))
@@ -283,6 +285,7 @@ def test_pieces_of_a_text_are_found(site: Path, tmp_path: Path) -> None:
     assert turned["data_version"] == "codes:2"
 
 
+@pytest.mark.slow
 def test_a_picture_becomes_a_box(site: Path, tmp_path: Path) -> None:
     _feilun(site, tmp_path, "init", "spots", "--task", "toy-spots")
     _feilun(site, tmp_path, "data", "add", str(_spots(tmp_path)))
@@ -320,6 +323,7 @@ def _glossary(folder: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_a_text_becomes_another_token_by_token(site: Path, tmp_path: Path) -> None:
     _feilun(site, tmp_path, "init", "glossary", "--task", "toy-glossary")
     _feilun(site, tmp_path, "data", "add", str(_glossary(tmp_path)))

@@ -209,6 +209,7 @@ def test_a_corrected_search_finds_the_document_after_the_update(
     assert found.outputs[0]["items"][0]["item"] == NEW
 
 
+@pytest.mark.slow
 def test_an_encoder_gives_vectors_to_openai_s_client(project: Project, tmp_path: Path) -> None:
     """Its weights are drawn at random: what counts is that all fits together."""
     base = write_bert(tmp_path / "base")

@@ -143,6 +143,7 @@ def test_its_scores_are_those_of_translations(program: Project) -> None:
     assert 0.4 < near["value"] < 1
 
 
+@pytest.mark.slow
 def test_a_correction_becomes_the_next_version(program: Project, server: Answering) -> None:
     text = "Restore 7 windows?"
     called = server.predict(text).json()

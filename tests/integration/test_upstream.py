@@ -105,6 +105,7 @@ def test_the_providers_secret_is_kept_nowhere(
     assert not [file for file in files if secret in file.read_bytes()]
 
 
+@pytest.mark.slow
 def test_an_own_version_is_judged_against_the_provider(
     support: tuple[Project, Answering], tmp_path: Path
 ) -> None:

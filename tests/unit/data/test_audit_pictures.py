@@ -14,6 +14,7 @@ from feilun.data.outcome import Notice
 from feilun.project import Project, Workspace
 from feilun.project.audit_page import AuditReport, render
 from helpers.builds import build_version
+from helpers.few import few
 from helpers.pictures import write_digits
 from helpers.rows import write_reviews
 
@@ -37,7 +38,7 @@ def _said(report: AuditReport) -> str:
     return "\n".join(note for table in report.tables() for note in table.notes)
 
 
-@pytest.mark.parametrize("added", [True, False])
+@pytest.mark.parametrize("added", few([True, False], True))
 def test_suspects_are_known_by_their_files(project: Project, added: bool) -> None:
     photos = project.workspace.folder / "photos"
     report = project.audit() if added else project.audit(photos)

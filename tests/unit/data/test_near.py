@@ -144,6 +144,7 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024)
 """
 
 
+@pytest.mark.slow
 def test_memory_is_some_bytes_a_row() -> None:
     few, many = (
         int(subprocess.run([sys.executable, "-c", _MEMORY, str(rows)], capture_output=True,

@@ -130,6 +130,7 @@ def test_a_page_that_is_too_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert short.values["text"] == "short"
 
 
+@pytest.mark.slow
 def test_memory_is_that_of_a_page(tmp_path: Path) -> None:
     file = dump(tmp_path / "a.xml.bz2", (page(n, f"T{n}", f"{n} {EN * 20}") for n in range(600)))
     [table] = open_tables(Source(file, Options()))

@@ -144,6 +144,7 @@ def test_it_is_served_without_torch(engine: Engine, version: Path) -> None:
     assert done.stdout.splitlines() == [one.answer for one in engine.raw(ASKED)]
 
 
+@pytest.mark.slow
 def test_an_update_goes_on_from_its_weights(version: Path, tmp_path: Path) -> None:
     data = _data(tmp_path / "data", _rows())
     (tmp_path / "out").mkdir()

@@ -296,6 +296,7 @@ def test_what_searches_no_catalogue_is_left_alone(tmp_path: Path) -> None:
     other.close()
 
 
+@pytest.mark.slow
 def test_pairs_teach_an_encoder_what_words_alone_do_not_tell(tmp_path: Path) -> None:
     """A document says in other words what its query does: no term is shared."""
     base = head_version(tmp_path / "base") / "encoder"

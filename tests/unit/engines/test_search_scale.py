@@ -149,6 +149,7 @@ def test_a_vector_of_nothing_stays_nothing() -> None:
     assert not units.any()
 
 
+@pytest.mark.slow
 def test_a_version_of_many_documents_answers_as_one_of_few(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,6 +17,7 @@ from feilun.engines.base import open_engine
 from feilun.engines.card import Card, read_card, write_card
 from feilun.types import EngineRequest, Output
 from helpers.embedding import torch_vectors
+from helpers.few import few
 from helpers.tiny import LABELS, head_version, linear_version, schema, texts
 
 TEXTS = texts(40, seed=3)
@@ -64,7 +65,7 @@ def unit(found: Sequence[Output]) -> np.ndarray:
     return np.asarray(vectors / lengths)
 
 
-@pytest.mark.parametrize("make", [head, fine_tuned])
+@pytest.mark.parametrize("make", few([head, fine_tuned], head))
 def test_torch_openvino_and_the_long_way_agree(
     make: Callable[[Path], Path], tmp_path: Path
 ) -> None:
@@ -81,6 +82,7 @@ def test_torch_openvino_and_the_long_way_agree(
     assert [one["label"] for one in plain] == [one["label"] for one in asked]
 
 
+@pytest.mark.slow
 def test_in_eight_bits_they_stay_near(tmp_path: Path) -> None:
     version = head(tmp_path)
     card = read_card(version)

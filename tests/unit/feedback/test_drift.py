@@ -42,6 +42,7 @@ def look(
     return found
 
 
+@pytest.mark.slow
 def test_rows_of_the_same_source_alarm_no_more_often_than_is_said() -> None:
     """40 draws of four sizes, each the first look: .006 false alarms each are allowed, .24 in all.
     More than two would happen by chance once in 500 such tests."""

@@ -103,6 +103,7 @@ def version(
     return out
 
 
+@pytest.mark.slow
 def test_trees_also_see_what_an_encoder_knows_of_texts(
     built: tuple[BuildReport, Dataset], tmp_path: Path
 ) -> None:

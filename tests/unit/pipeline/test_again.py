@@ -79,6 +79,7 @@ def test_the_live_version_stays_live(project: Project) -> None:
     assert "stays live" in str(again.tables()[0].rows)
 
 
+@pytest.mark.slow
 def test_corrections_of_a_refused_update_count_for_the_next(project: Project) -> None:
     store = project.workspace.store
     project.run(method="linear")
@@ -128,6 +129,7 @@ def _in_new_words(rows: int, seed: int) -> list[tuple[str, str]]:
     return [(f"{words[n % 2][0]} {text} {n}", words[n % 2][1]) for n, text in enumerate(about)]
 
 
+@pytest.mark.slow
 def test_what_was_refused_is_judged_again_on_what_customers_ask_now(project: Project) -> None:
     """It knows words that no test row had when it was refused."""
     catalog = project.workspace.store.catalog

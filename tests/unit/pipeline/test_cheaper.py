@@ -126,6 +126,7 @@ def test_the_best_that_was_ever_live(
     assert found.version == best
 
 
+@pytest.mark.slow
 def test_another_variant_of_the_live_version_is_held_against_it(project: Project) -> None:
     """The version that is live as a dear cascade, with its linear model as another variant."""
     store = project.workspace.store

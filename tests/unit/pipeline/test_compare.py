@@ -87,6 +87,7 @@ def test_the_same_is_not_trained_again(project: Project, in_this_process: list[s
     assert len(in_this_process) == 4
 
 
+@pytest.mark.slow
 def test_one_that_fails_ends_nothing_and_is_tried_again(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -106,6 +107,7 @@ def test_one_that_fails_ends_nothing_and_is_tried_again(
     assert all(one.score for one in project.compare("linear,bottleneck").found.methods)
 
 
+@pytest.mark.slow
 def test_an_interrupted_comparison_goes_on(
     project: Project, monkeypatch: pytest.MonkeyPatch, in_this_process: list[str]
 ) -> None:

@@ -15,6 +15,7 @@ import pytest
 from feilun.errors import InvalidData
 from feilun.pipeline import durable
 from feilun.pipeline.durable import StepRunner
+from helpers.few import few
 
 
 class Steps:
@@ -139,7 +140,7 @@ print(json.dumps(said))
 """
 
 
-@pytest.mark.parametrize("where", ["plain", "loop"])
+@pytest.mark.parametrize("where", few(["plain", "loop"], "loop"))
 def test_an_interrupted_step_ends_before_the_caller_goes_on(url: str, where: str) -> None:
     """Ctrl-C reaches the main thread alone, while the step works in another."""
     with subprocess.Popen(

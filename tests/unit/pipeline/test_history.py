@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from feilun import messages
 from feilun.evaluation.consultations import Consultations
 from feilun.pipeline.steps._history import columns, consultations, months
@@ -48,6 +50,7 @@ def _is_told_in_each_language(project: Project, run: str) -> None:
     messages.use("en")
 
 
+@pytest.mark.slow
 def test_rows_keep_the_month_they_came_in_and_fresh_ones_begin_the_count_anew(
     tmp_path: Path,
 ) -> None:

@@ -18,6 +18,7 @@ from helpers.linear import linear_project
 from helpers.rows import reviews, write_reviews
 
 
+@pytest.mark.slow
 def test_new_test_rows_judge_the_versions_that_are_there(tmp_path: Path) -> None:
     with linear_project(tmp_path, rows=120) as project:
         project.run(method="linear")

@@ -68,6 +68,7 @@ def test_what_does_not_fit_the_memory_says_so(project: Project) -> None:
     assert not any(one.fits for one in reads.costs)
 
 
+@pytest.mark.slow
 def test_an_own_version_is_a_base_for_a_new_task(project: Project) -> None:
     project.train(method="head", overrides={"project.base": "reads", "training.augment": "off"})
     other = project.workspace.init("other", "text-tagging")

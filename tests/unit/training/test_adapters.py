@@ -32,6 +32,7 @@ from feilun.training.methods.adalora import budget
 from feilun.training.settings import method, methods
 from feilun.types import Example, Item, Progress, Schema
 from helpers.bert import write_bert
+from helpers.few import few
 from helpers.jobs import job_for, train, write_dataset
 from helpers.llama import SHOP, write_causal
 from helpers.pairs import PAIRS, write_pair
@@ -145,7 +146,7 @@ def test_there_are_methods() -> None:
     assert {"lora", "dora", "qlora", "adalora", "ia3"} | BESIDE | VIRTUAL == set(NAMES)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", few(NAMES, "lora", "prefix-tuning"))
 def test_a_language_model_is_served_as_it_was_trained(
     chats: Chats, causal: Path, name: str
 ) -> None:
@@ -171,7 +172,7 @@ def test_a_language_model_is_served_as_it_was_trained(
     assert (folder / "adapter").is_dir() == (name not in BESIDE | VIRTUAL)
 
 
-@pytest.mark.parametrize("name", sorted(BESIDE | VIRTUAL | {"adalora"}))
+@pytest.mark.parametrize("name", few(sorted(BESIDE | VIRTUAL | {"adalora"}), "bottleneck"))
 def test_encoders_with_decoders_are_served_as_they_were_trained(
     tmp_path: Path, pairs: Path, name: str
 ) -> None:
@@ -199,7 +200,7 @@ def test_encoders_with_decoders_are_served_as_they_were_trained(
     engine.close()
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", few(NAMES, "dora"))
 def test_a_classifier_is_served_as_it_was_trained(
     tmp_path: Path, reviews: Path, bert: Path, name: str
 ) -> None:
@@ -291,7 +292,7 @@ def test_a_base_of_four_bits_takes_an_eighth_of_the_memory(tmp_path: Path, causa
     torch.testing.assert_close(restored, reduced, atol=1e-4, rtol=1e-4)
 
 
-@pytest.mark.parametrize("name", ["adalora", "qlora", "p-tuning"])
+@pytest.mark.parametrize("name", few(["adalora", "qlora", "p-tuning"], "qlora"))
 def test_a_killed_training_goes_on(
     tmp_path: Path, chats: Chats, causal: Path, shop: Path, name: str
 ) -> None:

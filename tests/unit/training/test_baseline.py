@@ -67,6 +67,7 @@ def test_it_reaches_eighty_on_real_reviews(
     assert _accuracy(tmp_path, _all_train(rows), unseen) >= least
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("lang", "least"), [("en", 0.74), ("zh", 0.76)])
 def test_a_quarter_of_the_rows_comes_near(
     tmp_path: Path, lang: str, least: float, monkeypatch: pytest.MonkeyPatch
@@ -101,6 +102,7 @@ def test_the_strength_is_chosen_without_the_validation_rows() -> None:
     assert chosen[0] == chosen[1] > 1
 
 
+@pytest.mark.slow
 def test_pictures_are_judged_better_than_by_standardised_pixels() -> None:
     from sklearn.datasets import load_digits
 

@@ -113,8 +113,14 @@ def test_what_is_left_open_is_fixed_by_the_base(base: Path, data: Path, tmp_path
     "more",
     [
         {"accumulation": 3, "learning_rate": 5e-3, "precision": "fp32", "dropout": None},
-        {"label_smoothing": 0.1, "class_weights": "balanced", "batch_tokens": 40},
-        {"dropout": 0.1, "schedule": "cosine", "warmup": 0.0, "weight_decay": 0.0},
+        pytest.param(
+            {"label_smoothing": 0.1, "class_weights": "balanced", "batch_tokens": 40},
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            {"dropout": 0.1, "schedule": "cosine", "warmup": 0.0, "weight_decay": 0.0},
+            marks=pytest.mark.slow,
+        ),
     ],
     ids=str,
 )
@@ -124,6 +130,7 @@ def test_every_setting_trains(tmp_path: Path, base: Path, data: Path, more: dict
     assert accuracy(job.out, data) > 0.7
 
 
+@pytest.mark.slow
 def test_training_stops_when_validation_no_longer_gains(
     tmp_path: Path, base: Path, data: Path
 ) -> None:
@@ -172,6 +179,7 @@ class TestUpdate:
         assert {texts[0], texts[1]} <= set(rows.items)
         assert list(rows.items) == list(learning_rows(job, dataset).items)
 
+    @pytest.mark.slow
     def test_what_was_known_stays_known(self, tmp_path: Path, data: Path, version: Path) -> None:
         new = tuple(f"row-{n}" for n in range(40) if n % 4 != 3)
         job = job_for(
@@ -186,6 +194,7 @@ class TestUpdate:
         assert result.figures["rows"] == 60
         assert accuracy(job.out, data) >= accuracy(version, data) - 0.05
 
+    @pytest.mark.slow
     def test_a_new_label_extends_the_head(self, tmp_path: Path, version: Path) -> None:
         rows = reviews(200, noise=0)
         rows = [

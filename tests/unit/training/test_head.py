@@ -82,6 +82,7 @@ def test_nothing_frozen_begins_from_nothing(tmp_path: Path) -> None:
     assert caught.value.code == "training.needs_folder"
 
 
+@pytest.mark.slow
 def test_new_rows_refit_on_all(tmp_path: Path, base: Path) -> None:
     data = write_dataset(tmp_path / "data", 120)
     job = job_for("head", data, tmp_path / "first", base)

@@ -59,9 +59,8 @@ def test_linear(tmp_path: Path, data: Path) -> None:
     assert accuracy(job.out, data) > 0.95
 
 
-@pytest.mark.parametrize(
-    "base", ["scratch:resnet", pytest.param("scratch:vit", marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("base", ["scratch:resnet", "scratch:vit"])
 def test_from_nothing_the_best_epoch_is_what_is_kept(tmp_path: Path, data: Path, base: str) -> None:
     """The engine measures what training said: the weights of the best epoch came back whole."""
     settings = {"epochs": 6, "patience": 6, "batch_rows": 16, "precision": "fp32"}

@@ -81,6 +81,7 @@ def test_all_weights_learn_the_answers(taught: Path, base: Path) -> None:
     engine.close()
 
 
+@pytest.mark.slow
 def test_adapters_learn_and_are_merged(tmp_path: Path, base: Path, data: Path) -> None:
     from safetensors.numpy import load_file
     from transformers import AutoModelForCausalLM

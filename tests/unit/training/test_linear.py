@@ -108,6 +108,7 @@ def test_a_label_without_rows_is_never_answered(tmp_path: Path) -> None:
     assert np.isfinite(logits).all()
 
 
+@pytest.mark.slow
 def test_thousands_of_labels_stay_small(tmp_path: Path) -> None:
     rows = [(f"item {n % 2501} of sort {n % 2501}", f"label-{n % 2501:04}") for n in range(7503)]
     labels = sorted({label for _, label in rows})

@@ -33,6 +33,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_bert(tmp_path_factory.mktemp("base"))
 
 
+@pytest.mark.slow
 def test_a_network_and_a_stack_learn_tags(base: Path, tmp_path: Path) -> None:
     with DatasetWriter(tmp_path / "data", {"text": "text"}, TAGS.stratum) as writer:
         for number, (text, _) in enumerate(reviews(240)):

@@ -236,6 +236,7 @@ def test_corrections_do_not_judge(tmp_path: Path) -> None:
         assert (found.candidate.raw.argmax(axis=1) == found.truth).mean() > 0.7
 
 
+@pytest.mark.slow
 def test_drawn_answers_judge_once_and_train_then(tmp_path: Path) -> None:
     """And an update that learned corrections is not held against what it unlearned by them."""
     with linear_project(tmp_path, rows=160) as project:

@@ -55,7 +55,8 @@ def accuracy(engine: object, data: Path) -> float:
     return float((found.argmax(axis=1) == rows.labels("test")).mean())
 
 
-@pytest.mark.parametrize("method", ["full", pytest.param("lora", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["full", "lora"])
 def test_it_reads_both_texts_in_their_order(
     base: Path, data: Path, tmp_path: Path, method: str
 ) -> None:

@@ -28,6 +28,7 @@ from feilun.training.job import TrainJob
 from feilun.training.methods import full, pretrain
 from feilun.training.packing import Blocks, Pieces, tokenise
 from feilun.types import EngineRequest, Example, Progress, Schema
+from helpers.few import few
 from helpers.pairs import PAIRS
 
 OBJECTIVES = ("causal", "masked", "spans")
@@ -232,7 +233,7 @@ def test_it_learns_from_nothing(trained: Any, objective: str) -> None:
         assert any(one.note.startswith("it writes: ") for one in said)
 
 
-@pytest.mark.parametrize("objective", OBJECTIVES)
+@pytest.mark.parametrize("objective", few(OBJECTIVES, "masked"))
 def test_it_goes_on_from_a_base(trained: Any, data: Path, tmp_path: Path, objective: str) -> None:
     folder, (before, _) = trained[objective]
     result = _train(_job(data, tmp_path, objective, folder, tokens=1500))
@@ -269,6 +270,7 @@ def test_spans_are_a_base_for_translations(trained: Any, tmp_path: Path) -> None
     assert kept[0]["model"]["vocab"] == kept[1]["model"]["vocab"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_a_killed_training_ends_as_an_undisturbed_one(
     trained: Any, data: Path, tmp_path: Path, objective: str

@@ -112,6 +112,7 @@ def test_what_was_decided_outlives_a_kill(tmp_path: Path) -> None:
     assert (free.end, free.place(20), free.place(100)) == (100, bends[0].place + 10 * 90 / 40, 100)
 
 
+@pytest.mark.slow
 def test_a_fine_tuning_ends_early_and_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -49,9 +49,12 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     "more",
     [
         {"adversarial": "fgm"},
-        {"adversarial": "pgd", "adversarial_steps": 2, "frozen_layers": 1},
-        {"adversarial": "freelb", "adversarial_steps": 2},
-        {"r_drop": 1.0, "dropout": 0.1},
+        pytest.param(
+            {"adversarial": "pgd", "adversarial_steps": 2, "frozen_layers": 1},
+            marks=pytest.mark.slow,
+        ),
+        pytest.param({"adversarial": "freelb", "adversarial_steps": 2}, marks=pytest.mark.slow),
+        pytest.param({"r_drop": 1.0, "dropout": 0.1}, marks=pytest.mark.slow),
         {"ema": 0.9},
     ],
     ids=str,

@@ -117,6 +117,7 @@ def test_corpora_and_calls_teach_but_no_row_of_the_data(project: Project, tmp_pa
     assert sizes == [40, 50]
 
 
+@pytest.mark.slow
 def test_it_is_a_version_like_any_other(project: Project) -> None:
     project.run(method="self-training")
     made = project.workspace.store.catalog.model_versions(project.name)[-1]

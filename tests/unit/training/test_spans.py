@@ -213,6 +213,7 @@ def test_full_learns_spans(version: Path, data: Path) -> None:
     assert list(model.config.id2label.values()) == ["O", "B-GOODS", "I-GOODS"]
 
 
+@pytest.mark.slow
 def test_a_head_on_a_frozen_encoder_learns_spans(base: Path, data: Path, tmp_path: Path) -> None:
     job = tag_job("head", data, tmp_path, base)
     result = train(job)
@@ -232,6 +233,7 @@ def test_a_head_on_a_frozen_encoder_learns_spans(base: Path, data: Path, tmp_pat
     engine.close()
 
 
+@pytest.mark.slow
 def test_variants_answer_as_the_float_does_and_read_long_texts(
     version: Path, data: Path, tmp_path: Path
 ) -> None:

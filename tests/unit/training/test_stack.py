@@ -65,6 +65,7 @@ def _without(out: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_its_variants_answer_as_it_does(version: tuple[Path, Path], tmp_path: Path) -> None:
     out, data = version
     settings = CompressionConfig(variants=["int8"])
