@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections import defaultdict
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import feilun
@@ -32,6 +33,7 @@ def families() -> dict[str, type[FeilunError]]:
     return found
 
 
+@cache
 def raised() -> dict[str, set[str]]:
     """The families that each sentence is raised with, read out of the source."""
     known = families()

@@ -2,8 +2,7 @@
 
 A server imports once what they all import, and forks for each: a tenth of a second of a processor
 where a new interpreter takes from one to five. Each is a real process, with its own environment,
-folder, streams, session, signals and exit code, be it a command, a module, a script or ``-c``. The
-commands themselves, whose words of help are those of a language, are imported after the fork.
+folder, streams, session, signals and exit code, be it a command, a module, a script or ``-c``.
 
 In place of an interpreter this file is a worker of pytest-xdist: ``--tx popen//python=forked.py``
 behind the interpreter's name. What a worker imports while it collects tests is there then.
@@ -64,7 +63,7 @@ _STARTERS = (
 """The modules of feilun whose children are forked."""
 _forked = False
 """Whether this process is a command that the server forked."""
-# Besides all of feilun but its commands. Without threads: a fork leaves them behind.
+# Besides all of feilun. Without threads: a fork leaves them behind.
 _LOADED = [
     "alembic.command",
     "argon2",
@@ -435,9 +434,8 @@ def _load() -> None:
     openvino()  # first: imported before, it would report what it does, in a process each time
     for name in _LOADED:
         importlib.import_module(name)
-    commands = ("feilun.cli", "feilun.__main__")
     for module in pkgutil.walk_packages(feilun.__path__, "feilun."):
-        if not module.name.startswith(commands) and ".migrations" not in module.name:
+        if module.name != "feilun.__main__" and ".migrations" not in module.name:
             importlib.import_module(module.name)
     messages.keys()  # and with them every room is read
 

@@ -6,6 +6,7 @@ import ast
 import re
 import sys
 import tomllib
+from functools import cache
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -46,6 +47,7 @@ def _distributions(modules: set[str]) -> set[str]:
     }
 
 
+@cache
 def _modules() -> tuple[set[str], set[str]]:
     """The top-level modules that the source imports anywhere in a file, and all its strings, for
     those that it looks up by name."""

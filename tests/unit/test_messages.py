@@ -58,8 +58,10 @@ def _keys_of(node: ast.expr) -> Iterator[str]:
             )
 
 
-def _spoken() -> Iterator[tuple[str, ast.Call, bool]]:
+@cache
+def _spoken() -> list[tuple[str, ast.Call, bool]]:
     """Each call that names a sentence: where, the call, whether it is an error's."""
+    found = []
     for file, tree in _trees().items():
         if file.startswith("messages"):
             continue
@@ -70,14 +72,23 @@ def _spoken() -> Iterator[tuple[str, ast.Call, bool]]:
             name = node.func.id if isinstance(node.func, ast.Name) else name
             owner = ast.unparse(node.func.value) if isinstance(node.func, ast.Attribute) else ""
             if name in errors.__all__:
-                yield f"{file}:{node.lineno}", node, True
+                found.append((f"{file}:{node.lineno}", node, True))
             elif name in SPEAKERS and owner in ("", "messages", "feilun.messages"):
-                yield f"{file}:{node.lineno}", node, False
+                found.append((f"{file}:{node.lineno}", node, False))
+    return found
 
 
+@cache
+def _known() -> frozenset[str]:
+    return frozenset(messages.keys())
+
+
+@cache
 def _matches(pattern: str) -> list[str]:
+    if "*" not in pattern:
+        return [pattern] if pattern in _known() else []
     rule = re.compile(".*".join(re.escape(part) for part in pattern.split("*")))
-    return [key for key in messages.keys() if rule.fullmatch(key)]  # noqa: SIM118
+    return [key for key in _known() if rule.fullmatch(key)]
 
 
 @pytest.mark.parametrize("room", sorted({key.partition(".")[0] for key in messages.keys()}))  # noqa: SIM118

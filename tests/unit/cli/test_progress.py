@@ -214,6 +214,7 @@ def test_ctrl_c_while_it_still_loads(folder: Path) -> None:
         "            import time; time.sleep(60)\n"
         "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "sys.meta_path.insert(0, Slow())\n"
+        "sys.modules.pop('feilun.cli.app', None)\n"
         "from feilun.cli import main\n"
         "main()\n"
     )

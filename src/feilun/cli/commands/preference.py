@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 __all__ = ["preference_judge", "preference_say", "preference_start", "preference_status"]
 
 _ME = "terminal"
-_WHO = Annotated[str, typer.Option("--who", help=t("preference.option_who"))]
 
 
 def preference_start(
@@ -40,7 +39,10 @@ def preference_start(
         shell.show(begun)
 
 
-def preference_judge(shell: Shell, who: _WHO = _ME) -> None:
+def preference_judge(
+    shell: Shell,
+    who: Annotated[str, typer.Option("--who", help=t("preference.option_who"))] = _ME,
+) -> None:
     """Walks the pairs, a key a choice."""
     with shell.project() as project:
         pairs = list(project.preference.queue(who))
@@ -70,7 +72,7 @@ def preference_say(
     shell: Shell,
     pair: Annotated[int, typer.Argument(help=t("preference.argument_pair"))],
     choice: Annotated[str, typer.Argument(help=t("preference.argument_choice"))],
-    who: _WHO = _ME,
+    who: Annotated[str, typer.Option("--who", help=t("preference.option_who"))] = _ME,
 ) -> None:
     """Keeps one choice."""
     with shell.project() as project:
