@@ -57,12 +57,16 @@ class _Spelling:
         self.plain = next(plain, 0)
         """A token that is no part of a character."""
 
-    def missing(self, text: str, token: int, count: int) -> list[int]:
+    def missing(self, text: str, token: int, count: int) -> list[int] | None:
         """The `count` tokens that `text` has before `token`. Which ones they are is not told; their
-        bytes are, unless they were no character: then it is as many that are none."""
+        bytes are, unless they were no character: then None."""
         data, end = text.encode(), self._bytes[token] if token < self.size else b""
         found = self.split(data[: len(data) - len(end)], count) if data.endswith(end) else None
-        return [self._ids.get(b"\x80", token)] * count if found is None else list(found)
+        return None if found is None else list(found)
+
+    def lost(self, token: int) -> int:
+        """A token that is no character, in place of one that nobody knows."""
+        return self._ids.get(b"\x80", token)
 
     def _split(self, data: bytes, count: int) -> tuple[int, ...] | None:
         """`count` tokens that have the bytes `data` together; None where there are none such."""
@@ -163,25 +167,39 @@ def serve(model: Model, lines: SimpleQueue[bytes], send: Any) -> None:
 
 
 def _write(model: Model, ids: Sequence[int], config: Mapping[str, Any], put: Any) -> None:
-    """Has an answer written, and puts each token."""
-    count, ended, error = 0, False, ""
-    logs = "logprobs" in config
+    """Has an answer written, and puts each token. Probabilities that the server does not tell are
+    asked for when one of its slots is free, at the latest when this answer is written."""
+    written, ended, error = list(ids), False, ""
+    logs, asked, lost = "logprobs" in config, False, False
+
+    def lacking(found: Sequence[int]) -> list[float | None]:
+        nonlocal asked
+        known: list[float | None] = []
+        for place, token in enumerate(found):
+            # Nothing that another request left is read; what this one left may be.
+            known.append(_chance(model, [*written, *found[:place]], token, cached=asked))
+            asked = True
+        return known
 
     def told(event: Mapping[str, Any]) -> bool:
-        nonlocal count, ended, error
+        nonlocal ended, error, lost
         if "error" in event:
             error = str(event["error"].get("message", event["error"]))
             return True
         said = event["__verbose"]
-        new = said["tokens_predicted"] - count
-        count += new
+        new = said["tokens_predicted"] - (len(written) - len(ids))
         found = list(said["tokens"])[-1:] if new else []
         chances = said.get("completion_probabilities") or [{}]
-        known = [chances[-1].get("logprob")] if found else []
-        if new > len(found):
+        known: list[float | None] = [chances[-1].get("logprob")] if found else []
+        if count := new - len(found):
             last = found[0] if found else -1
-            found = model.spelling.missing(said["content"], last, new - len(found)) + found
-        known = [None] * (len(found) - len(known)) + known
+            before = model.spelling.missing(said["content"], last, count)
+            lost |= before is None
+            before = before or [model.spelling.lost(last)] * count
+            # What came before is not known any more where a token is lost.
+            known = (lacking(before) if logs and not lost else [None] * count) + known
+            found = before + found
+        written.extend(found)
         reason = None
         if found and found[-1] in model.stops:
             reason = "stop"
@@ -233,7 +251,7 @@ def _echoed(model: Model, ids: Sequence[int], place: int) -> list[float]:
     return [0.0] * (len(ids) - len(found)) + found
 
 
-def _chance(model: Model, read: Sequence[int], wanted: int) -> float:
+def _chance(model: Model, read: Sequence[int], wanted: int, *, cached: bool = True) -> float:
     """The log-probability of the token `wanted` after `read`. The server tells it of a token that
     it was made to write, but of none in the middle of a character: that one is looked for among the
     likeliest."""
@@ -245,7 +263,7 @@ def _chance(model: Model, read: Sequence[int], wanted: int) -> float:
         asked = _asked({"max_new_tokens": 1, "logprobs": 1})
         asked |= {"prompt": list(read), "n_probs": many, "logit_bias": [[forced, _FORCED]]}
         # What is read next is the same and one token more.
-        said = model.server.handle_completions({**asked, "cache_prompt": True})
+        said = model.server.handle_completions({**asked, "cache_prompt": cached})
         if "error" in said:
             raise RuntimeError(said["error"].get("message", said["error"]))
         told = said["__verbose"].get("completion_probabilities") or []

@@ -1,7 +1,7 @@
 """Language models in one GGUF file of any architecture that llama.cpp knows, by llama.cpp.
 
-A version is what one of `genai` is, and is served the same way; ``logprobs`` alone are not told,
-because llama.cpp's server leaves out the tokens in the middle of a character.
+A version is what one of `genai` is, and is served the same way. llama.cpp's server tells no
+``logprobs`` of tokens in the middle of a character: each is read once more for its own.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ class LlamaCppEngine(GenaiEngine):
     """Writes by a language model. Greedy, unless a caller names a temperature."""
 
     name = LLAMA_CPP
-    OPTIONS: ClassVar = GenaiEngine.OPTIONS - {"logprobs"}
     library: ClassVar = LLAMA_CPP
 
 
