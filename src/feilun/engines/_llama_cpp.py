@@ -197,7 +197,7 @@ def _write(model: Model, ids: Sequence[int], config: Mapping[str, Any], put: Any
             lost |= before is None
             before = before or [model.spelling.lost(last)] * count
             # What came before is not known any more where a token is lost.
-            known = (lacking(before) if logs and not lost else [None] * count) + known
+            known[:0] = lacking(before) if logs and not lost else [None] * count
             found = before + found
         written.extend(found)
         reason = None
