@@ -20,6 +20,8 @@ good or bad.
 """
 
 HERE = Path(__file__).parent
+HOURS = ("adapters", "flagship", "students")
+"""Parts that train encoders many times: by name only."""
 
 
 def parts() -> dict[str, Part]:
@@ -27,9 +29,8 @@ def parts() -> dict[str, Part]:
     found = {}
     for file in sorted(HERE.glob("[!_]*.py")):
         said = ast.get_docstring(ast.parse(file.read_text("utf-8"))) or file.stem
-        found[file.stem] = Part(
-            f"benchmarks.evidence.{file.stem}", said.splitlines()[0].rstrip(".")
-        )
+        title, module = said.splitlines()[0].rstrip("."), f"benchmarks.evidence.{file.stem}"
+        found[file.stem] = Part(module, title, asked=file.stem in HOURS)
     file = HERE.parent / "frozen.py"
     said = str(ast.get_docstring(ast.parse(file.read_text("utf-8"))))
     found["frozen"] = Part("benchmarks.frozen", said.splitlines()[0].rstrip("."), asked=True)

