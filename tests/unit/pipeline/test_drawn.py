@@ -86,6 +86,8 @@ def test_they_judge_by_what_had_not_seen_them(
     rows = judges.row_ids("test")
     assert set(ids) <= set(rows)
     assert judges.left_out == 0
+    plan = context.store.catalog.run(turned.run).plan
+    assert plan["tells"]["rows"] == len(rows), "the plan counts them, too"
     folder = context.folder(model)
     engine = open_engine(folder)
     raw, point = engine.raw(judges.items("test")), engine.card.point
