@@ -26,7 +26,13 @@ from feilun.training.fold_training import by_itself, can_be_folded
 from feilun.training.job import DataStats, Estimate, Machine, TrainJob
 from feilun.training.out_of_fold import FOLDS
 from feilun.training.rows import learning_count
-from feilun.training.settings import MethodSettings, method, methods_for, read_by_encoders
+from feilun.training.settings import (
+    MethodSettings,
+    method,
+    methods,
+    methods_for,
+    read_by_encoders,
+)
 
 __all__ = ["AUTO", "Plan", "PlannedStage", "plan"]
 
@@ -76,10 +82,12 @@ def plan(
     stats: DataStats,
     machine: Machine,
     paces: Mapping[str, float] | None = None,
+    bases: Mapping[str, Path] | None = None,
 ) -> Plan:
     """Plans ``auto`` or one method. `paces` are how many times its estimate a method took here
-    before. `job` is what the stages have in common (task, data, base, and
-    for an update the previous version, which then is the only stage).
+    before, `bases` those of methods that begin from another than the others. `job` is what the
+    stages have in common (task, data, base, and for an update the previous version, which then is
+    the only stage).
 
     The baseline is always trained first, because every other stage is held against it. Raises
     `UsageError` when the method needs a base and there is none, or for an unknown one in
@@ -88,7 +96,7 @@ def plan(
     """
     for name in config.exclude:
         method(name)
-    planner = _Planner(job, config, settings, stats, machine, paces or {})
+    planner = _Planner(job, config, settings, stats, machine, paces or {}, bases or {})
     return planner.automatic() if wanted == AUTO else planner.named(wanted)
 
 
@@ -101,9 +109,11 @@ class _Planner:
         stats: DataStats,
         machine: Machine,
         paces: Mapping[str, float],
+        bases: Mapping[str, Path],
     ) -> None:
         self._job, self._config, self._settings = job, config, settings
         self._stats, self._machine, self._paces = stats, machine, paces
+        self._bases = bases
         self._memory = machine.memory_bytes * _MEMORY_SHARE
         limit = config.time_limit
         self._seconds = float("inf") if limit is None else 60 * limit
@@ -235,7 +245,11 @@ class _Planner:
 
     def _able(self) -> list[str]:
         """The methods that can learn the task, from the lowest stage to the highest."""
-        return methods_for(self._task, self._job.base)
+        found = methods_for(self._task, self._job.base)
+        return [name for name in methods() if name in found or name in self._bases]
+
+    def _base(self, name: str) -> Path | str | None:
+        return self._bases.get(name, self._job.base)
 
     @property
     def _task(self) -> TaskBase:
@@ -247,10 +261,10 @@ class _Planner:
         if asked.needs_torch and not self._machine.has_torch:
             self._notes.append(t("training.skip_no_torch", method=name))
             return False
-        if asked.needs_base and self._job.base is None:
+        if asked.needs_base and self._base(name) is None:
             self._notes.append(t("training.skip_no_base", method=name))
             return False
-        if _needs_folder(name) and not isinstance(self._job.base, Path):
+        if _needs_folder(name) and not isinstance(self._base(name), Path):
             return False  # nothing to keep frozen in a network that begins from nothing
         least = min(asked.least_rows, self._task.family.least_rows or asked.least_rows)
         taught = getattr(asked, "taught", None)
@@ -354,10 +368,12 @@ class _Planner:
     def _settle(self, name: str) -> Any:
         settings = self._settings[name]
         settle = getattr(method(name), "settle", None)
-        return settle(replace(self._job, method=name), settings) if settle else settings
+        job = replace(self._job, method=name, base=self._base(name))
+        return settle(job, settings) if settle else settings
 
     def _estimate(self, name: str, settings: Any, stats: DataStats | None = None) -> Estimate:
-        job = replace(self._job, method=name, settings=settings.model_dump(mode="json"))
+        own = {"base": self._base(name), "settings": settings.model_dump(mode="json")}
+        job = replace(self._job, method=name, **own)
         found = method(name).estimate(job, settings, stats or self._stats, self._machine)
         return replace(found, seconds=found.seconds * self._paces.get(name, 1.0))
 

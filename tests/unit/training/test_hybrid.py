@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,14 @@ from feilun.engines.base import open_engine
 from feilun.engines.card import read_card
 from feilun.engines.memory import SEARCH, MemoryEngine
 from feilun.errors import EnvironmentProblem, UsageError
+from feilun.pipeline.steps.plan import draw
 from feilun.project import Project, Workspace
 from feilun.tasks import base as tasks
 from feilun.training.bases import resolve, starters
 from feilun.training.settings import method, methods_for
 from feilun.types import EngineRequest
 from helpers.gguf import tiny_gguf
+from helpers.llama import write_causal
 from helpers.tiny import head_version
 
 CHAT = tasks.get("chat")
@@ -96,3 +99,27 @@ def test_it_takes_an_encoder_of_its_own(tmp_path: Path, project: Project) -> Non
         project.run(method="hybrid", overrides={"project.base": str(tmp_path)})
     settings = Settings(workspace=tmp_path)
     assert resolve(None, CHAT, settings, default="minilm") == starters()["minilm"]
+
+
+def test_auto_tries_it_where_its_own_encoder_reads_the_questions(tmp_path: Path) -> None:
+    base = write_causal(tmp_path / "base")
+    asked = {"en": "When do you deliver the {}?", "zh": "请问{}什么时候送到？"}
+    with Workspace(tmp_path / "w") as workspace:
+        for lang, words in asked.items():
+            project = workspace.init(lang, task="chat", base=str(base))
+            project.add([{"question": words.format(n), "answer": f"{n}."} for n in range(40)])
+            config, settings = project.scope.resolved(None)
+            context = project.scope.context(None)
+            found, _, notes = draw(replace(context, config=config, method_settings=settings))
+            stages = {one["method"]: one for one in found["rungs"]}
+            told = any("hybrid" in line and "minilm" in line for line in notes)
+            if lang == "zh":
+                assert list(stages)[:1] == ["memory"]
+                assert "hybrid" not in stages
+                assert told
+                continue
+            assert list(stages)[:2] == ["memory", "hybrid"]
+            assert stages["hybrid"]["base"] == {"folder": str(starters()["minilm"])}
+            assert stages["hybrid"]["base_name"] == "minilm"
+            assert stages["lora"]["base"] == {"folder": str(base)}
+            assert not told

@@ -25,7 +25,7 @@ from feilun.training import machine
 from feilun.training.bases import resolve
 from feilun.training.fold_training import by_itself
 from feilun.training.job import DataStats, TrainJob
-from feilun.training.plan import AUTO
+from feilun.training.plan import AUTO, PlannedStage
 from feilun.training.plan import plan as choose
 from feilun.training.settings import MethodSettings, begins_with_base, method, methods
 from feilun.types import Progress
@@ -99,6 +99,7 @@ def draw(
     unreadable = processor is not None and _gaps(processor, dataset, notes)
     if unreadable and wanted == AUTO and config.project.base is None:
         base, processor = None, None
+    bases = _other_bases(context, base, dataset, notes) if live is None and wanted == AUTO else {}
     stats = rows_of(dataset, processor, data.counts)
     previous = context.folder(grown, "") if grown and method(grown.method).needs_base else None
     going_on = live if previous else None
@@ -125,7 +126,7 @@ def draw(
     # A fold would be answered from what came after it, or by a base that has learned it.
     if of_itself or dataset.info.get("split_by") == "time":
         training = training.model_copy(update={"folds": 0})
-    chosen = choose(wanted, job, training, settings, stats, here, before)
+    chosen = choose(wanted, job, training, settings, stats, here, before, bases)
     notes += chosen.notes
     folded = [
         one.method for one in chosen.stages if one.folds or by_itself(one.method, context.task)
@@ -147,11 +148,7 @@ def draw(
             {
                 "method": stage.method,
                 "settings": dict(stage.settings),
-                "base": _recorded(base) if begins_with_base(stage.method, stage.settings) else None,
-                "base_name": config.project.base
-                or getattr(method(stage.method), "default_base", context.task.default_base)
-                if begins_with_base(stage.method, stage.settings)
-                else None,
+                **_begun(context, stage, bases.get(stage.method, base), stage.method in bases),
                 "previous": live.id if live and previous is not None else None,
                 "quick": quick is not None,
                 "folds": stage.folds,
@@ -231,6 +228,31 @@ def _base(
     )
 
 
+def _other_bases(
+    context: Context, base: Path | str | None, dataset: Dataset, notes: list[str]
+) -> dict[str, Path]:
+    """The bases of methods that cannot begin from `base` and have a usual one of their own, where
+    it is here and knows the words of the rows. Where it does not, it finds less than without it
+    (docs/decisions/language-models.md)."""
+    task, found = context.task, {}
+    for name in methods():
+        usual = getattr(method(name), "default_base", None)
+        if usual is None or (isinstance(base, Path) and not method(name).supports(task, base)):
+            continue
+        folder = resolve(None, task, context.settings, default=usual)
+        if not isinstance(folder, Path) or method(name).supports(task, folder) is not None:
+            continue
+        share_of = getattr(task.counter(folder, context.task_settings()), "unknown_share", None)
+        sample = [task.readable(item) for item in dataset.items("train")[:_SAMPLE]]
+        share = share_of(sample) if share_of else 0.0
+        if share > UNREADABLE:
+            said = f"{100 * share:.0f}"
+            notes.append(t("pipeline.base_unread", method=name, base=usual, share=said))
+        else:
+            found[name] = folder
+    return found
+
+
 def _processor(
     context: Context,
     base: Path | str | None,
@@ -278,6 +300,17 @@ def rows_of(dataset: Dataset, processor: Processor | None, counts: Any) -> DataS
         max_cost=max(costs, default=0),
         records=sum(one is not None and family.record(one) is not None for one in targets),
     )
+
+
+def _begun(
+    context: Context, stage: PlannedStage, base: Path | str | None, other: bool
+) -> dict[str, Any]:
+    """The base that a stage begins from, and its name; `other` than what the settings name."""
+    if not begins_with_base(stage.method, stage.settings):
+        return {"base": None, "base_name": None}
+    usual = getattr(method(stage.method), "default_base", context.task.default_base)
+    named = None if other else context.config.project.base
+    return {"base": _recorded(base), "base_name": named or usual}
 
 
 def _recorded(base: Path | str | None) -> Any:
