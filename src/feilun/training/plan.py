@@ -295,7 +295,8 @@ class _Planner:
         if not asked.needs_base:
             return
         if base is None:
-            raise UsageError("training.method_needs_base", method=name)
+            free = [one for one in self._able() if not method(one).needs_base]
+            raise UsageError("training.method_needs_base", method=name, options=free)
         if not isinstance(base, Path) and _needs_folder(name):
             raise UsageError("training.needs_folder", method=name, base=base)
         if asked.needs_torch and not self._machine.has_torch:

@@ -258,6 +258,16 @@ def test_a_method_without_a_base_is_refused(method: str) -> None:
     with pytest.raises(UsageError) as caught:
         planned(method, None)
     assert caught.value.code == "training.method_needs_base"
+    assert "linear" in caught.value.hint("en")
+
+
+def test_a_method_that_needs_no_base_is_one_of_the_task() -> None:
+    with pytest.raises(UsageError) as caught:
+        planned("foundation", None, task="forecasting")
+    for lang in messages.LANGUAGES:
+        said = caught.value.hint(lang)
+        assert "seasonal-naive" in said
+        assert "linear" not in said
 
 
 @pytest.mark.parametrize("method", ["head", "lora"])
