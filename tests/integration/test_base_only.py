@@ -14,6 +14,8 @@ from helpers.bert import write_bert
 from helpers.cli import feilun_json
 from helpers.rows import write_reviews
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 
 

@@ -105,13 +105,8 @@ def _small(task: str, folder: Path, lang: Language) -> Sample:
     return replace(found, traffic=60)
 
 
-@pytest.mark.parametrize(
-    "task",
-    [
-        pytest.param(task, marks=() if task == "chat" else pytest.mark.slow)
-        for task in registry.names("demos")
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("task", registry.names("demos"))
 def test_every_task_that_has_one_is_shown(task: str, tmp_path: Path) -> None:
     lang: Language = "zh" if task == "chat" else "en"
     sample = _small(task, tmp_path / "files", lang)

@@ -36,7 +36,11 @@ RUNNABLE = [
     )
     for name in COMMANDS
 ]
-TALKING = [one for one in RUNNABLE if one.values[0] != "curl.sh"]
+FEW = [
+    *RUNNABLE[:2],
+    *(pytest.param(*one.values, marks=[*one.marks, pytest.mark.slow]) for one in RUNNABLE[2:]),
+]
+TALKING = [one for one in FEW if one.values[0] != "curl.sh"]
 TEXTS = ['great, a "quote" and \\ too', "坏 很差\tbroken"]
 
 
@@ -102,7 +106,7 @@ def test_it_asks_what_it_is_given_and_says_what_was_right(server: Answering, nam
     assert said.label == "good"
 
 
-@pytest.mark.parametrize("name", RUNNABLE)
+@pytest.mark.parametrize("name", FEW)
 def test_it_comes_again_when_it_was_too_fast(server: Answering, name: str) -> None:
     """The rate allows one call; the example, called twice, waits as it is told and is charged for
     each once."""
@@ -118,7 +122,7 @@ def test_it_comes_again_when_it_was_too_fast(server: Answering, name: str) -> No
     assert len(events_of(server, key.record.customer)) == 2
 
 
-@pytest.mark.parametrize("name", RUNNABLE)
+@pytest.mark.parametrize("name", FEW)
 def test_it_says_why_it_was_refused(server: Answering, name: str) -> None:
     done = run(server, name, "fl_wrong")
     assert done.returncode != 0

@@ -247,10 +247,10 @@ MEGABYTE = 1024 * 1024
 def test_bad_requests_break_nothing(target: Target) -> None:
     before = answers(target)
     mill = Mill(seed=1)
-    shoot(target, mill, 300)
+    shoot(target, mill, 150)
     memory = target.memory()
-    shoot(target, mill, 900)
-    throw(target, mill, 150)
+    shoot(target, mill, 450)
+    throw(target, mill, 75)
     assert len([status for status in target.said if status >= 400]) >= 6, target.said
     assert_well(target, before, memory, 80 * MEGABYTE)
 

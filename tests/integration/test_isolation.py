@@ -155,7 +155,7 @@ def _heard(http: httpx.Client, body: dict[str, Any]) -> str | None:
     return "".join(piece or "" for piece in pieces)
 
 
-@pytest.mark.parametrize("calls", [160, pytest.param(4000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("calls", [80, pytest.param(4000, marks=pytest.mark.slow)])
 def test_nothing_leaks(live: Live, calls: int) -> None:
     server, model, recalls, log = live
     calls //= SLOWER.get(model, 1)

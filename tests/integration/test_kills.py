@@ -165,6 +165,7 @@ def test_killed_run_ends_as_the_undisturbed_one(tmp_path: Path, base: Path, kill
         assert (before[name] == after[name]).all(), name
 
 
+@pytest.mark.slow
 def test_others_execute_nothing_while_a_run_goes_on(tmp_path: Path, base: Path) -> None:
     folder = _prepare(tmp_path / "busy", base, 200)
     process = _start(folder, settings=FEW)

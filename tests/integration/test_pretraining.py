@@ -57,6 +57,7 @@ def _reviews(folder: Path) -> Path:
     return file
 
 
+@pytest.mark.slow
 def test_masked_words_are_judged_beside_ngrams_on_the_same_places(workspace: Workspace) -> None:
     catalog = workspace.store.catalog
     both = [catalog.model_version(f"words@{n}").metrics["test"]["bits_per_byte"] for n in (1, 2)]

@@ -19,6 +19,8 @@ from feilun.project.upstream import Upstream
 from helpers.invoices import invoices
 from helpers.serving import Answering, make_key, serving
 
+pytestmark = pytest.mark.slow
+
 TOLD = "Read number, customer, date, total and category out of the text. Answer with JSON."
 ROWS = invoices(300, seed=3)
 OTHER = {f"How much is item {n}?": f"Item {n} costs {n} euros." for n in range(12)}

@@ -55,7 +55,7 @@ def _on_sqlite(folder: Path) -> Callable[[], Money]:
 
 
 def test_money_on_sqlite(tmp_path: Path) -> None:
-    _run(_on_sqlite(tmp_path), 12, 25)
+    _run(_on_sqlite(tmp_path), 6, 25)
 
 
 @pytest.mark.slow

@@ -284,6 +284,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
         yield made
 
 
+@pytest.mark.slow
 def test_the_cascade_is_a_variant_and_is_chosen(project: Project) -> None:
     model = project.model("2")
     record = model.record

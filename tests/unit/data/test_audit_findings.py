@@ -24,6 +24,7 @@ from feilun.store.dataset import Dataset, DatasetWriter
 from feilun.tasks.base import Encoded
 from feilun.types import Example, Item, Schema, Split
 from helpers.builds import build_version, images_task, texts_task
+from helpers.few import few
 
 PARTS = {
     "en": {
@@ -103,6 +104,7 @@ def codes(found: Audited) -> set[str]:
 
 
 LANGS = pytest.mark.parametrize("lang", ["en", "zh"])
+COSTLY = pytest.mark.parametrize("lang", few(["en", "zh"], "zh"))
 
 
 @LANGS
@@ -114,7 +116,7 @@ def test_nothing_is_found_in_good_rows(tmp_path: Path, lang: str) -> None:
     assert found.accuracy > 0.9
 
 
-@LANGS
+@COSTLY
 def test_exact_and_near_duplicates_and_what_they_cost(tmp_path: Path, lang: str) -> None:
     good = rows(lang, 400)
     noise = random.Random(1)
@@ -217,7 +219,7 @@ def test_a_second_language_and_what_it_pays(tmp_path: Path) -> None:
     assert mixed.examples[0].rows[0].text.isascii()
 
 
-@LANGS
+@COSTLY
 def test_labels_that_look_like_one_rare_ones_and_imbalance(tmp_path: Path, lang: str) -> None:
     names = list(PARTS[lang])
     good = rows(lang, 900)
@@ -238,7 +240,7 @@ def test_labels_that_look_like_one_rare_ones_and_imbalance(tmp_path: Path, lang:
     assert uneven.cost.params["accuracy"] == pytest.approx(400 / 430)
 
 
-@LANGS
+@COSTLY
 def test_rows_sorted_by_label_and_labels_that_move(tmp_path: Path, lang: str) -> None:
     good = rows(lang, 800)
     by_label = sorted(good, key=lambda row: row[1])
@@ -256,7 +258,7 @@ def test_rows_sorted_by_label_and_labels_that_move(tmp_path: Path, lang: str) ->
     assert "sorted" not in codes(looked(tmp_path / "mixed", good))
 
 
-@LANGS
+@COSTLY
 def test_labels_that_move_with_a_column_of_time(tmp_path: Path, lang: str) -> None:
     good = rows(lang, 800)
     names = list(PARTS[lang])

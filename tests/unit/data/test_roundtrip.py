@@ -235,7 +235,7 @@ FORM = {
 }
 
 
-@hypothesis.settings(max_examples=150, derandomize=True, **FORM)  # type: ignore[arg-type]
+@hypothesis.settings(max_examples=60, derandomize=True, **FORM)  # type: ignore[arg-type]
 @given(data=some.data())
 def test_what_programs_write_is_read_back(tmp_path: Path, data: Any) -> None:
     check(tmp_path, data)

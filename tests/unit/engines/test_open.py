@@ -64,6 +64,7 @@ def test_a_linear_version_imports_neither_torch_nor_openvino(tmp_path: Path) -> 
     assert not loaded & {"torch", "openvino", "transformers", "nncf", "sklearn"}
 
 
+@pytest.mark.slow
 def test_openvino_reports_to_nobody(tmp_path: Path) -> None:
     code = (
         "import sys; from feilun.engines.openvino import openvino; openvino();"

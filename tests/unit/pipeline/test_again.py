@@ -54,6 +54,7 @@ def test_equal_inputs_give_the_same_version_and_no_attempt(project: Project) -> 
     assert catalog.model_version("reviews@2").metrics["judged_on"] == "reviews:2"
 
 
+@pytest.mark.slow
 def test_what_comes_after_training_makes_a_version_of_the_same_weights(project: Project) -> None:
     catalog = project.workspace.store.catalog
     project.run(method="linear")

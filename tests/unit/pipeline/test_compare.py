@@ -76,6 +76,7 @@ def test_methods_stand_in_one_table(project: Project, in_this_process: list[str]
     assert [one.name for one in left if one.is_file()] == ["comparison.json"]
 
 
+@pytest.mark.slow
 def test_the_same_is_not_trained_again(project: Project, in_this_process: list[str]) -> None:
     first = project.compare(["linear", "ia3"])
     again = project.compare(["ia3", "linear"])

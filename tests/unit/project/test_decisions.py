@@ -62,6 +62,7 @@ def test_a_look_leaves_the_report_of_the_decision(project: Project) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_what_is_advised_fits_the_state(project: Project) -> None:
     project.run(method="linear")
     version = project.model("reviews@1").record

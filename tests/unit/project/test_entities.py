@@ -32,6 +32,7 @@ def _file(folder: Path) -> Path:
     return file
 
 
+@pytest.mark.slow
 def test_the_wheel_turns_with_entities(tmp_path: Path, workspace_dir: Path) -> None:
     file = _file(tmp_path)
     with Workspace(workspace_dir) as workspace:

@@ -272,6 +272,7 @@ def test_the_epoch_is_never_older_than_a_commit(
         assert any_store.keys.epoch() == before + 1
 
 
+@pytest.mark.slow
 def test_the_epoch_is_asked_again_after_postgresql_was_away(
     workspace_dir: Path, postgres: Postgres
 ) -> None:

@@ -71,6 +71,7 @@ def test_the_first_and_the_last_layer_are_kept(
     assert all(np.array_equal(first[name], second[name]) for name in first)
 
 
+@pytest.mark.slow
 def test_any_version_teaches_a_student_that_begins_as_the_base(
     taught: tuple[Path, Path, Path, str], tmp_path: Path
 ) -> None:

@@ -212,6 +212,7 @@ class TestUpdate:
 class TestLora:
     """Adapters, merged at the end."""
 
+    @pytest.mark.slow
     def test_the_result_is_a_plain_model(self, tmp_path: Path, base: Path, data: Path) -> None:
         job = job_for("lora", data, tmp_path, base, settings={**FAST, "learning_rate": 3e-3})
         train(job)

@@ -88,6 +88,7 @@ def test_kept_outputs_change_no_bit(
         np.testing.assert_array_equal(tensor, weights(version)[name], err_msg=name)
 
 
+@pytest.mark.slow
 def test_a_killed_training_goes_on_with_what_was_kept(
     version: Path, base: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

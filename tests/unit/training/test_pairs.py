@@ -92,6 +92,7 @@ def test_a_pair_is_joined_as_the_tokenizer_says_and_cut_at_the_longer_text(base:
     assert share == pytest.approx(0.25)
 
 
+@pytest.mark.slow
 def test_a_head_reads_each_text_by_itself(base: Path, data: Path, tmp_path: Path) -> None:
     import torch
 

@@ -245,6 +245,7 @@ def test_it_goes_on_from_a_base(trained: Any, data: Path, tmp_path: Path, object
     )
 
 
+@pytest.mark.slow
 def test_spans_are_a_base_for_translations(trained: Any, tmp_path: Path) -> None:
     with DatasetWriter(tmp_path / "pairs", {"text": "text"}) as writer:
         for number, (text, said) in enumerate([*PAIRS, *PAIRS[::4]]):

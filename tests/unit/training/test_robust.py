@@ -55,7 +55,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ),
         pytest.param({"adversarial": "freelb", "adversarial_steps": 2}, marks=pytest.mark.slow),
         pytest.param({"r_drop": 1.0, "dropout": 0.1}, marks=pytest.mark.slow),
-        {"ema": 0.9},
+        pytest.param({"ema": 0.9}, marks=pytest.mark.slow),
     ],
     ids=str,
 )

@@ -100,6 +100,7 @@ def project(tmp_path: Path) -> Iterator[Project]:
         yield made
 
 
+@pytest.mark.slow
 def test_corpora_and_calls_teach_but_no_row_of_the_data(project: Project, tmp_path: Path) -> None:
     project.run(method="linear")
     answered(project, 10)

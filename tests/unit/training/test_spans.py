@@ -263,6 +263,7 @@ def test_an_update_goes_on_and_learns_a_new_kind(version: Path, tmp_path: Path) 
     engine.close()
 
 
+@pytest.mark.slow
 def test_adapters_learn_spans(base: Path, data: Path, tmp_path: Path) -> None:
     settings = {**FAST, "learning_rate": 6e-3}
     job = tag_job("lora", data, tmp_path, base, settings=settings)
