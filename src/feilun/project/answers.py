@@ -12,6 +12,7 @@ from feilun.engines.card import FILE as CARD
 from feilun.engines.card import read_card
 from feilun.engines.explain import explain as explain_one
 from feilun.errors import EnvironmentProblem, InvalidData, NotFound, UsageError
+from feilun.families.base import Answers
 from feilun.messages import language, t
 from feilun.pipeline.context import Context
 from feilun.project.advice import after_feedback
@@ -41,6 +42,7 @@ __all__ = [
 _ONE_CALL = 100
 """Inputs that are sent without asking how many a call may carry."""
 _TOO_LARGE = 413
+_SHOWN = 20  # labels that are named
 _TABLES = (".csv", ".tsv", ".json", ".jsonl", ".parquet", ".xlsx", ".xls", ".ods")
 
 
@@ -241,7 +243,8 @@ def evaluate_file(
     context: Context, version: ModelVersion, given: Any, options: ReadOptions = AS_FOUND
 ) -> Evaluated:
     """The scores of `version` on the labelled rows of a file, or on rows at hand, which are kept
-    nowhere."""
+    nowhere. A label that it does not know is one that it cannot give: such a row counts as wrong,
+    so that all versions are judged on the same rows."""
     from feilun.data.reading import read
     from feilun.data.sources.base import Held, Source
     from feilun.metrics.comparison import scores
@@ -254,24 +257,28 @@ def evaluate_file(
     try:
         card = engine.card
         labels = card.schema.labels
-        truth = family.truth([e.label for e in examples], labels)
-        known = family.known(truth)
-        if not known.any():
-            seen = sorted({str(e.label) for e in examples})[:20]
+        targets = [str(e.label) for e in examples]
+        if not family.known(family.truth(targets, labels)).any():
+            seen = sorted({str(e.label) for e in examples})[:_SHOWN]
             raise InvalidData(
                 "project.no_known_label", file=source.location, seen=seen, options=labels
             )
+        unknown = [name for name in family.names(targets) if name not in labels]
+        space = (*labels, *unknown)
+        truth = family.truth(targets, space)
+        known = family.known(truth)
         raw = engine.raw([e.item for e, has in zip(examples, known, strict=True) if has])
     finally:
         engine.close()
-    measured = family.measured(truth[known], raw, labels, card.point)
-    found = scores(measured)
-    rows = int(known.sum())
-    unknown = len(examples) - rows
-    notes = [t("project.unknown_labels", rows=unknown)] if unknown else []
-    metrics = {name: _interval(score) for name, score in found.items()}
-    alone = family.each_label(measured, labels)
-    return Evaluated(version.id, rows, metrics, "", notes, None, None, labels=alone)
+    answers = Answers(version.id, version.method, labels, raw, card.point)
+    measured = family.sheet(answers, {}, truth[known], space).measured
+    metrics = {name: _interval(score) for name, score in scores(measured).items()}
+    notes = []
+    if unknown:
+        lacking = sum(not set(unknown).isdisjoint(family.names([one])) for one in targets)
+        notes.append(t("project.unknown_labels", rows=lacking, labels=unknown[:_SHOWN]))
+    alone = family.each_label(measured, space)
+    return Evaluated(version.id, int(known.sum()), metrics, "", notes, None, None, labels=alone)
 
 
 def _interval(score: Any) -> dict[str, float] | None:

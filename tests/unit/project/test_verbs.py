@@ -108,6 +108,18 @@ def test_evaluate_on_a_file(project: Project, tmp_path: Path) -> None:
     assert found.rows == 30
     assert found.metrics["accuracy"] is not None
     assert "reviews@1" in _shown(found)
+    # A label that the version does not know counts as wrong; all versions are judged on all rows.
+    right = [
+        {"review": text, "score": project.predict(text).outputs[0]["label"]}
+        for text in ("tea is fine", "dull and stale", "a lovely cup")
+    ]
+    other = {"review": "it came too late", "score": "late"}
+    judged = project.evaluate(on=[*right, other])
+    assert judged.rows == 4
+    assert judged.metrics["accuracy"]["value"] == 0.75
+    assert [(one["label"], one["right"]) for one in judged.labels][-1] == ("late", 0)
+    assert ["late" in note and "1" in note for note in judged.reasons] == [True]
+    assert project.evaluate(on=right).reasons == []
     foreign = tmp_path / "foreign.csv"
     foreign.write_text("review,score\ntea is fine,other\nbread is fine,another\n", "utf-8")
     with pytest.raises(InvalidData) as caught:
