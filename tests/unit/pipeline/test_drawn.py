@@ -15,7 +15,7 @@ from feilun.engines.base import open_engine
 from feilun.engines.cascade import Level, write_cascade
 from feilun.families.base import Answers
 from feilun.pipeline.context import Context
-from feilun.pipeline.steps._drawn import answered_out_of_fold, unanswered
+from feilun.pipeline.steps._drawn import answered_out_of_fold, part_out_of_fold, unanswered
 from feilun.pipeline.steps._judged import judged_rows
 from feilun.project import Project
 from feilun.project.results import Turned
@@ -107,6 +107,27 @@ def test_they_judge_by_what_had_not_seen_them(
     assert accuracy["value"] == pytest.approx((honest.raw.argmax(axis=1) == truth).mean())
     said = " ".join(turned.stages[0].reasons)
     assert f"{len(ids)} of these rows were drawn from what customers ask now" in said
+
+
+def test_a_part_of_it_answers_them_out_of_fold(
+    updated: tuple[Project, Context, ModelVersion, Turned], tmp_path: Path
+) -> None:
+    """What columns of one kind add is judged on them, too: a part keeps such answers by itself."""
+    _, context, model, _ = updated
+    _, ids = _drawn(context, model)
+    labels = context.dataset(context.data_of(model)).schema.labels
+    asked = Answers("part", model.method, labels, np.zeros((len(ids) + 1, 2), np.float32), {})
+    rows = [*ids, "another row"]
+    honest = part_out_of_fold(context, model, context.folder(model, ""), asked, rows)
+    assert honest is not None
+    assert (honest.raw == answered_out_of_fold(context, model, asked, rows).raw).all()
+    assert honest.raw[:-1].any(axis=1).all()
+    assert not honest.raw[-1].any()
+    out_of_fold.keep(tmp_path, ids[1:], np.zeros((len(ids) - 1, 2)))
+    assert part_out_of_fold(context, model, tmp_path, asked, rows) is None, "one was not answered"
+    assert part_out_of_fold(context, model, tmp_path, asked, rows[1:]) is not None
+    plain = replace(model, config={**model.config, "drawn": False})
+    assert part_out_of_fold(context, plain, tmp_path, asked, rows) is asked
 
 
 def test_a_cascade_answers_them_by_its_stages(

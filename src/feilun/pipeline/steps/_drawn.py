@@ -8,9 +8,10 @@ side is flattered.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
@@ -26,7 +27,7 @@ from feilun.training import out_of_fold
 from feilun.training.out_of_fold import OutOfFold
 from feilun.types import Item
 
-__all__ = ["answered_out_of_fold", "unanswered"]
+__all__ = ["answered_out_of_fold", "part_out_of_fold", "unanswered"]
 
 
 def unanswered(context: Context, model: ModelVersion) -> set[str]:
@@ -63,10 +64,32 @@ def answered_out_of_fold(
             kept.append(own)
         else:
             return answers
-    found = mixed_over(read_card(context.folder(model)), kept, keys)
+    return _replaced(answers, asked, mixed_over(read_card(context.folder(model)), kept, keys))
+
+
+def part_out_of_fold(
+    context: Context, model: ModelVersion, part: Path, answers: Answers, row_ids: Sequence[str]
+) -> Answers | None:
+    """`answered_out_of_fold` of the version in the folder `part`, which was taught by some of what
+    `model` reads; None where it learned rows and kept no answer to them."""
+    learned = set(_data(context, model).released) if model.config.get("drawn") else set()
+    asked = {row: place for place, row in enumerate(row_ids) if row in learned}
+    if not asked:
+        return answers
+    kept = out_of_fold.read(part)
+    if kept is None or not np.isin(out_of_fold.keys_of(asked), kept.keys).all():
+        return None
+    return _replaced(answers, asked, kept)
+
+
+def _replaced(answers: Answers, asked: Mapping[str, int], kept: OutOfFold) -> Answers:
+    """`answers` with what was `kept` at the places of the rows that are `asked`."""
+    keys = out_of_fold.keys_of(asked)
+    both = np.isin(keys, kept.keys)
     raw = np.array(answers.raw)
-    raw[np.array(list(asked.values()))[out_of_fold.places(keys, found.keys)]] = found.raw
-    return replace(answers, raw=raw) if len(found.keys) else answers
+    places = np.array(list(asked.values()))[both]
+    raw[places] = kept.raw[out_of_fold.places(kept.keys, keys[both])]
+    return replace(answers, raw=raw) if both.any() else answers
 
 
 def _data(context: Context, model: ModelVersion) -> Released:

@@ -37,7 +37,7 @@ from feilun.messages import in_each
 from feilun.metrics.scores import Score
 from feilun.pipeline.context import Context
 from feilun.pipeline.steps._catalogue import over_one_catalogue
-from feilun.pipeline.steps._drawn import answered_out_of_fold
+from feilun.pipeline.steps._drawn import answered_out_of_fold, part_out_of_fold
 from feilun.pipeline.steps._folded import folded
 from feilun.pipeline.steps._history import (
     JUDGED_AGAINST,
@@ -144,12 +144,12 @@ def evaluate(
                 references["baseline"] = floor
         validation = _validation(context, engine, asked, dataset)
         parts = {}
-        # The parts learned the drawn rows as well, and kept no answers out of fold.
-        whole = unseen_by_it is direct
-        for name, folder in parts_of(context.folder(model)).items() if whole else ():
+        for name, folder in parts_of(context.folder(model)).items():
             with closing(open_engine(folder)) as its:
                 said = replace(_answers(model, its, items), name=name)
-            parts[name] = renamed(family, said, cleanings)
+            unseen_by_part = part_out_of_fold(context, model, folder, said, row_ids)
+            if unseen_by_part is not None:
+                parts[name] = renamed(family, unseen_by_part, cleanings)
         live = catalog.live(catalog.project(context.project).endpoint)
         found = weigh(
             candidate,
