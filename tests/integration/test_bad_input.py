@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from feilun.cli.app import run
 from feilun.project import Workspace
 from helpers.cli import command, environment, feilun, feilun_json
 from helpers.forked import Forked
@@ -66,16 +67,35 @@ BAD_FILES: dict[str, tuple[str, Callable[[Path], None]]] = {
 }
 
 
+Type = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Type:
+    """Runs a command line in this process, in a folder: its exit code, what it said and what went
+    wrong."""
+
+    def typed(*words: str, cwd: Path, lang: str = "en") -> tuple[int, str, str]:
+        monkeypatch.chdir(cwd)
+        monkeypatch.setenv("FEILUN_LANG", lang)
+        capsys.readouterr()
+        code = run(list(words))
+        return code, *capsys.readouterr()
+
+    return typed
+
+
 @pytest.mark.parametrize("name", BAD_FILES)
-def test_a_bad_file_changes_nothing(shop: Path, tmp_path: Path, name: str) -> None:
+def test_a_bad_file_changes_nothing(shop: Path, tmp_path: Path, name: str, here: Type) -> None:
     file, write = BAD_FILES[name]
     write(tmp_path / file)
-    before = feilun_json("data", "show", cwd=shop)
-    done = feilun("data", "add", str(tmp_path / file), cwd=shop)
-    assert done.returncode == 2, done.stderr
-    assert "Traceback" not in done.stderr
-    assert file in done.stderr
-    assert feilun_json("data", "show", cwd=shop) == before
+    before = here("data", "show", "--json", cwd=shop)
+    assert before[0] == 0
+    code, _, wrong = here("data", "add", str(tmp_path / file), cwd=shop)
+    assert code == 2, wrong
+    assert "Traceback" not in wrong
+    assert file in wrong
+    assert here("data", "show", "--json", cwd=shop) == before
 
 
 NEW_FILES: dict[str, Callable[[Path], None]] = {
@@ -88,13 +108,15 @@ NEW_FILES: dict[str, Callable[[Path], None]] = {
 
 
 @pytest.mark.parametrize("name", NEW_FILES)
-def test_data_that_no_model_can_learn_is_refused(tmp_path: Path, name: str) -> None:
-    feilun_json("init", "reviews", cwd=tmp_path)
+def test_data_that_no_model_can_learn_is_refused(tmp_path: Path, name: str, here: Type) -> None:
+    assert here("init", "reviews", cwd=tmp_path)[0] == 0
     NEW_FILES[name](tmp_path / "rows.csv")
-    refused = feilun_json("data", "add", "rows.csv", cwd=tmp_path, code=2)
+    code, said, wrong = here("data", "add", "rows.csv", "--json", cwd=tmp_path)
+    assert code == 2, wrong
+    refused = json.loads(said)
     assert refused["error"]["message"]
     assert refused["error"]["hint"]
-    assert feilun("data", "show", cwd=tmp_path).returncode == 2
+    assert here("data", "show", cwd=tmp_path)[0] == 2
 
 
 def test_unknown_column_names_those_there_are(shop: Path) -> None:
@@ -210,12 +232,14 @@ def test_force_needs_a_reason(shop: Path) -> None:
     ],
     ids=lambda words: " ".join(words),
 )
-def test_wrong_words_exit_with_2_and_speak_both_languages(shop: Path, words: list[str]) -> None:
+def test_wrong_words_exit_with_2_and_speak_both_languages(
+    shop: Path, words: list[str], here: Type
+) -> None:
     spoken = []
     for lang in ("en", "zh"):
-        done = feilun(*words, cwd=shop, FEILUN_LANG=lang)
-        assert done.returncode == 2, done.stderr
-        assert "Traceback" not in done.stderr
-        spoken.append(done.stderr)
+        code, _, wrong = here(*words, cwd=shop, lang=lang)
+        assert code == 2, wrong
+        assert "Traceback" not in wrong
+        spoken.append(wrong)
     assert spoken[0] != spoken[1]
     assert any("一" <= letter <= "鿿" for letter in spoken[1])
