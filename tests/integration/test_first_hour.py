@@ -66,6 +66,7 @@ def _answers_are_asked_for(newcomer: Newcomer, line: str) -> None:
         interrupt(process)
 
 
+@pytest.mark.slow
 @walks(
     "cli.first_steps",
     "cli.init_next",

@@ -84,6 +84,7 @@ def test_it_is_judged_by_r2_with_intervals(project: Project) -> None:
     assert len(raw["points"]) == min(400, raw["rows"])
 
 
+@pytest.mark.slow
 def test_a_call_a_correction_and_an_update(project: Project) -> None:
     workspace = project.workspace
     with temporary_server(workspace.folder, workspace.settings) as address:

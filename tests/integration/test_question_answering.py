@@ -160,6 +160,7 @@ def test_a_correction_is_learnt_and_reworded(project: Project, http: httpx.Clien
     assert "five working days" in output["answer"]
 
 
+@pytest.mark.slow
 def test_changed_documents_go_live_though_the_questions_see_no_difference(
     project: Project, tmp_path: Path
 ) -> None:

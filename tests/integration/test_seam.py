@@ -422,6 +422,7 @@ print(json.dumps({"r2": values(NUMBERS.measured(truth, raw, (), {}))["r2"], "whi
 """
 
 
+@pytest.mark.slow
 def test_gradients_learn_what_a_toy_answers(site: Path, tmp_path: Path) -> None:
     """Somebody else's task of numbers: the trainer knows no more of it than of classes."""
     _ratings(tmp_path)

@@ -526,7 +526,7 @@ def test_the_client_where_nothing_answers(server: Answering) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"http://127.0.0.1:{free.getsockname()[1]}"
-    with Client(address, "fl_x") as api, pytest.raises(Unreachable) as caught:
+    with Client(address, "fl_x", patience=1) as api, pytest.raises(Unreachable) as caught:
         api.models()
     assert address in caught.value.message
     assert caught.value.status == 0

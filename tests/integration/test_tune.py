@@ -98,6 +98,7 @@ def test_the_test_rows_are_not_there(project: Project, tmp_path: Path) -> None:
     assert part.schema == whole.schema
 
 
+@pytest.mark.slow
 def test_another_process_joins(project: Project, tuned: Turned) -> None:
     catalog = project.workspace.store.catalog
     with pytest.raises(NotFound, match="no search that is going on"):

@@ -161,10 +161,10 @@ def test_it_does_not_wait_longer_than_its_patience(which: int) -> None:
 
 
 def test_its_time_is_bounded_whatever_the_server_does(which: int) -> None:
-    for turn in (hangs(4), drips):
+    for turn in (hangs(2), drips):
         with misbehaving(*[turn] * 9) as server:
             with pytest.raises(Unreachable):
-                both(server.url, "predict", "x", timeout=0.4, patience=2)[which]()
+                both(server.url, "predict", "x", timeout=0.2, patience=1)[which]()
             assert 2 <= len(server.requests) < 9  # once more, and not for as long as it hangs
 
 

@@ -64,6 +64,7 @@ def test_suspects_are_known_by_their_files(project: Project, added: bool) -> Non
     assert not {"sorted", "drift"} & set(found)
 
 
+@pytest.mark.slow
 def test_the_reviewed_file_mends_the_pictures(project: Project) -> None:
     report = project.audit()
     assert isinstance(report, AuditReport)

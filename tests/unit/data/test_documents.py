@@ -327,6 +327,7 @@ def test_a_library_answers_by_rule_fact_memory_and_passage(tmp_path: Path) -> No
     assert _library(no_answer="Ask us.").read_for("??").otherwise == "Ask us."
 
 
+@pytest.mark.slow
 def test_vectors_beside_terms_find_passages(tmp_path: Path) -> None:
     """The encoder's weights are drawn at random: BM25 has to count."""
     base = head_version(tmp_path / "base") / "encoder"

@@ -223,6 +223,7 @@ print(report.rows, report.bad, (peak - before) // 1024)
 """
 
 
+@pytest.mark.slow
 def test_an_image_bomb_costs_no_memory(tmp_path: Path) -> None:
     folder = classes(tmp_path / "pets")
     data = bomb(48_000)

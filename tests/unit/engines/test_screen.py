@@ -26,7 +26,7 @@ def _text(pieces: list[Piece]) -> str:
 WORDS = st.text("ab", min_size=1, max_size=4)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(st.lists(st.text("ab", max_size=3), max_size=12), st.lists(WORDS, min_size=1, max_size=3))
 def test_an_answer_ends_before_its_first_stop_word(tokens: list[str], stops: list[str]) -> None:
     screen = Screen(stops)

@@ -23,6 +23,7 @@ from feilun.training.job import TrainJob
 from feilun.training.settings import methods_for
 from feilun.types import ColumnSample, EngineRequest, Example, Output, Schema, Split, Usage
 from helpers.builds import bad_rows, build_version
+from helpers.few import few
 from helpers.jobs import train
 from helpers.tiny import head_version, linear_version
 
@@ -232,6 +233,7 @@ def test_bm25_answers_from_a_catalogue_and_ranks_what_is_brought(tmp_path: Path)
     engine.close()
 
 
+@pytest.mark.slow
 def test_a_dense_version_keeps_the_share_that_validation_prefers(tmp_path: Path) -> None:
     """The encoder's weights are drawn at random: BM25 has to count."""
     base = head_version(tmp_path / "base") / "encoder"
@@ -257,7 +259,7 @@ def test_a_dense_version_keeps_the_share_that_validation_prefers(tmp_path: Path)
         open_engine(job.out)
 
 
-@pytest.mark.parametrize("method", ["bm25", "dense"])
+@pytest.mark.parametrize("method", few(["bm25", "dense"], "bm25"))
 def test_versions_are_compared_over_one_catalogue(tmp_path: Path, method: str) -> None:
     """An older version searches what a newer one does as if it had been made of it."""
     base = head_version(tmp_path / "base") / "encoder" if method == "dense" else None

@@ -208,6 +208,7 @@ def test_thousands_of_labels() -> None:
     assert all(score is not None for score in found.values())
 
 
+@pytest.mark.slow
 def test_intervals_cover_the_truth() -> None:
     """Of 300 samples of 100 rows, about 95 % of the intervals hold what all rows say."""
     truth, p = _rows(60_000, 3, seed=2)

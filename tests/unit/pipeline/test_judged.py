@@ -85,6 +85,7 @@ def test_where_none_is_left_it_is_said(tmp_path: Path) -> None:
         assert "--split test" in caught.value.hint()
 
 
+@pytest.mark.slow
 def test_corrections_that_an_earlier_version_put_among_the_test_rows_do_not_judge(
     tmp_path: Path,
 ) -> None:

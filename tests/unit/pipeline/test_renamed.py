@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from feilun.families.base import Answers
 from feilun.families.classes import CLASSES
@@ -39,6 +40,7 @@ def test_names_that_change_places() -> None:
     np.testing.assert_allclose(now.raw, said.raw)
 
 
+@pytest.mark.slow
 def test_renaming_a_label_makes_no_version_wrong(workspace_dir: Path) -> None:
     with Workspace(workspace_dir) as workspace:
         project = workspace.init("reviews")

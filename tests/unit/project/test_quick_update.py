@@ -89,7 +89,8 @@ def test_labels_are_answered_by_their_names_and_said_not_to_be_judged(tmp_path: 
         rows = [f"{word} {end},{label}" for word, label in words for end in ("tea", "bread")]
         file.write_text("text,label\n" + "\n".join(rows), "utf-8")
         project.add(file, split="train")
-        ran = project.run(method="prototypes")
+        light = {"compression.variants": ["fp32"], "evaluation.robustness": False}
+        ran = project.run(method="prototypes", overrides=light)
         (stage,) = ran.stages
         assert ran.promoted
         assert "nothing is known of how right it is" in " ".join(stage.reasons)

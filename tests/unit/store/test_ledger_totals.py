@@ -164,7 +164,7 @@ one_event = some.fixed_dictionaries(
 )
 
 
-@settings(max_examples=25)
+@settings(max_examples=12)
 @given(groups=some.lists(some.lists(one_event, min_size=1, max_size=5), min_size=1, max_size=4))
 def test_sums_equal_events_whatever_is_written(
     groups: list[list[dict[str, Any]]], tmp_path_factory: pytest.TempPathFactory

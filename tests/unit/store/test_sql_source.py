@@ -49,6 +49,7 @@ def test_the_query_is_sent_as_it_is(shop: Path) -> None:
     assert list(rows) == [("茶 7% good", "12:30", ":name")]
 
 
+@pytest.mark.slow
 def test_memory_is_flat(shop: Path) -> None:
     query = (
         "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 60000)"

@@ -218,6 +218,7 @@ run_child(TrainJob.from_json(json.loads(sys.argv[1])), lambda p: print(p.done, f
 """
 
 
+@pytest.mark.slow
 def test_the_child_ends_with_its_parent(tmp_path: Path, data: Path) -> None:
     base = write_bert(tmp_path / "base")
     job = job_for("full", data, tmp_path, base, settings={**SETTINGS, "epochs": 1000})

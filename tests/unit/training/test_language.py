@@ -68,6 +68,7 @@ def taught(tmp_path_factory: pytest.TempPathFactory, base: Path, data: Path) -> 
     return job.out
 
 
+@pytest.mark.slow
 def test_all_weights_learn_the_answers(taught: Path, base: Path) -> None:
     card = read_card(taught)
     assert (card.format, card.extra["stops"]) == ("causal", [2])
@@ -100,6 +101,7 @@ def test_adapters_learn_and_are_merged(tmp_path: Path, base: Path, data: Path) -
     assert model.generation_config.eos_token_id == [2]
 
 
+@pytest.mark.slow
 def test_streams_what_it_answers(taught: Path) -> None:
     engine = open_engine(taught, threads=1)
 

@@ -28,7 +28,6 @@ from feilun.training.job import TrainJob
 from feilun.training.methods import full, pretrain
 from feilun.training.packing import Blocks, Pieces, tokenise
 from feilun.types import EngineRequest, Example, Progress, Schema
-from helpers.few import few
 from helpers.pairs import PAIRS
 
 OBJECTIVES = ("causal", "masked", "spans")
@@ -233,7 +232,8 @@ def test_it_learns_from_nothing(trained: Any, objective: str) -> None:
         assert any(one.note.startswith("it writes: ") for one in said)
 
 
-@pytest.mark.parametrize("objective", few(OBJECTIVES, "masked"))
+@pytest.mark.slow
+@pytest.mark.parametrize("objective", OBJECTIVES)
 def test_it_goes_on_from_a_base(trained: Any, data: Path, tmp_path: Path, objective: str) -> None:
     folder, (before, _) = trained[objective]
     result = _train(_job(data, tmp_path, objective, folder, tokens=1500))
@@ -362,6 +362,7 @@ def test_a_base_of_another_kind_is_refused(trained: Any, objective: str) -> None
         assert (pretrain.supports(task, folder) is None) == (other == objective)
 
 
+@pytest.mark.slow
 def test_an_update_learns_the_new_documents(trained: Any, data: Path, tmp_path: Path) -> None:
     rows = Dataset(data).row_ids("train")
     job = _job(data, tmp_path, "causal", "scratch:auto", tokens=None)

@@ -170,6 +170,7 @@ def test_the_next_plan_knows_what_the_last_one_took(tmp_path: Path) -> None:
         assert paces(catalog, 4) == {}
 
 
+@pytest.mark.slow
 def test_a_stage_without_time_is_left_out_and_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

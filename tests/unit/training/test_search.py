@@ -59,6 +59,7 @@ def test_the_settings_as_they_stand_are_tried_first_then_what_was_best_before(ur
     search.close()
 
 
+@pytest.mark.slow
 def test_the_best_is_found_and_what_mattered_is_told(url: str) -> None:
     search = Search(url, "run", [QUICK, DEAR], higher=True)
     search.begin()
@@ -201,6 +202,7 @@ def test_processes_share_a_search_on_sqlite(url: str) -> None:
     _shared(url)
 
 
+@pytest.mark.slow
 def test_processes_share_a_search_on_postgres(migrated_url: str, tmp_path: Path) -> None:
     with open_store(tmp_path, migrated_url) as store:
         url = store.search_url()

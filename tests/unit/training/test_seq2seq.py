@@ -58,7 +58,7 @@ def _job(name: str, data: Path, folder: Path, base: Path | str, **settings: Any)
     return TrainJob(name, "translation", data, base, out, scratch, **more)
 
 
-@pytest.fixture(scope="module", params=few(["t5", "marian"], "t5"))
+@pytest.fixture(scope="module", params=["t5", "marian"])
 def taught(
     tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest, data: Path
 ) -> Path:
@@ -71,6 +71,7 @@ def taught(
     return job.out
 
 
+@pytest.mark.slow
 def test_all_weights_learn_the_answers(taught: Path) -> None:
     assert read_card(taught).format == "seq2seq"
     engine = open_engine(taught, threads=1)
@@ -81,6 +82,7 @@ def test_all_weights_learn_the_answers(taught: Path) -> None:
     engine.close()
 
 
+@pytest.mark.slow
 def test_a_stream_writes_what_many_rows_get(taught: Path) -> None:
     engine = open_engine(taught, threads=1)
 

@@ -254,6 +254,7 @@ def test_variants_answer_as_the_float_does_and_read_long_texts(
     engine.close()
 
 
+@pytest.mark.slow
 def test_an_update_goes_on_and_learns_a_new_kind(version: Path, tmp_path: Path) -> None:
     more = dataset(tmp_path / "data", [("GOODS", GOODS), ("MOOD", MOODS)])
     job = tag_job("full", more, tmp_path / "job", None, previous=version, settings=FAST)

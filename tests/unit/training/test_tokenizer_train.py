@@ -11,7 +11,6 @@ from tokenizers import Tokenizer
 from feilun import Conflict, UsageError, Workspace
 from feilun.cli.app import run
 from feilun.training import tokenizer
-from helpers.few import few
 
 ODD = "héllo 世界 👍🏽 a  b\n\tc 12345 \u200b e\u0301 𠮷 <|endoftext|x"
 
@@ -57,7 +56,8 @@ def test_every_text_comes_back_byte_for_byte_and_text_is_never_a_special_token(k
     assert len(made.encode("小狗慢慢地走过花园").ids) < 12
 
 
-@pytest.mark.parametrize("kind", few(tokenizer.KINDS, tokenizer.KINDS[0]))
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", tokenizer.KINDS)
 def test_the_same_texts_give_the_same_tokenizer_in_another_process(kind):
     code = (
         "import sys; sys.path[:0] = sys.argv[2:]\n"
