@@ -23,7 +23,9 @@ __all__ = [
     "verb", "walked", "walks",
 ]  # fmt: skip
 
-COMMAND = re.compile(r"""feilun [a-z](?:"[^"\n]*"|(?!feilun )[^\n,;，；。、（）()`])*""")
+COMMAND = re.compile(
+    r"""feilun [a-z](?:"[^"\n]*"|(?<=[ =])'[^'\n]*'|(?!feilun )[^\n,;，；。、（）()`])*"""
+)
 _DESCRIBES = re.compile(r"help\.|\w+\.(option|argument|help)_|cli\.(help|usage_hint|no_such)")
 """Sentences on what a command or an option is, which nobody is told to type."""
 _GIVEN = re.compile(r"^[A-Z@]{2,}|[{\"]|\.\w")
@@ -235,7 +237,8 @@ def _typed(command: str, given: Mapping[str, str]) -> str:
     words = [called]
     value_follows = False
     for word in rest:
-        bare = word.rstrip(_MARKS)
+        quoted = word[0] in "\"'" and word[-1] == word[0]
+        bare = word if quoted else word.rstrip(_MARKS)
         filled = given.get(bare) or re.sub(r"\{\w+\}", lambda m: given.get(m[0], m[0]), bare)
         literal = bare[0] in "\"'" or "://" in bare
         if not (value_follows or bare.startswith("--") or filled != bare or literal):

@@ -134,8 +134,8 @@ _UNWALKED = {
     "needs two terminals": "tune.going_on",
     "trains for minutes, or needs a base model or a server": """
         bases.not_here.hint compare.nothing.hint plans.nothing_answered.hint
-        training.no_teacher.hint training.other_labels.hint training.too_few_members.hint
-        training.too_few_to_average.hint training.note_empty upstream.update_now""",
+        training.no_teacher.hint training.other_labels.hint training.note_empty
+        upstream.update_now""",
 }
 """Advice that no walk types, by the reason. New advice is walked, or stands here with a reason, or
 is the same command with the same options as another sentence whose command is typed."""
