@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from benchmarks.evidence import adapters, flagship, students
+from benchmarks.evidence import adapters, few_labels, flagship, students
 from benchmarks.evidence.__main__ import HOURS, parts
 from benchmarks.evidence._few import named
 from benchmarks.evidence._results import bits, name_of, once, over_seeds, truths
@@ -113,3 +113,10 @@ def test_all_parameter_efficient_methods_take_part() -> None:
     assert {"lora", "dora", "ia3", "adalora", "bottleneck", "prefix-tuning"} <= set(found)
     assert not {"full", "head", "stack", "setfit"} & set(found)
     assert len(set(named("courses").labels)) == 10
+
+
+def test_titles_that_judge_few_labels_teach_nothing(tmp_path: Path) -> None:
+    titles, subjects, unseen, truth = few_labels.rows_of("courses", tmp_path)
+    assert not set(titles) & set(unseen)
+    assert set(subjects) == set(truth)
+    assert len(titles) + len(unseen) == len(named("courses").items)
