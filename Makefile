@@ -20,7 +20,7 @@ help:
 	@echo "make demo      turn the whole wheel on real reviews, then serve  (ARGS=--exit, ARGS='--lang zh')"
 	@echo "make check     lint, types, and the tests that your changes can touch, in 90 seconds"
 	@echo "make test      lint, types, layers and tests"
-	@echo "make test-all  the same with the tests that take minutes"
+	@echo "make test-all  the same with the longer checks"
 	@echo "make torture   kill servers under load and compare journals with the ledger  (KILLS=200)"
 	@echo "make bench     measure and write docs/benchmarks.md"
 	@echo "make bench-serving  the serving part of it alone, peers and all  (ARGS='--seconds 2')"

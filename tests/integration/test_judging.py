@@ -230,6 +230,7 @@ def test_servers_that_fail_are_named(support: Project, longer: tuple[str, type[_
 # The guard
 
 
+@pytest.mark.slow
 def test_the_guard_is_measured_part_by_part(tmp_path: Path) -> None:
     messages.use("en")
     rows = [

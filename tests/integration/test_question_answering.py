@@ -116,6 +116,7 @@ def test_documents_alone_answer_with_citations(http: httpx.Client) -> None:
     assert not unknown["citations"]
 
 
+@pytest.mark.slow
 def test_questions_judge_what_answers(project: Project, tmp_path: Path) -> None:
     with (tmp_path / "questions.csv").open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([("question", "answer"), *QUESTIONS])

@@ -196,6 +196,7 @@ def test_both_routes_stand_in_the_document(http: httpx.Client) -> None:
     assert model["embeddings"] is False
 
 
+@pytest.mark.slow
 def test_a_corrected_search_finds_the_document_after_the_update(
     http: httpx.Client, project: Project
 ) -> None:

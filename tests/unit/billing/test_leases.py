@@ -139,6 +139,7 @@ def open_gate(gate: Path, started: list[Forked]) -> None:
     (gate / "open").touch()
 
 
+@pytest.mark.slow
 def test_processes_share_one_budget(
     any_store: Store, workspace_dir: Path, any_database: str | None, plan: str
 ) -> None:

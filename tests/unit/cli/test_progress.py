@@ -173,12 +173,7 @@ def test_a_command_that_hears_nothing_is_ended(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "begun", "said"),
     [
-        pytest.param(
-            ("run", "--method", "linear"),
-            "Train (linear)",
-            "goes on from the last finished step",
-            marks=pytest.mark.slow,
-        ),
+        (("run", "--method", "linear"), "Train (linear)", "goes on from the last finished step"),
         (("data", "audit"), "(reading)", "begins again"),
         pytest.param(
             ("compare", "--methods", "linear"),

@@ -112,6 +112,7 @@ def llama(files: dict[str, Path]) -> Any:
     return xllamacpp.Server(params)
 
 
+@pytest.mark.slow
 def test_llama_cpp_reads_the_same_tokens_and_answers_alike(
     llama: Any, processor: PromptProcessor, greedy: dict[str, list[int]]
 ) -> None:

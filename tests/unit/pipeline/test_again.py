@@ -73,6 +73,7 @@ def test_begun_anew_everything_is_done_anew(project: Project) -> None:
     assert [stage.version for stage in trained.stages] == ["reviews@2"]
 
 
+@pytest.mark.slow
 def test_the_live_version_stays_live(project: Project) -> None:
     project.run(method="linear")
     again = project.run(method="linear", overrides={"evaluation.resamples": 300})

@@ -186,6 +186,7 @@ def test_a_version_is_looked_at(workspace_dir: Path, tmp_path: Path) -> None:
         assert quick.audit["rows"] == found.audit["rows"] == 61
 
 
+@pytest.mark.slow
 def test_every_command_that_is_named_mends(
     workspace_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

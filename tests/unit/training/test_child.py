@@ -69,7 +69,7 @@ def kill_at(step: int, number: int = signal.SIGKILL) -> Callable[[Progress], Non
     return report
 
 
-@pytest.mark.slow  # every run of the tests kills a whole wheel: integration/test_kills.py
+@pytest.mark.slow
 def test_a_killed_training_goes_on_and_ends_the_same(
     tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
