@@ -76,8 +76,12 @@ def _run(part: Part) -> str | None:
 
 
 def _last_line(part: Part, more: str) -> str:
-    """The command of a part and today's date, and `more`."""
-    command = " ".join(["python", "-m", part.module, *part.arguments])
+    """The command of a part and today's date, and `more`. Where a measurement is kept while it goes
+    on does not change it."""
+    words = list(part.arguments)
+    if "--kept" in words:
+        del words[(place := words.index("--kept")) : place + 2]
+    command = " ".join(["python", "-m", part.module, *words])
     return f"`{command}`, {datetime.datetime.now(datetime.UTC).date()}{more}"
 
 

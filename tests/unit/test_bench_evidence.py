@@ -11,6 +11,7 @@ from benchmarks.evidence import adapters, few_labels, flagship, students
 from benchmarks.evidence.__main__ import HOURS, parts
 from benchmarks.evidence._few import named
 from benchmarks.evidence._results import bits, name_of, once, over_seeds, truths
+from benchmarks.page import Part, _last_line
 
 from feilun.metrics.intervals import paired_difference
 from feilun.metrics.scores import Score
@@ -38,6 +39,13 @@ def test_what_was_found_is_not_measured_again_and_what_failed_is(tmp_path: Path)
     assert not file.exists()
     assert once(file, measure) == once(file, measure) == {"value": 2}
     assert asked == [0, 1]
+
+
+def test_the_page_names_no_folder_of_this_machine() -> None:
+    part = Part(
+        "benchmarks.evidence.flagship", "Flagship", arguments=("--kept", "/x", "--rows", "9")
+    )
+    assert _last_line(part, ".").startswith("`python -m benchmarks.evidence.flagship --rows 9`, ")
 
 
 def test_another_choice_has_another_name() -> None:
