@@ -97,6 +97,7 @@ def chat(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
             yield served
 
 
+@pytest.mark.slow
 def test_answers_of_each_kind_are_shown_as_people_read_them(
     names: Console, browser: Browser, told: list[str]
 ) -> None:
@@ -234,6 +235,7 @@ def test_written_answers_are_accepted_edited_and_rejected_by_keyboard(
     assert not Axe().run(page).violations_count
 
 
+@pytest.mark.slow
 def test_two_versions_before_a_person_who_is_not_told_which(
     chat: Console, browser: Browser, told: list[str]
 ) -> None:

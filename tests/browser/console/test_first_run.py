@@ -124,6 +124,7 @@ def test_from_a_file_to_an_answer_and_a_key_in_chinese(
         assert page.url.rpartition("/")[2].startswith("%E8%AF%84%E4%BB%B7-run-")
 
 
+@pytest.mark.slow
 def test_a_file_without_labels_becomes_data_by_keyboard(
     browser: Browser, told: list[str], tmp_path: Path
 ) -> None:

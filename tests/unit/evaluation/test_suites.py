@@ -101,6 +101,7 @@ def _independent(folder: Path) -> Callable[[str, str], tuple[float, bool]]:
     return of
 
 
+@pytest.mark.slow
 def test_scores_are_those_of_the_published_rules(folder: Path, causal: Path, engine: Any) -> None:
     """The rules of lm-evaluation-harness, written once more by hand for each format."""
     likely = _independent(causal)

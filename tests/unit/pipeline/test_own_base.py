@@ -93,6 +93,7 @@ def test_a_setting_turns_it_off_and_a_named_base_goes_before(
         assert _bases(planned) == {BASE}
 
 
+@pytest.mark.slow
 def test_the_usual_base_stays_where_it_tells_targets_apart_better(
     workspace: Workspace, folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -117,6 +117,7 @@ def _spans(folder: Path) -> Path:
     return file
 
 
+@pytest.mark.slow
 def test_spans_are_kept_and_judge_two_versions(tmp_path: Path, workspace_dir: Path) -> None:
     with Workspace(workspace_dir) as workspace:
         project = workspace.init("ents", task="token-classification")

@@ -85,6 +85,7 @@ def test_remembered_answers_are_found_by_both(version: Path) -> None:
         engine._search.raw(["x"])  # type: ignore[union-attr]
 
 
+@pytest.mark.slow
 def test_it_takes_an_encoder_of_its_own(tmp_path: Path, project: Project) -> None:
     """A chat's usual base writes; the starter that reads is taken where none is named."""
     how = method("hybrid")

@@ -123,6 +123,7 @@ def test_adapters_learn_and_are_merged(tmp_path: Path, data: Path) -> None:
     engine.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", few(["scratch:t5-nano", "scratch:llama-nano"], "scratch:t5-nano"))
 def test_it_begins_from_nothing_by_name_and_size(tmp_path: Path, data: Path, name: str) -> None:
     class Killed(Exception):
