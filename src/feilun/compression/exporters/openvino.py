@@ -55,10 +55,11 @@ def export(job: Export) -> tuple[list[str], list[str]]:
         else:
             from feilun.compression.quantize import clamps, quantize
 
-            items = _spread(job.dataset.items("train"), job.settings.calibration_rows)
-            note = t("compression.quantizing", rows=len(items))
-            if clamps():
-                note = t("compression.weights_only")
+            items: Sequence[Item] = ()
+            note = t("compression.weights_only")
+            if not clamps():
+                items = _spread(job.dataset.items("train"), job.settings.calibration_rows)
+                note = t("compression.quantizing", rows=len(items))
 
             def tick(share: float, note: str = note) -> None:
                 job.tick(_CONVERTED + share * (1 - _CONVERTED), note)
