@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -22,11 +22,9 @@ from feilun.project.data_diff import net
 from feilun.project.results import Compressed, Evaluated, Listing, Stage, Turned
 from feilun.project.tuning import SearchView
 from feilun.store import Store
-from feilun.store.dataset import Dataset
 from feilun.store.records import DataVersion, ModelVersion, Run
 from feilun.table import Result, Table
-from feilun.tasks.base import Lessons, Processor
-from feilun.types import Example
+from feilun.tasks.base import Processor
 
 __all__ = [
     "AuditView",
@@ -166,13 +164,16 @@ def rendered(context: Context, version: DataVersion, rows: int) -> Listing:
     stands between ⟦ and ⟧. Behind them all training rows that would teach it nothing, with the
     reason. Raises `UsageError` where the task writes no texts or has no base."""
     from feilun.training.bases import resolve, starters
+    from feilun.training.batches import EncodedRows
+    from feilun.training.rows import read
 
     task, settings = context.task, context.task_settings()
     name = context.config.project.base
     base = resolve(name, task, context.settings, context.weights) if task.encodes else None
     data = context.dataset(version)
     found: list[dict[str, Any]] = []
-    for one in islice(_taught(data), rows):
+    examples = (one for one in data.examples() if one.split == "train" and one.label)
+    for one in islice(examples, rows):
         parts = None
         if isinstance(base, Path):
             parts = task.rendered(base, one.item, str(one.label), settings)
@@ -189,7 +190,10 @@ def rendered(context: Context, version: DataVersion, rows: int) -> Listing:
         found.append({"row": one.row_id, "text": text, "learnt": learnt, "marked": marked})
     notes = [t("project.rendered_note")]
     lessons = task.lessons(base, replace(data.schema, settings=settings)) if found else None
-    untaught = [one.row_id for one in _taught(data) if lessons and _is_empty(lessons, one)]
+    untaught: list[str] = []
+    if lessons is not None:
+        taught = read(data, "train")
+        untaught = [(taught.ids or ())[place] for place in EncodedRows(taught, lessons).empty]
     if untaught:
         why = t("project.untaught", length=settings["max_length"])
         found = [one for one in found if one["row"] not in untaught]
@@ -200,14 +204,6 @@ def rendered(context: Context, version: DataVersion, rows: int) -> Listing:
     shown = [[one["row"], one["marked"]] for one in found]
     columns = [t("project.row"), t("project.rendered")]
     return Listing(found, Table(version.id, columns, shown, notes))
-
-
-def _taught(data: Dataset) -> Iterator[Example]:
-    return (one for one in data.examples() if one.split == "train" and one.label)
-
-
-def _is_empty(lessons: Lessons, one: Example) -> bool:
-    return not any(part.cost for part in lessons.encode([one.item], [one.label])[0].rows)
 
 
 def _reason(version: Mapping[str, Any]) -> str:
