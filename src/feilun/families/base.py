@@ -164,6 +164,9 @@ class Family(Combining, Instructed, ABC):
     by_position: ClassVar[bool] = False
     """Whether a network answers for each position of an item, of which `gathered` makes an answer,
     and not once for the whole."""
+    probed: ClassVar[bool] = False
+    """Whether a network's new last layer begins as a linear probe of its base; see
+    `feilun.training.probe`."""
     keeps_base: ClassVar[bool] = False
     """Whether answers need much of what a base knows, which is lost where all its weights learn:
     then adapters are tried first."""

@@ -16,7 +16,7 @@ from feilun.modalities import attached, narrowed
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["name_labels", "quiet", "read", "read_classifier"]
+__all__ = ["knows", "name_labels", "quiet", "read", "read_classifier"]
 
 
 @contextmanager
@@ -76,18 +76,11 @@ def read_classifier(
     A head that gives some of `labels`, and nothing else, keeps what it knows: its rows are put
     in order, and rows of new labels begin small and random. Any other head begins anew.
     """
-    from transformers import AutoConfig
-
-    try:
-        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    except (OSError, ValueError, KeyError) as error:
-        reason = str(error).strip().partition("\n")[0]
-        raise InvalidData("tasks.base_unreadable", folder=folder, reason=reason) from None
-    has_head = any("Classification" in name for name in config.architectures or ())
-    if not has_head:
+    config = _configured(folder)
+    known = _outputs(config)
+    if not known:
         name_labels(config, labels, problem)
         return read(auto, folder, config=config)
-    known = [config.id2label[index] for index in range(len(config.id2label))]
     model: Any = read(auto, folder)
     if known != list(labels):
         kept = known if set(known) <= set(labels) else []
@@ -95,6 +88,29 @@ def read_classifier(
         name_labels(model.config, labels, problem)
         model.num_labels = len(labels)
     return model  # type: ignore[no-any-return]
+
+
+def knows(folder: Path, labels: Sequence[str]) -> bool:
+    """Whether the head of `folder` gives some of `labels`, and nothing else."""
+    known = _outputs(_configured(folder))
+    return bool(known) and set(known) <= set(labels)
+
+
+def _configured(folder: Path) -> Any:
+    from transformers import AutoConfig
+
+    try:
+        return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    except (OSError, ValueError, KeyError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise InvalidData("tasks.base_unreadable", folder=folder, reason=reason) from None
+
+
+def _outputs(config: Any) -> list[str]:
+    """What the head of a network of this configuration gives; nothing where it has none."""
+    if not any("Classification" in name for name in config.architectures or ()):
+        return []
+    return [config.id2label[index] for index in range(len(config.id2label))]
 
 
 def name_labels(config: Any, labels: Sequence[str], problem: str | None) -> None:

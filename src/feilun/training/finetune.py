@@ -21,6 +21,7 @@ from feilun.errors import InvalidData, UsageError
 from feilun.families.objective import Objective
 from feilun.messages import t
 from feilun.modalities import attached
+from feilun.modalities.checkpoints import knows
 from feilun.store.dataset import Dataset
 from feilun.tasks import base as tasks
 from feilun.tasks.base import TaskBase
@@ -32,6 +33,7 @@ from feilun.training import (
     frozen,
     heads,
     precision,
+    probe,
     robust,
 )
 from feilun.training.adaptation import Adaptation
@@ -96,6 +98,8 @@ class Lesson:
     """The batches, where they are not made of `rows` and the settings."""
     sample: Callable[[Any], str] | None = None
     """What to tell of the model at each judgement, such as a text that it writes."""
+    probed: bool = False
+    """Whether the model's last layer begins as a linear probe."""
 
 
 SettingsT = TypeVar("SettingsT", bound="FineTuneSettings")
@@ -108,7 +112,7 @@ class FineTuneSettings(robust.RobustSettings):
         None,
         ge=1,
         le=1000,
-        description="passes over the rows; by default 2 (spans: 6, texts: 5), from nothing 30",
+        description="passes over the rows; by default 2 (spans: 3, texts: 5), from nothing 30",
     )
     learning_rate: float | None = Field(
         None, gt=0, lt=1, description="highest step size; by default by the size of the base"
@@ -258,6 +262,7 @@ def estimate(
     work = body.forward(mean_cost) * (
         (used * passes + rows.validation) * settings.epochs * (1 - still)
         + (used + rows.validation) * still
+        + (min(used, probe.ROWS) if _probed(job) else 0)
     )
     steps = settings.epochs * max(1.0, used * max(1.0, mean_cost) / batch)
     computing = (
@@ -347,9 +352,17 @@ def finetune(
     lesson = Lesson(
         schema, model, encoded, held, objective, describe(source), save, name, extra, notes
     )
+    if _probed(job) and isinstance(source, Path):
+        lesson.probed = not knows(source, task.family.outputs(schema.labels))
     figures = teach(job, settings, lesson, report, adaptation)
     figures |= {"seconds": perf_counter() - start, "rows": float(len(rows))}
     return TrainResult(figures, tuple(lesson.notes))
+
+
+def _probed(job: TrainJob) -> bool:
+    """Whether a last layer that is new begins as a linear probe of the base."""
+    pretrained = job.previous is None and isinstance(job.base, Path)
+    return pretrained and tasks.get(job.task).family.probed
 
 
 def _untaught(rows: Rows, places: Sequence[int]) -> str:
@@ -395,6 +408,8 @@ def teach(
     size = _batch_rows(task.family.smallest_batch, settings, len(rows))
     planned = lesson.order or order(rows.costs, settings.epochs, size, limit, job.seed)
     held, objective = lesson.held, lesson.objective
+    if lesson.probed and checkpoints.last_sealed(job.scratch) is None:
+        probe.fit(model, rows, objective, limit, half, job.seed, report)
     adaptation = adaptation or Adaptation()
     layers = _freeze(job, settings, lesson, adaptation, half)
     if layers is not None:
