@@ -98,7 +98,7 @@ def test_auto_fine_tunes_what_a_network_learns(base: Path) -> None:
     assert pairs.notes == spans.notes == ()
     used = [(plan.stages[-1].settings["epochs"], plan.stages[-1].settings["batch_rows"])
             for plan in (pairs, spans)]  # fmt: skip
-    assert used == [(2, 64), (6, 8)]
+    assert used == [(2, 64), (3, 8)]
 
 
 def test_auto_trains_every_stage_and_leaves_nothing_open(base: Path) -> None:
