@@ -152,14 +152,15 @@ def _solve(
     """`model` fitted on with another strength; a new one for None."""
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
-    from threadpoolctl import threadpool_limits
+    from threadpoolctl import get_cached_controller
 
     if model is None:
         model = LogisticRegression(solver="lbfgs", tol=_TOLERANCE, max_iter=300, warm_start=True)
     model.set_params(C=strength)
     # The products are sparse and run on one thread; what is left for BLAS are vectors so short that
-    # its threads only wait for each other: ten times slower as soon as another process runs.
-    with warnings.catch_warnings(), threadpool_limits(1):
+    # its threads only wait for each other: ten times slower as soon as another process runs. The
+    # controller is kept: to look through all loaded libraries takes as long as to fit few rows.
+    with warnings.catch_warnings(), get_cached_controller().limit(limits=1):
         # 300 iterations are far past the point where the answers change.
         warnings.simplefilter("ignore", ConvergenceWarning)
         model.fit(rows, labels, sample_weight=sample)

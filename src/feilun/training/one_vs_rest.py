@@ -87,7 +87,7 @@ def _solve(
     `strength` times the log-losses plus half the squared weights are least (as scikit-learn's
     ``C``)."""
     from scipy.optimize import minimize
-    from threadpoolctl import threadpool_limits
+    from threadpoolctl import get_cached_controller
 
     count, tags = rows.shape[1], marked.shape[1]
     turned = rows.T.tocsr() if hasattr(rows, "tocsr") else np.ascontiguousarray(rows.T)
@@ -111,7 +111,7 @@ def _solve(
         return (loss + size) / len(marked), (slope / len(marked)).ravel().astype(np.float64)
 
     options = {"maxiter": _STEPS, "gtol": 0.0, "ftol": tolerance}
-    with threadpool_limits(1):  # see `logistic`
+    with get_cached_controller().limit(limits=1):  # see `logistic`
         found = minimize(step, weights.ravel(), jac=True, method="L-BFGS-B", options=options)
     solved: np.ndarray = found.x.reshape(count + 1, tags)
     return solved
