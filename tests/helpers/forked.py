@@ -65,10 +65,12 @@ _forked = False
 """Whether this process is a command that the server forked."""
 # Besides all of feilun. Without threads: a fork leaves them behind.
 _LOADED = [
+    "PIL.Image",
     "alembic.command",
     "argon2",
     "dbos",
     "httpx",
+    "hypothesis",
     "jinja2",
     "lightgbm",
     "nncf",
@@ -77,13 +79,17 @@ _LOADED = [
     "openvino",
     "openvino_genai",
     "peft",
+    "playwright.sync_api",
+    "prometheus_client",
     "psycopg",
     "pyarrow.parquet",
+    "pypdf",
     "pytest",
     "rapidfuzz",
     "rich.console",
     "rjieba",
     "scipy.sparse",
+    "scipy.stats",
     "sklearn.linear_model",
     "sklearn.model_selection",
     "sqlalchemy.dialects.postgresql",
@@ -438,6 +444,27 @@ def _load() -> None:
         if module.name != "feilun.__main__" and ".migrations" not in module.name:
             importlib.import_module(module.name)
     messages.keys()  # and with them every room is read
+    _warm(Path(feilun.__file__).parent)
+
+
+def _warm(root: Path) -> None:
+    """Makes what each process would make anew: tables of characters, and the code of templates."""
+    from feilun.api import pages
+    from feilun.billing import invoice_page
+    from feilun.data.audit import scripts
+    from feilun.modalities.text import ngrams, noise
+    from feilun.render.page import template
+    from feilun.web import view
+
+    for table in (ngrams._powers, ngrams._table, noise._homophones, noise._marks, scripts._table):
+        table()
+    environments = [view._environment(), pages._templates(), invoice_page._template().environment]
+    for file in root.rglob("templates/*.html"):
+        package = ".".join(("feilun", *file.parent.parent.relative_to(root).parts))
+        environments.append(template(file.name, package).environment)
+    for environment in environments:
+        for name in environment.list_templates(extensions=["html"]):
+            environment.get_template(name)
 
 
 def _reap(running: dict[int, socket.socket]) -> None:
