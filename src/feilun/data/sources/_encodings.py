@@ -37,6 +37,8 @@ _USUAL = "cp1252"
 _BETWEEN = re.compile(rb'[\s,;|"]')
 _NARROW = 0.12
 
+_BEYOND_ASCII = bytes(range(0x80, 0x100))
+
 
 @dataclass(frozen=True, slots=True)
 class Found:
@@ -151,7 +153,7 @@ def _characters(sample: bytes) -> tuple[int, int]:
     """How many characters beyond ASCII `sample` has as UTF-8, and how often it is none there. A
     U+FFFD that is written in it was lost by an earlier program, and is a character."""
     text = sample.decode("utf-8", "replace")
-    beyond = sum(c > "\x7f" for c in text)
+    beyond = len(text) - len(sample.translate(None, _BEYOND_ASCII))  # whatever is bad, ASCII stays
     bad = text.count(_BAD) - sample.count(_BAD.encode())
     return beyond - bad, bad
 
