@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import entry_points
 from types import ModuleType
+from typing import Any
 
 from feilun.errors import EnvironmentProblem, UsageError
 
@@ -55,9 +56,15 @@ def _members(kind: Kind) -> dict[str, _Member]:
         if module.name.startswith("_") or module.name in _ROOM_FILES[kind]:
             continue
         _add(found, kind, module.name.replace("_", "-"), f"{package}.{module.name}")
-    for entry in entry_points(group=f"feilun.{kind}"):
+    for entry in _declared().select(group=f"feilun.{kind}"):
         _add(found, kind, entry.name, entry.value.partition(":")[0])
     return dict(sorted(found.items()))
+
+
+@cache
+def _declared() -> Any:
+    """What all distributions declare, read once: for one group they would all be read as well."""
+    return entry_points()
 
 
 def _add(found: dict[str, _Member], kind: Kind, name: str, module: str) -> None:
