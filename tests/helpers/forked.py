@@ -448,7 +448,11 @@ def _load() -> None:
 
 
 def _warm(root: Path) -> None:
-    """Makes what each process would make anew: tables of characters, and the code of templates."""
+    """Makes what each process would make anew: tables of characters, the code of templates, and
+    what scikit-learn looks up."""
+    from sklearn.utils import check_array
+    from threadpoolctl import get_cached_controller
+
     from feilun.api import pages
     from feilun.billing import invoice_page
     from feilun.data.audit import scripts
@@ -465,6 +469,8 @@ def _warm(root: Path) -> None:
     for environment in environments:
         for name in environment.list_templates(extensions=["html"]):
             environment.get_template(name)
+    check_array([[0.0]])  # looks for plug-ins
+    get_cached_controller()
 
 
 def _reap(running: dict[int, socket.socket]) -> None:
