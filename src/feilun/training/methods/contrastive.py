@@ -29,6 +29,7 @@ from feilun.store.dataset import Dataset
 from feilun.tasks.base import Processor, TaskBase
 from feilun.training import precision
 from feilun.training.body import describe
+from feilun.training.descent import Descent, answers
 from feilun.training.job import DataStats, Estimate, Machine, Report, TrainJob, TrainResult
 from feilun.training.retrieval import (
     DenseSettings,
@@ -195,36 +196,20 @@ class _Course:
 
     def run(self, judges: Sequence[Pair]) -> dict[str, float]:
         """Trains; leaves the best weights in the module. Returns figures."""
-        import torch
-
         settings, pairs = self._settings, self._pairs
         size = settings.batch_rows
         # A rest of one pair has nothing to be told from.
         batches = max(1, -(-(len(pairs) - 1) // size))
         steps = batches * settings.epochs
-        optimizer = torch.optim.AdamW(self._module.parameters(), lr=self._rate, weight_decay=0.01)
-        warm = max(1, steps // 10)
-
-        def scale(step: int) -> float:
-            return min((step + 1) / warm, max(0.0, (steps - step) / max(1, steps - warm)))
-
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, scale)
+        descent = Descent(self._module, self._rate, steps)
         kept, score, epoch_of = self._state(), self._judged(judges), 0
         first, done, loss = score, 0, 0.0
         for epoch in range(1, settings.epochs + 1):
             self._module.train()
             order = self._draw.permutation(len(pairs))
             for part in np.array_split(order, batches):
-                value = self._loss([pairs[place] for place in part.tolist()])
-                optimizer.zero_grad()
-                value.backward()  # type: ignore[no-untyped-call]
-                torch.nn.utils.clip_grad_norm_(self._module.parameters(), 1.0)
-                optimizer.step()
-                schedule.step()
+                loss = descent.step(self._loss([pairs[place] for place in part.tolist()]))
                 done += 1
-                loss = float(value.detach())
-                if not np.isfinite(loss):
-                    raise UsageError("training.diverged", learning_rate=self._rate)
                 figures = {"loss": loss, "epoch": float(epoch)}
                 self._report(Progress("train", done, steps, "steps", figures))
             found = self._judged(judges)
@@ -276,13 +261,7 @@ class _Course:
         return torch.stack(losses).mean()
 
     def _vectors(self, texts: Sequence[str]) -> torch.Tensor:
-        import torch
-
-        arrays = self._processor.collate(self._processor.encode(texts))
-        tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
-        with torch.autocast("cpu", torch.bfloat16, enabled=self._half):
-            found: torch.Tensor = self._module(**tensors)
-        return found.float()
+        return answers(self._module, self._processor, self._processor.encode(texts), self._half)
 
     def _judged(self, pairs: Sequence[Pair]) -> float:
         """The mean reciprocal rank of the validation queries' documents, among them and documents

@@ -33,6 +33,7 @@ from feilun.store.dataset import Dataset
 from feilun.tasks.base import TaskBase
 from feilun.training import precision
 from feilun.training.body import describe
+from feilun.training.descent import Descent
 from feilun.training.documents import Example, answers_questions, library_of, reading_examples
 from feilun.training.job import DataStats, Estimate, Machine, Report, TrainJob, TrainResult
 from feilun.training.retrieval import converted, reciprocal_rank
@@ -248,33 +249,17 @@ class _Course:
         self, lessons: Sequence[_Lesson], held: Sequence[_Lesson], seed: int
     ) -> dict[str, float]:
         """Trains; leaves the best weights in the module. Returns figures."""
-        import torch
-
         settings = self._settings
         draw = np.random.default_rng(seed)
         batches = -(-len(lessons) // settings.batch_rows)
         steps = batches * settings.epochs
-        optimizer = torch.optim.AdamW(self._module.parameters(), lr=self._rate, weight_decay=0.01)
-        warm = max(1, steps // 10)
-
-        def scale(step: int) -> float:
-            return min((step + 1) / warm, max(0.0, (steps - step) / max(1, steps - warm)))
-
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, scale)
+        descent = Descent(self._module, self._rate, steps)
         kept, lowest, epoch_of, done, loss = None, np.inf, settings.epochs, 0, 0.0
         for epoch in range(1, settings.epochs + 1):
             self._module.train()
             for part in np.array_split(draw.permutation(len(lessons)), batches):
-                value = self._loss([lessons[place] for place in part.tolist()])
-                optimizer.zero_grad()
-                value.backward()  # type: ignore[no-untyped-call]
-                torch.nn.utils.clip_grad_norm_(self._module.parameters(), 1.0)
-                optimizer.step()
-                schedule.step()
+                loss = descent.step(self._loss([lessons[place] for place in part.tolist()]))
                 done += 1
-                loss = float(value.detach())
-                if not np.isfinite(loss):
-                    raise UsageError("training.diverged", learning_rate=self._rate)
                 figures = {"loss": loss, "epoch": float(epoch)}
                 self._report(Progress("train", done, steps, "steps", figures))
             if held and (found := self._held(held)) < lowest:

@@ -28,6 +28,7 @@ from feilun.tasks import base as tasks
 from feilun.tasks.base import TaskBase
 from feilun.training import out_of_fold, precision
 from feilun.training.body import describe
+from feilun.training.descent import Descent, answers
 from feilun.training.job import DataStats, Estimate, Machine, Report, TrainJob, TrainResult
 from feilun.training.methods import head
 from feilun.training.rows import all_rows, schema_of
@@ -140,28 +141,11 @@ def _encoder(
     rate = settings.learning_rate or _RATE * min(2.0, 384 / width)
     size = min(settings.batch_rows, len(chosen))
     steps = math.ceil(settings.passes * len(chosen) / size)
-    optimizer = torch.optim.AdamW(module.parameters(), lr=rate, weight_decay=0.01)
-    warm = max(1, steps // 10)
-
-    def scale(step: int) -> float:
-        return min((step + 1) / warm, max(0.0, (steps - step) / max(1, steps - warm)))
-
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, scale)
+    descent = Descent(module, rate, steps)
     half, loss = precision.prefers_bf16(), 0.0
     for done, places in enumerate(_batches(labels, size, steps, draw), 1):
-        arrays = processor.collate([encoded[place] for place in places.tolist()])
-        tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
-        with torch.autocast("cpu", torch.bfloat16, enabled=half):
-            vectors = module(**tensors)
-        value = _loss(vectors.float(), torch.from_numpy(labels[places]))
-        optimizer.zero_grad()
-        value.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(module.parameters(), 1.0)
-        optimizer.step()
-        schedule.step()
-        loss = float(value.detach())
-        if not math.isfinite(loss):
-            raise UsageError("training.diverged", learning_rate=rate)
+        vectors = answers(module, processor, [encoded[place] for place in places.tolist()], half)
+        loss = descent.step(_loss(vectors, torch.from_numpy(labels[places])))
         report(Progress("train", done, steps, "steps", {"loss": loss}))
     module.eval().requires_grad_(requires_grad=False)
     with quiet():
