@@ -179,6 +179,8 @@ class Family(Combining, Instructed, ABC):
     """Passes over the rows, rows of a batch at most and (where rows are few) at least, and the
     share of a method's usual step size by which a pretrained network learns it unless the project
     says otherwise."""
+    adapter_rate: ClassVar[float | None] = None
+    """That share for adapters, where it is not `rate`."""
     Raw: ClassVar[Any] = None
     """The type of one raw output that is no row of numbers and can be kept as JSON; None where it
     is such a row, or cannot."""

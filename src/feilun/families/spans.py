@@ -66,7 +66,7 @@ class Spans(Family):
     probed = True
     epochs = 3
     batch_rows = 8  # a row teaches as many tags as it has words
-    rate = 2.0  # measured with `probed`, docs/decisions/objectives.md
+    rate, adapter_rate = 2.0, 1.0  # measured with `probed`, docs/decisions/objectives.md
     Raw: ClassVar = list[Found]
     Details = Details
 

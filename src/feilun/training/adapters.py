@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 from feilun.errors import InvalidData
 from feilun.messages import t
+from feilun.tasks import base as tasks
 from feilun.tasks.base import TaskBase
 from feilun.training import finetune, heads
 from feilun.training.adaptation import Adaptation
@@ -64,7 +65,8 @@ class AdapterMethod(Generic[SettingsT]):
 
     def settle(self, job: TrainJob, settings: SettingsT) -> SettingsT:
         """`settings` with what is left open fixed by the base."""
-        return finetune.settle(job, settings, self.rate)
+        share = tasks.get(job.task).family.adapter_rate
+        return finetune.settle(job, settings, self.rate, share)
 
     def lighter(self, job: TrainJob, asked: SettingsT, settled: SettingsT) -> SettingsT | None:
         """`settled` with lower layers frozen, where what learns stands above; see

@@ -184,14 +184,17 @@ class FineTuneSettings(robust.RobustSettings):
         }
 
 
-def settle(job: TrainJob, settings: SettingsT, rate: float) -> SettingsT:
-    """`settings` with nothing left open. `rate` is the method's step size for a width of 384; wider
-    bases take smaller steps, networks from nothing larger ones, and updates a share of either."""
+def settle(
+    job: TrainJob, settings: SettingsT, rate: float, share: float | None = None
+) -> SettingsT:
+    """`settings` with nothing left open. `rate` is the method's step size for a width of 384, of
+    which the family takes a `share`, by default its own; wider bases take smaller steps, networks
+    from nothing larger ones, and updates a share of either."""
     source = job.previous or job.base
     pretrained = isinstance(source, Path)
     width = max(1, describe(source).width)
     family = tasks.get(job.task).family
-    rate *= family.rate
+    rate *= family.rate if share is None else share
     usual = min(2 * rate, max(rate / 10, rate * 384 / width)) if pretrained else 1e-3
     epochs = settings.epochs or (family.epochs if pretrained else 30)
     settled = settings.model_copy(

@@ -101,6 +101,17 @@ def test_auto_fine_tunes_what_a_network_learns(base: Path) -> None:
     assert used == [(2, 64), (3, 8)]
 
 
+def test_spans_take_larger_steps_by_all_weights_and_usual_ones_by_adapters(base: Path) -> None:
+    def rate(method: str, task: str) -> float:
+        found = planned(method, base, task=task).stages[-1].settings["learning_rate"]
+        assert isinstance(found, float)
+        return found
+
+    pairs, spans = "text-pair-classification", "token-classification"
+    assert rate("full", spans) == pytest.approx(2 * rate("full", pairs))
+    assert rate("lora", spans) == rate("lora", pairs)
+
+
 def test_auto_trains_every_stage_and_leaves_nothing_open(base: Path) -> None:
     found = planned(AUTO, base)
     assert names(found) == ["linear", "stack", "full"]
