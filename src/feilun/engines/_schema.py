@@ -216,9 +216,9 @@ class _Match:
             named = types if isinstance(types, list) else [types]
             if not any(_is(value, one) for one in named):
                 return where
-        if "const" in schema and not _equal(value, schema["const"]):
+        if "const" in schema and _key(value) != _key(schema["const"]):
             return where
-        if "enum" in schema and not any(_equal(value, one) for one in schema["enum"]):
+        if "enum" in schema and _key(value) not in map(_key, schema["enum"]):
             return where
         if not _within(value, schema):
             return where
@@ -282,7 +282,7 @@ def _within(value: Any, schema: Mapping[str, Any]) -> bool:
     if isinstance(value, str):
         return _between(len(value), schema, "Length") and _formed(value, schema.get("format"))
     if isinstance(value, list):
-        if schema.get("uniqueItems") and len({_encode(one) for one in value}) < len(value):
+        if schema.get("uniqueItems") and len({_key(one) for one in value}) < len(value):
             return False
         return _between(len(value), schema, "Items")
     if isinstance(value, bool) or not isinstance(value, int | float):
@@ -317,10 +317,17 @@ def _part(text: str, sign: str) -> None:
         raise ValueError(text)
 
 
-def _equal(one: Any, other: Any) -> bool:
-    """Equality of JSON: true is not 1, but 1.0 is."""
-    if isinstance(one, bool) or isinstance(other, bool):
-        return one is other
-    if isinstance(one, int | float) and isinstance(other, int | float):
-        return one == other
-    return bool(_encode(one) == _encode(other))
+def _key(value: Any) -> bytes:
+    """Equal for equal JSON: true is not 1, but 1.0 is, also inside of lists and objects."""
+    return _encode(_whole(value))
+
+
+def _whole(value: Any) -> Any:
+    """`value` with whole numbers as such."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, list):
+        return [_whole(one) for one in value]
+    if isinstance(value, dict):
+        return {key: _whole(one) for key, one in value.items()}
+    return value

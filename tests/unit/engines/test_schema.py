@@ -7,7 +7,7 @@ from typing import Any
 
 import jsonschema_rs
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from feilun.engines._schema import check_schema, mismatch, mismatched
@@ -63,6 +63,10 @@ VALUES = st.recursive(
 )
 
 
+@example({"enum": [[1], {"a": 1}]}, [1.0])
+@example({"const": {"a": [0]}}, {"a": [False]})
+@example({"uniqueItems": True}, [[1], [1.0]])
+@example({"enum": [1e300]}, 1e300)
 @settings(max_examples=150, deadline=None)
 @given(SCHEMAS, VALUES)
 def test_what_fits_is_what_another_validator_lets_pass(schema: Any, value: Any) -> None:
