@@ -317,17 +317,14 @@ def _part(text: str, sign: str) -> None:
         raise ValueError(text)
 
 
+def _number(text: str) -> float | int:
+    number = float(text)
+    return int(number) if number.is_integer() else number
+
+
+_with_whole_numbers = msgspec.json.Decoder(float_hook=_number).decode
+
+
 def _key(value: Any) -> bytes:
     """Equal for equal JSON: true is not 1, but 1.0 is, also inside of lists and objects."""
-    return _encode(_whole(value))
-
-
-def _whole(value: Any) -> Any:
-    """`value` with whole numbers as such."""
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    if isinstance(value, list):
-        return [_whole(one) for one in value]
-    if isinstance(value, dict):
-        return {key: _whole(one) for key, one in value.items()}
-    return value
+    return _encode(_with_whole_numbers(_encode(value)))

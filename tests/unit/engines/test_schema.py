@@ -67,6 +67,7 @@ VALUES = st.recursive(
 @example({"const": {"a": [0]}}, {"a": [False]})
 @example({"uniqueItems": True}, [[1], [1.0]])
 @example({"enum": [1e300]}, 1e300)
+@example({"uniqueItems": True}, [[0.5], [0.5]])
 @settings(max_examples=150, deadline=None)
 @given(SCHEMAS, VALUES)
 def test_what_fits_is_what_another_validator_lets_pass(schema: Any, value: Any) -> None:
