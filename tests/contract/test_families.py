@@ -13,7 +13,7 @@ from feilun.families.classes.point import Point, decoder
 from feilun.metrics.comparison import values
 from feilun.metrics.intervals import resampled
 from feilun.tasks import base
-from feilun.training.finetune import FineTuneSettings as MethodSettings
+from feilun.training.finetune_settings import FineTuneSettings as MethodSettings
 from feilun.types import Schema
 
 ROWS = 60

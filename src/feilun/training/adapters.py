@@ -15,7 +15,7 @@ from feilun.training import finetune, heads
 from feilun.training.adaptation import Adaptation
 from feilun.training.batches import Examples
 from feilun.training.body import Body, describe
-from feilun.training.finetune import FineTuneSettings
+from feilun.training.finetune_settings import FineTuneSettings
 from feilun.training.job import DataStats, Estimate, Machine, Report, TrainJob, TrainResult
 
 __all__ = ["AdapterMethod", "Peft", "first_row", "linear_layers"]

@@ -16,6 +16,7 @@ from feilun.tasks import base as tasks
 from feilun.training import heads, probe
 from feilun.training.batches import EncodedRows, Labelled
 from feilun.training.rows import Rows
+from feilun.training.settings import method
 from feilun.training.standardise import spreads
 from feilun.types import Schema
 from helpers.bert import write_bert
@@ -40,7 +41,7 @@ def lesson(name: str, base: Path, labels: tuple[str, ...]) -> tuple[Any, Encoded
     else:
         targets = [label for _, label in found]
     truth = task.family.truth(targets, labels)
-    objective = task.family.objective(truth, labels, settings(name), truth)
+    objective = task.family.objective(truth, labels, method("full").Settings(), truth)
     processor = task.processor(base, schema.settings)
     rows = EncodedRows(Rows(items, truth), Labelled(processor, objective))
     torch.manual_seed(0)
@@ -48,18 +49,14 @@ def lesson(name: str, base: Path, labels: tuple[str, ...]) -> tuple[Any, Encoded
     return model, rows, objective, rows.collate([rows[n] for n in range(len(rows))])
 
 
-def settings(name: str) -> Any:
-    from feilun.training.settings import method
-
-    return method("full").Settings()
+LABELS = {SPANS: ("EN", "ZH"), CLASSES: tuple(sorted({label for _, label in reviews(120)}))}
 
 
-@pytest.mark.parametrize(("name", "labels"), [(SPANS, ("EN", "ZH")), (CLASSES, ("neg", "pos"))])
+@pytest.mark.parametrize("name", LABELS)
 def test_the_last_layer_is_the_logistic_regression_of_what_it_is_given(
-    name: str, labels: tuple[str, ...], base: Path
+    name: str, base: Path
 ) -> None:
-    known = tuple(sorted({label for _, label in reviews(120)})) if name == CLASSES else labels
-    model, rows, objective, batch = lesson(name, base, known)
+    model, rows, objective, batch = lesson(name, base, LABELS[name])
     assert probe.fit(model, rows, objective, 10**6, False, 0, lambda progress: None)
     targets = batch.pop("labels")
     head = model.get_submodule(heads.name_of(model))
@@ -71,10 +68,9 @@ def test_the_last_layer_is_the_logistic_regression_of_what_it_is_given(
     counts = targets != IGNORED
     vectors, truth = given[0][counts].numpy(), targets[counts].numpy()
     mean, scale = vectors.mean(axis=0), spreads(vectors)
-    alike = (
-        2 if head.out_features == 2 else 1
-    )  # of two classes scikit-learn fits the difference alone
-    strength = alike / (0.01 * len(truth))
+    strength = 1 / (0.01 * len(truth))
+    if head.out_features == 2:  # of two classes scikit-learn fits the difference alone
+        strength *= 2
     peer = LogisticRegression(C=strength, tol=1e-6, max_iter=1000)
     peer.fit((vectors - mean) / scale, truth)
     wanted = peer.predict_proba((vectors - mean) / scale)

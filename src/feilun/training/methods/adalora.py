@@ -12,10 +12,10 @@ from typing import Any
 
 from pydantic import Field
 
-from feilun.training import finetune
 from feilun.training.adapters import AdapterMethod, Peft
 from feilun.training.batches import Examples
 from feilun.training.body import Body
+from feilun.training.finetune_settings import FineTuneSettings
 from feilun.training.job import TrainJob
 
 __all__ = ["Method", "Settings", "budget"]
@@ -24,7 +24,7 @@ _SENSITIVITY, _UNCERTAINTY = 0.85, 0.85  # the paper's moving averages of import
 _FIRST, _LAST = 0.1, 0.3  # shares of the steps before ranks are taken, and after the last is
 
 
-class Settings(finetune.FineTuneSettings):
+class Settings(FineTuneSettings):
     """``[training.adalora]``."""
 
     rank: int = Field(8, ge=1, le=512, description="rank of the adapters at the end, on average")

@@ -12,17 +12,17 @@ from typing import Any
 from pydantic import Field
 
 from feilun.modalities import attached
-from feilun.training import finetune
 from feilun.training.adaptation import Adaptation, freeze
 from feilun.training.adapters import AdapterMethod, first_row
 from feilun.training.batches import Examples
 from feilun.training.body import Body
+from feilun.training.finetune_settings import FineTuneSettings
 from feilun.training.job import TrainJob
 
 __all__ = ["Method", "Settings"]
 
 
-class Settings(finetune.FineTuneSettings):
+class Settings(FineTuneSettings):
     """``[training.bottleneck]``."""
 
     reduction: int = Field(

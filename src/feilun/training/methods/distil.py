@@ -30,6 +30,7 @@ from feilun.tasks.base import TaskBase
 from feilun.training import finetune
 from feilun.training.batches import EncodedRows, Labelled
 from feilun.training.body import describe
+from feilun.training.finetune_settings import FineTuneSettings
 from feilun.training.job import DataStats, Estimate, Machine, Report, TrainJob, TrainResult
 from feilun.training.rows import Rows, read, schema_of
 from feilun.training.settings import read_by_encoders
@@ -54,7 +55,7 @@ _COUNTS = ("num_hidden_layers", "n_layers", "n_layer", "num_layers")
 """What configurations call the number of layers."""
 
 
-class Settings(finetune.FineTuneSettings):
+class Settings(FineTuneSettings):
     """``[training.distil]``."""
 
     of: tuple[str, ...] = Field(

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from feilun.tasks.base import TaskBase
 from feilun.training import finetune
+from feilun.training.finetune_settings import FineTuneSettings
 from feilun.training.job import DataStats, Estimate, Machine, Report, TrainJob, TrainResult
 
 __all__ = [
@@ -33,7 +34,7 @@ fallback = "lora"
 _RATE = 1e-4  # for batches of 64 and a width of 384: measured, docs/decisions/training.md
 
 
-class Settings(finetune.FineTuneSettings):
+class Settings(FineTuneSettings):
     """``[training.full]``."""
 
 

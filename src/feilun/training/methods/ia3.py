@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from feilun.training import finetune
 from feilun.training.adapters import AdapterMethod, Peft
 from feilun.training.body import Body
+from feilun.training.finetune_settings import FineTuneSettings
 from feilun.training.job import TrainJob
 
 __all__ = ["Method", "Settings"]
 
 
-class Settings(finetune.FineTuneSettings):
+class Settings(FineTuneSettings):
     """``[training.ia3]``."""
 
 

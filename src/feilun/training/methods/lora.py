@@ -14,16 +14,16 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from feilun.tasks.base import TaskBase
-from feilun.training import finetune
 from feilun.training.adapters import AdapterMethod, Peft
 from feilun.training.body import Body
+from feilun.training.finetune_settings import FineTuneSettings
 from feilun.training.job import TrainJob
 from feilun.types import OneOf, Range
 
 __all__ = ["Method", "Settings"]
 
 
-class Settings(finetune.FineTuneSettings):
+class Settings(FineTuneSettings):
     """``[training.lora]``."""
 
     rank: int = Field(16, ge=1, le=512, description="rank of the adapters' matrices")

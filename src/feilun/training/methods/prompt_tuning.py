@@ -13,16 +13,16 @@ from pydantic import Field
 
 from feilun.messages import t
 from feilun.tasks.base import TaskBase
-from feilun.training import finetune
 from feilun.training.adapters import AdapterMethod
 from feilun.training.body import Body
+from feilun.training.finetune_settings import FineTuneSettings
 from feilun.training.job import TrainJob
 from feilun.training.virtual_tokens import VirtualTokens, prepared
 
 __all__ = ["Method", "Settings"]
 
 
-class Settings(finetune.FineTuneSettings):
+class Settings(FineTuneSettings):
     """``[training.prompt-tuning]``."""
 
     virtual_tokens: int = Field(

@@ -23,6 +23,7 @@ from feilun.tasks import base as tasks
 from feilun.tasks.base import TaskBase
 from feilun.training import finetune, pruning
 from feilun.training.batches import EncodedRows, Labelled
+from feilun.training.finetune_settings import FineTuneSettings
 from feilun.training.job import Report, TrainJob, TrainResult
 from feilun.training.methods import distil
 from feilun.training.rows import drawn, read, schema_of
@@ -43,7 +44,7 @@ _FAMILIES = ("classes", "numbers", "spans", "tags")
 _RATE = 1e-4  # of a width of 384: most of the teacher is still there
 
 
-class Settings(finetune.FineTuneSettings):
+class Settings(FineTuneSettings):
     """``[training.prune]``."""
 
     of: tuple[str, ...] = Field(
